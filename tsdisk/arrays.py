@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 from fastcore.basics import patch
+from fastcore.imports import IN_NOTEBOOK
 
 # %% ../nbs/00_arrays.ipynb #9ed4a3a0
 def read_header(
@@ -244,6 +245,7 @@ def progress(
             bar.update(0)
             bar.start_t = start
         if bar: bar.update(i+1)
+    if bar and not IN_NOTEBOOK: print()
 
 # %% ../nbs/00_arrays.ipynb #793e63fe
 def _as_chunks(data, step=16*2**20):

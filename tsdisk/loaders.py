@@ -125,16 +125,17 @@ def create_batches(self:TSDataLoader, samps):
         yield from zip(*[torch.split_with_sizes(tl.read(rows, pool), sizes) for tl,pool in zip(ds.tls, self.pools)])
 
 @patch
-def _buffers(self:TSDataLoader, s, rows): return Buffers((rows, *s.shape[1:]), s.dtype, self._pin()) if s.ndim > 1 else None
-
-@patch
 def _group(self:TSDataLoader):
     "Batches gathered at once; one in worker processes, which hand over memory as a whole"
     if get_worker_info(): return 1
     return max(1, self.block_bytes // max(1, self.bs*sum(o.items.row_bytes for o in self.dataset.tls)))
 
+# %% ../nbs/11_loaders.ipynb #b9af6f80
 @patch
 def _pin(self:TSDataLoader): return self.device is not None and self.device.type == 'cuda' and not get_worker_info()
+
+@patch
+def _buffers(self:TSDataLoader, s, rows): return Buffers((rows, *s.shape[1:]), s.dtype, self._pin()) if s.ndim > 1 else None
 
 # %% ../nbs/11_loaders.ipynb #43e10bfe
 @patch

@@ -26,6 +26,8 @@ class Standardize(Transform):
 
     def encodes(self, x:TSTensor): return (x - self.mean.to(x.device)) / self.std.to(x.device)
     def decodes(self, x:TSTensor): return x*self.std.to(x.device) + self.mean.to(x.device)
+    def encodes(self, x): return x
+    def decodes(self, x): return x
 
 # %% ../nbs/12_transforms.ipynb #a75c4f7c
 @patch

@@ -1,0 +1,74 @@
+"What the tests share: settings, fresh processes, memory, errors by their words"
+import os, pickle, subprocess, sys, textwrap
+from contextlib import contextmanager
+from pathlib import Path
+import numpy as np, pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile('tsdisk', deadline=None, derandomize=True, database=None, max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.load_profile('tsdisk')
+
+here = Path(__file__).parent
+linux = pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='private memory is read from /proc')
+
+def rss_anon():
+    "Private memory of this process, in MB"
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(o.split()[1]) for o in lines if o.startswith('RssAnon'))/1024
+
+_run = """import io, os, pickle, sys
+out,sys.stdout = os.fdopen(os.dup(1), 'wb'),sys.stderr
+os.dup2(2, 1)
+code,args = pickle.load(sys.stdin.buffer)
+ns = dict(args=args)
+exec(code, ns)
+out.write(pickle.dumps(ns['res']))"""
+
+def fresh(code, *args, env=None):
+    "`res` after running `code` on `args` in a process of its own"
+    env = {**os.environ, 'PYTHONPATH': str(here), 'PYTHONWARNINGS': 'ignore', 'MPLBACKEND': 'Agg', **(env or {})}
+    done = subprocess.run([sys.executable,'-c',_run], input=pickle.dumps((textwrap.dedent(code), args)), capture_output=True, env=env)
+    assert not done.returncode, done.stderr.decode()[-3000:]
+    return pickle.loads(done.stdout)
+
+def elsewhere(expr, *args):
+    "The value of an expression of `a`, `b`, ... in a process that gets `args` as pickles"
+    return fresh(f'import numpy as np\n{", ".join("abcd"[:len(args)])}, = args\nres = {expr}', *args)
+
+@contextmanager
+def fails(err, *words):
+    "An `err` whose message holds all `words`"
+    with pytest.raises(err) as e: yield e
+    missing = [o for o in words if str(o) not in str(e.value)]
+    assert not missing, f"no {missing} in: {e.value}"
+
+def filled(shape, dtype='f4', seed=0):
+    "Values of any dtype, no two rows alike for most"
+    rng,dtype = np.random.default_rng(seed),np.dtype(dtype)
+    if dtype.kind in 'US': return rng.integers(0, 10**6, shape).astype(f'U{dtype.itemsize}').astype(dtype)
+    if dtype.kind in 'mM': return rng.integers(-10**9, 10**9, shape).astype('i8').view(dtype)
+    if dtype.kind == 'b': return rng.integers(0, 2, shape).astype(bool)
+    if dtype.kind in 'iu':
+        info = np.iinfo(dtype)
+        return rng.integers(info.min, info.max, shape, dtype=dtype.newbyteorder('='), endpoint=True).astype(dtype)
+    return rng.normal(size=shape).astype(dtype)
+
+def same(a, b):
+    "Equal in shape, dtype and every value"
+    a,b = np.asarray(a),np.asarray(b)
+    assert (a.shape, a.dtype) == (b.shape, b.dtype), f"{a.shape} {a.dtype}, expected {b.shape} {b.dtype}"
+    np.testing.assert_array_equal(a, b)
+
+def disk_limit(path): return dict(before={o.name for o in Path(path).iterdir()})
+
+all_dtypes = 'f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 ? <U5 S3 M8[s]'.split()
+
+@pytest.fixture
+def quiet():
+    "No bars, no figures left open"
+    import matplotlib
+    matplotlib.use('Agg')
+    yield
+    import matplotlib.pyplot as plt
+    plt.close('all')
