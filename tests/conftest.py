@@ -60,8 +60,6 @@ def same(a, b):
     assert (a.shape, a.dtype) == (b.shape, b.dtype), f"{a.shape} {a.dtype}, expected {b.shape} {b.dtype}"
     np.testing.assert_array_equal(a, b)
 
-def disk_limit(path): return dict(before={o.name for o in Path(path).iterdir()})
-
 all_dtypes = 'f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 ? <U5 S3 M8[s]'.split()
 
 @pytest.fixture

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['manifest_name', 'manifest_version', 'read_manifest', 'write_manifest', 'save_folder', 'open_folder', 'fingerprint',
-           'cached']
+           'cached_result']
 
 # %% ../nbs/06_folder.ipynb #8a044a2b
 import json, os, secrets
@@ -100,7 +100,7 @@ def fingerprint(
     return h.hexdigest()
 
 # %% ../nbs/06_folder.ipynb #7cb6ee4a
-def cached(
+def cached_result(
     x, # What it is computed from; anything but a whole `.npy` on disk is not cached
     kind:str, # Name of the result: 'stats', 'vocab'
     compute, # Function of no arguments that gives something JSON can hold

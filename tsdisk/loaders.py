@@ -71,6 +71,7 @@ class TSDataLoader(TfmdDL):
     ):
         if not isinstance(dataset, TSDatasets): raise TypeError(f"TSDataLoader reads a `TSDatasets`, got {type(dataset).__name__}: for others use fastai's `TfmdDL`")
         if bs is None or bs < 1: raise ValueError(f"`bs` must be at least 1 row, got {bs}")
+        if not isinstance(shuffle, (bool,np.bool_)): raise ValueError(f"`shuffle` must be True or False, got {shuffle!r}")
         per_item = [o for o in ('after_item','before_batch') if L(Pipeline(kwargs.get(o)).fs).filter(lambda f: f.name != 'noop')]
         if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
         self.seed = random.randrange(2**32) if seed is None else seed
@@ -83,6 +84,10 @@ class TSDataLoader(TfmdDL):
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._forget()
+
+    def __repr__(self):
+        order = f'shuffled, seed {self.seed}' if self.shuffle else 'in order'
+        return f"{type(self).__name__}: {self.n:,} rows, {len(self):,} batches of {self.bs}, {order}, on {self.device or 'cpu'}"
 
     def _one_pass(self): "Types are known without drawing a batch"
     def new(self, dataset=None, cls=None, **kwargs): return super().new(dataset, cls, **{'seed': self.seed, **kwargs})
@@ -185,6 +190,8 @@ class TSDataLoaders(DataLoaders):
         train = TSDataLoader(ds[0], bs=bs, shuffle=shuffle, drop_last=drop_last, device=device, **kwargs)
         rest = [train.new(o, bs=ifnone(val_bs, bs), shuffle=False, drop_last=False) for o in ds[1:]]
         return cls(train, *rest, path=path, device=device)
+
+    def __repr__(self): return '\n'.join(map(repr, self.loaders))
 
 TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 

@@ -46,12 +46,13 @@ def check_splits(
 def random_splits(
     n:int, # Rows of the data
     valid_pct:float=0.2, # Share of rows held out
-    seed:int=None, # Same seed, same split
+    seed:int=None, # Same seed, same split; drawn from numpy's global generator by default, which `set_seed` sets
 ) -> tuple: # (training rows, held-out rows)
     "Hold out rows at random"
     if not 0 < valid_pct < 1: raise ValueError(f"`valid_pct` must lie between 0 and 1, got {valid_pct}")
     if n < 2: raise ValueError(f"It takes two rows to split, got {n}")
     valid = np.zeros(n, bool)
     k = min(max(1, round(n*valid_pct)), n-1)
+    if seed is None: seed = np.random.randint(2**31)
     valid[np.random.default_rng(seed).choice(n, k, replace=False, shuffle=False)] = True
     return np.flatnonzero(~valid), np.flatnonzero(valid)

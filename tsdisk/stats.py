@@ -9,7 +9,7 @@ __all__ = ['Stats', 'array_stats', 'train_stats', 'array_vocab', 'train_vocab']
 import numpy as np
 from fastcore.basics import store_attr
 from .arrays import progress
-from .folder import cached
+from .folder import cached_result
 from .sources import ArraySource, as_source, tensor_view
 
 # %% ../nbs/07_stats.ipynb #7d06d2c9
@@ -116,7 +116,7 @@ def train_stats(
     "`array_stats`, kept in `tsdisk.json` beside the file when `x` is one"
     s = as_source(x)
     compute = lambda: array_stats(s, idxs).to_dict()
-    return Stats.from_dict(cached(s.array, 'stats', compute, idxs) if isinstance(s, ArraySource) else compute())
+    return Stats.from_dict(cached_result(s.array, 'stats', compute, idxs) if isinstance(s, ArraySource) else compute())
 
 # %% ../nbs/07_stats.ipynb #fe1f7e8a
 def array_vocab(
@@ -140,4 +140,4 @@ def train_vocab(
     "`array_vocab`, kept in `tsdisk.json` beside the file when `x` is one"
     s = as_source(x)
     compute = lambda: array_vocab(s, idxs).tolist()
-    return np.array(cached(s.array, 'vocab', compute, idxs) if isinstance(s, ArraySource) else compute(), s.dtype)
+    return np.array(cached_result(s.array, 'vocab', compute, idxs) if isinstance(s, ArraySource) else compute(), s.dtype)

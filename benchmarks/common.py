@@ -1,0 +1,137 @@
+"What benchmarks share: the machine, made-up data, processes to measure in, Markdown"
+import multiprocessing as mp, os, platform, shutil, signal, sys, tempfile, threading, time, warnings
+from contextlib import contextmanager
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+import numpy as np
+
+def read_proc(path, key):
+    "What a file of `/proc` says after `key:`; empty where there is none"
+    try: lines = Path(path).read_text().splitlines()
+    except OSError: return ''
+    return next((o.split(':', 1)[1].strip() for o in lines if o.startswith(key)), '')
+
+def machine():
+    "What the numbers depend on"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    ram = os.sysconf('SC_PHYS_PAGES')*os.sysconf('SC_PAGE_SIZE') if hasattr(os, 'sysconf') else 0
+    return dict(date=date.today().isoformat(), cpu=read_proc('/proc/cpuinfo', 'model name') or platform.processor(), cores=cores, ram_gb=round(ram/1e9, 1),
+        system=f'{platform.system()} {platform.release()}', python=platform.python_version(), load=round(os.getloadavg()[0], 1) if hasattr(os, 'getloadavg') else None,
+        **{o: version(o) for o in ('torch','numpy','fastai','tsai','tsdisk')})
+
+def describe(
+    m:dict, # From `machine`
+) -> str: # One line for a report
+    libs = ', '.join(f'{o} {m[o]}' for o in ('python','torch','numpy','fastai','tsai','tsdisk'))
+    return f"{m['date']} · {m['cpu']}, {m['cores']} cores, {m['ram_gb']} GB RAM, {m['system']}, load at the start {m['load']} · {libs}"
+
+@contextmanager
+def temp_folder(parent=None, need=2.5e9):
+    "A folder that is gone at the end, also after Ctrl-C or a `kill`"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix='tsdisk_bench_', dir=parent) as d:
+        free = shutil.disk_usage(d).free
+        if free < need: raise OSError(f"{need/1e9:.1f} GB are needed for the data, {free/1e9:.1f} GB are free: give another folder with `--tmp`")
+        yield Path(d)
+
+def make_data(
+    path, # Folder to write `X.npy` and `y.npy` to
+    shape, # (n, vars, steps) of `X`
+) -> Path: # The folder
+    "float32 noise whose first value is the row number, and integer labels: the row number modulo 10"
+    from tsdisk.arrays import create_array
+    path,n,k = Path(path),shape[0],1000
+    block = np.random.default_rng(0).standard_normal((k, *shape[1:]), np.float32)
+    with create_array(path/'X.npy', shape) as X, create_array(path/'y.npy', (n,), 'int64') as y:
+        for i in range(0, n, k):
+            rows = np.arange(i, min(i+k, n))
+            block[:len(rows),0,0] = rows
+            X.append(block[:len(rows)])
+            y.append(rows%10)
+    return path
+
+def open_data(path): return tuple(np.load(Path(path)/f'{o}.npy', mmap_mode='r') for o in 'Xy')
+
+def _serve(conn, make, args):
+    "Answer calls to what `make(*args)` returns until there are no more"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter('ignore')
+    sys.stdout = open(os.devnull, 'w') # No progress bars
+    f = make(*args)
+    conn.send(None)
+    while (call := conn.recv()) is not None: conn.send(f(*call))
+
+class Worker:
+    "A fresh process that measures one thing, undisturbed by what the others import, patch or leave in memory"
+    def __init__(self,
+        make, # Called once in that process; returns the function to call
+        *args,
+    ):
+        self.conn,there = mp.Pipe()
+        self.process = mp.get_context('spawn').Process(target=_serve, args=(there, make, args))
+        self.process.start()
+        there.close()
+
+    def result(self): return self.conn.recv()
+    def __call__(self, *args):
+        self.conn.send(args)
+        return self.result()
+    def stop(self):
+        try: self.conn.send(None)
+        except OSError: pass
+        self.process.join(10)
+        if self.process.is_alive(): self.process.terminate()
+
+@contextmanager
+def workers(**makes):
+    "A `Worker` for each name, all started at once and ready"
+    os.environ['PYTHONWARNINGS'] = 'ignore'
+    ws = {}
+    try:
+        for k,v in makes.items(): ws[k] = Worker(*v)
+        for o in ws.values(): o.result()
+        yield ws
+    except BaseException:
+        for o in ws.values(): o.process.terminate()
+        raise
+    finally:
+        for o in ws.values(): o.stop()
+
+def private_mb():
+    "Private memory of this process in MB (`RssAnon`): what cannot be given back as page cache can"
+    return int((read_proc('/proc/self/status', 'RssAnon') or '0').split()[0])/1e3*1.024
+
+@contextmanager
+def peak_private():
+    "A list whose last item is, at the end, the most private memory in use meanwhile, in MB"
+    found,done = [private_mb()],threading.Event()
+    def watch():
+        while not done.wait(0.002): found[0] = max(found[0], private_mb())
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try: yield found
+    finally:
+        done.set()
+        thread.join()
+        found[0] = max(found[0], private_mb())
+
+def seconds(f, least=0.):
+    "Seconds of one call; the mean of as many calls as take `least` seconds"
+    start,n = time.perf_counter(),0
+    while True:
+        f()
+        n += 1
+        took = time.perf_counter()-start
+        if took >= least: return took/n
+
+def med(o): return median(o) if len(o) else float('nan')
+
+def md_table(
+    rows, # Lists of cells; the first is the header
+    left:int=1, # Columns of text, aligned left; the others hold numbers
+) -> str: # Markdown
+    head,*rows = [[str(c) for c in r] for r in rows]
+    line = lambda r: '| ' + ' | '.join(r) + ' |'
+    return '\n'.join(map(line, [head, ['---' if i < left else '---:' for i in range(len(head))], *rows]))

@@ -1,0 +1,183 @@
+"Orders are permutations, the same ones whichever way they are asked for; splits are in one form, or refused"
+from math import isqrt
+import numpy as np, pytest, torch
+from fastcore.foundation import L
+from hypothesis import given, strategies as st
+from conftest import elsewhere, fails, same
+from tsdisk.arrays import open_array, save_array
+from tsdisk.order import Order, order
+from tsdisk.splits import check_splits, random_splits
+
+@pytest.fixture(params=['kept','computed'])
+def path(request, monkeypatch):
+    "Both ways in which an order is made"
+    if request.param == 'computed': monkeypatch.setattr(Order, 'small', 0)
+    return request.param
+
+@pytest.fixture
+def computed(monkeypatch): monkeypatch.setattr(Order, 'small', 0)
+
+sizes = [1,2,3,4,5,7,8,9,10,15,16,17,99,100,101,127,128,129,255,256,257,1000,1023,1024,1025,4096,32767,32768,32769,65535,65536,65537,10**5+3]
+
+@pytest.mark.parametrize('n', sizes)
+def test_order_is_a_permutation(path, n):
+    for seed,epoch in ((0,0),(1,0),(0,1),(2**40,7)): same(np.sort(order(n, seed, epoch)[:]), np.arange(n))
+
+@given(st.integers(1, 5000), st.integers(0, 2**64), st.integers(0, 2**33))
+def test_any_seed_and_epoch_permute(path, n, seed, epoch): same(np.sort(order(n, seed, epoch)[:]), np.arange(n))
+
+@pytest.mark.parametrize('off', [-1,0,1])
+def test_order_is_a_permutation_on_both_sides_of_small(off):
+    n = Order.small+off
+    o = order(n, seed=3)
+    assert (o.kept is None) == (off > 0)
+    same(np.sort(o[:]), np.arange(n))
+
+cuts = st.slices(1000)
+@given(st.integers(0, 5), cuts, st.lists(st.integers(-1000, 999)), st.lists(st.integers(0, 999)))
+def test_ints_slices_and_arrays_agree(path, epoch, cut, idxs, plain):
+    o = order(1000, 42, epoch)
+    whole = o[:]
+    same(o[cut], whole[cut])
+    for i in idxs[:5]: assert o[i] == o[np.int64(i)] == whole[i]
+    same(o[np.array(plain, int)], whole[np.array(plain, int)])
+    same(o[np.array(idxs, int)], whole[np.array(idxs, int)])
+
+def test_every_form_agrees(path):
+    o = order(300, 5, 2)
+    whole = np.array([o[i] for i in range(300)])
+    same(np.asarray(o), whole)
+    same(np.array(o, 'i4'), whole.astype('i4'))
+    assert list(o) == whole.tolist() and len(o) == 300 and all(type(i) is int for i in [*o][:3])
+    same(o[[3,1,3]], whole[[3,1,3]])
+    same(o[np.arange(6).reshape(2, 3)], whole[:6].reshape(2, 3))
+    same(o[np.arange(5, dtype='u1')], whole[:5])
+    same(torch.as_tensor(np.asarray(o)).numpy(), whole)
+    assert o[:].dtype == np.int64 and o[:0].shape == (0,) and o[[]].shape == (0,)
+
+@pytest.mark.parametrize('i', [300, -301, [0,300], np.array([-301])], ids=str)
+def test_position_out_of_range_is_an_index_error(path, i):
+    with pytest.raises(IndexError): order(300)[i]
+
+def test_same_seed_and_epoch_give_the_same_order_everywhere(path):
+    a = order(2000, 7, 3)[:]
+    same(order(2000, 7, 3)[:], a)
+    same(order(2000, seed=7, epoch=3)[500:600], a[500:600])
+    small = 0 if path == 'computed' else Order.small
+    same(elsewhere("(setattr(m := __import__('tsdisk.order').order.Order, 'small', b), m(2000, 7, 3)[:])[1]", None, small), a)
+
+def test_seeds_and_epochs_differ(path):
+    orders = [order(1000, s, e)[:] for s in range(6) for e in range(6)]
+    for i,a in enumerate(orders):
+        for b in orders[:i]: assert (a == b).mean() < .02
+
+def test_unshuffled_order_is_a_range(): assert order(5, shuffle=False) == range(5) and order(10**12, shuffle=False)[-1] == 10**12-1
+
+def test_a_trillion_rows_cost_nothing_until_asked():
+    o = order(10**12, 1)
+    part = o[10**11:10**11+1000]
+    assert part.min() >= 0 and part.max() < 10**12 and len(np.unique(part)) == 1000
+    assert o[10**11+5] == part[5] and o[-1] == o[10**12-1]
+    assert 'n=1000000000000' in repr(o) and str(o[0]) in repr(o)
+
+# How well it shuffles, without a list. Each bound is about five standard deviations from what a fair shuffle gives
+
+def chi2(counts):
+    "Chi-square of counts that should be equal, in standard deviations from its mean"
+    counts = np.asarray(counts, float).ravel()
+    c = ((counts-counts.mean())**2/counts.mean()).sum()
+    k = len(counts)-1
+    return (c-k)/np.sqrt(2*k)
+
+@pytest.mark.parametrize('n', [1009,4096,10_000,65_536,99_991])
+def test_places_and_rows_are_independent(computed, n):
+    k,counts,width = 12,0,isqrt(n-1)+1
+    for epoch in range(10):
+        o = order(n, 11, epoch)[:]
+        counts = counts + np.histogram2d(np.arange(n), o, bins=k)[0]
+        for m in (2,3,7,width): # Remainders, too: columns of the grid are one of them
+            if m <= 16: assert chi2(np.bincount((np.arange(n)%m)*m + o%m, minlength=m*m)) < 6
+            else: assert abs((np.arange(n)%m == o%m).mean() - 1/m) < 5*np.sqrt(1/m/n)
+    assert chi2(counts) < 5
+
+@pytest.mark.parametrize('n', [1009,10_000,65_536,99_991])
+def test_displacements_are_those_of_a_shuffle(computed, n):
+    moved = np.concatenate([(order(n, 5, e)[:]-np.arange(n))%n for e in range(10)])
+    assert abs(chi2(np.histogram(moved, bins=50, range=(0, n))[0])) < 6
+    assert abs((moved == 0).sum()-10) < 5*np.sqrt(10)
+
+@pytest.mark.parametrize('n', [1009,10_000,65_536,99_991])
+def test_neighbours_do_not_stay_together(computed, n):
+    steps = np.concatenate([np.diff(order(n, 9, e)[:]) for e in range(10)])
+    width = isqrt(n-1)+1
+    for d in (1,-1,2,width,-width,width+1): assert (steps == d).sum() < 10+5*np.sqrt(10)
+    assert abs(chi2(np.histogram(steps % n, bins=50, range=(0, n))[0])) < 6
+
+@pytest.mark.parametrize('n', [2,3,5,6])
+def test_small_orders_are_all_reached(computed, n):
+    seen = np.zeros((n,n))
+    for s in range(3000): seen[np.arange(n), order(n, s)[:]] += 1
+    assert chi2(seen) < 5 and len({tuple(order(n, s)[:]) for s in range(3000)}) >= {2: 2, 3: 6, 5: 120, 6: 690}[n]
+
+def test_two_epochs_are_independent(computed):
+    n = 10_000
+    a,b = order(n, 3, 0)[:],order(n, 3, 1)[:]
+    assert abs(np.corrcoef(a, b)[0,1]) < 5/np.sqrt(n) and abs(np.corrcoef(a[:-1], b[1:])[0,1]) < 5/np.sqrt(n)
+
+# Splits
+
+forms = dict(ints=[7,2,5], tuple=(7,2,5), array=np.array([7,2,5]), small=np.array([7,2,5], 'u1'), tensor=torch.tensor([7,2,5]), L=L(7,2,5), iter=iter([7,2,5]))
+masks = [i in (2,5,7) for i in range(10)]
+
+@pytest.mark.parametrize('form', forms)
+def test_rows_keep_their_order(form): assert [int(i) for i in check_splits([[0,1], forms[form]], 10)[1]] == [7,2,5]
+
+@pytest.mark.parametrize('way', [list, tuple, L, np.array, torch.tensor])
+def test_mask_gives_its_rows(way): assert check_splits([[0], way(masks)], 10)[1].tolist() == [2,5,7]
+
+@given(st.slices(10))
+def test_slices_stay_ranges(cut):
+    rows = range(10)[cut]
+    if not len(rows): return
+    got = check_splits([cut], 10)[0]
+    assert isinstance(got, range) and got == rows
+    assert check_splits([rows], 10)[0] == rows
+
+def test_rows_on_disk_are_splits(tmp_path):
+    train,valid = save_array(tmp_path/'t.npy', np.arange(8)[::-1]),save_array(tmp_path/'m.npy', np.arange(10) > 7)
+    assert [o.tolist() for o in check_splits([open_array(tmp_path/'t.npy'), valid], 10)] == [[*range(7, -1, -1)],[8,9]] and len(train) == 8
+
+def test_many_splits_and_empty_ones():
+    got = check_splits([range(3), [], slice(3,5), np.array([9]), range(0), np.zeros(10, bool)], 10)
+    assert [len(o) for o in got] == [3,0,2,1,0,0]
+
+def test_splits_of_a_billion_rows_stay_small(): assert check_splits([range(9*10**6), slice(9*10**6,None)], 10**7) == [range(9*10**6), range(9*10**6, 10**7)]
+
+@pytest.mark.parametrize('splits,err,words', [
+    ([range(8),[8,10]], IndexError, ('Split 1 has row 10','rows 0 to 9')), ([[0,-1]], IndexError, ('row -1',)), ([range(11)], IndexError, ('row 10',)),
+    ([range(9, -2, -1)], IndexError, ('row -1',)), ([np.array([10], 'u1')], IndexError, ('row 10',)),
+    ([range(8),[9,7]], ValueError, ('Row 7 is in split 1','one split only')), ([range(4, -1, -1),slice(4,6)], ValueError, ('Row 4',)),
+    ([[0],[1],[2,0]], ValueError, ('Row 0 is in split 2',)), ([masks,range(5, 6)], ValueError, ('Row 5',)), ([range(0, 10, 2),range(9, 5, -1)], ValueError, ('Row 8',)),
+    ([[True,False,True]], ValueError, ('a mask of 3 rows','has 10')), ([np.ones(11, bool)], ValueError, ('a mask of 11',)),
+    ([[[0,1]]], ValueError, ('shape (1, 2)',)), ([np.zeros((2,2), int)], ValueError, ('shape',)), ([[.5]], TypeError, ('float64',)), ([['a']], TypeError, ('row numbers',)),
+    ([], ValueError, ('train on, is empty',)), ([[]], ValueError, ('empty',)), ([slice(0,0),[1]], ValueError, ('empty',)), ([np.zeros(10, bool),[1]], ValueError, ('empty',))])
+def test_bad_splits_are_refused(splits, err, words):
+    with fails(err, *words): check_splits(splits, 10)
+
+@given(st.integers(2, 300), st.floats(.001, .999), st.integers(0, 99))
+def test_random_splits_share_out_all_rows(n, pct, seed):
+    train,valid = random_splits(n, pct, seed)
+    assert sorted([*train,*valid]) == [*range(n)] and len(train) and len(valid)
+    assert abs(len(valid)-n*pct) <= .5 or len(valid) in (1,n-1)
+    assert (np.diff(train) > 0).all() and (np.diff(valid) > 0).all()
+    same(random_splits(n, pct, seed)[1], valid)
+
+def test_random_splits_differ_by_seed_and_hold_out_every_row_alike():
+    held = np.zeros(50)
+    for s in range(2000): held[random_splits(50, .2, s)[1]] += 1
+    assert abs(chi2(held)) < 5
+    assert any(not np.array_equal(random_splits(50)[1], random_splits(50)[1]) for _ in range(5))
+
+@pytest.mark.parametrize('n,pct,word', [(10, 0, 'between 0 and 1'), (10, 1, 'between 0 and 1'), (10, 20, 'got 20'), (10, -.1, 'between'), (1, .2, 'two rows'), (0, .2, 'two rows')])
+def test_impossible_random_splits_are_refused(n, pct, word):
+    with fails(ValueError, word): random_splits(n, pct)

@@ -1,0 +1,361 @@
+"Statistics are those of numpy in float64, in one pass; a folder keeps what was computed, and nothing is ever half written"
+import json, math, os, shutil
+import numpy as np, pytest, torch
+from hypothesis import assume, given, strategies as st
+from hypothesis.extra import numpy as hnp
+from conftest import elsewhere, fails, filled, fresh, linux, same
+from tsdisk.arrays import open_array, save_array
+from tsdisk.folder import cached, fingerprint, open_folder, read_manifest, save_folder, write_manifest
+from tsdisk.loaders import TSDataLoaders
+from tsdisk.stats import Stats, array_stats, array_vocab, train_stats, train_vocab
+
+# Statistics
+
+def brute(x, idxs=slice(None)):
+    "The same by numpy, in extended precision"
+    a = np.asarray(x)[idxs]
+    a = (a[None,None] if a.ndim == 1 else a.T[None] if a.ndim == 2 else a).astype(np.longdouble)
+    a = a.swapaxes(0, 1).reshape(a.shape[1], -1)
+    k = (~np.isnan(a)).sum(1)
+    with np.errstate(all='ignore'):
+        mean = np.where(k > 0, np.nansum(a, 1)/k, np.nan)
+        std = np.sqrt(np.nansum((a-mean[:,None])**2, 1)/k)
+    low,high = (f(np.where(np.isnan(a), fill, a), 1) for f,fill in ((np.min, np.inf), (np.max, -np.inf)))
+    none = k == 0
+    low[none],high[none],std[none] = np.nan,np.nan,np.nan
+    return Stats(k, a.shape[1]-k, mean, std, low, high)
+
+def check(x, idxs=None, got=None):
+    want = brute(x, slice(None) if idxs is None else np.asarray(idxs))
+    got = array_stats(x, idxs) if got is None else got
+    for o in ('count','nans','min','max'): np.testing.assert_array_equal(getattr(got, o), getattr(want, o).astype('f8'), o)
+    eps = np.finfo('f4').eps*np.maximum(abs(want.max), abs(want.min)).astype('f8') if np.asarray(x).dtype == 'f4' else 0
+    scale = want.std.astype('f8')
+    for o in ('mean','std'):
+        a,b = getattr(got, o),getattr(want, o).astype('f8')
+        assert (np.isnan(a) == np.isnan(b)).all() and a.dtype == 'f8'
+        off = np.nan_to_num(abs(a-b))
+        assert (off <= np.nan_to_num(1e-6*scale + 1e-12*abs(want.mean.astype('f8')) + 1e-3*eps)).all(), f'{o}: {a}, numpy gives {b}'
+
+shapes = [(1,1,1), (1,3,50), (7,1,1), (50,3,40), (2000,2,30), (3,2,5000), (5,2,3,4), (1000,4), (1,4), (999,), (1,)]
+
+@pytest.mark.parametrize('shape', shapes, ids=str)
+@pytest.mark.parametrize('dtype', 'f2 f4 f8 i1 u1 i2 u2 i4 u4 i8 ?'.split())
+def test_stats_are_those_of_numpy(shape, dtype):
+    x = filled(shape, dtype)
+    if dtype == 'i8': x //= 2**12
+    check(x)
+
+@given(hnp.arrays(st.sampled_from(['f4','f8']), hnp.array_shapes(min_dims=1, max_dims=3, max_side=9),
+    elements=st.one_of(st.just(np.nan), st.floats(-1e3, 1e3, width=32))), st.floats(-1e5, 1e5, width=32))
+def test_stats_of_anything_are_those_of_numpy(x, shift):
+    assume(not np.isnan(x).all())
+    check(x + np.asarray(shift, x.dtype))
+
+@pytest.mark.parametrize('dtype,offset', [('f4', 101_325), ('f8', 101_325), ('f8', 1e8), ('f8', -1.7e9), ('f8', 1e12), ('i8', 10**15), ('f4', 1e8)])
+def test_small_spread_on_a_large_offset_keeps_its_digits(dtype, offset):
+    x = (np.random.default_rng(0).normal(0, 20 if dtype != 'f8' else .5, (3000,2,30)) + offset).astype(dtype)
+    check(x)
+
+def test_drift_far_from_the_first_block_keeps_its_digits():
+    x = (np.random.default_rng(0).normal(size=(4000,1,500)) + np.linspace(0, 1e4, 4000)[:,None,None]).astype('f4')
+    check(x)
+    check(np.concatenate([np.zeros((3000,1,500), 'f4'), 1e4+filled((3000,1,500))]))
+
+def test_nans_are_counted_and_left_out():
+    x = filled((500,4,60))
+    x[:, 1] = np.nan                # Never there
+    x[::3, 2, :30] = np.nan         # Often not there
+    x[:400, 3] = np.nan             # Missing at first
+    st = array_stats(x)
+    check(x, got=st)
+    assert st.nans.tolist() == [0,30_000,167*30,24_000] and np.isnan([st.mean[1],st.std[1],st.min[1],st.max[1]]).all()
+
+def test_infinities_show_in_range_and_spoil_no_other_variable():
+    x = filled((100,3,20))
+    x[5,1,3],x[6,1,3],x[7,2,0] = np.inf,-np.inf,np.nan
+    st,want = array_stats(x),brute(x)
+    assert (st.min[1], st.max[1]) == (-np.inf, np.inf) and not np.isfinite(st.mean[1]) and not np.isfinite(st.std[1])
+    np.testing.assert_allclose(st.mean[[0,2]], want.mean[[0,2]].astype('f8'), rtol=1e-6)
+    assert st.nans.tolist() == [0,0,1] and st.count.tolist() == [2000,2000,1999]
+
+def test_constant_variable_has_no_spread():
+    for v in (0, .1, 1e8, -3): assert array_stats(np.full((5000,2,30), v, 'f4')).std.max() <= abs(v)*1e-7
+
+@pytest.mark.parametrize('idxs', [range(50), range(10, 300, 7), range(99, 0, -3), [7,3,299], np.array([299,0,150]), np.random.default_rng(0).permutation(300)[:200],
+    np.arange(5, dtype='u1'), [4,4,4,9]], ids=lambda o: f'{type(o).__name__}{len(o)}')
+def test_stats_of_some_rows(tmp_path, idxs):
+    x = filled((300,3,20))
+    x[7,1,:5] = np.nan
+    for o in (x, save_array(tmp_path/'x.npy', x)): check(x, idxs, array_stats(o, idxs))
+
+def test_mask_is_refused_or_understood():
+    x,mask = filled((20,2,5)),np.arange(20) > 12
+    try: got = array_stats(x, mask)
+    except (TypeError,ValueError,IndexError): return
+    check(x, np.flatnonzero(mask), got)
+
+def test_any_source_has_stats(tmp_path):
+    import zarr
+    x = filled((200,3,20))
+    z = zarr.create_array(tmp_path/'x.zarr', shape=x.shape, chunks=(50,3,20), dtype='f4')
+    z[:] = x
+    class Rows:
+        shape,dtype = x.shape,x.dtype
+        def __getitem__(self, i): return x[i]
+    disk = save_array(tmp_path/'x.npy', x)
+    for o in (z, Rows(), torch.tensor(x), tmp_path/'x.npy', disk, disk[:]): check(x, got=array_stats(o))
+    for v,w in ((disk[::2], x[::2]), (disk[:, 1], x[:, 1]), (disk[::-1, :, ::3], x[::-1, :, ::3]), (disk.swapaxes(1, 2), x.swapaxes(1, 2))): check(w, got=array_stats(v))
+
+@pytest.mark.parametrize('x,idxs,err,word', [(np.array(['a']), None, TypeError, '<U1'), (filled((5,), 'M8[s]'), None, TypeError, 'datetime64'),
+    (filled((5,2)), [], ValueError, 'no rows'), (filled((5,2)), range(0), ValueError, 'no rows'), (filled((5,2)), [5], IndexError, 'Row 5'), (filled((5,2)), range(6), IndexError, '')])
+def test_stats_refuse_what_they_cannot_count(x, idxs, err, word):
+    with fails(err, word): array_stats(x, idxs)
+
+def test_stats_print_and_survive_json():
+    x = filled((30,3,20))
+    x[:, 1] = np.nan
+    st = array_stats(x)
+    assert Stats.from_dict(json.loads(json.dumps(st.to_dict()))) == st and st != array_stats(x[1:])
+    assert all(o in repr(st) for o in Stats.names) and f'{st.mean[2]:.6g}' in repr(st) and len(repr(st).splitlines()) == 4
+    assert len(repr(array_stats(filled((2,50,3)))).splitlines()) == 22
+
+@linux
+def test_memory_does_not_grow_with_the_array(tmp_path):
+    chunk = filled((1000,6,500))
+    save_array(tmp_path/'x.npy', (chunk+i for i in range(50)))
+    grown,peak,size,mean = fresh("""
+        import numpy as np, torch, resource
+        from conftest import rss_anon
+        from tsdisk.arrays import open_array
+        from tsdisk.sources import as_source
+        from tsdisk.stats import array_stats
+        x = open_array(args[0])
+        array_stats(x, range(20))
+        before,peak,gather = rss_anon(),[],type(as_source(x)).gather
+        for rows in (None, np.random.default_rng(0).permutation(len(x))[:20_000], range(0, len(x), 3)):
+            st = array_stats(x, rows)
+            peak.append(rss_anon())
+            if rows is None: mean = st.mean
+        array_stats(x[:, :3, ::2])
+        res = rss_anon()-before, max(peak)-before, x.nbytes, mean""", tmp_path/'x.npy')
+    (tmp_path/'x.npy').unlink()
+    assert size == 600*10**6 and max(grown, peak) < 100, f'{grown:.0f} MB, {peak:.0f} MB'
+    np.testing.assert_allclose(mean, chunk.astype('f8').mean((0,2))+24.5, rtol=1e-6)
+
+# Vocabularies
+
+@pytest.mark.parametrize('y', [filled(500, 'i1'), filled((50,9), 'u2')%7, filled(300, '?'), np.array([*'cab'*50]), np.array([b'b',b'a']*9), filled(400)//1, np.array(['é','','zz'])], ids=lambda o: o.dtype.str)
+def test_vocab_is_what_is_there_sorted(tmp_path, y):
+    on_disk = save_array(tmp_path/'y.npy', y)
+    for o in (y, on_disk):
+        same(array_vocab(o), np.unique(y))
+        same(train_vocab(o), np.unique(y))
+        same(train_vocab(o, [2,0,1]), np.unique(y[:3]))
+        same(train_vocab(o, range(2)), np.unique(y[:2]))
+
+def test_too_many_labels_are_refused():
+    same(array_vocab(np.arange(100)%10, max_n=10), np.arange(10))
+    with fails(ValueError, 'more than 10 distinct', 'cat=False'): array_vocab(np.arange(100), max_n=10)
+
+# Kept beside the file
+
+@pytest.fixture
+def X(tmp_path): return save_array(tmp_path/'X.npy', filled((300,3,20)))
+
+def entries(X, kind='stats'): return read_manifest(os.path.dirname(X.filename)).get(kind, {}).get(os.path.basename(X.filename), {})
+
+def poison(X, kind='stats'):
+    "Change what is kept, so that it shows whether it is used"
+    path = os.path.dirname(X.filename)
+    kept = entries(X, kind)
+    for o in kept.values(): o.update(mean=[7.]*3)
+    write_manifest(path, **{kind: {os.path.basename(X.filename): kept}})
+
+def test_stats_are_computed_once(X):
+    st = train_stats(X)
+    assert st == array_stats(X) == train_stats(X) and len(entries(X)) == 1
+    poison(X)
+    for o in (X, open_array(X.filename), str(X.filename), open_array(X.filename)[:]): assert train_stats(o).mean.tolist() == [7,7,7]
+
+def test_each_choice_of_rows_is_kept_apart(X):
+    for rows in (range(100), range(50), [3,1,2], np.array([5,6])): assert train_stats(X, rows) == array_stats(X, rows) == train_stats(X, rows)
+    assert len(entries(X)) == 4
+    poison(X)
+    assert train_stats(X, range(100)).mean[0] == 7 and train_stats(X, range(101)).mean[0] != 7 and train_stats(X, np.array([5,7])).mean[0] != 7
+
+def test_only_the_last_few_are_kept(X):
+    for i in range(1, 20): train_stats(X, range(i))
+    assert 1 <= len(entries(X)) <= 10
+    poison(X)
+    assert train_stats(X, range(19)).mean[0] == 7
+
+@pytest.mark.parametrize('how', ['saved','in place','touched'])
+def test_stats_are_computed_again_when_the_file_changes(X, how):
+    train_stats(X)
+    poison(X)
+    if how == 'saved': save_array(X.filename, np.array(X)+1)
+    elif how == 'in place':
+        w = np.lib.format.open_memmap(X.filename, 'r+')
+        w[:] += 1
+        w.flush()
+    else: os.utime(X.filename)
+    again = open_array(X.filename)
+    assert train_stats(again) == array_stats(again) and train_stats(again).mean[0] != 7
+
+@pytest.mark.parametrize('cut', [np.s_[:100], np.s_[::2], np.s_[:, 1:], np.s_[:, :, ::-1], np.s_[::-1]], ids=str)
+def test_stats_of_a_part_of_a_file_are_not_taken_for_those_of_the_file(X, cut):
+    train_stats(X)
+    poison(X)
+    assert train_stats(X[cut]) == array_stats(X[cut])
+
+def test_views_of_another_shape_or_dtype_are_kept_apart(X):
+    train_stats(X)
+    for v in (X.reshape(100, 3, 60), X.view('i4')): assert train_stats(v) == array_stats(v) == train_stats(v)
+
+def test_arrays_in_memory_are_not_kept(X, tmp_path):
+    x = np.array(X)
+    for o in (x, torch.tensor(x), np.load(X.filename, mmap_mode='c')): assert train_stats(o) == array_stats(x)
+    assert not (tmp_path/'tsdisk.json').exists()
+
+@pytest.mark.skipif(os.name == 'nt', reason='folders have no read-only mode there')
+def test_read_only_folder_is_no_obstacle(X, tmp_path, monkeypatch):
+    y = save_array(tmp_path/'y.npy', ['a','b']*150)
+    if os.getuid() == 0: # Root may write anywhere: let the disk refuse
+        done = fresh("""
+            import os
+            from pathlib import Path
+            d = Path(args[0])
+            os.chmod(d, 0o555)
+            for o in (d.parent, *d.parent.parents): os.chmod(o, os.stat(o).st_mode | 0o055)
+            os.setgroups([]), os.setgid(65534), os.setuid(65534)
+            from tsdisk.arrays import open_array
+            from tsdisk.stats import array_stats, train_stats, train_vocab
+            X = open_array(d/'X.npy')
+            res = train_stats(X) == array_stats(X), train_vocab(d/'y.npy').tolist()""", tmp_path)
+    else:
+        tmp_path.chmod(0o555)
+        done = train_stats(X) == array_stats(X), train_vocab(y).tolist()
+    tmp_path.chmod(0o755)
+    assert done == (True,['a','b']) and not (tmp_path/'tsdisk.json').exists()
+
+def test_vocab_is_kept_and_keeps_its_dtype(tmp_path):
+    for i,y in enumerate((np.array(['b','a','b']), np.array([3,1,2], 'u1'), np.array([True,False,True]), np.array([.5,.25,.5], 'f4'), np.array([b'b',b'a',b'b']))):
+        y = save_array(tmp_path/f'y{i}.npy', y)
+        same(train_vocab(y), np.unique(y))
+        same(train_vocab(y), np.unique(y))
+        assert len(entries(y, 'vocab')) == 1
+
+def test_cached_computes_once_and_passes_errors_on(X):
+    calls = []
+    def f():
+        calls.append(1)
+        return dict(a=[1,2])
+    assert cached(X, 'mine', f) == cached(X, 'mine', f) == cached(X[:], 'mine', f) == dict(a=[1,2]) and len(calls) == 1
+    cached(X, 'mine', f, range(3))
+    cached(X, 'other', f)
+    assert len(calls) == 3
+    with fails(ZeroDivisionError): cached(X, 'bad', lambda: 1/0)
+    assert 'bad' not in read_manifest(os.path.dirname(X.filename))
+
+def test_fingerprint_follows_data_and_rows_alone(X, tmp_path):
+    f = fingerprint(X)
+    assert f == fingerprint(open_array(X.filename)) and len(f) == 32 and int(f, 16)
+    assert len({f, *(fingerprint(X, o) for o in (range(9), range(8), range(0, 9, 2), [1,2], [2,1], np.array([1,3])))}) == 7
+    assert fingerprint(X, [1,2]) == fingerprint(X, np.array([1,2], 'u1'))
+    shutil.copy2(X.filename, tmp_path/'copy.npy')
+    assert fingerprint(open_array(tmp_path/'copy.npy')) == f
+
+# The manifest
+
+def test_unknown_entries_are_kept(tmp_path):
+    write_manifest(tmp_path, units=dict(acc='g'), future=[1,{'é': None}])
+    write_manifest(tmp_path, rate=10)
+    save_folder(tmp_path, filled((5,1,4)))
+    train_stats(tmp_path/'X.npy')
+    m = read_manifest(tmp_path)
+    assert (m['units'], m['future'], m['rate'], m['version']) == (dict(acc='g'), [1,{'é': None}], 10, 1) and 'stats' in m and 'arrays' in m
+
+def test_manifest_is_replaced_whole_or_not_at_all(tmp_path):
+    write_manifest(tmp_path, a=1)
+    was = (tmp_path/'tsdisk.json').read_bytes()
+    with pytest.raises(TypeError): write_manifest(tmp_path, b=object())
+    assert (tmp_path/'tsdisk.json').read_bytes() == was and [o.name for o in tmp_path.iterdir()] == ['tsdisk.json']
+
+def test_many_processes_writing_leave_a_whole_manifest(tmp_path):
+    from multiprocessing import get_context
+    write_manifest(tmp_path, mine=1)
+    with get_context('spawn').Pool(2) as pool: pool.map(_write_often, [(tmp_path, f'k{i}') for i in range(4)])
+    m = read_manifest(tmp_path)
+    assert m['mine'] == 1 and [o.name for o in tmp_path.iterdir()] == ['tsdisk.json'] and all(len(v) == 1000 for k,v in m.items() if k[0] == 'k')
+
+def _write_often(o):
+    for _ in range(20): write_manifest(o[0], **{o[1]: 'x'*1000})
+
+def test_newer_manifest_is_refused(X, tmp_path):
+    write_manifest(tmp_path)
+    text = (tmp_path/'tsdisk.json').read_text().replace('"version": 1', '"version": 2')
+    (tmp_path/'tsdisk.json').write_text(text)
+    for f in (read_manifest, open_folder, write_manifest, TSDataLoaders.from_folder):
+        with fails(ValueError, 'newer tsdisk', 'pip install -U'): f(tmp_path)
+    assert (tmp_path/'tsdisk.json').read_text() == text
+
+@pytest.mark.parametrize('text', ['{"a": ', '', '[1]', 'null', '"x"'])
+def test_damaged_manifest_is_refused(tmp_path, text):
+    (tmp_path/'tsdisk.json').write_text(text)
+    with fails(ValueError, 'is damaged', 'tsdisk.json'): read_manifest(tmp_path)
+
+# The folder
+
+@pytest.mark.parametrize('form', [dict(train=range(80), valid=range(80, 100)), dict(train=slice(0,80), valid=slice(80,100)), dict(train=range(0, 100, 2), valid=range(1, 100, 2)),
+    dict(train=np.array([5,3,99]), valid=[1,2], test=range(50, 60)), dict(train=np.arange(100) < 70, valid=np.arange(100) >= 70), dict(train=slice(None,-20), valid=slice(-20,None)),
+    dict(train=slice(None,None,2), valid=slice(1,None,2)), dict(train=range(99, 19, -1), valid=range(20))], ids=str)
+def test_folder_gives_back_arrays_and_splits(tmp_path, form):
+    from tsdisk.splits import check_splits
+    x,y = filled((100,2,5)),np.array([*'abcd'*25])
+    save_folder(tmp_path/'d', x, y, form)
+    arrays,splits = open_folder(tmp_path/'d')
+    same(arrays['X'], x)
+    same(arrays['y'], y)
+    assert all(type(o) is np.memmap for o in arrays.values()) and list(splits) == list(form)
+    for a,b in zip(check_splits(list(splits.values()), 100), check_splits(list(form.values()), 100)): assert list(a) == list(b)
+    dls = TSDataLoaders.from_folder(tmp_path/'d', bs=10)
+    assert [len(o.dataset) for o in dls] == [len(o) for o in check_splits(list(form.values()), 100)]
+
+def test_training_rows_are_those_named_train(tmp_path):
+    save_folder(tmp_path, filled((10,1,4)), np.arange(10.), dict(valid=range(2), train=range(2, 10)))
+    dls = TSDataLoaders.from_folder(tmp_path, bs=2)
+    assert (len(dls.train_ds), len(dls.valid_ds)) == (8,2)
+
+def test_folder_without_manifest_goes_by_names(tmp_path):
+    save_array(tmp_path/'X.npy', filled((10,1,4)))
+    assert list(open_folder(tmp_path)[0]) == ['X'] and open_folder(tmp_path)[1] == {}
+    np.save(tmp_path/'y.npy', np.arange(10))
+    assert list(open_folder(tmp_path)[0]) == ['X','y']
+    same(open_folder(str(tmp_path))[0]['y'], np.arange(10))
+
+def test_arrays_already_there_are_registered(tmp_path):
+    save_array(tmp_path/'X.npy', filled((10,1,4)))
+    save_folder(tmp_path, y=[1.,2.]*5, splits=dict(train=range(9), valid=range(9, 10)))
+    m = read_manifest(tmp_path)
+    assert m['arrays']['X'] == dict(file='X.npy', role='X', shape=[10,1,4], dtype='<f4') and m['arrays']['y']['shape'] == [10]
+    assert m['splits'] == dict(train=[0,9], valid=[9,10])
+
+def test_folder_can_be_moved(tmp_path):
+    save_folder(tmp_path/'a', filled((10,1,4)), splits=dict(train=[1,2,3], valid=[4]))
+    st = train_stats(tmp_path/'a/X.npy')
+    shutil.move(tmp_path/'a', tmp_path/'b')
+    arrays,splits = open_folder(tmp_path/'b')
+    same(arrays['X'], filled((10,1,4)))
+    assert splits['train'].tolist() == [1,2,3] and train_stats(arrays['X']) == st
+
+def test_what_is_no_dataset_is_refused(tmp_path):
+    with fails(FileNotFoundError, 'is not a folder'): open_folder(tmp_path/'typo')
+    (tmp_path/'x.csv').touch()
+    with fails(FileNotFoundError, 'no `X.npy`', 'x.csv'): open_folder(tmp_path)
+
+def test_folder_opens_in_another_process(tmp_path):
+    save_folder(tmp_path, filled((10,1,4)), [*'ab'*5], dict(train=[1,2], valid=[3]))
+    arrays,splits = elsewhere("[{k: np.array(v) for k,v in o.items()} for o in __import__('tsdisk.folder').folder.open_folder(a)]", tmp_path)
+    same(arrays['X'], filled((10,1,4)))
+    assert splits['train'].tolist() == [1,2] and math.prod(arrays['y'].shape) == 10
