@@ -25,7 +25,7 @@ def describe(
     m:dict, # From `machine`
 ) -> str: # One line for a report
     libs = ', '.join(f'{o} {m[o]}' for o in ('python','torch','numpy','fastai','tsai','tsdisk'))
-    return f"{m['date']} · {m['cpu']}, {m['cores']} cores, {m['ram_gb']} GB RAM, {m['system']}, load at the start {m['load']} · {libs}"
+    return f"{m['date']} · {m['cpu']}, {m['cores']} cores, {m['ram_gb']} GB RAM, {m['system']}, load {m['load']} at the start · {libs}"
 
 @contextmanager
 def temp_folder(parent=None, need=2.5e9):
@@ -54,9 +54,9 @@ def make_data(
 
 def open_data(path): return tuple(np.load(Path(path)/f'{o}.npy', mmap_mode='r') for o in 'Xy')
 
-def _serve(conn, make, args):
+def _serve(conn, start_method, make, args):
     "Answer calls to what `make(*args)` returns until there are no more"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    mp.set_start_method(start_method, force=True) # For the workers of loaders: the default of the system again
     warnings.simplefilter('ignore')
     sys.stdout = open(os.devnull, 'w') # No progress bars
     f = make(*args)
@@ -70,11 +70,16 @@ class Worker:
         *args,
     ):
         self.conn,there = mp.Pipe()
-        self.process = mp.get_context('spawn').Process(target=_serve, args=(there, make, args))
+        self.process = mp.get_context('spawn').Process(target=_serve, args=(there, mp.get_start_method(), make, args))
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) # Ctrl-C is for the parent, which ends the others
         self.process.start()
+        signal.signal(signal.SIGINT, before)
         there.close()
 
-    def result(self): return self.conn.recv()
+    def result(self):
+        try: return self.conn.recv()
+        except EOFError: raise RuntimeError("A measuring process ended early: its own error stands above") from None
+
     def __call__(self, *args):
         self.conn.send(args)
         return self.result()
@@ -98,6 +103,25 @@ def workers(**makes):
         raise
     finally:
         for o in ws.values(): o.stop()
+
+def cpu_ticks():
+    "(busy, all) ticks of all cores since the start of the machine; zeros where the system does not tell"
+    t = [int(o) for o in (Path('/proc/stat').read_text().split('\n')[0].split()[1:9] if Path('/proc/stat').exists() else [0]*8)]
+    return sum(t)-t[3]-t[4], sum(t)
+
+class Quiet:
+    "Waits until other programs leave the processor alone, and notes in `seen` which share they used"
+    def __init__(self,
+        budget:float, # Seconds of waiting in all
+        most:float=0.1, # Share of the processor that others may use
+    ): self.budget,self.most,self.seen = budget,most,[]
+
+    def wait(self):
+        while True:
+            (a,b),_,(c,d) = cpu_ticks(), time.sleep(0.06), cpu_ticks()
+            share = (c-a)/max(1, d-b)
+            if share <= self.most or self.budget <= 0: return self.seen.append(round(share, 2))
+            self.budget -= 0.06
 
 def private_mb():
     "Private memory of this process in MB (`RssAnon`): what cannot be given back as page cache can"

@@ -1,10 +1,11 @@
 "Loaders of series on disk, side by side: see README.md"
-import argparse, json, random, signal, sys, time, timeit, warnings
+import argparse, json, os, random, signal, sys, time, timeit, warnings
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 import numpy as np
-from common import describe, machine, make_data, md_table, med, open_data, peak_private, private_mb, seconds, temp_folder, workers
+from common import describe, machine, make_data, md_table, med, open_data, peak_private, private_mb, Quiet, seconds, temp_folder, workers
 
 shapes,sizes = [(20_000,50,128), (200_000,3,500)],(64,1024)
 
@@ -84,6 +85,7 @@ def some_batches(dl, k):
 def contestant(name, quick):
     "A function that builds and measures one of the contestants"
     make,dls = contestants[name],{}
+    import_module({'tsdisk': 'tsdisk.loaders', 'tsai': 'tsai.data.core'}.get(name.split(',')[0], 'torch.utils.data'))
     def build(path, shape, bs, most):
         start = time.perf_counter()
         dls[shape,bs] = make(path, bs, quick)
@@ -98,20 +100,25 @@ def contestant(name, quick):
         return shape[0]//bs*bs/seconds(lambda: [None for _ in dl], least=0.1 if quick else 0.4)
     return lambda job, *args: dict(build=build, rate=rate)[job](*args)
 
-def n_batches(name, bs): return max(2, 2048//bs) if name in few else None
+def n_batches(name, n, bs, quick):
+    "Batches to time of a slow loader; None for whole epochs"
+    if name in few: return max(2, 2048//bs)
+    if quick and n > 20_000 and 'by item' in name: return 20_000//bs
 
-def measure_loaders(folders, rounds, quick):
+def measure_loaders(folders, rounds, quick, quiet):
     "One result for each array, batch size and contestant, with the samples a second of every round"
     configs = [(s,bs) for s in folders for bs in sizes]
     res = {(s,bs,o): dict(X=list(s), bs=bs, loader=o, rates=[]) for s,bs in configs for o in contestants}
     with workers(**{o: (contestant, o, quick) for o in contestants}) as ws:
         for (s,bs,o),r in res.items():
             say(f'building {o}, {s}, bs {bs}')
-            r['build'] = ws[o]('build', folders[s], s, bs, n_batches(o, bs))
+            r['build'] = ws[o]('build', folders[s], s, bs, n_batches(o, s[0], bs, quick))
         for i in range(rounds):
             for s,bs in configs:
                 say(f'round {i+1} of {rounds}: {s}, bs {bs}')
-                for o in random.sample(list(contestants), len(contestants)): res[s,bs,o]['rates'].append(ws[o]('rate', s, bs, n_batches(o, bs)))
+                for o in random.sample(list(contestants), len(contestants)):
+                    quiet.wait()
+                    res[s,bs,o]['rates'].append(ws[o]('rate', s, bs, n_batches(o, s[0], bs, quick)))
     return [summary(r, res) for r in res.values()]
 
 def summary(r, res):
@@ -169,7 +176,6 @@ def items_md(r):
 
 def memory_job(way):
     import torch
-    import fastai.callback.progress # For `no_bar`
     from fastai.basics import CrossEntropyLossFlat, Learner, nn
     if way == 'tsdisk': from tsdisk.loaders import TSDataLoaders
     else: from tsai.data.core import get_ts_dls
@@ -187,7 +193,7 @@ def memory_job(way):
             for _ in kept['dls'].train: pass
         def preds():
             learn = Learner(kept['dls'], model, loss_func=CrossEntropyLossFlat(), path=path)
-            with learn.no_bar(), learn.no_logging(): kept['preds'] = learn.get_preds(ds_idx=0)
+            kept['preds'] = learn.get_preds(ds_idx=0)
         model(torch.zeros(bs, *shape[1:]))
         before = private_mb()
         for f in (build, epoch, preds):
@@ -200,11 +206,7 @@ def memory_job(way):
 memory_ways = {'tsdisk': 'tsdisk', 'tsai, lazy': 'tsai, lazy (`inplace=False`)', 'np.load': "`np.load`, then tsai as it comes"}
 
 def measure_memory(path, shape):
-    res = {}
-    for k in memory_ways:
-        say(f'private memory: {k}')
-        with workers(job=(memory_job, k)) as w: res[k] = w['job'](path, shape)
-    return res
+    with workers(**{o: (memory_job, o) for o in memory_ways}) as ws: return {k: w(path, shape) for k,w in ws.items()}
 
 def memory_md(res):
     return md_table([['most private memory, MB more than after the imports', 'building loaders', 'an epoch', '`get_preds`'],
@@ -235,8 +237,8 @@ stats_ways = {'tsdisk': '`array_stats(X)`: mean, std, min, max, NaNs of each var
     'numpy all': 'numpy, the same as `array_stats`: five calls over axes (0, 2)'}
 
 def stats_md(res):
-    return md_table([['', *(f'{o}, GB/s' for o in res), 'most extra memory, MB'],
-        *[[name, *(f"{r[k]['gb']:.2g}" for r in res.values()), ' ; '.join(f"{r[k]['mb']:,.0f}" for r in res.values())] for k,name in stats_ways.items()]])
+    return md_table([['', *(f'{o}: GB/s' for o in res), *(f'{o}: extra memory, MB' for o in res)],
+        *[[name, *(f"{r[k]['gb']:.2g}" for r in res.values()), *(f"{r[k]['mb']:,.0f}" for r in res.values())] for k,name in stats_ways.items()]])
 
 # The picture and the report
 
@@ -246,14 +248,16 @@ def plot(res, path):
     from matplotlib import pyplot as plt
     names = [o for o in contestants if o != ceiling][::-1]
     plt.rcParams.update({'font.size': 9.5, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.spines.left': False})
-    fig,axs = plt.subplots(len(sizes), len(shapes), figsize=(8,5), sharey=True, sharex=True, layout='constrained')
+    fig,axs = plt.subplots(len(sizes), len(shapes), figsize=(8,5), sharey=True, sharex='col', layout='constrained')
     for ax,(bs,s) in zip(axs.flat, [(bs,s) for bs in sizes for s in shapes]):
         gb = {r['loader']: r['gb'] for r in res if (tuple(r['X']),r['bs']) == (s,bs)}
         ax.barh(names, [gb[o] for o in names], color=['#1b5e8c' if o == 'tsdisk' else '#bfc7cf' for o in names], height=0.7)
-        for i,o in enumerate(names): ax.text(gb[o], i, f' {gb[o]:.2g}', va='center', color='#333333', weight='bold' if o == 'tsdisk' else 'normal', zorder=3)
+        for i,o in enumerate(names):
+            look = dict(color='white', weight='bold', ha='right') if o == 'tsdisk' else dict(color='#333333')
+            ax.text(gb[o], i, f' {gb[o]:.2g} ', va='center', **look)
         ax.axvline(gb[ceiling], color='#555555', ls='--', lw=1)
         ax.set_title(f"X {s[0]:,} × {s[1]} × {s[2]}, batches of {bs}", fontsize=9.5, loc='left', pad=14)
-        ax.text(gb[ceiling], len(names)-0.42, f'bare copy {gb[ceiling]:.2g}', ha='right' if gb[ceiling] > 5 else 'left', color='#555555', fontsize=8)
+        ax.text(gb[ceiling], len(names)-0.42, f'bare copy {gb[ceiling]:.2g}', ha='right', color='#555555', fontsize=8)
         ax.tick_params(left=False, colors='#333333')
         ax.grid(axis='x', color='#eeeeee', lw=0.8)
         ax.set_axisbelow(True)
@@ -262,34 +266,37 @@ def plot(res, path):
 
 def report(res):
     m,o = res['machine'],res['options']
-    (a,b),k = [' × '.join(f'{i:,}' for i in s) for s in shapes],max(len(r['rates']) for r in res['loaders'])
+    times,k = lambda s: ' × '.join(f'{i:,}' for i in s), max(len(r['rates']) for r in res['loaders'])
+    quick = ', and built of 20,000 rows; where there are more rows, *by item* times 20,000 of them, likewise (`--quick`)' if o['quick'] else ''
+    busy = '\n\n**The machine was busy: parallel copies wait for each other there, and the figures say little. Run it again.**' if med(res['others']) > 0.2 else ''
+    slow = ', '.join(f'{n_batches(few[0], 0, bs, False)} batches of {bs}' for bs in sizes)
     return f"""# Loaders, side by side
 
-{describe(m)}
+{describe(m)}, other programs used {med(res['others']):.0%} of the processor (median){busy}
 
 Shuffled batches of float32 X and integer labels as tensors on the CPU, from files in the page cache, {o['threads']} torch threads. GB/s counts X. Each contestant
 runs in its own process, in turn, in random order; medians of {k} rounds, ratios within a round. A round is whole epochs, permutation included, except: the
-*bare gather* copies X alone, in an order made beforehand; *itemify + DataBlock* is slow, so {', '.join(f'{n_batches(few[0], bs)} batches of {bs}' for bs in sizes)}, its permutation not
-counted{', and only the first 20,000 rows' if o['quick'] else ''}. *tsdisk is* says how many times as fast as that line tsdisk is. Worker processes are started beforehand.
+*bare gather* copies X alone, in an order made beforehand; *itemify + DataBlock* is slow, so {slow},
+without its permutation{quick}. Worker processes are started beforehand. *tsdisk is* says how many times as fast as that line tsdisk is.
 
 {loaders_md(res['loaders'])}
 
 ## Items
 
-X {b}, int64 y; memory as `tracemalloc` counts it.
+X {times(shapes[1])}, int64 y; memory as `tracemalloc` counts it.
 
 {items_md(res['items'])}
 
 ## Private memory
 
-X {' × '.join(f'{i:,}' for i in res['memory']['X'])} float32, {np.prod(res['memory']['X'])*4/1e9:.2g} GB, a random 80 % train, batches of 64; an epoch of the training rows, predictions for
+X {times(res['memory']['X'])} float32, {np.prod(res['memory']['X'])*4/1e9:.2g} GB, a random 80 % train, batches of 64; an epoch of the training rows, predictions for
 the same rows by a linear model. `RssAnon`, sampled every 2 ms, in a fresh process each.
 
 {memory_md(res['memory']['ways'])}
 
 ## Statistics
 
-X {a} ; {b}, in the page cache.
+In the page cache; the memory is private memory beyond that before the call.
 
 {stats_md(res['stats'])}
 """
@@ -304,16 +311,20 @@ def run(
 ) -> dict: # All results
     "Measure everything"
     import torch
-    res = dict(machine=machine(), options=dict(rounds=rounds, quick=quick, threads=torch.get_num_threads()))
+    quiet,res = Quiet(15 if quick else 180), dict(machine=machine(), options=dict(rounds=rounds, quick=quick, threads=torch.get_num_threads()))
     say('writing data')
     folders = {s: make_data(folder/str(i), s) for i,s in enumerate(shapes)}
-    res['loaders'] = measure_loaders(folders, rounds, quick)
+    res['loaders'] = measure_loaders(folders, rounds, quick, quiet)
     say('items')
+    quiet.wait()
     with workers(job=(items_job,)) as w: res['items'] = w['job'](folders[shapes[1]], rounds)
     say('statistics')
-    with workers(job=(stats_job,)) as w: res['stats'] = {f'{np.prod(s)*4/1e9:.2g} GB': w['job'](p, rounds) for s,p in folders.items()}
+    quiet.wait()
+    with workers(job=(stats_job,)) as w: res['stats'] = {f'{np.prod(s)*4/1e9:.2g} GB': w['job'](folders[s], rounds) for s in shapes[:1 if quick else 2]}
     for p in folders.values():
         for o in p.iterdir(): o.unlink()
+    res['others'] = quiet.seen
+    say('private memory')
     shape = (80_000,50,128)
     res['memory'] = dict(X=shape, ways=measure_memory(make_data(folder/'memory', shape), shape))
     say('')
@@ -323,9 +334,11 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--quick', action='store_true', help="under two minutes on 2 cores")
     p.add_argument('--rounds', type=int, help="rounds of each measurement: 9, or 3 with --quick")
+    p.add_argument('--threads', type=int, help="torch threads; torch's own choice by default. One is steadier beside other programs")
     p.add_argument('--tmp', help="where to put 2 GB of data for the time being")
     p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help="folder of the results")
     args = p.parse_args()
+    if args.threads: os.environ['OMP_NUM_THREADS'] = str(args.threads)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     start = time.time()
     with temp_folder(args.tmp) as folder: res = run(folder, args.rounds or (3 if args.quick else 9), args.quick)

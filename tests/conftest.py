@@ -60,6 +60,24 @@ def same(a, b):
     assert (a.shape, a.dtype) == (b.shape, b.dtype), f"{a.shape} {a.dtype}, expected {b.shape} {b.dtype}"
     np.testing.assert_array_equal(a, b)
 
+def ramp(n, v=2, s=3, dtype='f4'):
+    "Every value tells its row, variable and step"
+    return np.arange(n*v*s).reshape(n, v, s).astype(dtype)
+
+def rows(xb):
+    "The rows of `ramp` in a batch"
+    return (np.asarray(xb)[:,0,0]/6).astype(int).tolist()
+
+def epoch(dl):
+    "(rows, sizes of batches) of one epoch, after a check that each row is whole and with its own target"
+    bs = [[o.numpy().copy() for o in b] for b in dl]
+    if not bs: return [],[]
+    x,*y = map(np.concatenate, zip(*bs))
+    ids = rows(x)
+    same(x, np.float32(ramp(1) + 6*np.array(ids)[:,None,None]))
+    for o in y: assert o.tolist() == ids
+    return ids,[len(o[0]) for o in bs]
+
 all_dtypes = 'f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 ? <U5 S3 M8[s]'.split()
 
 @pytest.fixture

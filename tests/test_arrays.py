@@ -121,6 +121,15 @@ def test_failing_generator_leaves_the_old_file(old):
         raise RuntimeError('disk pulled out')
     with fails(RuntimeError, 'pulled'): save_array(old, chunks())
 
+@linux
+def test_full_disk_leaves_the_old_file(old):
+    assert fresh("""
+        import numpy as np, resource, signal
+        from tsdisk.arrays import save_array
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000,100_000))
+        try: save_array(args[0], np.ones((100,1000)))
+        except OSError as e: res = type(e).__name__""", old) == 'OSError'
+
 def test_old_file_can_be_read_until_the_new_one_is_whole(tmp_path):
     was = save_array(tmp_path/'a.npy', x)
     with create_array(tmp_path/'a.npy', x.shape) as w:

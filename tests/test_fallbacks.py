@@ -1,6 +1,6 @@
 "Every call that not all systems have is switched off here, and the plain path taken"
-import mmap, os
-import numpy as np
+import mmap, os, time
+import numpy as np, pytest
 from pathlib import Path
 from tsdisk.arrays import open_array, save_array
 from tsdisk.demo import private_memory
@@ -17,14 +17,24 @@ def test_prefetch_without_madvise(tmp_path, monkeypatch):
     monkeypatch.delattr(mmap, 'MADV_WILLNEED')
     assert s.prefetch([1,2]) is None and (s.gather([2,1]) == x[[2,1]]).all()
 
-def test_prefetch_reads_ahead(tmp_path):
-    "On Linux the hint brings pages into the cache that were dropped from it"
-    if not hasattr(mmap, 'MADV_WILLNEED') or not hasattr(os, 'posix_fadvise'): return
-    big = save_array(tmp_path/'big.npy', np.zeros((64,4,2**16), 'float32'))
-    s = as_source(tmp_path/'big.npy')
-    with open(tmp_path/'big.npy', 'rb') as f: os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    s.prefetch(range(64))
-    assert (s.gather([63,0]) == big[[63,0]]).all()
+def in_cache(f, at):
+    "Is the page at byte `at` of an open file in the kernel's cache?"
+    try: return os.preadv(f.fileno(), [bytearray(4096)], at, os.RWF_NOWAIT) > 0
+    except BlockingIOError: return False
+
+@pytest.mark.skipif(not hasattr(os, 'RWF_NOWAIT'), reason='the system cannot say what is cached')
+def test_prefetch_brings_rows_into_the_cache(tmp_path):
+    row = 2**20
+    save_array(tmp_path/'big.npy', np.zeros((64,4,row//16), 'float32'))
+    with open(tmp_path/'big.npy', 'rb') as f:
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        at = 4096 + 40*row + row//2
+        assert not in_cache(f, at)
+        as_source(tmp_path/'big.npy').prefetch([40])
+        for _ in range(100):
+            if in_cache(f, at): break
+            time.sleep(.05)
+        assert in_cache(f, at) and not in_cache(f, 4096 + 60*row)
 
 def test_private_memory_without_proc(monkeypatch):
     def gone(self): raise OSError('no /proc here')

@@ -1,12 +1,15 @@
 "Statistics are those of numpy in float64, in one pass; a folder keeps what was computed, and nothing is ever half written"
 import json, math, os, shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 import numpy as np, pytest, torch
 from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
 from conftest import elsewhere, fails, filled, fresh, linux, same
 from tsdisk.arrays import open_array, save_array
-from tsdisk.folder import cached, fingerprint, open_folder, read_manifest, save_folder, write_manifest
+from tsdisk.folder import cached_result, fingerprint, open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.loaders import TSDataLoaders
+from tsdisk.splits import check_splits
 from tsdisk.stats import Stats, array_stats, array_vocab, train_stats, train_vocab
 
 # Statistics
@@ -105,10 +108,14 @@ def test_any_source_has_stats(tmp_path):
         def __getitem__(self, i): return x[i]
     disk = save_array(tmp_path/'x.npy', x)
     for o in (z, Rows(), torch.tensor(x), tmp_path/'x.npy', disk, disk[:]): check(x, got=array_stats(o))
-    for v,w in ((disk[::2], x[::2]), (disk[:, 1], x[:, 1]), (disk[::-1, :, ::3], x[::-1, :, ::3]), (disk.swapaxes(1, 2), x.swapaxes(1, 2))): check(w, got=array_stats(v))
+
+@pytest.mark.parametrize('cut', [np.s_[::2], np.s_[:, 1], np.s_[:, 1:], np.s_[:, :, 3:9], np.s_[::-1], np.s_[:, :, ::-3], np.s_[:, ::-1]], ids=str)
+def test_any_view_has_stats(tmp_path, cut):
+    x = filled((200,3,20))
+    for idxs in (None, range(0, 100, 3), [5,2]): check(x[cut], idxs, array_stats(save_array(tmp_path/'x.npy', x)[cut], idxs))
 
 @pytest.mark.parametrize('x,idxs,err,word', [(np.array(['a']), None, TypeError, '<U1'), (filled((5,), 'M8[s]'), None, TypeError, 'datetime64'),
-    (filled((5,2)), [], ValueError, 'no rows'), (filled((5,2)), range(0), ValueError, 'no rows'), (filled((5,2)), [5], IndexError, 'Row 5'), (filled((5,2)), range(6), IndexError, '')])
+    (filled((5,2)), [], ValueError, 'no rows'), (filled((5,2)), range(0), ValueError, 'no rows'), (filled((5,2)), [5], IndexError, '5'), (filled((5,2)), range(6), IndexError, '')])
 def test_stats_refuse_what_they_cannot_count(x, idxs, err, word):
     with fails(err, word): array_stats(x, idxs)
 
@@ -145,7 +152,8 @@ def test_memory_does_not_grow_with_the_array(tmp_path):
 
 # Vocabularies
 
-@pytest.mark.parametrize('y', [filled(500, 'i1'), filled((50,9), 'u2')%7, filled(300, '?'), np.array([*'cab'*50]), np.array([b'b',b'a']*9), filled(400)//1, np.array(['é','','zz'])], ids=lambda o: o.dtype.str)
+labels = [filled(500, 'i1'), filled((50,9), 'u2')%7, filled(300, '?'), filled(400)//1, np.array([*'cab'*50]), np.array(['é','','zz']), np.array([b'b',b'a']*9)]
+@pytest.mark.parametrize('y', labels, ids=lambda o: o.dtype.str)
 def test_vocab_is_what_is_there_sorted(tmp_path, y):
     on_disk = save_array(tmp_path/'y.npy', y)
     for o in (y, on_disk):
@@ -218,44 +226,46 @@ def test_arrays_in_memory_are_not_kept(X, tmp_path):
     for o in (x, torch.tensor(x), np.load(X.filename, mmap_mode='c')): assert train_stats(o) == array_stats(x)
     assert not (tmp_path/'tsdisk.json').exists()
 
-@pytest.mark.skipif(os.name == 'nt', reason='folders have no read-only mode there')
-def test_read_only_folder_is_no_obstacle(X, tmp_path, monkeypatch):
-    y = save_array(tmp_path/'y.npy', ['a','b']*150)
-    if os.getuid() == 0: # Root may write anywhere: let the disk refuse
-        done = fresh("""
-            import os
-            from pathlib import Path
-            d = Path(args[0])
-            os.chmod(d, 0o555)
-            for o in (d.parent, *d.parent.parents): os.chmod(o, os.stat(o).st_mode | 0o055)
-            os.setgroups([]), os.setgid(65534), os.setuid(65534)
-            from tsdisk.arrays import open_array
-            from tsdisk.stats import array_stats, train_stats, train_vocab
-            X = open_array(d/'X.npy')
-            res = train_stats(X) == array_stats(X), train_vocab(d/'y.npy').tolist()""", tmp_path)
-    else:
-        tmp_path.chmod(0o555)
-        done = train_stats(X) == array_stats(X), train_vocab(y).tolist()
-    tmp_path.chmod(0o755)
-    assert done == (True,['a','b']) and not (tmp_path/'tsdisk.json').exists()
+stats_and_vocab = """
+    from tsdisk.arrays import open_array
+    X = open_array(d/'X.npy')
+    res = train_stats(X) == array_stats(X) == train_stats(X), train_vocab(d/'y.npy').tolist()"""
+
+@linux
+@pytest.mark.parametrize('why', ['read-only','full'])
+def test_folder_that_cannot_be_written_is_no_obstacle(why):
+    with TemporaryDirectory() as d:
+        save_array(Path(d)/'X.npy', filled((300,3,20)))
+        save_array(Path(d)/'y.npy', ['a','b']*150)
+        os.chmod(d, 0o555 if why == 'read-only' else 0o755)
+        refuse = dict(full="""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0,0))""", **{'read-only': """
+    if os.getuid() == 0: os.setgroups([]), os.setgid(65534), os.setuid(65534) # Root may write anywhere"""})[why]
+        assert fresh("""
+    import os, resource, torch
+    from pathlib import Path
+    from tsdisk.stats import array_stats, train_stats, train_vocab
+    d = Path(args[0])""" + refuse + stats_and_vocab, d) == (True,['a','b'])
+        os.chmod(d, 0o755)
+        assert sorted(os.listdir(d)) == ['X.npy','y.npy']
 
 def test_vocab_is_kept_and_keeps_its_dtype(tmp_path):
-    for i,y in enumerate((np.array(['b','a','b']), np.array([3,1,2], 'u1'), np.array([True,False,True]), np.array([.5,.25,.5], 'f4'), np.array([b'b',b'a',b'b']))):
+    for i,y in enumerate((np.array(['b','a','b']), np.array([3,1,2], 'u1'), np.array([True,False,True]), np.array([.5,.25,.5], 'f4'))):
         y = save_array(tmp_path/f'y{i}.npy', y)
         same(train_vocab(y), np.unique(y))
         same(train_vocab(y), np.unique(y))
         assert len(entries(y, 'vocab')) == 1
 
-def test_cached_computes_once_and_passes_errors_on(X):
+def test_cached_result_computes_once_and_passes_errors_on(X):
     calls = []
     def f():
         calls.append(1)
         return dict(a=[1,2])
-    assert cached(X, 'mine', f) == cached(X, 'mine', f) == cached(X[:], 'mine', f) == dict(a=[1,2]) and len(calls) == 1
-    cached(X, 'mine', f, range(3))
-    cached(X, 'other', f)
+    assert cached_result(X, 'mine', f) == cached_result(X, 'mine', f) == cached_result(X[:], 'mine', f) == dict(a=[1,2]) and len(calls) == 1
+    cached_result(X, 'mine', f, range(3))
+    cached_result(X, 'other', f)
     assert len(calls) == 3
-    with fails(ZeroDivisionError): cached(X, 'bad', lambda: 1/0)
+    with fails(ZeroDivisionError): cached_result(X, 'bad', lambda: 1/0)
     assert 'bad' not in read_manifest(os.path.dirname(X.filename))
 
 def test_fingerprint_follows_data_and_rows_alone(X, tmp_path):
@@ -307,12 +317,13 @@ def test_damaged_manifest_is_refused(tmp_path, text):
 
 # The folder
 
-@pytest.mark.parametrize('form', [dict(train=range(80), valid=range(80, 100)), dict(train=slice(0,80), valid=slice(80,100)), dict(train=range(0, 100, 2), valid=range(1, 100, 2)),
-    dict(train=np.array([5,3,99]), valid=[1,2], test=range(50, 60)), dict(train=np.arange(100) < 70, valid=np.arange(100) >= 70), dict(train=slice(None,-20), valid=slice(-20,None)),
-    dict(train=slice(None,None,2), valid=slice(1,None,2)), dict(train=range(99, 19, -1), valid=range(20))], ids=str)
+forms = dict(ranges=[range(80),range(80, 100)], slices=[slice(0,80),slice(80,100)], steps=[range(0, 100, 2),range(1, 100, 2)],
+    backwards=[range(99, 19, -1),range(20)], rows=[np.array([5,3,99]),[1,2],range(50, 60)], masks=[np.arange(100) < 70,np.arange(100) >= 70],
+    from_the_end=[slice(None,-20),slice(-20,None)], slice_steps=[slice(None,None,2),slice(1,None,2)])
+
+@pytest.mark.parametrize('form', forms)
 def test_folder_gives_back_arrays_and_splits(tmp_path, form):
-    from tsdisk.splits import check_splits
-    x,y = filled((100,2,5)),np.array([*'abcd'*25])
+    x,y,form = filled((100,2,5)),filled(100, 'f8'),dict(zip(('train','valid','test'), forms[form]))
     save_folder(tmp_path/'d', x, y, form)
     arrays,splits = open_folder(tmp_path/'d')
     same(arrays['X'], x)

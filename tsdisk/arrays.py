@@ -94,7 +94,7 @@ def _fits(x, y):
 
 def _cast(x, dtype):
     "`x` in C order as `dtype`, with no value changed but for float precision"
-    if np.can_cast(x.dtype, dtype, 'safe'): return np.ascontiguousarray(x, dtype)
+    if np.can_cast(x.dtype, dtype, 'safe') and not (x.dtype.kind in 'iu' and dtype.kind == 'f'): return np.ascontiguousarray(x, dtype)
     with np.errstate(all='ignore'):
         y = x.astype(dtype, order='C') if x.dtype.kind not in 'US' or x.dtype.kind == dtype.kind else None
         if y is not None and _fits(x, y): return y
@@ -131,6 +131,7 @@ def __enter__(self:ArrayWriter):
     self.path.parent.mkdir(parents=True, exist_ok=True)
     need,free = (self.n or 0)*self.row_bytes, shutil.disk_usage(self.path.parent).free
     if need > free: raise OSError(f"{self.path} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or write elsewhere")
+    self.starts,self.stops = [],[]
     self.tmp = self.path.with_name(f'.{self.path.name}.{secrets.token_hex(4)}.tmp')
     self.file = open(self.tmp, 'xb', buffering=0)
     return self

@@ -9,7 +9,7 @@ __all__ = ['TSTensor', 'ToSeries', 'TensorTarget', 'ToTarget', 'ToCategory', 'TS
 import numpy as np, torch
 from copy import copy
 from fastai.basics import *
-from .items import as_positions, itemify, take_idxs
+from .items import Items, as_positions, take_idxs
 from .sources import ArraySource, as_source
 from .splits import check_splits
 from .stats import train_vocab
@@ -94,9 +94,8 @@ def _is_cat(s, cat):
 def _y_kind(s, splits, cat, vocab):
     "The kind of a column of labels; its vocabulary is that of the training rows"
     if not _is_cat(s, cat): return ToTarget(s.dtype)
-    if vocab is not None: return ToCategory(vocab, s.ndim)
-    kind = ToCategory(train_vocab(s, splits[0]), s.ndim)
-    for rows in splits[1:]:
+    kind = ToCategory(train_vocab(s, splits[0]) if vocab is None else vocab, s.ndim)
+    for rows in splits[vocab is None:]:
         if len(rows): kind.to_tensor(train_vocab(s, rows))
     return kind
 
@@ -162,6 +161,8 @@ class TSDatasets(Datasets):
         self.tls,self.idxs = L([x]),range(n)
         if y is not None: self.tls.append(_y_list(y, n, self.splits, cat, vocab, y_tfms))
 
+    @property
+    def items(self): return Items([getattr(o.items, 'array', o.items) for o in self.tls], self.idxs)
     def __len__(self): return len(self.idxs)
     def __iter__(self): return (self[i] for i in range(len(self)))
     def __repr__(self):
@@ -212,13 +213,15 @@ def test_set(self:TSDatasets,
     tls = L([tl.new(as_source(o)) for tl,o in zip(self.tls, parts)])
     want,got = self.tls[0].items.shape[1:], tls[0].items.shape[1:]
     if want[0] != got[0] or len(want) != len(got): raise ValueError(f"Samples must be {tuple(want)} (vars, steps), got {tuple(got)}")
-    idxs = range(len(tls[0].items)) if idxs is None else idxs
+    sizes = [len(o.items) for o in tls]
+    if len(set(sizes)) > 1: raise ValueError(f"There are {sizes[0]} samples and {sizes[1]} labels: each sample needs its label")
+    idxs = range(sizes[0]) if idxs is None else idxs
     return self._with(tls=tls, idxs=idxs, splits=[idxs], split_idx=1)
 
 def _as_parts(items, with_labels):
     "(arrays, rows) of whatever new rows are given as"
     k = 2 if with_labels else 1
-    if isinstance(items, type(itemify([0]))): return items.arrays[:k], items.idxs
+    if isinstance(items, Items): return items.arrays[:k], items.idxs
     if isinstance(items, tuple) and with_labels: return items, None
     if not is_listy(items): return (items,), None
     rows = [o[:k] if isinstance(o, tuple) else (o,) for o in items]

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 import numpy as np
 from .arrays import open_array, save_array, sync_folder
+from .splits import check_splits
 
 # %% ../nbs/06_folder.ipynb #b9173d05
 manifest_name,manifest_version = 'tsdisk.json',1
@@ -24,6 +25,7 @@ def read_manifest(
     if not path.exists(): return {}
     try: res = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as e: raise ValueError(f"{path} is damaged: {e}. Delete it to go by file names alone") from e
+    if not isinstance(res, dict): raise ValueError(f"{path} is damaged: it holds a {type(res).__name__}, not a table. Delete it to go by file names alone")
     if res.get('version', 0) > manifest_version:
         raise ValueError(f"{path} was written by a newer tsdisk (format {res['version']}, known {manifest_version}): upgrade with `pip install -U tsdisk`")
     return res
@@ -49,7 +51,6 @@ def write_manifest(
 # %% ../nbs/06_folder.ipynb #d4747527
 def _save_split(path, name, rows):
     "How the manifest writes a split: [start, stop], or the name of a file of row numbers"
-    if isinstance(rows, slice): rows = range(rows.start or 0, rows.stop, rows.step or 1)
     if isinstance(rows, range) and rows.step == 1: return [rows.start, rows.stop]
     file = f'split_{name}.npy'
     save_array(path/file, np.asarray(rows))
@@ -59,7 +60,7 @@ def save_folder(
     path, # Folder to write to; made as needed
     X=None, # Inputs (n, vars, steps): anything `save_array` takes, or None if `X.npy` is there
     y=None, # Targets (n, ...), likewise
-    splits:dict=None, # Rows of each split by name, as ranges or row numbers
+    splits:dict=None, # Rows of each split by name, 'train' first: row numbers, masks, slices or ranges
 ):
     "Write arrays and splits as a dataset folder"
     path = Path(path)
@@ -69,7 +70,8 @@ def save_folder(
     for o in arrays.values():
         a = open_array(path/o['file'])
         o.update(shape=list(a.shape), dtype=a.dtype.str)
-    splits = {k: _save_split(path, k, v) for k,v in (splits or {}).items()}
+    splits = dict(zip(splits, check_splits(splits.values(), arrays['X']['shape'][0]))) if splits else {}
+    splits = {k: _save_split(path, k, v) for k,v in splits.items()}
     write_manifest(path, arrays=arrays, **({'splits': splits} if splits else {}))
 
 # %% ../nbs/06_folder.ipynb #a83c7842
@@ -84,6 +86,8 @@ def open_folder(
     files = files or {o: f'{o}.npy' for o in ('X','y') if (path/f'{o}.npy').exists()}
     if 'X' not in files: raise FileNotFoundError(f"{path} has no `X.npy`, it has {sorted(o.name for o in path.iterdir())[:10]}")
     splits = {k: open_array(path/v) if isinstance(v, str) else range(*v) for k,v in manifest.get('splits', {}).items()}
+    first = ['train','valid']
+    splits = {k: splits[k] for k in sorted(splits, key=lambda k: first.index(k) if k in first else 2)}
     return {k: open_array(path/v) for k,v in files.items()}, splits
 
 # %% ../nbs/06_folder.ipynb #215ed3f2

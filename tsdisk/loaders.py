@@ -6,12 +6,13 @@
 __all__ = ['Buffers', 'InFlight', 'TSDataLoader', 'TSDataLoaders']
 
 # %% ../nbs/11_loaders.ipynb #db4d6d1b
-import weakref
+import inspect, weakref
 from collections import deque
 from itertools import islice
 from math import prod
 from fastai.basics import *
 from fastai.data.load import _loaders
+from plum import NotFoundLookupError
 from .datasets import TSDatasets
 from .folder import open_folder
 from .items import take_idxs
@@ -72,6 +73,8 @@ class TSDataLoader(TfmdDL):
         if not isinstance(dataset, TSDatasets): raise TypeError(f"TSDataLoader reads a `TSDatasets`, got {type(dataset).__name__}: for others use fastai's `TfmdDL`")
         if bs is None or bs < 1: raise ValueError(f"`bs` must be at least 1 row, got {bs}")
         if not isinstance(shuffle, (bool,np.bool_)): raise ValueError(f"`shuffle` must be True or False, got {shuffle!r}")
+        unknown = kwargs.keys() - {*inspect.signature(DataLoader.__init__).parameters, *self._methods, 'do_setup', 'verbose'}
+        if unknown: raise TypeError(f"TSDataLoader has no option {', '.join(map(repr, sorted(unknown)))}")
         per_item = [o for o in ('after_item','before_batch') if L(Pipeline(kwargs.get(o)).fs).filter(lambda f: f.name != 'noop')]
         if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
         self.seed = random.randrange(2**32) if seed is None else seed
@@ -79,8 +82,8 @@ class TSDataLoader(TfmdDL):
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=num_workers, **kwargs)
         self._forget()
 
-    def _forget(self): self.pools,self.in_flight = None,InFlight()
-    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','in_flight')}
+    def _forget(self): self.pools,self.in_flight,self._does = None,InFlight(),{}
+    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','in_flight','_does')}
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._forget()
@@ -123,11 +126,13 @@ def sample(self:TSDataLoader):
 def create_batches(self:TSDataLoader, samps):
     "Batches as stored, on the CPU: tuples of tensors"
     ds,k = self.dataset,self._group()
-    if self.pools is None: self.pools = [self._buffers(o.items, k*self.bs) for o in ds.tls]
+    if self.pools is None: self.pools = [self._buffers(o, k*self.bs) for o in ds.tls]
     while group := list(islice(samps, k)):
         rows = take_idxs(ds.idxs, np.concatenate(group))
         sizes = [len(o) for o in group]
-        yield from zip(*[torch.split_with_sizes(tl.read(rows, pool), sizes) for tl,pool in zip(ds.tls, self.pools)])
+        whole = [self._cast(tl.read(rows, pool), to) for tl,(pool,to) in zip(ds.tls, self.pools)]
+        yield from zip(*[torch.split_with_sizes(o, sizes) for o in whole])
+        del whole
 
 @patch
 def _group(self:TSDataLoader):
@@ -140,7 +145,15 @@ def _group(self:TSDataLoader):
 def _pin(self:TSDataLoader): return self.device is not None and self.device.type == 'cuda' and not get_worker_info()
 
 @patch
-def _buffers(self:TSDataLoader, s, rows): return Buffers((rows, *s.shape[1:]), s.dtype, self._pin()) if s.ndim > 1 else None
+def _buffers(self:TSDataLoader, tl, rows):
+    "Blocks for rows as stored, and for rows as cast on the CPU; None where there is no need"
+    s,dtype = tl.items,np.dtype(str(tl.kind.dtype).split('.')[-1])
+    if s.ndim == 1: return None,None
+    cast = self.device is None or self.device.type == 'cpu'
+    return [Buffers((rows, *s.shape[1:]), o, self._pin()) if need else None for o,need in ((s.dtype,True), (dtype, cast and s.dtype != dtype))]
+
+@patch
+def _cast(self:TSDataLoader, t, to): return t if to is None or get_worker_info() else torch.from_numpy(to.take(len(t))).copy_(t)
 
 # %% ../nbs/11_loaders.ipynb #43e10bfe
 @patch
@@ -155,16 +168,40 @@ def to_device(self:TSDataLoader, b):
     split_idx = self.dataset.split_idx
     return tuple([tl.finish(o, split_idx) for tl,o in zip(self.dataset.tls, b)])
 
+# %% ../nbs/11_loaders.ipynb #6810b3d3
+def _resolves(tfm, x):
+    "Does a transform have a method for the type of `x`?"
+    f = getattr(tfm, 'encodes', None)
+    if f is None: return False
+    f,args = (f._f,(tfm,x)) if hasattr(f, '_f') else (f,(x,))
+    try: getattr(f, '_resolve_method_with_cache', noop)(args)
+    except NotFoundLookupError: return False
+    return True
+
+@patch
+def _run_tfm(self:TSDataLoader, f, b):
+    t,idx = type(f),self.after_batch.split_idx
+    if not isinstance(b, tuple) or any(getattr(t, o) is not getattr(Transform, o) for o in ('__call__','_call','_do_call')): return f(b, split_idx=idx)
+    for o in b:
+        if (f,type(o)) not in self._does: self._does[f,type(o)] = _resolves(f, o)
+    g = f.apply_ if hasattr(f, 'apply_') and f.split_idx in (None,idx) else partial(f, split_idx=idx)
+    return tuple([g(o) if self._does[f,type(o)] else o for o in b])
+
+@patch
+def run_tfms(self:TSDataLoader, b):
+    "A batch after the transforms of `after_batch`"
+    if not isinstance(self.after_batch, Pipeline): return self.after_batch(b)
+    for f in self.after_batch.fs: b = self._run_tfm(f, b)
+    return b
+
+# %% ../nbs/11_loaders.ipynb #421f2f3a
 @patch
 def __iter__(self:TSDataLoader):
     self.randomize()
     self.before_iter()
     self._idxs = self.get_idxs()
-    bare = isinstance(self.after_batch, Pipeline) and not self.after_batch.fs.filter(lambda f: f.name != 'noop')
     batches = _loaders[0](self.fake_l) if self.fake_l.num_workers else self.create_batches(self.sample())
-    for b in batches:
-        b = self.to_device(b)
-        yield b if bare else self.after_batch(b)
+    for b in batches: yield self.run_tfms(self.to_device(b))
     self.after_iter()
 
 # %% ../nbs/11_loaders.ipynb #a8354cd8
@@ -235,4 +272,5 @@ def test_dl(self:TSDataLoaders,
     **kwargs # Options of `TSDataLoader`
 ) -> TSDataLoader: # Not shuffled
     "A loader over new samples"
+    kwargs.pop('process', None) # Given by fastai's `Interpretation`, meant for tables
     return self.valid.new(self.valid_ds.test_set(test_items, with_labels), **kwargs)

@@ -8,6 +8,7 @@ __all__ = ['Order', 'order']
 # %% ../nbs/04_order.ipynb #8bf385b8
 from math import isqrt
 import numpy as np
+from .items import as_positions
 
 # %% ../nbs/04_order.ipynb #38d90b12
 def _mix(x, key):
@@ -44,7 +45,7 @@ class Order:
     def __getitem__(self, i):
         if self.kept is not None: return self.kept[i]
         if isinstance(i, slice): pos = np.arange(*i.indices(self.n))
-        else: pos = np.asarray(range(self.n)[i] if np.ndim(i) == 0 else i)
+        else: pos = np.asarray(range(self.n)[i]) if np.ndim(i) == 0 else as_positions(i, self.n)
         return _permute(np.atleast_1d(pos).astype(np.uint64), self.n, self.keys).astype(np.int64).reshape(pos.shape)[()]
 
     def __array__(self, dtype=None, copy=None): return np.asarray(self[:], dtype)

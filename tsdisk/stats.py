@@ -6,11 +6,13 @@
 __all__ = ['Stats', 'array_stats', 'train_stats', 'array_vocab', 'train_vocab']
 
 # %% ../nbs/07_stats.ipynb #51794859
+from functools import partial
 import numpy as np
 from fastcore.basics import store_attr
 from .arrays import progress
 from .folder import cached_result
-from .sources import ArraySource, as_source, tensor_view
+from .splits import check_rows
+from .sources import ArraySource, as_source, on_threads, tensor_view
 
 # %% ../nbs/07_stats.ipynb #7d06d2c9
 class Stats:
@@ -57,7 +59,7 @@ def _blocks(s, rows):
 def _block_stats(a, shift):
     "(count, nans, sum, sum of squares, min, max) of a block (rows, vars, steps), sums relative to `shift`; each (vars,)"
     import torch
-    t = tensor_view(a)
+    t = tensor_view(a if min(a.strides) >= 0 else a.copy())
     if t.dtype != torch.float32 or t.shape[-1] > 4096: t = t.double()
     d = t - torch.as_tensor(shift, dtype=t.dtype)[:,None]
     total = d.sum(-1)
@@ -90,18 +92,19 @@ def _first_mean(a):
 # %% ../nbs/07_stats.ipynb #889041e0
 def array_stats(
     x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,)
-    idxs=None, # Rows to count, a range or row numbers in any order; all by default
+    idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
 ) -> Stats: # Per variable
     "Statistics per variable in one pass, in memory that does not grow with the array"
     s = as_source(x)
     if s.dtype.kind not in 'biuf': raise TypeError(f"Statistics are of numbers, got dtype {s.dtype}")
-    rows = range(len(s)) if idxs is None else idxs if isinstance(idxs, range) else np.sort(np.asarray(idxs))
+    rows = range(len(s)) if idxs is None else check_rows(idxs, len(s), '`idxs`')
+    if not isinstance(rows, range): rows = np.sort(rows)
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
     shift,state,low,high,nans = None,(0.,0.,0.),np.inf,-np.inf,0
     for a in progress(_blocks(s, rows), total=-(-len(rows)//_block_rows(s))):
         a = _as_rows(a if a.dtype.kind == 'f' else a.astype('f8'))
         if shift is None: shift = _first_mean(a[:, :, :4096])
-        k,m,total,squares,lo,hi = _block_stats(a, shift)
+        k,m,total,squares,lo,hi = on_threads(partial(_block_stats, a, shift), a.nbytes)
         state,nans,low,high = _merge(*state, k, total, squares), nans+m, np.minimum(low, lo), np.maximum(high, hi)
     n,mean,m2 = state
     some = np.where(n > 0, 1, np.nan)
@@ -126,7 +129,7 @@ def array_vocab(
 ) -> np.ndarray: # Sorted distinct labels
     "The distinct labels of some rows, sorted"
     s = as_source(x)
-    rows = range(len(s)) if idxs is None else idxs
+    rows = range(len(s)) if idxs is None else check_rows(idxs, len(s), '`idxs`')
     found = np.empty(0, s.dtype)
     for a in progress(_blocks(s, rows), total=-(-len(rows)//_block_rows(s))):
         found = np.union1d(found, a)
@@ -139,5 +142,6 @@ def train_vocab(
 ) -> np.ndarray: # Sorted distinct labels
     "`array_vocab`, kept in `tsdisk.json` beside the file when `x` is one"
     s = as_source(x)
+    if s.dtype.kind == 'S': return array_vocab(s, idxs) # JSON holds no bytes
     compute = lambda: array_vocab(s, idxs).tolist()
     return np.array(cached_result(s.array, 'vocab', compute, idxs) if isinstance(s, ArraySource) else compute(), s.dtype)

@@ -1,0 +1,283 @@
+"A loader yields every row once, as stored, in memory that is never taken from whoever still holds it"
+import copy, gc, pickle, random, subprocess, sys, threading
+import numpy as np, pytest, torch
+from fastai.torch_core import set_seed
+from fasttransform import Pipeline
+from hypothesis import given, strategies as st
+from conftest import epoch, fails, filled, ramp, rows, same
+from tsdisk.arrays import save_array
+from tsdisk.datasets import TSDatasets
+from tsdisk.loaders import Buffers, TSDataLoader, TSDataLoaders
+from tsdisk.order import order
+
+def loader(n=100, y=True, **kw): return TSDataLoader(TSDatasets(ramp(n), np.arange(n, dtype='f8') if y else None), **kw)
+
+@pytest.fixture(params=[0, 5000, TSDataLoader.block_bytes], ids=['single','few','many'])
+def block(request, monkeypatch):
+    "Batches gathered one by one, a few at once, many at once"
+    monkeypatch.setattr(TSDataLoader, 'block_bytes', request.param)
+
+# Every row once
+
+@pytest.mark.parametrize('bs', [1,32,64,128,200])
+@pytest.mark.parametrize('n', [1,100,120,127,128,32700,32767,32768])
+def test_unshuffled_yields_every_row_once_in_order(tmp_path, n, bs):
+    X,y = save_array(tmp_path/'X.npy', ramp(n)),save_array(tmp_path/'y.npy', np.arange(n, dtype='f8'))
+    dl = TSDataLoader(TSDatasets(X, y), bs=bs)
+    ids,sizes = epoch(dl)
+    assert ids == [*range(n)] and sizes == [bs]*(n//bs) + [n%bs]*(n%bs > 0) and len(dl) == len(sizes) and dl.n == n
+
+@pytest.mark.parametrize('split', [range(10, 90), np.arange(99, -1, -3), [5,3,99,0], range(80, 10, -7), np.array([9,4,200], 'u1'), slice(200,None,9)], ids=str)
+def test_rows_of_a_split_come_in_its_order(block, split):
+    dsets = TSDatasets(ramp(300), np.arange(300.), splits=[split])
+    for _ in range(2): assert epoch(TSDataLoader(dsets.train, bs=7))[0] == np.arange(300)[split].tolist()
+
+@given(st.integers(1, 300), st.integers(1, 350), st.booleans(), st.booleans(), st.sampled_from([0,500,2**20]))
+def test_sizes_are_those_of_any_loader(n, bs, shuffle, drop_last, block_bytes):
+    dl = loader(n, bs=bs, shuffle=shuffle, drop_last=drop_last, seed=0)
+    dl.block_bytes = block_bytes
+    ids,sizes = epoch(dl)
+    want = [len(o) for o in np.split(np.arange(n), range(bs, n, bs)) if len(o) == bs or not drop_last]
+    assert sizes == want and len(dl) == len(want) and len(set(ids)) == len(ids) == sum(want)
+    if not drop_last: assert sorted(ids) == [*range(n)]
+    if not shuffle: assert ids == [*range(sum(want))]
+
+def test_shuffled_epochs_are_different_permutations(block):
+    dl = loader(500, bs=32, shuffle=True, seed=3)
+    epochs = [epoch(dl)[0] for _ in range(6)]
+    assert all(sorted(o) == [*range(500)] for o in epochs) and len(set(map(tuple, epochs))) == 6
+    for i,o in enumerate(epochs): assert o == order(500, 3, i)[:].tolist()
+
+def test_seed_makes_epochs_repeatable():
+    def epochs(bs=32, **kw):
+        dl = loader(500, bs=bs, shuffle=True, **kw)
+        return [epoch(dl)[0] for _ in range(2)]
+    assert epochs(seed=3) == epochs(seed=3) == epochs(seed=3, bs=50) != epochs(seed=4)
+    def seeded():
+        set_seed(5)
+        return epochs()
+    assert seeded() == seeded() and epochs() != epochs()
+
+@pytest.mark.parametrize('shuffle', [False,True])
+def test_workers_change_nothing(tmp_path, shuffle):
+    X,y = save_array(tmp_path/'X.npy', ramp(333)),save_array(tmp_path/'y.npy', np.arange(333.))
+    res = []
+    for k in range(4):
+        dl = TSDataLoader(TSDatasets(X, y), bs=16, shuffle=shuffle, seed=1, num_workers=k)
+        res.append([epoch(dl) for _ in range(2)])
+    assert res[0] == res[1] == res[2] == res[3] and sorted(res[0][0][0]) == [*range(333)]
+    assert (res[0][0] == res[0][1]) == (not shuffle)
+
+def test_spawned_workers_change_nothing(tmp_path):
+    save_array(tmp_path/'X.npy', ramp(333))
+    save_array(tmp_path/'y.npy', np.array([*'abc'*111]))
+    (tmp_path/'main.py').write_text("""
+import multiprocessing, sys, torch
+from tsdisk.loaders import TSDataLoaders
+def main(d):
+    dls = [TSDataLoaders.from_arrays(f'{d}/X.npy', f'{d}/y.npy', bs=16, seed=1, num_workers=k, device='cpu', drop_last=False) for k in (0,2)]
+    a,b = [list(o.train) for o in dls]
+    assert len(a) == len(b) == len(dls[0].train) and all(torch.equal(p, q) for o,r in zip(a, b) for p,q in zip(o, r))
+    print('all', sum(len(o[0]) for o in b))
+if __name__ == '__main__':
+    multiprocessing.set_start_method('spawn')
+    main(sys.argv[1])
+""")
+    done = subprocess.run([sys.executable,tmp_path/'main.py',tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.split() == ['all','266'], done.stderr[-2000:]
+
+def test_error_in_a_worker_reaches_the_user():
+    dls = TSDataLoaders.from_arrays(ramp(40), ['a','b']*20, vocab=['a','b'], num_workers=1, bs=4)
+    dl = dls.test_dl((ramp(8), ['a','b','c','a']*2), with_labels=True, num_workers=1)
+    with fails(ValueError, "'c' is not in the vocabulary"): list(dl)
+
+def test_no_y_gives_inputs_alone(block):
+    bs = list(loader(100, y=False, bs=32))
+    assert [type(o) for o in bs] == [tuple]*4 and [len(o) for o in bs] == [1]*4
+    same(torch.cat([o[0] for o in bs]).numpy(), ramp(100))
+
+def test_stopping_in_the_middle_leaves_the_loader_whole(block):
+    dl = loader(500, bs=8, shuffle=True, seed=0)
+    for i,_ in enumerate(dl):
+        if i == 3: break
+    dl.one_batch()
+    assert sorted(epoch(dl)[0]) == [*range(500)]
+
+def test_number_of_rows_near_the_range_of_small_integers_loses_none():
+    for n,bs in ((120,64),(127,64),(128,64),(255,64),(256,64),(32700,128),(32767,128),(65535,128)):
+        for dtype in ('i1','u1','i2','u2','i4','i8'):
+            idxs = np.arange(n) if n-1 > np.iinfo(dtype).max else np.arange(n, dtype=dtype)
+            ids,_ = epoch(TSDataLoader(TSDatasets(ramp(n), splits=[idxs]).train, bs=bs))
+            assert ids == [*range(n)]
+
+def test_validation_rows_come_in_the_order_of_their_split_for_every_epoch():
+    dls = TSDataLoaders.from_arrays(ramp(50), np.arange(50.), splits=[range(0, 50, 2),[49,3,11,7]], bs=3)
+    for _ in range(3): assert epoch(dls.valid)[0] == [49,3,11,7] and sorted(epoch(dls.train)[0])
+
+# Memory that is used again
+
+weight = torch.ones((), requires_grad=True)
+keepers = dict(tensor=lambda xb: xb, slice=lambda xb: xb[1:3], row=lambda xb: xb[0], steps=lambda xb: xb[..., ::2], flat=lambda xb: xb.view(-1),
+    turned=lambda xb: xb.transpose(0, 2), plain=lambda xb: xb.as_subclass(torch.Tensor), detached=lambda xb: xb.detach(), data=lambda xb: xb.data,
+    expanded=lambda xb: xb[None].expand(3, *xb.shape), numpy=lambda xb: xb.numpy(), strided=lambda xb: xb.numpy()[::2, 1:],
+    asarray=lambda xb: np.asarray(xb)[1:], memory=lambda xb: memoryview(xb.numpy()), dlpack=torch.from_dlpack,
+    np_dlpack=lambda xb: np.from_dlpack(xb.as_subclass(torch.Tensor)), storage=lambda xb: xb.untyped_storage(), graph=lambda xb: (xb*weight).sum())
+
+def value(o):
+    "What is seen through whatever holds a batch"
+    if isinstance(o, torch.UntypedStorage): return torch.empty(0).set_(o, 0, (24,)).numpy().copy()
+    if getattr(o, 'grad_fn', None): return torch.autograd.grad(o, weight, retain_graph=True)[0].numpy() # The graph holds the batch
+    return o.numpy().copy() if isinstance(o, torch.Tensor) else np.array(o)
+
+@pytest.mark.parametrize('how', keepers)
+def test_batches_that_are_held_are_never_overwritten(block, how):
+    dl,kept = loader(2000, bs=4, shuffle=True, seed=0),[]
+    for i,(xb,_) in enumerate(dl):
+        if i%5 in (0,3):
+            o = keepers[how](xb)
+            kept.append((o, value(o)))
+        del xb
+    for o,was in kept: same(value(o), was)
+    assert len(kept) == 200
+
+def test_targets_that_are_held_are_never_overwritten(block):
+    y = ramp(2000, 3, 4)+5
+    kept = [(yb,i) for i,(_,yb) in enumerate(TSDataLoader(TSDatasets(ramp(2000), y), bs=8)) if i%3]
+    for yb,i in kept: same(yb.numpy(), y[i*8:i*8+8])
+
+def test_all_batches_of_several_epochs_can_be_kept(block):
+    dl = loader(600, bs=16)
+    kept = [[*dl] for _ in range(4)]
+    for o in kept: same(torch.cat([xb for xb,_ in o]).numpy(), ramp(600))
+
+@pytest.mark.parametrize('seed', range(4))
+def test_any_pattern_of_keeping_and_dropping_is_safe(block, seed):
+    rng,dl,kept = random.Random(seed),loader(800, bs=8, shuffle=True, seed=seed),[]
+    its = [iter(dl) for _ in range(3)] # Interleaved, each at its own pace
+    while its:
+        it = rng.choice(its)
+        b = next(it, None)
+        if b is None: its.remove(it)
+        elif rng.random() < .5: kept.append((b[0][rng.randrange(len(b[0])):], b[1]))
+        if rng.random() < .1: kept.append(dl.one_batch())
+        if rng.random() < .2: del kept[:rng.randrange(len(kept)+1)]
+        for xb,yb in kept[-5:]: assert rows(xb) == yb[-len(xb):].long().tolist()
+    for xb,yb in kept: assert rows(xb) == yb[-len(xb):].long().tolist()
+
+def test_interleaved_iterators_are_independent(block):
+    dl = loader(300, bs=16)
+    for a,b in zip(dl, dl):
+        assert a[0].data_ptr() != b[0].data_ptr()
+        same(a[0].numpy(), b[0].numpy())
+
+def test_two_threads_may_read_from_one_loader(block):
+    dl,errors = loader(3000, bs=8, shuffle=True, seed=0),[]
+    def work():
+        try:
+            for _ in range(3): assert sorted(epoch(dl)[0]) == [*range(3000)]
+        except BaseException as e: errors.append(e)
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    assert not errors, errors[0]
+
+def test_blocks_are_used_again_when_nobody_holds_them(monkeypatch):
+    monkeypatch.setattr(TSDataLoader, 'block_bytes', 0)
+    dl = TSDataLoader(TSDatasets(filled((600,10,100)), np.arange(600.)), bs=10)
+    for _ in range(2): assert len({xb.data_ptr() for xb,_ in dl}) <= 3
+    assert len({xb.data_ptr() for xb,_ in [*dl]}) == 60
+
+def test_blocks_that_come_back_are_not_hoarded(monkeypatch):
+    monkeypatch.setattr(TSDataLoader, 'block_bytes', 0)
+    dl = loader(600, bs=10)
+    kept = [*dl]
+    assert len(dl.pools[0][0].out) == 60
+    del kept
+    gc.collect()
+    assert len(dl.pools[0][0].out) == 0 and len(dl.pools[0][0].free) <= Buffers.keep
+
+def test_block_is_taken_by_one_holder_at_a_time():
+    pool,held = Buffers((8,3), np.dtype('f4')),[]
+    rng = random.Random(0)
+    for i in range(500):
+        a = pool.take(rng.randint(1, 8))
+        a[:] = i
+        held.append((i, a if rng.random() < .5 else torch.from_numpy(a)[-1:]))
+        del a
+        if rng.random() < .6: held.pop(rng.randrange(len(held)))
+        assert all((o == i).all() for i,o in held)
+
+def test_writing_into_a_batch_changes_no_data(tmp_path):
+    save_array(tmp_path/'X.npy', ramp(100))
+    was = (tmp_path/'X.npy').read_bytes()
+    for X in (tmp_path/'X.npy', np.load(tmp_path/'X.npy', mmap_mode='r+'), ramp(100), torch.tensor(ramp(100))):
+        dsets = TSDatasets(X)
+        dl = TSDataLoader(dsets, bs=100) # One batch is all the data
+        for _ in range(2):
+            for xb, in dl: same(xb.numpy(), ramp(100)), xb.mul_(0)
+        dsets[3][0].zero_(), dsets.batch([3,4])[0].zero_()
+        same(dsets[3][0].numpy(), ramp(100)[3])
+    assert (tmp_path/'X.npy').read_bytes() == was
+
+# fastai's options
+
+def test_options_reach_the_loaders():
+    dls = TSDataLoaders.from_arrays(ramp(100), np.arange(100.), splits=[range(70),range(70, 100)], bs=16, val_bs=20, seed=1, device='cpu', path='here')
+    assert (dls.train.bs, dls.valid.bs, dls.train.drop_last, dls.valid.drop_last, dls.train.shuffle, dls.valid.shuffle) == (16,20,True,False,True,False)
+    assert [len(o) for o in dls] == [4,2] and str(dls.path) == 'here' and dls.device == torch.device('cpu') and dls.bs == 16
+    assert epoch(dls.valid)[1] == [20,10] and epoch(dls.train)[1] == [16]*4
+    assert len(TSDataLoaders.from_arrays(ramp(100), splits=[range(70)], bs=16, drop_last=False).train) == 5
+    assert epoch(TSDataLoaders.from_arrays(ramp(9), splits=[range(9)], bs=16).train)[1] == [9]
+
+def test_device_is_where_batches_are():
+    dls = TSDataLoaders.from_arrays(ramp(20), np.arange(20.), bs=8, device='meta')
+    assert all(o.device.type == 'meta' for dl in dls for b in dl for o in b) and dls.device.type == 'meta'
+    dls.to(torch.device('cpu'))
+    assert dls.one_batch()[0].device.type == 'cpu' and dls.valid.one_batch()[0].device.type == 'cpu'
+
+def test_new_keeps_what_is_not_changed():
+    dl = loader(100, bs=16, shuffle=True, seed=5, drop_last=True)
+    new = dl.new()
+    assert type(new) is TSDataLoader and (new.bs, new.shuffle, new.drop_last, new.seed, new.dataset) == (16,True,True,5,dl.dataset) and epoch(new) == epoch(dl)
+    assert epoch(dl.new(shuffle=False, bs=30, drop_last=False)) == ([*range(100)],[30,30,30,10])
+    assert epoch(dl.new(seed=6))[0] != epoch(dl.new())[0] and epoch(dl.new(loader(7).dataset, drop_last=False))[1] == [7]
+    tfm = dl.new(after_batch=Pipeline([lambda o: o*2]))
+    assert tfm.one_batch()[0].max() > 600 and epoch(tfm.new(after_batch=None))[1] == [16]*6
+
+def test_one_row_is_a_dataset():
+    dls = TSDataLoaders.from_arrays(ramp(1), ['a'], splits=[[0]])
+    assert epoch(TSDataLoader(TSDatasets(ramp(1), [0.])))[0] == [0] and dls.one_batch()[1].tolist() == [0] and len(dls.train) == 1
+
+def test_empty_loader_says_so():
+    dls = TSDataLoaders.from_arrays(ramp(5), splits=[range(5),[]])
+    assert len(dls.valid) == 0 and list(dls.valid) == []
+    with fails(ValueError, 'does not contain any batches'): dls.valid.one_batch()
+
+@pytest.mark.parametrize('kw,err,word', [(dict(bs=0), ValueError, 'at least 1'), (dict(shuffle='block'), ValueError, "'block'"),
+    (dict(after_item=lambda o: o), ValueError, 'batch_tfms'), (dict(before_batch=lambda o: o), ValueError, 'batch_tfms'), (dict(split=[[0],[1]]), TypeError, 'split')], ids=str)
+def test_options_that_cannot_work_are_refused(kw, err, word):
+    with fails(err, word): TSDataLoaders.from_arrays(ramp(5), **kw)
+
+def test_loader_of_something_else_or_of_no_size_is_refused():
+    with fails(TypeError, 'TfmdDL'): TSDataLoader([1,2])
+    with fails(ValueError, 'got None'): loader(bs=None)
+
+@pytest.mark.parametrize('method', ['pickle','deepcopy'])
+def test_loaders_can_be_copied(tmp_path, method):
+    X = save_array(tmp_path/'X.npy', ramp(20_000))
+    dls = TSDataLoaders.from_arrays(X, save_array(tmp_path/'y.npy', np.arange(20_000.)), bs=64, seed=3, splits=[range(18_000),range(18_000, 20_000)])
+    f = dict(pickle=lambda o: pickle.loads(pickle.dumps(o)), deepcopy=copy.deepcopy)[method]
+    assert len(pickle.dumps(dls)) < 80_000
+    dls.one_batch()
+    other = f(dls)
+    assert [epoch(o) for o in other] == [epoch(o) for o in dls]
+
+def test_steps_of_a_loader_can_be_overridden():
+    class Twice(TSDataLoader):
+        def get_idxs(self): return [i for i in range(self.n) for _ in range(2)]
+    dl = Twice(TSDatasets(ramp(10), np.arange(10.)), bs=3)
+    assert epoch(dl)[0] == [i for i in range(10) for _ in range(2)]
+    class Backwards(TSDataLoader):
+        def shuffle_fn(self, idxs): return idxs[::-1]
+    assert epoch(Backwards(TSDatasets(ramp(10), np.arange(10.)), bs=3, shuffle=True))[0] == [*range(9, -1, -1)]
+    assert epoch(TSDataLoader(TSDatasets(ramp(10)), bs=3, get_idxs=lambda: np.array([4,2])))[0] == [4,2]
