@@ -88,8 +88,8 @@ does = dict(iterate=lambda o: list(o), reversed=lambda o: list(reversed(o)), len
     filter=lambda o: o.filter(big_y), filter_not=lambda o: o.filter(big_y, negate=True), argwhere=lambda o: o.argwhere(big_y),
     partition=lambda o: o.partition(big_y), shuffle=lambda o: seeded(3, o.shuffle), sorted=lambda o: o.sorted(key=by_y),
     sorted_by=lambda o: o.sorted(key=1, reverse=True), enumerate=lambda o: o.enumerate(), zip=lambda o: o.zip(), cycle=lambda o: o[:2].zip(cycled=True),
-    concat=lambda o: o.concat(), add=lambda o: o+o[:2], add_shuffled=lambda o: o[3:] + o[[5,1]] + o[:0], add_list=lambda o: o+['a',1], add_L=lambda o: o+L(1), radd=lambda o: ['a']+o,
-    mul=lambda o: o*3, copy=lambda o: o.copy(), copy2=lambda o: copy.copy(o), deepcopy=lambda o: copy.deepcopy(o), wrapped=lambda o: L(o),
+    concat=lambda o: o.concat(), add=lambda o: o+o[:2], add_shuffled=lambda o: o[3:] + o[[5,1]] + o[:0], add_list=lambda o: o+['a',1], add_L=lambda o: o+L(1),
+    radd=lambda o: ['a']+o, mul=lambda o: o*3, copy=lambda o: o.copy(), copy2=lambda o: copy.copy(o), deepcopy=lambda o: copy.deepcopy(o), wrapped=lambda o: L(o),
     listed=lambda o: L(list(o)), batched=lambda o: o.batched(5), pairwise=lambda o: o.pairwise(), takewhile=lambda o: o.takewhile(lambda t: t[1] != 3),
     groupby=lambda o: o.groupby(1, 0), slices=lambda o: [o[i:i+5] for i in range(0, n, 5)], unique=lambda o: o.itemgot(1).unique(sort=True),
     sum=lambda o: o.itemgot(1).sum())

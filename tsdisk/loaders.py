@@ -12,7 +12,6 @@ from itertools import islice
 from math import prod
 from fastai.basics import *
 from fastai.data.load import _loaders
-from plum import NotFoundLookupError
 from .datasets import TSDatasets
 from .folder import open_folder
 from .items import take_idxs
@@ -174,9 +173,7 @@ def _resolves(tfm, x):
     f = getattr(tfm, 'encodes', None)
     if f is None: return False
     f,args = (f._f,(tfm,x)) if hasattr(f, '_f') else (f,(x,))
-    try: getattr(f, '_resolve_method_with_cache', noop)(args)
-    except NotFoundLookupError: return False
-    return True
+    return any(o.signature.match(args) for o in f.methods) if hasattr(f, 'methods') else True
 
 @patch
 def _run_tfm(self:TSDataLoader, f, b):
