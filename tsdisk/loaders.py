@@ -125,7 +125,7 @@ def sample(self:TSDataLoader):
 def create_batches(self:TSDataLoader, samps):
     "Batches as stored, on the CPU: tuples of tensors"
     ds,k = self.dataset,self._group()
-    if self.pools is None: self.pools = [self._buffers(o, k*self.bs) for o in ds.tls]
+    if self.pools is None or self._rows != k*self.bs: self._rows,self.pools = k*self.bs,[self._buffers(o, k*self.bs) for o in ds.tls]
     while group := list(islice(samps, k)):
         rows = take_idxs(ds.idxs, np.concatenate(group))
         sizes = [len(o) for o in group]
@@ -159,7 +159,7 @@ def _cast(self:TSDataLoader, t, to): return t if to is None or get_worker_info()
 def to_device(self:TSDataLoader, b):
     "A batch on the device, cast and typed for the model"
     if self.device is not None and self.device.type != 'cpu':
-        host,b = b,[o.to(self.device, non_blocking=True) for o in b]
+        host,b = b,[o.to(self.device, non_blocking=self._pin()) for o in b]
         if self._pin():
             event = torch.cuda.Event()
             event.record()
