@@ -52,7 +52,8 @@ on_disk = dict(memmap=(_npy, x), path=(lambda d: (_npy(d), d/'x.npy')[1], x), te
     channel=(lambda d: _npy(d)[:, 2], x[:, 2]), channels=(lambda d: _npy(d)[:, 1:3], x[:, 1:3]), channels2=(lambda d: _npy(d)[:, 1:4:2], x[:, 1:4:2]),
     steps=(lambda d: _npy(d)[:, :, 3:20], x[:, :, 3:20]), backwards=(lambda d: _npy(d)[:, :, ::-1], x[:, :, ::-1]),
     swapped=(lambda d: _npy(d).swapaxes(1, 2), x.swapaxes(1, 2)),
-    column=(lambda d: _npy(d)[:, 1, 4], x[:, 1, 4]), windows=(lambda d: sliding_window_view(_npy(d)[0, 0], 9, subok=True), sliding_window_view(x[0, 0], 9)),
+    odd_rows=(lambda d: _npy(d, x[:, :3])[:, :2], x[:, :2]), column=(lambda d: _npy(d)[:, 1, 4], x[:, 1, 4]),
+    windows=(lambda d: sliding_window_view(_npy(d)[0, 0], 9, subok=True), sliding_window_view(x[0, 0], 9)),
     bytes=(lambda d: _npy(d, x.view('i1')), x.view('i1')), odd_bytes=(lambda d: _npy(d, filled((50,7), 'i1'))[:, 1:4], filled((50,7), 'i1')[:, 1:4]),
     strings=(lambda d: _npy(d, filled(90, '<U5')), filled(90, '<U5')), many_strings=(lambda d: _npy(d, filled((90,3), 'S3')), filled((90,3), 'S3')),
     one_row=(lambda d: _npy(d, x[:1]), x[:1]), h5py=(_h5, x), zarr=(_zarr, x), user=(lambda d: Half((_npy(d), d/'x.npy')[1]), x/2))

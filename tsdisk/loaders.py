@@ -165,7 +165,7 @@ def to_device(self:TSDataLoader, b):
             event.record()
             self.in_flight.add(host, event)
     split_idx = self.dataset.split_idx
-    return tuple([tl.finish(o, split_idx) for tl,o in zip(self.dataset.tls, b)])
+    return tuple([tl.finish(o, split_idx) for tl,o in zip(self.dataset.tls.items, b)])
 
 # %% ../nbs/11_loaders.ipynb #6810b3d3
 def _resolves(tfm, x):
@@ -185,11 +185,10 @@ def _run_tfm(self:TSDataLoader, f, b):
     return tuple([g(o) if self._does[f,type(o)] else o for o in b])
 
 @patch
-def run_tfms(self:TSDataLoader, b):
-    "A batch after the transforms of `after_batch`"
-    if not isinstance(self.after_batch, Pipeline): return self.after_batch(b)
-    for f in self.after_batch.fs: b = self._run_tfm(f, b)
-    return b
+def _tfms(self:TSDataLoader):
+    "What is done to a batch after it came to the device: functions of the batch"
+    if not isinstance(self.after_batch, Pipeline): return [self.after_batch]
+    return [partial(self._run_tfm, f) for f in self.after_batch.fs]
 
 # %% ../nbs/11_loaders.ipynb #421f2f3a
 @patch
@@ -198,7 +197,12 @@ def __iter__(self:TSDataLoader):
     self.before_iter()
     self._idxs = self.get_idxs()
     batches = _loaders[0](self.fake_l) if self.fake_l.num_workers else self.create_batches(self.sample())
-    for b in batches: yield self.run_tfms(self.to_device(b))
+    tfms = self._tfms()
+    for b in batches:
+        b = self.to_device(b)
+        for f in tfms: b = f(b)
+        yield b
+        del b # Else the next batch would need one more block
     self.after_iter()
 
 # %% ../nbs/11_loaders.ipynb #a8354cd8

@@ -9,6 +9,8 @@ __all__ = ['on_threads', 'Source', 'tensor_view', 'Threads', 'ArraySource', 'Lik
 import mmap, time
 from math import prod
 from pathlib import Path
+from statistics import median
+from threading import Lock
 import numpy as np
 from fastcore.basics import patch
 from .arrays import _map_of, open_array, pack_array, unpack_array
@@ -94,15 +96,15 @@ def _table(a, word):
 class Threads:
     "Runs work on one thread or on all of torch's, whichever was faster of late"
     small = 2**18 # Bytes below which torch decides
-    def __init__(self): self.cost,self.calls,self.next_try = {},0,2
-    def _one(self):
-        "Is it one thread's turn?"
-        self.calls += 1
-        if len(self.cost) < 2: return bool(self.cost)
-        a,b = self.cost[True],self.cost[False]
-        if self.calls < self.next_try: return a < b
-        self.next_try = self.calls + 20*min(1+int(max(a, b)/min(a, b)), 50)
-        return a >= b
+    def __init__(self): self.lock,self.turns = Lock(),self._turns()
+
+    def _turns(self):
+        "Is it one thread's turn? Three calls each way, then 60 to 300 of the better: the more, the worse the other was"
+        while True:
+            self.times = {False: [], True: []}
+            for one in (False,True): yield from [one]*3
+            many,one = (median(o or [1]) for o in self.times.values())
+            yield from [one < many]*int(60*min(max(one/many, many/one), 5))
 
     def __call__(self,
         f, # Work: a function of no arguments
@@ -112,13 +114,13 @@ class Threads:
         import torch
         n = torch.get_num_threads()
         if n == 1 or nbytes < self.small: return f()
-        one,start = self._one(),time.perf_counter()
+        with self.lock: one = next(self.turns)
         if one: torch.set_num_threads(1)
+        start = time.perf_counter()
         try: return f()
         finally:
             if one: torch.set_num_threads(n)
-            took = (time.perf_counter()-start)/nbytes
-            self.cost[one] = (self.cost.get(one, took)+took)/2
+            if len(self.times[one]) < 3: self.times[one].append((time.perf_counter()-start)/nbytes)
 
 on_threads = Threads()
 
