@@ -301,6 +301,20 @@ In the page cache; the memory is private memory beyond that before the call.
 {stats_md(res['stats'])}
 """
 
+def readme_md(res):
+    "The table of the README: GB/s of each loader, and the memory of an epoch"
+    m,configs = res['machine'],[(s,bs) for s in shapes for bs in sizes]
+    gb = {(tuple(r['X']),r['bs'],r['loader']): r['gb'] for r in res['loaders']}
+    rows = [['GB/s, shuffled batches', *(f"{' × '.join(f'{i:,}' for i in s)}, bs {bs}" for s,bs in configs)]]
+    for o in contestants: rows.append([f'**{o}**' if o == 'tsdisk' else o, *(f'{gb[s,bs,o]:.2g}' for s,bs in configs)])
+    ways = res['memory']['ways']
+    peaks = ', '.join(f"{k} {max(v.values()):,.0f} MB" for k,v in ways.items())
+    return f"""{md_table(rows)}
+
+Files in the page cache, float32, labels included. Private memory at most, building loaders, an epoch and predictions on 2 GB: {peaks}.
+{m['cpu']}, {m['cores']} cores, {m['ram_gb']} GB; torch {m['torch']}, fastai {m['fastai']}, tsai {m['tsai']}, numpy {m['numpy']}; {m['date']}.
+"""
+
 def say(s):
     if sys.stderr.isatty(): print(f'\r\033[K{s[:100]}', end='', file=sys.stderr, flush=True)
 
@@ -346,6 +360,7 @@ def main():
     (args.out/'loaders.json').write_text(json.dumps(res, indent=1))
     text = report(res)
     (args.out/'loaders.md').write_text(text)
+    (args.out/'readme.md').write_text(readme_md(res))
     plot(res['loaders'], args.out/'loaders.png')
     print(text)
     print(f'Took {time.time()-start:.0f} s; see {args.out}/loaders.md, .json and .png')

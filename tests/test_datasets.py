@@ -97,10 +97,11 @@ def test_label_missing_in_a_given_vocabulary_is_found_before_training():
 
 @pytest.mark.parametrize('X,y,kw,err,words', [
     (ramp(5)[:, 0], None, {}, ValueError, ('(n, vars, steps)','X[:, None]')), (ramp(5)[..., None], None, {}, ValueError, ('(n, vars, steps)',)),
-    (np.array([[['a']]]), None, {}, TypeError, ('<U1',)), (ramp(5), np.arange(4), {}, ValueError, ('5 rows','has 4')), (ramp(5, dtype='c8'), None, {}, TypeError, ('complex64',)),
+    (np.array([[['a']]]), None, {}, TypeError, ('<U1',)), (ramp(5, dtype='c8'), None, {}, TypeError, ('complex64',)),
+    (ramp(5, dtype='>f4'), None, {}, (TypeError,ValueError), ('endian',)), (ramp(5), np.arange(4), {}, ValueError, ('5 rows','has 4')),
     (ramp(5), [*'abcde'], dict(cat=False), TypeError, ('always categories',)), (ramp(5), np.zeros(5, 'M8[s]'), {}, TypeError, ('datetime64',)),
     (ramp(5), np.array([None]*5), {}, TypeError, ('dtype=str',)), (ramp(5), None, dict(splits=[range(6)]), IndexError, ('row 5',)),
-    (ramp(5), None, dict(splits=[[0,1],[1]]), ValueError, ('Row 1',)), ('none.npy', None, {}, FileNotFoundError, ('none.npy',))], ids=str)
+    (ramp(5), None, dict(splits=[[0,1],[1]]), ValueError, ('Row 1',)), ('none.npy', None, {}, FileNotFoundError, ('none.npy',))])
 def test_datasets_refuse_what_cannot_be_trained_on(X, y, kw, err, words):
     with fails(err, *words): TSDatasets(X, y, **kw)
 

@@ -301,6 +301,28 @@ def test_series_targets_are_not_standardized():
     dls = TSDataLoaders.from_arrays(x, x[:, :1], bs=50, shuffle=False, splits=[range(50)], device='cpu', batch_tfms=Standardize())
     same(dls.one_batch()[1].numpy(), x[:, :1])
 
+kinds_of_input = dict(same=lambda x: x, spread=lambda x: x[:, :1].expand(-1, 2, -1), ints=lambda x: (x*9).long(), view=lambda x: x.flip(-1)[..., ::2])
+
+@pytest.mark.parametrize('kind', kinds_of_input)
+def test_standardize_takes_what_earlier_transforms_give(kind):
+    x,st,f = filled((50,2,10))*5+3,array_stats(filled((50,2,10))*5+3),kinds_of_input[kind]
+    dls = TSDataLoaders.from_arrays(x, tfms=[f], bs=50, shuffle=False, splits=[range(50)], device='cpu', batch_tfms=Standardize(st))
+    np.testing.assert_allclose(dls.one_batch()[0], (f(torch.tensor(x)).numpy()-st.mean[:,None])/st.std[:,None], rtol=1e-4, atol=1e-4)
+
+@pytest.mark.parametrize('where', ['batch_tfms','tfms'])
+def test_what_a_transform_keeps_is_not_changed_by_later_ones(where):
+    kept = []
+    def keep(x):
+        if isinstance(x, TSTensor): kept.append(x)
+        return x
+    x = filled((50,2,10))*5+3
+    kw = dict(tfms=[keep], batch_tfms=Standardize()) if where == 'tfms' else dict(batch_tfms=[keep,Standardize()])
+    dls = TSDataLoaders.from_arrays(x, bs=10, shuffle=False, splits=[range(50)], device='cpu', **kw)
+    for _ in range(2):
+        kept.clear()
+        assert all(abs(b[0].mean()) < 1 for b in dls.train)
+        same(torch.cat(kept).numpy(), x)
+
 # Batch transforms
 
 def test_batch_transforms_run_in_order_and_decode():

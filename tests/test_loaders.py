@@ -10,7 +10,7 @@ from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import Buffers, TSDataLoader, TSDataLoaders
 from tsdisk.order import order
 
-def loader(n=100, y=True, **kw): return TSDataLoader(TSDatasets(ramp(n), np.arange(n, dtype='f8') if y else None), **kw)
+def loader(n=100, y=True, dtype='f4', **kw): return TSDataLoader(TSDatasets(ramp(n, dtype=dtype), np.arange(n, dtype='f8') if y else None), **kw)
 
 @pytest.fixture(params=[0, 5000, TSDataLoader.block_bytes], ids=['single','few','many'])
 def block(request, monkeypatch):
@@ -129,9 +129,10 @@ def value(o):
     if getattr(o, 'grad_fn', None): return torch.autograd.grad(o, weight, retain_graph=True)[0].numpy() # The graph holds the batch
     return o.numpy().copy() if isinstance(o, torch.Tensor) else np.array(o)
 
+@pytest.mark.parametrize('dtype', ['f4','i2'])
 @pytest.mark.parametrize('how', keepers)
-def test_batches_that_are_held_are_never_overwritten(block, how):
-    dl,kept = loader(2000, bs=4, shuffle=True, seed=0),[]
+def test_batches_that_are_held_are_never_overwritten(block, how, dtype):
+    dl,kept = loader(2000, bs=4, shuffle=True, seed=0, dtype=dtype),[]
     for i,(xb,_) in enumerate(dl):
         if i%5 in (0,3):
             o = keepers[how](xb)
@@ -140,10 +141,11 @@ def test_batches_that_are_held_are_never_overwritten(block, how):
     for o,was in kept: same(value(o), was)
     assert len(kept) == 200
 
-def test_targets_that_are_held_are_never_overwritten(block):
-    y = ramp(2000, 3, 4)+5
+@pytest.mark.parametrize('dtype', ['f4','f8'])
+def test_targets_that_are_held_are_never_overwritten(block, dtype):
+    y = ramp(2000, 3, 4, dtype)+5
     kept = [(yb,i) for i,(_,yb) in enumerate(TSDataLoader(TSDatasets(ramp(2000), y), bs=8)) if i%3]
-    for yb,i in kept: same(yb.numpy(), y[i*8:i*8+8])
+    for yb,i in kept: same(yb.numpy(), y[i*8:i*8+8].astype('f4'))
 
 def test_all_batches_of_several_epochs_can_be_kept(block):
     dl = loader(600, bs=16)
@@ -152,7 +154,7 @@ def test_all_batches_of_several_epochs_can_be_kept(block):
 
 @pytest.mark.parametrize('seed', range(4))
 def test_any_pattern_of_keeping_and_dropping_is_safe(block, seed):
-    rng,dl,kept = random.Random(seed),loader(800, bs=8, shuffle=True, seed=seed),[]
+    rng,dl,kept = random.Random(seed),loader(800, bs=8, shuffle=True, seed=seed, dtype='f8' if seed%2 else 'f4'),[]
     its = [iter(dl) for _ in range(3)] # Interleaved, each at its own pace
     while its:
         it = rng.choice(its)
@@ -243,6 +245,12 @@ def test_new_keeps_what_is_not_changed():
     assert epoch(dl.new(seed=6))[0] != epoch(dl.new())[0] and epoch(dl.new(loader(7).dataset, drop_last=False))[1] == [7]
     tfm = dl.new(after_batch=Pipeline([lambda o: o*2]))
     assert tfm.one_batch()[0].max() > 600 and epoch(tfm.new(after_batch=None))[1] == [16]*6
+
+def test_batch_size_may_change_between_epochs(block):
+    dl = loader(500, bs=16, dtype='i4')
+    for bs in (16,50,7,500,16):
+        dl.bs = bs
+        assert epoch(dl)[0] == [*range(500)] and epoch(dl)[1][0] == bs
 
 def test_one_row_is_a_dataset():
     dls = TSDataLoaders.from_arrays(ramp(1), ['a'], splits=[[0]])

@@ -19,7 +19,7 @@ def show_grid(
     "Axes for n plots of series"
     ncols = min(n, ncols)
     rows = ceil(n/ncols)
-    fig,axs = plt.subplots(rows, ncols, figsize=figsize or (4*ncols, 2.2*rows), squeeze=False, sharex=True)
+    fig,axs = plt.subplots(rows, ncols, figsize=figsize or (3.2*ncols, 2*rows), squeeze=False, sharex=True)
     for ax in axs.flat[n:]: ax.axis('off')
     fig.set_layout_engine('constrained')
     return list(axs.flat[:n])
