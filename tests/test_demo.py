@@ -42,7 +42,7 @@ def test_demo_without_room_says_so(tmp_path, capsys):
 
 @pytest.mark.skipif(os.name == 'nt', reason='Ctrl-C cannot be sent to a process of its own there')
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
-    p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', "from tsdisk.cli import main; raise SystemExit(main())", 'demo', '--gb', '1.5', '--folder', 'd'],
+    p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from tsdisk.cli import main; raise SystemExit(main())", 'demo', '--gb', '1.5', '--folder', 'd'],
         cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for _ in range(600):
         if any(o.stat().st_size > 1e7 for o in (tmp_path/'d').glob('.*.tmp')): break

@@ -242,7 +242,10 @@ def test_batches_and_results_are_shown(kind):
     with learn.no_bar(): learn.show_results(max_n=4)
     axs = plt.gcf().axes
     assert sum(bool(o.lines) for o in axs) == 4
-    if kind == 'labels': assert all(len(o.get_title().split(' → ')) == 2 for o in axs[:4])
+    if kind == 'labels':
+        for o in axs[:4]:
+            targ,pred = o.get_title().split(' → ')
+            assert o.title.get_color() == ('k' if targ == pred else 'r')
 
 def test_grid_has_an_axis_for_each_plot():
     for n,ncols in ((1,3),(3,3),(7,3),(4,1)): assert len(show_grid(n, ncols)) == n == sum(o.axison for o in plt.gcf().axes)

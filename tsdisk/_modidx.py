@@ -81,6 +81,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'tsdisk.datasets.ToTarget.__init__': ('datasets.html#totarget.__init__', 'tsdisk/datasets.py'),
                                  'tsdisk.datasets._as_parts': ('datasets.html#_as_parts', 'tsdisk/datasets.py'),
                                  'tsdisk.datasets._is_cat': ('datasets.html#_is_cat', 'tsdisk/datasets.py'),
+                                 'tsdisk.datasets._native': ('datasets.html#_native', 'tsdisk/datasets.py'),
                                  'tsdisk.datasets._x_list': ('datasets.html#_x_list', 'tsdisk/datasets.py'),
                                  'tsdisk.datasets._y_kind': ('datasets.html#_y_kind', 'tsdisk/datasets.py'),
                                  'tsdisk.datasets._y_list': ('datasets.html#_y_list', 'tsdisk/datasets.py')},

@@ -124,9 +124,13 @@ class TSList(GetAttr):
     def __repr__(self): return f"{self.items} → {self.kind.typ.__name__}"
 
 # %% ../nbs/10_datasets.ipynb #04623fdd
+def _native(s):
+    if not s.dtype.isnative: raise ValueError(f"dtype {s.dtype.str!r} is big endian, which tensors are not: convert it once with `save_array(path, x)`")
+    return s
+
 def _x_list(X, tfms):
     "The inputs: (n, vars, steps) numbers"
-    X = as_source(X)
+    X = _native(as_source(X))
     if X.dtype.kind not in 'biuf': raise TypeError(f"`X` must hold numbers, got dtype {X.dtype}")
     if X.ndim != 3: raise ValueError(f"`X` must be (n, vars, steps), got shape {tuple(X.shape)}"
         + (": for one variable a sample, give `X[:, None]`" if X.ndim == 2 else ""))
@@ -134,7 +138,7 @@ def _x_list(X, tfms):
 
 def _y_list(y, n, splits, cat, vocab, tfms):
     "The targets: n labels or targets"
-    y,tfms = as_source(y), L(tfms).map(instantiate)
+    y,tfms = _native(as_source(y)), L(tfms).map(instantiate)
     if len(y) != n: raise ValueError(f"`X` has {n} rows and `y` has {len(y)}: each row needs its target")
     if tfms.filter(lambda o: isinstance(o, Categorize)): cat = True
     if tfms.filter(lambda o: isinstance(o, RegressionSetup)): cat = False

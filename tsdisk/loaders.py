@@ -176,19 +176,20 @@ def _resolves(tfm, x):
     return any(o.signature.match(args) for o in f.methods) if hasattr(f, 'methods') else True
 
 @patch
-def _run_tfm(self:TSDataLoader, f, b):
+def _run_tfm(self:TSDataLoader, f, own, b):
     t,idx = type(f),self.after_batch.split_idx
     if not isinstance(b, tuple) or any(getattr(t, o) is not getattr(Transform, o) for o in ('__call__','_call','_do_call')): return f(b, split_idx=idx)
     for o in b:
         if (f,type(o)) not in self._does: self._does[f,type(o)] = _resolves(f, o)
-    g = f.apply_ if hasattr(f, 'apply_') and f.split_idx in (None,idx) else partial(f, split_idx=idx)
+    g = f.apply_ if own and hasattr(f, 'apply_') and f.split_idx in (None,idx) else partial(f, split_idx=idx)
     return tuple([g(o) if self._does[f,type(o)] else o for o in b])
 
 @patch
 def _tfms(self:TSDataLoader):
     "What is done to a batch after it came to the device: functions of the batch"
     if not isinstance(self.after_batch, Pipeline): return [self.after_batch]
-    return [partial(self._run_tfm, f) for f in self.after_batch.fs]
+    own = not any(o.extra for o in self.dataset.tls)
+    return [partial(self._run_tfm, f, own and i == 0) for i,f in enumerate(self.after_batch.fs)]
 
 # %% ../nbs/11_loaders.ipynb #421f2f3a
 @patch

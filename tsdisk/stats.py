@@ -118,6 +118,7 @@ def train_stats(
 ) -> Stats: # Per variable
     "`array_stats`, kept in `tsdisk.json` beside the file when `x` is one"
     s = as_source(x)
+    if idxs is not None: idxs = check_rows(idxs, len(s), '`idxs`')
     compute = lambda: array_stats(s, idxs).to_dict()
     return Stats.from_dict(cached_result(s.array, 'stats', compute, idxs) if isinstance(s, ArraySource) else compute())
 
@@ -142,6 +143,7 @@ def train_vocab(
 ) -> np.ndarray: # Sorted distinct labels
     "`array_vocab`, kept in `tsdisk.json` beside the file when `x` is one"
     s = as_source(x)
+    if idxs is not None: idxs = check_rows(idxs, len(s), '`idxs`')
     if s.dtype.kind == 'S': return array_vocab(s, idxs) # JSON holds no bytes
     compute = lambda: array_vocab(s, idxs).tolist()
     return np.array(cached_result(s.array, 'vocab', compute, idxs) if isinstance(s, ArraySource) else compute(), s.dtype)

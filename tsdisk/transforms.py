@@ -24,9 +24,9 @@ class Standardize(Transform):
         if self.mean is None: self._set(train_stats(dl.dataset.tls[0].items, dl.dataset.idxs))
         if dl.device is not None: self.mean,self.std = self.mean.to(dl.device),self.std.to(dl.device)
 
-    def encodes(self, x:TSTensor): return self.apply_(x.clone())
+    def encodes(self, x:TSTensor): return (x - self.mean.to(x.device)) / self.std.to(x.device)
     def apply_(self, x):
-        "In place, for batches that nobody else holds"
+        "In place, for float batches that nobody else holds"
         torch.as_subclass(x, Tensor).sub_(self.mean.to(x.device)).div_(self.std.to(x.device))
         return x
     def decodes(self, x:TSTensor): return x*self.std.to(x.device) + self.mean.to(x.device)
