@@ -371,3 +371,7 @@ def test_folder_opens_in_another_process(tmp_path):
     arrays,splits = elsewhere("[{k: np.array(v) for k,v in o.items()} for o in __import__('tsdisk.folder').folder.open_folder(a)]", tmp_path)
     same(arrays['X'], filled((10,1,4)))
     assert splits['train'].tolist() == [1,2] and math.prod(arrays['y'].shape) == 10
+
+def test_a_folder_without_training_rows_is_refused(tmp_path):
+    with fails(ValueError, "'train'"): save_folder(tmp_path, filled((20,2,5)), splits=dict(valid=range(10), test=range(10, 20)))
+    assert not list(tmp_path.iterdir())

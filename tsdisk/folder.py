@@ -64,6 +64,7 @@ def save_folder(
 ):
     "Write arrays and splits as a dataset folder"
     path = Path(path)
+    if splits and 'train' not in splits: raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")
     for name,a in dict(X=X, y=y).items():
         if a is not None: save_array(path/f'{name}.npy', a)
     arrays = {o: dict(file=f'{o}.npy', role=o) for o in ('X','y') if (path/f'{o}.npy').exists()}
