@@ -176,7 +176,7 @@ class LikeSource(Source):
 
     def __getitem__(self, i):
         if not isinstance(i, slice): return np.asarray(self.x[range(len(self))[i]])
-        rows = np.arange(len(self))[i]
+        rows = np.arange(*i.indices(len(self)))
         return self._read(rows) if len(rows) else np.empty((0, *self.shape[1:]), self.dtype)
 
     def _try(self, way, i, k):
