@@ -443,3 +443,7 @@ def test_many_chunks_are_noted_as_few_runs(tmp_path):
     with create_array(tmp_path/'a.npy', (None,), 'i8') as w:
         for i,j in zip([0,*sizes], sizes): w[i:j] = np.arange(i, j)
         assert len(w.starts) == len(w.stops) == 1
+
+@pytest.mark.filterwarnings('error')
+def test_complex_numbers_are_not_made_real(tmp_path):
+    with fails(ValueError, 'complex', 'without losing data'): save_array(tmp_path/'x.npy', np.ones(3, complex), 'float32')

@@ -61,14 +61,20 @@ def test_lists_of_labels_are_labels():
 @pytest.mark.parametrize('dtype', ['i1','u1','i8','?'])
 def test_classes_per_step(dtype):
     y = filled((20,3), dtype)%3 if dtype != '?' else filled((20,3), dtype)
-    plain = TSDatasets(ramp(20), y)
-    assert plain.cat is False and plain.d == 3
-    same(plain.batch(range(20))[1].numpy(), y.astype('i8'))
     cat = TSDatasets(ramp(20), y, cat=True)
     assert cat.cat and cat.c == len(np.unique(y)) and type(cat[0][1]) is TensorCategory
     assert np.array(cat.vocab)[cat.batch(range(20))[1].numpy()].tolist() == y.tolist()
     gaps = TSDatasets(ramp(20), y.astype('i8')*10-7, cat=True)
     same(gaps.batch([5,2])[1].numpy(), cat.batch([5,2])[1].numpy())
+
+@pytest.mark.parametrize('dtype', ['i1','u1','i8','?','f8'])
+def test_several_numbers_a_row_are_targets_the_model_can_match(dtype):
+    y = filled((20,3), dtype)
+    dsets = TSDatasets(ramp(20), y)
+    assert (dsets.cat, dsets.c, dsets.d) == (False,1,3)
+    yb = dsets.batch(range(20))[1]
+    same(yb.numpy(), y.astype('f4'))
+    assert dsets.loss_func(yb, yb) == 0
 
 def test_integers_are_numbers_when_told_so():
     dls = TSDataLoaders.from_arrays(ramp(20), np.arange(20), cat=False, splits=[range(10),range(10, 20)], shuffle=False, bs=10)
@@ -237,3 +243,7 @@ def test_tstensor_stays_itself():
     assert (t.vars, t.len, t[0].vars, t[0].len) == (2,3,2,3)
     same(pickle.loads(pickle.dumps(t))[1].numpy(), ramp(4)[1])
     for o,word in ((t, 'bs:4, vars:2, steps:3'), (t[0], 'vars:2, steps:3'), (t[0,0], 'steps:3'), (t[0,0,0], '0.0'), (torch.stack([t]), 'axis0:1')): assert re.match(rf'TSTensor\({word}', repr(o))
+
+@pytest.mark.parametrize('vocab', ['ab', [], ['a','b','a'], [['a','b']]])
+def test_a_vocabulary_is_a_list_of_distinct_labels(vocab):
+    with fails(ValueError, '`vocab` must be a list of distinct labels'): TSDatasets(ramp(4), ['a','b','a','b'], vocab=vocab)

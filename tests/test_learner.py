@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt, numpy as np, pytest, torch
 from fastai.basics import Learner, TensorCategory, accuracy, set_seed
 from fastai.callback.core import Callback
 from fastai.callback import fp16, mixup, progress, schedule, tracker, training
-from fastai.interpret import ClassificationInterpretation
+from fastai.interpret import ClassificationInterpretation, Interpretation
 from fasttransform import Transform
 from torch import nn
 from conftest import fails, filled, fresh, linux, ramp, rows, same
@@ -173,6 +173,16 @@ def test_interpretation_finds_the_rows(folder):
     same(losses.numpy(), each[idxs].numpy())
     same(inputs.numpy(), np.array(open_array(folder/'X.npy')[450:])[idxs])
     assert names[targs].tolist() == open_array(folder/'y.npy')[450:][idxs].tolist()
+
+@pytest.mark.parametrize('kind', ['labels','numbers'])
+def test_the_largest_losses_are_drawn_worst_first(folder, kind):
+    learn = learner(folder)
+    if kind == 'numbers': learn = Learner(TSDataLoaders.from_arrays(ramp(50), np.arange(50.), bs=10), nn.Sequential(nn.Flatten(), nn.Linear(6, 1)))
+    with learn.no_bar():
+        interp = Interpretation.from_learner(learn)
+        interp.plot_top_losses(4)
+    shown = [float(o.get_title().split('(')[1].strip(')')) for o in plt.gcf().axes[:4]]
+    np.testing.assert_allclose(shown, interp.top_losses(4)[0], rtol=.01)
 
 # Export
 

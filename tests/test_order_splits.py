@@ -1,4 +1,5 @@
 "Orders are permutations, the same ones whichever way they are asked for; splits are in one form, or refused"
+import pickle
 from math import isqrt
 import numpy as np, pytest, torch
 from fastcore.foundation import L
@@ -181,3 +182,8 @@ def test_random_splits_differ_by_seed_and_hold_out_every_row_alike():
 @pytest.mark.parametrize('n,pct,word', [(10, 0, 'between 0 and 1'), (10, 1, 'between 0 and 1'), (10, 20, 'got 20'), (10, -.1, 'between'), (1, .2, 'two rows'), (0, .2, 'two rows')])
 def test_impossible_random_splits_are_refused(n, pct, word):
     with fails(ValueError, word): random_splits(n, pct)
+
+def test_an_order_pickles_as_three_numbers(path):
+    o = order(10**6, seed=3, epoch=2)
+    assert len(pickle.dumps(o)) < 200
+    same(pickle.loads(pickle.dumps(o))[:1000], o[:1000])

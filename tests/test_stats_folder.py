@@ -375,3 +375,14 @@ def test_folder_opens_in_another_process(tmp_path):
 def test_a_folder_without_training_rows_is_refused(tmp_path):
     with fails(ValueError, "'train'"): save_folder(tmp_path, filled((20,2,5)), splits=dict(valid=range(10), test=range(10, 20)))
     assert not list(tmp_path.iterdir())
+
+def test_new_inputs_never_meet_old_targets_or_splits(tmp_path):
+    save_folder(tmp_path, filled((10,1,4)), [*'ab'*5], dict(train=range(8), valid=range(8, 10)))
+    with fails(FileExistsError, 'y.npy', 'give `y` too'): save_folder(tmp_path, filled((20,1,4)))
+    assert open_folder(tmp_path)[0]['X'].shape == (10,1,4)
+    save_folder(tmp_path, filled((20,1,4)), [*'ab'*10])
+    assert open_folder(tmp_path)[1] == {}
+    with fails(ValueError, 'as many rows of `y`', "'y': 5"): save_folder(tmp_path, y=[1.]*5)
+
+def test_targets_alone_are_no_dataset(tmp_path):
+    with fails(ValueError, 'needs an `X`'): save_folder(tmp_path, y=[1.,2.])

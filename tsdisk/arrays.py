@@ -96,7 +96,7 @@ def _cast(x, dtype):
     "`x` in C order as `dtype`, with no value changed but for float precision"
     if np.can_cast(x.dtype, dtype, 'safe') and not (x.dtype.kind in 'iu' and dtype.kind == 'f'): return np.ascontiguousarray(x, dtype)
     with np.errstate(all='ignore'):
-        y = x.astype(dtype, order='C') if x.dtype.kind not in 'US' or x.dtype.kind == dtype.kind else None
+        y = x.astype(dtype, order='C') if x.dtype.kind not in 'USc' or x.dtype.kind == dtype.kind else None
         if y is not None and _fits(x, y): return y
     raise ValueError(f"A chunk of {x.dtype} does not fit in {dtype} without losing data: "
         f"give the array a wider dtype, or cast the chunk yourself with `.astype({dtype.str!r})`")

@@ -56,20 +56,20 @@ class TensorTarget(TensorBase):
         return TSTensor.show(self, ctx=ctx, **{'ls': '--', **kwargs})
 
 class ToTarget(ToSeries):
-    "Rows of numbers to `TensorTarget`: float32, or int64 for integers (classes per step)"
-    typ = TensorTarget
-    def __init__(self, dtype):
-        self.dtype = torch.float32 if dtype.kind == 'f' else torch.int64
-        self.loss_func = MSELossFlat() if dtype.kind == 'f' else CrossEntropyLossFlat(axis=1)
+    "Rows of numbers to `TensorTarget`"
+    typ,loss_func = TensorTarget,MSELossFlat()
 
 # %% ../nbs/10_datasets.ipynb #97a11224
 class ToCategory(Categorize):
     "Labels to `TensorCategory`, by their places in a vocabulary"
     order,dtype,typ = -100,torch.int64,TensorCategory
     def __init__(self, vocab, ndim=1):
-        super().__init__(vocab=np.asarray(vocab).tolist(), sort=False)
+        self.keys = np.asarray(vocab)
+        if self.keys.ndim != 1 or not 0 < len(self.keys) == len(np.unique(self.keys)):
+            raise ValueError(f"`vocab` must be a list of distinct labels, got {vocab!r}")
+        super().__init__(vocab=self.keys.tolist(), sort=False)
         if ndim > 1: self.loss_func = CrossEntropyLossFlat(axis=1)
-        self.c,self.keys = len(self.vocab),np.asarray(vocab)
+        self.c = len(self.vocab)
         self.by_value = np.argsort(self.keys, kind='stable')
         self.sorted = self.keys[self.by_value]
         self.is_range = self.keys.dtype.kind in 'iu' and np.array_equal(self.keys, np.arange(self.c))
@@ -93,7 +93,7 @@ def _is_cat(s, cat):
 
 def _y_kind(s, splits, cat, vocab):
     "The kind of a column of labels; its vocabulary is that of the training rows"
-    if not _is_cat(s, cat): return ToTarget(s.dtype)
+    if not _is_cat(s, cat): return ToTarget()
     kind = ToCategory(train_vocab(s, splits[0]) if vocab is None else vocab, s.ndim)
     for rows in splits[vocab is None:]:
         if len(rows): kind.to_tensor(train_vocab(s, rows))

@@ -65,15 +65,19 @@ def save_folder(
     "Write arrays and splits as a dataset folder"
     path = Path(path)
     if splits and 'train' not in splits: raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")
+    if X is not None and y is None and (path/'y.npy').exists():
+        raise FileExistsError(f"{path/'y.npy'} is there, and would become the targets of the new `X`: give `y` too, or delete it")
     for name,a in dict(X=X, y=y).items():
         if a is not None: save_array(path/f'{name}.npy', a)
     arrays = {o: dict(file=f'{o}.npy', role=o) for o in ('X','y') if (path/f'{o}.npy').exists()}
     for o in arrays.values():
         a = open_array(path/o['file'])
         o.update(shape=list(a.shape), dtype=a.dtype.str)
+    sizes = {k: o['shape'][0] for k,o in arrays.items()}
+    if 'X' not in sizes or len({*sizes.values()}) > 1: raise ValueError(f"{path} is no dataset yet: it needs an `X` and as many rows of `y`, it has {sizes or 'none'}")
     splits = dict(zip(splits, check_splits(splits.values(), arrays['X']['shape'][0]))) if splits else {}
     splits = {k: _save_split(path, k, v) for k,v in splits.items()}
-    write_manifest(path, arrays=arrays, **({'splits': splits} if splits else {}))
+    write_manifest(path, arrays=arrays, **({'splits': splits} if splits or X is not None else {}))
 
 # %% ../nbs/06_folder.ipynb #a83c7842
 def open_folder(

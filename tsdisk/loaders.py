@@ -31,8 +31,7 @@ class Buffers:
         self.free,self.out = [],{}
 
     def _new(self):
-        if not self.pin: return np.empty(self.shape, self.dtype)
-        block = torch.empty(prod(self.shape)*self.dtype.itemsize, dtype=torch.uint8, pin_memory=True)
+        block = torch.empty(prod(self.shape)*self.dtype.itemsize, dtype=torch.uint8, pin_memory=self.pin)
         return block.numpy().view(self.dtype).reshape(self.shape)
 
     def take(self,

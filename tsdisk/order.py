@@ -48,6 +48,7 @@ class Order:
         else: pos = np.asarray(range(self.n)[i]) if np.ndim(i) == 0 else as_positions(i, self.n)
         return _permute(np.atleast_1d(pos).astype(np.uint64), self.n, self.keys).astype(np.int64).reshape(pos.shape)[()]
 
+    def __reduce__(self): return Order, (self.n, self.seed, self.epoch)
     def __array__(self, dtype=None, copy=None): return np.asarray(self[:], dtype)
     def __iter__(self): return (int(j) for a in range(0, self.n, 2**16) for j in self[a:a+2**16])
 

@@ -12,7 +12,7 @@ from fastcore.basics import store_attr
 from .arrays import progress
 from .folder import cached_result
 from .splits import check_rows
-from .sources import ArraySource, as_source, on_threads, tensor_view
+from .sources import ArraySource, Threads, as_source, tensor_view
 
 # %% ../nbs/07_stats.ipynb #7d06d2c9
 class Stats:
@@ -100,11 +100,11 @@ def array_stats(
     rows = range(len(s)) if idxs is None else check_rows(idxs, len(s), '`idxs`')
     if not isinstance(rows, range): rows = np.sort(rows)
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
-    shift,state,low,high,nans = None,(0.,0.,0.),np.inf,-np.inf,0
+    shift,state,low,high,nans,threads = None,(0.,0.,0.),np.inf,-np.inf,0,Threads()
     for a in progress(_blocks(s, rows), total=-(-len(rows)//_block_rows(s))):
         a = _as_rows(a if a.dtype.kind == 'f' else a.astype('f8'))
         if shift is None: shift = _first_mean(a[:, :, :4096])
-        k,m,total,squares,lo,hi = on_threads(partial(_block_stats, a, shift), a.nbytes)
+        k,m,total,squares,lo,hi = threads(partial(_block_stats, a, shift), a.nbytes)
         state,nans,low,high = _merge(*state, k, total, squares), nans+m, np.minimum(low, lo), np.maximum(high, hi)
     n,mean,m2 = state
     some = np.where(n > 0, 1, np.nan)
