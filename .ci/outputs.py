@@ -16,8 +16,9 @@ def shrink(png):
 
 def shrink_nb(path):
     nb = json.loads(path.read_text())
-    for c in nb['cells']:
-        for o in c.get('outputs', []):
+    for c in [o for o in nb['cells'] if o['cell_type'] == 'code']:
+        c['outputs'] = [o for o in c.get('outputs', []) if '\r' not in ''.join(o.get('text', ''))] # Progress bars
+        for o in c['outputs']:
             if 'image/png' in o.get('data', {}): o['data']['image/png'] = shrink(''.join(o['data']['image/png']))
     path.write_text(json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + '\n')
 

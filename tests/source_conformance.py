@@ -29,7 +29,7 @@ def check_views(s, expected):
     n = len(expected)
     for i in {0, n-1, n//2, -1, -n}:
         for k in (i, np.int64(i)): _same(np.asarray(s[k]), np.asarray(expected[i]))
-    for o in (slice(None), slice(1, n-1), slice(n-1, n), slice(2, 2), slice(0, n, 2), slice(None, None, -1), slice(n-1, 0, -2)): _same(np.asarray(s[o]), expected[o])
+    for a,b,step in ((0,n,1), (1,n-1,1), (n-1,n,1), (2,2,1), (0,n,2), (None,None,-1), (n-1,0,-2)): _same(np.asarray(s[a:b:step]), expected[a:b:step])
 
 def check_gather(s, expected, idxs):
     "Those rows, in that order, new or into `out`"

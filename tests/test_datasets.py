@@ -1,7 +1,7 @@
 "Rows become typed tensors, labels their places in a vocabulary; what cannot work is refused before training"
 import copy, pickle, re
 import numpy as np, pytest, torch
-from fastai.data.transforms import Categorize, RegressionSetup
+from fastai.data.transforms import Categorize, MultiCategorize, RandomSplitter, RegressionSetup
 from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_core import TensorCategory
 from fastcore.foundation import L
@@ -9,7 +9,7 @@ from fasttransform import Transform
 from torch import nn
 from conftest import epoch, fails, filled, ramp, rows, same
 from tsdisk.arrays import save_array
-from tsdisk.datasets import TensorTarget, TSDatasets, TSTensor
+from tsdisk.datasets import Labels, TensorTarget, TSDatasets, TSTensor
 from tsdisk.items import itemify
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.sources import Source
@@ -224,7 +224,7 @@ def test_test_dl_takes_longer_samples_of_the_same_variables():
     dls = TSDataLoaders.from_arrays(ramp(40), bs=4)
     assert dls.test_dl(ramp(10, 2, 99)).one_batch()[0].shape == (4,2,99)
 
-@pytest.mark.parametrize('items,err,words', [(ramp(5, 3), ValueError, ('(vars, steps)','(3, 3)')), (ramp(5)[:, 0], ValueError, ('(vars, steps)',)),
+@pytest.mark.parametrize('items,err,words', [(ramp(5, 3), ValueError, ('(vars, steps)','(3, 3)')), (ramp(5)[:, 0], ValueError, ('vars, steps)',)),
     ([ramp(1)[0],ramp(1, 2, 4)[0]], ValueError, ('shape',)),
     ('none.npy', FileNotFoundError, ('none.npy',)), (np.array([[['a']]]), (TypeError,ValueError), ())], ids=str)
 def test_test_dl_refuses_other_samples(items, err, words):
@@ -247,3 +247,45 @@ def test_tstensor_stays_itself():
 @pytest.mark.parametrize('vocab', ['ab', [], ['a','b','a'], [['a','b']]])
 def test_a_vocabulary_is_a_list_of_distinct_labels(vocab):
     with fails(ValueError, '`vocab` must be a list of distinct labels'): TSDatasets(ramp(4), ['a','b','a','b'], vocab=vocab)
+
+def test_unseen_labels_become_na_when_asked():
+    dsets = TSDatasets(ramp(6), [*'abab','c','a'], tfms=[None,Categorize(add_na=True)], splits=[range(4),[4,5]])
+    assert list(dsets.vocab) == ['#na#','a','b'] and dsets.c == 3
+    assert dsets.valid.batch([0,1])[1].tolist() == [0,1] and dsets.decode(dsets[4])[1] == '#na#'
+    given = TSDatasets(ramp(6), [*'ababca'], tfms=[None,Categorize(vocab=['a','b'], add_na=True)])
+    assert list(given.vocab) == ['#na#','a','b']
+
+@pytest.mark.parametrize('tfm', [MultiCategorize(), [Categorize(),RegressionSetup()], [lambda o: o, Categorize()]], ids=['multi','both','later'])
+def test_transforms_that_are_not_done_are_refused(tfm):
+    with fails(ValueError, 'not done here'): TSDatasets(ramp(4), [0,1,0,1], tfms=[None,tfm])
+
+def test_labels_of_steps_decode_to_labels():
+    y = np.array([['up','dn']*6]*4)
+    dsets = TSDatasets(ramp(4, 2, 12), y)
+    labels = dsets.decode(dsets[0])[1]
+    assert type(labels) is Labels and list(labels) == y[0].tolist()
+
+def test_datasets_made_apart_share_the_training_vocabulary():
+    a,b = TSDatasets(ramp(50), [*'abc']*16+['a','b']), TSDatasets(ramp(20), [*'bc']*10)
+    dls = TSDataLoaders.from_dsets(a, b, bs=10, device='cpu')
+    assert dls.valid.one_batch()[1].tolist() == [1,2]*5 and dls.vocab == ['a','b','c']
+    assert (dls.train_ds.split_idx, dls.valid_ds.split_idx) == (0,1)
+    with fails(ValueError, "'d' is not in the vocabulary"): TSDataLoaders.from_dsets(a, TSDatasets(ramp(4), [*'bcdb']))
+    with fails(ValueError, '(vars, steps)'): TSDataLoaders.from_dsets(a, TSDatasets(ramp(4, 3), [*'bcab']))
+    with fails(ValueError, 'has none'): TSDataLoaders.from_dsets(a, TSDatasets(ramp(4)))
+    with fails(ValueError, 'one kind'): TSDataLoaders.from_dsets(a, TSDatasets(ramp(4), [.1]*4))
+
+def test_a_fastai_splitter_splits():
+    dls = TSDataLoaders.from_arrays(ramp(20), np.arange(20.), splits=RandomSplitter(.25, seed=1), bs=5)
+    assert [len(o.dataset) for o in dls.loaders] == [15,5]
+
+@pytest.mark.parametrize('items,words', [([], ('no samples',)), ((ramp(3),y10[:3]), ('with_labels=True',)), ([ramp(3),y10[:3]], ('with_labels=True',))], ids=['none','pair','list'])
+def test_new_samples_that_are_no_samples(items, words):
+    with fails(ValueError, *words): TSDataLoaders.from_arrays(ramp(40), bs=4).test_dl(items)
+
+def test_new_samples_are_numbers():
+    with fails(TypeError, 'complex'): TSDataLoaders.from_arrays(ramp(40), bs=4).test_dl(ramp(3).astype(complex))
+
+def test_new_samples_for_a_single_loader():
+    dls = TSDataLoaders.from_arrays(ramp(40), splits=[range(40)], bs=4)
+    assert len(dls.loaders) == 1 and rows(dls.test_dl(ramp(6)).one_batch()[0]) == [0,1,2,3]

@@ -55,3 +55,12 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
 def test_arrays_of_the_demo_are_plain_npy(tmp_path):
     make_data(tmp_path, .01)
     assert open_array(tmp_path/'X.npy').offset == 4096
+
+@pytest.mark.parametrize('gb', ['0','-1'])
+def test_demo_of_no_data_is_refused(tmp_path, gb, capsys):
+    assert main(['demo', '--gb', gb, '--folder', str(tmp_path/'d')]) == 1
+    assert 'above 0 GB' in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+def test_demo_looks_for_the_folder_of_the_picture_first(tmp_path, capsys):
+    assert main(['demo', '--picture', str(tmp_path/'none'/'p.png'), '--folder', str(tmp_path/'d')]) == 1
+    assert 'does not exist' in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -1,7 +1,7 @@
 "`itemify(X, y)` answers as `L(X, y).zip()` does, and weighs nothing"
 import copy, pickle, random, tracemalloc
 from pathlib import Path
-import numpy as np, pytest, torch
+import numpy as np, pandas as pd, pytest, torch
 from fastcore.foundation import L
 from hypothesis import given, strategies as st
 from conftest import elsewhere, fails, filled, fresh, linux, same
@@ -208,3 +208,14 @@ def test_data_block_works_and_does_not_load_the_data(tmp_path):
         res = rss_anon()-before, X.nbytes/1e6, list(dls.vocab), tuple(xb.shape) if (xb := dls.one_batch()[0]) is not None else 0, ok""", tmp_path)
     assert ok and vocab == ['run','sit','walk'] and shape == (64,30,500)
     assert size == 300 and grown < 100, f'{grown:.0f} MB'
+
+def test_tables_are_paired_by_place():
+    y = pd.Series([*'abcd'], index=[3,2,1,0])
+    assert [o[1] for o in itemify(np.zeros((4,2)), y)] == [*'abcd']
+
+@pytest.mark.parametrize('change', [lambda o: o.append(1), lambda o: o.pop(), lambda o: o.__setitem__(0, 1)])
+def test_items_on_disk_cannot_be_changed(change):
+    with fails(TypeError, 'L(list(items))'): change(itemify(np.arange(3)))
+
+def test_positions_are_one_list():
+    with fails(IndexError, '(2, 2)'): itemify(np.arange(9))[np.array([[0,1],[2,3]])]

@@ -432,3 +432,58 @@ def test_memory_of_many_epochs_does_not_grow(tmp_path):
             return rss_anon()
         res = go(5), go(20)""", tmp_path)
     assert late-early < 10, f'{late-early:.1f} MB in 20 epochs'
+
+class Clipped(Standardize):
+    def encodes(self, x:TSTensor): return super().encodes(x).clamp(-1, 1)
+
+def test_a_subclass_of_a_transform_is_used():
+    dls = TSDataLoaders.from_arrays(ramp(50), bs=10, batch_tfms=Clipped())
+    assert dls.one_batch()[0].abs().max() == 1
+
+def test_standardized_batches_are_apart_for_autograd():
+    dls = TSDataLoaders.from_arrays(ramp(50), bs=10, batch_tfms=Standardize(), shuffle=False, splits=[range(50),[]])
+    w = torch.ones(6, requires_grad=True)
+    xs = [o[0].as_subclass(torch.Tensor).flatten(1) for o in dls.train]
+    sum((x*w).sum() for x in xs).backward()
+    np.testing.assert_allclose(w.grad, torch.cat(xs).sum(0), atol=1e-4)
+
+def test_standardize_says_what_is_missing():
+    with fails(ValueError, 'no statistics yet'): Standardize()(TSTensor(torch.ones(2,2,3)))
+    with fails(ValueError, '3 variables', '2'): TSDataLoaders.from_arrays(ramp(50), bs=10, batch_tfms=Standardize(array_stats(ramp(50, 3))))
+
+def test_standardize_uses_its_memory_again_and_never_too_early():
+    dls = TSDataLoaders.from_arrays(ramp(200), bs=10, batch_tfms=Standardize(), shuffle=False, splits=[range(200),[]])
+    kept = [o[0].clone() for o in dls.train]
+    for a,b in zip(kept, [o[0] for o in dls.train]): same(a.numpy(), b.numpy())
+    places = {o[0].data_ptr() for o in dls.train}
+    assert len(places) <= 3
+
+def test_tta_runs(folder):
+    learn = learner(folder)
+    with learn.no_bar(): preds,targs = learn.tta(n=2)
+    assert preds.shape == (150,3)
+
+def test_results_without_targets_are_shown(folder):
+    learn = learner(folder)
+    with learn.no_bar(): learn.show_results(dl=learn.dls.test_dl(folder/'X.npy'), max_n=2)
+    assert all(o.get_title().startswith('→ ') for o in plt.gcf().axes[:2])
+
+def test_steps_of_classes_are_drawn_and_compared():
+    y = np.array(['up','dn','flat'])[np.random.default_rng(0).integers(0, 3, (40,12))]
+    dls = TSDataLoaders.from_arrays(ramp(40, 2, 12), y, bs=8, seed=0)
+    dls.show_batch(max_n=2)
+    assert all(o.patches for o in plt.gcf().axes[:2])
+    learn = Learner(dls, nn.Conv1d(2, 3, 1))
+    with learn.no_bar(): learn.fit(1)
+    with learn.no_bar(): learn.show_results(max_n=2)
+    assert all('of steps right' in o.get_title() for o in plt.gcf().axes[:2])
+
+def test_a_forecast_is_drawn_after_its_input():
+    dls = TSDataLoaders.from_arrays(ramp(40, 2, 30), ramp(40, 1, 10), bs=8, seed=0)
+    dls.show_batch(max_n=1)
+    past,target = plt.gcf().axes[0].lines[0], plt.gcf().axes[0].lines[-1]
+    assert target.get_xdata()[0] == past.get_xdata()[-1]+1 == 30
+
+def test_rows_of_plots_may_be_given(folder):
+    learner(folder).dls.show_batch(max_n=4, nrows=2)
+    assert len(plt.gcf().axes) == 4

@@ -1,14 +1,16 @@
 "A loader yields every row once, as stored, in memory that is never taken from whoever still holds it"
-import copy, gc, pickle, random, subprocess, sys, threading
+import copy, gc, io, pickle, random, subprocess, sys, threading
 import numpy as np, pytest, torch
 from fastai.torch_core import set_seed
+from fastcore.basics import noop
 from fasttransform import Pipeline
 from hypothesis import given, strategies as st
-from conftest import epoch, fails, filled, ramp, rows, same
+from conftest import epoch, fails, filled, fresh, linux, ramp, rows, same
 from tsdisk.arrays import save_array
 from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import Buffers, TSDataLoader, TSDataLoaders
 from tsdisk.order import order
+from tsdisk.sources import ArraySource
 
 def loader(n=100, y=True, dtype='f4', **kw): return TSDataLoader(TSDatasets(ramp(n, dtype=dtype), np.arange(n, dtype='f8') if y else None), **kw)
 
@@ -289,3 +291,57 @@ def test_steps_of_a_loader_can_be_overridden():
         def shuffle_fn(self, idxs): return idxs[::-1]
     assert epoch(Backwards(TSDatasets(ramp(10), np.arange(10.)), bs=3, shuffle=True))[0] == [*range(9, -1, -1)]
     assert epoch(TSDataLoader(TSDatasets(ramp(10)), bs=3, get_idxs=lambda: np.array([4,2])))[0] == [4,2]
+
+@pytest.mark.parametrize('bs', [np.int8(64), np.int64(5), torch.tensor(7)], ids=repr)
+def test_batch_sizes_may_be_numpy_ints(bs):
+    dl = TSDataLoader(TSDatasets(ramp(1000)), bs=bs)
+    assert [i for x, in dl for i in rows(x)] == [*range(1000)]
+
+def test_the_first_batch_is_read_alone(monkeypatch):
+    sizes = []
+    gather = ArraySource._gather
+    monkeypatch.setattr(ArraySource, '_gather', lambda self, idxs, out: sizes.append(len(idxs)) or gather(self, idxs, out))
+    dl = TSDataLoader(TSDatasets(ramp(10_000)), bs=10, shuffle=True)
+    dl.one_batch()
+    assert sizes == [10]
+    sizes.clear()
+    assert len([*dl]) == 1000 and sizes[:5] == [10,20,40,80,160] and sum(sizes) == 10_000
+
+def test_a_saved_batch_holds_its_rows_only():
+    dl = TSDataLoader(TSDatasets(ramp(10_000), np.arange(10_000.)), bs=10)
+    for b,_ in zip(dl, range(50)):
+        f = io.BytesIO()
+        torch.save(b, f)
+        assert f.tell() < 5000
+
+def test_batches_are_apart_for_autograd():
+    "Changing one in place leaves the graph of another as it was"
+    dl = iter(TSDataLoader(TSDatasets(ramp(64)), bs=8))
+    next(dl)
+    w = torch.ones(6, requires_grad=True)
+    a,b = next(dl)[0].as_subclass(torch.Tensor), next(dl)[0].as_subclass(torch.Tensor)
+    loss = (a.flatten(1)*w).sum()
+    b.add_(1)
+    loss.backward()
+    assert w.grad.tolist() == a.flatten(1).sum(0).tolist()
+
+@pytest.mark.parametrize('o', ['create_item','create_batch','retain','do_batch'])
+def test_steps_that_never_run_cannot_be_given(o):
+    with fails(TypeError, o): TSDataLoader(TSDatasets(ramp(10)), bs=2, **{o: noop})
+
+def test_negative_seeds_are_refused():
+    with fails(ValueError, '`seed`'): TSDataLoader(TSDatasets(ramp(10)), bs=2, seed=-1)
+
+@linux
+def test_default_splits_of_many_rows_take_no_memory(tmp_path):
+    np.lib.format.open_memmap(tmp_path/'X.npy', 'w+', 'i1', (20_000_000,1,1)).flush()
+    mb,size = fresh("""
+        import pickle
+        from conftest import rss_anon
+        from tsdisk.loaders import TSDataLoaders
+        TSDataLoaders.from_arrays(args[0], bs=64, device='cpu', seed=0).one_batch()
+        before = rss_anon()
+        dls = TSDataLoaders.from_arrays(args[0], bs=64, device='cpu', seed=0)
+        dls.one_batch()
+        res = rss_anon()-before, len(pickle.dumps(dls.train))""", tmp_path/'X.npy')
+    assert mb < 20 and size < 30_000

@@ -4,10 +4,11 @@ from math import isqrt
 import numpy as np, pytest, torch
 from fastcore.foundation import L
 from hypothesis import given, strategies as st
-from conftest import elsewhere, fails, same
+from fastai.data.transforms import RandomSplitter
+from conftest import elsewhere, fails, fresh, linux, same
 from tsdisk.arrays import open_array, save_array
 from tsdisk.order import Order, order
-from tsdisk.splits import check_splits, random_splits
+from tsdisk.splits import RandomShare, check_splits, random_splits
 
 @pytest.fixture(params=['kept','computed'])
 def path(request, monkeypatch):
@@ -187,3 +188,59 @@ def test_an_order_pickles_as_three_numbers(path):
     o = order(10**6, seed=3, epoch=2)
     assert len(pickle.dumps(o)) < 200
     same(pickle.loads(pickle.dumps(o))[:1000], o[:1000])
+
+# A share of very many rows
+
+@given(st.integers(2, 5000), st.floats(.01, .99), st.integers(0, 2**40))
+def test_shares_hold_every_row_once(n, pct, seed):
+    both = [RandomShare(n, pct, seed, o) for o in (False,True)]
+    same(np.sort(np.concatenate([o[:] for o in both])), np.arange(n))
+    assert [len(o[:]) for o in both] == [len(o) for o in both]
+
+def test_share_can_be_asked_in_any_way():
+    o = RandomShare(5000, .3, 7, True)
+    whole = o[:]
+    same(o[::-3], whole[::-3])
+    same(o[np.array([3,1498,3])], whole[[3,1498,3]])
+    assert o[-1] == whole[-1] and o[5] == whole[5] and [*o[2:4]] == whole[2:4].tolist()
+    same(pickle.loads(pickle.dumps(o))[:], whole)
+    with pytest.raises(IndexError): o[len(o)]
+
+def test_shares_differ_by_seed_and_spread_evenly():
+    a,b = (RandomShare(10**6, .2, seed, True)[:] for seed in (0,1))
+    assert abs(np.isin(a, b).mean()-.2) < .01
+    assert abs(np.corrcoef(a[:-1]%1024, a[1:]%1024)[0,1]) < .01 and np.bincount(a//1024, minlength=976)[:976].std() == 0
+    assert abs(np.bincount(a%1024, minlength=1024)/(10**6/1024)-.2).max() < .08
+
+@linux
+def test_splits_of_very_many_rows_take_no_memory():
+    mb,size,rows = fresh("""
+        import pickle
+        from conftest import rss_anon
+        from tsdisk.splits import RandomShare, check_splits, random_splits
+        before = rss_anon()
+        splits = check_splits(random_splits(300_000_000, seed=1), 300_000_000)
+        res = rss_anon()-before, len(pickle.dumps(splits)), sum(map(len, splits))""")
+    assert mb < 5 and size < 20_000 and rows == 300_000_000
+
+def test_shares_of_other_sizes_or_seeds_are_refused():
+    a,b = (RandomShare(3000, .2, seed, held) for seed,held in ((0,False),(1,True)))
+    with fails(ValueError, 'in split 1'): check_splits([a,b], 3000)
+    with fails(ValueError, 'in split 1'): check_splits([a,a], 3000)
+    with fails(IndexError, 'rows 0 to 99'): check_splits([a], 100)
+
+# Other forms
+
+def test_splitters_and_dicts_are_splits():
+    train,valid = check_splits(RandomSplitter(.3, seed=1), 10)
+    assert sorted([*train,*valid]) == [*range(10)] and len(valid) == 3
+    assert check_splits(dict(train=range(3), valid=[4]), 5)[0] == range(3)
+
+@pytest.mark.parametrize('splits', [np.ones(10, bool), range(10), slice(5), 'ab'], ids=repr)
+def test_one_choice_of_rows_is_not_splits(splits):
+    with fails(TypeError, '`[train, valid]`'): check_splits(splits, 10)
+
+@pytest.mark.parametrize('o', [slice(80, 1000), slice(-101, None), slice(101, None)], ids=str)
+def test_slices_out_of_range_are_refused(o):
+    with fails(IndexError, 'the data has 100 rows'): check_splits([o], 100)
+    assert check_splits([slice(-20, None)], 100) == [range(80, 100)]

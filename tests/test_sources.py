@@ -1,13 +1,14 @@
 "Every source keeps the same contract, whatever its rows come from"
-import pickle
+import pickle, time
 from functools import lru_cache
 import numpy as np, pytest, torch
+from fastcore.foundation import L
 from hypothesis import given, strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from conftest import all_dtypes, elsewhere, fails, filled, fresh, linux, same
 from source_conformance import check_gather, check_order, check_pickle, check_reads_only, check_source, checks
 from tsdisk.arrays import open_array, save_array
-from tsdisk.sources import ArraySource, LikeSource, Source, as_source, tensor_view
+from tsdisk.sources import ArraySource, Faster, LikeSource, Source, as_source, tensor_view
 
 x = filled((120,6,25))
 
@@ -198,3 +199,35 @@ def big(tmp_path_factory):
     save_array(path, (chunk+i for i in range(15)))
     yield path
     path.unlink()
+
+def test_other_sequences_are_rows():
+    for o in (L('b','a'), ('b','a'), ['b','a']): assert as_source(o).gather([1]).tolist() == ['a']
+
+def test_masks_are_not_dropped():
+    with fails(TypeError, 'filled'): as_source(np.ma.masked_array(np.ones(3), [0,1,0]))
+
+def test_a_replaced_file_is_noticed(tmp_path):
+    s = pickle.dumps(as_source(_npy(tmp_path)))
+    save_array(tmp_path/'x.npy', x.astype('f8'))
+    with fails(ValueError, 'another file'): pickle.loads(s).gather([0])
+
+def test_both_ways_of_copying_agree(tmp_path, monkeypatch):
+    "One thread and many"
+    big = filled((2000,3,70))
+    for way in (0,1):
+        monkeypatch.setattr(Faster, '__call__', lambda self, n, *ways, way=way: ways[way]())
+        for a in (big, save_array(tmp_path/'b.npy', big)): same(as_source(a).gather(np.arange(1999, -1, -1)), big[::-1])
+
+def test_the_faster_way_is_taken():
+    done,ways = [],(lambda: (done.append(0), time.sleep(.002)), lambda: done.append(1))
+    f = Faster()
+    for _ in range(60): f(1, *ways)
+    assert done[:6] == [0,1]*3 and done[6:] == [1]*54
+    g,done[:] = Faster(),[]
+    for _ in range(60): g(1, *ways[::-1])
+    assert done[6:] == [1]*54
+
+def test_reading_leaves_the_threads_of_others_alone(monkeypatch):
+    monkeypatch.setattr(torch, 'set_num_threads', None)
+    s = as_source(filled((2000,3,70)))
+    for _ in range(10): s.gather(range(2000))

@@ -9,7 +9,9 @@ __all__ = ['data_start', 'read_header', 'open_array', 'ArrayWriter', 'sync_folde
 # %% ../nbs/00_arrays.ipynb #07b11451
 import mmap, os, secrets, shutil, struct, time
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from math import prod
+from operator import index
 from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
@@ -111,12 +113,13 @@ class ArrayWriter:
         shape, # (n, ...); `None` for n lets the array grow with `append`
         dtype='float32', # Stored dtype, little endian
     ):
-        self.path,(self.n,*trail) = Path(path).resolve(), shape
+        self.path,(n,*trail) = Path(path).resolve(), shape if hasattr(shape, '__len__') else (shape,)
         if self.path.is_dir(): raise IsADirectoryError(f"{path} is a folder: give the path of the file to create")
-        self.trail,self.dtype = tuple(int(o) for o in trail), _check_dtype(dtype, 'The new array')
+        self.n,self.trail = None if n is None else index(n), tuple(index(o) for o in trail)
+        self.dtype = _check_dtype(dtype, 'The new array')
         if not self.dtype.isnative: raise ValueError(f"Big-endian {self.dtype.str!r} is not stored: use {self.dtype.newbyteorder('<').str!r}")
         if not prod(self.trail) or (self.n is not None and self.n < 1):
-            raise ValueError(f"An array needs at least one row and one value a row, got shape {tuple(shape)}")
+            raise ValueError(f"An array needs at least one row and one value a row, got shape {shape}")
         self.row_bytes = prod(self.trail)*self.dtype.itemsize
         self.starts,self.stops,self.file = [],[],None
 
@@ -187,6 +190,7 @@ def _write_rows(self:ArrayWriter, i, chunk):
     "Write the rows of `chunk` from row `i` on"
     if self.file is None or self.file.closed: raise ValueError("The array is not open: write inside `with create_array(…) as w:`")
     if not hasattr(chunk, 'shape'): chunk = np.asarray(chunk)
+    if isinstance(chunk, np.ma.MaskedArray): raise TypeError("A `.npy` holds no masks: fill what is missing, with `x.filled(np.nan)` for instance")
     if tuple(chunk.shape[1:]) != self.trail or not len(chunk.shape):
         raise ValueError(f"A chunk must have shape {('k', *self.trail)}, k rows of the array, got {tuple(chunk.shape)}")
     j = i+len(chunk)
@@ -214,10 +218,14 @@ def append(self:ArrayWriter,
 
 @patch
 def __setitem__(self:ArrayWriter, i, chunk):
-    if not isinstance(i, slice): i,chunk = slice(i, i+1), np.asarray(chunk)[None]
-    a,b,step = i.start or 0, i.stop, i.step or 1
-    b = (self.n or a+len(chunk)) if b is None else b
-    if min(a, b) < 0 or step != 1: raise IndexError(f"Rows are written as `w[i:j]` with 0 ≤ i ≤ j and no step, got {i}")
+    if not hasattr(chunk, 'shape'): chunk = np.asarray(chunk)
+    if hasattr(i, '__index__'): i = slice(index(i), index(i)+1)
+    if not isinstance(i, slice) or i.step not in (None,1): raise IndexError(f"Rows are written as `w[i]` or `w[i:j]`, got w[{i}]")
+    a = index(i.start or 0)
+    b = (self.n or a+len(chunk)) if i.stop is None else index(i.stop)
+    if min(a, b) < 0: raise IndexError(f"Rows are written as `w[i:j]` and counted from 0, got w[{a}:{b}]")
+    b = max(a, b)
+    if chunk.ndim <= len(self.trail): chunk = np.broadcast_to(chunk, (b-a, *self.trail))
     if b-a != len(chunk): raise ValueError(f"w[{a}:{b}] takes {b-a} rows, the chunk has {len(chunk)}")
     self._write_rows(a, chunk)
 
@@ -251,7 +259,8 @@ def progress(
 # %% ../nbs/00_arrays.ipynb #793e63fe
 def _as_chunks(data, step=16*2**20):
     "(first rows, chunks, number of chunks or None) of an array-like or an iterable of chunks"
-    if isinstance(data, (list,tuple)) and not (len(data) and isinstance(data[0], np.ndarray) and data[0].ndim): data = np.asarray(data)
+    if isinstance(data, (str,bytes,Path)): raise TypeError(f"`data` is an array or chunks of one, got {str(data)!r}: open a file first, with `np.load(path, mmap_mode='r')`")
+    if isinstance(data, Sequence) and not (len(data) and getattr(data[0], 'ndim', 0)): data = np.asarray(list(data))
     if not hasattr(data, 'shape'):
         it = iter(data)
         first = next(it, None)
@@ -312,17 +321,21 @@ def map_file(
     return res
 
 # %% ../nbs/00_arrays.ipynb #e0f3a1b3
-class _InFile(tuple): "Marks an array packed as its place in a file"
+class _InFile(tuple): "Marks an array packed as its place in a file, and the size of that file"
 
 def pack_array(
     x, # An array
 ): # What to pickle in its place
     "A few bytes that stand for an array on disk; an array in memory stands for itself"
     where = file_of(x) if isinstance(x, np.memmap) else None
-    return x if where is None else _InFile(where)
+    return x if where is None else _InFile((*where, os.path.getsize(where[0]) if os.path.exists(where[0]) else None))
 
 def unpack_array(
     o, # From `pack_array`
 ): # The array, opened again
     "Undo `pack_array`, in this process or in another"
-    return map_file(*o) if isinstance(o, _InFile) else o
+    if not isinstance(o, _InFile): return o
+    *where,size = o
+    now = os.path.getsize(where[0])
+    if size is not None and now != size: raise ValueError(f"{where[0]} is another file than it was ({now} bytes, it had {size}): open it again")
+    return map_file(*where)

@@ -62,7 +62,7 @@ def make_data(
         if read_manifest(folder).get('demo') != made: raise FileExistsError(f"{folder} holds other data: give another folder")
         return len(open_folder(folder)[1]['train'])
     (x,y),(x_test,y_test) = basic_motions('train'),basic_motions('test')
-    n,k = max(len(x), int(gb*1e9/x[0].nbytes)),4096
+    n,k = max(1024, int(gb*1e9/x[0].nbytes)),4096
     rng,steps = np.random.default_rng(seed),-(-n//k)
     with create_array(folder/'X.npy', (n+len(x_test), *x.shape[1:])) as wx, create_array(folder/'y.npy', (n+len(x_test),), y.dtype) as wy:
         for i in progress(range(steps), total=steps):
@@ -105,7 +105,7 @@ class StopAfter(Callback):
     def __init__(self, batches): self.batches = batches
     def after_batch(self):
         if self.iter == 0: self.start = time.perf_counter()
-        if self.iter+1 >= self.batches:
+        elif self.iter+1 >= self.batches:
             self.took = (time.perf_counter()-self.start)/self.iter
             raise CancelFitException()
 
@@ -179,6 +179,9 @@ def demo(
     picture='tsdisk_demo.png', # Where to save the picture
 ) -> dict: # What was measured
     "Write `gb` gigabytes of real recordings, train on them from disk, and report"
+    if gb <= 0: raise ValueError(f"The size must be above 0 GB, got {gb}")
+    picture = Path(picture).resolve()
+    if not picture.parent.is_dir(): raise FileNotFoundError(f"{picture.parent}, the folder for the picture, does not exist")
     with nullcontext(folder) if folder else tempfile.TemporaryDirectory(prefix='tsdisk_') as path:
         print(f'Writing {gb:g} GB of augmented BasicMotions recordings to {path}')
         n = make_data(path, gb, seed)
@@ -186,12 +189,12 @@ def demo(
         print(f'Training on {n:,} recordings from disk')
         learn,monitor,base = train_demo(path, seed)
         peak = max(monitor.memory)-base
-        plot_demo(learn.recorder.losses, monitor, learn.dls.bs, size, base).savefig(picture, dpi=110)
         acc = learn.recorder.values[-1][-1]
         speed = compare_speed(path)
         _say('accuracy on 40 untouched test recordings', f'{acc:.1%}')
         _say('peak private memory while training', f'{peak/1e6:,.0f} MB for {size/1e6:,.0f} MB of data')
         for k,(disk,ram) in speed.items(): _say(f'{k}, from disk', f'{disk:,.0f} samples/s, {disk/ram:.2f} of the same loop in memory')
-        _say('picture', Path(picture).resolve())
+        plot_demo(learn.recorder.losses, monitor, learn.dls.bs, size, base).savefig(picture, dpi=110)
+        _say('picture', picture)
         if folder: _say('data', f"TSDataLoaders.from_folder('{folder}')")
         return dict(rows=n, data_bytes=size, accuracy=acc, peak_bytes=peak, speed=speed)

@@ -26,6 +26,7 @@ def read_manifest(
     try: res = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as e: raise ValueError(f"{path} is damaged: {e}. Delete it to go by file names alone") from e
     if not isinstance(res, dict): raise ValueError(f"{path} is damaged: it holds a {type(res).__name__}, not a table. Delete it to go by file names alone")
+    if not isinstance(res.get('version', 0), int): raise ValueError(f"{path} is damaged: its version is {res['version']!r}. Delete it to go by file names alone")
     if res.get('version', 0) > manifest_version:
         raise ValueError(f"{path} was written by a newer tsdisk (format {res['version']}, known {manifest_version}): upgrade with `pip install -U tsdisk`")
     return res
@@ -103,7 +104,7 @@ def fingerprint(
     "A short text that changes when the data does"
     st,h = os.stat(x.filename),blake2b(digest_size=16)
     h.update(repr((st.st_size, st.st_mtime_ns, x.shape, x.dtype.str, x.offset)).encode())
-    if isinstance(rows, range) or rows is None: h.update(repr(rows).encode())
+    if not isinstance(rows, (np.ndarray,list)): h.update(repr(rows).encode())
     else:
         for i in range(0, len(rows), 2**20): h.update(np.ascontiguousarray(rows[i:i+2**20], np.int64))
     return h.hexdigest()
@@ -122,7 +123,7 @@ def cached_result(
     kept = read_manifest(path.parent).get(kind, {}).get(path.name, {})
     if key in kept: return kept[key]
     value = compute()
-    kept = dict([*kept.items(), (key,value)][-8:])
+    kept = dict([*kept.items(), (key,value)][-32:])
     try: write_manifest(path.parent, **{kind: {**read_manifest(path.parent).get(kind, {}), path.name: kept}})
     except OSError: pass
     return value

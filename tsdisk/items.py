@@ -57,6 +57,8 @@ class _Rows(Sequence):
         return tuple([g(i) for g in self.getters])
     def __iter__(self): return (tuple([g(i) for g in self.getters]) for i in self.idxs)
     def __repr__(self): return repr(list(self)) if len(self) <= 250 else coll_repr(self)
+    def __setitem__(self, *_): raise TypeError("Items on disk can't be changed: `L(list(items))` makes a list that can")
+    append = extend = insert = remove = pop = __delitem__ = __setitem__
 
 # %% ../nbs/01_items.ipynb #6d6178d6
 class Items(L):
@@ -70,6 +72,7 @@ class Items(L):
     def __getitem__(self, i): return self.items.row(i) if isinstance(i, int) or is_indexer(i) else self._get(i)
     def _get(self, i):
         if is_indexer(i): return self.items[i]
+        if np.ndim(i) > 1: raise IndexError(f"Items are asked for by one list of positions, got an array of shape {np.shape(i)}")
         return self._at(take_idxs(self.idxs, i if isinstance(i, slice) else as_positions(i, len(self))))
 
     def __reversed__(self): return self[::-1]
@@ -85,7 +88,7 @@ def itemify(
 ) -> Items: # n items: `items[i]` is `(arrays[0][i], arrays[1][i], ...)`
     "Arrays on disk as an `L` of samples: `L(X, y).zip()` at once, and without a list in memory"
     if not arrays: raise ValueError("There is nothing to itemify: give one array or more")
-    arrays = [open_array(a) if isinstance(a, (str,Path)) else a for a in arrays]
+    arrays = [open_array(a) if isinstance(a, (str,Path)) else np.asarray(a) if hasattr(a, 'iloc') else a for a in arrays]
     for i,a in enumerate(arrays):
         if len(a) != len(arrays[0]):
             raise ValueError(f"Arrays must have equal lengths, got {len(arrays[0])} rows in array 0 and {len(a)} in array {i}")

@@ -8,7 +8,6 @@ __all__ = ['Buffers', 'InFlight', 'TSDataLoader', 'TSDataLoaders']
 # %% ../nbs/11_loaders.ipynb #db4d6d1b
 import inspect, weakref
 from collections import deque
-from itertools import islice
 from math import prod
 from fastai.basics import *
 from fastai.data.load import _loaders
@@ -16,6 +15,7 @@ from .datasets import TSDatasets
 from .folder import open_folder
 from .items import take_idxs
 from .order import order
+from .sources import _check_idxs
 from .splits import random_splits
 
 # %% ../nbs/11_loaders.ipynb #5cf7174c
@@ -69,15 +69,18 @@ class TSDataLoader(TfmdDL):
         **kwargs
     ):
         if not isinstance(dataset, TSDatasets): raise TypeError(f"TSDataLoader reads a `TSDatasets`, got {type(dataset).__name__}: for others use fastai's `TfmdDL`")
-        if bs is None or bs < 1: raise ValueError(f"`bs` must be at least 1 row, got {bs}")
+        if not hasattr(bs, '__index__') or bs < 1: raise ValueError(f"`bs` must be at least 1 row, got {bs}")
+        if seed is not None and seed < 0: raise ValueError(f"`seed` must be 0 or more, got {seed}")
         if not isinstance(shuffle, (bool,np.bool_)): raise ValueError(f"`shuffle` must be True or False, got {shuffle!r}")
-        unknown = kwargs.keys() - {*inspect.signature(DataLoader.__init__).parameters, *self._methods, 'do_setup', 'verbose'}
+        kwargs.pop('shuffled', None) # Given by fastai's `tta`, not used by it
+        never = {'create_item','create_batch','retain','do_batch'} # Steps of fastai's loader that this one skips
+        unknown = kwargs.keys() - {*inspect.signature(DataLoader.__init__).parameters, *self._methods, 'do_setup', 'verbose'} | kwargs.keys() & never
         if unknown: raise TypeError(f"TSDataLoader has no option {', '.join(map(repr, sorted(unknown)))}")
         per_item = [o for o in ('after_item','before_batch') if L(Pipeline(kwargs.get(o)).fs).filter(lambda f: f.name != 'noop')]
         if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
         self.seed = random.randrange(2**32) if seed is None else seed
         self.epoch,self._n_inp,self._types = -1,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
-        super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=num_workers, **kwargs)
+        super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
         self._forget()
 
     def _forget(self): self.pools,self.in_flight,self._does = None,InFlight(),{}
@@ -112,24 +115,25 @@ def get_idxs(self:TSDataLoader):
 # %% ../nbs/11_loaders.ipynb #0f9e02a6
 @patch
 def sample(self:TSDataLoader):
-    "Positions of each batch that this process makes"
-    idxs = self._idxs
-    if not hasattr(idxs, '__len__'): return (np.array(o) for o in chunked(idxs, self.bs, self.drop_last))
-    stop = len(idxs) - (len(idxs)%self.bs if self.drop_last else 0)
-    starts = range(self.offs*self.bs, stop, self.num_workers*self.bs)
-    return (np.asarray(idxs[i:i+self.bs]) for i in starts)
+    "Positions of the batches that this process makes, as many as are gathered at once: one, then twice as many each time"
+    idxs,bs,most = self._idxs,self.bs,self._group()
+    if not hasattr(idxs, '__len__'): return (yield from (np.array(o) for o in chunked(idxs, bs, self.drop_last)))
+    stop = len(idxs) - (len(idxs)%bs if self.drop_last else 0)
+    i,k = self.offs*bs,1
+    while i < stop:
+        yield np.asarray(idxs[i:min(i+k*bs, stop)])
+        i,k = i+k*bs*self.num_workers, min(2*k, most)
 
 # %% ../nbs/11_loaders.ipynb #deed26e5
 @patch
 def create_batches(self:TSDataLoader, samps):
     "Batches as stored, on the CPU: tuples of tensors"
-    ds,k = self.dataset,self._group()
-    if self.pools is None or self._rows != k*self.bs: self._rows,self.pools = k*self.bs,[self._buffers(o, k*self.bs) for o in ds.tls]
-    while group := list(islice(samps, k)):
-        rows = take_idxs(ds.idxs, np.concatenate(group))
-        sizes = [len(o) for o in group]
-        whole = [self._cast(tl.read(rows, pool), to) for tl,(pool,to) in zip(ds.tls, self.pools)]
-        yield from zip(*[torch.split_with_sizes(o, sizes) for o in whole])
+    ds,rows = self.dataset,self._group()*self.bs
+    if self.pools is None or self._rows != rows: self._rows,self.pools = rows,[self._buffers(o, rows) for o in ds.tls]
+    for pos in samps:
+        idxs = take_idxs(ds.idxs, _check_idxs(pos, self.n)).astype(np.int64, copy=False)
+        whole = [self._cast(tl.read(idxs, pool), to).numpy() for tl,(pool,to) in zip(ds.tls, self.pools)]
+        for i in range(0, len(idxs), self.bs): yield tuple([torch.from_numpy(o[i:i+self.bs]) for o in whole])
         del whole
 
 @patch
@@ -175,20 +179,17 @@ def _resolves(tfm, x):
     return any(o.signature.match(args) for o in f.methods) if hasattr(f, 'methods') else True
 
 @patch
-def _run_tfm(self:TSDataLoader, f, own, b):
+def _run_tfm(self:TSDataLoader, f, b):
     t,idx = type(f),self.after_batch.split_idx
     if not isinstance(b, tuple) or any(getattr(t, o) is not getattr(Transform, o) for o in ('__call__','_call','_do_call')): return f(b, split_idx=idx)
     for o in b:
         if (f,type(o)) not in self._does: self._does[f,type(o)] = _resolves(f, o)
-    g = f.apply_ if own and hasattr(f, 'apply_') and f.split_idx in (None,idx) else partial(f, split_idx=idx)
-    return tuple([g(o) if self._does[f,type(o)] else o for o in b])
+    return tuple([f(o, split_idx=idx) if self._does[f,type(o)] else o for o in b])
 
 @patch
 def _tfms(self:TSDataLoader):
     "What is done to a batch after it came to the device: functions of the batch"
-    if not isinstance(self.after_batch, Pipeline): return [self.after_batch]
-    own = not any(o.extra for o in self.dataset.tls)
-    return [partial(self._run_tfm, f, own and i == 0) for i,f in enumerate(self.after_batch.fs)]
+    return [partial(self._run_tfm, f) for f in self.after_batch.fs] if isinstance(self.after_batch, Pipeline) else [self.after_batch]
 
 # %% ../nbs/11_loaders.ipynb #421f2f3a
 @patch
@@ -222,6 +223,7 @@ class TSDataLoaders(DataLoaders):
     ):
         "Loaders over datasets; the first is for training"
         if len(ds) == 1 and ds[0].split_idx is None: ds = [ds[0].subset(i) for i in range_of(ds[0].splits)]
+        if len(ds) > 1: ds = [ds[0]._with(split_idx=ifnone(ds[0].split_idx, 0)), *[o if o.tls is ds[0].tls else o.like(ds[0]) for o in ds[1:]]]
         device = torch.device(ifnone(device, default_device()))
         if drop_last is None: drop_last = shuffle and len(ds[0]) >= bs
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)
@@ -274,4 +276,5 @@ def test_dl(self:TSDataLoaders,
 ) -> TSDataLoader: # Not shuffled
     "A loader over new samples"
     kwargs.pop('process', None) # Given by fastai's `Interpretation`, meant for tables
-    return self.valid.new(self.valid_ds.test_set(test_items, with_labels), **kwargs)
+    last = self.loaders[min(1, len(self.loaders)-1)]
+    return last.new(last.dataset.test_set(test_items, with_labels), **{'shuffle': False, 'drop_last': False, **kwargs})

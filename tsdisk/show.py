@@ -9,16 +9,17 @@ __all__ = ['show_grid', 'show_batch', 'show_results', 'plot_top_losses']
 from math import ceil
 from fastai.basics import *
 from fastai.interpret import *
-from .datasets import TensorTarget, TSTensor
+from .datasets import Labels, TensorTarget, TSTensor
 
 # %% ../nbs/13_show.ipynb #a101aea5
 def show_grid(
     n:int, # Plots
     ncols:int=3, # Plots in a row
+    nrows:int=None, # Rows of plots, instead
     figsize=None, # Inches; by the number of plots by default
 ) -> list: # n axes
     "Axes for n plots of series"
-    ncols = min(n, ncols)
+    ncols = min(n, ncols) if nrows is None else ceil(n/nrows)
     rows = ceil(n/ncols)
     fig,axs = plt.subplots(rows, ncols, figsize=figsize or (3.2*ncols, 2*rows), squeeze=False, sharex=True)
     for ax in axs.flat[n:]: ax.axis('off')
@@ -27,28 +28,44 @@ def show_grid(
 
 # %% ../nbs/13_show.ipynb #7dddff9c
 @dispatch
-def show_batch(x:TSTensor, y, samples, ctxs=None, max_n=9, ncols=3, figsize=None, **kwargs):
+def show_batch(x:TSTensor, y, samples, ctxs=None, max_n=9, ncols=3, nrows=None, figsize=None, **kwargs):
     n = min(len(samples), max_n)
-    if ctxs is None: ctxs = show_grid(n, ncols, figsize)
+    if ctxs is None: ctxs = show_grid(n, ncols, nrows, figsize)
     for s,ctx in zip(samples, ctxs):
         s[0].show(ctx=ctx, **kwargs)
-        for o in s[1:]: o.show(ctx=ctx)
+        for o in s[1:]: o.show(ctx=ctx, **_start(s[0], o))
     return ctxs
 
-# %% ../nbs/13_show.ipynb #82abd9aa
-def _title(o): return o if isinstance(o, str) else ', '.join(f'{v:.3g}' for v in o.reshape(-1)[:4].tolist())
+def _start(x, o):
+    "A target series as long as the input is drawn over it, another after its end"
+    return {'start': x.len} if isinstance(o, TensorTarget) and o.is_series() and o.shape[-1] != x.len else {}
 
+# %% ../nbs/13_show.ipynb #82abd9aa
+def _text(o):
+    "A label, or numbers, in a few words"
+    if isinstance(o, str): return o
+    return ', '.join(o.map(str)) if isinstance(o, Labels) else ', '.join(f'{v:.3g}' for v in o.reshape(-1)[:8].tolist())
+
+def _compare(x, targ, pred, ctx):
+    "Draw a prediction beside its target"
+    if isinstance(targ, TensorTarget) and targ.is_series():
+        targ.show(ctx=ctx, color='k', **_start(x, targ))
+        TSTensor(pred).show(ctx=ctx, color='r', **_start(x, targ))
+    elif isinstance(targ, Labels) and len(targ) > 8:
+        targ.show(ctx=ctx, ymax=.5)
+        pred.show(ctx=ctx, ymin=.5)
+        ctx.set_title(f'{np.mean([a == b for a,b in zip(targ, pred)]):.0%} of steps right')
+    else: ctx.set_title(f'{_text(targ)} → {_text(pred)}', color='k' if isinstance(targ, TensorTarget) or targ == pred else 'r')
+
+# %% ../nbs/13_show.ipynb #edc8b189
 @dispatch
-def show_results(x:TSTensor, y, samples, outs, ctxs=None, max_n=9, ncols=3, figsize=None, **kwargs):
+def show_results(x:TSTensor, y, samples, outs, ctxs=None, max_n=9, ncols=3, nrows=None, figsize=None, **kwargs):
     n = min(len(samples), max_n)
-    if ctxs is None: ctxs = show_grid(n, ncols, figsize)
+    if ctxs is None: ctxs = show_grid(n, ncols, nrows, figsize)
     for s,o,ctx in zip(samples, outs, ctxs):
         s[0].show(ctx=ctx, **{'alpha': .7, **kwargs})
-        targ,pred = s[1],o[0]
-        if isinstance(targ, TensorTarget) and targ.ndim == 2:
-            ctx.plot(targ.T.cpu(), 'k--', lw=1)
-            ctx.plot(pred.T.cpu(), 'r', lw=1)
-        else: ctx.set_title(f'{_title(targ)} → {_title(pred)}', color='k' if _title(targ) == _title(pred) else 'r')
+        if len(s) > 1: _compare(s[0], s[1], o[0], ctx)
+        else: ctx.set_title(f'→ {_text(o[0])}')
     return ctxs
 
 # %% ../nbs/13_show.ipynb #8d63aba4

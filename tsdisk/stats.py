@@ -6,13 +6,12 @@
 __all__ = ['Stats', 'array_stats', 'train_stats', 'array_vocab', 'train_vocab']
 
 # %% ../nbs/07_stats.ipynb #51794859
-from functools import partial
 import numpy as np
 from fastcore.basics import store_attr
 from .arrays import progress
 from .folder import cached_result
 from .splits import check_rows
-from .sources import ArraySource, Threads, as_source, tensor_view
+from .sources import ArraySource, as_source, tensor_view
 
 # %% ../nbs/07_stats.ipynb #7d06d2c9
 class Stats:
@@ -71,8 +70,11 @@ def _block_stats(a, shift):
         nans = miss.sum((0,2))
         d,low,high = d.masked_fill(miss, 0), t.masked_fill(miss, float('inf')), t.masked_fill(miss, -float('inf'))
         total = d.sum(-1)
+    low,high = (o.double().numpy() for o in (low.amin(-1).amin(0), high.amax(-1).amax(0)))
+    far = np.maximum(np.abs(low-shift), np.abs(high-shift))
+    if t.dtype == torch.float32 and ((far > 1e15) | ((far < 1e-15) & (far > 0))).any(): return _block_stats(a.astype('f8'), shift)
     squares = torch.linalg.vector_norm(d, dim=-1).double().square()
-    return [o.double().numpy() for o in (n-nans, nans, total.double().sum(0), squares.sum(0), low.amin(-1).amin(0), high.amax(-1).amax(0))]
+    return [*(o.numpy() for o in (n.double()-nans, nans.double(), total.double().sum(0), squares.sum(0))), low, high]
 
 # %% ../nbs/07_stats.ipynb #1941ae97
 def _merge(n, mean, m2, k, total, squares):
@@ -98,13 +100,13 @@ def array_stats(
     s = as_source(x)
     if s.dtype.kind not in 'biuf': raise TypeError(f"Statistics are of numbers, got dtype {s.dtype}")
     rows = range(len(s)) if idxs is None else check_rows(idxs, len(s), '`idxs`')
-    if not isinstance(rows, range): rows = np.sort(rows)
+    if isinstance(rows, np.ndarray): rows = np.sort(rows)
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
-    shift,state,low,high,nans,threads = None,(0.,0.,0.),np.inf,-np.inf,0,Threads()
+    shift,state,low,high,nans = None,(0.,0.,0.),np.inf,-np.inf,0
     for a in progress(_blocks(s, rows), total=-(-len(rows)//_block_rows(s))):
-        a = _as_rows(a if a.dtype.kind == 'f' else a.astype('f8'))
+        a = _as_rows(a if a.dtype.isnative and a.dtype.char in 'efd' else a.astype('f8'))
         if shift is None: shift = _first_mean(a[:, :, :4096])
-        k,m,total,squares,lo,hi = threads(partial(_block_stats, a, shift), a.nbytes)
+        k,m,total,squares,lo,hi = _block_stats(a, shift)
         state,nans,low,high = _merge(*state, k, total, squares), nans+m, np.minimum(low, lo), np.maximum(high, hi)
     n,mean,m2 = state
     some = np.where(n > 0, 1, np.nan)

@@ -8,6 +8,7 @@ __all__ = ['Standardize']
 # %% ../nbs/12_transforms.ipynb #f326c37e
 from fastai.basics import *
 from .datasets import TSTensor
+from .loaders import Buffers
 from .stats import Stats, train_stats
 
 # %% ../nbs/12_transforms.ipynb #72d2f6cd
@@ -22,16 +23,34 @@ class Standardize(Transform):
 
     def setups(self, dl:DataLoader):
         if self.mean is None: self._set(train_stats(dl.dataset.tls[0].items, dl.dataset.idxs))
+        if len(self.mean) != dl.dataset.vars: raise ValueError(f"The statistics are of {len(self.mean)} variables, the data has {dl.dataset.vars}")
         if dl.device is not None: self.mean,self.std = self.mean.to(dl.device),self.std.to(dl.device)
 
-    def encodes(self, x:TSTensor): return (x - self.mean.to(x.device)) / self.std.to(x.device)
-    def apply_(self, x):
-        "In place, for float batches that nobody else holds"
-        torch.as_subclass(x, Tensor).sub_(self.mean.to(x.device)).div_(self.std.to(x.device))
-        return x
-    def decodes(self, x:TSTensor): return x*self.std.to(x.device) + self.mean.to(x.device)
+    def encodes(self, x:TSTensor):
+        mean,std = self._on(x.device)
+        if x.device.type != 'cpu' or x.dtype != torch.float32 or x.requires_grad: return (x - mean) / std
+        return torch.sub(torch.as_subclass(x, Tensor), mean, out=self._room(x)).div_(std).as_subclass(type(x))
+
+    def decodes(self, x:TSTensor):
+        mean,std = self._on(x.device)
+        return x*std + mean
+
+    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k != 'room'}
 
 # %% ../nbs/12_transforms.ipynb #a75c4f7c
+@patch
+def _on(self:Standardize, device):
+    if self.mean is None: raise ValueError("Standardize has no statistics yet: give it as `batch_tfms`, or as `Standardize(array_stats(X))`")
+    return self.mean.to(device), self.std.to(device)
+
+@patch
+def _room(self:Standardize, x):
+    "Memory for a batch like `x`"
+    room = self.__dict__.get('room')
+    if room is None or room.shape[1:] != x.shape[1:] or len(x) > room.shape[0]: room = self.room = Buffers(tuple(x.shape), np.dtype('f4'))
+    return torch.from_numpy(room.take(len(x)))
+
+# %% ../nbs/12_transforms.ipynb #052ef66d
 @patch
 def _set(self:Standardize, stats):
     bad = ~np.isfinite(stats.mean) | ~np.isfinite(stats.std)
