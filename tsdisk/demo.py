@@ -93,11 +93,14 @@ def private_memory() -> float: # Bytes; NaN where the system does not say
 
 class Monitor(Callback):
     "Notes the time and the private memory after every batch of training"
+    order = Recorder.order+1
     def before_fit(self): self.times,self.memory = [time.perf_counter()],[private_memory()]
     def after_batch(self):
         if not self.training: return
         self.times.append(time.perf_counter())
         self.memory.append(private_memory())
+        losses = self.learn.recorder.losses
+        losses[-1] = float(losses[-1]) # A tensor for each batch would add up
 
 # %% ../nbs/25_demo.ipynb #c6366f46
 class StopAfter(Callback):
