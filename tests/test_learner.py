@@ -5,6 +5,7 @@ from fastai.basics import Learner, TensorCategory, accuracy, set_seed
 from fastai.callback.core import Callback
 from fastai.callback import fp16, mixup, progress, schedule, tracker, training
 from fastai.interpret import ClassificationInterpretation, Interpretation
+from fastcore.foundation import L
 from fasttransform import Transform
 from torch import nn
 from conftest import fails, filled, fresh, linux, ramp, rows, same
@@ -487,3 +488,11 @@ def test_a_forecast_is_drawn_after_its_input():
 def test_rows_of_plots_may_be_given(folder):
     learner(folder).dls.show_batch(max_n=4, nrows=2)
     assert len(plt.gcf().axes) == 4
+
+def test_few_labels_a_sample_are_compared_in_the_title():
+    y = np.array(['up','dn'])[np.random.default_rng(0).integers(0, 2, (40,3))]
+    dls = TSDataLoaders.from_arrays(ramp(40, 2, 12), y, bs=8, seed=0)
+    assert type(dls.decode_batch(dls.one_batch())[0][1][:2]) is L
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(24, 6), nn.Unflatten(1, (2,3))))
+    with learn.no_bar(): learn.show_results(max_n=2)
+    assert all(len(o.get_title().split(', ')) == 5 for o in plt.gcf().axes[:2])

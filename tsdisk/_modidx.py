@@ -39,6 +39,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'tsdisk.cli.parser': ('cli.html#parser', 'tsdisk/cli.py')},
             'tsdisk.datasets': { 'tsdisk.datasets.Labels': ('datasets.html#labels', 'tsdisk/datasets.py'),
                                  'tsdisk.datasets.Labels.__init__': ('datasets.html#labels.__init__', 'tsdisk/datasets.py'),
+                                 'tsdisk.datasets.Labels._new': ('datasets.html#labels._new', 'tsdisk/datasets.py'),
                                  'tsdisk.datasets.Labels.show': ('datasets.html#labels.show', 'tsdisk/datasets.py'),
                                  'tsdisk.datasets.TSDatasets': ('datasets.html#tsdatasets', 'tsdisk/datasets.py'),
                                  'tsdisk.datasets.TSDatasets.__getitem__': ('datasets.html#tsdatasets.__getitem__', 'tsdisk/datasets.py'),

@@ -92,6 +92,7 @@ class ToCategory(Categorize):
 class Labels(L):
     "Labels of the steps of a series, or several of one sample"
     def __init__(self, codes, vocab): super().__init__(vocab[o] for o in codes.reshape(-1).tolist()), store_attr('codes,vocab')
+    def _new(self, items, *args, **kwargs): return L(items, *args, **kwargs)
     def show(self, ctx=None, ymin=0, ymax=1, **kwargs):
         "As the title of a plot if they are few, else as coloured stretches of its steps"
         if len(self) <= 8: return show_title(', '.join(map(str, self)), ctx=ctx)
