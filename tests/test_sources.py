@@ -43,9 +43,9 @@ def _h5(d):
     return h5py.File(d/'x.h5')['x']
 def _zarr(d, chunks=(16,6,25)):
     import zarr
-    z = zarr.create_array(d/'x.zarr', shape=x.shape, chunks=chunks, dtype='f4')
+    z = zarr.open_array(str(d/'x.zarr'), mode='w', shape=x.shape, chunks=chunks, dtype='f4')
     z[:] = x
-    return zarr.open_array(d/'x.zarr', mode='r')
+    return zarr.open_array(str(d/'x.zarr'), mode='r')
 
 view = np.s_
 on_disk = dict(memmap=(_npy, x), path=(lambda d: (_npy(d), d/'x.npy')[1], x), text_path=(lambda d: (_npy(d), str(d/'x.npy'))[1], x),

@@ -101,7 +101,7 @@ def test_mask_is_refused_or_understood():
 def test_any_source_has_stats(tmp_path):
     import zarr
     x = filled((200,3,20))
-    z = zarr.create_array(tmp_path/'x.zarr', shape=x.shape, chunks=(50,3,20), dtype='f4')
+    z = zarr.open_array(str(tmp_path/'x.zarr'), mode='w', shape=x.shape, chunks=(50,3,20), dtype='f4')
     z[:] = x
     class Rows:
         shape,dtype = x.shape,x.dtype
