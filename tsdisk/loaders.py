@@ -12,10 +12,11 @@ from math import prod
 from fastai.basics import *
 from fastai.data.load import _loaders
 from .datasets import TSDatasets
+from .disk import free_memory
 from .folder import open_folder
 from .items import take_idxs
-from .order import order
-from .sources import _check_idxs
+from .order import BlockOrder, order
+from .sources import ArraySource, DirectSource, _check_idxs
 from .splits import random_splits
 
 # %% ../nbs/11_loaders.ipynb #5cf7174c
@@ -58,43 +59,47 @@ class InFlight:
 # %% ../nbs/11_loaders.ipynb #9d237b9b
 class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
-    block_bytes = 8*2**20 # Batches smaller than this are gathered together
+    group_bytes = 8*2**20 # Batches smaller than this are gathered together
+    ahead = 4 # Groups announced to a disk before they are needed
+    block_bytes,window_bytes = 2*2**20,128*2**20 # Of `shuffle='block'`: rows read in one piece, rows shuffled together
     @delegates(TfmdDL.__init__, but='dataset,bs,shuffle,num_workers')
     def __init__(self,
         dataset:TSDatasets, # What to read from
         bs:int=64, # Rows of a batch
-        shuffle:bool=False, # A new order each epoch?
+        shuffle=False, # A new order each epoch? True: any row after any other; 'block': blocks of rows, and rows within some blocks, which a disk reads faster
         num_workers:int=0, # Processes that read; none is fastest unless transforms are slow
         seed:int=None, # Same seed, same batches; drawn from Python's `random` by default
+        direct:bool=None, # Read past the page cache? By default if the arrays don't fit in free memory
         **kwargs
     ):
         if not isinstance(dataset, TSDatasets): raise TypeError(f"TSDataLoader reads a `TSDatasets`, got {type(dataset).__name__}: for others use fastai's `TfmdDL`")
         if not hasattr(bs, '__index__') or bs < 1: raise ValueError(f"`bs` must be at least 1 row, got {bs}")
         if seed is not None and seed < 0: raise ValueError(f"`seed` must be 0 or more, got {seed}")
-        if not isinstance(shuffle, (bool,np.bool_)): raise ValueError(f"`shuffle` must be True or False, got {shuffle!r}")
+        if not (isinstance(shuffle, (bool,np.bool_)) or isinstance(shuffle, str) and shuffle == 'block'): raise ValueError(f"`shuffle` must be True, False or 'block', got {shuffle!r}")
         kwargs.pop('shuffled', None) # Given by fastai's `tta`, not used by it
         never = {'create_item','create_batch','retain','do_batch'} # Steps of fastai's loader that this one skips
         unknown = kwargs.keys() - {*inspect.signature(DataLoader.__init__).parameters, *self._methods, 'do_setup', 'verbose'} | kwargs.keys() & never
         if unknown: raise TypeError(f"TSDataLoader has no option {', '.join(map(repr, sorted(unknown)))}")
         per_item = [o for o in ('after_item','before_batch') if L(Pipeline(kwargs.get(o)).fs).filter(lambda f: f.name != 'noop')]
         if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
-        self.seed = random.randrange(2**32) if seed is None else seed
+        self.seed,self.direct = random.randrange(2**32) if seed is None else seed, direct
         self.epoch,self._n_inp,self._types = -1,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
         super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
         self._forget()
 
-    def _forget(self): self.pools,self.in_flight,self._does = None,InFlight(),{}
-    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','in_flight','_does')}
+    def _forget(self): self.pools,self.in_flight,self._does,self._sorted = None,InFlight(),{},None
+    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','in_flight','_does','_sorted')}
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._forget()
 
     def __repr__(self):
-        order = f'shuffled, seed {self.seed}' if self.shuffle else 'in order'
-        return f"{type(self).__name__}: {self.n:,} rows, {len(self):,} batches of {self.bs}, {order}, on {self.device or 'cpu'}"
+        order = f"shuffled{' in blocks' if self.shuffle == 'block' else ''}, seed {self.seed}" if self.shuffle else 'in order'
+        return (f"{type(self).__name__}: {self.n:,} rows, {len(self):,} batches of {self.bs}, {order}, "
+            f"{'straight from disk' if self._direct() else 'through the page cache'}, on {self.device or 'cpu'}")
 
     def _one_pass(self): "Types are known without drawing a batch"
-    def new(self, dataset=None, cls=None, **kwargs): return super().new(dataset, cls, **{'seed': self.seed, **kwargs})
+    def new(self, dataset=None, cls=None, **kwargs): return super().new(dataset, cls, **{'seed': self.seed, 'direct': self.direct, **kwargs})
 
 # %% ../nbs/11_loaders.ipynb #69e45de7
 @patch
@@ -105,12 +110,21 @@ def randomize(self:TSDataLoader):
 @patch
 def shuffle_fn(self:TSDataLoader, idxs):
     "The order of this epoch"
-    return order(len(idxs), self.seed, max(self.epoch, 0))
+    return order(len(idxs), self.seed, max(self.epoch, 0), self.shuffle, **self._blocks() if self.shuffle == 'block' else {})
 
 @patch
 def get_idxs(self:TSDataLoader):
     "Positions in the dataset, in the order of this epoch: a `range`, or computed when asked"
     return self.shuffle_fn(range(self.n)) if self.shuffle else range(self.n)
+
+# %% ../nbs/11_loaders.ipynb #20ad09ba
+@patch
+def _blocks(self:TSDataLoader):
+    "Size of blocks and windows, and where rows are if not in the order of the file"
+    row,idxs = max(1, sum(o.items.row_bytes for o in self.dataset.tls)),self.dataset.idxs
+    if self._sorted is None: self._sorted = np.argsort(idxs, kind='stable') if isinstance(idxs, np.ndarray) and (np.diff(idxs) < 0).any() else False
+    block = max(1, self.block_bytes//row)
+    return dict(block=block, window=max(1, self.window_bytes//(block*row)), places=None if self._sorted is False else self._sorted)
 
 # %% ../nbs/11_loaders.ipynb #0f9e02a6
 @patch
@@ -124,23 +138,74 @@ def sample(self:TSDataLoader):
         yield np.asarray(idxs[i:min(i+k*bs, stop)])
         i,k = i+k*bs*self.num_workers, min(2*k, most)
 
+# %% ../nbs/11_loaders.ipynb #bc1e25a4
+@patch
+def _direct(self:TSDataLoader):
+    "Sources that are read past the page cache"
+    sources = [o.items for o in self.dataset.tls]
+    total = sum(o.nbytes for o in sources)
+    if self.direct is False or self.direct is None and total < .8*free_memory(): return []
+    return [o for o in sources if isinstance(o, ArraySource) and o.nbytes > total/16 and (self.direct or o.on_disk)]
+
+@patch
+def _opened(self:TSDataLoader):
+    "The elements of a sample as they are read in this pass, and the sources that are told which rows come next"
+    tls,told,direct = [*self.dataset.tls],[],self._direct()
+    for i,s in enumerate([o.items for o in tls]):
+        if s in direct:
+            try: s = DirectSource(s, 2 if isinstance(self._idxs, BlockOrder) else self.ahead+1)
+            except OSError:
+                if self.direct: raise
+            tls[i] = tls[i].new(s)
+        if s in direct or not isinstance(s, ArraySource) or isinstance(s, DirectSource): told.append(s)
+    return tls,told
+
+# %% ../nbs/11_loaders.ipynb #f4f157fe
+@patch
+def _announced(self:TSDataLoader, groups, told):
+    "Groups of rows, some groups after each was announced"
+    coming = deque()
+    for rows in groups:
+        for s in told: s.prefetch(rows)
+        coming.append(rows)
+        if len(coming) > self.ahead: yield coming.popleft()
+    yield from coming
+
+@patch
+def _windows(self:TSDataLoader, groups, told):
+    "Groups of rows; while those of one window are used, the next window is read"
+    o,i,known = self._idxs,self.offs*self.bs,0
+    def upto(w):
+        for k in range(known, min(w+1, len(o.stops))):
+            for s in told: s.prefetch(self._rows(o.rows(k)))
+        return max(known, w+1)
+    for rows in groups:
+        now = o.window_of(min(i+len(rows), o.n)-1)
+        known = upto(now)
+        yield rows
+        i,known = i+len(rows)*self.num_workers,upto(now+1)
+
 # %% ../nbs/11_loaders.ipynb #deed26e5
 @patch
 def create_batches(self:TSDataLoader, samps):
     "Batches as stored, on the CPU: tuples of tensors"
-    ds,rows = self.dataset,self._group()*self.bs
-    if self.pools is None or self._rows != rows: self._rows,self.pools = rows,[self._buffers(o, rows) for o in ds.tls]
-    for pos in samps:
-        idxs = take_idxs(ds.idxs, _check_idxs(pos, self.n)).astype(np.int64, copy=False)
-        whole = [self._cast(tl.read(idxs, pool), to).numpy() for tl,(pool,to) in zip(ds.tls, self.pools)]
+    most,(tls,told) = self._group()*self.bs,self._opened()
+    if self.pools is None or self._most != most: self._most,self.pools = most,[self._buffers(o, most) for o in tls]
+    groups = map(self._rows, samps)
+    if told: groups = (self._windows if isinstance(self._idxs, BlockOrder) else self._announced)(groups, told)
+    for idxs in groups:
+        whole = [self._cast(tl.read(idxs, pool), to).numpy() for tl,(pool,to) in zip(tls, self.pools)]
         for i in range(0, len(idxs), self.bs): yield tuple([torch.from_numpy(o[i:i+self.bs]) for o in whole])
         del whole
+
+@patch
+def _rows(self:TSDataLoader, pos): return take_idxs(self.dataset.idxs, _check_idxs(pos, self.n)).astype(np.int64, copy=False)
 
 @patch
 def _group(self:TSDataLoader):
     "Batches gathered at once; one in worker processes, which hand over memory as a whole"
     if get_worker_info(): return 1
-    return max(1, self.block_bytes // max(1, self.bs*sum(o.items.row_bytes for o in self.dataset.tls)))
+    return max(1, self.group_bytes // max(1, self.bs*sum(o.items.row_bytes for o in self.dataset.tls)))
 
 # %% ../nbs/11_loaders.ipynb #b9af6f80
 @patch
@@ -214,7 +279,7 @@ class TSDataLoaders(DataLoaders):
         *ds, # One `TSDatasets` with splits, or one for each loader
         bs:int=64, # Rows of a training batch
         val_bs:int=None, # Rows of a validation batch; `bs` by default
-        shuffle:bool=True, # Shuffle the training rows?
+        shuffle=True, # Shuffle the training rows? 'block': faster from disk, see `TSDataLoader`
         drop_last:bool=None, # Leave out the last, smaller training batch? By default if shuffled and there are others
         device=None, # Where batches go; the GPU if there is one
         path='.', # Where learners save models
@@ -225,7 +290,7 @@ class TSDataLoaders(DataLoaders):
         if len(ds) == 1 and ds[0].split_idx is None: ds = [ds[0].subset(i) for i in range_of(ds[0].splits)]
         if len(ds) > 1: ds = [ds[0]._with(split_idx=ifnone(ds[0].split_idx, 0)), *[o if o.tls is ds[0].tls else o.like(ds[0]) for o in ds[1:]]]
         device = torch.device(ifnone(device, default_device()))
-        if drop_last is None: drop_last = shuffle and len(ds[0]) >= bs
+        if drop_last is None: drop_last = bool(shuffle) and len(ds[0]) >= bs
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)
         train = TSDataLoader(ds[0], bs=bs, shuffle=shuffle, drop_last=drop_last, device=device, **kwargs)
         rest = [train.new(o, bs=ifnone(val_bs, bs), shuffle=False, drop_last=False) for o in ds[1:]]
