@@ -488,3 +488,7 @@ def test_a_path_is_no_data(tmp_path, data):
 def test_masks_are_not_dropped(tmp_path):
     with fails(TypeError, 'filled'): save_array(tmp_path/'a.npy', np.ma.masked_array(np.ones(3), [0,1,0]))
     assert not list(tmp_path.iterdir())
+
+@pytest.mark.parametrize('dtype', [str, 'U', 'S', bytes])
+def test_strings_need_a_width(tmp_path, dtype):
+    with fails(ValueError, 'fixed width', "'<U10'"): create_array(tmp_path/'s.npy', (3,), dtype)

@@ -289,3 +289,6 @@ def test_new_samples_are_numbers():
 def test_new_samples_for_a_single_loader():
     dls = TSDataLoaders.from_arrays(ramp(40), splits=[range(40)], bs=4)
     assert len(dls.loaders) == 1 and rows(dls.test_dl(ramp(6)).one_batch()[0]) == [0,1,2,3]
+
+def test_amounts_that_look_like_categories_are_told_of():
+    with fails(ValueError, 'not in the vocabulary', 'cat=False'): TSDatasets(ramp(6), np.arange(6), splits=[[0,1,2],[3,4,5]])

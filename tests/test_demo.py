@@ -52,6 +52,16 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     assert p.returncode == 130 and 'half-written' in err
     assert not list((tmp_path/'d').iterdir())
 
+@pytest.mark.skipif(os.name == 'nt', reason='there are no such signals there')
+def test_a_demo_that_is_ended_leaves_no_temporary_files(tmp_path):
+    p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', 'from tsdisk.cli import main; raise SystemExit(main())', 'demo', '--gb', '1.5'], cwd=tmp_path, env={**os.environ, 'TMPDIR': str(tmp_path)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        if any(o.stat().st_size > 1e7 for o in tmp_path.glob('tsdisk_*/.*.tmp')): break
+        time.sleep(.1)
+    p.terminate()
+    assert p.wait(60) == 143 and not list(tmp_path.glob('tsdisk_*'))
+
 def test_arrays_of_the_demo_are_plain_npy(tmp_path):
     make_data(tmp_path, .01)
     assert open_array(tmp_path/'X.npy').offset == 4096

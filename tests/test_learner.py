@@ -403,7 +403,7 @@ class Scale(Transform):
 
 @pytest.mark.parametrize('tfms', [None, Standardize(), Scale(), [Standardize(),Scale()]], ids=['none','standardize','mine','both'])
 def test_memory_is_given_back_without_the_garbage_collector(monkeypatch, tfms):
-    monkeypatch.setattr(TSDataLoader, 'block_bytes', 0)
+    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
     dls = TSDataLoaders.from_arrays(*waves(600), bs=16, seed=0, device='cpu', batch_tfms=copy.deepcopy(tfms))
     most = []
     class Count(Callback):

@@ -14,10 +14,10 @@ from tsdisk.sources import ArraySource
 
 def loader(n=100, y=True, dtype='f4', **kw): return TSDataLoader(TSDatasets(ramp(n, dtype=dtype), np.arange(n, dtype='f8') if y else None), **kw)
 
-@pytest.fixture(params=[0, 5000, TSDataLoader.block_bytes], ids=['single','few','many'])
+@pytest.fixture(params=[0, 5000, TSDataLoader.group_bytes], ids=['single','few','many'])
 def block(request, monkeypatch):
     "Batches gathered one by one, a few at once, many at once"
-    monkeypatch.setattr(TSDataLoader, 'block_bytes', request.param)
+    monkeypatch.setattr(TSDataLoader, 'group_bytes', request.param)
 
 # Every row once
 
@@ -35,9 +35,9 @@ def test_rows_of_a_split_come_in_its_order(block, split):
     for _ in range(2): assert epoch(TSDataLoader(dsets.train, bs=7))[0] == np.arange(300)[split].tolist()
 
 @given(st.integers(1, 300), st.integers(1, 350), st.booleans(), st.booleans(), st.sampled_from([0,500,2**20]))
-def test_sizes_are_those_of_any_loader(n, bs, shuffle, drop_last, block_bytes):
+def test_sizes_are_those_of_any_loader(n, bs, shuffle, drop_last, group_bytes):
     dl = loader(n, bs=bs, shuffle=shuffle, drop_last=drop_last, seed=0)
-    dl.block_bytes = block_bytes
+    dl.group_bytes = group_bytes
     ids,sizes = epoch(dl)
     want = [len(o) for o in np.split(np.arange(n), range(bs, n, bs)) if len(o) == bs or not drop_last]
     assert sizes == want and len(dl) == len(want) and len(set(ids)) == len(ids) == sum(want)
@@ -186,13 +186,13 @@ def test_two_threads_may_read_from_one_loader(block):
     assert not errors, errors[0]
 
 def test_blocks_are_used_again_when_nobody_holds_them(monkeypatch):
-    monkeypatch.setattr(TSDataLoader, 'block_bytes', 0)
+    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
     dl = TSDataLoader(TSDatasets(filled((600,10,100)), np.arange(600.)), bs=10)
     for _ in range(2): assert len({xb.data_ptr() for xb,_ in dl}) <= 3
     assert len({xb.data_ptr() for xb,_ in [*dl]}) == 60
 
 def test_blocks_that_come_back_are_not_hoarded(monkeypatch):
-    monkeypatch.setattr(TSDataLoader, 'block_bytes', 0)
+    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
     dl = loader(600, bs=10)
     kept = [*dl]
     assert len(dl.pools[0][0].out) == 60
@@ -263,7 +263,7 @@ def test_empty_loader_says_so():
     assert len(dls.valid) == 0 and list(dls.valid) == []
     with fails(ValueError, 'does not contain any batches'): dls.valid.one_batch()
 
-@pytest.mark.parametrize('kw,err,word', [(dict(bs=0), ValueError, 'at least 1'), (dict(shuffle='block'), ValueError, "'block'"),
+@pytest.mark.parametrize('kw,err,word', [(dict(bs=0), ValueError, 'at least 1'), (dict(shuffle='blocks'), ValueError, "'blocks'"),
     (dict(after_item=lambda o: o), ValueError, 'batch_tfms'), (dict(before_batch=lambda o: o), ValueError, 'batch_tfms'), (dict(split=[[0],[1]]), TypeError, 'split')], ids=str)
 def test_options_that_cannot_work_are_refused(kw, err, word):
     with fails(err, word): TSDataLoaders.from_arrays(ramp(5), **kw)

@@ -244,3 +244,7 @@ def test_one_choice_of_rows_is_not_splits(splits):
 def test_slices_out_of_range_are_refused(o):
     with fails(IndexError, 'the data has 100 rows'): check_splits([o], 100)
     assert check_splits([slice(-20, None)], 100) == [range(80, 100)]
+
+def test_folds_are_not_splits():
+    folds = [(np.arange(5), np.arange(5, 10))]*3
+    with fails(ValueError, 'Split 0', 'next(folds)'): check_splits(folds, 10)

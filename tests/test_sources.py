@@ -138,6 +138,11 @@ def test_as_source_picks_the_kind(tmp_path):
     assert type(as_source(_npy(tmp_path))) is type(as_source(tmp_path/'x.npy')) is type(as_source(torch.tensor(x))) is type(as_source([1,2])) is ArraySource
     assert type(as_source(Slow())) is LikeSource and type(as_source(Half(tmp_path))) is Half
 
+def test_strings_kept_as_objects_are_sources():
+    import pandas as pd
+    for o in (np.array(['b','ab','b'], object), pd.Series(['b','ab','b'])): check_order(as_source(o), np.array(['b','ab','b']))
+    with fails(TypeError, 'Python objects'): as_source(pd.Series(['b',None]))
+
 def test_table_columns_are_sources():
     import pandas as pd
     df = pd.DataFrame(x[:, 0])

@@ -1,5 +1,5 @@
 "Statistics are those of numpy in float64, in one pass; a folder keeps what was computed, and nothing is ever half written"
-import json, math, os, shutil
+import json, math, os, shutil, warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np, pytest, torch
@@ -11,6 +11,7 @@ from tsdisk.folder import cached_result, fingerprint, open_folder, read_manifest
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.splits import check_splits
 from tsdisk.stats import Stats, array_stats, array_vocab, train_stats, train_vocab
+from tsdisk.transforms import Standardize
 
 # Statistics
 
@@ -406,3 +407,16 @@ def test_statistics_of_big_endian_data():
 def test_manifest_with_an_odd_version_is_damaged(tmp_path, version):
     (tmp_path/'tsdisk.json').write_text(f'{{"version": {version}}}')
     with fails(ValueError, 'is damaged'): read_manifest(tmp_path)
+
+@pytest.mark.parametrize('y,err,word', [(np.zeros(5, 'i8'), ValueError, '10 and 5'), (np.array([None]*10), TypeError, '`y` has dtype object')], ids=['short','objects'])
+def test_folder_is_checked_before_it_is_written(tmp_path, y, err, word):
+    with fails(err, word): save_folder(tmp_path/'d', np.zeros((10,2,3), 'f4'), y)
+    assert not (tmp_path/'d').exists()
+
+def test_nans_among_the_values_are_told_of():
+    x = filled((50,3,20))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        Standardize(array_stats(x))
+    x[:5, 1, :4] = np.nan
+    with pytest.warns(UserWarning, match='0.02 of the values of variable 1 are NaN'): Standardize(array_stats(x))

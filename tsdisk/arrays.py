@@ -120,6 +120,7 @@ class ArrayWriter:
         if not self.dtype.isnative: raise ValueError(f"Big-endian {self.dtype.str!r} is not stored: use {self.dtype.newbyteorder('<').str!r}")
         if not prod(self.trail) or (self.n is not None and self.n < 1):
             raise ValueError(f"An array needs at least one row and one value a row, got shape {shape}")
+        if not self.dtype.itemsize: raise ValueError(f"Strings on disk have a fixed width: give that of the longest, `dtype='<U10'` for instance, not {dtype!r}")
         self.row_bytes = prod(self.trail)*self.dtype.itemsize
         self.starts,self.stops,self.file = [],[],None
 

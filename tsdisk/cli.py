@@ -6,7 +6,7 @@
 __all__ = ['parser', 'main']
 
 # %% ../nbs/30_cli.ipynb #aea2e24d
-import argparse, sys, warnings
+import argparse, signal, sys, warnings
 import tsdisk
 
 # %% ../nbs/30_cli.ipynb #4603d91f
@@ -15,6 +15,7 @@ def _demo(args):
     matplotlib.use('Agg')
     warnings.filterwarnings('ignore', module='torch')
     from tsdisk.demo import demo
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)) # An exception, so that temporary files are removed
     demo(args.gb, args.folder, args.seed, args.picture)
 
 def parser() -> argparse.ArgumentParser: # One subcommand each
@@ -22,11 +23,12 @@ def parser() -> argparse.ArgumentParser: # One subcommand each
     p = argparse.ArgumentParser('tsdisk', description='Train fastai and tsai models on time series that do not fit in memory')
     p.add_argument('--version', action='version', version=f'tsdisk {tsdisk.__version__}')
     sub = p.add_subparsers(required=True, metavar='COMMAND')
-    c = sub.add_parser('demo', help='write real recordings to disk, train on them from there, and report', formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    c.add_argument('--gb', type=float, default=.5, help='size of the data, in GB')
-    c.add_argument('--folder', help='keep the data in this folder (default: a temporary one)')
-    c.add_argument('--seed', type=int, default=42, help='same seed, same data and same training')
-    c.add_argument('--picture', default='tsdisk_demo.png', help='where to save the picture')
+    says = 'write real recordings to disk, train on them from there, and report accuracy, memory and speed'
+    c = sub.add_parser('demo', help=says, description=says.capitalize())
+    c.add_argument('--gb', type=float, default=.5, help='size of the data, in GB (default: %(default)s)')
+    c.add_argument('--folder', help='keep the data in this folder (default: a temporary one, deleted afterwards)')
+    c.add_argument('--seed', type=int, default=42, help='same seed, same data and same training (default: %(default)s)')
+    c.add_argument('--picture', default='tsdisk_demo.png', help='where to save the picture (default: %(default)s)')
     c.set_defaults(run=_demo)
     return p
 

@@ -83,7 +83,8 @@ class ToCategory(Categorize):
         new = self.sorted[at] != a
         if self.add_na: return torch.from_numpy(np.where(new, 0, self.by_value[at]+1))
         if new.any(): raise ValueError(f"Label {a[new][0].item()!r} is not in the vocabulary {self.keys.tolist()[:20]}, by default that of the training rows: "
-            "add such rows to them, give all labels as `vocab=[…]`, or let `tfms=[None, Categorize(add_na=True)]` make it `#na#`")
+            "add such rows to them, give all labels as `vocab=[…]`, or let `tfms=[None, Categorize(add_na=True)]` make it `#na#`"
+            + ('; if these are amounts, not categories, say `cat=False`' if self.keys.dtype.kind in 'iu' else ''))
         return torch.from_numpy(self.by_value[at])
     def encodes(self, a:np.ndarray): return self.to_tensor(a).as_subclass(TensorCategory)
     def decodes(self, o): return Category(self.vocab[o]) if np.ndim(o) == 0 else Labels(np.asarray(o.cpu()), self.vocab)

@@ -193,6 +193,7 @@ def demo(
         learn,monitor,base = train_demo(path, seed)
         peak = max(monitor.memory)-base
         acc = learn.recorder.values[-1][-1]
+        print('Comparing with the same loops in memory (a minute or so)')
         speed = compare_speed(path)
         _say('accuracy on 40 untouched test recordings', f'{acc:.1%}')
         _say('peak private memory while training', f'{peak/1e6:,.0f} MB for {size/1e6:,.0f} MB of data')

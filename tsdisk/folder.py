@@ -11,7 +11,7 @@ import json, os, secrets
 from hashlib import blake2b
 from pathlib import Path
 import numpy as np
-from .arrays import open_array, save_array, sync_folder
+from .arrays import _check_dtype, open_array, save_array, sync_folder
 from .splits import check_splits
 
 # %% ../nbs/06_folder.ipynb #b9173d05
@@ -68,6 +68,9 @@ def save_folder(
     if splits and 'train' not in splits: raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")
     if X is not None and y is None and (path/'y.npy').exists():
         raise FileExistsError(f"{path/'y.npy'} is there, and would become the targets of the new `X`: give `y` too, or delete it")
+    given = {f'`{k}`': a for k,a in dict(X=X, y=y).items() if isinstance(a, np.ndarray)}
+    for name,a in given.items(): _check_dtype(a.dtype, name)
+    if len({len(a) for a in given.values()}) > 1: raise ValueError(f"`X` and `y` need as many rows, got {len(X)} and {len(y)}: nothing was written")
     for name,a in dict(X=X, y=y).items():
         if a is not None: save_array(path/f'{name}.npy', a)
     arrays = {o: dict(file=f'{o}.npy', role=o) for o in ('X','y') if (path/f'{o}.npy').exists()}

@@ -73,7 +73,7 @@ class TSDataLoader(TfmdDL):
         **kwargs
     ):
         if not isinstance(dataset, TSDatasets): raise TypeError(f"TSDataLoader reads a `TSDatasets`, got {type(dataset).__name__}: for others use fastai's `TfmdDL`")
-        if not hasattr(bs, '__index__') or bs < 1: raise ValueError(f"`bs` must be at least 1 row, got {bs}")
+        if not hasattr(bs, '__index__') or bs < 1: raise ValueError(f"`bs` must be a whole number of rows, at least 1, got {bs!r}")
         if seed is not None and seed < 0: raise ValueError(f"`seed` must be 0 or more, got {seed}")
         if not (isinstance(shuffle, (bool,np.bool_)) or isinstance(shuffle, str) and shuffle == 'block'): raise ValueError(f"`shuffle` must be True, False or 'block', got {shuffle!r}")
         kwargs.pop('shuffled', None) # Given by fastai's `tta`, not used by it
@@ -95,7 +95,7 @@ class TSDataLoader(TfmdDL):
 
     def __repr__(self):
         order = f"shuffled{' in blocks' if self.shuffle == 'block' else ''}, seed {self.seed}" if self.shuffle else 'in order'
-        return (f"{type(self).__name__}: {self.n:,} rows, {len(self):,} batches of {self.bs}, {order}, "
+        return (f"{type(self).__name__}: {self.n:,} rows, {len(self):,} batch{'es' if len(self) != 1 else ''} of {self.bs}, {order}, "
             f"{'straight from disk' if self._direct() else 'through the page cache'}, on {self.device or 'cpu'}")
 
     def _one_pass(self): "Types are known without drawing a batch"
@@ -275,6 +275,7 @@ def __iter__(self:TSDataLoader):
 class TSDataLoaders(DataLoaders):
     "`TSDataLoader`s for training and validation"
     @classmethod
+    @delegates(TSDataLoader.__init__, but='dataset')
     def from_dsets(cls,
         *ds, # One `TSDatasets` with splits, or one for each loader
         bs:int=64, # Rows of a training batch
@@ -284,7 +285,7 @@ class TSDataLoaders(DataLoaders):
         device=None, # Where batches go; the GPU if there is one
         path='.', # Where learners save models
         batch_tfms=None, # Transforms of whole batches, on the device
-        **kwargs # Options of `TSDataLoader`: `num_workers`, `seed`
+        **kwargs
     ):
         "Loaders over datasets; the first is for training"
         if len(ds) == 1 and ds[0].split_idx is None: ds = [ds[0].subset(i) for i in range_of(ds[0].splits)]

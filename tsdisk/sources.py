@@ -309,6 +309,7 @@ def as_source(
     if isinstance(x, np.ma.MaskedArray): raise TypeError("Masks are not read: fill what is missing, with `x.filled(np.nan)` for instance")
     if isinstance(x, Sequence) or hasattr(x, 'iloc'): x = np.asarray(x if hasattr(x, 'iloc') else list(x))
     elif type(x).__module__.split('.')[0] == 'torch': x = x.detach().numpy()
+    if isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1 and all(isinstance(o, str) for o in x): x = x.astype(str)
     if not all(hasattr(x, o) for o in ('shape','dtype','__getitem__')):
         raise TypeError(f"Rows can be read from a path, an array, or an object with `shape`, `dtype` and `__getitem__`, got {type(x).__name__}")
     if not len(x.shape): raise ValueError("Rows need at least one axis, got a single value")

@@ -62,6 +62,8 @@ def check_rows(
     if isinstance(split, range): rows = split
     else:
         if not hasattr(split, '__len__') and not hasattr(split, '__iter__'): raise TypeError(f"{name} must be a list of rows, a mask, a slice or a range, got {split!r}")
+        if isinstance(split, tuple) and len(split) == 2 and all(np.ndim(o) == 1 for o in split):
+            raise ValueError(f"{name} must be a list of rows or a mask, got two lists: of several folds, take one, `splits=next(folds)`")
         rows = np.asarray(split if hasattr(split, '__array__') else list(split))
         if rows.ndim != 1: raise ValueError(f"{name} must be a list of rows or a mask, got an array of shape {rows.shape}")
         if rows.dtype == bool:

@@ -6,6 +6,7 @@
 __all__ = ['Standardize']
 
 # %% ../nbs/12_transforms.ipynb #f326c37e
+import warnings
 from fastai.basics import *
 from .datasets import TSTensor
 from .loaders import Buffers
@@ -56,6 +57,9 @@ def _set(self:Standardize, stats):
     bad = ~np.isfinite(stats.mean) | ~np.isfinite(stats.std)
     if bad.any(): raise ValueError(f"Variable {int(bad.argmax())} has no finite mean or deviation: "
         "it is all NaN or has infinite values; leave it out or repair it")
+    share = stats.nans/(stats.nans+stats.count)
+    if share.any(): warnings.warn(f"{share.max():.2g} of the values of variable {int(share.argmax())} are NaN. They stay NaN, and make the loss NaN: "
+        "fill them before saving, or in a batch transform of order 100 or more, which comes after `Standardize`")
     std = np.where(stats.std > 0, stats.std, 1)
     self.mean,self.std = (torch.tensor(o, dtype=torch.float32)[:,None] for o in (stats.mean, std))  # (vars, 1)
 
