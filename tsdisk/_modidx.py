@@ -257,6 +257,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'tsdisk.sources.ArraySource.prefetch': ('sources.html#arraysource.prefetch', 'tsdisk/sources.py'),
                                 'tsdisk.sources.DirectSource': ('sources.html#directsource', 'tsdisk/sources.py'),
                                 'tsdisk.sources.DirectSource.__init__': ('sources.html#directsource.__init__', 'tsdisk/sources.py'),
+                                'tsdisk.sources.DirectSource.__reduce__': ('sources.html#directsource.__reduce__', 'tsdisk/sources.py'),
                                 'tsdisk.sources.DirectSource._begin': ('sources.html#directsource._begin', 'tsdisk/sources.py'),
                                 'tsdisk.sources.DirectSource._done': ('sources.html#directsource._done', 'tsdisk/sources.py'),
                                 'tsdisk.sources.DirectSource._gather': ('sources.html#directsource._gather', 'tsdisk/sources.py'),

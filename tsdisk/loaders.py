@@ -153,7 +153,7 @@ def _opened(self:TSDataLoader):
     tls,told,direct = [*self.dataset.tls],[],self._direct()
     for i,s in enumerate([o.items for o in tls]):
         if s in direct:
-            try: s = DirectSource(s, 2 if isinstance(self._idxs, BlockOrder) else self.ahead+1)
+            try: s = DirectSource(s, 2 if self.shuffle == 'block' else self.ahead+1)
             except OSError:
                 if self.direct: raise
             tls[i] = tls[i].new(s)

@@ -218,6 +218,7 @@ class DirectSource(ArraySource):
         most:int=8, # Announcements held; older ones are forgotten
     ):
         self._set(s._packed, s.shape, s.dtype)
+        self.source = s
         where = file_of(self.array) if isinstance(self.array, np.memmap) else None
         if where is None: raise OSError("The array is in memory, not on disk")
         path,_,self.start,_,strides = where
@@ -226,9 +227,12 @@ class DirectSource(ArraySource):
 
     def prefetch(self, idxs):
         "Start to read rows"
-        self.coming.append(self._begin(_check_idxs(idxs, len(self))))
+        idxs = np.asarray(idxs, np.int64)
+        idxs = idxs[(idxs >= 0) & (idxs < len(self))]
+        if len(idxs): self.coming.append(self._begin(idxs))
 
     def _begin(self, idxs): return _Coming(self, idxs, self.free.pop() if self.free else None)
+    def __reduce__(self): return DirectSource, (self.source, self.coming.maxlen)
 
 # %% ../nbs/02_sources.ipynb #b6b7d633
 @patch
