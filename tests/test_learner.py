@@ -10,7 +10,7 @@ from fasttransform import Transform
 from torch import nn
 from conftest import fails, filled, fresh, linux, ramp, rows, same
 from tsdisk.arrays import open_array, save_array
-from tsdisk.datasets import TSTensor
+from tsdisk.datasets import TSDatasets, TSTensor
 from tsdisk.folder import read_manifest, save_folder
 from tsdisk.items import itemify
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
@@ -496,3 +496,19 @@ def test_few_labels_a_sample_are_compared_in_the_title():
     learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(24, 6), nn.Unflatten(1, (2,3))))
     with learn.no_bar(): learn.show_results(max_n=2)
     assert all(len(o.get_title().split(', ')) == 5 for o in plt.gcf().axes[:2])
+
+def test_shuffled_blocks_train_as_well_as_an_exact_shuffle(tmp_path):
+    "Rows sorted by class, five seeds"
+    rng,y = np.random.default_rng(0),np.arange(6000)//1500
+    x = (rng.normal(size=(6000,3,20)) + .3*np.sin(np.arange(20)*(y[:,None,None]+1)/3)).astype('f4')
+    X,valid = save_array(tmp_path/'X.npy', x),np.arange(0, 6000, 4)
+    class Blocks(TSDataLoader): block_bytes,window_bytes = 3600,64*3600 # 15 and 960 rows of 240 bytes, as many blocks a window as by default
+    def trained(shuffle, seed):
+        set_seed(seed)
+        ds = TSDatasets(X, y, splits=[np.setdiff1d(np.arange(6000), valid),valid])
+        dls = TSDataLoaders(Blocks(ds.train, bs=64, shuffle=shuffle, seed=seed), Blocks(ds.valid, bs=500))
+        learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(60, 32), nn.ReLU(), nn.Linear(32, 4)), loss_func=nn.CrossEntropyLoss(), metrics=accuracy)
+        with learn.no_bar(), learn.no_logging(): learn.fit(3, 5e-3)
+        return learn.recorder.values[-1][-1]
+    exact,blocks,unshuffled = [np.mean([trained(o, s) for s in range(5)]) for o in (True,'block',False)]
+    assert abs(exact-blocks) < .01 < exact-unshuffled, (exact, blocks, unshuffled)
