@@ -141,6 +141,43 @@ def peak_private():
         thread.join()
         found[0] = max(found[0], private_mb())
 
+@contextmanager
+def memory_limit(nbytes):
+    "A memory control group, as the folder in which to write a process number to `cgroup.procs`; None where there is no right to make one"
+    v1,v2 = Path('/sys/fs/cgroup/memory'),Path('/sys/fs/cgroup')
+    parent,knob = (v1,'memory.limit_in_bytes') if (v1/'memory.limit_in_bytes').exists() else (v2,'memory.max')
+    group = parent/f'tsdisk_{os.getpid()}'
+    try:
+        group.mkdir()
+        (group/knob).write_text(str(int(nbytes)))
+    except OSError: group = None
+    try: yield group
+    finally:
+        for _ in range(50):
+            try:
+                if group: group.rmdir()
+                break
+            except OSError: time.sleep(.1) # Its processes are still ending
+
+@contextmanager
+def read_ahead(path, kib):
+    "Another read-ahead of the disk for the time being, if `kib` is not None; False where there is no right to set it"
+    dev = os.stat(path).st_dev
+    knob = Path(f'/sys/class/bdi/{os.major(dev)}:{os.minor(dev)}/read_ahead_kb')
+    try:
+        before = knob.read_text()
+        if kib is not None: knob.write_text(str(kib))
+    except OSError: return (yield kib is None)
+    try: yield True
+    finally:
+        if kib is not None: knob.write_text(before)
+
+def drop_cache(path):
+    "Let go of the cached pages of a file"
+    with open(path, 'rb') as f:
+        os.fsync(f.fileno())
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
 def seconds(f, least=0.):
     "Seconds of one call; the mean of as many calls as take `least` seconds"
     start,n = time.perf_counter(),0
