@@ -1,5 +1,6 @@
 "A loader yields every row once, as stored, in memory that is never taken from whoever still holds it"
-import copy, gc, io, pickle, random, subprocess, sys, threading
+import copy, gc, io, json, pickle, random, subprocess, sys, threading, time
+from itertools import islice
 import numpy as np, pytest, torch
 from fastai.torch_core import set_seed
 from fastcore.basics import noop
@@ -345,3 +346,63 @@ def test_default_splits_of_many_rows_take_no_memory(tmp_path):
         dls.one_batch()
         res = rss_anon()-before, len(pickle.dumps(dls.train))""", tmp_path/'X.npy')
     assert mb < 20 and size < 30_000
+
+# Where it is
+
+def after(dl, k=None):
+    "Rows of the next k batches, or of all"
+    return [rows(o[0]) for o in (dl if k is None else islice(dl, k))]
+
+@pytest.mark.parametrize('direct', [False,True], ids=['cached','direct'])
+@pytest.mark.parametrize('drop_last', [False,True])
+@pytest.mark.parametrize('shuffle', [False,True,'block'])
+def test_a_pass_goes_on_where_its_state_was_taken(tmp_path, block, shuffle, drop_last, direct):
+    X,y = save_array(tmp_path/'X.npy', ramp(500)),save_array(tmp_path/'y.npy', np.arange(500.))
+    class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
+    def make(): return Small(TSDatasets(X, y, splits=[np.random.default_rng(0).permutation(500)[:450]]).train, bs=16, shuffle=shuffle, drop_last=drop_last, direct=direct)
+    dl = make()
+    for stop in (0,1,5,len(dl)-1,len(dl)):
+        it,other = iter(dl),make()
+        for _ in range(stop): next(it)
+        state = json.loads(json.dumps(dl.state_dict()))
+        assert len(json.dumps(state)) < 1000
+        other.load_state_dict(state)
+        assert other.state_dict() == dl.state_dict()
+        assert after(other) == (after(it) if 0 < stop < len(dl) else after(dl))
+        for _ in range(2): assert after(other) == after(dl)
+
+@pytest.mark.parametrize('shuffle', [True,'block'])
+def test_workers_go_on_where_a_state_was_taken(shuffle):
+    class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
+    one,two = [Small(TSDatasets(ramp(300), np.arange(300.)), bs=16, shuffle=shuffle, num_workers=o) for o in (0,2)]
+    it = iter(one)
+    for _ in range(5): next(it)
+    two.load_state_dict(one.state_dict())
+    assert after(two) == after(it) and two.state_dict() == one.state_dict()
+
+def test_states_of_a_billion_rows(tmp_path):
+    X = np.lib.stride_tricks.as_strided(np.zeros(4, 'f4'), (10**9,1,4), (0,0,4))
+    for shuffle in (True,'block'):
+        dl = TSDataLoader(TSDatasets(X), bs=64, shuffle=shuffle)
+        dl.load_state_dict({**dl.state_dict(), 'seed': 5, 'epoch': 7, 'step': 9_999_999})
+        start = time.perf_counter()
+        it = iter(dl)
+        next(it)
+        assert time.perf_counter()-start < 2 # Milliseconds, but other programs may be busy
+        assert (dl.state_dict()['epoch'], dl.state_dict()['step']) == (7,10_000_000)
+
+@pytest.mark.parametrize('change,word', [(dict(bs=8), 'bs = 16'), (dict(shuffle=False), 'shuffle = True'), (dict(drop_last=True), 'drop_last = False'), (dict(n=90), 'rows = 100')], ids=str)
+def test_a_state_of_another_loader_is_refused(change, word):
+    state = loader(bs=16, shuffle=True).state_dict()
+    with fails(ValueError, word): loader(**{'bs': 16, 'shuffle': True, **change}).load_state_dict(state)
+
+def test_a_state_says_what_comes_next():
+    dl = loader(100, bs=16, shuffle=True, seed=4)
+    def at(): return dl.state_dict()['epoch'],dl.state_dict()['step']
+    assert at() == (0,0)
+    it = iter(dl)
+    assert at() == (0,0)
+    next(it)
+    assert at() == (0,1)
+    for _ in it: pass
+    assert at() == (1,0) and dl.state_dict()['seed'] == 4

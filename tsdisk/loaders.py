@@ -83,7 +83,7 @@ class TSDataLoader(TfmdDL):
         per_item = [o for o in ('after_item','before_batch') if L(Pipeline(kwargs.get(o)).fs).filter(lambda f: f.name != 'noop')]
         if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
         self.seed,self.direct = random.randrange(2**32) if seed is None else seed, direct
-        self.epoch,self._n_inp,self._types = -1,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
+        self.epoch,self.step,self._first,self._resumed,self._n_inp,self._types = -1,None,0,None,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
         super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
         self._forget()
 
@@ -104,13 +104,15 @@ class TSDataLoader(TfmdDL):
 # %% ../nbs/11_loaders.ipynb #69e45de7
 @patch
 def randomize(self:TSDataLoader):
-    "Go on to the next epoch"
-    self.epoch += 1
+    "Go on to the next epoch, or to where a loaded state says"
+    self.epoch,self._first = self._resumed or (self.epoch+1, 0)
+    self._resumed = None
 
 @patch
 def shuffle_fn(self:TSDataLoader, idxs):
     "The order of this epoch"
-    return order(len(idxs), self.seed, max(self.epoch, 0), self.shuffle, **self._blocks() if self.shuffle == 'block' else {})
+    opts = dict(zip(('block','window'), self._blocks()), places=self._places()) if self.shuffle == 'block' else {}
+    return order(len(idxs), self.seed, max(self.epoch, 0), self.shuffle, **opts)
 
 @patch
 def get_idxs(self:TSDataLoader):
@@ -120,11 +122,17 @@ def get_idxs(self:TSDataLoader):
 # %% ../nbs/11_loaders.ipynb #20ad09ba
 @patch
 def _blocks(self:TSDataLoader):
-    "Size of blocks and windows, and where rows are if not in the order of the file"
-    row,idxs = max(1, sum(o.items.row_bytes for o in self.dataset.tls)),self.dataset.idxs
-    if self._sorted is None: self._sorted = np.argsort(idxs, kind='stable') if isinstance(idxs, np.ndarray) and (np.diff(idxs) < 0).any() else False
+    "Rows of a block, blocks of a window"
+    row = max(1, sum(o.items.row_bytes for o in self.dataset.tls))
     block = max(1, self.block_bytes//row)
-    return dict(block=block, window=max(1, self.window_bytes//(block*row)), places=None if self._sorted is False else self._sorted)
+    return block, max(1, self.window_bytes//(block*row))
+
+@patch
+def _places(self:TSDataLoader):
+    "Positions in the order of the file, or None if they are so"
+    idxs = self.dataset.idxs
+    if self._sorted is None: self._sorted = (np.argsort(idxs, kind='stable') if isinstance(idxs, np.ndarray) and (idxs[1:] < idxs[:-1]).any() else None),
+    return self._sorted[0]
 
 # %% ../nbs/11_loaders.ipynb #0f9e02a6
 @patch
@@ -133,7 +141,7 @@ def sample(self:TSDataLoader):
     idxs,bs,most = self._idxs,self.bs,self._group()
     if not hasattr(idxs, '__len__'): return (yield from (np.array(o) for o in chunked(idxs, bs, self.drop_last)))
     stop = len(idxs) - (len(idxs)%bs if self.drop_last else 0)
-    i,k = self.offs*bs,1
+    i,k = (self._first+self.offs)*bs,1
     while i < stop:
         yield np.asarray(idxs[i:min(i+k*bs, stop)])
         i,k = i+k*bs*self.num_workers, min(2*k, most)
@@ -174,7 +182,8 @@ def _announced(self:TSDataLoader, groups, told):
 @patch
 def _windows(self:TSDataLoader, groups, told):
     "Groups of rows; while those of one window are used, the next window is read"
-    o,i,known = self._idxs,self.offs*self.bs,0
+    o,i = self._idxs,(self._first+self.offs)*self.bs
+    known = o.window_of(min(i, o.n-1))
     def upto(w):
         for k in range(known, min(w+1, len(o.stops))):
             for s in told: s.prefetch(self._rows(o.rows(k)))
@@ -264,12 +273,38 @@ def __iter__(self:TSDataLoader):
     self._idxs = self.get_idxs()
     batches = _loaders[0](self.fake_l) if self.fake_l.num_workers else self.create_batches(self.sample())
     tfms = self._tfms()
+    self.step = self._first
     for b in batches:
         b = self.to_device(b)
         for f in tfms: b = f(b)
+        self.step += 1
         yield b
         del b # Else the next batch would need one more block
+    self.step = None
     self.after_iter()
+
+# %% ../nbs/11_loaders.ipynb #f517d44a
+@patch
+def _settings(self:TSDataLoader):
+    "What has to be the same for the same batches"
+    X = self.dataset.tls[0].items
+    return dict(rows=self.n, bs=self.bs, shuffle=self.shuffle if self.shuffle == 'block' else bool(self.shuffle), drop_last=bool(self.drop_last),
+        blocks=[*self._blocks()] if self.shuffle == 'block' else None, data=[*X.shape, X.dtype.str])
+
+@patch
+def state_dict(self:TSDataLoader) -> dict: # Numbers and texts, for JSON
+    "Which batch comes next"
+    epoch,step = self._resumed or ((self.epoch+1, 0) if self.step in (None,len(self)) else (self.epoch, self.step))
+    return dict(version=1, seed=self.seed, epoch=epoch, step=step, **self._settings())
+
+@patch
+def load_state_dict(self:TSDataLoader,
+    state:dict, # From `state_dict`
+):
+    "Let the next pass go on where a state was taken"
+    for k,v in self._settings().items():
+        if state.get(k) != v: raise ValueError(f"The state is of a loader with {k} = {state.get(k)!r}, this one has {v!r}: make it as that one was")
+    self.seed,self._resumed = state['seed'],(state['epoch'], state['step'])
 
 # %% ../nbs/11_loaders.ipynb #a8354cd8
 class TSDataLoaders(DataLoaders):
