@@ -182,9 +182,10 @@ class _Coming(Incoming):
     "Rows of a file on their way to memory"
     near = 32*2**10 # Bytes that can be read in the time that one more read takes
     def __init__(self, s, idxs, block=None):
-        self.left,self.stride,rows = len(idxs),s.stride,np.unique(idxs)
+        self.left,self.stride,ordered = len(idxs),s.stride,(idxs[1:] > idxs[:-1]).all()
+        rows = idxs if ordered else np.unique(idxs)
         gaps = np.diff(rows)*s.stride - s.row_bytes
-        cut = np.flatnonzero(gaps >= self._least(gaps, len(rows)*s.row_bytes * (8 if (np.diff(idxs) > 0).all() else .5)))
+        cut = np.flatnonzero(gaps >= self._least(gaps, len(rows)*s.row_bytes * (8 if ordered else .5)))
         self.first,self.last = rows[np.append(0, cut+1)],rows[np.append(cut, len(rows)-1)]
         super().__init__(s.file, s.start + self.first*s.stride, (self.last-self.first)*s.stride + s.row_bytes, block)
 
