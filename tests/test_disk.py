@@ -1,12 +1,12 @@
 "Rows come straight from disk as they would through the page cache, by whatever engine the system has"
-import errno, gc, os, threading
+import errno, gc, os, threading, time
 from math import inf
 import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, same
 from source_conformance import check_gather, check_pickle, check_source
 from tsdisk import disk, loaders, sources
-from tsdisk.arrays import save_array
+from tsdisk.arrays import create_array, save_array
 from tsdisk.datasets import TSDatasets
 from tsdisk.disk import Aio, DiskFile, Incoming, Preadv, free_memory
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
@@ -94,7 +94,7 @@ def test_errors_of_single_reads_are_told(plain):
 def test_what_cannot_be_handed_over_leaves_the_engine_whole(plain, monkeypatch):
     f,call,n = DiskFile(plain[0]),disk._syscall,[0]
     def fail_at_the_second(number, *args):
-        if number == disk._calls[1]:
+        if number == disk._submit:
             n[0] += 1
             if n[0] == 2: raise OSError(errno.EAGAIN, 'busy')
         return call(number, *args)
@@ -134,13 +134,61 @@ def test_many_threads_may_read(engine, plain):
     for t in ts: t.join()
     assert wrong == [0]*8
 
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='there is no fork on this system')
+def test_a_source_in_use_may_be_forked(engine, direct):
+    s = DirectSource(direct)
+    for _ in range(3): s.prefetch(np.arange(50))
+    s.gather([1,2,3])
+    if not (pid := os.fork()):
+        ok = False
+        try: ok = (s.gather([5,60]) == x[[5,60]]).all()
+        finally: os._exit(0 if ok else 1)
+    for _ in range(200):
+        if (done := os.waitpid(pid, os.WNOHANG))[0]: break
+        time.sleep(.05)
+    else: os.kill(pid, 9)
+    assert done[0] and done[1] == 0
+    same(s.gather([7]), x[[7]])
+
+def test_threads_may_share_a_source(direct):
+    s,wrong = DirectSource(direct),[]
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(200):
+            rows = rng.integers(0, 120, 20)
+            s.prefetch(rows)
+            wrong.append((s.gather(rows) != x[rows]).any())
+    ts = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    for t in ts: t.start()
+    for t in ts: t.join()
+    assert len(wrong) == 1200 and not any(wrong)
+
+@native
+def test_contexts_are_given_back_when_not_all_can_be_had(plain, monkeypatch):
+    calls,made = [],disk._syscall
+    def syscall(number, *args):
+        calls.append(number)
+        if calls.count(disk._setup) == 2: raise OSError(errno.EAGAIN, 'no more')
+        return made(number, *args)
+    monkeypatch.setattr(disk, '_syscall', syscall)
+    monkeypatch.setattr(disk, '_made', {})
+    for _ in range(3): assert DiskFile(plain[0]).kind is Preadv
+    assert calls == [disk._setup,disk._setup,disk._destroy]
+
+@has_preadv
+def test_short_reads_go_on(plain, monkeypatch):
+    monkeypatch.setattr(DiskFile, 'engines', (Preadv,))
+    whole = os.preadv
+    monkeypatch.setattr(os, 'preadv', lambda fd, bufs, *args: whole(fd, [bufs[0][:len(bufs[0])//2+1]], *args))
+    same(read(DiskFile(plain[0]), [1000], [5000])[0], plain[1][1000:6000])
+
 # Free memory
 
-def cgroup(root, limit, use, cache, v1=False):
+def cgroup(root, limit, use, cache, v1=False, shared=0):
     root.mkdir(parents=True, exist_ok=True)
     (root/('memory.limit_in_bytes' if v1 else 'memory.max')).write_text(str(limit))
     (root/('memory.usage_in_bytes' if v1 else 'memory.current')).write_text(str(use))
-    (root/'memory.stat').write_text(f'anon 5\n{"total_cache" if v1 else "file"} {cache}\nslab 3\n')
+    (root/'memory.stat').write_text(f'anon 5\n{"total_cache" if v1 else "file"} {cache}\n{"total_" if v1 else ""}shmem {shared}\nslab 3\n')
 
 @pytest.fixture
 def system(tmp_path, monkeypatch):
@@ -163,6 +211,11 @@ def test_a_control_group_limits_memory(system):
     cgroup(root/'open', 'max', 5, 5)
     cgroup(root, 'max', 5, 5)
     assert free('0::/open\n') == 8_192_000_000
+
+def test_shared_memory_cannot_be_given_back(system):
+    root,free = system
+    cgroup(root/'job', 3_000_000_000, 2_500_000_000, 2_000_000_000, shared=1_900_000_000)
+    assert free('0::/job\n') == 600_000_000
 
 def test_a_control_group_of_the_first_version(system):
     root,free = system
@@ -226,20 +279,41 @@ def test_announcements_are_bounded(direct):
     for _ in range(10): s.prefetch([1,2,3])
     assert len(s.coming) == 3
 
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=300), st.booleans(), st.sampled_from([100,4000,25_600]))
-def test_what_is_read_beside_the_rows_is_bounded(idxs, ordered, row):
-    class Plan(sources._Coming):
-        def __init__(self, *args):
-            try: super().__init__(*args)
-            except AttributeError: pass # There is no file
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=300), st.booleans(), st.sampled_from([40,100,4000,25_600]), st.sampled_from([1,512,4096]))
+def test_what_is_read_beside_the_rows_is_bounded(idxs, ordered, row, unit):
     idxs = np.array(sorted(set(idxs)) if ordered else idxs)
-    s = type('S', (), dict(stride=row, row_bytes=row, start=0, file=None))
-    c = Plan(s, idxs)
-    n = len(np.unique(idxs))
-    read = (c.last-c.first+1).sum()
-    assert n <= read <= n*(9 if ordered or n == 1 or (np.diff(idxs) > 0).all() else 1.5)
-    gaps = (c.first[1:]-c.last[:-1]-1)*row
-    assert (gaps > 0).all()
+    first,last = sources._runs(idxs, row, row, 4096, unit)
+    rows = np.unique(idxs)
+    assert all(((first <= o) & (o <= last)).any() for o in rows) and set(first) | set(last) <= set(rows)
+    low,high = (4096+first*row)//unit*unit, -(-(4096+(last+1)*row)//unit)*unit
+    assert (low[1:] > high[:-1]).all() # What touches is one read
+    needed = sum(-(-(4096+(o+1)*row)//unit)*unit - (4096+o*row)//unit*unit for o in rows.tolist())
+    assert (high-low).sum() <= needed + len(rows)*row*(8 if ordered or (np.diff(idxs) > 0).all() else .5)
+
+@linux
+@pytest.mark.parametrize('shuffle,split,unit', [(True,'all',512), (True,'all',4096), (False,'eighth',512), ('block','eighth',512), ('block','all',4096)])
+def test_small_or_sparse_rows_take_no_more_memory(tmp_path, shuffle, split, unit):
+    "A file with holes: 40-byte rows, or every eighth of 4 kB"
+    shape = (10_000_000,1,10) if split == 'all' else (100_000,8,128)
+    with create_array(tmp_path/'X.npy', shape) as w:
+        w[0] = 1
+        for i in range(1, shape[0], 10**5): w[i:min(i+10**5, shape[0])] = 0
+    grown = fresh("""
+        import numpy as np
+        from itertools import islice
+        from conftest import rss_anon
+        from tsdisk.all import *
+        from tsdisk.disk import Aio
+        from tsdisk.loaders import TSDataLoader
+        path,shuffle,split,unit = args
+        Aio.units = unit,
+        X = open_array(path)
+        dl = TSDataLoader(TSDatasets(X, splits=[range(0, len(X), 1 if split == 'all' else 8)]).train, bs=256, shuffle=shuffle, direct=True)
+        dl.one_batch()
+        before,res = rss_anon(),0
+        for i,b in enumerate(islice(dl, 1500)):
+            if i%20 == 0: res = max(res, rss_anon()-before)""", str(tmp_path/'X.npy'), shuffle, split, unit)
+    assert grown < (340 if shuffle == 'block' else 130), f'{grown:.0f} MB'
 
 # Loaders
 
@@ -283,13 +357,61 @@ def test_labels_stay_in_the_page_cache(tmp_path):
     opened,told = dl._opened()
     assert opened[1] is y and told == [opened[0].items]
 
+def test_shuffled_blocks_in_workers_go_through_the_page_cache(tmp_path, monkeypatch):
+    dl = Small(TSDatasets(folder(tmp_path)[0]), bs=32, shuffle='block', direct=True)
+    assert [type(o) for o in opened(dl)] == [DirectSource]
+    monkeypatch.setattr(loaders, 'get_worker_info', lambda: 1)
+    assert [type(o) for o in opened(dl)] == [ArraySource]
+
+def opened(dl):
+    "The sources that are told what comes next"
+    dl._idxs = dl.get_idxs()
+    return dl._opened()[1]
+
+def test_sources_that_read_in_their_own_way_keep_it(tmp_path):
+    class Scaled(ArraySource):
+        def _gather(self, idxs, out):
+            super()._gather(idxs, out)
+            out *= 3
+    s = Scaled(save_array(tmp_path/'X.npy', ramp(50)))
+    with fails(ValueError, 'Scaled reads in its own way'): TSDataLoader(TSDatasets(s), direct=True)
+    with fails(OSError, 'Scaled'): DirectSource(s)
+
+def test_order_of_blocks_is_that_of_the_inputs(tmp_path):
+    X,y = folder(tmp_path)
+    a,b = [Small(TSDatasets(X, o), bs=32, shuffle='block', seed=1) for o in (None,y)]
+    same(a.get_idxs()[:], b.get_idxs()[:])
+
+@pytest.mark.parametrize('split', ['u1','u4','u8','i4'])
+def test_blocks_of_rows_in_any_order_are_blocks_of_the_file(tmp_path, split):
+    idxs = np.random.default_rng(0).permutation(250).astype(split)
+    dl = Small(TSDatasets(folder(tmp_path)[0], splits=[idxs]).train, bs=32, shuffle='block')
+    o = dl.get_idxs()
+    assert (np.diff(idxs[o.rows(0)].astype(int)) > 0).all() and sorted(epoch(dl)[0]) == [*range(250)]
+
+def test_another_file_of_the_same_name_is_noticed(tmp_path):
+    X,_ = folder(tmp_path)
+    dl = Small(TSDatasets(X), bs=32, direct=True)
+    save_array(tmp_path/'X.npy', ramp(900)*2)
+    with fails(OSError, 'X.npy', 'open it again'): next(iter(dl))
+    os.truncate(tmp_path/'X.npy', 5000)
+    with fails(OSError, 'open it again'): next(iter(dl))
+    monkey = Small(TSDatasets(X), bs=32)
+    assert epoch(monkey)[0] == [*range(500)] # The map still has it
+
+def test_the_same_file_by_another_inode_is_taken(tmp_path, monkeypatch):
+    X,_ = folder(tmp_path)
+    monkeypatch.setattr(sources, 'mapped_inode', lambda address: None)
+    assert epoch(Small(TSDatasets(X), bs=32, direct=True))[0] == [*range(500)]
+
 def test_the_way_can_be_set_by_hand(tmp_path, monkeypatch):
     X,y = folder(tmp_path)
     dls = TSDataLoaders.from_arrays(X, y, bs=32, direct=True)
     assert all(o._direct() for o in dls.loaders) and dls.test_dl(X)._direct()
     monkeypatch.setattr(loaders, 'free_memory', lambda: 0)
     assert not TSDataLoaders.from_arrays(X, y, bs=32, direct=False).train._direct()
-    with fails(OSError, 'in memory'): TSDataLoaders.from_arrays(ramp(50), direct=True).one_batch()
+    assert not dls.test_dl(ramp(50))._direct() and epoch(dls.test_dl(ramp(50)))[0] == [*range(50)]
+    with fails(ValueError, 'in memory'): TSDataLoaders.from_arrays(ramp(50), direct=True)
 
 def test_without_any_engine_rows_are_announced_to_the_kernel(tmp_path, monkeypatch):
     monkeypatch.setattr(DiskFile, 'engines', ())

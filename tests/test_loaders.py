@@ -359,7 +359,8 @@ def after(dl, k=None):
 def test_a_pass_goes_on_where_its_state_was_taken(tmp_path, block, shuffle, drop_last, direct):
     X,y = save_array(tmp_path/'X.npy', ramp(500)),save_array(tmp_path/'y.npy', np.arange(500.))
     class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
-    def make(): return Small(TSDatasets(X, y, splits=[np.random.default_rng(0).permutation(500)[:450]]).train, bs=16, shuffle=shuffle, drop_last=drop_last, direct=direct)
+    dsets = TSDatasets(X, y, splits=[np.random.default_rng(0).permutation(500)[:450]])
+    def make(): return Small(dsets.train, bs=16, shuffle=shuffle, drop_last=drop_last, direct=direct)
     dl = make()
     for stop in (0,1,5,len(dl)-1,len(dl)):
         it,other = iter(dl),make()

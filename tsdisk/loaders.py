@@ -16,7 +16,7 @@ from .disk import free_memory
 from .folder import open_folder
 from .items import take_idxs
 from .order import BlockOrder, order
-from .sources import ArraySource, DirectSource, _check_idxs
+from .sources import ArraySource, DirectSource, _check_idxs, why_not_direct
 from .splits import random_splits
 
 # %% ../nbs/11_loaders.ipynb #5cf7174c
@@ -61,7 +61,7 @@ class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
     group_bytes = 8*2**20 # Batches smaller than this are gathered together
     ahead = 4 # Groups announced to a disk before they are needed
-    block_bytes,window_bytes = 2*2**20,128*2**20 # Of `shuffle='block'`: rows read in one piece, rows shuffled together
+    block_bytes,window_bytes,block_rows = 2*2**20,128*2**20,2**13 # Of `shuffle='block'`: what is read in one piece, what is shuffled together, most rows of a block
     @delegates(TfmdDL.__init__, but='dataset,bs,shuffle,num_workers')
     def __init__(self,
         dataset:TSDatasets, # What to read from
@@ -83,9 +83,11 @@ class TSDataLoader(TfmdDL):
         per_item = [o for o in ('after_item','before_batch') if L(Pipeline(kwargs.get(o)).fs).filter(lambda f: f.name != 'noop')]
         if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
         self.seed,self.direct = random.randrange(2**32) if seed is None else seed, direct
+        self._idxs,self._unit = None,1
         self.epoch,self.step,self._first,self._resumed,self._n_inp,self._types = -1,None,0,None,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
         super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
         self._forget()
+        if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
 
     def _forget(self): self.pools,self.in_flight,self._does,self._sorted = None,InFlight(),{},None
     def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','in_flight','_does','_sorted')}
@@ -99,7 +101,9 @@ class TSDataLoader(TfmdDL):
             f"{'straight from disk' if self._direct() else 'through the page cache'}, on {self.device or 'cpu'}")
 
     def _one_pass(self): "Types are known without drawing a batch"
-    def new(self, dataset=None, cls=None, **kwargs): return super().new(dataset, cls, **{'seed': self.seed, 'direct': self.direct, **kwargs})
+    def new(self, dataset=None, cls=None, **kwargs):
+        direct = None if self.direct and dataset is not None and why_not_direct(dataset.tls[0].items) else self.direct
+        return super().new(dataset, cls, **{'seed': self.seed, 'direct': direct, **kwargs})
 
 # %% ../nbs/11_loaders.ipynb #69e45de7
 @patch
@@ -111,7 +115,7 @@ def randomize(self:TSDataLoader):
 @patch
 def shuffle_fn(self:TSDataLoader, idxs):
     "The order of this epoch"
-    opts = dict(zip(('block','window'), self._blocks()), places=self._places()) if self.shuffle == 'block' else {}
+    opts = dict(zip(('block','window'), self._blocks()), places=self._spread()[1]) if self.shuffle == 'block' else {}
     return order(len(idxs), self.seed, max(self.epoch, 0), self.shuffle, **opts)
 
 @patch
@@ -123,16 +127,20 @@ def get_idxs(self:TSDataLoader):
 @patch
 def _blocks(self:TSDataLoader):
     "Rows of a block, blocks of a window"
-    row = max(1, sum(o.items.row_bytes for o in self.dataset.tls))
-    block = max(1, self.block_bytes//row)
-    return block, max(1, self.window_bytes//(block*row))
+    row = max(1, self.dataset.tls[0].items.row_bytes*self._spread()[0])
+    block = int(min(max(1, self.block_bytes//row), self.block_rows))
+    return block, int(max(1, min(self.window_bytes//(block*row), self.window_bytes//self.block_bytes)))
 
 @patch
-def _places(self:TSDataLoader):
-    "Positions in the order of the file, or None if they are so"
+def _spread(self:TSDataLoader):
+    "Rows of the file for one of the dataset, up to 8; positions in the order of the file, or None if they are so"
     idxs = self.dataset.idxs
-    if self._sorted is None: self._sorted = (np.argsort(idxs, kind='stable') if isinstance(idxs, np.ndarray) and (idxs[1:] < idxs[:-1]).any() else None),
-    return self._sorted[0]
+    if self._sorted is None and not len(idxs): self._sorted = 1,None
+    if self._sorted is None:
+        if isinstance(idxs, np.ndarray): span,back = int(idxs.max())-int(idxs.min())+1,(idxs[1:] < idxs[:-1]).any()
+        else: span,back = abs(int(idxs[-1])-int(idxs[0]))+1,False
+        self._sorted = min(8, max(1, span/len(idxs))), np.argsort(idxs, kind='stable') if back else None
+    return self._sorted
 
 # %% ../nbs/11_loaders.ipynb #0f9e02a6
 @patch
@@ -153,7 +161,7 @@ def _direct(self:TSDataLoader):
     sources = [o.items for o in self.dataset.tls]
     total = sum(o.nbytes for o in sources)
     if self.direct is False or self.direct is None and total < .8*free_memory(): return []
-    return [o for o in sources if isinstance(o, ArraySource) and o.nbytes > total/16 and (self.direct or o.on_disk)]
+    return [o for o in sources if o.nbytes > total/16 and not why_not_direct(o)]
 
 @patch
 def _opened(self:TSDataLoader):
@@ -161,12 +169,21 @@ def _opened(self:TSDataLoader):
     tls,told,direct = [*self.dataset.tls],[],self._direct()
     for i,s in enumerate([o.items for o in tls]):
         if s in direct:
-            try: s = DirectSource(s, 2 if self.shuffle == 'block' else self.ahead+1)
-            except OSError:
-                if self.direct: raise
-            tls[i] = tls[i].new(s)
-        if s in direct or not isinstance(s, ArraySource) or isinstance(s, DirectSource): told.append(s)
+            told.append(self._straight(s))
+            tls[i] = tls[i].new(told[-1])
+        elif type(s) is not ArraySource: told.append(s)
+    self._unit = max([o.file.unit for o in told if isinstance(o, DirectSource)], default=1)
     return tls,told
+
+@patch
+def _straight(self:TSDataLoader, s):
+    "A source that reads past the page cache, or `s` itself where it can't"
+    blocks = isinstance(self._idxs, BlockOrder)
+    if blocks and get_worker_info(): return s # All workers need all windows: the page cache has them once
+    try: return DirectSource(s, 2 if blocks else self.ahead+1)
+    except OSError:
+        if self.direct: raise
+        return s
 
 # %% ../nbs/11_loaders.ipynb #f4f157fe
 @patch
@@ -184,21 +201,26 @@ def _windows(self:TSDataLoader, groups, told):
     "Groups of rows; while those of one window are used, the next window is read"
     o,i = self._idxs,(self._first+self.offs)*self.bs
     known = o.window_of(min(i, o.n-1))
-    def upto(w):
-        for k in range(known, min(w+1, len(o.stops))):
-            for s in told: s.prefetch(self._rows(o.rows(k)))
-        return max(known, w+1)
     for rows in groups:
         now = o.window_of(min(i+len(rows), o.n)-1)
-        known = upto(now)
+        known = self._tell(o, told, known, now+1)
         yield rows
-        i,known = i+len(rows)*self.num_workers,upto(now+1)
+        i,known = i+len(rows)*self.num_workers, self._tell(o, told, known, now+2)
+
+@patch
+def _tell(self:TSDataLoader, o, told, first, stop):
+    "Announce windows; the number of the next one"
+    stop = min(stop, len(o.stops))
+    for w in range(first, stop):
+        for s in told: s.prefetch(self._rows(o.rows(w)))
+    return max(first, stop)
 
 # %% ../nbs/11_loaders.ipynb #deed26e5
 @patch
 def create_batches(self:TSDataLoader, samps):
     "Batches as stored, on the CPU: tuples of tensors"
-    most,(tls,told) = self._group()*self.bs,self._opened()
+    tls,told = self._opened()
+    most = self._group()*self.bs
     if self.pools is None or self._most != most: self._most,self.pools = most,[self._buffers(o, most) for o in tls]
     groups = map(self._rows, samps)
     if told: groups = (self._windows if isinstance(self._idxs, BlockOrder) else self._announced)(groups, told)
@@ -212,9 +234,11 @@ def _rows(self:TSDataLoader, pos): return take_idxs(self.dataset.idxs, _check_id
 
 @patch
 def _group(self:TSDataLoader):
-    "Batches gathered at once; one in worker processes, which hand over memory as a whole"
+    "Batches gathered at once, by what is read for them; one in worker processes, which hand over memory as a whole"
     if get_worker_info(): return 1
-    return max(1, self.group_bytes // max(1, self.bs*sum(o.items.row_bytes for o in self.dataset.tls)))
+    row,unit = sum(o.items.row_bytes for o in self.dataset.tls),self._unit
+    if unit > 1: row = row*self._spread()[0] if not self.shuffle else row + 2*unit if row%unit else row
+    return int(max(1, self.group_bytes // max(1, self.bs*row)))
 
 # %% ../nbs/11_loaders.ipynb #b9af6f80
 @patch
@@ -273,11 +297,10 @@ def __iter__(self:TSDataLoader):
     self._idxs = self.get_idxs()
     batches = _loaders[0](self.fake_l) if self.fake_l.num_workers else self.create_batches(self.sample())
     tfms = self._tfms()
-    self.step = self._first
-    for b in batches:
+    for step,b in enumerate(batches, self._first+1):
         b = self.to_device(b)
         for f in tfms: b = f(b)
-        self.step += 1
+        self.step = step
         yield b
         del b # Else the next batch would need one more block
     self.step = None
