@@ -194,22 +194,35 @@ def report(res):
         text.append(f'## {title}\n\n{md_table(table, 2)}')
     return '\n\n'.join(text) + '\n'
 
+def readme_md(res):
+    "The table of the README: MB/s by the size of a row"
+    out,sizes = summary(res),[o for o in rows if any(r['row'] == o for r in res['ways'])]
+    mb = {(r['name'],r['row']): r['used'] for r in out if r['bs'] == 1024}
+    table = [["MB/s from a file larger than memory", *(f'{o:,} bytes a row' for o in sizes)]]
+    for name in ['`memmap[idx]`, read-ahead 8 MiB', '`memmap[idx]`, read-ahead 128 KiB', 'tsai, lazy', 'tsdisk, `shuffle=True`', "tsdisk, `shuffle='block'`"]:
+        cells = [f'{v:,.0f}' if v > 10 else f'{v:.2g}' if v == v else 'out of memory' for v in (mb[name,o] for o in sizes)]
+        table.append([f'**{name}**' if 'tsdisk' in name else name, *cells])
+    table.append(['the disk, random rows', *(f"{best(res, 'rows', o)[0]:,.0f}" for o in sizes)])
+    m,o = res['machine'],res['options']
+    how = f"in {o['limit']/1e9:g} GB of memory" if res['limited'] else 'without a memory limit'
+    return f"{md_table(table)}\n\n{o['gb']:g} GB of float32, {how}, batches of 1024; {m['cpu']}, {m['cores']} cores; torch {m['torch']}, tsai {m['tsai']}; {m['date']}.\n"
+
 def plot(res, path):
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
     out,sizes = summary(res),[o for o in rows if any(r['row'] == o for r in res['ways'])]
-    names = [o for o in dict.fromkeys(n for _,n in contestants(True)) if any(r['name'] == o for r in out)][::-1]
+    names = sorted((n for _,n in contestants(True) if any(r['name'] == n for r in out)), key=lambda o: 'tsdisk' in o)
     plt.rcParams.update({'font.size': 9.5, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.spines.left': False})
     fig,axs = plt.subplots(1, len(sizes), figsize=(4*len(sizes),3.4), sharey=True, layout='constrained', squeeze=False)
     for ax,row in zip(axs[0], sizes):
         mb = {r['name']: r['used'] for r in out if (r['row'],r['bs']) == (row,1024) and r['used'] == r['used']}
         ax.barh([o.replace('`','') for o in names], [mb.get(o, 0) for o in names], color=['#1b5e8c' if 'tsdisk' in o else '#bfc7cf' for o in names], height=.7)
-        for i,o in enumerate(names): ax.text(mb.get(o, 0), i, f" {mb[o]:,.0f}" if o in mb else '', va='center', color='#333333')
+        for i,o in enumerate(names): ax.text(mb.get(o, 0), i, (f' {mb[o]:,.0f}' if mb[o] > 10 else f' {mb[o]:.2g}') if o in mb else ' out of memory', va='center', color='#333333')
         v = best(res, 'rows', row)[0]
         ax.axvline(v, color='#555555', ls='--', lw=1)
-        ax.set_title(f'{row:,} bytes a row; dashed: the disk, random rows', fontsize=9, loc='left')
-        ax.set(xlabel='MB/s', xlim=(0, max(mb.values())*1.15))
+        ax.set_title(f'{row:,} bytes a row', fontsize=9.5, loc='left')
+        ax.set(xlabel='MB/s; dashed: the disk, random rows', xlim=(0, max(mb.values())*1.15))
         ax.tick_params(left=False, colors='#333333')
     fig.savefig(path, dpi=160)
 
@@ -232,6 +245,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out/'cold.json').write_text(json.dumps(res, indent=1))
     (args.out/'cold.md').write_text(report(res))
+    (args.out/'cold_readme.md').write_text(readme_md(res))
     plot(res, args.out/'cold.png')
     print(report(res))
     print(f'Took {time.time()-start:.0f} s; see {args.out}/cold.md, .json and .png')

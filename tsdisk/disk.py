@@ -182,7 +182,7 @@ def mapped_inode(
 
 class Incoming:
     "Ranges of a file on their way to memory; `block[where[k]:]` is where range k starts"
-    piece = 2**20 # Most bytes of one read
+    piece = 2**21 # Most bytes of one read
     def __init__(self,
         file:DiskFile, # What to read
         at, # (k,) bytes at which the ranges start
