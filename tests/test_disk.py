@@ -12,6 +12,8 @@ from tsdisk.disk import Aio, DiskFile, Incoming, Preadv, free_memory
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.sources import ArraySource, DirectSource, as_source
 
+pytestmark = pytest.mark.filterwarnings('ignore:Rows of .* one by one')
+
 class NoHint(Preadv): hints = 0,
 native = pytest.mark.skipif(disk._calls is None, reason='there is no native asynchronous I/O on this system')
 has_preadv = pytest.mark.skipif(not hasattr(os, 'preadv'), reason='there is no preadv on this system')

@@ -353,6 +353,7 @@ def after(dl, k=None):
     "Rows of the next k batches, or of all"
     return [rows(o[0]) for o in (dl if k is None else islice(dl, k))]
 
+@pytest.mark.filterwarnings('ignore:Rows of .* one by one')
 @pytest.mark.parametrize('direct', [False,True], ids=['cached','direct'])
 @pytest.mark.parametrize('drop_last', [False,True])
 @pytest.mark.parametrize('shuffle', [False,True,'block'])

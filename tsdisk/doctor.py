@@ -6,7 +6,7 @@
 __all__ = ['cached_share', 'file_system', 'disk_rate', 'loader_rate', 'doctor']
 
 # %% ../nbs/26_doctor.ipynb #ff811e30
-import os, time
+import os, time, warnings
 from collections import deque
 from pathlib import Path
 import numpy as np
@@ -77,21 +77,23 @@ def _say(name, value): print(f'  {name:<34} {value}')
 def _mb(rate): return f'{rate/1e6:,.0f} MB/s'
 
 # %% ../nbs/26_doctor.ipynb #d2217312
-def _try_disk(X, secs):
+def _try_disk(file, row, secs):
     "Bytes a second of the disk itself: single rows, blocks by their size, in order"
-    file,at = DiskFile(X.filename),[0]
+    at = [0]
     def following(k):
         at[0] += k
         return np.arange(at[0]-k, at[0])
     blocks = {o: disk_rate(file, o, secs/2) for o in (2**20,2**21,2**22)}
-    return file, dict(rows=disk_rate(file, X[:1].nbytes, secs), blocks=blocks, in_order=disk_rate(file, 2**20, secs, following))
+    return dict(rows=disk_rate(file, row, secs), blocks=blocks, in_order=disk_rate(file, 2**20, secs, following))
 
-def _try_loaders(X, bs, secs):
-    "Samples a second of each way to read"
+def _try_loaders(X, bs, secs, ways):
+    "Samples a second of rows in the page cache, and of ways to shuffle"
     def loader(shuffle, n=len(X), direct=True): return TSDataLoader(TSDatasets(X, splits=[range(n)]).train, bs=bs, shuffle=shuffle, direct=direct)
     few = max(bs, min(len(X), 256*2**20//X[:1].nbytes, int(free_memory()/4)//X[:1].nbytes))
     for _ in loader(False, few, False): pass
-    return {'cached': loader_rate(loader(True, few, False), secs), **{k: loader_rate(loader(k), secs) for k in (True,'block',False)}}
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Rows of .* one by one') # That is what is measured
+        return {'cached': loader_rate(loader(True, few, False), secs), **{k: loader_rate(loader(k), secs) for k in ways}}
 
 # %% ../nbs/26_doctor.ipynb #d66aa41f
 def _advice(X, fits, rates, blocks):
@@ -126,12 +128,15 @@ def doctor(
     dl = TSDataLoader(TSDatasets(X), bs=bs, shuffle=True)
     fits = not dl._direct()
     _say_file(X)
-    file,disk = _try_disk(X, secs)
-    _say('read by', f'{file.kind.__name__}, in units of {file.unit} bytes')
-    for k,name in dict(rows='random rows', in_order='in order').items(): _say(f'the disk, {name}', _mb(disk[k]))
-    for k,v in disk['blocks'].items(): _say(f'the disk, blocks of {k//2**20} MiB', _mb(v))
-    rates = _try_loaders(X, bs, secs)
+    try: file,disk = DiskFile(X.filename),None
+    except OSError as e: file,disk = None,_say('straight from disk', f'not here: {e}')
+    if file:
+        disk = _try_disk(file, X[:1].nbytes, secs)
+        _say('read by', f'{file.kind.__name__}, in units of {file.unit} bytes')
+        for k,name in dict(rows='random rows', in_order='in order').items(): _say(f'the disk, {name}', _mb(disk[k]))
+        for k,v in disk['blocks'].items(): _say(f'the disk, blocks of {k//2**20} MiB', _mb(v))
+    rates = _try_loaders(X, bs, secs, (True,'block',False) if file else ())
     for k,v in rates.items(): _say(names[k], f'{v:,.0f} samples/s, {_mb(v*X[:1].nbytes)}')
-    _say('tsdisk will read', 'through the page cache: the array fits' if fits else 'straight from disk: the array does not fit')
-    for o in _advice(X, fits, rates, disk['blocks']): _say('faster', o)
+    _say('tsdisk will read', 'through the page cache: the array fits' if fits else f"{'straight from disk' if file else 'through the page cache, announced'}: the array does not fit")
+    for o in _advice(X, fits, rates, disk['blocks']) if file else []: _say('faster', o)
     return rates
