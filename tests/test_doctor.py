@@ -42,6 +42,7 @@ def test_cached_share(tmp_path):
     path = tmp_path/'X.npy'
     save_array(path, np.zeros((4000,2,500), 'f4'))
     path.read_bytes()
+    if math.isnan(cached_share(path)): pytest.skip('the file system here does not say what is cached')
     assert cached_share(path) > .9
     with open(path, 'rb') as f: os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     assert cached_share(path) < .1
