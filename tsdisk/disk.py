@@ -180,6 +180,7 @@ def mapped_inode(
         first,last = (int(a, 16) for a in o.split(' ', 1)[0].split('-'))
         if first <= address < last: return int(o.split()[4])
 
+# %% ../nbs/01_disk.ipynb #4a8b8a7b
 class Incoming:
     "Ranges of a file on their way to memory; `block[where[k]:]` is where range k starts"
     piece = 2**21 # Most bytes of one read
