@@ -2,7 +2,8 @@
 import numpy as np, pytest, torch
 from tsdisk.arrays import save_array
 from tsdisk.datasets import TSDatasets, TSTensor
-from tsdisk.loaders import Buffers, InFlight, TSDataLoader, TSDataLoaders
+from tsdisk.loaders import TSDataLoader, TSDataLoaders
+from tsdisk.reader import Buffers, InFlight
 from tsdisk.stats import array_stats
 from tsdisk.transforms import Standardize
 

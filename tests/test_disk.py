@@ -5,7 +5,7 @@ import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, same
 from source_conformance import check_gather, check_pickle, check_source
-from tsdisk import disk, loaders, sources
+from tsdisk import disk, loaders, reader, sources
 from tsdisk.arrays import create_array, save_array
 from tsdisk.datasets import TSDatasets
 from tsdisk.disk import Aio, DiskFile, Incoming, Preadv, free_memory
@@ -347,9 +347,9 @@ def test_workers_read_from_disk_too(tmp_path, shuffle):
 def test_arrays_that_do_not_fit_are_read_from_disk(tmp_path, monkeypatch):
     dl = TSDataLoader(TSDatasets(folder(tmp_path)[0]), bs=32)
     assert 'page cache' in repr(dl) and not dl._direct()
-    monkeypatch.setattr(loaders, 'free_memory', lambda: 10_000)
+    monkeypatch.setattr(reader, 'free_memory', lambda: 10_000)
     assert 'straight from disk' in repr(dl) and epoch(dl)[0] == [*range(500)]
-    assert [type(o) for o in dl._opened()[1]] == [DirectSource]
+    assert [type(o) for o in dl._reader().told] == [DirectSource]
     in_memory = TSDataLoader(TSDatasets(ramp(500)), bs=32)
     assert not in_memory._direct() and epoch(in_memory)[0] == [*range(500)]
 
@@ -357,8 +357,8 @@ def test_labels_stay_in_the_page_cache(tmp_path):
     dl = TSDataLoader(TSDatasets(save_array(tmp_path/'X.npy', filled((500,3,50))), folder(tmp_path/'y')[1]), bs=32, direct=True)
     X,y = dl.dataset.tls
     assert dl._direct() == [X.items]
-    opened,told = dl._opened()
-    assert opened[1] is y and told == [opened[0].items]
+    reader = dl._reader()
+    assert reader.tls[1] is y and reader.told == [reader.tls[0].items]
 
 def test_shuffled_blocks_in_workers_go_through_the_page_cache(tmp_path, monkeypatch):
     dl = Small(TSDatasets(folder(tmp_path)[0]), bs=32, shuffle='block', direct=True)
@@ -369,7 +369,7 @@ def test_shuffled_blocks_in_workers_go_through_the_page_cache(tmp_path, monkeypa
 def opened(dl):
     "The sources that are told what comes next"
     dl._idxs = dl.get_idxs()
-    return dl._opened()[1]
+    return dl._reader().told
 
 def test_sources_that_read_in_their_own_way_keep_it(tmp_path):
     class Scaled(ArraySource):
@@ -416,20 +416,20 @@ def test_small_rows_in_random_order_are_told_of(tmp_path):
         return [str(o.message) for o in w]
     small = TSDatasets(folder(tmp_path/'small')[0])
     assert not words(ds, shuffle=True) and not words(small) and not words(small, shuffle='block')
-    if TSDataLoader(small, direct=True)._opened()[1][0].file.unit > 1: assert "shuffle='block'" in words(small, shuffle=True)[0]
+    if TSDataLoader(small, direct=True)._reader().told[0].file.unit > 1: assert "shuffle='block'" in words(small, shuffle=True)[0]
 
 def test_the_way_can_be_set_by_hand(tmp_path, monkeypatch):
     X,y = folder(tmp_path)
     dls = TSDataLoaders.from_arrays(X, y, bs=32, direct=True)
     assert all(o._direct() for o in dls.loaders) and dls.test_dl(X)._direct()
-    monkeypatch.setattr(loaders, 'free_memory', lambda: 0)
+    monkeypatch.setattr(reader, 'free_memory', lambda: 0)
     assert not TSDataLoaders.from_arrays(X, y, bs=32, direct=False).train._direct()
     assert not dls.test_dl(ramp(50))._direct() and epoch(dls.test_dl(ramp(50)))[0] == [*range(50)]
     with fails(ValueError, 'in memory'): TSDataLoaders.from_arrays(ramp(50), direct=True)
 
 def test_without_any_engine_rows_are_announced_to_the_kernel(tmp_path, monkeypatch):
     monkeypatch.setattr(DiskFile, 'engines', ())
-    monkeypatch.setattr(loaders, 'free_memory', lambda: 0)
+    monkeypatch.setattr(reader, 'free_memory', lambda: 0)
     told = []
     monkeypatch.setattr(ArraySource, 'prefetch', lambda self, idxs: told.extend(idxs))
     dl = Small(TSDatasets(folder(tmp_path)[0]), bs=32)
@@ -477,5 +477,5 @@ def test_reading_straight_from_disk_leaves_the_page_cache_alone(tmp_path):
     with open(path, 'rb') as f: os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     dl = TSDataLoader(TSDatasets(path), bs=64, direct=True)
     for _ in dl: pass
-    if dl._opened()[1][0].file.engine.__class__ is not Aio: pytest.skip('the file system here has no O_DIRECT')
+    if dl._reader().told[0].file.engine.__class__ is not Aio: pytest.skip('the file system here has no O_DIRECT')
     assert not cached_share(path) > .1

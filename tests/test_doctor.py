@@ -2,7 +2,7 @@
 import math, os
 import numpy as np, pytest
 from conftest import fails, filled
-from tsdisk import doctor as module, loaders
+from tsdisk import doctor as module, reader
 from tsdisk.arrays import save_array
 from tsdisk.cli import main
 from tsdisk.disk import DiskFile
@@ -25,7 +25,7 @@ def test_command_line(tmp_path, quick, capsys):
 def test_advice_for_what_does_not_fit(tmp_path, quick, capsys, monkeypatch):
     path = tmp_path/'X.npy'
     save_array(path, filled((20_000,3,50)))
-    monkeypatch.setattr(loaders, 'free_memory', lambda: 0)
+    monkeypatch.setattr(reader, 'free_memory', lambda: 0)
     rates = doctor(path)
     out = capsys.readouterr().out
     assert 'straight from disk: the array does not fit' in out and 'float16' in out and 'multiple of 512' in out

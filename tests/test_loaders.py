@@ -9,16 +9,18 @@ from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, rows, same
 from tsdisk.arrays import save_array
 from tsdisk.datasets import TSDatasets
-from tsdisk.loaders import Buffers, TSDataLoader, TSDataLoaders
+from tsdisk.loaders import TSDataLoader, TSDataLoaders
+from tsdisk.reader import Buffers
 from tsdisk.order import order
 from tsdisk.sources import ArraySource
 
 def loader(n=100, y=True, dtype='f4', **kw): return TSDataLoader(TSDatasets(ramp(n, dtype=dtype), np.arange(n, dtype='f8') if y else None), **kw)
 
-@pytest.fixture(params=[0, 5000, TSDataLoader.group_bytes], ids=['single','few','many'])
+@pytest.fixture(params=[0, 5000, 5001, TSDataLoader.group_bytes], ids=['single','few','thread','many'])
 def block(request, monkeypatch):
-    "Batches gathered one by one, a few at once, many at once"
+    "Batches gathered one by one, a few at once, many at once; a few in a thread"
     monkeypatch.setattr(TSDataLoader, 'group_bytes', request.param)
+    monkeypatch.setattr(TSDataLoader, 'thread', request.param == 5001)
 
 # Every row once
 
@@ -347,6 +349,125 @@ def test_default_splits_of_many_rows_take_no_memory(tmp_path):
         res = rss_anon()-before, len(pickle.dumps(dls.train))""", tmp_path/'X.npy')
     assert mb < 20 and size < 30_000
 
+# Parts, weights, ranks
+
+@pytest.mark.parametrize('shuffle', [False,True,'block'])
+@pytest.mark.parametrize('part,size', [(64,64), (.1,50), (30,30), (700,700), (1.,500)])
+def test_parts_of_epochs_go_on_until_all_rows_came(block, shuffle, part, size):
+    dl = loader(500, bs=16, shuffle=shuffle, seed=3, partial_n=part)
+    k = 500*3//size
+    ids = [o for _ in range(k) for o in epoch(dl)[0]]
+    assert len(dl) == -(-size//16) and len(ids) == k*size and (size == 500 or f'{size} an epoch' in repr(dl))
+    passes = [ids[i:i+500] for i in range(0, len(ids)-499, 500)]
+    assert all(sorted(o) == [*range(500)] for o in passes) and (passes[0] != passes[1] or not shuffle)
+
+def test_only_training_rows_are_a_part():
+    dls = TSDataLoaders.from_arrays(ramp(500), np.arange(500.), splits=[range(400), range(400,500)], bs=16, partial_n=64, weights=np.arange(500), seed=0)
+    assert (dls.train.size, dls.valid.size, dls.test_dl(ramp(70)).size) == (64, 100, 70) and dls.valid.weights is None
+    again = dls.train.new()
+    assert (again.size, again.weights is dls.train.weights) == (64, True) and dls.train.new(shuffle=False).weights is None
+
+def test_all_rows_come_where_a_part_is_less_than_a_batch():
+    assert epoch(TSDataLoaders.from_arrays(ramp(500), splits=[range(400), range(400,500)], bs=64, partial_n=10).train)[1] == [10]
+
+@pytest.mark.parametrize('part', [0, -1, 0., 1.5, True, '10', np.nan])
+def test_bad_parts_are_refused(part):
+    with fails(ValueError, 'partial_n', repr(part)): loader(partial_n=part)
+
+@pytest.mark.parametrize('shuffle', [True,'block'])
+@pytest.mark.parametrize('split', [range(300), range(100, 300), np.random.default_rng(0).permutation(300)[:200]], ids=['all','some','random'])
+def test_rows_come_by_their_weights(block, shuffle, split):
+    class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
+    w = np.random.default_rng(1).random(300)**3*(np.arange(300)%3 > 0)
+    dsets,k = TSDatasets(ramp(300), np.arange(300.), splits=[split]),20
+    own = w[np.asarray(split)]
+    for weights in (w, own):
+        dl = Small(dsets.train, bs=16, shuffle=shuffle, weights=weights, seed=1)
+        epochs = [np.bincount(epoch(dl)[0], minlength=300)[np.asarray(split)] for _ in range(k)]
+        want = own/own.sum()*len(split)
+        assert all((abs(o-want) < 1+1e-9).all() and o.sum() == len(split) for o in epochs) and abs(np.mean(epochs, 0)-want).max() < .5
+        assert (epochs[0] != epochs[1]).any() and 'by weight' in repr(dl)
+
+def test_equal_weights_are_a_shuffle(): assert sorted(epoch(loader(300, shuffle=True, weights=np.full(300, .1)))[0]) == [*range(300)]
+
+@pytest.mark.parametrize('weights,err,word', [([1,2], ValueError, '2 weights'), (np.ones((100,2)), TypeError, '(100, 2)'), (-np.ones(100), ValueError, '0 or more'),
+    (np.zeros(100), ValueError, 'not all'), (np.full(100, np.nan), ValueError, 'finite'), (['a']*100, TypeError, '<U1')], ids=str)
+def test_bad_weights_are_refused(weights, err, word):
+    with fails(err, word): loader(weights=weights, shuffle=True)
+
+def test_weights_without_shuffling_are_refused():
+    with fails(ValueError, 'weights', 'shuffle'): loader(weights=np.ones(100))
+
+@pytest.mark.parametrize('shuffle', [False,True,'block'])
+@pytest.mark.parametrize('n,drop_last', [(500,False), (500,True), (512,False), (481,False), (3,False)])
+def test_ranks_share_the_batches_of_one_process(block, shuffle, n, drop_last):
+    class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
+    ds = TSDatasets(ramp(n), np.arange(float(n)))
+    one = Small(ds, bs=32, shuffle=shuffle, seed=1, drop_last=drop_last)
+    some = [Small(ds, bs=8, shuffle=shuffle, seed=1, drop_last=drop_last, rank=r, world_size=4) for r in range(4)]
+    assert {len(o) for o in some} == {len(one)} and 'part 3 of 4' in repr(some[3])
+    for _ in range(2):
+        steps = [[rows(b[0]) for b in o] for o in some]
+        for b,*parts in zip(one, *steps):
+            got = [r for o in parts for r in o]
+            assert got == rows(b[0]) or len(b[0]) < 4 and set(got) == set(rows(b[0])) and all(parts)
+    for k in (0,2): assert len({len(o) for o in (s[k] for s in steps if len(s) > k+1)}) <= 1
+
+def test_ranks_take_up_the_state_of_one_process():
+    ds = TSDatasets(ramp(500), np.arange(500.))
+    one = TSDataLoader(ds, bs=32, shuffle=True)
+    it = iter(one)
+    for _ in range(5): next(it)
+    state,ranks = one.state_dict(),[TSDataLoader(ds, bs=16, shuffle=True, rank=o, world_size=2) for o in range(2)]
+    for o in ranks: o.load_state_dict(state)
+    for b,p,q in zip(it, *ranks, strict=True): assert rows(b[0]) == rows(p[0]) + rows(q[0])
+
+def test_bad_ranks_are_refused():
+    for r,w in ((2,2), (-1,1), (0,0)):
+        with fails(ValueError, 'rank', r): loader(rank=r, world_size=w)
+
+@pytest.mark.parametrize('workers', [0,2])
+def test_fastais_distributed_loader_gives_each_rank_its_rows(workers, monkeypatch):
+    from fastai.distributed import DistributedDL
+    monkeypatch.setattr(DistributedDL, '_broadcast', lambda self,t,rank: t)
+    dl = loader(100, bs=16, shuffle=True, seed=2, num_workers=workers)
+    epoch(dl)
+    ranks = [[*DistributedDL(dl.new(), rank=o, world_size=2)] for o in range(2)]
+    assert {type(b[0]).__name__ for o in ranks for b in o} == {'TSTensor'} and [len(b[0]) for b in ranks[0]] == [16,16,16,2]
+    assert sorted(r for o in ranks for b in o for r in rows(b[0])) == [*range(100)]
+
+# In a thread
+
+class Broken(ArraySource):
+    "Cannot read some rows"
+    def _gather(self, idxs, out):
+        if (idxs > 250).any(): raise OSError('bad sector')
+        super()._gather(idxs, out)
+
+def test_a_thread_tells_of_errors(block):
+    dl,got = TSDataLoader(TSDatasets(Broken(ramp(300))), bs=10),[]
+    with fails(OSError, 'bad sector'):
+        for b in dl: got += rows(b[0])
+    assert got == [*range(len(got))] and (len(got) > 100 or not dl.thread)
+
+def test_a_thread_ends_with_its_pass(monkeypatch):
+    monkeypatch.setattr(TSDataLoader, 'thread', True)
+    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
+    dl,before = loader(500, bs=10, shuffle=True),threading.active_count()
+    it = iter(dl)
+    next(it)
+    assert threading.active_count() == before+1
+    it.close()
+    assert threading.active_count() == before
+    for _ in dl: pass
+    assert threading.active_count() == before
+
+def test_memory_in_a_thread_is_used_again(monkeypatch):
+    monkeypatch.setattr(TSDataLoader, 'thread', True)
+    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
+    dl = TSDataLoader(TSDatasets(filled((600,10,100)), np.arange(600.)), bs=10)
+    for _ in range(3): assert len({xb.data_ptr() for xb,_ in dl}) <= 5
+
 # Where it is
 
 def after(dl, k=None):
@@ -356,14 +477,15 @@ def after(dl, k=None):
 @pytest.mark.filterwarnings('ignore:Rows of .* one by one')
 @pytest.mark.parametrize('direct', [False,True], ids=['cached','direct'])
 @pytest.mark.parametrize('drop_last', [False,True])
-@pytest.mark.parametrize('shuffle', [False,True,'block'])
-def test_a_pass_goes_on_where_its_state_was_taken(tmp_path, block, shuffle, drop_last, direct):
+@pytest.mark.parametrize('shuffle,opts', [*((o, dict(partial_n=p)) for o in (False,True,'block') for p in (None,200)),
+    *((o, dict(weights=np.arange(450), partial_n=p)) for o in (True,'block') for p in (None,1000))], ids=str)
+def test_a_pass_goes_on_where_its_state_was_taken(tmp_path, block, shuffle, opts, drop_last, direct):
     X,y = save_array(tmp_path/'X.npy', ramp(500)),save_array(tmp_path/'y.npy', np.arange(500.))
     class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
     dsets = TSDatasets(X, y, splits=[np.random.default_rng(0).permutation(500)[:450]])
-    def make(): return Small(dsets.train, bs=16, shuffle=shuffle, drop_last=drop_last, direct=direct)
+    def make(): return Small(dsets.train, bs=16, shuffle=shuffle, drop_last=drop_last, direct=direct, **opts)
     dl = make()
-    for stop in (0,1,5,len(dl)-1,len(dl)):
+    for stop in {0,1,5,len(dl)-1,len(dl)}:
         it,other = iter(dl),make()
         for _ in range(stop): next(it)
         state = json.loads(json.dumps(dl.state_dict()))
@@ -393,7 +515,7 @@ def test_states_of_a_billion_rows(tmp_path):
         assert time.perf_counter()-start < 2 # Milliseconds, but other programs may be busy
         assert (dl.state_dict()['epoch'], dl.state_dict()['step']) == (7,10_000_000)
 
-@pytest.mark.parametrize('change,word', [(dict(bs=8), 'bs = 16'), (dict(shuffle=False), 'shuffle = True'), (dict(drop_last=True), 'drop_last = False'), (dict(n=90), 'rows = 100')], ids=str)
+@pytest.mark.parametrize('change,word', [(dict(bs=8), 'rows_of_a_step = 16'), (dict(shuffle=False), 'shuffle = True'), (dict(drop_last=True), 'drop_last = False'), (dict(n=90), 'rows = 100')], ids=str)
 def test_a_state_of_another_loader_is_refused(change, word):
     state = loader(bs=16, shuffle=True).state_dict()
     with fails(ValueError, word): loader(**{'bs': 16, 'shuffle': True, **change}).load_state_dict(state)

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 from fastai.data.transforms import RandomSplitter
 from conftest import elsewhere, fails, fresh, linux, same
 from tsdisk.arrays import open_array, save_array
-from tsdisk.order import BlockOrder, Order, order
+from tsdisk.order import BlockOrder, ByWeight, Order, order
 from tsdisk.splits import RandomShare, check_splits, random_splits
 
 @pytest.fixture(params=['kept','computed'])
@@ -262,7 +262,7 @@ def test_block_order_is_a_permutation_of_whole_windows(n, block, window):
         assert o.stops[-1] == n and len(o.stops) == -(-len(o.blocks)//window) and (np.diff(o.stops) > 0).all()
         for w,(a,b) in enumerate(zip([0,*o.stops], o.stops)):
             same(np.sort(whole[a:b]), o.rows(w))
-            assert set(o.window_of(np.arange(a, b))) == {w} and len(np.unique(o.rows(w)//block)) <= window
+            assert set(o.piece_of(np.arange(a, b))) == {w} and len(np.unique(o.rows(w)//block)) <= window
 
 @given(st.integers(1, 400), st.integers(1, 50), st.integers(1, 9), cuts, st.lists(st.integers(0, 10**6)))
 def test_any_part_of_a_block_order_is_that_of_the_whole(n, block, window, cut, idxs):
@@ -288,6 +288,38 @@ def test_places_are_given_instead_of_positions():
     a,b = [BlockOrder(100, 1, 0, 8, 3, places=o) for o in (None,places)]
     same(np.asarray(b), places[np.asarray(a)])
     same(b.rows(1), places[a.rows(1)])
+
+@given(st.integers(1, 300), st.integers(1, 700), st.integers(0, 9), st.sampled_from([False,True,'block']), cuts)
+def test_epochs_of_any_size_are_cut_from_passes_over_all_rows(n, size, epoch, shuffle, cut):
+    opts = dict(block=7, window=3) if shuffle == 'block' else {}
+    passes = np.concatenate([order(n, 5, o, shuffle, **opts) for o in range((epoch+1)*size//n+1)])
+    o = order(n, 5, epoch, shuffle, size=size, **opts)
+    whole = np.asarray(o)
+    same(whole, passes[epoch*size:(epoch+1)*size].astype(np.int64))
+    same(np.asarray(o[cut], np.int64), whole[cut])
+    same(np.asarray(pickle.loads(pickle.dumps(o))), whole)
+    if shuffle: same(o[::-2], whole[::-2])
+    if shuffle == 'block':
+        assert o.windows[-1] == size and (np.diff(o.windows) > 0).all()
+        for w,(a,b) in enumerate(zip([0,*o.windows], o.windows)): same(o.rows(w), np.sort(whole[a:b]))
+
+def test_part_of_a_huge_pass_costs_nothing():
+    for shuffle in (True,'block'): assert len(np.unique(order(10**9, 1, 7, shuffle, size=10**6)[:5000])) == 5000
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=60), st.integers(1, 300), st.sampled_from([True,'block']))
+def test_draws_are_within_one_of_what_weights_ask(weights, n, shuffle):
+    w = np.array(weights) + (max(weights) == 0)
+    o = ByWeight(w).draw(n, 3, 1)[np.arange(n)]
+    assert (np.diff(o) >= 0).all() and (abs(np.bincount(o, minlength=len(w)) - w/w.sum()*n) < 1+1e-9).all() and (w[o] > 0).all()
+
+def test_draws_of_many_epochs_are_as_often_as_weights_ask():
+    w = np.random.default_rng(0).random(200)**4
+    counts = sum(np.bincount(order(200, 1, e, weights=w), minlength=200) for e in range(2000))
+    assert abs(counts/2000 - w/w.mean()).max() < .06 # Standard deviation at most .5/sqrt(2000)
+
+def test_weights_of_other_rows_are_refused():
+    with fails(ValueError, '3 weights', '4 rows'): order(4, weights=[1,2,3])
+    with fails(ValueError, 'shuffle=True'): order(3, shuffle=False, weights=[1,2,3])
 
 def test_a_billion_rows_in_blocks_cost_nothing():
     o = order(10**9, 7, 0, 'block', block=4096, window=64)

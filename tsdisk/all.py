@@ -11,5 +11,6 @@ from tsdisk.folder import open_folder, read_manifest, save_folder, write_manifes
 from tsdisk.stats import Stats, array_stats, array_vocab, train_stats
 from tsdisk.datasets import Labels, TensorTarget, TSDatasets, TSTensor
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
+from tsdisk.learner import Checkpoint
 from tsdisk.transforms import Standardize
 from tsdisk.show import plot_top_losses, show_batch, show_grid, show_results

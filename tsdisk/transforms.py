@@ -9,7 +9,7 @@ __all__ = ['Standardize']
 import warnings
 from fastai.basics import *
 from .datasets import TSTensor
-from .loaders import Buffers
+from .reader import Buffers
 from .stats import Stats, train_stats
 
 # %% ../nbs/12_transforms.ipynb #72d2f6cd

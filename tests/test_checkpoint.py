@@ -1,0 +1,181 @@
+"Training goes on after a kill as if nothing had happened"
+import os, pickle, subprocess, sys
+from contextlib import suppress
+import numpy as np, pytest, torch
+from fastai.basics import Learner, accuracy, set_seed
+from fastai.callback.core import Callback
+from fastai.callback import tracker
+from fastai.callback.schedule import *
+from fastai.callback.training import GradientAccumulation
+from fastai.optimizer import OptimWrapper
+from functools import partial
+from torch import nn
+from conftest import fails, filled, here
+from tsdisk.learner import Checkpoint
+from tsdisk.loaders import TSDataLoaders
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+
+def learner(path, cbs=None, **kw):
+    "640 rows to train on: 20 batches an epoch"
+    set_seed(0)
+    y = np.arange(800)%3
+    X = filled((800,2,30)) + y[:,None,None].astype('f4')/2
+    dls = TSDataLoaders.from_arrays(X, y, splits=[range(640), range(640,800)], bs=32, seed=1, device='cpu')
+    net = nn.Sequential(nn.Conv1d(2, 8, 5), nn.BatchNorm1d(8), nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Dropout(.3), nn.Linear(8, 3))
+    return Learner(dls, net, metrics=accuracy, path=path, cbs=cbs, **kw)
+
+class Stop(Callback):
+    "Ends training at some batch, as Ctrl-C does"
+    order = 80
+    def __init__(self, at): self.at = at
+    def after_batch(self):
+        if self.training and self.train_iter == self.at: raise KeyboardInterrupt
+
+class Once(Callback):
+    "Counts batches"
+    def __init__(self): self.n = 0
+    def after_batch(self): self.n += self.training
+
+def train(learn, n=3, cbs=None, way='fit_one_cycle', **kw):
+    with learn.no_bar(), learn.no_logging(): getattr(learn, way)(n, 1e-2, cbs=cbs, **kw)
+    return learn
+
+def stopped(path, at, every=5, n=3, cbs=(), way='fit_one_cycle', **kw):
+    with suppress(KeyboardInterrupt): train(learner(path, **kw), n, [Checkpoint(every=every), Stop(at), *cbs], way)
+
+def equal(a, b):
+    for p,q in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True): assert torch.equal(p, q)
+    assert a.recorder.values == b.recorder.values and a.recorder.iters == b.recorder.iters and np.allclose(a.recorder.losses, b.recorder.losses, rtol=1e-6)
+    assert a.recorder.lrs == b.recorder.lrs
+
+def file_of(path): return path/'models'/'checkpoint.pth'
+
+@pytest.mark.parametrize('at,after', [(3,0), (7,5), (20,15), (21,20), (27,25), (48,45), (60,55)])
+@pytest.mark.parametrize('way', ['fit','fit_one_cycle'])
+def test_training_goes_on_bit_equal(tmp_path, at, after, way):
+    stopped(tmp_path, at, way=way)
+    assert file_of(tmp_path).exists() == (after > 0)
+    count = Once()
+    again = train(learner(tmp_path), cbs=[Checkpoint(every=5), count], way=way)
+    equal(again, train(learner(tmp_path/'whole'), way=way))
+    assert count.n == 60-after and not file_of(tmp_path).exists() and [*file_of(tmp_path).parent.iterdir()] == []
+
+def test_training_is_stopped_again_and_again(tmp_path):
+    for at in (9,13,22,41,59): stopped(tmp_path, at)
+    equal(train(learner(tmp_path), cbs=Checkpoint(every=5)), train(learner(tmp_path/'whole')))
+
+@pytest.mark.parametrize('opt', [partial(OptimWrapper, opt=torch.optim.AdamW), partial(OptimWrapper, opt=torch.optim.SGD, momentum=.9)], ids=['adamw','sgd'])
+def test_torchs_optimizers_go_on(tmp_path, opt):
+    stopped(tmp_path, 27, opt_func=opt)
+    equal(train(learner(tmp_path, opt_func=opt), cbs=Checkpoint(every=5)), train(learner(tmp_path/'whole', opt_func=opt)))
+
+def test_accumulated_gradients_are_not_lost(tmp_path):
+    def cbs(): return [GradientAccumulation(96)]
+    stopped(tmp_path, 28, cbs=cbs())
+    equal(train(learner(tmp_path), cbs=[Checkpoint(every=5), *cbs()]), train(learner(tmp_path/'whole'), cbs=cbs()))
+
+class Logged(Callback):
+    "What other callbacks see after each epoch"
+    order = 90
+    def __init__(self): self.seen = []
+    def after_epoch(self): self.seen.append((self.epoch, list(self.recorder.values[-1])))
+
+def test_callbacks_go_through_the_same_epochs(tmp_path):
+    def cbs(): return [tracker.ReduceLROnPlateau(patience=0, min_delta=9, factor=2), tracker.SaveModelCallback(fname='best', monitor='accuracy'), Logged()]
+    stopped(tmp_path, 47, cbs=cbs(), way='fit')
+    best,count = (tmp_path/'models'/'best.pth').read_bytes(),cbs()
+    again = train(learner(tmp_path), cbs=[Checkpoint(every=5), *count], way='fit')
+    other = cbs()
+    whole = train(learner(tmp_path/'whole'), cbs=other, way='fit')
+    assert again.recorder.lrs == whole.recorder.lrs and len(set(whole.recorder.lrs)) == 2 and count[2].seen == other[2].seen
+    for p,q in zip(again.model.parameters(), whole.model.parameters(), strict=True): assert torch.equal(p, q)
+    assert (tmp_path/'models'/'best.pth').read_bytes() == best and 'save' not in vars(again) and {o.name for o in (tmp_path/'models').iterdir()} == {'best.pth'}
+
+def test_models_are_not_saved_while_epochs_pass_by(tmp_path):
+    class Keep(Callback):
+        def after_epoch(self):
+            self.learn.save('last')
+            saved.append((tmp_path/'models'/'last.pth').exists())
+    saved = []
+    stopped(tmp_path, 47)
+    train(learner(tmp_path), cbs=[Checkpoint(), Keep()])
+    assert saved == [False,False,True]
+
+def test_a_script_of_several_fits_goes_on_in_the_one_that_was_stopped(tmp_path):
+    def script(at=None):
+        learn = learner(tmp_path if at else tmp_path/'whole', cbs=[Checkpoint(every=5), *([Stop(at)] if at else [])])
+        n = Once()
+        learn.add_cb(n)
+        with suppress(KeyboardInterrupt):
+            train(learn, 1)
+            learn.remove_cbs([o for o in learn.cbs if isinstance(o, Stop)])
+            if at: learn.add_cb(Stop(27))
+            train(learn, 2)
+        return learn,n.n
+    script(999)
+    learn = learner(tmp_path, cbs=Checkpoint(every=5))
+    n = Once()
+    learn.add_cb(n)
+    train(learn, 1)
+    assert n.n == 0
+    train(learn, 2)
+    assert n.n == 15
+    equal(learn, script()[0])
+
+def test_other_passes_are_left_alone(tmp_path):
+    learn = learner(tmp_path, cbs=Checkpoint(every=1))
+    with learn.no_bar(), learn.no_logging():
+        learn.get_preds()
+        learn.validate()
+        learn.lr_find(show_plot=False, num_it=15)
+    assert not file_of(tmp_path).exists()
+
+def test_a_fit_of_other_length_is_refused(tmp_path):
+    stopped(tmp_path, 27)
+    with fails(ValueError, '3 epochs', 'of 4', 'delete'): train(learner(tmp_path), 4, Checkpoint())
+    assert file_of(tmp_path).exists()
+
+@pytest.mark.parametrize('content', [b'', b'nothing', pickle.dumps(os.getcwd), 'cut', 'model'])
+def test_files_that_are_no_checkpoints_are_refused(tmp_path, content):
+    stopped(tmp_path, 27)
+    if content == 'cut': content = file_of(tmp_path).read_bytes()[:-1000]
+    if content == 'model': torch.save(learner(tmp_path).model.state_dict(), file_of(tmp_path))
+    else: file_of(tmp_path).write_bytes(content)
+    with fails(ValueError, 'no checkpoint', 'delete'): train(learner(tmp_path), 3, Checkpoint())
+
+def test_other_loaders_are_refused(tmp_path):
+    from fastai.data.core import DataLoaders
+    from fastai.data.load import DataLoader
+    dl = DataLoader([(torch.ones(3), torch.ones(1))]*8, bs=4)
+    with fails(TypeError, 'TSDataLoader', 'DataLoader'): train(Learner(DataLoaders(dl, dl), nn.Linear(3, 1), loss_func=nn.MSELoss(), path=tmp_path), 1, Checkpoint())
+
+code = """
+import sys, numpy as np, torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_checkpoint import learner, train, Callback
+from tsdisk.learner import Checkpoint
+class Slow(Callback):
+    def after_batch(self):
+        if self.training: print(self.train_iter, flush=True)
+        if sys.argv[3] == 'slow': __import__('time').sleep(.02)
+torch.set_num_threads(1)
+learn = train(learner(Path(sys.argv[2])), cbs=[Checkpoint(every=3), Slow()])
+torch.save(learn.model.state_dict(), Path(sys.argv[2])/'model.pth')
+"""
+
+def test_a_killed_process_loses_nothing(tmp_path):
+    def start(*args): return subprocess.Popen([sys.executable,'-c',code, here, *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for k in (12,17,30):
+        with start(tmp_path, 'slow') as p:
+            for line in p.stdout:
+                if line.startswith(f'{k}'):
+                    p.kill()
+                    break
+        assert file_of(tmp_path).exists()
+    first = []
+    for path in (tmp_path, tmp_path/'whole'):
+        with start(path, 'fast') as p: first.append([o for o in p.stdout if o[0].isdigit()][0].strip())
+    a,b = [torch.load(o/'model.pth', weights_only=True) for o in (tmp_path,tmp_path/'whole')]
+    assert all(torch.equal(a[k], b[k]) for k in b) and int(first[0]) > 25 and first[1] == '1'
