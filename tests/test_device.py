@@ -1,9 +1,12 @@
 "Batches on their way to a device. What needs a GPU is marked `gpu` and reported as skipped where there is none"
+import ctypes
 import numpy as np, pytest, torch
+from conftest import filled
 from tsdisk.arrays import save_array
 from tsdisk.datasets import TSDatasets, TSTensor
+from tsdisk import loaders
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.reader import Buffers, InFlight
+from tsdisk.reader import Buffers, InFlight, ToDevice
 from tsdisk.stats import array_stats
 from tsdisk.transforms import Standardize
 
@@ -37,20 +40,91 @@ def test_batches_go_to_any_device_and_are_cast_there():
     xb,yb = dl.one_batch()
     assert (xb.device.type, xb.dtype, type(xb), yb.device.type) == ('meta', torch.float32, TSTensor, 'meta')
 
+class Late(ToDevice):
+    "Copies as a busy GPU does: when somebody waits for it, from where a batch was, whatever lies there by then"
+    copies = []
+    def send(self, host):
+        there = [[torch.empty_like(o) for o in b] for b in host]
+        self.copies.append(Copies([(o.data_ptr(), p.data_ptr(), o.nbytes) for b,c in zip(there, host) for o,p in zip(b, c)]))
+        self.in_flight.add(host, self.copies[-1])
+        return there,None
+
+class Copies:
+    def __init__(self, todo): self.todo = todo
+    def query(self): return False
+    def synchronize(self):
+        for to,at,n in self.todo: ctypes.memmove(to, at, n)
+        self.todo = []
+
+def late_epoch(monkeypatch):
+    "Are all batches right that are copied late?"
+    X = filled((400,3,40))
+    monkeypatch.setattr(Late, 'copies', [])
+    for o,k,v in ((loaders,'ToDevice',Late), (TSDataLoader,'thread',True), (TSDataLoader,'group_bytes',0), (TSDataLoader,'_finish',lambda _,b: b)): monkeypatch.setattr(o, k, v)
+    dl = TSDataLoader(TSDatasets(X, np.arange(400.)), bs=10, shuffle=True)
+    batches = [b for _ in range(3) for b in dl]
+    for o in Late.copies: o.synchronize() # Those that nobody waited for
+    ids = torch.cat([o[1] for o in batches]).int().numpy()
+    return sorted(ids) == sorted([*range(400)]*3) and torch.equal(torch.cat([o[0] for o in batches]), torch.from_numpy(X[ids]))
+
+def test_slots_are_not_overwritten_before_they_are_copied(monkeypatch): assert late_epoch(monkeypatch)
+
+@pytest.mark.parametrize('fault', ['add','wait'])
+def test_slots_that_are_not_held_are_caught(monkeypatch, fault):
+    monkeypatch.setattr(InFlight, fault, lambda *_: None)
+    assert not late_epoch(monkeypatch)
+
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU here')
+
+def on_gpu(X, n_batches, **kw):
+    "Sums of rows on the GPU, under a model that is slow to use them, and the sums of the same rows on disk"
+    cuda = torch.device('cuda')
+    dl = TSDataLoader(TSDatasets(X, np.arange(len(X), dtype='f8')), bs=50, shuffle=True, seed=1, device=cuda, **kw)
+    sums,ids = [],[]
+    while len(sums) < n_batches:
+        for xb,yb in dl:
+            if len(sums)%7 == 0: torch.cuda._sleep(2_000_000) # A millisecond
+            sums.append(xb.sum((1,2)))
+            ids.append(yb)
+    return torch.cat(sums).cpu().numpy(), np.asarray(X).sum((1,2))[torch.cat(ids).cpu().numpy().astype(int)]
 
 @pytest.mark.gpu
 @gpu
-def test_batches_on_the_gpu_equal_those_on_disk_under_a_slow_model(tmp_path):
-    X = save_array(tmp_path/'X.npy', x)
-    dl = TSDataLoader(TSDatasets(X, np.arange(2000)), bs=50, shuffle=True, seed=1, device=torch.device('cuda'))
-    a,sums,ids = torch.randn(3000, 3000, device='cuda'),[],[]
-    for _ in range(20):
-        for xb,yb in dl:
-            for _ in range(3): a = (a@a).tanh()
-            sums.append(xb.sum((1,2)))
-            ids.append(yb)
-    assert np.array_equal(torch.cat(sums).cpu().numpy(), x.sum((1,2))[torch.cat(ids).cpu().numpy()])
+@pytest.mark.parametrize('group_bytes', [0,20_000,TSDataLoader.group_bytes])
+@pytest.mark.parametrize('kept', [False,True])
+def test_ten_thousand_batches_on_the_gpu_equal_those_on_disk(tmp_path, monkeypatch, group_bytes, kept):
+    monkeypatch.setattr(TSDataLoader, 'group_bytes', group_bytes)
+    if kept: # Batches that are kept for a while, and memory of batches that were not
+        held = []
+        before = TSDataLoader._finish
+        monkeypatch.setattr(TSDataLoader, '_finish', lambda self,b: (held.append(b), held.__delitem__(slice(0, -9)), before(self, b))[-1])
+    sums,want = on_gpu(save_array(tmp_path/'X.npy', x), 10_000)
+    assert len(sums) >= 10_000*50 and np.array_equal(sums, want)
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize('fault', ['slots','event'])
+def test_faults_on_the_way_to_the_gpu_are_caught(monkeypatch, fault):
+    "Slots used again at once, or batches used before they came: a slow copy shows either"
+    send = ToDevice.send
+    def slow(self, host):
+        with torch.cuda.stream(self.stream): torch.cuda._sleep(20_000_000)
+        return send(self, host)
+    monkeypatch.setattr(ToDevice, 'send', slow)
+    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
+    sums,want = on_gpu(x, 80)
+    assert np.array_equal(sums, want)
+    if fault == 'slots': monkeypatch.setattr(InFlight, 'add', lambda *_: None)
+    else: monkeypatch.setattr(ToDevice, 'arrived', lambda self,there,event: there)
+    sums,want = on_gpu(x, 80)
+    assert not np.array_equal(sums, want)
+
+@pytest.mark.gpu
+@gpu
+def test_preloaded_batches_on_the_gpu():
+    dls = TSDataLoaders.from_arrays(x, np.arange(2000.), bs=500, splits=[range(2000), range(0)], device='cuda', shuffle=False).preload()
+    assert dls.train.kept[0].is_cuda and dls.train.kept[0].dtype == torch.int16
+    assert np.array_equal(torch.cat([o[0] for o in dls.train]).cpu().numpy(), x)
 
 @pytest.mark.gpu
 @gpu

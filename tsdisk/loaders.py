@@ -8,9 +8,12 @@ __all__ = ['TSDataLoader', 'TSDataLoaders']
 # %% ../nbs/11_loaders.ipynb #db4d6d1b
 import inspect, warnings, zlib
 from itertools import chain
+from math import prod
 from fastai.basics import *
 from fastai.data.load import _loaders
-from .datasets import TSDatasets
+from .arrays import progress
+from .datasets import ToCategory, TSDatasets
+from .disk import free_memory
 from .folder import open_folder
 from .items import take_idxs
 from .order import ByWeight, order
@@ -75,8 +78,8 @@ class TSDataLoader(TfmdDL):
         self._forget()
         if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
 
-    def _forget(self): self.pools,self._does,self._sorted,self._by_weight = None,{},None,None
-    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','_does','_sorted','_by_weight')}
+    def _forget(self): self.pools,self.kept,self._unit,self._does,self._sorted,self._by_weight = None,None,1,{},None,None
+    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','kept','_does','_sorted','_by_weight')}
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._forget()
@@ -86,7 +89,7 @@ class TSDataLoader(TfmdDL):
         part = f"{self.size:,} an epoch, " if self.size != self.n else ''
         part += f"part {self.rank} of {self.world_size}, " if self.world_size > 1 else ''
         return (f"{type(self).__name__}: {self.n:,} rows, {part}{len(self):,} batch{'es' if len(self) != 1 else ''} of {self.bs}, {order}{', by weight' if self.weights is not None else ''}, "
-            f"{'straight from disk' if self._direct() else 'through the page cache'}, on {self.device or 'cpu'}")
+            f"{'preloaded' if self.kept else 'straight from disk' if self._direct() else 'through the page cache'}, on {self.device or 'cpu'}")
 
     def __len__(self): return self.size//self._rows_of_step() + (self.size%self._rows_of_step() > 0 and not self.drop_last)
     def _rows_of_step(self): return self.bs*self.world_size
@@ -166,6 +169,14 @@ def _reader(self:TSDataLoader):
     "What reads the rows of this pass"
     return Reader(self.dataset.tls, self.direct, hasattr(self._idxs, 'windows'), get_worker_info() is not None or self.world_size > 1)
 
+@patch
+def _advise(self:TSDataLoader):
+    "Say what shuffling blocks would give"
+    row = self.dataset.tls[0].items.row_bytes
+    if self._unit > 1 and self.shuffle and not hasattr(self._idxs, 'windows') and row < 2**13:
+        warnings.warn(f"Rows of {row:,} bytes are read from disk one by one, in random order. `shuffle='block'` reads many of them at once, "
+            "several times as fast: `tsdisk doctor PATH` measures both")
+
 # %% ../nbs/11_loaders.ipynb #deed26e5
 @patch
 def create_batches(self:TSDataLoader, samps):
@@ -180,9 +191,13 @@ def create_batches(self:TSDataLoader, samps):
     if self.pools is None or self._most != most: self._most,self.pools = most,[self._buffers(o, most) for o in reader.tls]
     if windows is None or not reader.told: groups = reader.groups(groups)
     else: groups = reader.windows(self._needs(groups, windows), lambda w: self._rows(self._idxs.rows(w)), len(windows))
-    for idxs in groups:
-        whole = [self._cast(o, to).numpy() for o,(_,to) in zip(reader.read(idxs, [o for o,_ in self.pools]), self.pools)]
-        yield [tuple([torch.from_numpy(o[i:i+self.bs]) for o in whole]) for i in range(0, len(idxs), self.bs)]
+    for rows in groups: yield self._split(reader.read(rows, [o for o,_ in self.pools]))
+
+@patch
+def _split(self:TSDataLoader, whole):
+    "Tensors of the batches that were gathered together, each for itself"
+    whole = [self._cast(o, to).numpy() for o,(_,to) in zip(whole, self.pools)]
+    return [tuple([torch.from_numpy(o[i:i+self.bs]) for o in whole]) for i in range(0, len(whole[0]), self.bs)]
 
 # %% ../nbs/11_loaders.ipynb #26df9188
 @patch
@@ -213,15 +228,6 @@ def _wrapped(self:TSDataLoader, pos):
     self._idxs = None
     for group in self.create_batches(np.array(o) for o in chunked(pos, self.bs, self.drop_last)): yield from map(self._finish, group)
 
-# %% ../nbs/11_loaders.ipynb #9f74053e
-@patch
-def _advise(self:TSDataLoader):
-    "Say what shuffling blocks would give"
-    row = self.dataset.tls[0].items.row_bytes
-    if self._unit > 1 and self.shuffle and not hasattr(self._idxs, 'windows') and row < 2**13:
-        warnings.warn(f"Rows of {row:,} bytes are read from disk one by one, in random order. `shuffle='block'` reads many of them at once, "
-            "several times as fast: `tsdisk doctor PATH` measures both")
-
 # %% ../nbs/11_loaders.ipynb #b9af6f80
 @patch
 def _pin(self:TSDataLoader): return self.device is not None and self.device.type == 'cuda' and not get_worker_info()
@@ -241,18 +247,21 @@ def _cast(self:TSDataLoader, t, to): return t if to is None or get_worker_info()
 @patch
 def _batches(self:TSDataLoader):
     "Batches on the device, as stored"
+    if self.kept: return (yield from self._kept_batches())
     groups,to = _loaders[0](self.fake_l) if self.fake_l.num_workers else self.create_batches(self.sample()), ToDevice(self.device)
     groups = map(to.send, groups)
     if ifnone(self.thread, self._pin()) and not self.fake_l.num_workers: groups = made_ahead(groups)
-    for group in groups:
-        yield from to.arrived(*group)
-        del group # Its memory is used again
+    try:
+        for group in groups:
+            yield from to.arrived(*group)
+            del group # Its memory is used again
+    finally: to.in_flight.wait() # The next pass uses the same memory
 
 @patch
 def _finish(self:TSDataLoader, b):
     "A batch cast and typed for the model"
-    split_idx = self.dataset.split_idx
-    return tuple([tl.finish(o, split_idx) for tl,o in zip(self.dataset.tls.items, b)])
+    ds = self.dataset
+    return tuple([tl.finish(o, ds.split_idx) for tl,o in zip(ds.tls.items, b)])
 
 # %% ../nbs/11_loaders.ipynb #6810b3d3
 def _resolves(tfm, x):
@@ -375,6 +384,41 @@ def from_folder(cls:TSDataLoaders,
     "Loaders over a dataset folder"
     arrays,saved = open_folder(path)
     return cls.from_arrays(arrays['X'], arrays.get('y'), splits=ifnone(splits, list(saved.values()) or None), **{'path': path, **kwargs})
+
+# %% ../nbs/11_loaders.ipynb #d681e166
+@patch
+def _row_bytes(self:TSDataLoader):
+    "What one row takes on the device"
+    return sum(prod(o.items.shape[1:])*(8 if isinstance(o.kind, ToCategory) else o.items.dtype.itemsize) for o in self.dataset.tls)
+
+@patch
+def _preload(self:TSDataLoader):
+    "Keep the rows of this loader on its device, as stored; one step for some of them"
+    kept,tls,k = None,self.dataset.tls,max(1, self.group_bytes//max(1, self._row_bytes()))
+    for i in range(0, self.n, k):
+        part = [tl.read(self._rows(np.arange(i, min(i+k, self.n)))) for tl in tls]
+        if kept is None: kept = [torch.empty((self.n, *o.shape[1:]), dtype=o.dtype, device=self.device) for o in part]
+        for o,p in zip(kept, part): o[i:i+len(p)] = p.to(o.device)
+        yield
+    self.kept = kept
+
+@patch
+def _kept_batches(self:TSDataLoader):
+    for pos in self.sample():
+        pos = torch.from_numpy(_check_idxs(pos, self.n)).to(self.kept[0].device)
+        for idxs in pos.split(self.bs): yield [o.index_select(0, idxs).to(self.device) for o in self.kept]
+
+# %% ../nbs/11_loaders.ipynb #076d990e
+@patch
+def preload(self:TSDataLoaders): # These loaders
+    "Read all rows into the memory of the device, where batches are then gathered; `ValueError` if they don't fit"
+    device,need = self.device or torch.device('cpu'),sum(o.n*o._row_bytes() for o in self.loaders)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
+    size = f"{need/1e9:.3g} GB; {free/1e9:.3g} GB are free on {device}"
+    if need > .8*free: raise ValueError(f"The rows take {size}: leave them on disk")
+    print(f"Reading {size}")
+    for _ in progress(o for dl in self.loaders for o in dl._preload()): pass
+    return self
 
 # %% ../nbs/11_loaders.ipynb #0d05d3ce
 @patch

@@ -132,7 +132,14 @@ class InFlight:
     def __init__(self, most=4): self.most,self.queue = most,deque()
     def add(self, tensors, event):
         self.queue.append((event,tensors))
-        while self.queue and (len(self.queue) > self.most or self.queue[0][0].query()): self.queue.popleft()[0].synchronize()
+        while self.queue and (len(self.queue) > self.most or self.queue[0][0].query()): self._next()
+
+    def _next(self):
+        event,tensors = self.queue.popleft()
+        event.synchronize()
+
+    def wait(self):
+        while self.queue: self._next()
 
 # %% ../nbs/10_reader.ipynb #bbb0b938
 class ToDevice:
@@ -145,6 +152,7 @@ class ToDevice:
         host:list, # Batches: tuples of tensors, in page-locked memory if they are large
     ): # Batches on the device, and the event after which they are there, if there is one to wait for
         "Queue copies"
+        if self.device.type == 'cpu': return host,None
         if self.stream is None: return [[o.to(self.device) for o in b] for b in host],None
         with torch.cuda.stream(self.stream): there = [[o.to(self.device, non_blocking=True) for o in b] for b in host]
         event = self.stream.record_event()
