@@ -1,8 +1,10 @@
 "Reading a file larger than memory: tsdisk beside the disk itself and other ways, in a memory limit; see README.md"
 import argparse, json, mmap, os, random, signal, sys, time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from statistics import mode
 import numpy as np
 from common import describe, drop_cache, machine, make_data, md_table, med, memory_limit, private_mb, read_ahead, temp_folder, Worker
 from loaders import say
@@ -93,9 +95,12 @@ def io_read():
     return next(int(o.split()[1]) for o in lines if o.startswith('read_bytes'))
 
 def rate(steps, secs, path):
-    "MB/s that arrive and that are read, and cores in use, from the second step on"
+    "MB/s that arrive and that are read, and cores in use; counted after a third of the time, when as much is read ahead as will be at the end"
     drop_cache(path/'X.npy')
     next(steps)
+    until = time.perf_counter()+secs/3
+    for n in steps:
+        if time.perf_counter() > until: break
     used,was,cpu,start = 0,io_read(),time.process_time(),time.perf_counter()
     for n in steps:
         used += n
@@ -130,45 +135,60 @@ class Again:
             self.worker = None
             return {}
 
+kinds = dict(exact='rows', block='blocks', **{'in order': 'in order'}) # How the disk is read for comparison
+
+def reads(kind, row): return row if kind == 'rows' else 2**21 if kind == 'blocks' else 2**20
+
+def disk_now(run, kind, how, row, secs):
+    f,*args = disks[kinds[kind]][how]
+    r = run(f, args, reads(kinds[kind], row), secs)
+    return dict(kind=kind, row=row, name=how, mb=min(r['used'], r['read']), **r) # What arrives, or what is read if less, for some came from the cache
+
+def beside(run, kind, row, secs, jobs):
+    "The results of some jobs, each with what the disk can do just before and after; and those of the disk"
+    how = max(disks[kinds[kind]], key=lambda o: disk_now(run, kind, o, row, secs/2)['mb'])
+    there,res = [disk_now(run, kind, how, row, secs)],[]
+    for job in jobs:
+        r = job()
+        there.append(disk_now(run, kind, how, row, secs))
+        res.append(dict(r, disk=(there[-2]['mb']+there[-1]['mb'])/2))
+    return res,there
+
 def measure(folder, limit, rounds, secs, quick):
     res,sizes = dict(disk=[], ways=[]),[25_600,512] if quick else [*rows]
     with memory_limit(limit) as group, Again(job, group, folder) as run:
         cs = contestants(group is not None)
+        ours,others = [[o for o in cs.items() if (o[1][0] is tsdisk) == b] for b in (True,False)]
         for i in range(rounds):
             for row in sizes:
-                say(f'round {i+1} of {rounds}: the disk, {row} bytes')
-                for name,(f,*args) in disks['rows'].items(): res['disk'].append(dict(kind='rows', row=row, name=name, **run(f, args, row, secs/2)))
-                for (kind,name),(f,args,kib) in random.sample(list(cs.items()), len(cs)):
-                    for bs in (64,1024):
-                        if f is not tsdisk and bs == 64: continue
-                        say(f'round {i+1} of {rounds}: {name}, {row} bytes')
-                        with read_ahead(folder, kib) as can:
-                            if can: res['ways'].append(dict(kind=kind, name=name, row=row, bs=bs, **run(f, (bs,*args), row, secs)))
-            for kind,size in (('blocks',2**21), ('in order',2**20)):
-                say(f'round {i+1} of {rounds}: the disk, {kind}')
-                for name,(f,*args) in disks[kind].items(): res['disk'].append(dict(kind=kind, row=size, name=name, **run(f, args, size, secs)))
+                for (kind,name),(f,args,_) in ours:
+                    say(f'round {i+1} of {rounds}: {name}, {row} bytes')
+                    ways,there = beside(run, kind, row, secs/2, [partial(run, f, (bs,*args), row, secs) for bs in (64,1024)])
+                    res['ways'] += [dict(kind=kind, name=name, row=row, bs=bs, **r) for bs,r in zip((64,1024), ways)]
+                    res['disk'] += there
+                for (kind,name),(f,args,kib) in random.sample(others, len(others)):
+                    say(f'round {i+1} of {rounds}: {name}, {row} bytes')
+                    with read_ahead(folder, kib) as can:
+                        if can: res['ways'].append(dict(kind=kind, name=name, row=row, bs=1024, **run(f, (1024,*args), row, secs)))
         res['limited'] = group is not None
     return res
 
 # The report
 
 def best(res, kind, row=None):
-    "The best way to read so from the disk, and its MB/s: what arrives, or what is read if less, for some came from the cache"
-    rates = {}
-    for r in res['disk']:
-        if r['kind'] == kind and row in (None, r['row']): rates.setdefault(r['name'], []).append(min(r['used'], r['read']))
-    return max((med(v), k) for k,v in rates.items())
+    "What was read from the disk in that way, in MB/s, and how"
+    rs = [r for r in res['disk'] if r['kind'] == kind and row in (None, r['row'])]
+    return med([r['mb'] for r in rs]), mode(r['name'] for r in rs), med([r['cores'] for r in rs])
 
 def summary(res):
-    "Medians of each way, and its share of what the disk can do"
-    kinds,groups = dict(exact='rows', block='blocks'),{}
+    "Medians of each way, and of its share of what the disk did just before and after"
+    groups,out = {},[]
     for r in res['ways']: groups.setdefault((r['kind'], r['row'], r['name'], r['bs']), []).append(r)
-    out = []
     for (kind,row,name,bs),rs in groups.items():
         m = {k: med([r[k] for r in rs if k in r]) for k in ('used','read','cores','private')}
-        top = best(res, kinds.get(kind, kind), row if kind == 'exact' else None)[0]
-        out.append(dict(kind=kind, row=row, name=name, bs=bs, **m, of_disk=m['used']/top, times=m['read']/m['used']))
-    return sorted(out, key=lambda r: (list(dict(exact=0, block=0, **{'in order': 0})).index(r['kind']), -r['row'], 'tsdisk' not in r['name'], r['name'], r['bs']))
+        m['of_disk'] = med([r['used']/r['disk'] for r in rs if 'disk' in r]) if 'disk' in rs[0] else m['used']/best(res, kind, row)[0]
+        out.append(dict(kind=kind, row=row, name=name, bs=bs, **m, times=m['read']/m['used']))
+    return sorted(out, key=lambda r: (list(kinds).index(r['kind']), -r['row'], 'tsdisk' not in r['name'], r['name'], r['bs']))
 
 titles = {'exact': 'Exact shuffle', 'block': 'Shuffled blocks', 'in order': 'In order'}
 
@@ -176,17 +196,17 @@ def report(res):
     out,o = summary(res),res['options']
     how = (f"in a memory control group of {o['limit']/1e9:.1f} GB, which counts the page cache" if res['limited'] else
         "**without a memory limit, which could not be set here: part of the file was in the page cache**")
-    seq,block = best(res, 'in order'),best(res, 'blocks')
+    seq,block = best(res, 'in order'),best(res, 'block')
     text = [f"# A file larger than memory\n\n{describe(res['machine'])}\n\n{o['gb']:.0f} GB of float32 rows, {how}. Each way runs for {o['secs']:g} s, {o['rounds']} rounds, "
-        "medians, from an empty page cache; all in the same process. *Of the disk*: beside the best that threads with `os.preadv` reach, measured in the same rounds, reading rows of that size or "
+        "medians, from an empty page cache; all in the same process. *Of the disk*: beside the best that threads with `os.preadv` reach, just before and after, reading rows of that size or "
         "blocks of 2 MiB at random places, or in order. *Read / used*: bytes from the disk (`/proc/self/io`) for one byte that arrives. *Cores* counts waiting threads of torch too."]
     for kind,title in titles.items():
         if kind == 'block': text.append(f"Blocks of 2 MiB at random places: {block[0]:,.0f} MB/s ({block[1]}), {block[0]/seq[0]:.2f} of reading in order.")
         table = [['bytes a row', 'loader', 'bs', 'MB/s', 'samples/s', 'of the disk', 'read / used', 'cores']]
         for row in rows:
-            if kind == 'exact' and (top := [r for r in res['disk'] if (r['kind'],r['row']) == ('rows',row)]):
-                v,name = best(res, 'rows', row)
-                table.append([f'{row:,}', f'*the disk: {name}*', '', f'{v:,.0f}', f'{v*1e6/row:,.0f}', '1.00', '', f"{med([r['cores'] for r in top if r['name'] == name]):.1f}"])
+            if any((r['kind'],r['row']) == (kind,row) for r in res['disk']):
+                v,name,cores = best(res, kind, row)
+                table.append([f'{row:,}', f'*the disk: {name}*', '', f'{v:,.0f}', f'{v*1e6/row:,.0f}', '1.00', '', f'{cores:.1f}'])
             for r in [r for r in out if (r['kind'],r['row']) == (kind,row)]:
                 name = f"**{r['name']}**" if 'tsdisk' in r['name'] else r['name']
                 cells = f"{r['used']:,.0f}", f"{r['used']*1e6/row:,.0f}", f"{r['of_disk']:.2f}", f"{r['times']:.2f}", f"{r['cores']:.1f}"
@@ -202,7 +222,7 @@ def readme_md(res):
     for name in ['`memmap[idx]`, read-ahead 8 MiB', '`memmap[idx]`, read-ahead 128 KiB', 'tsai, lazy', 'tsdisk, `shuffle=True`', "tsdisk, `shuffle='block'`"]:
         cells = [f'{v:,.0f}' if v > 10 else f'{v:.2g}' if v == v else 'out of memory' for v in (mb[name,o] for o in sizes)]
         table.append([f'**{name}**' if 'tsdisk' in name else name, *cells])
-    table.append(['the disk, random rows', *(f"{best(res, 'rows', o)[0]:,.0f}" for o in sizes)])
+    table.append(['the disk, random rows', *(f"{best(res, 'exact', o)[0]:,.0f}" for o in sizes)])
     m,o = res['machine'],res['options']
     how = f"in {o['limit']/1e9:g} GB of memory" if res['limited'] else 'without a memory limit'
     return f"{md_table(table)}\n\n{o['gb']:g} GB of float32, {how}, batches of 1024; {m['cpu']}, {m['cores']} cores; torch {m['torch']}, tsai {m['tsai']}; {m['date']}.\n"
@@ -219,7 +239,7 @@ def plot(res, path):
         mb = {r['name']: r['used'] for r in out if (r['row'],r['bs']) == (row,1024) and r['used'] == r['used']}
         ax.barh([o.replace('`','') for o in names], [mb.get(o, 0) for o in names], color=['#1b5e8c' if 'tsdisk' in o else '#bfc7cf' for o in names], height=.7)
         for i,o in enumerate(names): ax.text(mb.get(o, 0), i, (f' {mb[o]:,.0f}' if mb[o] > 10 else f' {mb[o]:.2g}') if o in mb else ' out of memory', va='center', color='#333333')
-        v = best(res, 'rows', row)[0]
+        v = best(res, 'exact', row)[0]
         ax.axvline(v, color='#555555', ls='--', lw=1)
         ax.set_title(f'{row:,} bytes a row', fontsize=9.5, loc='left')
         ax.set(xlabel='MB/s; dashed: the disk, random rows', xlim=(0, max(mb.values())*1.15))
@@ -235,7 +255,7 @@ def main():
     p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
     args = p.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    start,(rounds,secs) = time.time(),(1,2) if args.quick else (3,3)
+    start,(rounds,secs) = time.time(),(1,2) if args.quick else (5,2)
     with temp_folder(args.tmp, need=args.gb*1.05e9) as folder:
         say('writing data')
         make_data(folder, (int(args.gb*1e9)//25_600, *base))
