@@ -142,7 +142,7 @@ def reads(kind, row): return row if kind == 'rows' else 2**21 if kind == 'blocks
 def disk_now(run, kind, how, row, secs):
     f,*args = disks[kinds[kind]][how]
     r = run(f, args, reads(kinds[kind], row), secs)
-    return dict(kind=kind, row=row, name=how, mb=min(r['used'], r['read']), **r) # What arrives, or what is read if less, for some came from the cache
+    return dict(kind=kind, row=row, name=how, mb=min(r.get('used', 0), r.get('read', 0)), **r) # What arrives, or what is read if less, for some came from the cache
 
 def beside(run, kind, row, secs, jobs):
     "The results of some jobs, each with what the disk can do just before and after; and those of the disk"
@@ -178,7 +178,7 @@ def measure(folder, limit, rounds, secs, quick):
 def best(res, kind, row=None):
     "What was read from the disk in that way, in MB/s, and how"
     rs = [r for r in res['disk'] if r['kind'] == kind and row in (None, r['row'])]
-    return med([r['mb'] for r in rs]), mode(r['name'] for r in rs), med([r['cores'] for r in rs])
+    return med([r['mb'] for r in rs]), mode(r['name'] for r in rs), med([r['cores'] for r in rs if 'cores' in r])
 
 def summary(res):
     "Medians of each way, and of its share of what the disk did just before and after"
@@ -186,7 +186,7 @@ def summary(res):
     for r in res['ways']: groups.setdefault((r['kind'], r['row'], r['name'], r['bs']), []).append(r)
     for (kind,row,name,bs),rs in groups.items():
         m = {k: med([r[k] for r in rs if k in r]) for k in ('used','read','cores','private')}
-        m['of_disk'] = med([r['used']/r['disk'] for r in rs if 'disk' in r]) if 'disk' in rs[0] else m['used']/best(res, kind, row)[0]
+        m['of_disk'] = med([r['used']/r['disk'] for r in rs if 'used' in r]) if 'disk' in rs[0] else m['used']/best(res, kind, row)[0]
         out.append(dict(kind=kind, row=row, name=name, bs=bs, **m, times=m['read']/m['used']))
     return sorted(out, key=lambda r: (list(kinds).index(r['kind']), -r['row'], 'tsdisk' not in r['name'], r['name'], r['bs']))
 

@@ -1,5 +1,5 @@
 "A loader yields every row once, as stored, in memory that is never taken from whoever still holds it"
-import copy, gc, io, json, pickle, random, subprocess, sys, threading, time
+import copy, gc, io, json, pickle, random, subprocess, sys, threading, time, warnings
 from itertools import islice
 import numpy as np, pytest, torch
 from fastai.torch_core import set_seed
@@ -416,16 +416,23 @@ def test_ranks_share_the_batches_of_one_process(block, shuffle, n, drop_last):
 
 def test_ranks_take_up_the_state_of_one_process():
     ds = TSDatasets(ramp(500), np.arange(500.))
-    one = TSDataLoader(ds, bs=32, shuffle=True)
+    one = TSDataLoader(ds, bs=32, shuffle=True, seed=1)
     it = iter(one)
     for _ in range(5): next(it)
-    state,ranks = one.state_dict(),[TSDataLoader(ds, bs=16, shuffle=True, rank=o, world_size=2) for o in range(2)]
+    state,ranks = one.state_dict(),[TSDataLoader(ds, bs=16, shuffle=True, seed=9, rank=o, world_size=2) for o in range(2)]
     for o in ranks: o.load_state_dict(state)
     for b,p,q in zip(it, *ranks, strict=True): assert rows(b[0]) == rows(p[0]) + rows(q[0])
 
 def test_bad_ranks_are_refused():
     for r,w in ((2,2), (-1,1), (0,0)):
-        with fails(ValueError, 'rank', r): loader(rank=r, world_size=w)
+        with fails(ValueError, 'rank', f'got {r} of {w}'): loader(rank=r, world_size=w, seed=1)
+    with fails(ValueError, 'same `seed`'): loader(rank=0, world_size=2)
+
+def test_predictions_are_of_all_rows_whatever_the_training_loader_leaves_out():
+    dls = TSDataLoaders.from_arrays(ramp(100), np.arange(100.), splits=[range(80), range(80,100)], bs=8, seed=1, rank=1, world_size=2, partial_n=16)
+    assert (len(dls.train), len(dls.valid), dls.valid.rank) == (1, 2, 1)
+    assert epoch(dls.train.new(shuffle=False, drop_last=False))[0] == [*range(80)] and epoch(dls.valid.new(shuffle=False))[0] == [*range(80,100)]
+    assert epoch(dls.test_dl(ramp(30)))[0] == [*range(30)]
 
 @pytest.mark.parametrize('workers', [0,2])
 def test_fastais_distributed_loader_gives_each_rank_its_rows(workers, monkeypatch):
@@ -436,6 +443,18 @@ def test_fastais_distributed_loader_gives_each_rank_its_rows(workers, monkeypatc
     ranks = [[*DistributedDL(dl.new(), rank=o, world_size=2)] for o in range(2)]
     assert {type(b[0]).__name__ for o in ranks for b in o} == {'TSTensor'} and [len(b[0]) for b in ranks[0]] == [16,16,16,2]
     assert sorted(r for o in ranks for b in o for r in rows(b[0])) == [*range(100)]
+
+def test_ranks_are_shared_once(monkeypatch):
+    from fastai.distributed import DistributedDL
+    monkeypatch.setattr(DistributedDL, '_broadcast', lambda self,t,rank: t)
+    with fails(ValueError, 'rank', 'world_size'): next(iter(DistributedDL(loader(seed=1, rank=0, world_size=2), rank=0, world_size=2)))
+
+def test_weights_of_the_array_go_with_its_rows_in_any_order():
+    dsets = TSDatasets(ramp(100), np.arange(100.), splits=[np.random.default_rng(0).permutation(100)])
+    assert set(epoch(TSDataLoader(dsets.train, shuffle=True, weights=np.arange(100) < 30))[0]) == {*range(30)}
+
+def test_fewer_rows_can_be_asked_for(): assert epoch(TSDataLoader(TSDatasets(ramp(100)), bs=10, n=50))[0] == [*range(50)]
+def test_no_rows_have_no_parts(): assert epoch(TSDataLoader(TSDatasets(ramp(10), splits=[range(10), range(0)]).valid, shuffle=True, partial_n=3)) == ([], [])
 
 # In a thread
 
@@ -454,14 +473,16 @@ def test_a_thread_tells_of_errors(block):
 def test_a_thread_ends_with_its_pass(monkeypatch):
     monkeypatch.setattr(TSDataLoader, 'thread', True)
     monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
-    dl,before = loader(500, bs=10, shuffle=True),threading.active_count()
+    gc.collect()
+    def threads(): return [o for o in threading.enumerate() if o.name.startswith('tsdisk_ahead')]
+    dl,before = loader(500, bs=10, shuffle=True),len(threads())
     it = iter(dl)
     next(it)
-    assert threading.active_count() == before+1
+    assert len(threads()) == before+1
     it.close()
-    assert threading.active_count() == before
+    assert len(threads()) == before
     for _ in dl: pass
-    assert threading.active_count() == before
+    assert len(threads()) == before
 
 def test_memory_in_a_thread_is_used_again(monkeypatch):
     monkeypatch.setattr(TSDataLoader, 'thread', True)
@@ -552,6 +573,32 @@ def test_states_of_a_billion_rows(tmp_path):
 def test_a_state_of_another_loader_is_refused(change, word):
     state = loader(bs=16, shuffle=True).state_dict()
     with fails(ValueError, word): loader(**{'bs': 16, 'shuffle': True, **change}).load_state_dict(state)
+
+@pytest.mark.parametrize('change,word', [(dict(version=99), 'version'), (dict(step=999), 'step 999'), (dict(step=-1), 'step -1'), (dict(epoch=-3), 'epoch -3')], ids=str)
+def test_bad_states_are_refused(change, word):
+    dl = loader(bs=16)
+    with fails(ValueError, word): dl.load_state_dict({**dl.state_dict(), **change})
+
+def test_a_state_of_another_split_is_refused():
+    dls = [TSDataLoaders.from_arrays(ramp(100), bs=16, seed=o).train for o in (1,2)]
+    with fails(ValueError, 'split', '`seed` or `splits`'): dls[0].load_state_dict(dls[1].state_dict())
+
+@pytest.mark.parametrize('shuffle', [False,True,'block'])
+def test_passes_side_by_side_are_apart(tmp_path, shuffle):
+    class Small(TSDataLoader): block_bytes,window_bytes,group_bytes = 300,2000,0
+    X = save_array(tmp_path/'X.npy', ramp(500))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        for direct in (False,True):
+            def make(): return Small(TSDatasets(X), bs=16, shuffle=shuffle, seed=1, direct=direct, partial_n=81)
+            one = make()
+            whole,two = [after(one) for _ in range(2)],make()
+            for a,b in zip(two, two): whole[0],whole[1] = [whole[i][1:] if whole[i][0] == rows(o[0]) else pytest.fail() for i,o in ((0,a), (1,b))]
+            it = iter(two)
+            next(it)
+            two.one_batch()
+            next(it)
+            assert (two.state_dict()['epoch'], two.state_dict()['step']) == (2,2)
 
 def test_a_state_says_what_comes_next():
     dl = loader(100, bs=16, shuffle=True, seed=4)

@@ -42,81 +42,135 @@ def _set_recorder(r, s):
 # %% ../nbs/20_learner.ipynb #0ef15cf7
 class Checkpoint(Callback):
     "Save all that training needs, every some batches; a fit that was stopped goes on from there when it is called again"
-    order,run_valid = 70,False
+    order,run_valid = 1000,False
     def __init__(self,
-        fname:str='checkpoint', # Name of the file, in the learner's `path/model_dir`; it is gone when the fit ends
+        fname:str, # Name of the file, `fname.ckpt` in the learner's `path/model_dir`; each fit needs its own
         every:int=1000, # Batches from one checkpoint to the next; there is one after each epoch as well
     ):
-        self.fname,self.every,self.fits,self.found = fname,every,0,None
+        if not hasattr(every, '__index__') or every < 1: raise ValueError(f"`every` must be a number of batches, at least 1, got {every!r}")
+        self.fname,self.every,self.found,self.active = fname,every,None,False
 
     @property
-    def file(self): return join_path_file(self.fname, self.path/self.model_dir, ext='.pth')
+    def file(self): return join_path_file(self.fname, self.path/self.model_dir, ext='.ckpt')
+    @property
+    def skips(self): return self.found is not None and (self.found['done'] or self.epoch < self.found['epoch'])
 
     def before_fit(self):
-        self.run = not (hasattr(self.learn, 'lr_finder') or hasattr(self, 'gather_preds'))
-        if not self.run: return
-        if not hasattr(self.dls.train, 'load_state_dict'): raise TypeError(f"A checkpoint needs a loader that knows where it is, as `TSDataLoader` does, got {type(self.dls.train).__name__}")
-        self.saved,self.found = 0,self._load() if self.file.exists() else None
-        if not self.found: return
-        if self.found['fits'] > self.fits: raise CancelFitException # It had ended, a later one was stopped
-        self.learn.save = noop # While epochs pass by
-
-    def before_epoch(self):
-        if self.found and self.epoch < self.found['epoch']:
-            self.recorder.log += self.found['recorder']['values'][self.epoch]
-            raise CancelEpochException
+        self.active,self.found = False,None # Until training begins: validation alone starts in this way too
+        self.learn.__dict__.pop('save', None)
 
     def before_train(self):
-        if self.found: self._go_on()
-    def before_batch(self): self.stepped = False
-    def after_step(self): self.stepped = True
-    def after_batch(self):
-        if self.stepped and self.train_iter-self.saved >= self.every and self.dl.step < len(self.dl): self._save(self.epoch)
+        if hasattr(self.learn, 'lr_finder'): return
+        if not self.active: self._start()
+        if self.skips: self._pass_by()
+        elif self.found: self._go_on()
+        self.of_pass = None
+
+    def before_validate(self):
+        if self.active and self.skips: raise CancelValidException
+
     def after_epoch(self):
-        if not self.found and self.epoch+1 < self.n_epoch: self._save(self.epoch+1)
-    def after_fit(self):
-        if not self.found: self.file.unlink(missing_ok=True)
-        self.found = None
+        if not self.active: return
         self.learn.__dict__.pop('save', None)
-        self.fits += 1
+        if not self.skips: self._epoch_done()
+
+    def after_fit(self):
+        if not self.active: return
+        if self.found: self._load_all(self.found)
+        else: self._save(self.epoch+1, done=True)
+        self.active,self.found = False,None
 
 # %% ../nbs/20_learner.ipynb #b88e23f9
 @patch
-def _save(self:Checkpoint, epoch):
+def before_batch(self:Checkpoint):
+    if not self.active or not self.training: return
+    if self.of_pass is None:
+        self.of_pass = self.dl.at
+        if self.passes is not None: self.dl.epoch,self.passes = self.passes,None
+    self.stepped = False
+
+@patch
+def after_step(self:Checkpoint): self.stepped = True
+
+@patch
+def after_batch(self:Checkpoint):
+    if not (self.active and self.training and self.stepped): return
+    epoch,step = self.of_pass[0],self.of_pass[1]+self.iter
+    if (self.due or self.train_iter-self.saved >= self.every) and step < self.n_iter: self._save(self.epoch, dict(epoch=epoch, step=step))
+
+# %% ../nbs/20_learner.ipynb #5b497f82
+@patch
+def _epoch_done(self:Checkpoint):
+    self.due = not self.stepped
+    if not self.due: self._save(self.epoch+1, dict(epoch=self.dls.train.epoch+1, step=0))
+
+@patch
+def _save(self:Checkpoint, epoch, at=None, done=False):
     "Write a checkpoint in place of the last"
-    self.saved = self.train_iter
+    self.saved,self.due = self.train_iter,False
     if rank_distrib(): return
-    scaler = getattr(self.learn, 'scaler', None)
-    state = dict(version=1, fits=self.fits, n_epoch=self.n_epoch, epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train,
-        loader=self.dls.train.state_dict(), model=get_model(self.model).state_dict(), opt=self.opt.state_dict(), scaler=scaler and scaler.state_dict(),
+    scaler,sched,dl = getattr(self.learn, 'scaler', None),getattr(self.learn, 'param_scheduler', None),self.dls.train
+    state = dict(version=1, done=done, n_epoch=self.n_epoch, epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train, passes=dl.epoch,
+        loader={**dl.state_dict(), **(at or {})},
+        model=get_model(self.model).state_dict(), opt=self.opt.state_dict(), scaler=scaler and scaler.state_dict(), hps=sched and sched.hps,
         recorder=_get_recorder(self.recorder), rng=_get_rng())
     tmp = self.file.with_suffix('.tmp')
     with open(tmp, 'wb') as f:
         torch.save(_plain(state), f)
         f.flush()
         os.fsync(f.fileno())
+    if not self.tried: self.tried = bool(_read(tmp)) # What can be saved can be loaded
     os.replace(tmp, self.file)
 
-@patch
-def _load(self:Checkpoint):
-    "The checkpoint found, if it is one of this fit"
-    try: res = torch.load(self.file, map_location=self.dls.device, weights_only=True)
-    except Exception as e: raise ValueError(f"{self.file} is no checkpoint: give another `fname`, or delete it to train from the start") from e
-    if not isinstance(res, dict) or res.get('version') != 1: raise ValueError(f"{self.file} is no checkpoint of this version: give another `fname`, or delete it to train from the start")
-    if res['fits'] == self.fits and res['n_epoch'] != self.n_epoch: raise ValueError(f"{self.file} is of a fit of {res['n_epoch']} epochs, this one is of {self.n_epoch}: call it as that one was, or delete the file to train from the start")
+# %% ../nbs/20_learner.ipynb #1df55bb1
+def _read(file):
+    "A checkpoint, of tensors, numbers and texts alone"
+    try: res = torch.load(file, map_location='cpu', weights_only=True)
+    except Exception as e: raise ValueError(f"{file} can't be read as a checkpoint: {(str(e) or type(e).__name__).splitlines()[0]}. Give another `fname`, or delete it to train from the start") from e
+    if not isinstance(res, dict) or res.get('version') != 1: raise ValueError(f"{file} is no checkpoint of this version: give another `fname`, or delete it to train from the start")
     return res
 
 @patch
-def _go_on(self:Checkpoint):
-    "Put everything where it was"
-    o,self.found = self.found,None
-    self.learn.__dict__.pop('save', None)
+def _start(self:Checkpoint):
+    "A fit begins"
+    if not hasattr(self.dls.train, 'load_state_dict'): raise TypeError(f"A checkpoint needs a loader that knows where it is, as `TSDataLoader` does, got {type(self.dls.train).__name__}")
+    self.active,self.saved,self.due,self.stepped,self.tried,self.passes = True,0,False,False,False,None
+    self.found = _read(self.file) if self.file.exists() else None
+    if self.found is None: return
+    if self.found['n_epoch'] != self.n_epoch:
+        raise ValueError(f"{self.file} is of a fit of {self.found['n_epoch']} epochs, this one is of {self.n_epoch}: call it as that one was, give another `fname`, or delete the file")
+    print(f"{self.file.name}: " + ("the fit had ended" if self.found['done'] else f"going on from epoch {self.found['epoch']}, batch {self.found['loader']['step']}"))
+
+@patch
+def _pass_by(self:Checkpoint):
+    "An epoch that was done before"
+    values = self.found['recorder']['values']
+    if self.epoch < len(values): self.recorder.log += values[self.epoch]
+    self.learn.train_iter = (self.epoch+1)*len(self.dl)
+    self.learn.save = noop # Else models of that time would be replaced by this one
+    raise CancelTrainException
+
+# %% ../nbs/20_learner.ipynb #3cf54d13
+def _near(s, p):
+    "The state of an optimizer for one parameter, on its device"
+    return {k: v.to(p.device) if isinstance(v, Tensor) else v for k,v in s.items()}
+
+@patch
+def _load_all(self:Checkpoint, o):
+    "Model, optimizer and what was recorded"
     get_model(self.model).load_state_dict(o['model'])
     opt = o['opt']
-    self.opt.load_state_dict({**opt, 'hypers': L(opt['hypers'])} if 'hypers' in opt else opt)
+    if 'hypers' in opt: opt = dict(hypers=L(opt['hypers']), state=[_near(s, p) for s,(p,*_) in zip(opt['state'], self.opt.all_params())])
+    self.opt.load_state_dict(opt)
+    _set_recorder(self.recorder, o['recorder'])
+    if o['hps'] and hasattr(self.learn, 'param_scheduler'): self.recorder.hps = self.learn.param_scheduler.hps = o['hps']
+
+@patch
+def _go_on(self:Checkpoint):
+    o,self.found = self.found,None
+    self._load_all(o)
     if o['scaler'] and getattr(self.learn, 'scaler', None): self.scaler.load_state_dict(o['scaler'])
     self.dl.load_state_dict(o['loader'])
-    self.learn.train_iter,self.learn.pct_train,self.saved = o['train_iter'],o['pct_train'],o['train_iter']
-    _set_recorder(self.recorder, o['recorder'])
+    self.learn.train_iter = self.saved = o['train_iter']
+    if o['loader']['step']: self.learn.pct_train,self.passes = o['pct_train'],o['passes']
     _set_rng(o['rng'])
-    print(f"Going on from {self.file.name}: epoch {o['epoch']}, batch {o['loader']['step']}")

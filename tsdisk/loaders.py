@@ -6,7 +6,7 @@
 __all__ = ['TSDataLoader', 'TSDataLoaders']
 
 # %% ../nbs/11_loaders.ipynb #db4d6d1b
-import inspect, warnings, zlib
+import inspect, os, warnings, zlib
 from itertools import chain
 from math import prod
 from fastai.basics import *
@@ -24,20 +24,19 @@ from .splits import random_splits
 # %% ../nbs/11_loaders.ipynb #50b566c9
 def _size(partial_n, n):
     "Rows of an epoch"
-    if partial_n is None: return n
+    if partial_n is None or not n: return n
     number = isinstance(partial_n, (int,np.integer)) and not isinstance(partial_n, bool)
     if not (number and partial_n >= 1 or isinstance(partial_n, (float,np.floating)) and 0 < partial_n <= 1):
         raise ValueError(f"`partial_n` must be a number of rows, at least 1, or a share like 0.1, got {partial_n!r}")
-    return int(partial_n) if number or not n else max(1, round(partial_n*n))
+    return int(partial_n) if number else max(1, round(partial_n*n))
 
 def _weights(weights, dataset):
     "The weights of the rows of a dataset"
     if weights is None: return None
-    w,n = np.asarray(weights),len(dataset)
-    if w.ndim == 1 and len(w) not in (n, len(dataset.tls[0].items)):
-        raise ValueError(f"There are {len(w)} weights, for {n} rows of the dataset and {len(dataset.tls[0].items)} of the array: each row needs its weight")
+    w,n,of = np.asarray(weights),len(dataset),len(dataset.tls[0].items)
+    if w.ndim == 1 and len(w) not in (n, of): raise ValueError(f"There are {len(w)} weights, for {n} rows of the dataset and {of} of the array: each row needs its weight")
     ByWeight(w) # Its checks
-    return w if len(w) == n else w[np.asarray(dataset.idxs)]
+    return w[np.asarray(dataset.idxs)] if len(w) == of else w
 
 # %% ../nbs/11_loaders.ipynb #9d237b9b
 class TSDataLoader(TfmdDL):
@@ -70,16 +69,18 @@ class TSDataLoader(TfmdDL):
         per_item = [o for o in ('after_item','before_batch') if L(Pipeline(kwargs.get(o)).fs).filter(lambda f: f.name != 'noop')]
         if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
         if not 0 <= rank < world_size: raise ValueError(f"`rank` must be 0 to `world_size`-1, got {rank} of {world_size}")
+        if world_size > 1 and seed is None: raise ValueError("Processes that train together need the same `seed`, to share the same batches")
         if weights is not None and not shuffle: raise ValueError("Rows drawn by `weights` come in random order: say `shuffle=True` or `shuffle='block'`")
         self.seed,self.direct,self.rank,self.world_size = random.randrange(2**32) if seed is None else seed, direct, rank, world_size
-        self.partial_n,self.size,self.weights,self._idxs = partial_n,_size(partial_n, len(dataset)),_weights(weights, dataset),None
-        self.epoch,self.step,self._first,self._resumed,self._n_inp,self._types = -1,None,0,None,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
+        self.partial_n,self.weights,self._idxs = partial_n,_weights(weights, dataset),None
+        self.epoch,self.at,self._first,self._resumed,self._n_inp,self._types = -1,None,0,None,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
         super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
+        self.size = _size(partial_n, self.n)
         self._forget()
         if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
 
-    def _forget(self): self.pools,self.kept,self._unit,self._does,self._sorted,self._by_weight = None,None,1,{},None,None
-    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','kept','_does','_sorted','_by_weight')}
+    def _forget(self): self.pools,self.kept,self._unit,self._crc,self._does,self._sorted,self._by_weight = None,None,1,None,{},None,None
+    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','kept','_crc','_does','_sorted','_by_weight')}
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._forget()
@@ -96,8 +97,11 @@ class TSDataLoader(TfmdDL):
     def _one_pass(self): "Types are known without drawing a batch"
     def new(self, dataset=None, cls=None, **kwargs):
         direct = None if self.direct and dataset is not None and why_not_direct(dataset.tls[0].items) else self.direct
-        same = dict(partial_n=self.partial_n, weights=self.weights if kwargs.get('shuffle', self.shuffle) else None) if dataset is None else {}
-        return super().new(dataset, cls, **{'seed': self.seed, 'direct': direct, 'rank': self.rank, 'world_size': self.world_size, **same, **kwargs})
+        names = 'partial_n','weights','rank','world_size'
+        same = {o: getattr(self, o) for o in names} if dataset is None and kwargs.get('shuffle', True) else {} # Predictions are of all rows, each once
+        res = super().new(dataset, cls, **{'seed': self.seed, 'direct': direct, **same, **kwargs})
+        if dataset is None and res.device == self.device: res.kept = self.kept
+        return res
 
 # %% ../nbs/11_loaders.ipynb #69e45de7
 @patch
@@ -181,16 +185,16 @@ def _advise(self:TSDataLoader):
 @patch
 def create_batches(self:TSDataLoader, samps):
     "Lists of batches as stored, on the CPU: tuples of tensors"
-    reader,samps = self._reader(),iter(samps)
+    reader,samps,idxs = self._reader(),iter(samps),self._idxs
     self._unit = reader.unit # Of use to `sample`
-    first,windows = next(samps, None),getattr(self._idxs, 'windows', None)
+    first,windows = next(samps, None),getattr(idxs, 'windows', None)
     if first is None: return
     if np.ndim(first) == 0: return (yield from self._wrapped(chain([first], samps)))
     self._advise()
-    groups,most = map(self._rows, chain([first], samps)),self._group()*self.bs
-    if self.pools is None or self._most != most: self._most,self.pools = most,[self._buffers(o, most) for o in reader.tls]
+    groups,key = map(self._rows, chain([first], samps)),(self._group()*self.bs, self.device, os.getpid())
+    if self.pools is None or self._made_for != key: self._made_for,self.pools = key,[self._buffers(o, key[0]) for o in reader.tls]
     if windows is None or not reader.told: groups = reader.groups(groups)
-    else: groups = reader.windows(self._needs(groups, windows), lambda w: self._rows(self._idxs.rows(w)), len(windows))
+    else: groups = reader.windows(self._needs(groups, windows), lambda w: self._rows(idxs.rows(w)), len(windows))
     for rows in groups: yield self._split(reader.read(rows, [o for o,_ in self.pools]))
 
 @patch
@@ -225,6 +229,7 @@ def _needs(self:TSDataLoader, groups, windows):
 @patch
 def _wrapped(self:TSDataLoader, pos):
     "Whole batches of positions that another loader, such as fastai's `DistributedDL`, gives one by one"
+    if self.world_size > 1: raise ValueError("Another loader shares the rows among processes already: leave out `rank` and `world_size`")
     self._idxs = None
     for group in self.create_batches(np.array(o) for o in chunked(pos, self.bs, self.drop_last)): yield from map(self._finish, group)
 
@@ -248,14 +253,15 @@ def _cast(self:TSDataLoader, t, to): return t if to is None or get_worker_info()
 def _batches(self:TSDataLoader):
     "Batches on the device, as stored"
     if self.kept: return (yield from self._kept_batches())
-    groups,to = _loaders[0](self.fake_l) if self.fake_l.num_workers else self.create_batches(self.sample()), ToDevice(self.device)
+    to,workers = ToDevice(self.device),self.fake_l.num_workers
+    with torch.random.fork_rng([], enabled=workers > 0): groups = _loaders[0](self.fake_l) if workers else self.create_batches(self.sample()) # Workers draw a seed
     groups = map(to.send, groups)
-    if ifnone(self.thread, self._pin()) and not self.fake_l.num_workers: groups = made_ahead(groups)
+    if ifnone(self.thread, self._pin()) and not workers: groups = made_ahead(groups, init=to.use)
     try:
         for group in groups:
             yield from to.arrived(*group)
             del group # Its memory is used again
-    finally: to.in_flight.wait() # The next pass uses the same memory
+    finally: to.close(groups)
 
 @patch
 def _finish(self:TSDataLoader, b):
@@ -290,29 +296,32 @@ def __iter__(self:TSDataLoader):
     self.randomize()
     self.before_iter()
     self._idxs = self.get_idxs()
+    self.at = epoch,first = self.epoch,self._first
     tfms = self._tfms()
-    for step,b in enumerate(self._batches(), self._first+1):
+    for step,b in enumerate(self._batches(), first+1):
         b = self._finish(b)
         for f in tfms: b = f(b)
-        self.step = step
+        self.at = epoch,step
         yield b
         del b # Else the next batch would need one more block
-    self.step = None
+    self.at = None
     self.after_iter()
 
 # %% ../nbs/11_loaders.ipynb #f517d44a
 @patch
 def _settings(self:TSDataLoader):
     "What has to be the same for the same batches"
-    X = self.dataset.tls[0].items
-    return dict(rows=self.n, rows_of_an_epoch=self.size, rows_of_a_step=self._rows_of_step(), shuffle=self.shuffle if self.shuffle == 'block' else bool(self.shuffle),
-        drop_last=bool(self.drop_last), blocks=[*self._blocks()] if self.shuffle == 'block' else None, data=[*X.shape, X.dtype.str],
-        weights=zlib.crc32(np.ascontiguousarray(self.weights)) if self.weights is not None else None)
+    X,idxs = self.dataset.tls[0].items,self.dataset.idxs
+    if self._crc is None: self._crc = (zlib.crc32(np.ascontiguousarray(idxs)) if isinstance(idxs, np.ndarray) else repr(idxs),
+        None if self.weights is None else zlib.crc32(self.weights.astype(np.float64)))
+    return dict(rows=self.n, split=self._crc[0], rows_of_an_epoch=self.size, rows_of_a_step=self._rows_of_step(), drop_last=bool(self.drop_last),
+        shuffle=self.shuffle if self.shuffle == 'block' else bool(self.shuffle), blocks=[*self._blocks()] if self.shuffle == 'block' else None,
+        weights=self._crc[1], data=[*X.shape, X.dtype.str])
 
 @patch
 def state_dict(self:TSDataLoader) -> dict: # Numbers and texts, for JSON
     "Which batch comes next"
-    epoch,step = self._resumed or ((self.epoch+1, 0) if self.step in (None,len(self)) else (self.epoch, self.step))
+    epoch,step = self._resumed or (self.at if self.at and self.at[1] < len(self) else (self.epoch+1, 0))
     return dict(version=1, seed=self.seed, epoch=epoch, step=step, **self._settings())
 
 @patch
@@ -320,9 +329,13 @@ def load_state_dict(self:TSDataLoader,
     state:dict, # From `state_dict`
 ):
     "Let the next pass go on where a state was taken"
+    if state.get('version') != 1: raise ValueError(f"The state must be of version 1, got {state.get('version')!r}: was it taken by another release?")
     for k,v in self._settings().items():
-        if state.get(k) != v: raise ValueError(f"The state is of a loader with {k} = {state.get(k)!r}, this one has {v!r}: make it as that one was")
-    self.seed,self._resumed = state['seed'],(state['epoch'], state['step'])
+        why = ' (a random split differs from run to run: give `seed` or `splits`)' if k == 'split' else ''
+        if state.get(k) != v: raise ValueError(f"The state is of a loader with {k} = {state.get(k)!r}, this one has {v!r}: make it as that one was{why}")
+    epoch,step = state['epoch'],state['step']
+    if epoch < 0 or not 0 <= step < max(1, len(self)): raise ValueError(f"The state must be of an epoch from 0 on and a step of 0 to {len(self)-1}, got epoch {epoch} and step {step}")
+    self.seed,self._resumed = state['seed'],(epoch,step)
 
 # %% ../nbs/11_loaders.ipynb #a8354cd8
 class TSDataLoaders(DataLoaders):
@@ -347,7 +360,7 @@ class TSDataLoaders(DataLoaders):
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)
         train = TSDataLoader(ds[0], bs=bs, shuffle=shuffle, drop_last=ifnone(drop_last, bool(shuffle)), device=device, **kwargs)
         if drop_last is None and not len(train): train.drop_last = False
-        rest = [train.new(o, bs=ifnone(val_bs, bs), shuffle=False, drop_last=False) for o in ds[1:]]
+        rest = [train.new(o, bs=ifnone(val_bs, bs), shuffle=False, drop_last=False, rank=train.rank, world_size=train.world_size) for o in ds[1:]]
         return cls(train, *rest, path=path, device=device)
 
     def __repr__(self): return '\n'.join(map(repr, self.loaders))

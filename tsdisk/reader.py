@@ -9,6 +9,7 @@ __all__ = ['Buffers', 'past_cache', 'Reader', 'made_ahead', 'InFlight', 'ToDevic
 import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from math import prod
 from fastai.basics import *
 from .disk import free_memory
@@ -34,7 +35,8 @@ class Buffers:
         k:int, # Rows needed, at most those of a block
     ) -> np.ndarray: # A view (k, ...) of a block that is yours until the view is gone
         "A block that nobody holds"
-        block = self.free.pop() if self.free else self._new()
+        try: block = self.free.pop()
+        except IndexError: block = self._new()
         view = block[:k]
         self.out[id(view)] = weakref.ref(view, partial(self._back, id(view), block))
         return view
@@ -114,10 +116,11 @@ def windows(self:Reader,
 def made_ahead(
     items, # Iterator
     k:int=1, # Items that are made before they are asked for
+    init=None, # What the thread calls first
 ):
     "The same items, made by a thread"
     end = object()
-    with ThreadPoolExecutor(1, 'tsdisk_ahead') as pool:
+    with ThreadPoolExecutor(1, 'tsdisk_ahead', initializer=init) as pool:
         coming = deque(pool.submit(next, items, end) for _ in range(k))
         while True:
             o = coming.popleft().result()
@@ -142,11 +145,20 @@ class InFlight:
         while self.queue: self._next()
 
 # %% ../nbs/10_reader.ipynb #bbb0b938
+@cache
+def _copy_stream(device): return torch.cuda.Stream(device) # One for all passes: the memory of batches is kept for each stream apart
+
 class ToDevice:
     "Sends groups to a device while it computes"
     def __init__(self, device):
-        self.device,self.in_flight = device or torch.device('cpu'),InFlight()
-        self.stream = torch.cuda.Stream(device) if self.device.type == 'cuda' else None
+        self.device,self.in_flight,self.stream = device or torch.device('cpu'),InFlight(),None
+        if self.device.type != 'cuda': return
+        if self.device.index is None: self.device = torch.device('cuda', torch.cuda.current_device())
+        self.stream = _copy_stream(self.device)
+
+    def use(self):
+        "Make it the device of this thread"
+        if self.stream is not None: torch.cuda.set_device(self.device)
 
     def send(self,
         host:list, # Batches: tuples of tensors, in page-locked memory if they are large
@@ -167,3 +179,8 @@ class ToDevice:
         for b in there:
             for o in b: o.record_stream(stream)
         return there
+
+    def close(self, groups):
+        "End what makes groups, and wait for the last copies: the next pass uses the same memory"
+        if hasattr(groups, 'close'): groups.close()
+        self.in_flight.wait()
