@@ -473,16 +473,15 @@ def test_a_thread_tells_of_errors(block):
 def test_a_thread_ends_with_its_pass(monkeypatch):
     monkeypatch.setattr(TSDataLoader, 'thread', True)
     monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
-    gc.collect()
-    def threads(): return [o for o in threading.enumerate() if o.name.startswith('tsdisk_ahead')]
-    dl,before = loader(500, bs=10, shuffle=True),len(threads())
+    def threads(): return {o for o in threading.enumerate() if o.name.startswith('tsdisk_ahead')}
+    dl,others = loader(500, bs=10, shuffle=True),threads()
     it = iter(dl)
     next(it)
-    assert len(threads()) == before+1
+    assert len(threads()-others) == 1
     it.close()
-    assert len(threads()) == before
+    assert not threads()-others
     for _ in dl: pass
-    assert len(threads()) == before
+    assert not threads()-others
 
 def test_memory_in_a_thread_is_used_again(monkeypatch):
     monkeypatch.setattr(TSDataLoader, 'thread', True)
