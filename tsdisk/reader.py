@@ -8,10 +8,10 @@ __all__ = ['Buffers', 'past_cache', 'Reader', 'made_ahead', 'InFlight', 'ToDevic
 # %% ../nbs/10_reader.ipynb #f0df67ac
 import weakref
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from math import prod
 from fastai.basics import *
+from concurrent.futures import ThreadPoolExecutor # fastai has another of that name
 from .disk import free_memory
 from .sources import ArraySource, DirectSource, why_not_direct
 
