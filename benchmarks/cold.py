@@ -255,7 +255,7 @@ def main():
     p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
     args = p.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    start,(rounds,secs) = time.time(),(1,2) if args.quick else (5,2)
+    start,(rounds,secs) = time.time(),(1,2) if args.quick else (3,2)
     with temp_folder(args.tmp, need=args.gb*1.05e9) as folder:
         say('writing data')
         make_data(folder, (int(args.gb*1e9)//25_600, *base))

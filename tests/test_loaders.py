@@ -1,5 +1,5 @@
 "A loader yields every row once, as stored, in memory that is never taken from whoever still holds it"
-import copy, gc, io, json, pickle, random, subprocess, sys, threading, time, warnings
+import copy, gc, io, json, pickle, random, subprocess, sys, threading, time
 from itertools import islice
 import numpy as np, pytest, torch
 from fastai.torch_core import set_seed
@@ -582,22 +582,19 @@ def test_a_state_of_another_split_is_refused():
     dls = [TSDataLoaders.from_arrays(ramp(100), bs=16, seed=o).train for o in (1,2)]
     with fails(ValueError, 'split', '`seed` or `splits`'): dls[0].load_state_dict(dls[1].state_dict())
 
+@pytest.mark.filterwarnings('ignore:Rows of .* one by one')
+@pytest.mark.parametrize('direct', [False,True], ids=['cached','direct'])
 @pytest.mark.parametrize('shuffle', [False,True,'block'])
-def test_passes_side_by_side_are_apart(tmp_path, shuffle):
+def test_passes_side_by_side_are_apart(tmp_path, shuffle, direct):
     class Small(TSDataLoader): block_bytes,window_bytes,group_bytes = 300,2000,0
     X = save_array(tmp_path/'X.npy', ramp(500))
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        for direct in (False,True):
-            def make(): return Small(TSDatasets(X), bs=16, shuffle=shuffle, seed=1, direct=direct, partial_n=81)
-            one = make()
-            whole,two = [after(one) for _ in range(2)],make()
-            for a,b in zip(two, two): whole[0],whole[1] = [whole[i][1:] if whole[i][0] == rows(o[0]) else pytest.fail() for i,o in ((0,a), (1,b))]
-            it = iter(two)
-            next(it)
-            two.one_batch()
-            next(it)
-            assert (two.state_dict()['epoch'], two.state_dict()['step']) == (2,2)
+    one,two = [Small(TSDatasets(X), bs=16, shuffle=shuffle, seed=1, direct=direct, partial_n=81) for _ in range(2)]
+    assert [*zip(after(one), after(one))] == [(rows(a[0]), rows(b[0])) for a,b in zip(two, two)]
+    it = iter(two)
+    next(it)
+    two.one_batch()
+    next(it)
+    assert (two.state_dict()['epoch'], two.state_dict()['step']) == (2,2)
 
 def test_a_state_says_what_comes_next():
     dl = loader(100, bs=16, shuffle=True, seed=4)
