@@ -1,0 +1,422 @@
+"The same rows as other libraries keep and read them, beside tsdisk: in the page cache, and from data larger than memory; see README.md"
+import argparse, ctypes, gc, json, logging, multiprocessing, os, random, shutil, signal, sys, time
+from collections import namedtuple
+from contextlib import contextmanager, ExitStack, nullcontext
+from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import islice, product
+from pathlib import Path
+import numpy as np
+from fastcore.basics import chunked
+from cold import Again, rows
+from common import describe, drop_cache, machine, make_data, md_table, med, memory_limit, open_data, Quiet, read_ahead, read_proc, temp_folder
+from loaders import say
+
+# Writing what each library reads: functions of the folder of the `.npy` and of where to write
+
+def litdata_rows(path, k, i):
+    import torch
+    X,y = open_data(path)
+    for a,b in zip(X[i:i+k], y[i:i+k].tolist()): yield dict(X=torch.from_numpy(a.copy()), y=b)
+
+def write_litdata(path, out):
+    from litdata import optimize
+    n = len(open_data(path)[0])
+    k = -(-n//64)
+    optimize(partial(litdata_rows, path, k), list(range(0, n, k)), str(out), num_workers=2, chunk_bytes='64MB', start_method='fork', verbose=False)
+
+def write_streaming(path, out):
+    from streaming import MDSWriter
+    X,y = open_data(path)
+    shape = ','.join(map(str, X.shape[1:]))
+    with MDSWriter(out=str(out), columns=dict(X=f'ndarray:float32:{shape}', y='int64'), size_limit=2**26) as w:
+        for a,b in zip(X, y): w.write(dict(X=a, y=b))
+
+def write_datasets(path, out):
+    import pyarrow as pa
+    from datasets import Features, List, Value
+    from datasets.arrow_writer import ArrowWriter
+    X,y = open_data(path)
+    size = X[0].size
+    out.mkdir()
+    with ArrowWriter(features=Features(X=List(Value('float32'), length=size), y=Value('int64')), path=str(out/'data.arrow')) as w:
+        for i in range(0, len(X), 1000):
+            xs = pa.FixedSizeListArray.from_arrays(pa.array(X[i:i+1000].ravel()), size)
+            w.write_table(pa.table(dict(X=xs, y=pa.array(y[i:i+1000]))))
+        w.finalize()
+
+def write_tensordict(path, out):
+    import torch
+    from tensordict import TensorDict
+    X,y = map(torch.from_numpy, open_data(path))
+    TensorDict(dict(X=X, y=y), batch_size=[len(X)]).memmap_(str(out), copy_existing=True)
+
+def write_h5py(path, out):
+    import h5py
+    out.mkdir()
+    with h5py.File(out/'data.h5', 'w') as f: f['X'],f['y'] = open_data(path)
+
+def write_zarr(path, out):
+    import zarr
+    X,y = open_data(path)
+    g,k = zarr.open_group(out, mode='w'), max(1, 2**18//X[0].nbytes)
+    g.create_array('y', data=np.array(y))
+    a = g.create_array('X', shape=X.shape, dtype=X.dtype, chunks=(k, *X.shape[1:]), compressors=None)
+    for i in range(0, len(X), 256*k): a[i:i+256*k] = X[i:i+256*k]
+
+def write_grain(path, out):
+    from array_record.python.array_record_module import ArrayRecordWriter
+    X,y = open_data(path)
+    out.mkdir()
+    k = 2**24//X[0].nbytes
+    for j,i in enumerate(range(0, len(X), k)):
+        w = ArrayRecordWriter(str(out/f'{j:05}.array_record'), 'group_size:1,uncompressed')
+        for a,b in zip(X[i:i+k], y[i:i+k]): w.write(b.tobytes() + a.tobytes())
+        w.close()
+
+# Reading: functions of (folder, shape of a row, batch size, ...) that give batches of X and y, every row once an epoch
+
+class Rows:
+    "A torch dataset that is asked for all rows of a batch at once, in the order in which they lie"
+    def __init__(self, X, y): self.X,self.y = X,y
+    def __len__(self): return len(self.y)
+    def __getitems__(self, idxs):
+        import torch
+        idxs = np.sort(idxs)
+        return torch.from_numpy(self.X[idxs]), torch.from_numpy(self.y[idxs])
+
+def same(b): return b
+
+def torch_dl(ds, bs, num_workers, **kwargs):
+    from torch.utils.data import DataLoader
+    return DataLoader(ds, bs, num_workers=num_workers, persistent_workers=num_workers > 0, **kwargs)
+
+def tsdisk(path, shape, bs, shuffle, direct=None):
+    from tsdisk.loaders import TSDataLoaders
+    n = len(open_data(path)[0])
+    return TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=[range(n), []], bs=bs, shuffle=shuffle, direct=direct, device='cpu').train
+
+def litdata(path, shape, bs, num_workers, **kwargs):
+    from litdata import StreamingDataLoader, StreamingDataset
+    ds = StreamingDataset(str(path), shuffle=True, drop_last=True, **kwargs)
+    return StreamingDataLoader(ds, batch_size=bs, num_workers=num_workers, persistent_workers=num_workers > 0)
+
+def streaming(path, shape, bs, num_workers):
+    from streaming import StreamingDataset
+    return torch_dl(StreamingDataset(local=str(path), shuffle=True, batch_size=bs), bs, num_workers, drop_last=True)
+
+def datasets(path, shape, bs, num_workers):
+    import torch
+    from datasets import Dataset
+    from torch.utils.data import BatchSampler, RandomSampler
+    ds = Dataset.from_file(str(path/'data.arrow')).with_format('arrow')
+    def tensors(b): return torch.from_numpy(b['X'].combine_chunks().flatten().to_numpy().reshape(-1, *shape)), torch.from_numpy(b['y'].to_numpy())
+    return torch_dl(ds, None, num_workers, sampler=BatchSampler(RandomSampler(ds), bs, drop_last=True), collate_fn=tensors)
+
+def tensordict(path, shape, bs, num_workers):
+    from tensordict import TensorDict
+    return torch_dl(TensorDict.load_memmap(str(path)), bs, num_workers, shuffle=True, drop_last=True, collate_fn=same)
+
+def by_batch(X, y, bs, num_workers): return torch_dl(Rows(X, y), bs, num_workers, shuffle=True, drop_last=True, collate_fn=same)
+
+def h5py(path, shape, bs, num_workers):
+    from h5py import File
+    f = File(path/'data.h5')
+    return by_batch(f['X'], f['y'][:], bs, num_workers)
+
+def zarr(path, shape, bs, num_workers):
+    from zarr import open_group
+    g = open_group(path, mode='r')
+    return by_batch(g['X'].oindex, g['y'][:], bs, num_workers)
+
+def memmap(path, shape, bs, num_workers): return by_batch(*open_data(path), bs, num_workers)
+
+def grain(path, shape, bs, num_threads):
+    import torch
+    from grain import MapDataset, ReadOptions
+    from grain.sources import ArrayRecordDataSource
+    def parse(b): return np.frombuffer(b, 'f4', offset=8).reshape(shape), np.frombuffer(b, 'i8', 1)[0]
+    ds = MapDataset.source(ArrayRecordDataSource([str(o) for o in sorted(path.iterdir())])).shuffle(seed=42).repeat().map(parse)
+    for b in ds.to_iter_dataset(ReadOptions(num_threads=num_threads)).batch(bs, drop_remainder=True): yield [torch.from_numpy(o) for o in b]
+
+def in_ram(path, shape, bs):
+    import torch
+    X,y = [np.load(path/f'{o}.npy') for o in 'Xy']
+    while True:
+        for i in np.random.permutation(len(X))[:len(X)//bs*bs].reshape(-1, bs): yield torch.from_numpy(X[i]), torch.from_numpy(y[i])
+
+# The contestants; where there are several options, the fastest counts
+
+Peer = namedtuple('Peer', 'package module write batches options shuffle how')
+workers = [dict(num_workers=o) for o in (0,2)]
+peers = {'tsdisk, `shuffle=True`': Peer('tsdisk', 'tsdisk.loaders', None, tsdisk, [dict(shuffle=True)], 'rows', '`TSDataLoaders.from_arrays` over the `.npy` files'),
+    "tsdisk, `shuffle='block'`": Peer('tsdisk', 'tsdisk.loaders', None, tsdisk, [dict(shuffle='block')], 'blocks', 'likewise'),
+    'torch, by batch': Peer('torch', 'torch', None, memmap, workers, 'rows',
+        'memory maps of the `.npy` files; a dataset whose `__getitems__` takes the sorted rows of a batch, `X[rows]`, in a `DataLoader`'),
+    'tensordict': Peer('tensordict', 'tensordict', write_tensordict, tensordict, workers, 'rows',
+        '`TensorDict.memmap_`; `DataLoader(TensorDict.load_memmap(path), collate_fn=lambda b: b)`, which indexes once for a batch'),
+    'HF datasets': Peer('datasets', 'datasets', write_datasets, datasets, workers, 'rows',
+        "an Arrow file with lists of fixed length, 1,000 rows a record batch; `Dataset.from_file(path).with_format('arrow')`, a `BatchSampler` as the sampler "
+        'of a `DataLoader`, tensors from the values of the table of a batch'),
+    'h5py': Peer('h5py', 'h5py', write_h5py, h5py, workers, 'rows', 'a contiguous dataset; read as *torch, by batch*, labels in memory'),
+    'zarr': Peer('zarr', 'zarr', write_zarr, zarr, workers, 'rows',
+        'format 3, chunks of whole rows, 256 KiB, not compressed; read as *torch, by batch*, by `X.oindex[rows]`, labels in memory'),
+    'grain': Peer('grain', 'grain', write_grain, grain, [dict(num_threads=o) for o in (0,16)], 'rows', '`ArrayRecord` files of 16 MB, `group_size:1,uncompressed`; '
+        '`MapDataset.source(...).shuffle(seed).repeat().map(parse).to_iter_dataset(ReadOptions(num_threads)).batch(bs)`'),
+    'litdata': Peer('litdata', 'litdata', write_litdata, litdata, [dict(o, batch_decode=b) for o,b in zip(workers[:1]+workers, (0,'all','all'))], 'blocks',
+        '`optimize` into chunks of 64 MB; `StreamingDataset(path, shuffle=True)` in a `StreamingDataLoader`'),
+    'mosaicml-streaming': Peer('mosaicml-streaming', 'streaming', write_streaming, streaming, workers, 'blocks',
+        '`MDSWriter`, `ndarray:float32` of a given shape, shards of 64 MiB; `StreamingDataset(local=path, shuffle=True, batch_size=bs)` in a `DataLoader`'),
+    'numpy array in RAM (aeon)': Peer('numpy', 'numpy', None, in_ram, [{}], 'rows',
+        'the whole array (n, channels, timepoints) in memory, as aeon takes it; `X[rows]` of a permutation. Not for data larger than memory')}
+ours = [k for k,v in peers.items() if v.package == 'tsdisk']
+ahead = dict(rows=128, blocks=8192) # Read-ahead of the disk in KiB: Linux's own choice, and one that suits reading in order
+
+# One library in its own process
+
+def io_read():
+    "Bytes read from disk so far by this process, by worker processes that ended (the system adds theirs) and by those there are"
+    return sum(int(read_proc(f'/proc/{i}/io', 'read_bytes') or 0) for i in ['self', *(o.pid for o in multiprocessing.active_children())])
+
+@contextmanager
+def within(group):
+    "This process in a control group for the time being"
+    mine = [o.split(':', 2) for o in Path('/proc/self/cgroup').read_text().splitlines()]
+    home = group.parent/next(c for _,b,c in mine if b == ('memory' if group.parent.name == 'memory' else '')).lstrip('/')
+    def enter(o): (o/'cgroup.procs').write_text(str(os.getpid()))
+    enter(group)
+    try: yield
+    finally: enter(home)
+
+def fill_cache(path):
+    with open(path, 'rb', buffering=0) as f:
+        while f.read(2**22): pass
+
+def epochs(dl):
+    "X and y, batch after batch, epoch after epoch"
+    while True:
+        for b in dl: yield (b['X'],b['y']) if hasattr(b, 'keys') else b
+
+def check(batches, path, shape, bs):
+    "Batches hold rows as they are in the `.npy`, with their labels, none twice, in no order"
+    import torch
+    (X,_),seen = open_data(path),[]
+    for xb,yb in islice(batches, min(4, len(X)//bs)):
+        assert isinstance(xb, torch.Tensor) and xb.dtype == torch.float32 and xb.shape == (bs, *shape) and xb.device.type == 'cpu'
+        x,y = [np.asarray(o.as_subclass(torch.Tensor)) for o in (xb,yb)]
+        seen += x[:,0,0].astype(int).tolist()
+        assert np.array_equal(x, X[seen[-bs:]]) and y.dtype == np.int64 and np.array_equal(y, np.array(seen[-bs:])%10)
+    assert len({*seen}) == len(seen) and seen != sorted(seen)
+
+def rate(batches, row, secs, before):
+    "MB/s that arrive after `before` seconds and a batch; bytes read for one that arrives, from the start"
+    n,was,start = 0,io_read(),time.perf_counter()
+    first = None
+    for xb,_ in batches:
+        n,now = n+len(xb)*row,time.perf_counter()
+        if first is None:
+            if now-start > before: first = n,now
+        elif now-first[1] > secs: break
+    return dict(used=(n-first[0])/(now-first[1])/1e6, times=(io_read()-was)/n)
+
+def contestant(name, folder, group):
+    "A function that writes the data of a library, and checks or measures its batches"
+    p = peers[name]
+    path = folder/(p.package if p.write else 'npy')
+    libc = ctypes.CDLL(None)
+    logging.disable(logging.WARNING)
+    os.register_at_fork(after_in_child=partial(libc.prctl, 1, signal.SIGKILL)) # Its workers end with it, when it takes too much memory
+    def write():
+        if p.write: p.write(folder/'npy', path)
+    def measure(row, bs, opts, secs, cold):
+        if p.package == 'tsdisk' and cold and not group: opts = dict(opts, direct=True)
+        with within(group) if cold and group else nullcontext():
+            for o in path.rglob('*'):
+                if o.is_file(): (drop_cache if cold else fill_cache)(o)
+            dl = p.batches(path, rows[row], bs, **opts)
+            if p.package == 'tsdisk' and bool(dl._direct()) != cold: raise RuntimeError(f"The loader did not see whether the data fits in memory: {dl}")
+            batches = epochs(dl)
+            try: return rate(batches, row, secs, secs/2 if cold else 0) if secs else check(batches, folder/'npy', rows[row], bs)
+            finally:
+                batches.close()
+                del batches,dl
+                gc.collect()
+                libc.malloc_trim(0)
+    def run(job, *args):
+        try:
+            import_module(p.module)
+            return dict(write=write, measure=measure)[job](*args) or {}
+        except Exception as e: return {} if 'killed' in str(e) else dict(error=f'{type(e).__name__}: {e}'.split('\n')[0])
+    return run
+
+class Bench:
+    "Measures contestants, each in its own process; one that fails is left out from then on, with the reason in `failed`"
+    def __init__(self, folder, run, opts): self.folder,self.run,self.o,self.failed,self.quiet = folder,run,opts,{},Quiet(opts['wait'])
+
+    def call(self, name, *args):
+        if name in self.failed: return {}
+        try: r = self.run[name](*args)
+        except (RuntimeError, OSError) as e: r = dict(error=str(e))
+        if 'error' in r: self.failed[name] = r.pop('error')
+        return r
+
+    def turn(self, part, row, names, best, key):
+        "Each of the contestants once; the fastest options in `best`, all of them where it knows none"
+        for k,bs in [(k,bs) for k in random.sample(names, len(names)) for bs in self.o['sizes']]:
+            tries = []
+            for opts in best.get((k,bs), peers[k].options):
+                say(f'{part}, {row} bytes, round {key[1]+1}: {k}, bs {bs}, {opts}')
+                if part == 'warm':
+                    if (k,bs) not in best and opts == peers[k].options[0]: self.call(k, 'measure', row, bs, opts, 0, False)
+                    self.quiet.wait()
+                with read_ahead(self.folder, ahead[peers[k].shuffle]): r = self.call(k, 'measure', row, bs, opts, self.o['secs'], part == 'cold')
+                tries.append(dict(part=part, row=row, name=k, bs=bs, turn=key, opts=opts, **r))
+            top = max(tries, key=lambda r: r.get('used', 0))
+            best[k,bs] = [top['opts']]
+            if k not in self.failed: yield top
+
+    def rounds(self, part, row):
+        "As many formats on disk at a time as fit; tsdisk takes part in every round"
+        gb = self.o['warm_gb' if part == 'warm' else 'gb']
+        others = [k for k in self.run if k not in ours and not (part == 'cold' and peers[k].batches is in_ram)]
+        say(f'{part}, {row} bytes: writing data')
+        make_data(self.folder/'npy', (int(gb*1e9)//row, *rows[row]))
+        for g,names in enumerate(chunked(random.sample(others, len(others)), max(1, int(self.o['disk']/gb/1.15e9)-1))):
+            for k in names:
+                say(f'{part}, {row} bytes: writing data, {k}')
+                self.call(k, 'write')
+            best = {}
+            for i in range(self.o['rounds']): yield from self.turn(part, row, [*ours, *names], best, (g,i))
+            for k in names: shutil.rmtree(self.folder/peers[k].package, ignore_errors=True)
+        shutil.rmtree(self.folder/'npy')
+
+# The report
+
+def summary(res):
+    "Medians of each contestant; `tsdisk_is` is the median of the ratios within each round"
+    def key(r): return r['part'],r['row'],r['bs'],*r['turn'],peers[r['name']].shuffle
+    groups,base = {},{key(r): r['used'] for r in res['results'] if r['name'] in ours and 'used' in r}
+    for r in res['results']: groups.setdefault((r['part'],r['row'],r['bs'],r['name']), []).append(r)
+    out = []
+    for (part,row,bs,name),rs in groups.items():
+        ok = [r for r in rs if 'used' in r]
+        m = dict(used=med([r['used'] for r in ok]), tsdisk_is=med([base[key(r)]/r['used'] for r in ok if key(r) in base]))
+        out.append(dict(part=part, row=row, bs=bs, name=name, opts=rs[-1]['opts'], times=med([r['times'] for r in ok]), **m))
+    return sorted(out, key=lambda r: (-r['row'], r['bs'], r['name'] not in ours, -np.nan_to_num(r['used'])))
+
+def number(v, digits=2): return '' if v != v else f'{v:,.0f}' if v >= 10 else f'{v:.{digits}g}'
+
+def table(out, part):
+    cells = [['bytes a row', 'bs', 'loader', 'shuffles', 'options', 'samples/s', 'MB/s', 'tsdisk is', 'read / used']]
+    for r in [r for r in out if r['part'] == part]:
+        name,opts = (f"**{r['name']}**",'') if r['name'] in ours else (r['name'], ', '.join(f'{k}={v}' for k,v in r['opts'].items()))
+        vals = number(r['used']*1e6/r['row']), number(r['used']), '' if r['name'] in ours else number(r['tsdisk_is']), number(r['times'], 3)
+        cells.append([f"{r['row']:,}", r['bs'], name, peers[r['name']].shuffle, opts, *(vals if r['used'] == r['used'] else ['out of memory', *['']*3])])
+    return md_table([c[:None if part == 'cold' else -1] for c in cells], 5)
+
+def report(res):
+    out,o,m = summary(res),res['options'],res['machine']
+    limit = (f"in a memory control group of {o['limit']/1e9:g} GB, which counts the page cache and all that is allocated after the imports" if o['limited'] else
+        '**without a memory limit, which could not be set here: part of the data was in the page cache**')
+    versions = ', '.join(f'{k} {v}' for k,v in res['versions'].items() if k not in m)
+    ra = f"{ahead['rows']} KiB for *rows*, {ahead['blocks']:,} KiB for *blocks*" if o['read_ahead'] else 'as it was, for it could not be set'
+    how = '\n'.join(f' - **{k}**: {p.how}.' for k,p in peers.items() if any(r['name'] == k for r in out))
+    missing = '\n\nLeft out: ' + '; '.join(f'{k} ({v})' for k,v in res['failed'].items()) + '.' if res['failed'] else ''
+    return f"""# Other libraries, side by side
+
+{describe(m)}, {versions}
+
+The same float32 rows and a label each, kept and read as each library's documentation says for a local disk, in shuffled batches of tensors on the CPU, every row once an epoch. Each library
+runs in its own process, in random order, for {o['secs']:g} s; medians of {o['rounds']} round{'s'*(o['rounds'] > 1)}. The first round tries all options (worker processes, threads), the table names the fastest.
+*Shuffles*: *rows* puts any row after any other, *blocks* mixes rows of parts of the data. *tsdisk is*: how many times as fast tsdisk is with the same kind of shuffle, in the same round.
+
+## In the page cache
+
+{o['warm_gb']:g} GB. First batches were compared with the array. Other programs used {med(res['others']):.0%} of the processor (median).
+
+{table(out, 'warm')}
+
+## Larger than memory
+
+{o['gb']:g} GB, {limit}, from an empty page cache, after {o['secs']/2:g} s or a first batch. *Read / used*: bytes read from the disk
+(`/proc/self/io`, those of worker processes too) for one byte that arrives, read-ahead included. Read-ahead of the disk: {ra}.
+
+{table(out, 'cold')}
+
+## How each was used
+
+{how}{missing}
+"""
+
+def readme_md(res):
+    "The table of the README: samples a second of each library, and bytes read for one that is used"
+    out,o,m = summary(res),res['options'],res['machine']
+    got,bs = {(r['part'],r['row'],r['name']): r for r in out if r['bs'] == o['sizes'][-1]},o['sizes'][-1]
+    parts = [(p,row) for p in ('warm','cold') for row in o['rows']]
+    rows = [['samples/s, shuffled', *(f"{row:,} bytes, {'cached' if p == 'warm' else 'from disk'}" for p,row in parts)]]
+    for k in [*ours, *(k for k in peers if k not in ours)]:
+        if not any((p,row,k) in got for p,row in parts): continue
+        cells = [number(got[p,row,k]['used']*1e6/row) or 'out of memory' if (p,row,k) in got else '' for p,row in parts]
+        rows.append([f'**{k}**' if k in ours else k, *cells])
+    libs = ', '.join(f'{k} {v}' for k,v in res['versions'].items() if k != 'tsdisk')
+    return f"""{md_table(rows)}
+
+{o['warm_gb']:g} GB in the page cache, {o['gb']:g} GB in {o['limit']/1e9:g} GB of memory; batches of {bs}, labels included; {m['cpu']}, {m['cores']} cores; {libs}; {m['date']}.
+"""
+
+def plot(res, path):
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+    out,sizes,bs = summary(res),res['options']['rows'],res['options']['sizes'][-1]
+    names = [k for k in [*peers][::-1] if any(r['name'] == k for r in out)]
+    plt.rcParams.update({'font.size': 9.5, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.spines.left': False})
+    fig,axs = plt.subplots(2, len(sizes), figsize=(4*len(sizes)+1,7), sharey=True, layout='constrained', squeeze=False)
+    for ax,(part,row) in zip(axs.flat, product(('warm','cold'), sizes)):
+        mb = {r['name']: r['used'] for r in out if (r['part'],r['row'],r['bs']) == (part,row,bs)}
+        ax.barh([o.replace('`','') for o in names], np.nan_to_num([mb.get(o, 0) for o in names]), color=['#1b5e8c' if o in ours else '#bfc7cf' for o in names], height=.7)
+        for i,o in enumerate(names):
+            ax.text(np.nan_to_num(mb.get(o, 0)), i, f" {number(mb[o]) or 'out of memory'}" if o in mb else ' not measured', va='center', color='#333333')
+        ax.set_title(f"{row:,} bytes a row, {'in the page cache' if part == 'warm' else 'larger than memory'}", fontsize=9.5, loc='left')
+        ax.set(xlabel=f'MB/s, batches of {bs}', xlim=(0, np.nanmax([*mb.values()])*1.2))
+        ax.tick_params(left=False, colors='#333333')
+    fig.savefig(path, dpi=160)
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--quick', action='store_true', help='one round, one size of rows, less data: under three minutes')
+    p.add_argument('--gb', type=float, help='size of the data larger than memory (default: 2, or 1 with --quick)')
+    p.add_argument('--limit', type=float, default=.6, help='GB of memory that may be used for it, page cache included (default: %(default)s)')
+    p.add_argument('--rounds', type=int, help='rounds of each measurement: 3, or 1 with --quick')
+    p.add_argument('--bs', type=int, nargs='+', help='batch sizes: 64 and 1024, or 1024 with --quick')
+    p.add_argument('--only', nargs='+', metavar='PACKAGE', help='these beside tsdisk; all by default')
+    p.add_argument('--tmp', help='where to put up to 10 GB of data for the time being: the disk to measure')
+    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
+    args = p.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    start,few = time.time(),dict(gb=1, warm_gb=.25, rounds=1, secs=1, wait=5, rows=[6_000], sizes=[1024])
+    o = few if args.quick else dict(gb=2, warm_gb=.5, rounds=3, secs=2, wait=180, rows=[*rows], sizes=[64,1024])
+    o.update(gb=args.gb or o['gb'], limit=args.limit*1e9, disk=10e9)
+    missing = {k: 'not installed' for k,v in peers.items() if not find_spec(v.module.split('.')[0])}
+    names = [k for k,v in peers.items() if k not in missing and (k in ours or not args.only or v.package in args.only)]
+    with temp_folder(args.tmp, need=min(o['disk'], 1.15e9*o['gb']*len(names))) as folder, memory_limit(o['limit']) as group, ExitStack() as stack:
+        os.environ.update(TMPDIR=str(folder), PYTHONWARNINGS='ignore')
+        with read_ahead(folder, ahead['rows']) as can: o.update(limited=group is not None, read_ahead=can)
+        m,bench = machine(),Bench(folder, {k: stack.enter_context(Again(contestant, k, folder, group)) for k in names}, o)
+        found = [r for part,row in product(('warm','cold'), o['rows']) for r in bench.rounds(part, row)]
+    say('')
+    versions = {o: version(o) for o in dict.fromkeys(peers[k].package for k in names)}
+    res = dict(machine=m, versions=versions, options=o, failed={**missing, **bench.failed}, others=bench.quiet.seen, results=found)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out/'peers.json').write_text(json.dumps(res, indent=1))
+    (args.out/'peers.md').write_text(report(res))
+    (args.out/'peers_readme.md').write_text(readme_md(res))
+    plot(res, args.out/'peers.png')
+    print(report(res))
+    print(f'Took {time.time()-start:.0f} s; see {args.out}/peers.md, .json and .png')
+
+if __name__ == '__main__':
+    try: main()
+    except KeyboardInterrupt: sys.exit(130)
