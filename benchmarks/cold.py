@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from statistics import mode
 import numpy as np
-from common import describe, drop_cache, machine, make_data, md_table, med, memory_limit, private_mb, read_ahead, temp_folder, Worker
+from common import describe, drop_cache, io_read, machine, make_data, md_table, med, memory_limit, private_mb, read_ahead, temp_folder, Worker
 from loaders import say
 
 base,rows = (50,128),{25_600: (50,128), 6_000: (3,500), 512: (1,128)}
@@ -89,10 +89,6 @@ def contestants(limited):
         ('in order','tsdisk, `shuffle=False`'): (tsdisk, (False,limited), None)}
 
 # One measurement in a process of its own, within the limit
-
-def io_read():
-    lines = Path('/proc/self/io').read_text().splitlines()
-    return next(int(o.split()[1]) for o in lines if o.startswith('read_bytes'))
 
 def rate(steps, secs, path):
     "MB/s that arrive and that are read, and cores in use; counted after a third of the time, when as much is read ahead as will be at the end"

@@ -1,5 +1,5 @@
 "The same rows as other libraries keep and read them, beside tsdisk: in the page cache, and from data larger than memory; see README.md"
-import argparse, ctypes, gc, json, logging, multiprocessing, os, random, shutil, signal, sys, time
+import argparse, ctypes, gc, json, logging, os, random, shutil, signal, sys, time
 from collections import namedtuple
 from contextlib import contextmanager, ExitStack, nullcontext
 from functools import partial
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import chunked
 from cold import Again, rows
-from common import describe, drop_cache, machine, make_data, md_table, med, memory_limit, open_data, Quiet, read_ahead, read_proc, temp_folder
+from common import describe, drop_cache, io_read, machine, make_data, md_table, med, memory_limit, open_data, Quiet, read_ahead, temp_folder
 from loaders import say
 
 # Writing what each library reads: functions of the folder of the `.npy` and of where to write
@@ -175,10 +175,6 @@ ours = [k for k,v in peers.items() if v.package == 'tsdisk']
 ahead = dict(rows=128, blocks=8192) # Read-ahead of the disk in KiB: Linux's own choice, and one that suits reading in order
 
 # One library in its own process
-
-def io_read():
-    "Bytes read from disk so far by this process, by worker processes that ended (the system adds theirs) and by those there are"
-    return sum(int(read_proc(f'/proc/{i}/io', 'read_bytes') or 0) for i in ['self', *(o.pid for o in multiprocessing.active_children())])
 
 @contextmanager
 def within(group):
@@ -398,7 +394,7 @@ def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     start,few = time.time(),dict(gb=1, warm_gb=.25, rounds=1, secs=1, wait=5, rows=[6_000], sizes=[1024])
     o = few if args.quick else dict(gb=2, warm_gb=.5, rounds=3, secs=2, wait=180, rows=[*rows], sizes=[64,1024])
-    o.update(gb=args.gb or o['gb'], limit=args.limit*1e9, disk=10e9)
+    o.update(gb=args.gb or o['gb'], rounds=args.rounds or o['rounds'], sizes=args.bs or o['sizes'], limit=args.limit*1e9, disk=10e9)
     missing = {k: 'not installed' for k,v in peers.items() if not find_spec(v.module.split('.')[0])}
     names = [k for k,v in peers.items() if k not in missing and (k in ours or not args.only or v.package in args.only)]
     with temp_folder(args.tmp, need=min(o['disk'], 1.15e9*o['gb']*len(names))) as folder, memory_limit(o['limit']) as group, ExitStack() as stack:
