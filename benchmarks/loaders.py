@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from common import describe, machine, make_data, md_table, med, open_data, peak_private, private_mb, Quiet, seconds, temp_folder, workers
 
-shapes,sizes = [(20_000,50,128), (200_000,3,500)],(64,1024)
+shapes,sizes = [(20_000,50,128), (200_000,3,500), (1_000_000,1,128)],(64,1024)
 
 # The contestants: functions of (folder, bs, quick) that give an iterable of shuffled batches `(xb, yb)`, a new epoch each time
 
@@ -37,7 +37,7 @@ def tsai_itemify(path, bs, quick):
     from fastai.data.transforms import IndexSplitter, ItemGetter
     from tsai.data.core import TSTensorBlock
     from tsai.utils import itemify
-    X,y = [o[:20_000 if quick else None] for o in open_data(path)]
+    X,y = [o[:20_000 if quick else 200_000] for o in open_data(path)]
     block = DataBlock(blocks=(TSTensorBlock,CategoryBlock), getters=[ItemGetter(0),ItemGetter(1)], splitter=IndexSplitter([]))
     return block.dataloaders(itemify(X, y), bs=bs, num_workers=0, device='cpu').train
 
@@ -103,7 +103,7 @@ def contestant(name, quick):
 def n_batches(name, n, bs, quick):
     "Batches to time of a slow loader; None for whole epochs"
     if name in few: return max(2, 2048//bs)
-    if quick and n > 20_000 and 'by item' in name: return 20_000//bs
+    if n > (most := 20_000 if quick else 200_000) and 'by item' in name: return most//bs
 
 def measure_loaders(folders, rounds, quick, quiet):
     "One result for each array, batch size and contestant, with the samples a second of every round"
@@ -248,7 +248,7 @@ def plot(res, path):
     from matplotlib import pyplot as plt
     names = [o for o in contestants if o != ceiling][::-1]
     plt.rcParams.update({'font.size': 9.5, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.spines.left': False})
-    fig,axs = plt.subplots(len(sizes), len(shapes), figsize=(8,5), sharey=True, sharex='col', layout='constrained')
+    fig,axs = plt.subplots(len(sizes), len(shapes), figsize=(11,5), sharey=True, sharex='col', layout='constrained')
     for ax,(bs,s) in zip(axs.flat, [(bs,s) for bs in sizes for s in shapes]):
         gb = {r['loader']: r['gb'] for r in res if (tuple(r['X']),r['bs']) == (s,bs)}
         ax.barh(names, [gb[o] for o in names], color=['#1b5e8c' if o == 'tsdisk' else '#bfc7cf' for o in names], height=0.7)
@@ -267,7 +267,7 @@ def plot(res, path):
 def report(res):
     m,o = res['machine'],res['options']
     times,k = lambda s: ' × '.join(f'{i:,}' for i in s), max(len(r['rates']) for r in res['loaders'])
-    quick = ', and built of 20,000 rows; where there are more rows, *by item* times 20,000 of them, likewise (`--quick`)' if o['quick'] else ''
+    most = f"{20_000 if o['quick'] else 200_000:,}"
     busy = '\n\n**The machine was busy: parallel copies wait for each other there, and the figures say little. Run it again.**' if med(res['others']) > 0.2 else ''
     slow = ', '.join(f'{n_batches(few[0], 0, bs, False)} batches of {bs}' for bs in sizes)
     return f"""# Loaders, side by side
@@ -277,7 +277,7 @@ def report(res):
 Shuffled batches of float32 X and integer labels as tensors on the CPU, from files in the page cache, {o['threads']} torch threads. GB/s counts X. Each contestant
 runs in its own process, in turn, in random order; medians of {k} rounds, ratios within a round. A round is whole epochs, permutation included, except: the
 *bare gather* copies X alone, in an order made beforehand; *itemify + DataBlock* is slow, so {slow},
-without its permutation{quick}. Worker processes are started beforehand. *tsdisk is* says how many times as fast as that line tsdisk is.
+without its permutation, and built of {most} rows at most; where there are more, *by item* times {most} of them, likewise. Worker processes are started beforehand. *tsdisk is* says how many times as fast as that line tsdisk is.
 
 {loaders_md(res['loaders'])}
 
