@@ -9,7 +9,8 @@ from fasttransform import Transform
 from torch import nn
 from conftest import epoch, fails, filled, ramp, rows, same
 from tsdisk.arrays import save_array
-from tsdisk.datasets import Labels, TensorTarget, TSDatasets, TSTensor
+from tsdisk.batches import Labels, TensorTarget, TSTensor
+from tsdisk.datasets import TSDatasets
 from tsdisk.items import itemify
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.sources import Source

@@ -3,7 +3,8 @@ import ctypes
 import numpy as np, pytest, torch
 from conftest import filled
 from tsdisk.arrays import save_array
-from tsdisk.datasets import TSDatasets, TSTensor
+from tsdisk.batches import TSTensor
+from tsdisk.datasets import TSDatasets
 from tsdisk import loaders
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.reader import Buffers, InFlight, ToDevice

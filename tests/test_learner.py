@@ -10,7 +10,8 @@ from fasttransform import Transform
 from torch import nn
 from conftest import fails, filled, fresh, linux, ramp, rows, same
 from tsdisk.arrays import open_array, save_array
-from tsdisk.datasets import TSDatasets, TSTensor
+from tsdisk.batches import TSTensor
+from tsdisk.datasets import TSDatasets
 from tsdisk.folder import read_manifest, save_folder
 from tsdisk.items import itemify
 from tsdisk.loaders import TSDataLoader, TSDataLoaders

@@ -5,11 +5,16 @@ from fastai.callback.all import *
 from tsdisk.arrays import create_array, open_array, save_array
 from tsdisk.items import Items, itemify
 from tsdisk.sources import ArraySource, LikeSource, Source, as_source, tensor_view
+from tsdisk.rows import Ranges
+from tsdisk.panels import Ragged, append_ragged, open_ragged, save_ragged
+from tsdisk.windows import Crops, Windows
 from tsdisk.order import order
-from tsdisk.splits import random_splits
+from tsdisk.splits import (check_leakage, group_splits, predefined_splits, random_splits, stratified_splits, time_splits,
+    walk_forward_splits)
 from tsdisk.folder import open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.stats import Stats, array_stats, array_vocab, train_stats
-from tsdisk.datasets import Labels, TensorTarget, TSDatasets, TSTensor
+from tsdisk.batches import Labels, TensorTarget, TSInput, TSMask, TSTensor
+from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.learner import Checkpoint
 from tsdisk.transforms import Standardize

@@ -290,8 +290,8 @@ def save_array(
 # %% ../nbs/00_arrays.ipynb #ba3dc61c
 def _map_of(x):
     "The `mmap` object under an array, or None when its memory is its own"
-    while isinstance(x, np.ndarray): x = x.base
-    return x if type(x).__name__ == 'mmap' else None
+    while x is not None and type(x).__name__ != 'mmap': x = getattr(x, 'base', None)
+    return x
 
 def file_of(
     x, # An array

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 import numpy as np
 from .arrays import _check_dtype, open_array, save_array, sync_folder
+from .rows import Ranges
 from .splits import check_splits
 
 # %% ../nbs/06_folder.ipynb #b9173d05
@@ -51,17 +52,18 @@ def write_manifest(
 
 # %% ../nbs/06_folder.ipynb #d4747527
 def _save_split(path, name, rows):
-    "How the manifest writes a split: [start, stop], or the name of a file of row numbers"
+    "How the manifest writes a split: [start, stop], the name of a file of row numbers, or with `Ranges` a table"
     if isinstance(rows, range) and rows.step == 1: return [rows.start, rows.stop]
-    file = f'split_{name}.npy'
-    save_array(path/file, np.asarray(rows))
-    return file
+    ranges = isinstance(rows, Ranges)
+    file = f"split_{name}{'_ranges' if ranges else ''}.npy"
+    save_array(path/file, rows.pairs if ranges else np.asarray(rows))
+    return dict(ranges=file, of=rows.of) if ranges else file
 
 def save_folder(
     path, # Folder to write to; made as needed
     X=None, # Inputs (n, vars, steps): anything `save_array` takes, or None if `X.npy` is there
     y=None, # Targets (n, ...), likewise
-    splits:dict=None, # Rows of each split by name, 'train' first: row numbers, masks, slices or ranges
+    splits:dict=None, # Rows of each split by name, 'train' first: row numbers, masks, slices, ranges, or `Ranges` of rows or windows
 ):
     "Write arrays and splits as a dataset folder"
     path = Path(path)
@@ -79,11 +81,15 @@ def save_folder(
         o.update(shape=list(a.shape), dtype=a.dtype.str)
     sizes = {k: o['shape'][0] for k,o in arrays.items()}
     if 'X' not in sizes or len({*sizes.values()}) > 1: raise ValueError(f"{path} is no dataset yet: it needs an `X` and as many rows of `y`, it has {sizes or 'none'}")
-    splits = dict(zip(splits, check_splits(splits.values(), arrays['X']['shape'][0]))) if splits else {}
-    splits = {k: _save_split(path, k, v) for k,v in splits.items()}
+    n = next((o.of for o in (splits or {}).values() if isinstance(o, Ranges) and o.of), sizes['X'])
+    splits = {k: _save_split(path, k, v) for k,v in zip(splits, check_splits(splits.values(), n))} if splits else {}
     write_manifest(path, arrays=arrays, **({'splits': splits} if splits or X is not None else {}))
 
 # %% ../nbs/06_folder.ipynb #a83c7842
+def _open_split(path, o):
+    if isinstance(o, dict): return Ranges(open_array(path/o['ranges']), o['of'])
+    return open_array(path/o) if isinstance(o, str) else range(*o)
+
 def open_folder(
     path, # Folder with at least `X.npy`
 ) -> tuple: # (dict of arrays by role, dict of rows by split)
@@ -94,7 +100,7 @@ def open_folder(
     files = {o['role']: o['file'] for o in manifest.get('arrays', {}).values()}
     files = files or {o: f'{o}.npy' for o in ('X','y') if (path/f'{o}.npy').exists()}
     if 'X' not in files: raise FileNotFoundError(f"{path} has no `X.npy`, it has {sorted(o.name for o in path.iterdir())[:10]}")
-    splits = {k: open_array(path/v) if isinstance(v, str) else range(*v) for k,v in manifest.get('splits', {}).items()}
+    splits = {k: _open_split(path, v) for k,v in manifest.get('splits', {}).items()}
     first = ['train','valid']
     splits = {k: splits[k] for k in sorted(splits, key=lambda k: first.index(k) if k in first else 2)}
     return {k: open_array(path/v) for k,v in files.items()}, splits
@@ -102,12 +108,13 @@ def open_folder(
 # %% ../nbs/06_folder.ipynb #215ed3f2
 def fingerprint(
     x:np.memmap, # An array on disk, whole
-    rows=None, # Rows that were used: a range or row numbers; all by default
+    rows=None, # Rows that were used: a range, `Ranges` or row numbers; all by default
 ) -> str: # 32 hex digits
     "A short text that changes when the data does"
     st,h = os.stat(x.filename),blake2b(digest_size=16)
     h.update(repr((st.st_size, st.st_mtime_ns, x.shape, x.dtype.str, x.offset)).encode())
-    if not isinstance(rows, (np.ndarray,list)): h.update(repr(rows).encode())
+    if isinstance(rows, Ranges): h.update(rows.pairs)
+    elif not isinstance(rows, (np.ndarray,list)): h.update(repr(rows).encode())
     else:
         for i in range(0, len(rows), 2**20): h.update(np.ascontiguousarray(rows[i:i+2**20], np.int64))
     return h.hexdigest()

@@ -12,14 +12,17 @@ from math import prod
 from fastai.basics import *
 from fastai.data.load import _loaders
 from .arrays import progress
-from .datasets import ToCategory, TSDatasets
+from .batches import ToCategory
+from .datasets import TSDatasets
 from .disk import free_memory
 from .folder import open_folder
 from .items import take_idxs
-from .order import ByWeight, order
+from .order import ByLength, ByWeight, order
 from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache
 from .sources import _check_idxs, why_not_direct
-from .splits import random_splits
+from .rows import Ranges
+from .splits import random_splits, time_splits
+from .windows import Windows
 
 # %% ../nbs/11_loaders.ipynb #50b566c9
 def _size(partial_n, n):
@@ -43,6 +46,7 @@ class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
     group_bytes = 8*2**20 # Batches smaller than this are gathered together
     thread = None # Gather in a thread? By default for a GPU
+    by_length = True # Shuffle series of unequal lengths so that those of a batch are alike?
     block_bytes,window_bytes,block_rows = 2*2**20,128*2**20,2**13 # Of `shuffle='block'`: what is read in one piece, what is shuffled together, most rows of a block
     @delegates(TfmdDL.__init__, but='dataset,bs,shuffle,num_workers')
     def __init__(self,
@@ -79,8 +83,8 @@ class TSDataLoader(TfmdDL):
         self._forget()
         if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
 
-    def _forget(self): self.pools,self.kept,self._unit,self._crc,self._does,self._sorted,self._by_weight = None,None,1,None,{},None,None
-    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','kept','_crc','_does','_sorted','_by_weight')}
+    def _forget(self): self.pools,self.kept,self._unit,self._crc,self._does,self._sorted,self._by_weight,self._of = None,None,1,None,{},None,None,None
+    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','kept','_crc','_does','_sorted','_by_weight','_of')}
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._forget()
@@ -120,13 +124,18 @@ def shuffle_fn(self:TSDataLoader, idxs):
 @patch
 def get_idxs(self:TSDataLoader):
     "Positions in the dataset, in the order of this epoch: a `range`, or computed when asked"
-    return self.shuffle_fn(range(self.n)) if self.shuffle or self.size != self.n else range(self.n)
+    idxs = self.shuffle_fn(range(self.n)) if self.shuffle or self.size != self.n else range(self.n)
+    X = self.dataset.tls[0].items
+    if not (self.by_length and X.alone and self.shuffle is True): return idxs
+    return ByLength(idxs, self._lengths, self._rows_of_step(), self.seed, max(self.epoch, 0))
+
 
 # %% ../nbs/11_loaders.ipynb #20ad09ba
 @patch
 def _blocks(self:TSDataLoader):
     "Rows of a block, blocks of a window"
-    row = max(1, self.dataset.tls[0].items.row_bytes*self._spread()[0])
+    X = self.dataset.tls[0].items
+    row = max(1, X.nbytes/max(1, len(X))*self._spread()[0]) # Bytes of the file; windows overlap
     block = int(min(max(1, self.block_bytes//row), self.block_rows))
     return block, int(max(1, min(self.window_bytes//(block*row), self.window_bytes//self.block_bytes)))
 
@@ -166,17 +175,18 @@ def _part(self:TSDataLoader, idxs, a, b):
 
 # %% ../nbs/11_loaders.ipynb #63ce5561
 @patch
-def _direct(self:TSDataLoader): return past_cache([o.items for o in self.dataset.tls], self.direct)
+def _direct(self:TSDataLoader): return past_cache([o.items.stored for o in self.dataset.reads()[0]], self.direct)
 
 @patch
 def _reader(self:TSDataLoader):
     "What reads the rows of this pass"
-    return Reader(self.dataset.tls, self.direct, hasattr(self._idxs, 'windows'), get_worker_info() is not None or self.world_size > 1)
+    return Reader(self.dataset.reads()[0], self.direct, hasattr(self._idxs, 'windows'), get_worker_info() is not None or self.world_size > 1,
+        max(self.epoch, 0) if self.shuffle else 0)
 
 @patch
 def _advise(self:TSDataLoader):
     "Say what shuffling blocks would give"
-    row = self.dataset.tls[0].items.row_bytes
+    row = self.dataset.tls[0].items.stored.row_bytes
     if self._unit > 1 and self.shuffle and not hasattr(self._idxs, 'windows') and row < 2**13:
         warnings.warn(f"Rows of {row:,} bytes are read from disk one by one, in random order. `shuffle='block'` reads many of them at once, "
             "several times as fast: `tsdisk doctor PATH` measures both")
@@ -201,6 +211,7 @@ def create_batches(self:TSDataLoader, samps):
 def _split(self:TSDataLoader, whole):
     "Tensors of the batches that were gathered together, each for itself"
     whole = [self._cast(o, to).numpy() for o,(_,to) in zip(whole, self.pools)]
+    if self._early(): whole = [tl.items.take(whole[i]) for tl,(i,_) in zip(self.dataset.tls.items, self.dataset.reads()[1])]
     return [tuple([torch.from_numpy(o[i:i+self.bs]) for o in whole]) for i in range(0, len(whole[0]), self.bs)]
 
 # %% ../nbs/11_loaders.ipynb #26df9188
@@ -208,10 +219,15 @@ def _split(self:TSDataLoader, whole):
 def _rows(self:TSDataLoader, pos): return take_idxs(self.dataset.idxs, _check_idxs(pos, self.n)).astype(np.int64, copy=False)
 
 @patch
+def _lengths(self:TSDataLoader, pos): return self.dataset.tls[0].items.length(self._rows(pos))
+
+@patch
 def _group(self:TSDataLoader):
     "Batches gathered at once, by what is read for them; one in worker processes, which hand over memory as a whole"
     if get_worker_info(): return 1
-    row,unit = sum(o.items.row_bytes for o in self.dataset.tls),self._unit
+    cols,unit = [o.items.stored for o in self.dataset.reads()[0]],self._unit
+    if any(o.alone for o in cols): return 1
+    row = sum(o.row_bytes for o in cols)
     if unit > 1: row = row*self._spread()[0] if not self.shuffle else row + 2*unit if row%unit else row
     return int(max(1, self.group_bytes // max(1, self.bs*row)))
 
@@ -227,6 +243,11 @@ def _needs(self:TSDataLoader, groups, windows):
         a += whole*self.num_workers
 
 @patch
+def _pre_show_batch(self:TSDataLoader, b, max_n=9):
+    x,*rest = TfmdDL._pre_show_batch(self, b, max_n)
+    return (x[0] if isinstance(x, (tuple,list)) else x, *rest) # Of several inputs, the series are what is drawn
+
+@patch
 def _wrapped(self:TSDataLoader, pos):
     "Whole batches of positions that another loader, such as fastai's `DistributedDL`, gives one by one"
     if self.world_size > 1: raise ValueError("Another loader shares the rows among processes already: leave out `rank` and `world_size`")
@@ -240,13 +261,13 @@ def _pin(self:TSDataLoader): return self.device is not None and self.device.type
 @patch
 def _buffers(self:TSDataLoader, tl, rows):
     "Blocks for rows as stored, and for rows as cast on the CPU; None where there is no need"
-    s,dtype = tl.items,np.dtype(str(tl.kind.dtype).split('.')[-1])
+    s,dtype = tl.items.stored,np.dtype(str(tl.kind.dtype).split('.')[-1])
     if s.ndim == 1: return None,None
-    cast = self.device is None or self.device.type == 'cpu'
-    return [Buffers((rows, *s.shape[1:]), o, self._pin()) if need else None for o,need in ((s.dtype,True), (dtype, cast and s.dtype != dtype))]
+    cast,pin = self.device is None or self.device.type == 'cpu', self._pin() and rows*s.row_bytes < 2**28
+    return [Buffers((rows, *s.shape[1:]), o, pin) if need else None for o,need in ((s.dtype,True), (dtype, cast and s.dtype != dtype))]
 
 @patch
-def _cast(self:TSDataLoader, t, to): return t if to is None or get_worker_info() else torch.from_numpy(to.take(len(t))).copy_(t)
+def _cast(self:TSDataLoader, t, to): return t if to is None or get_worker_info() else torch.from_numpy(to.take(tuple(t.shape))).copy_(t)
 
 # %% ../nbs/11_loaders.ipynb #43e10bfe
 @patch
@@ -267,7 +288,14 @@ def _batches(self:TSDataLoader):
 def _finish(self:TSDataLoader, b):
     "A batch cast and typed for the model"
     ds = self.dataset
-    return tuple([tl.finish(o, ds.split_idx) for tl,o in zip(ds.tls.items, b)])
+    if self._of is None: self._of = ds.reads()[1]
+    if self._early(): return tuple([tl.finish(o, ds.split_idx, own) for tl,o,(_,own) in zip(ds.tls.items, b, self._of)])
+    return tuple([tl.finish(tl.items.take(b[i]), ds.split_idx, own) for tl,(i,own) in zip(ds.tls.items, self._of)])
+
+@patch
+def _early(self:TSDataLoader):
+    "Are columns cut out of what is read for all batches of a group at once? Else of each batch on the device"
+    return (self.device is None or self.device.type == 'cpu') and not (get_worker_info() or self.fake_l.num_workers or self.kept)
 
 # %% ../nbs/11_loaders.ipynb #6810b3d3
 def _resolves(tfm, x):
@@ -312,11 +340,11 @@ def __iter__(self:TSDataLoader):
 def _settings(self:TSDataLoader):
     "What has to be the same for the same batches"
     X,idxs = self.dataset.tls[0].items,self.dataset.idxs
-    if self._crc is None: self._crc = (zlib.crc32(np.ascontiguousarray(idxs)) if isinstance(idxs, np.ndarray) else repr(idxs),
+    if self._crc is None: self._crc = (zlib.crc32(np.ascontiguousarray(getattr(idxs, 'pairs', idxs))) if isinstance(idxs, (np.ndarray,Ranges)) else repr(idxs),
         None if self.weights is None else zlib.crc32(self.weights.astype(np.float64)))
     return dict(rows=self.n, split=self._crc[0], rows_of_an_epoch=self.size, rows_of_a_step=self._rows_of_step(), drop_last=bool(self.drop_last),
         shuffle=self.shuffle if self.shuffle == 'block' else bool(self.shuffle), blocks=[*self._blocks()] if self.shuffle == 'block' else None,
-        weights=self._crc[1], data=[*X.shape, X.dtype.str])
+        weights=self._crc[1], by_length=bool(self.by_length and X.alone), data=[*X.shape, X.dtype.str])
 
 @patch
 def state_dict(self:TSDataLoader) -> dict: # Numbers and texts, for JSON
@@ -373,7 +401,7 @@ TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 def from_arrays(cls:TSDataLoaders,
     X, # Inputs (n, vars, steps): array, path or source
     y=None, # Targets (n, ...), likewise; none for inference
-    splits=None, # Rows of each split; a random share is held out by default
+    splits=None, # Rows of each split; a random share is held out by default, of windows the end of each series
     valid_pct:float=0.2, # That share
     seed:int=None, # Same seed, same split and same batches
     tfms=None, # Transforms of `X` and of `y`: `[x_tfms, y_tfms]`
@@ -382,7 +410,7 @@ def from_arrays(cls:TSDataLoaders,
     **kwargs
 ):
     "Loaders over arrays on disk, in memory, or from any source"
-    if splits is None: splits = random_splits(len(TSDatasets(X)), valid_pct, seed)
+    if splits is None: splits = time_splits(X, valid_pct) if isinstance(X, Windows) else random_splits(len(TSDatasets(X)), valid_pct, seed)
     dsets = TSDatasets(X, y, tfms=tfms, splits=splits, cat=cat, vocab=vocab)
     return cls.from_dsets(dsets, seed=seed, **kwargs)
 
@@ -402,12 +430,12 @@ def from_folder(cls:TSDataLoaders,
 @patch
 def _row_bytes(self:TSDataLoader):
     "What one row takes on the device"
-    return sum(prod(o.items.shape[1:])*(8 if isinstance(o.kind, ToCategory) else o.items.dtype.itemsize) for o in self.dataset.tls)
+    return sum(prod(o.items.stored.shape[1:])*(8 if isinstance(o.kind, ToCategory) else o.items.dtype.itemsize) for o in self.dataset.reads()[0])
 
 @patch
 def _preload(self:TSDataLoader):
     "Keep the rows of this loader on its device, as stored; one step for some of them"
-    kept,tls,k = None,self.dataset.tls,max(1, self.group_bytes//max(1, self._row_bytes()))
+    kept,tls,k = None,self.dataset.reads()[0],max(1, self.group_bytes//max(1, self._row_bytes()))
     for i in range(0, self.n, k):
         part = [tl.read(self._rows(np.arange(i, min(i+k, self.n)))) for tl in tls]
         if kept is None: kept = [torch.empty((self.n, *o.shape[1:]), dtype=o.dtype, device=self.device) for o in part]
@@ -426,6 +454,7 @@ def _kept_batches(self:TSDataLoader):
 def preload(self:TSDataLoaders): # These loaders
     "Read all rows into the memory of the device, where batches are then gathered; `ValueError` if they don't fit"
     device,need = self.device or torch.device('cpu'),sum(o.n*o._row_bytes() for o in self.loaders)
+    if any(o.items.alone for dl in self.loaders for o in dl.dataset.tls): raise ValueError("Series of unequal lengths are not preloaded: pad them with `save_array`, or leave them on disk")
     free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
     size = f"{need/1e9:.3g} GB; {free/1e9:.3g} GB are free on {device}"
     if need > .8*free: raise ValueError(f"The rows take {size}: leave them on disk")

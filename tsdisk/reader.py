@@ -13,7 +13,7 @@ from math import prod
 from fastai.basics import *
 from concurrent.futures import ThreadPoolExecutor # fastai has another of that name
 from .disk import free_memory
-from .sources import ArraySource, DirectSource, why_not_direct
+from .sources import why_not_direct
 
 # %% ../nbs/10_reader.ipynb #5cf7174c
 class Buffers:
@@ -32,12 +32,12 @@ class Buffers:
         return block.numpy().view(self.dtype).reshape(self.shape)
 
     def take(self,
-        k:int, # Rows needed, at most those of a block
-    ) -> np.ndarray: # A view (k, ...) of a block that is yours until the view is gone
+        shape, # Rows needed, at most those of a block; or a whole shape, of at most as many values
+    ) -> np.ndarray: # A view of a block, (k, ...) or of that shape, that is yours until the view is gone
         "A block that nobody holds"
         try: block = self.free.pop()
         except IndexError: block = self._new()
-        view = block[:k]
+        view = block[:shape] if isinstance(shape, int) else block.reshape(-1)[:prod(shape)].reshape(shape)
         self.out[id(view)] = weakref.ref(view, partial(self._back, id(view), block))
         return view
 
@@ -64,20 +64,23 @@ class Reader:
         direct:bool=None, # Read past the page cache? By default if the columns don't fit in free memory
         windows:bool=False, # Are rows announced a window at a time?
         shared:bool=False, # Do other processes read the same windows?
+        epoch:int=0, # Number of the pass, for rows that differ from pass to pass
     ):
-        self.tls,self.told,past = [*tls],[],past_cache([o.items for o in tls], direct)
-        for i,s in enumerate([o.items for o in tls]):
-            if s in past and not (windows and shared): # Else the page cache has the windows once, for all processes
-                try: s = DirectSource(s, 3 if windows else self.ahead+1)
+        self.tls,self.told,stored = [],[],[o.items.stored for o in tls]
+        past = past_cache(stored, direct)
+        for tl,s in zip(tls, stored):
+            far,s = s in past,s.of_epoch(epoch)
+            if far and not (windows and shared): # Else the page cache has the windows once, for all processes
+                try: s = s.direct(3 if windows else self.ahead+1)
                 except OSError:
                     if direct: raise
-                self.tls[i] = tls[i].new(s)
-            if s in past or type(s) is not ArraySource: self.told.append(s)
+            self.tls.append(tl if s is tl.items else tl.new(s))
+            if far or s.announced: self.told.append(s)
 
     @property
     def unit(self):
         "What the disk reads at least, in bytes; 1 for cached files"
-        return max([o.file.unit for o in self.told if isinstance(o, DirectSource)], default=1)
+        return max([o.unit for o in self.told], default=1)
 
     def tell(self, rows):
         "Announce rows"

@@ -9,7 +9,7 @@ __all__ = ['show_grid', 'show_batch', 'show_results', 'plot_top_losses']
 from math import ceil
 from fastai.basics import *
 from fastai.interpret import *
-from .datasets import Labels, TensorTarget, TSTensor
+from .batches import Labels, TensorTarget, TSTensor
 
 # %% ../nbs/13_show.ipynb #a101aea5
 def show_grid(
@@ -64,7 +64,8 @@ def show_results(x:TSTensor, y, samples, outs, ctxs=None, max_n=9, ncols=3, nrow
     if ctxs is None: ctxs = show_grid(n, ncols, nrows, figsize)
     for s,o,ctx in zip(samples, outs, ctxs):
         s[0].show(ctx=ctx, **{'alpha': .7, **kwargs})
-        if len(s) > 1: _compare(s[0], s[1], o[0], ctx)
+        for m in s[1:-1]: m.show(ctx=ctx)
+        if y is not None and len(y): _compare(s[0], s[-1], o[0], ctx)
         else: ctx.set_title(f'→ {_text(o[0])}')
     return ctxs
 

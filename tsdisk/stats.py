@@ -11,7 +11,7 @@ from fastcore.basics import store_attr
 from .arrays import progress
 from .folder import cached_result
 from .splits import check_rows
-from .sources import ArraySource, as_source, tensor_view
+from .sources import ArraySource, Source, as_source, tensor_view
 
 # %% ../nbs/07_stats.ipynb #7d06d2c9
 class Stats:
@@ -42,17 +42,10 @@ def _as_rows(a):
     if a.ndim == 1: return a[None,None]
     return a.T[None] if a.ndim == 2 else a.reshape(*a.shape[:2], -1)
 
-def _block_rows(s): return max(1, 2*2**20//max(1, s.row_bytes)) # 2 MB stay in the processor's cache for all passes
-
 def _blocks(s, rows):
-    "Blocks of some rows of a source"
-    k,buf = _block_rows(s),None
-    for i in range(0, len(rows), k):
-        part = rows[i:i+k]
-        if isinstance(part, range) and part.step == 1: yield s[part.start:part.stop]
-        else:
-            if buf is None: buf = np.empty((k, *s.shape[1:]), s.dtype)
-            yield s.gather(part, out=buf[:len(part)])
+    "Blocks of some rows of a source, with a progress bar"
+    total = -(-len(rows)//max(1, 2*2**20//max(1, s.row_bytes)))
+    return progress(s.blocks(rows), total if type(s).blocks is Source.blocks else None)
 
 # %% ../nbs/07_stats.ipynb #339a49fa
 def _block_stats(a, shift):
@@ -103,7 +96,7 @@ def array_stats(
     if isinstance(rows, np.ndarray): rows = np.sort(rows)
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
     shift,state,low,high,nans = None,(0.,0.,0.),np.inf,-np.inf,0
-    for a in progress(_blocks(s, rows), total=-(-len(rows)//_block_rows(s))):
+    for a in _blocks(s, rows):
         a = _as_rows(a if a.dtype.isnative and a.dtype.char in 'efd' else a.astype('f8'))
         if shift is None: shift = _first_mean(a[:, :, :4096])
         k,m,total,squares,lo,hi = _block_stats(a, shift)
@@ -134,7 +127,7 @@ def array_vocab(
     s = as_source(x)
     rows = range(len(s)) if idxs is None else check_rows(idxs, len(s), '`idxs`')
     found = np.empty(0, s.dtype)
-    for a in progress(_blocks(s, rows), total=-(-len(rows)//_block_rows(s))):
+    for a in _blocks(s, rows):
         found = np.union1d(found, a)
         if len(found) > max_n: raise ValueError(f"There are more than {max_n:,} distinct labels: if they are targets and not categories, say `cat=False`")
     return found

@@ -8,7 +8,7 @@ __all__ = ['Standardize']
 # %% ../nbs/12_transforms.ipynb #f326c37e
 import warnings
 from fastai.basics import *
-from .datasets import TSTensor
+from .batches import TSTensor
 from .reader import Buffers
 from .stats import Stats, train_stats
 

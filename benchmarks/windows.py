@@ -1,0 +1,215 @@
+"Windows over one long series, side by side: see README.md"
+import argparse, json, random, signal, sys, time
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+import numpy as np
+from cold import Again, beside, job
+from common import describe, machine, md_table, med, memory_limit, peak_private, Quiet, temp_folder, workers
+from loaders import say, some_batches
+
+kinds,sizes = {'96 × 4': (96,4), '512 × 16': (512,16)},(64,1024)
+
+def make_series(path, n_vars, gb):
+    "float32 noise, (steps, vars)"
+    from tsdisk.arrays import create_array
+    steps,k = int(gb*1e9)//(4*n_vars),10**6
+    block = np.random.default_rng(0).standard_normal((k, n_vars), np.float32)
+    path.mkdir()
+    with create_array(path/'X.npy', (steps, n_vars)) as w:
+        for i in range(0, steps, k): w.append(block[:steps-i])
+    return path
+
+def opened(path): return np.load(path/'X.npy', mmap_mode='r')
+
+# The contestants: functions of (folder, steps of a window, bs) that give an iterable of shuffled batches of windows
+
+class BareGather:
+    "The ceiling: windows are copied as they lie, (bs, steps, vars), into one buffer, in an order made beforehand"
+    def __init__(self, path, size, bs):
+        import torch
+        X = opened(path)
+        self.n,v,self.bs = len(X)-size+1,X.shape[1],bs
+        self.T = torch.from_numpy(X).as_strided((self.n, size*v), (v, 1))
+        self.buf,self.idx = torch.empty(bs, size*v), torch.randint(self.n, (2**20,))
+
+    def __iter__(self):
+        from torch import index_select
+        for i in range(0, len(self.idx)-self.bs+1, self.bs): yield index_select(self.T, 0, self.idx[i:i+self.bs], out=self.buf)
+
+def tsdisk_loader(path, size, bs):
+    from tsdisk.datasets import TSDatasets
+    from tsdisk.loaders import TSDataLoader
+    from tsdisk.windows import Windows
+    return TSDataLoader(TSDatasets(Windows(path/'X.npy', size)), bs=bs, shuffle=True, drop_last=True)
+
+class Numpy:
+    "`sliding_window_view[idx]`, in an order made beforehand"
+    def __init__(self, path, size, bs):
+        self.W,self.bs = np.lib.stride_tricks.sliding_window_view(opened(path), size, axis=0),bs
+        self.idx = np.random.default_rng(0).integers(0, len(self.W), 2**20)
+
+    def __iter__(self):
+        from torch import from_numpy
+        for i in range(0, len(self.idx)-self.bs+1, self.bs): yield from_numpy(self.W[self.idx[i:i+self.bs]])
+
+class Items:
+    "A torch dataset written by hand: one window, (vars, steps), or those of a list"
+    def __init__(self, path, size): self.X,self.size = opened(path),size
+    def __len__(self): return len(self.X)-self.size+1
+    def __getitem__(self, i):
+        if isinstance(i, list): return np.stack([self.X[j:j+self.size].T for j in i])
+        return np.ascontiguousarray(self.X[i:i+self.size].T)
+
+def by_batch(dataset, bs):
+    from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+    return DataLoader(dataset, sampler=BatchSampler(RandomSampler(dataset, True, 2**20), bs, drop_last=True), batch_size=None)
+
+def torch_items(path, size, bs):
+    from torch.utils.data import DataLoader, RandomSampler
+    dataset = Items(path, size)
+    return DataLoader(dataset, bs, sampler=RandomSampler(dataset, True, 2**20), drop_last=True)
+
+def torch_batches(path, size, bs): return by_batch(Items(path, size), bs)
+def tsai_unwindowed(path, size, bs):
+    from tsai.data.unwindowed import TSUnwindowedDataset
+    return by_batch(TSUnwindowedDataset(opened(path), window_size=size, split=None), bs)
+
+ceiling = 'bare gather (ceiling)'
+contestants = {ceiling: BareGather, 'tsdisk': tsdisk_loader, '`sliding_window_view[idx]`': Numpy, 'tsai, TSUnwindowedDataset': tsai_unwindowed,
+    'torch, by batch': torch_batches, 'torch, by item': torch_items}
+
+def contestant(name):
+    "A function that measures one of the contestants: (windows a second, private memory that it took in MB)"
+    import torch
+    import_module({'tsdisk': 'tsdisk.loaders', 'tsai, TSUnwindowedDataset': 'tsai.data.unwindowed'}.get(name, 'torch.utils.data'))
+    torch.index_select(torch.zeros(9, 9), 0, torch.tensor([1]))
+    made = {}
+    def rate(path, size, bs, k):
+        with peak_private() as peak:
+            before = peak[0]
+            if (path,size,bs) not in made: made[path,size,bs] = contestants[name](path, size, bs)
+            per = some_batches(made[path,size,bs], k)
+        return bs/per, peak[0]-before
+    return rate
+
+def measure_warm(folders, rounds, quiet):
+    res = {(k,bs,o): dict(kind=k, bs=bs, loader=o, rates=[], private=[]) for k in folders for bs in sizes for o in contestants}
+    with workers(**{o: (contestant, o) for o in contestants}) as ws:
+        for i in range(rounds+1): # The first warms up
+            for k,path in folders.items():
+                for bs in sizes:
+                    say(f'round {i} of {rounds}: {k}, bs {bs}')
+                    for o in random.sample(list(contestants), len(contestants)):
+                        quiet.wait()
+                        n = (2**18 if o in (ceiling,'tsdisk','`sliding_window_view[idx]`') else 2**14)//kinds[k][1]*4
+                        rate,private = ws[o](path, kinds[k][0], bs, max(4, n//bs))
+                        res[k,bs,o]['private'].append(private)
+                        if i: res[k,bs,o]['rates'].append(rate)
+    for (k,bs,o),r in res.items():
+        ratio = lambda a,b: med([p/q for p,q in zip(a['rates'], b['rates'])])
+        r |= dict(windows=med(r['rates']), of_ceiling=ratio(r, res[k,bs,ceiling]), tsdisk_is=ratio(res[k,bs,'tsdisk'], r), private=max(r['private']))
+    return [*res.values()]
+
+# Larger than memory
+
+def cold_tsdisk(path, size, bs, shuffle, limited):
+    from tsdisk.datasets import TSDatasets
+    from tsdisk.loaders import TSDataLoader
+    from tsdisk.windows import Windows
+    w = Windows(path/'X.npy', size)
+    dl = TSDataLoader(TSDatasets(w), bs=bs, shuffle=shuffle, direct=None if limited else True)
+    if not dl._direct(): raise RuntimeError(f"The loader did not find that the data is larger than memory: {dl}")
+    for b, in dl: yield len(b)*w.stored.row_bytes
+
+def cold_numpy(path, size, bs):
+    for b in Numpy(path, size, bs): yield b.nbytes
+
+def measure_cold(folder, path, kind, limit, rounds, secs):
+    size,n_vars = kinds[kind]
+    row,res = size*n_vars*4,[]
+    with memory_limit(limit) as group, Again(job, group, path) as run:
+        for i in range(rounds):
+            say(f'round {i+1} of {rounds}: larger than memory, {kind}')
+            jobs = [partial(run, cold_tsdisk, (bs,True,group is not None), size, secs) for bs in sizes]
+            ways,there = beside(run, 'exact', row, secs, jobs)
+            res += [dict(name='tsdisk, `shuffle=True`', bs=bs, **r) for bs,r in zip(sizes, ways)]
+            res += [dict(name='*the disk*', bs='', disk=r['mb'], **{k: r[k] for k in ('used','read','cores')}) for r in there]
+            res.append(dict(name="tsdisk, `shuffle='block'`", bs=1024, **run(cold_tsdisk, (1024,'block',group is not None), size, secs)))
+            res.append(dict(name='`sliding_window_view[idx]`', bs=1024, **run(cold_numpy, (1024,), size, secs)))
+    return dict(limited=group is not None, kind=kind, row=row, ways=res)
+
+# The report
+
+def warm_md(res):
+    rows = [['window', 'bs', 'loader', 'windows/s', 'GB/s', 'of the ceiling', 'tsdisk is', 'private MB']]
+    for r in res:
+        size,n_vars = kinds[r['kind']]
+        times = '' if r['loader'] in ('tsdisk',ceiling) else f"{r['tsdisk_is']:.1f} ×"
+        rows.append([r['kind'], r['bs'], f"**{r['loader']}**" if r['loader'] == 'tsdisk' else r['loader'], f"{r['windows']:,.0f}", f"{r['windows']*size*n_vars*4/1e9:.3g}",
+            f"{r['of_ceiling']:.2f}", times, f"{r['private']:.0f}"])
+    return md_table(rows, 3)
+
+def cold_md(cold):
+    rows = [['window', 'loader', 'bs', 'windows/s', 'MB/s', 'of the disk', 'read / used']]
+    for c in cold:
+        groups = {}
+        for r in c['ways']: groups.setdefault((r['name'], r['bs']), []).append(r)
+        for (name,bs),rs in groups.items():
+            used,read = (med([r[k] for r in rs if k in r]) for k in ('used','read'))
+            share = f"{med([r['used']/r['disk'] for r in rs if 'disk' in r]):.2f}" if name.startswith(('tsdisk, `shuffle=T','*')) else ''
+            rows.append([c['kind'], f'**{name}**' if 'tsdisk' in name else name, bs, f"{used*1e6/c['row']:,.0f}", f'{used:,.0f}', share, f'{read/used:.2f}'])
+    return md_table(rows, 2)
+
+def report(res):
+    o = res['options']
+    how = f"in a memory control group of {o['limit']/1e9:.1f} GB" if all(c['limited'] for c in res['cold']) else '**without a memory limit, which could not be set here**'
+    return f"""# Windows, side by side
+
+{describe(res['machine'])}, other programs used {med(res['others']):.0%} of the processor (median)
+
+Shuffled batches of windows, every step, over one float32 series (steps, vars) of {o['gb']:g} GB in the page cache, on the CPU. The *bare gather* copies windows as they lie, in an order made beforehand;
+so does `sliding_window_view`. tsdisk gives them as (bs, vars, steps) without turning them round in memory; the others copy them into that order. Each in its own process, in turn, medians
+of {o['rounds']} rounds, ratios within a round. *Private*: memory of the process beyond its start, at most.
+
+{warm_md(res['warm'])}
+
+## Larger than memory
+
+A series of {o['cold_gb']:g} GB, {how}, from an empty page cache. *Of the disk*: beside random reads of as many bytes by many threads, just before and after.
+
+{cold_md(res['cold'])}
+"""
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--quick', action='store_true', help='two rounds, and no data larger than memory: under two minutes')
+    p.add_argument('--rounds', type=int, help='rounds of each measurement: 5, or 2 with --quick')
+    p.add_argument('--tmp', help='where to put up to 5 GB of data for the time being')
+    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
+    args = p.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    start,rounds = time.time(),args.rounds or (2 if args.quick else 5)
+    quiet,opts = Quiet(30 if args.quick else 180), dict(rounds=rounds, gb=.5, cold_gb=4, limit=1.2e9)
+    res = dict(machine=machine(), options=opts, cold=[])
+    with temp_folder(args.tmp, need=1.1e9 if args.quick else 4.2e9) as folder:
+        say('writing data')
+        folders = {k: make_series(folder/str(i), v, opts['gb']) for i,(k,(_,v)) in enumerate(kinds.items())}
+        for path in folders.values(): opened(path).max()
+        res['warm'] = measure_warm(folders, rounds, quiet)
+        for path in folders.values(): (path/'X.npy').unlink()
+        for k in () if args.quick else kinds:
+            path = make_series(folder/f'cold{kinds[k][1]}', kinds[k][1], opts['cold_gb'])
+            res['cold'].append(measure_cold(folder, path, k, opts['limit'], min(rounds, 3), 2))
+            (path/'X.npy').unlink()
+    res['others'] = quiet.seen
+    say('')
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out/'windows.json').write_text(json.dumps(res, indent=1))
+    (args.out/'windows.md').write_text(report(res))
+    print(report(res))
+    print(f'Took {time.time()-start:.0f} s; see {args.out}/windows.md and .json')
+
+if __name__ == '__main__':
+    try: main()
+    except KeyboardInterrupt: sys.exit(130)

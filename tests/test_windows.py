@@ -1,0 +1,351 @@
+"Windows, their targets and crops are what a loop over the series would give"
+import pickle, tracemalloc
+import numpy as np, pytest, torch
+from hypothesis import given, settings, strategies as st
+from conftest import fails, filled, same
+from source_conformance import checks
+from tsdisk.arrays import open_array, save_array
+from tsdisk.batches import TSTensor
+from tsdisk.datasets import TSDatasets
+from tsdisk.loaders import TSDataLoader
+from tsdisk.panels import Ragged, append_ragged, open_ragged, save_ragged
+from tsdisk.rows import Ranges
+from tsdisk.stats import array_stats, array_vocab
+from tsdisk.windows import Crops, Windows
+
+lens = [30,7,19,12,30]
+
+def _series(lens, n_vars, dtype='f4'): return [filled((n, n_vars), dtype)+(i*2e4+np.arange(n*n_vars).reshape(n, n_vars)).astype(dtype) for i,n in enumerate(lens)]
+
+# Each layout gives, of a list of series (steps, vars), what `Windows` takes, and the axis
+def _one(d, xs): return save_array(d/'one.npy', xs[0]), None
+def _vars_first(d, xs): return save_array(d/'vars.npy', np.ascontiguousarray(xs[0].T)), 1
+def _samples(d, xs): return save_array(d/'samples.npy', np.stack([xs[0].T, xs[-1].T])), None
+def _samples_steps(d, xs): return save_array(d/'steps.npy', np.stack([xs[0], xs[-1]])), 1
+def _part_of_steps(d, xs): return save_array(d/'part.npy', np.stack([np.pad(o.T, ((0,0),(2,3))) for o in (xs[0], xs[-1])]))[:, :, 2:-3], None
+def _list(d, xs): return [save_array(d/f'{i}.npy', o) for i,o in enumerate(xs)], None
+def _paths(d, xs): return [(save_array(d/f'{i}.npy', o), d/f'{i}.npy')[1] for i,o in enumerate(xs)], None
+def _list_vars(d, xs): return [np.ascontiguousarray(o.T) for o in xs], 1
+def _ragged(d, xs): return save_ragged(d/'ragged', xs, axis=0), None
+def _some_vars(d, xs): return save_array(d/'wide.npy', np.concatenate([xs[0]]*2, 1))[:, :xs[0].shape[1]], None
+def _zarr(d, xs):
+    import zarr
+    z = zarr.open_array(str(d/'z.zarr'), mode='w', shape=xs[0].shape, chunks=(5,1), dtype=xs[0].dtype)
+    z[:] = xs[0]
+    return z, None
+layouts = dict(one=(_one,[0]), vars_first=(_vars_first,[0]), samples=(_samples,[0,-1]), samples_steps=(_samples_steps,[0,-1]),
+    part_of_steps=(_part_of_steps,[0,-1]), list=(_list,None), paths=(_paths,None), list_vars=(_list_vars,None),
+    ragged=(_ragged,None), some_vars=(_some_vars,[0]), zarr=(_zarr,[0]))
+
+@pytest.fixture(scope='module', params=layouts)
+def panel(request, tmp_path_factory):
+    make,which = layouts[request.param]
+    xs = _series(lens, 3)
+    return *make(tmp_path_factory.mktemp('panel'), xs), [xs[i] for i in which] if which else xs
+
+def loop(xs, size, stride=1, horizon=0, gap=0):
+    "(series, start) of every window, by a loop"
+    span = size + (gap+horizon if horizon else 0)
+    return [(s,t) for s,x in enumerate(xs) for t in range(0, len(x)-span+1, stride)]
+
+@settings(max_examples=25)
+@given(st.integers(1, 9), st.integers(1, 11), st.integers(0, 4), st.integers(0, 3), st.sampled_from([None, [0], [2,0]]),
+    st.sampled_from([None, [1], [1,2]]))
+def test_windows_are_those_of_a_loop(panel, size, stride, horizon, gap, sel, targets):
+    x,axis,xs = panel
+    w = Windows(x, size, stride, horizon, gap, sel_vars=sel, targets=targets if horizon else None, axis=axis)
+    want = loop(xs, size, stride, horizon, gap)
+    assert len(w) == len(want) and w.shape == (len(want), len(sel or range(3)), size)
+    i = np.random.default_rng(0).integers(0, len(w), 40)
+    series,start = w.locate(i)
+    assert [*zip(series.tolist(), start.tolist())] == [want[j] for j in i]
+    same(w.window(series, start), i)
+    v,t = [slice(None) if o is None else o for o in (sel, targets)]
+    xw = np.stack([xs[s][a:a+size][:, v].T for s,a in zip(series, start)])
+    if not horizon:
+        same(w.gather(i), xw)
+        return same(np.asarray(w[int(i[0])]), xw[0])
+    yw = np.stack([xs[s][a+size+gap:a+size+gap+horizon][:, t].T for s,a in zip(series, start)])
+    for got,expected in zip(w.gather(i), (xw,yw)): same(got, expected)
+    for got,expected in zip(w[int(i[-1])], (xw[-1],yw[-1])): same(np.asarray(got), expected)
+    b = TSDatasets(w).batch(i)
+    same(b[0].numpy(), xw)
+    same(b[1].numpy(), yw)
+
+@settings(max_examples=10)
+@given(st.integers(2, 9), st.integers(1, 11), st.integers(0, 3))
+def test_cover_is_every_step_of_a_window_once(panel, size, stride, horizon):
+    x,axis,xs = panel
+    w = Windows(x, size, stride, horizon, 1, axis=axis)
+    want,rng = loop(xs, size, stride, horizon, 1),np.random.default_rng(size)
+    for rows in (range(len(w)), range(len(w)//3, len(w)//2+1), rng.permutation(len(w))[:len(w)//3+1]):
+        steps = sorted({(want[i][0], t) for i in rows for t in range(want[i][1], want[i][1]+w.span)})
+        series,first,stop = w.cover(rows)
+        assert [(s,t) for s,a,b in zip(series.tolist(), first.tolist(), stop.tolist()) for t in range(a, b)] == steps
+        assert not ((series[1:] == series[:-1]) & (first[1:] <= stop[:-1])).any()
+        if not horizon:
+            vals = np.stack([xs[s][t] for s,t in steps])
+            got = array_stats(w, rows)
+            np.testing.assert_allclose(got.mean, vals.mean(0, dtype='f8'), rtol=1e-5)
+            np.testing.assert_allclose(got.std, vals.std(0, dtype='f8'), rtol=1e-4)
+            assert got.count.tolist() == [len(vals)]*3
+            np.testing.assert_array_equal(array_vocab(w, rows), np.unique(vals))
+
+@pytest.mark.parametrize('check', checks, ids=lambda f: f.__name__)
+def test_windows_keep_the_contract_of_sources(panel, check):
+    x,axis,xs = panel
+    want = np.stack([xs[s][a:a+5].T for s,a in loop(xs, 5, 2)])
+    check(Windows(x, 5, 2, axis=axis), want)
+
+def test_labels_are_those_of_a_loop(panel, tmp_path):
+    x,axis,xs = panel
+    labels = [np.random.default_rng(i).integers(0, 3, len(o)) for i,o in enumerate(xs)]
+    y = labels[0] if len(xs) == 1 else save_ragged(tmp_path, labels)
+    w,want = Windows(x, 6, 2, axis=axis),loop(xs, 6, 2)
+    i = np.random.default_rng(0).permutation(len(w))
+    cut = np.stack([labels[s][a:a+6] for s,a in (want[j] for j in i)])
+    same(w.over(y).gather(i), cut)
+    for at in (-1,0,3): same(w.label(y, at).gather(i), cut[:, at])
+    same(w.label(y, 'majority').gather(i), np.array([np.bincount(o).argmax() for o in cut]))
+    same(w.label(y, lambda o: o.max(1)).gather(i), cut.max(1))
+    names = np.array([f's{s}' for s in range(len(xs))])
+    same(w.of_series(names).gather(i), names[[want[j][0] for j in i]])
+    rows = range(0, len(w), 3)
+    assert set(array_vocab(w.of_series(names), rows)) == {names[want[j][0]] for j in rows}
+    assert set(cut[:, -1]) <= set(array_vocab(w.label(y)))
+
+@pytest.mark.parametrize('every', [2,3,6])
+def test_slower_arrays_are_read_over_the_same_time(every):
+    fast,slow = np.arange(60.)[:,None],np.arange(60//every)[:,None]*float(every)
+    w = Windows(fast, 12, 1, horizon=5)
+    got = w.over(slow, every).gather(range(len(w)))
+    start = np.arange(len(w))
+    same(got[:, 0, 0], (start//every*every).astype(float)) # In force when the window begins
+    assert got.shape == (len(w), 1, 12//every) and (got[:, 0, -1] <= start+11).all() # Nothing of later
+
+def test_roles_and_static_covariates_are_inputs(tmp_path):
+    xs = _series([20,25], 4)
+    static = np.array([[1.,2.],[3.,4.]], 'f4')
+    w = Windows(save_ragged(tmp_path, xs, axis=0), 5, horizon=3, names=['load','temp','hour','day'], sel_vars=['load','temp','hour'],
+        targets='load', known=['hour','day'], static=static)
+    ds = TSDatasets(w)
+    xb,future,stat,yb = ds.batch(range(len(w)))
+    want = loop(xs, 5, 1, 3)
+    assert ds.n_inp == 3 and ds.vars == 3 and ds.d == [1,3]
+    same(xb.numpy(), np.stack([xs[s][a:a+5, :3].T for s,a in want]))
+    same(future.numpy(), np.stack([xs[s][a+5:a+8, 2:].T for s,a in want]))
+    same(stat.numpy(), static[[s for s,_ in want]])
+    same(yb.numpy(), np.stack([xs[s][a+5:a+8, :1].T for s,a in want]))
+    assert len(ds.reads()[0]) == 2 # One read for all that is cut from the series
+
+@pytest.mark.filterwarnings('ignore:Rows of')
+@pytest.mark.parametrize('direct', [False,True])
+@pytest.mark.parametrize('shuffle', [False,True,'block'])
+@pytest.mark.parametrize('layout', ['one','samples','ragged'])
+def test_loaders_give_every_window_once(tmp_path, layout, shuffle, direct):
+    xs = _series([3000,2500,3000], 2)
+    make,which = layouts[layout]
+    x,axis = make(tmp_path, xs)
+    xs = [xs[i] for i in which] if which else xs
+    w = Windows(x, 16, 3, 4, 2, axis=axis)
+    dl = TSDataLoader(TSDatasets(w), bs=32, shuffle=shuffle, direct=direct, seed=1)
+    if direct: assert 'straight from disk' in repr(dl)
+    got = [o for o in dl]
+    key = {np.concatenate([xs[s][a:a+16].T.reshape(-1), xs[s][a+18:a+22].T.reshape(-1)]).tobytes() for s,a in loop(xs, 16, 3, 4, 2)}
+    seen = [np.concatenate([xb[i].numpy().reshape(-1), yb[i].numpy().reshape(-1)]).tobytes() for xb,yb in got for i in range(len(xb))]
+    assert len(seen) == len(w) == len(key) and set(seen) == key
+
+@pytest.mark.parametrize('num_workers', [0,2])
+def test_crops_differ_by_epoch_and_repeat_by_seed(tmp_path, num_workers):
+    c = Crops(save_array(tmp_path/'x.npy', np.arange(5000, dtype='f4')), 7, per_series=50, seed=3)
+    def passes(shuffle, seed=5, n=3):
+        dl = TSDataLoader(TSDatasets(c), bs=16, shuffle=shuffle, seed=seed, num_workers=num_workers)
+        return [torch.cat([b[0] for b in dl])[:,0,0].numpy() for _ in range(n)]
+    a,b,_ = passes(True)
+    assert set(a) != set(b) and len(set(a)) > 40
+    for p,q in zip(passes(True), (a,b)): same(p, q)
+    for p in passes(False): same(p, c.gather(range(50))[:,0,0])
+
+@pytest.mark.filterwarnings('ignore:Rows of')
+def test_crops_read_what_was_announced(tmp_path):
+    c = Crops(save_array(tmp_path/'x.npy', np.random.default_rng(0).normal(size=(200_000,4)).astype('f4')), 100, per_series=2000)
+    a,b = [torch.cat([o[0] for o in TSDataLoader(TSDatasets(c), bs=64, shuffle=True, seed=1, direct=d)]) for d in (False,True)]
+    assert torch.equal(a, b)
+
+def test_reconstruction_has_targets_of_its_own():
+    w = Windows(np.arange(50, dtype='f4'), 10)
+    dl = TSDataLoader(TSDatasets(w, w), bs=4)
+    xb,yb = dl.one_batch()
+    assert len(dl.dataset.reads()[0]) == 1 and torch.equal(xb.as_subclass(torch.Tensor), yb.as_subclass(torch.Tensor))
+    xb.zero_()
+    assert yb.sum() > 0
+
+def test_missing_values_become_masks():
+    x = np.arange(40, dtype='i2').reshape(20, 2)
+    x[3,1] = -32768
+    xb,mask = TSDatasets(Windows(x, 5), mask=True, missing=-32768).batch([0,4])
+    same(mask.numpy(), np.array([[[1,1,1,1,1],[1,1,1,0,1]], [[1]*5]*2], bool))
+    assert torch.isnan(xb).sum() == 1 and xb[0,1,3].isnan()
+    f = x.astype('f4')
+    f[3,1] = np.nan
+    same(TSDatasets(Windows(f, 5), mask=True).batch([0,4])[1].numpy(), mask.numpy())
+
+@settings(max_examples=30)
+@given(st.integers(1, 6), st.integers(1, 8), st.floats(.1, 1))
+def test_valid_rows_are_those_of_a_loop(size, stride, least):
+    xs = _series([30,4,17], 2)
+    for i,x in enumerate(xs): x[np.random.default_rng(i).random(x.shape) < .4] = np.nan
+    w = Windows(xs, size, stride)
+    ok = [i for i,(s,a) in enumerate(loop(xs, size, stride)) if (~np.isnan(xs[s][a:a+size])).mean() >= least-1e-9]
+    assert w.valid_rows(least)[:].tolist() == ok
+
+def test_selected_variables_and_steps_are_read_alone(tmp_path):
+    x = save_array(tmp_path/'X.npy', filled((50,5,40)))
+    ds = TSDatasets(x, sel_vars=[3,1], sel_steps=slice(10,-5))
+    same(ds.batch([7,0])[0].numpy(), x[[7,0]][:, [3,1], 10:-5])
+    assert ds.tls[0].items.stored.row_bytes == 2*25*4
+    assert (ds.vars, ds.len) == (2,25)
+    same(TSDatasets(x, sel_vars=[2]).batch([3])[0].numpy(), x[[3]][:, [2]])
+
+def test_half_a_billion_windows_take_no_time_and_memory(tmp_path):
+    steps,n = 200_000*2600,200_000
+    values = np.lib.format.open_memmap(tmp_path/'values.npy', 'w+', 'f2', (steps,1)) # A hole in the file system
+    offsets = np.arange(n+1)*2600
+    r = Ragged(values, offsets)
+    tracemalloc.start()
+    w = Windows(r, 96)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(w) == n*2505 > 500_000_000 and peak < 5e6
+    i = np.random.default_rng(0).integers(0, len(w), 256)
+    series,start = w.locate(i)
+    same(series*2505 + start, i)
+    s,a,b = w.cover(range(10**6, 4*10**8))
+    assert len(s) == 4*10**8//2505 - 10**6//2505 + 1
+
+def test_blocks_of_a_slower_array_end_with_their_series():
+    w = Windows(Ragged(np.arange(20.), [0,10,20]), 8)
+    slow = w.over(Ragged(np.array([0.,1,10,11]), [0,2,4]), every=4)
+    assert sorted(np.concatenate([o.ravel() for o in slow.blocks(range(3))])) == [0,1]
+
+def test_windows_that_are_not_there_are_errors():
+    w = Windows(_series(lens, 2), 5, 2)
+    with fails(IndexError, 'series 0 to 4'): w.window(-1, 0)
+    with fails(IndexError, f'Row {len(w)}'): w.cover([0, len(w)])
+    with fails(IndexError, f'0 to {len(w)-1}'): w.locate(len(w))
+    with fails(ValueError, 'every 2 steps'): w.window(0, 3)
+
+def test_states_of_other_windows_are_refused():
+    w = Windows(_series([40,40,40,40,40,40], 1), 4)
+    ranges = [(i*37, i*37+20) for i in range(6)]
+    other = [*ranges[:4], (4*37, 4*37+22), (5*37, 5*37+18)] # As many rows, and the same first ones
+    a,b = [TSDataLoader(TSDatasets(w, splits=[Ranges(o)]).train, bs=8, shuffle=True, seed=1) for o in (ranges,other)]
+    with fails(ValueError, 'split'): b.load_state_dict(a.state_dict())
+
+def test_pickles_are_small(tmp_path):
+    w = Windows(save_ragged(tmp_path, [filled((2,n)) for n in range(5, 400)]), 4, horizon=2, known=[1])
+    assert len(pickle.dumps(w)) < 4000
+    back = pickle.loads(pickle.dumps(w))
+    for a,b in zip(back.gather([3,700]), w.gather([3,700])): same(a, b)
+    assert len(TSDatasets(back).reads()[0]) == 1
+
+@pytest.mark.parametrize('kwargs,words', [(dict(size=0), "`size` must be"), (dict(size=5, stride=0), "`stride`"), (dict(size=31), "longest series has 30"),
+    (dict(size=2.5), "`size`"),
+    (dict(size=5, targets=[0]), "give `horizon`"), (dict(size=5, sel_vars=[4]), "no variable 4"), (dict(size=5, sel_vars=['a']), "give `names`"),
+    (dict(size=5, names=['a']), "1 names for 3"),
+    (dict(size=5, sel_vars=[]), "at least one"), (dict(size=5, static=np.zeros((7,2))), "5 series and 7 rows")])
+def test_mistakes_are_named(kwargs, words):
+    with fails(ValueError, words): Windows(_series(lens, 3), **kwargs)
+
+def test_view_of_batches_works_in_any_order_of_memory():
+    xb = TSDatasets(Windows(filled((50,3)), 8)).batch([0,1])[0]
+    assert not xb.is_contiguous() and xb.view(2, -1).shape == (2,24)
+    same(xb.view(2, 24).numpy(), xb.numpy().reshape(2, 24))
+    with pytest.raises(RuntimeError): xb.view(5, 5)
+
+# Ragged series
+
+@pytest.fixture(scope='module')
+def ragged(tmp_path_factory):
+    xs = [filled((3,n)) for n in np.random.default_rng(0).integers(4, 40, 200)]
+    return save_ragged(tmp_path_factory.mktemp('ragged'), xs), xs
+
+@pytest.mark.parametrize('side', ['left','right'])
+@pytest.mark.parametrize('most', [None,12])
+def test_ragged_batches_are_padded(ragged, side, most):
+    r,xs = ragged
+    r = Ragged(r.panel.source.array, r.offsets, value=-1, side=side, most=most)
+    for seed in range(5):
+        i = np.random.default_rng(seed).integers(0, 200, 16)
+        i[0] = (0,199)[seed%2]
+        cut = [xs[j] if most is None else xs[j][:, :most] if side == 'right' else xs[j][:, -most:] for j in i]
+        longest = max(o.shape[1] for o in cut)
+        got,mask = r.gather(i), np.empty(r.mask.room(i), bool)
+        r.mask._gather(i, mask)
+        assert got.shape == (16,3,longest) and mask.shape == (16,longest)
+        for a,m,c in zip(got, mask, cut):
+            k = c.shape[1]
+            same(a[:, :k] if side == 'right' else a[:, longest-k:], c)
+            assert (a[:, k:] == -1).all() if side == 'right' else (a[:, :longest-k] == -1).all()
+            same(m, np.arange(longest) < k if side == 'right' else np.arange(longest) >= longest-k)
+
+@pytest.mark.parametrize('num_workers', [0,2])
+@pytest.mark.parametrize('shuffle', [False,True,'block'])
+def test_ragged_loaders_give_every_series_once(ragged, shuffle, num_workers):
+    r,xs = ragged
+    dl = TSDataLoader(TSDatasets(r, np.arange(200.)), bs=16, shuffle=shuffle, seed=1, num_workers=num_workers)
+    seen = []
+    for xb,mask,yb in dl:
+        assert isinstance(xb, TSTensor) and xb.shape[2] == mask.shape[1] == int(mask.sum(1).max())
+        for x,m,y in zip(xb, mask, yb):
+            same(x[:, m].numpy(), xs[int(y)])
+            seen.append(int(y))
+    assert sorted(seen) == [*range(200)] and (shuffle or seen == sorted(seen))
+
+def test_batches_of_like_length_are_little_padded(tmp_path):
+    lengths = np.random.default_rng(0).integers(10, 400, 4000)
+    r = save_ragged(tmp_path, (np.zeros((1,n), 'f4') for n in lengths))
+    def padding(**attrs):
+        dl = TSDataLoader(TSDatasets(r), bs=32, shuffle=True, seed=1)
+        for k,v in attrs.items(): setattr(dl, k, v)
+        real,all_ = np.sum([[int(m.sum()), m.numel()] for _,m in dl], axis=0)
+        return 1-real/all_
+    assert padding() < .1 < .3 < padding(by_length=False)
+
+def test_appended_series_are_there_and_old_readers_go_on(ragged, tmp_path):
+    xs = ragged[1][:20]
+    old = save_ragged(tmp_path, xs)
+    new = append_ragged(tmp_path, xs[:3])
+    assert (len(old), len(new)) == (20,23)
+    for i,o in enumerate([*xs, *xs[:3]]): same(np.asarray(new[i]), o)
+    for i,o in enumerate(xs): same(np.asarray(old[i]), o)
+
+def test_a_failed_append_leaves_what_was(ragged, tmp_path):
+    xs = ragged[1][:5]
+    save_ragged(tmp_path, xs)
+    before = {o.name: o.read_bytes() for o in tmp_path.iterdir()}
+    def broken():
+        yield xs[0]
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt): append_ragged(tmp_path, broken())
+    with fails(ValueError, 'none was added'): append_ragged(tmp_path, [xs[0], xs[0][:2]])
+    assert {o.name: o.read_bytes() for o in tmp_path.iterdir()} == before
+
+def test_a_killed_append_leaves_what_was(ragged, tmp_path):
+    xs = ragged[1][:5]
+    save_ragged(tmp_path, xs)
+    with open(tmp_path/'values.npy', 'ab') as f: f.write(b'half a series') # As a kill would leave it
+    for i,o in enumerate(xs): same(np.asarray(open_ragged(tmp_path)[i]), o)
+    new = append_ragged(tmp_path, [xs[1]])
+    same(np.asarray(new[5]), xs[1])
+    assert open_array(tmp_path/'values.npy').shape == (sum(o.shape[1] for o in xs)+xs[1].shape[1], 3)
+
+def test_cut_values_are_refused(ragged, tmp_path):
+    save_ragged(tmp_path, ragged[1][:5])
+    with open(tmp_path/'values.npy', 'r+b') as f: f.truncate(4100)
+    with fails(ValueError, 'truncated'): open_ragged(tmp_path)
+
+@pytest.mark.parametrize('offsets,words', [([0,5,3], 'must ascend'), ([1,5], 'from 0'), ([0,5,30], 'at most the 20 steps'), ([0], 'n+1 integers'),
+    ([0.,5.], 'n+1 integers'), ([0,5,5], 'no series may be empty')])
+def test_bad_offsets_are_refused(offsets, words):
+    with fails(ValueError, words): Ragged(np.zeros((20,2)), offsets)
