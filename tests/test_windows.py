@@ -2,14 +2,15 @@
 import pickle, tracemalloc
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
-from conftest import fails, filled, same
+from conftest import fails, filled, fresh, linux, same
 from source_conformance import checks
 from tsdisk.arrays import open_array, save_array
 from tsdisk.batches import TSTensor
 from tsdisk.datasets import TSDatasets
-from tsdisk.loaders import TSDataLoader
+from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.panels import Ragged, append_ragged, open_ragged, save_ragged
 from tsdisk.rows import Ranges
+from tsdisk.splits import time_splits
 from tsdisk.stats import array_stats, array_vocab
 from tsdisk.windows import Crops, Windows
 
@@ -289,11 +290,13 @@ def test_ragged_batches_are_padded(ragged, side, most):
             assert (a[:, k:] == -1).all() if side == 'right' else (a[:, :longest-k] == -1).all()
             same(m, np.arange(longest) < k if side == 'right' else np.arange(longest) >= longest-k)
 
+@pytest.mark.filterwarnings('ignore:Rows of')
+@pytest.mark.parametrize('direct', [False,True])
 @pytest.mark.parametrize('num_workers', [0,2])
 @pytest.mark.parametrize('shuffle', [False,True,'block'])
-def test_ragged_loaders_give_every_series_once(ragged, shuffle, num_workers):
+def test_ragged_loaders_give_every_series_once(ragged, shuffle, num_workers, direct):
     r,xs = ragged
-    dl = TSDataLoader(TSDatasets(r, np.arange(200.)), bs=16, shuffle=shuffle, seed=1, num_workers=num_workers)
+    dl = TSDataLoader(TSDatasets(r, np.arange(200.)), bs=16, shuffle=shuffle, seed=1, num_workers=num_workers, direct=direct)
     seen = []
     for xb,mask,yb in dl:
         assert isinstance(xb, TSTensor) and xb.shape[2] == mask.shape[1] == int(mask.sum(1).max())
@@ -301,6 +304,78 @@ def test_ragged_loaders_give_every_series_once(ragged, shuffle, num_workers):
             same(x[:, m].numpy(), xs[int(y)])
             seen.append(int(y))
     assert sorted(seen) == [*range(200)] and (shuffle or seen == sorted(seen))
+
+@pytest.mark.parametrize('side', ['left','right'])
+@pytest.mark.parametrize('most', [None,12])
+def test_ragged_series_straight_from_disk_are_the_same(ragged, side, most):
+    r = Ragged(ragged[0].panel.source.array, ragged[0].offsets, value=-1, side=side, most=most)
+    direct,rng = r.direct(4),np.random.default_rng(0)
+    for told in (True,False):
+        for _ in range(5):
+            i = rng.integers(0, 200, 16)
+            if told: direct.prefetch([*i[:9], 500])
+            if told: direct.prefetch(i[5:])
+            a,b = [np.full(r.room(i), 7, 'f4') for _ in range(2)]
+            r._gather(i, a)
+            direct._gather(i, b)
+            same(b, a)
+        assert len(direct.coming) <= 4
+    with fails(OSError, 'in memory'): Ragged(np.zeros((20,2)), [0,9,20]).direct(1)
+
+@linux
+@pytest.mark.parametrize('shuffle,direct', [(True,True), (True,False), (False,True)])
+def test_memory_of_an_epoch_of_windows_is_bounded(tmp_path, shuffle, direct):
+    save_array(tmp_path/'x.npy', (filled((100_000,16))+i for i in range(40))) # 256 MB, and 130 GB of windows
+    grown = fresh("""
+        import warnings
+        from conftest import rss_anon
+        from tsdisk.all import *
+        path,shuffle,direct = args
+        warnings.simplefilter('ignore')
+        dls = TSDataLoaders.from_arrays(Windows(path, 512, horizon=24), bs=64, shuffle=shuffle, direct=direct, device='cpu')
+        dl = dls.train
+        dl.one_batch()
+        before,res = rss_anon(),0
+        for i,b in enumerate(dl):
+            if i%50 == 0: res = max(res, rss_anon()-before)
+            if i == 2000: break""", str(tmp_path/'x.npy'), shuffle, direct)
+    assert grown < 150, f'{grown:.0f} MB'
+
+def test_segmentation_and_several_inputs_train():
+    import fastai.callback.all
+    from fastai.basics import CrossEntropyLossFlat, Learner, nn
+    rng = np.random.default_rng(0)
+    when = np.repeat(rng.integers(0, 3, 200), 20)
+    x = (when[:,None] + rng.normal(size=(4000,2))/5).astype('f4')
+    w = Windows(x, 40, 10)
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(4, 3, 3, padding=1)
+        def forward(self, a, b): return self.conv(torch.cat([a, b.repeat_interleave(2, -1)], 1))
+    dls = TSDataLoaders.from_arrays((w, w.over(x[::2], 2)), w.over(np.array(['a','b','c'])[when]), splits=time_splits(w), bs=16, device='cpu', seed=1)
+    assert (dls.c, dls.train.dataset.n_inp, dls.vocab) == (3, 2, ['a','b','c'])
+    learn = Learner(dls, Both(), loss_func=CrossEntropyLossFlat(axis=1))
+    with learn.no_bar(), learn.no_logging(): learn.fit(8, 1e-1)
+    p,t = learn.get_preds()
+    assert (p.argmax(1) == t).float().mean() > .9 and t.shape[1:] == (40,)
+    dls.show_batch(max_n=2)
+    learn.show_results(max_n=2)
+
+def test_a_random_split_of_overlapping_windows_warns_once(recwarn):
+    w = Windows(np.zeros((500,2), 'f4'), 10)
+    rows = [np.arange(0, 491, 2), np.arange(1, 491, 2)]
+    with pytest.warns(UserWarning, match='time_splits'): TSDatasets(w, splits=rows)
+    n = len(recwarn)
+    TSDatasets(w, splits=rows)
+    TSDatasets(Windows(np.zeros((500,2), 'f4'), 10, 10), splits=[range(0, 50, 2), range(1, 50, 2)])
+    TSDatasets(w, splits=time_splits(w))
+    assert len(recwarn) == n
+
+def test_windows_are_held_out_by_time_unless_told_otherwise():
+    w = Windows([np.zeros((100,2), 'f4'), np.zeros((50,2), 'f4')], 5)
+    dls = TSDataLoaders.from_arrays(w, bs=4, device='cpu')
+    same(np.asarray(dls.valid.dataset.idxs), np.asarray(time_splits(w)[1]))
 
 def test_batches_of_like_length_are_little_padded(tmp_path):
     lengths = np.random.default_rng(0).integers(10, 400, 4000)

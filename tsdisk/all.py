@@ -17,5 +17,5 @@ from tsdisk.batches import Labels, TensorTarget, TSInput, TSMask, TSTensor
 from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.learner import Checkpoint
-from tsdisk.transforms import Standardize
+from tsdisk.transforms import FillNaN, Standardize
 from tsdisk.show import plot_top_losses, show_batch, show_grid, show_results

@@ -85,6 +85,7 @@ def _inputs(X, y=None):
     "Sources of all inputs, and the targets"
     if isinstance(y, Windows): y = y.inputs[0]
     if isinstance(X, Windows): return X.inputs, X.target if y is None else y
+    if isinstance(X, tuple) and len(X) and isinstance(X[0], Windows): return [*X[0].inputs, *map(as_source, X[1:])], X[0].target if y is None else y
     return [_as_x(X[0]), *map(as_source, X[1:])] if isinstance(X, tuple) and len(X) else [_as_x(X)], y
 
 def _select(X, sel_vars, sel_steps):
@@ -136,7 +137,7 @@ class TSDatasets(Datasets):
         sel_vars=None, # Variables to read; all by default
         sel_steps:slice=None, # Steps to read; all by default
     ):
-        self.windows = X if isinstance(X, Windows) else None
+        self.windows = next((o for o in (X if isinstance(X, tuple) else [X]) if isinstance(o, Windows)), None)
         if not (sel_vars is None and sel_steps is None): X = _select(X, sel_vars, sel_steps)
         x_tfms,y_tfms = (*L(tfms, use_list=None), None, None)[:2] if tfms is not None else (None,None)
         inputs,y = _inputs(X, y)
