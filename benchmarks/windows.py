@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 import numpy as np
 from cold import Again, beside, job
-from common import describe, machine, md_table, med, memory_limit, peak_private, Quiet, temp_folder, workers
+from common import describe, machine, md_table, med, memory_limit, peak_private, Quiet, seconds, temp_folder, workers
 from loaders import say, some_batches
 
 kinds,sizes = {'96 × 4': (96,4), '512 × 16': (512,16)},(64,1024)
@@ -55,11 +55,9 @@ class Numpy:
 
 class Items:
     "A torch dataset written by hand: one window, (vars, steps), or those of a list"
-    def __init__(self, path, size): self.X,self.size = opened(path),size
-    def __len__(self): return len(self.X)-self.size+1
-    def __getitem__(self, i):
-        if isinstance(i, list): return np.stack([self.X[j:j+self.size].T for j in i])
-        return np.ascontiguousarray(self.X[i:i+self.size].T)
+    def __init__(self, path, size): self.W = np.lib.stride_tricks.sliding_window_view(opened(path), size, axis=0)
+    def __len__(self): return len(self.W)
+    def __getitem__(self, i): return self.W[i] if isinstance(i, list) else np.array(self.W[i])
 
 def by_batch(dataset, bs):
     from torch.utils.data import BatchSampler, DataLoader, RandomSampler
@@ -110,6 +108,21 @@ def measure_warm(folders, rounds, quiet):
         ratio = lambda a,b: med([p/q for p,q in zip(a['rates'], b['rates'])])
         r |= dict(windows=med(r['rates']), of_ceiling=ratio(r, res[k,bs,ceiling]), tsdisk_is=ratio(res[k,bs,'tsdisk'], r), private=max(r['private']))
     return [*res.values()]
+
+def very_many():
+    "500 million windows over 200,000 series: seconds and MB to make them, seconds to find where a batch of 256 lies"
+    import tracemalloc
+    from tsdisk.panels import Ragged
+    from tsdisk.windows import Windows
+    n,k = 200_000,2600
+    r = Ragged(np.zeros((n*k,1), np.float16), np.arange(n+1)*k)
+    w = Windows(r, 96)
+    idxs = [np.random.default_rng(i).integers(0, len(w), 256) for i in range(50)]
+    made,found = [seconds(lambda: Windows(r, 96)) for _ in range(9)],[seconds(lambda: w.stored.places(i)) for i in idxs]
+    tracemalloc.start()
+    again = Windows(r, 96)
+    mb = tracemalloc.get_traced_memory()[1]/1e6
+    return dict(n=len(again), made=med(made), mb=mb, found=med(found))
 
 # Larger than memory
 
@@ -174,6 +187,8 @@ of {o['rounds']} rounds, ratios within a round. *Private*: memory of the process
 
 {warm_md(res['warm'])}
 
+{o['many']['n']:,} windows over 200,000 series: made in {o['many']['made']*1e3:.1f} ms, with {o['many']['mb']:.1f} MB; where the windows of a batch of 256 lie is found in {o['many']['found']*1e6:.0f} µs.
+
 ## Larger than memory
 
 A series of {o['cold_gb']:g} GB, {how}, from an empty page cache. *Of the disk*: beside random reads of as many bytes by many threads, just before and after.
@@ -197,6 +212,7 @@ def main():
         folders = {k: make_series(folder/str(i), v, opts['gb']) for i,(k,(_,v)) in enumerate(kinds.items())}
         for path in folders.values(): opened(path).max()
         res['warm'] = measure_warm(folders, rounds, quiet)
+        opts['many'] = very_many()
         for path in folders.values(): (path/'X.npy').unlink()
         for k in () if args.quick else kinds:
             path = make_series(folder/f'cold{kinds[k][1]}', kinds[k][1], opts['cold_gb'])

@@ -229,6 +229,10 @@ def test_blocks_of_a_slower_array_end_with_their_series():
     slow = w.over(Ragged(np.array([0.,1,10,11]), [0,2,4]), every=4)
     assert sorted(np.concatenate([o.ravel() for o in slow.blocks(range(3))])) == [0,1]
 
+def test_windows_over_a_value_that_is_repeated():
+    w = Windows(np.broadcast_to(np.float32(7), (50,3)), 6)
+    same(w.gather([44,0]), np.full((2,3,6), 7, 'f4'))
+
 def test_windows_that_are_not_there_are_errors():
     w = Windows(_series(lens, 2), 5, 2)
     with fails(IndexError, 'series 0 to 4'): w.window(-1, 0)

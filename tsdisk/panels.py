@@ -64,7 +64,7 @@ class Dense(Panel):
         if s.ndim == 3 and axis == 0: raise ValueError("Axis 0 of three is that of the series: `axis` of the steps is 1 or 2")
         self.axis,self.no_vars,self.dtype,self.nbytes = axis,s.ndim == 1,s.dtype,s.nbytes
         self.n,self.lengths = s.shape[0] if s.ndim == 3 else 1, s.shape[axis]
-        self.vars = s.nbytes//(self.n*self.lengths*s.dtype.itemsize)
+        self.vars = 1 if self.no_vars else s.shape[1-axis if s.ndim == 2 else 3-axis]
         self.to_series,self.to_var,self.unit = self.lengths,0,None # Of series that are read one by one
         if isinstance(s, ArraySource): self._places()
 
