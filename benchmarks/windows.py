@@ -118,7 +118,7 @@ def very_many():
     r = Ragged(np.zeros((n*k,1), np.float16), np.arange(n+1)*k)
     w = Windows(r, 96)
     idxs = [np.random.default_rng(i).integers(0, len(w), 256) for i in range(50)]
-    made,found = [seconds(lambda: Windows(r, 96)) for _ in range(9)],[seconds(lambda: w.stored.places(i)) for i in idxs]
+    made,found = [seconds(partial(Windows, r, 96)) for _ in range(9)],[seconds(partial(w.stored.places, i)) for i in idxs]
     tracemalloc.start()
     again = Windows(r, 96)
     mb = tracemalloc.get_traced_memory()[1]/1e6
@@ -196,6 +196,25 @@ A series of {o['cold_gb']:g} GB, {how}, from an empty page cache. *Of the disk*:
 {cold_md(res['cold'])}
 """
 
+def readme_md(res):
+    "The table of the README: windows a second"
+    configs = [(k,bs) for k in kinds for bs in sizes]
+    rows = [['shuffled windows a second', *(f'{k}, bs {bs}' for k,bs in configs)]]
+    rate = {(r['kind'],r['bs'],r['loader']): r['windows'] for r in res['warm']}
+    for o in contestants: rows.append([f'**{o}**' if o == 'tsdisk' else o, *(f'{rate[k,bs,o]:,.0f}' for k,bs in configs)])
+    for name in ('tsdisk, `shuffle=True`', "tsdisk, `shuffle='block'`", '`sliding_window_view[idx]`'):
+        cells = []
+        for k,bs in configs:
+            rs = [r['used']*1e6/c['row'] for c in res['cold'] if c['kind'] == k for r in c['ways'] if (r['name'],r['bs']) == (name,bs) and 'used' in r]
+            cells.append(f'{med(rs):,.0f}' if rs else '')
+        rows.append([f"larger than memory: {f'**{name}**' if 'tsdisk' in name else name}", *cells])
+    m,o = res['machine'],res['options']
+    return f"""{md_table(rows)}
+
+Windows of steps × variables, every step, float32; a series of {o['gb']:g} GB in the page cache, and one of {o['cold_gb']:g} GB in {o['limit']/1e9:g} GB of memory. {o['many']['n']:,} windows over 200,000 series are made
+in {o['many']['made']*1e3:.0f} ms and {o['many']['mb']:.0f} MB. {m['cpu']}, {m['cores']} cores; torch {m['torch']}, tsai {m['tsai']}, numpy {m['numpy']}; {m['date']}.
+"""
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--quick', action='store_true', help='two rounds, and no data larger than memory: under two minutes')
@@ -223,6 +242,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out/'windows.json').write_text(json.dumps(res, indent=1))
     (args.out/'windows.md').write_text(report(res))
+    if res['cold']: (args.out/'windows_readme.md').write_text(readme_md(res))
     print(report(res))
     print(f'Took {time.time()-start:.0f} s; see {args.out}/windows.md and .json')
 

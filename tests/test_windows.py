@@ -1,6 +1,8 @@
 "Windows, their targets and crops are what a loop over the series would give"
 import pickle, tracemalloc
+from functools import partial
 import numpy as np, pytest, torch
+from fastai.callback import progress
 from hypothesis import given, settings, strategies as st
 from conftest import fails, filled, fresh, linux, same
 from source_conformance import checks
@@ -345,8 +347,27 @@ def test_memory_of_an_epoch_of_windows_is_bounded(tmp_path, shuffle, direct):
             if i == 2000: break""", str(tmp_path/'x.npy'), shuffle, direct)
     assert grown < 150, f'{grown:.0f} MB'
 
+@pytest.mark.filterwarnings('ignore:Splits')
+@pytest.mark.parametrize('layout', ['one','vars_first','samples','part_of_steps','list','ragged','zarr'])
+def test_preloaded_windows_are_the_same(tmp_path, layout, capsys):
+    xs = _series([300,250,300], 2)
+    make,which = layouts[layout]
+    x,axis = make(tmp_path, [xs[i] for i in which] if which else xs)
+    for cut in (partial(Windows, size=16, stride=3), partial(Crops, size=16, per_series=30)):
+        w = cut(x, horizon=4, gap=2, axis=axis, targets=[1])
+        splits = range(0, len(w)//2), range(len(w)//2, len(w))
+        a,b = [TSDataLoaders.from_arrays(w, w.target, splits=splits, bs=8, seed=1, device='cpu') for _ in range(2)]
+        if layout in ('list','zarr') and type(w) is Crops:
+            with fails(ValueError, 'save_ragged'): b.preload()
+            continue
+        b.preload()
+        for p,q in ((a.train,b.train), (a.valid,b.valid)):
+            for _ in range(2):
+                for u,v in zip(p, q):
+                    for s,t in zip(u, v): same(t.numpy(), s.numpy())
+        if layout in ('one','ragged'): assert b.train.kept[0] is b.valid.kept[0] and b.train.kept[0].flat.numel()*4 == w.nbytes
+
 def test_segmentation_and_several_inputs_train():
-    import fastai.callback.all
     from fastai.basics import CrossEntropyLossFlat, Learner, nn
     rng = np.random.default_rng(0)
     when = np.repeat(rng.integers(0, 3, 200), 20)
@@ -360,7 +381,8 @@ def test_segmentation_and_several_inputs_train():
     dls = TSDataLoaders.from_arrays((w, w.over(x[::2], 2)), w.over(np.array(['a','b','c'])[when]), splits=time_splits(w), bs=16, device='cpu', seed=1)
     assert (dls.c, dls.train.dataset.n_inp, dls.vocab) == (3, 2, ['a','b','c'])
     learn = Learner(dls, Both(), loss_func=CrossEntropyLossFlat(axis=1))
-    with learn.no_bar(), learn.no_logging(): learn.fit(8, 1e-1)
+    learn.remove_cb(progress.ProgressCallback)
+    with learn.no_logging(): learn.fit(8, 1e-1)
     p,t = learn.get_preds()
     assert (p.argmax(1) == t).float().mean() > .9 and t.shape[1:] == (40,)
     dls.show_batch(max_n=2)

@@ -8,6 +8,7 @@ __all__ = ['cached_share', 'file_system', 'disk_rate', 'loader_rate', 'doctor']
 # %% ../nbs/26_doctor.ipynb #ff811e30
 import os, time, warnings
 from collections import deque
+from copy import copy
 from pathlib import Path
 import numpy as np
 from .datasets import TSDatasets
@@ -84,7 +85,14 @@ def _try_disk(file, row, secs):
         at[0] += k
         return np.arange(at[0]-k, at[0])
     blocks = {o: disk_rate(file, o, secs/2) for o in (2**20,2**21,2**22)}
-    return dict(rows=disk_rate(file, row, secs), blocks=blocks, in_order=disk_rate(file, 2**20, secs, following))
+    readers = {k: disk_rate(_read_by(file, k), 2**21, secs/2) for k in (file.kind.threads//2, file.kind.threads, 2*file.kind.threads)}
+    return dict(rows=disk_rate(file, row, secs), blocks=blocks, readers=readers, in_order=disk_rate(file, 2**20, secs, following))
+
+def _read_by(file, threads):
+    "The same file, read by another number of threads"
+    res = copy(file)
+    res.kind = type(file.kind.__name__, (file.kind,), dict(threads=threads))
+    return res
 
 def _try_loaders(X, bs, secs, ways):
     "Samples a second of rows in the page cache, and of ways to shuffle"
@@ -96,13 +104,18 @@ def _try_loaders(X, bs, secs, ways):
         return {'cached': loader_rate(loader(True, few, False), secs), **{k: loader_rate(loader(k), secs) for k in ways}}
 
 # %% ../nbs/26_doctor.ipynb #d66aa41f
-def _advice(X, fits, rates, blocks):
+def _advice(X, fits, rates, file, disk):
     "What would be faster"
-    row,best,now = X[:1].nbytes,max(blocks, key=blocks.get),TSDataLoader.block_bytes
+    blocks,readers = disk['blocks'],disk['readers']
+    row,best,now,most = X[:1].nbytes,max(blocks, key=blocks.get),TSDataLoader.block_bytes,max(readers, key=readers.get)
     if fits: return ['nothing: after the first epoch, rows come from the page cache']
     res = []
     if rates['block'] > 1.3*rates[True]: res.append(f"`shuffle='block'`: {rates['block']/rates[True]:.1f} times as many samples a second as `shuffle=True`")
     if blocks[best] > 1.15*blocks[now]: res.append(f"`TSDataLoader.block_bytes = {best}`: such blocks come {blocks[best]/blocks[now]:.1f} times as fast as of {now}")
+    if readers[most] > 1.15*readers[file.kind.threads]:
+        res.append(f"`tsdisk.disk.{file.kind.__name__}.threads = {most}`, before anything is read: blocks come {readers[most]/readers[file.kind.threads]:.1f} times as fast")
+    if 3*TSDataLoader.window_bytes > free_memory()/2:
+        res.append(f"`TSDataLoader.window_bytes = {int(free_memory()/8)//2**20*2**20}`: `shuffle='block'` holds three windows, which would take most of the free memory")
     if X.dtype.kind == 'f' and X.dtype.itemsize > 2: res.append(f"float16 on disk, where its three digits are enough: {X.dtype.itemsize//2} times as many samples in as many bytes")
     if row%512: res.append(f"rows of a multiple of 512 bytes, not {row:,}: disks give whole sectors, so up to {(row+1022)//512*512:,} bytes are read for one")
     return res or ['nothing that tsdisk knows of']
@@ -135,8 +148,9 @@ def doctor(
         _say('read by', f'{file.kind.__name__}, in units of {file.unit} bytes')
         for k,name in dict(rows='random rows', in_order='in order').items(): _say(f'the disk, {name}', _mb(disk[k]))
         for k,v in disk['blocks'].items(): _say(f'the disk, blocks of {k//2**20} MiB', _mb(v))
+        for k,v in disk['readers'].items(): _say(f"the disk, by {k} thread{'s' if k > 1 else ''}", _mb(v))
     rates = _try_loaders(X, bs, secs, (True,'block',False) if file else ())
     for k,v in rates.items(): _say(names[k], f'{v:,.0f} samples/s, {_mb(v*X[:1].nbytes)}')
     _say('tsdisk will read', 'through the page cache: the array fits' if fits else f"{'straight from disk' if file else 'through the page cache, announced'}: the array does not fit")
-    for o in _advice(X, fits, rates, disk['blocks']) if file else []: _say('faster', o)
+    for o in _advice(X, fits, rates, file, disk) if file else []: _say('faster', o)
     return rates

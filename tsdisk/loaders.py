@@ -22,7 +22,7 @@ from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache
 from .sources import _check_idxs, why_not_direct
 from .rows import Ranges
 from .splits import random_splits, time_splits
-from .windows import Windows
+from .windows import KeptSpans, Windows, keeps_series
 
 # %% ../nbs/11_loaders.ipynb #50b566c9
 def _size(partial_n, n):
@@ -288,9 +288,10 @@ def _batches(self:TSDataLoader):
 def _finish(self:TSDataLoader, b):
     "A batch cast and typed for the model"
     ds = self.dataset
-    if self._of is None: self._of = ds.reads()[1]
-    if self._early(): return tuple([tl.finish(o, ds.split_idx, own) for tl,o,(_,own) in zip(ds.tls.items, b, self._of)])
-    return tuple([tl.finish(tl.items.take(b[i]), ds.split_idx, own) for tl,(i,own) in zip(ds.tls.items, self._of)])
+    if self._of is None: self._of = [(tl, i, tl.items.take, own) for tl,(i,own) in zip(ds.tls, ds.reads()[1])], self._early()
+    of,early = self._of
+    if early: return tuple([tl.finish(o, ds.split_idx, own) for o,(tl,_,_,own) in zip(b, of)])
+    return tuple([tl.finish(take(b[i]), ds.split_idx, own) for tl,i,take,own in of])
 
 @patch
 def _early(self:TSDataLoader):
@@ -323,7 +324,7 @@ def _tfms(self:TSDataLoader):
 def __iter__(self:TSDataLoader):
     self.randomize()
     self.before_iter()
-    self._idxs = self.get_idxs()
+    self._idxs,self._of = self.get_idxs(),None
     self.at = epoch,first = self.epoch,self._first
     tfms = self._tfms()
     for step,b in enumerate(self._batches(), first+1):
@@ -428,38 +429,63 @@ def from_folder(cls:TSDataLoaders,
 
 # %% ../nbs/11_loaders.ipynb #d681e166
 @patch
-def _row_bytes(self:TSDataLoader):
-    "What one row takes on the device"
-    return sum(prod(o.items.stored.shape[1:])*(8 if isinstance(o.kind, ToCategory) else o.items.dtype.itemsize) for o in self.dataset.reads()[0])
+def _kept_bytes(self:TSDataLoader, seen):
+    "What the rows take on the device, beside series that are there already"
+    res = 0
+    for o in self.dataset.reads()[0]:
+        s = o.items.stored
+        if keeps_series(s): res += 0 if s in seen else s.nbytes
+        elif s.of_epoch(1) is not s: raise ValueError(f"Crops of {s.panel} differ from epoch to epoch and can't be preloaded: put the series into one array, with `save_ragged`")
+        else: res += self.n*prod(s.shape[1:])*(8 if isinstance(o.kind, ToCategory) else s.dtype.itemsize)
+        seen.add(s)
+    return res
 
 @patch
-def _preload(self:TSDataLoader):
+def _preload(self:TSDataLoader, there):
     "Keep the rows of this loader on its device, as stored; one step for some of them"
-    kept,tls,k = None,self.dataset.reads()[0],max(1, self.group_bytes//max(1, self._row_bytes()))
-    for i in range(0, self.n, k):
-        part = [tl.read(self._rows(np.arange(i, min(i+k, self.n)))) for tl in tls]
-        if kept is None: kept = [torch.empty((self.n, *o.shape[1:]), dtype=o.dtype, device=self.device) for o in part]
-        for o,p in zip(kept, part): o[i:i+len(p)] = p.to(o.device)
-        yield
+    kept = []
+    for tl in self.dataset.reads()[0]:
+        s = tl.items.stored
+        if keeps_series(s):
+            if s not in there: there[s] = KeptSpans(s, self.device)
+            kept.append(there[s])
+            yield
+        else: kept.append((yield from self._keep_rows(tl)))
     self.kept = kept
 
 @patch
-def _kept_batches(self:TSDataLoader):
-    for pos in self.sample():
-        pos = torch.from_numpy(_check_idxs(pos, self.n)).to(self.kept[0].device)
-        for idxs in pos.split(self.bs): yield [o.index_select(0, idxs).to(self.device) for o in self.kept]
+def _keep_rows(self:TSDataLoader, tl):
+    k,kept = max(1, self.group_bytes//max(1, tl.items.stored.row_bytes)),None
+    for i in range(0, self.n, k):
+        part = tl.read(self._rows(np.arange(i, min(i+k, self.n))))
+        if kept is None: kept = torch.empty((self.n, *part.shape[1:]), dtype=part.dtype, device=self.device)
+        kept[i:i+len(part)] = part.to(kept.device)
+        yield
+    return kept
+
 
 # %% ../nbs/11_loaders.ipynb #076d990e
 @patch
+def _kept_batches(self:TSDataLoader):
+    for pos in self.sample():
+        pos,epoch = _check_idxs(pos, self.n),max(self.epoch, 0) if self.shuffle else 0
+        for i in range(0, len(pos), self.bs):
+            at = pos[i:i+self.bs]
+            there = [o.pick(self._rows(at), epoch) if isinstance(o, KeptSpans) else o.index_select(0, torch.from_numpy(at).to(o.device)) for o in self.kept]
+            yield [o.to(self.device) for o in there]
+
+@patch
 def preload(self:TSDataLoaders): # These loaders
     "Read all rows into the memory of the device, where batches are then gathered; `ValueError` if they don't fit"
-    device,need = self.device or torch.device('cpu'),sum(o.n*o._row_bytes() for o in self.loaders)
-    if any(o.items.alone for dl in self.loaders for o in dl.dataset.tls): raise ValueError("Series of unequal lengths are not preloaded: pad them with `save_array`, or leave them on disk")
+    device,seen = self.device or torch.device('cpu'),set()
+    if any(o.items.alone for dl in self.loaders for o in dl.dataset.tls): raise ValueError("Series of unequal lengths are not preloaded: leave them on disk")
+    need = sum(o._kept_bytes(seen) for o in self.loaders)
     free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
     size = f"{need/1e9:.3g} GB; {free/1e9:.3g} GB are free on {device}"
     if need > .8*free: raise ValueError(f"The rows take {size}: leave them on disk")
     print(f"Reading {size}")
-    for _ in progress(o for dl in self.loaders for o in dl._preload()): pass
+    there = {}
+    for _ in progress(o for dl in self.loaders for o in dl._preload(there)): pass
     return self
 
 # %% ../nbs/11_loaders.ipynb #0d05d3ce
