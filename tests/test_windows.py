@@ -12,6 +12,7 @@ from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.panels import Ragged, append_ragged, open_ragged, save_ragged
 from tsdisk.rows import Ranges
+from tsdisk.shards import Shards
 from tsdisk.splits import time_splits
 from tsdisk.stats import array_stats, array_vocab
 from tsdisk.windows import Crops, Windows
@@ -28,6 +29,7 @@ def _samples_steps(d, xs): return save_array(d/'steps.npy', np.stack([xs[0], xs[
 def _part_of_steps(d, xs): return save_array(d/'part.npy', np.stack([np.pad(o.T, ((0,0),(2,3))) for o in (xs[0], xs[-1])]))[:, :, 2:-3], None
 def _list(d, xs): return [save_array(d/f'{i}.npy', o) for i,o in enumerate(xs)], None
 def _paths(d, xs): return [(save_array(d/f'{i}.npy', o), d/f'{i}.npy')[1] for i,o in enumerate(xs)], None
+def _shards(d, xs): return (_paths(d, xs), Shards(d))[1], None
 def _list_vars(d, xs): return [np.ascontiguousarray(o.T) for o in xs], 1
 def _ragged(d, xs): return save_ragged(d/'ragged', xs, axis=0), None
 def _some_vars(d, xs): return save_array(d/'wide.npy', np.concatenate([xs[0]]*2, 1))[:, :xs[0].shape[1]], None
@@ -37,7 +39,7 @@ def _zarr(d, xs):
     z[:] = xs[0]
     return z, None
 layouts = dict(one=(_one,[0]), vars_first=(_vars_first,[0]), samples=(_samples,[0,-1]), samples_steps=(_samples_steps,[0,-1]),
-    part_of_steps=(_part_of_steps,[0,-1]), list=(_list,None), paths=(_paths,None), list_vars=(_list_vars,None),
+    part_of_steps=(_part_of_steps,[0,-1]), list=(_list,None), paths=(_paths,None), shards=(_shards,None), list_vars=(_list_vars,None),
     ragged=(_ragged,None), some_vars=(_some_vars,[0]), zarr=(_zarr,[0]))
 
 @pytest.fixture(scope='module', params=layouts)

@@ -7,13 +7,15 @@ __all__ = ['Grid', 'Spans', 'KeptSpans', 'keeps_series', 'Part', 'Windows', 'as_
 
 # %% ../nbs/03_windows.ipynb #7c20e050
 from copy import copy
+from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from .arrays import progress
 from .items import take_idxs
-from .panels import Dense, Panel, Several
+from .panels import Dense, ManyFiles, Panel, Several
 from .rows import Ranges, mix
+from .shards import Shards
 from .sources import _check_idxs, ArraySource, Source, tensor_view, as_source, why_not_direct
 
 # %% ../nbs/03_windows.ipynb #41851687
@@ -210,6 +212,8 @@ def as_panel(
 ) -> Panel: # The same, as a panel
     "A panel of whatever series are given as"
     if isinstance(x, Panel): return x
+    if isinstance(x, (list,tuple)) and len(x) > Shards.most and all(isinstance(o, (str,Path)) for o in x): x = Shards(x)
+    if isinstance(x, Shards): return ManyFiles(x)
     if isinstance(x, (list,tuple)) and len(x) and not np.isscalar(x[0]): return Several(x, axis)
     return Dense(x, axis)
 
