@@ -462,3 +462,9 @@ def test_other_ranges_are_other_data(tmp_path):
     x = save_array(tmp_path/'X.npy', filled((100,1,4)))
     a,b = (Ranges([(0,1),(2,3),(4,5),(6,7),(o,o+1)]) for o in (8,50))
     assert repr(a) == repr(b) and fingerprint(x, a) != fingerprint(x, b) and fingerprint(x, a) == fingerprint(x, Ranges([(0,1),(2,3),(4,5),(6,7),(8,9)]))
+
+def test_ranges_meet_any_choice_of_rows():
+    train = random_splits(2**21, seed=0)[0]
+    np.testing.assert_array_equal((Ranges([(5,2**21)]) & train)[:1000], np.asarray(train[:2000])[np.asarray(train[:2000]) >= 5][:1000])
+    np.testing.assert_array_equal(Ranges([(2,5)]) & (np.arange(10) > 3), [4])
+    assert not len(Ranges([]) & np.arange(5)) and not len(Ranges([]) & Ranges([(1,3)]))

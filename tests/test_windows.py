@@ -1,5 +1,5 @@
 "Windows, their targets and crops are what a loop over the series would give"
-import pickle, tracemalloc
+import copy, pickle, tracemalloc
 from functools import partial
 import numpy as np, pytest, torch
 from fastai.callback import progress
@@ -15,6 +15,7 @@ from tsdisk.rows import Ranges
 from tsdisk.shards import Shards
 from tsdisk.splits import time_splits
 from tsdisk.stats import array_stats, array_vocab
+from tsdisk.transforms import FillNaN, Standardize
 from tsdisk.windows import Crops, Windows
 
 lens = [30,7,19,12,30]
@@ -368,6 +369,136 @@ def test_preloaded_windows_are_the_same(tmp_path, layout, capsys):
                 for u,v in zip(p, q):
                     for s,t in zip(u, v): same(t.numpy(), s.numpy())
         if layout in ('one','ragged'): assert b.train.kept[0] is b.valid.kept[0] and b.train.kept[0].flat.numel()*4 == w.nbytes
+
+def _random(*shape): return np.random.default_rng(0).random(shape).astype('f4')
+in_memory = dict(steps=lambda: _random(4, 3, 300)[:, :, 50:-50], swapped=lambda: _random(4, 30, 3).swapaxes(1, 2), fortran=lambda: np.asfortranarray(_random(4, 3, 30)),
+    repeated=lambda: np.broadcast_to(_random(10, 2)[:, :1], (10,2)))
+
+@pytest.mark.parametrize('kind', in_memory)
+def test_arrays_in_memory_are_found_again_after_a_pickle(kind):
+    x = in_memory[kind]()
+    w = Windows(x, 8)
+    same(w.gather(range(len(w))), np.stack([np.asarray(w[i]) for i in range(len(w))]))
+    for o in (pickle.loads(pickle.dumps(w)), copy.deepcopy(w)): same(o.gather(range(len(w))), w.gather(range(len(w))))
+
+def test_missing_codes_are_no_data_for_statistics():
+    x = (np.random.default_rng(0).normal(size=(400,2))*10).astype('i2')
+    x[::10] = -9999
+    w,s = Windows(x, 10),Standardize()
+    ds = TSDatasets(w, np.arange(len(w))%2, missing=-9999, mask=True, splits=time_splits(w))
+    with pytest.warns(UserWarning, match='FillNaN'): dls = TSDataLoaders.from_dsets(ds, bs=16, device='cpu', batch_tfms=[s, FillNaN()])
+    assert s.mean.abs().max() < 3 and 7 < s.std.min() and s.std.max() < 13
+    xb,mask,_ = dls.one_batch()
+    assert not torch.isnan(xb).any() and (xb[~mask] == 0).all()
+
+@pytest.mark.parametrize('names', [[3,7,9], ['a','bb','c']])
+def test_preloaded_labels_of_steps_are_codes(names):
+    y = np.array(names)[np.arange(200)//7%3]
+    w = Windows(np.random.default_rng(0).random((200,2)).astype('f4'), 10, 10)
+    dls = TSDataLoaders.from_dsets(TSDatasets(w, w.over(y), cat=True, splits=[range(15), range(15, 20)]), bs=4, device='cpu')
+    before = dls.valid.one_batch()[1]
+    same(dls.preload().valid.one_batch()[1].numpy(), before.numpy())
+    c = Crops(np.zeros((1,2,200), 'f4'), 10, per_series=20)
+    with fails(ValueError, "can't be preloaded"): TSDataLoaders.from_dsets(TSDatasets(c, c.label(y[None][0])), bs=4, device='cpu').preload()
+
+def test_an_empty_copy_holds_no_data():
+    w = Windows(np.zeros((400_000,2), 'f4'), 10)
+    assert len(pickle.dumps(TSDatasets(w, splits=time_splits(w)).new_empty())) < 10_000
+
+def test_a_list_of_paths_is_a_panel_and_keeps_its_axis(tmp_path):
+    paths = [str(tmp_path/f'{i}.npy') for i in range(3)]
+    for i,o in enumerate(paths): np.save(o, filled((12,12))+i)
+    same(Windows(paths, 5, axis=1).gather([0]), (filled((12,12)))[None, :, :5])
+    few = Shards.most
+    Shards.most = 2
+    try:
+        same(Windows(paths, 5).gather([0]), filled((12,12))[:5].T[None])
+        with fails(ValueError, 'axis=1'): Windows(paths, 5, axis=1)
+    finally: Shards.most = few
+
+def test_variables_are_chosen_by_number_name_or_mask():
+    x = filled((30,3))
+    same(Windows(x, 4, sel_vars=np.array([True,False,True])).gather([2]), x[2:6][:, [0,2]].T[None])
+    with fails(TypeError, '1.7'): Windows(x, 4, sel_vars=[1.7])
+    w,z = Windows(x, 4),filled((3,30))
+    for sel in ([1,2,0], [2,2,0], [1,0], [-1], 1): same(w.over(z, sel_vars=sel, axis=1).gather([5]), z[sel if isinstance(sel, list) else [sel]][:, 5:9][None])
+    with fails(ValueError, 'no variable 5'): w.over(z, sel_vars=[5], axis=1)
+    with fails(ValueError, '`every`'): w.over(z, 0, axis=1)
+
+def test_no_whole_series_is_read_for_a_window():
+    class Counted:
+        shape,dtype,most = (100_000,3),np.dtype('f4'),0
+        def __getitem__(self, i):
+            res = np.zeros(self.shape, 'f4')[i]
+            Counted.most = max(Counted.most, res.size)
+            return res
+    w = Windows(Counted(), 5)
+    w.gather([1,2])
+    w[5]
+    assert Counted.most <= 15
+    for _ in w.blocks(range(100)): pass
+    assert Counted.most <= 104*3
+
+def test_a_transform_in_place_leaves_targets_and_masks_alone():
+    def zero(x):
+        x[..., 0] = 0
+        return x
+    w = Windows(np.arange(1, 30, dtype='f4'), 4)
+    for b in (TSDatasets(w, w, tfms=[zero, None]).batch([0]), next(iter(TSDataLoader(TSDatasets(w, w, tfms=[zero, None]), bs=1)))):
+        same(b[0][0,0].numpy(), np.array([0,2,3,4], 'f4'))
+        same(b[1][0,0].numpy(), np.array([1,2,3,4], 'f4'))
+    x = np.array([[[1,np.nan,3]]], 'f4')
+    same(TSDatasets(x, mask=True, tfms=[lambda x: x.nan_to_num_(0), None]).batch([0])[1].numpy(), np.array([[[True,False,True]]]))
+
+def test_new_data_is_read_as_the_training_data_was(ragged):
+    x = filled((20,2,10))
+    dls = TSDataLoaders.from_arrays(x, sel_vars=[1,0], sel_steps=slice(2, 8), bs=4, device='cpu', seed=1)
+    same(dls.test_dl(x[:3]).one_batch()[0].numpy(), x[:3][:, [1,0], 2:8])
+    r = Ragged(ragged[0].panel.source.array, ragged[0].offsets, value=-1, side='left', most=5)
+    dls = TSDataLoaders.from_arrays(r, np.arange(200.), splits=[range(100), range(100, 200)], bs=4, device='cpu')
+    xb,mask = dls.test_dl(ragged[1][:3]).one_batch()
+    same(xb.numpy(), r.gather([0,1,2]))
+    static = filled((20,3))
+    dls = TSDataLoaders.from_arrays((x, static), np.arange(20.), bs=4, device='cpu', seed=1)
+    for items in ((x[:3], static[:3]), [*zip(x[:3], static[:3])]):
+        for a,b in zip(dls.test_dl(items).one_batch(), (x[:3], static[:3])): same(a.numpy(), b)
+    assert len(dls.test_dl(((x[:3], static[:3]), np.arange(3.)), with_labels=True).one_batch()) == 3
+
+def test_masks_know_nan_and_codes():
+    x = np.array([[[1,np.nan,-9,4]]], 'f4')
+    same(TSDatasets(x, mask=True, missing=-9).batch([0])[1].numpy(), np.array([[[True,False,False,True]]]))
+    same(TSDatasets(np.array([[[True,False]]]), mask=True).batch([0])[1].numpy(), np.array([[[True,True]]]))
+
+def test_labels_made_by_a_function_are_not_cut():
+    w = Windows(np.zeros(30, 'f4'), 4)
+    y = w.label(np.arange(30), lambda y: ['high' if o.max() > 20 else 'l' for o in y])
+    with fails(ValueError, '<U4', "dtype='<U20'"): y.gather([0,25])
+
+def test_crops_of_other_seeds_are_others():
+    a,b = [Crops(np.arange(10_000.), 5, per_series=50, seed=s).stored for s in (0,1)]
+    assert (a.of_epoch(1).gather(range(50)) != b.of_epoch(0).gather(range(50))).mean() > .9
+    with fails(ValueError, '`seed`'): Crops(np.zeros(100), 5, seed=-1)
+
+def test_states_tell_other_windows_and_crops():
+    x = np.zeros((300,2), 'f4')
+    a,b,c,d = [TSDataLoader(TSDatasets(o), bs=8, shuffle=True, seed=1) for o in (Windows(x, 5, horizon=2, gap=3), Windows(x, 5, horizon=3, gap=2),
+        Crops(x, 5, per_series=40, seed=1), Crops(x, 5, per_series=40, seed=2))]
+    with fails(ValueError, 'data'): b.load_state_dict(a.state_dict())
+    with fails(ValueError, 'data'): d.load_state_dict(c.state_dict())
+
+@pytest.mark.parametrize('dtype', ['u1','u4','u8','i4'])
+def test_offsets_of_any_integers(dtype):
+    x = np.arange(20, dtype='f4')[:,None]
+    r = Ragged(x, np.array([0,3,10,13,20], dtype))
+    same(r.gather([1])[0,0], np.arange(3, 10, dtype='f4'))
+    assert len(Windows(r, 5)) == 6
+
+def test_prefetch_takes_nothing(ragged):
+    for s in (ragged[0], ragged[0].direct(2), Windows(ragged[0], 3), Crops(ragged[0], 3)): s.prefetch([])
+
+def test_a_series_of_no_steps_is_named(tmp_path):
+    with fails(ValueError, 'Series 1 has no steps'): save_ragged(tmp_path/'r', [np.zeros((2,5)), np.zeros((2,0))])
+    assert not (tmp_path/'r'/'values.npy').exists()
 
 def test_segmentation_and_several_inputs_train():
     from fastai.basics import CrossEntropyLossFlat, Learner, nn

@@ -9,7 +9,7 @@ __all__ = ['TSList', 'TSDatasets']
 import numpy as np, torch
 from copy import copy
 from fastai.basics import *
-from .batches import ToCategory, ToInput, ToMask, ToSeries, ToTarget
+from .batches import ToCategory, ToInput, ToMask, ToSeries, ToSteps, ToTarget
 from .items import Items, as_positions, take_idxs
 from .panels import Panel, Ragged
 from .sources import ArraySource, Source, as_source
@@ -54,11 +54,12 @@ class TSList(GetAttr):
         s._gather(rows, out)
         return self.kind.to_tensor(out)
 
-    def finish(self, t, split_idx=None, own=False):
-        "A batch as the model sees it: cast, typed, transformed; in memory of its `own` if asked"
+    def typed(self, t, own=False):
+        "A batch as the model sees it, in memory of its `own` if asked"
         t = self.kind.cast(t)
-        t = torch.as_subclass(t.clone() if own else t, self.kind.typ)
-        return compose_tfms(t, self.extra, split_idx=split_idx) if self.extra else t
+        return torch.as_subclass(t.clone() if own else t, self.kind.typ)
+
+    def transformed(self, t, split_idx=None): return compose_tfms(t, self.extra, split_idx=split_idx) if self.extra else t
 
     def decode(self, o, full=True): return self.tfms.decode(o, full=full)
     def show(self, o, ctx=None, **kwargs): return self.tfms.show(o, ctx=ctx, **kwargs)
@@ -106,7 +107,8 @@ def _input_lists(inputs, tfms, mask, missing):
     n = [len(o) for o in inputs]
     if len({*n}) > 1: raise ValueError(f"The inputs need as many rows each, got {n}")
     res = [TSList(X, ToSeries(missing), tfms), *[TSList(_native(o), ToInput()) for o in inputs[1:]]]
-    if ifnone(mask, isinstance(X, Ragged)): res.append(TSList(getattr(X, 'mask', X), ToMask(missing)))
+    if isinstance(X, Ragged) and mask is not False: res.append(TSList(X.mask, ToSteps()))
+    elif mask: res.append(TSList(X, ToMask(missing)))
     return L(res)
 
 def _y_list(y, n, splits, cat, vocab, tfms):
@@ -124,7 +126,7 @@ def _y_list(y, n, splits, cat, vocab, tfms):
 # %% ../nbs/10_datasets.ipynb #9ab9711b
 class TSDatasets(Datasets):
     "fastai datasets over arrays on disk: samples `(X[i], y[i])`, read in bulk"
-    split_idx,splits,windows = None,None,None
+    split_idx,splits,selected,ragged = None,None,None,None # The last two: how `X` was selected and padded, for new data
     def __init__(self,
         X, # Inputs (n, vars, steps): array, path, `Windows`, `Ragged` or source; a tuple of those for models of several inputs
         y=None, # Targets (n, ...), likewise; those of `Windows` with a horizon; else none, for inference
@@ -137,13 +139,16 @@ class TSDatasets(Datasets):
         sel_vars=None, # Variables to read; all by default
         sel_steps:slice=None, # Steps to read; all by default
     ):
-        self.windows = next((o for o in (X if isinstance(X, tuple) else [X]) if isinstance(o, Windows)), None)
-        if not (sel_vars is None and sel_steps is None): X = _select(X, sel_vars, sel_steps)
+        windows = next((o for o in (X if isinstance(X, tuple) else [X]) if isinstance(o, Windows)), None)
+        if not (sel_vars is None and sel_steps is None):
+            self.selected = sel_vars,sel_steps,tuple(_as_x(X).shape[1:])
+            X = _select(X, sel_vars, sel_steps)
         x_tfms,y_tfms = (*L(tfms, use_list=None), None, None)[:2] if tfms is not None else (None,None)
         inputs,y = _inputs(X, y)
         n = len(inputs[0])
+        if isinstance(inputs[0], Ragged): self.ragged = {o: getattr(inputs[0], o) for o in ('value','side','most')}
         self.splits = check_splits(splits, n) if splits is not None else [range(n), range(0)]
-        if self.windows is not None: warn_leakage(self.windows, self.splits)
+        if windows is not None: warn_leakage(windows, self.splits)
         self.tls,self.idxs = _input_lists(inputs, x_tfms, mask, missing),range(n)
         self.n_inp = len(self.tls)
         if y is not None: self.tls.append(_y_list(y, n, self.splits, cat, vocab, y_tfms))
@@ -165,7 +170,12 @@ def batch(self:TSDatasets,
     rows = np.ascontiguousarray(take_idxs(self.idxs, as_positions(pos, len(self))), np.int64)
     cols,of = self.reads()
     got = [o.read(rows) for o in cols]
-    return tuple(tl.finish(tl.items.take(got[i]), self.split_idx, own) for tl,(i,own) in zip(self.tls, of))
+    return self.finished([tl.typed(tl.items.take(got[i]), own) for tl,(i,own) in zip(self.tls, of)])
+
+@patch
+def finished(self:TSDatasets, b):
+    "A batch whose columns are cast and typed, after their transforms; those come last, as one may change in place what others are a part of"
+    return tuple([tl.transformed(o, self.split_idx) for tl,o in zip(self.tls.items, b)])
 
 
 # %% ../nbs/10_datasets.ipynb #66c6461e
@@ -217,7 +227,10 @@ def test_set(self:TSDatasets,
     with_labels:bool=False, # Do the items contain labels?
 ):
     "New rows behind the transforms of this dataset, as a validation set"
-    parts,idxs = _as_parts(items, with_labels, self._of_steps())
+    n_x = self.n_inp - isinstance(self.tls[self.n_inp-1].kind, ToMask)
+    parts,idxs = _as_parts(items, with_labels, self.ragged, n_x)
+    raw = self.selected and not isinstance(parts[0], (Windows,tuple)) and tuple(_as_x(parts[0]).shape[1:]) == self.selected[2]
+    if raw: parts = [_select(parts[0], *self.selected[:2]), *parts[1:]]
     if with_labels and len(parts) < 2 and not isinstance(parts[0], Windows): raise ValueError("With labels, the items are the pair `(X, y)`")
     inputs,y = _inputs(*parts)
     if isinstance(self.tls[self.n_inp-1].kind, ToMask): inputs = [*inputs, self._mask_of(inputs[0])]
@@ -231,28 +244,30 @@ def test_set(self:TSDatasets,
 
 
 # %% ../nbs/10_datasets.ipynb #30d6950d
-def _as_parts(items, with_labels, ragged):
-    "(arrays, rows) of whatever new rows are given as"
-    k = 2 if with_labels else 1
-    if isinstance(items, Items): return items.arrays[:k], items.idxs
+def _as_parts(items, with_labels, ragged, n_x):
+    "(arrays, rows) of whatever new rows of `n_x` inputs are given as"
+    k = n_x+1 if with_labels else n_x
+    if isinstance(items, Items): return _inputs_first(items.arrays[:k], n_x), items.idxs
     if isinstance(items, tuple) and with_labels: return items, None
-    if not is_listy(items) or isinstance(items, tuple) and isinstance(first(items), Source): return (items,), None
+    if not is_listy(items) or isinstance(items, tuple) and (n_x > 1 or isinstance(first(items), Source)): return (items,), None
     rows = [o[:k] if isinstance(o, tuple) else (o,) for o in items]
     if not rows: raise ValueError("There are no samples: the list is empty")
     shapes = {np.shape(o[0]) for o in rows}
+    cols = [[np.asarray(o) for o in col] for col in zip(*rows)]
     if ragged and len({o[:-1] for o in shapes}) == 1 and len(first(shapes)) == 2:
-        X = Ragged(np.ascontiguousarray(np.concatenate([np.asarray(o[0]).T for o in rows])), np.cumsum([0, *(np.shape(o[0])[1] for o in rows)]))
-        return [X, *[np.stack(o) for o in list(zip(*rows))[1:]]], None
+        X = Ragged(np.ascontiguousarray(np.concatenate([o.T for o in cols[0]])), np.cumsum([0, *(o.shape[1] for o in cols[0])]), **ragged)
+        return _inputs_first([X, *map(np.stack, cols[1:])], n_x), None
     if len(shapes) > 1: raise ValueError(f"A list of samples, each (vars, steps), all of one shape, is needed, got {sorted(shapes)[:3]}; for arrays of samples and labels give the tuple `(X, y)` and `with_labels=True`")
-    return [np.stack([np.asarray(o) for o in col]) for col in zip(*rows)], None
+    return _inputs_first([*map(np.stack, cols)], n_x), None
+
+def _inputs_first(cols, n_x): return cols if n_x == 1 else [tuple(cols[:n_x]), *cols[n_x:]]
 
 
 # %% ../nbs/10_datasets.ipynb #3db2c75c
 @patch
 def _of_steps(self:TSDatasets):
     "Is the last input a mask of steps, so that samples have lengths of their own?"
-    last = self.tls[self.n_inp-1]
-    return isinstance(last.kind, ToMask) and last.items.ndim == 2
+    return isinstance(self.tls[self.n_inp-1].kind, ToSteps)
 
 @patch
 def _mask_of(self:TSDatasets, X):

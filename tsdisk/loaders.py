@@ -290,8 +290,8 @@ def _finish(self:TSDataLoader, b):
     ds = self.dataset
     if self._of is None: self._of = [(tl, i, tl.items.take, own) for tl,(i,own) in zip(ds.tls, ds.reads()[1])], self._early()
     of,early = self._of
-    if early: return tuple([tl.finish(o, ds.split_idx, own) for o,(tl,_,_,own) in zip(b, of)])
-    return tuple([tl.finish(take(b[i]), ds.split_idx, own) for tl,i,take,own in of])
+    if early: return ds.finished([tl.typed(o, own) for o,(tl,_,_,own) in zip(b, of)])
+    return ds.finished([tl.typed(take(b[i]), own) for tl,i,take,own in of])
 
 @patch
 def _early(self:TSDataLoader):
@@ -345,7 +345,8 @@ def _settings(self:TSDataLoader):
         None if self.weights is None else zlib.crc32(self.weights.astype(np.float64)))
     return dict(rows=self.n, split=self._crc[0], rows_of_an_epoch=self.size, rows_of_a_step=self._rows_of_step(), drop_last=bool(self.drop_last),
         shuffle=self.shuffle if self.shuffle == 'block' else bool(self.shuffle), blocks=[*self._blocks()] if self.shuffle == 'block' else None,
-        weights=self._crc[1], by_length=bool(self.by_length and X.alone), data=[*X.shape, X.dtype.str])
+        weights=self._crc[1], by_length=bool(self.by_length and X.alone),
+        data=[*X.shape, X.dtype.str, *[o for tl in self.dataset.tls for o in getattr(tl.items, 'settings', [])]])
 
 @patch
 def state_dict(self:TSDataLoader) -> dict: # Numbers and texts, for JSON
@@ -408,11 +409,17 @@ def from_arrays(cls:TSDataLoaders,
     tfms=None, # Transforms of `X` and of `y`: `[x_tfms, y_tfms]`
     cat:bool=None, # Are the targets categories? By default strings, booleans and 1-d integers are
     vocab=None, # The categories; those of the training rows by default
+    mask:bool=None, # Another input: which values, or steps, are there
+    missing=None, # Number that stands for a missing value, in integers
+    sel_vars=None, # Variables to read; all by default
+    sel_steps:slice=None, # Steps to read; all by default
     **kwargs
 ):
     "Loaders over arrays on disk, in memory, or from any source"
-    if splits is None: splits = time_splits(X, valid_pct) if isinstance(X, Windows) else random_splits(len(TSDatasets(X)), valid_pct, seed)
-    dsets = TSDatasets(X, y, tfms=tfms, splits=splits, cat=cat, vocab=vocab)
+    if splits is None:
+        w = X[0] if isinstance(X, tuple) else X
+        splits = time_splits(w, valid_pct) if isinstance(w, Windows) else random_splits(len(TSDatasets(X)), valid_pct, seed)
+    dsets = TSDatasets(X, y, tfms=tfms, splits=splits, cat=cat, vocab=vocab, mask=mask, missing=missing, sel_vars=sel_vars, sel_steps=sel_steps)
     return cls.from_dsets(dsets, seed=seed, **kwargs)
 
 # %% ../nbs/11_loaders.ipynb #3ae625fb
@@ -434,8 +441,8 @@ def _kept_bytes(self:TSDataLoader, seen):
     res = 0
     for o in self.dataset.reads()[0]:
         s = o.items.stored
-        if keeps_series(s): res += 0 if s in seen else s.nbytes
-        elif s.of_epoch(1) is not s: raise ValueError(f"Crops of {s.panel} differ from epoch to epoch and can't be preloaded: put the series into one array, with `save_ragged`")
+        if keeps_series(s) and not isinstance(o.kind, ToCategory): res += 0 if s in seen else s.nbytes
+        elif s.of_epoch(1) is not s: raise ValueError(f"{o.items} differ from epoch to epoch and can't be preloaded, unless they are numbers of one array: put series into one, with `save_ragged`")
         else: res += self.n*prod(s.shape[1:])*(8 if isinstance(o.kind, ToCategory) else s.dtype.itemsize)
         seen.add(s)
     return res
@@ -446,7 +453,7 @@ def _preload(self:TSDataLoader, there):
     kept = []
     for tl in self.dataset.reads()[0]:
         s = tl.items.stored
-        if keeps_series(s):
+        if keeps_series(s) and not isinstance(tl.kind, ToCategory):
             if s not in there: there[s] = KeptSpans(s, self.device)
             kept.append(there[s])
             yield

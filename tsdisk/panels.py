@@ -31,13 +31,13 @@ class Panel:
         return f"{type(self).__name__}: {self.n:,} series of {low:,}{f' to {high:,}' if high > low else ''} steps, {self.vars} vars, {self.dtype}, {self.nbytes/1e9:.3g} GB"
 
     def length(self, series): return np.broadcast_to(self.lengths, self.n)[series]
+    def part(self, i, a, b): return self[i][:, a:b] # Steps a to b of series i, (vars, steps)
 
     def pieces(self, series, first, stop):
         "Stretches of series in blocks (1, vars, steps) of a few MB"
         k = max(1, 2**21//(self.vars*self.dtype.itemsize))
         for s,a,b in zip(series.tolist(), first.tolist(), stop.tolist()):
-            x = self[s]
-            for i in range(a, b, k): yield np.asarray(x[None, :, i:min(i+k, b)])
+            for i in range(a, b, k): yield np.asarray(self.part(s, i, min(i+k, b)))[None]
 
 # %% ../nbs/03_panels.ipynb #5f763281
 class _Stretches(Source):
@@ -47,7 +47,7 @@ class _Stretches(Source):
     def nbytes(self): return self.panel.nbytes
     def __getitem__(self, p):
         s,t = divmod(int(p), self.panel.lengths)
-        return np.asarray(self.panel.part(s, t, t+self.span))
+        return np.asarray(self.panel.part(s, t, t+self.span)).T
 
     def _gather(self, idxs, out):
         for o,p in zip(out, idxs.tolist()): o[...] = self[p]
@@ -59,8 +59,11 @@ class Dense(Panel):
         x, # Array or path: (steps, vars) or (steps,) for one series, (n, vars, steps) for n of them
         axis:int=None, # Axis of the steps, where it is another
     ):
-        self.source = s = as_source(x)
+        self.source,self.given = as_source(x),axis
+        s = self.source
+        if s.dtype.kind not in 'biufcUSM': raise TypeError(f"Series hold numbers or labels, got dtype {s.dtype}")
         if not 1 <= s.ndim <= 3: raise ValueError(f"Series are (steps, vars), (steps,) or (n, vars, steps), got shape {tuple(s.shape)}")
+        if axis is not None and not -s.ndim <= axis < s.ndim: raise ValueError(f"`axis` of the steps must be one of {s.ndim}, got {axis}")
         axis = (0 if s.ndim < 3 else 2) if axis is None else range(s.ndim)[axis]
         if s.ndim == 3 and axis == 0: raise ValueError("Axis 0 of three is that of the series: `axis` of the steps is 1 or 2")
         self.axis,self.no_vars,self.dtype,self.nbytes = axis,s.ndim == 1,s.dtype,s.nbytes
@@ -69,14 +72,14 @@ class Dense(Panel):
         self.to_series,self.to_var,self.unit = self.lengths,0,None # Of series that are read one by one
         if isinstance(s, ArraySource): self._places()
 
-    def __getitem__(self, i): return self._view()[i].T if isinstance(self.source, ArraySource) else self.part(range(self.n)[i], 0, self.lengths).T
+    def __reduce__(self): return Dense, (self.source, self.given)
+    def __getitem__(self, i): return self.part(range(self.n)[i], 0, self.lengths)
     def part(self, i, a, b):
-        "Steps a to b of series i, (steps, vars)"
-        x,at = getattr(self.source, 'array', getattr(self.source, 'x', self.source)),[slice(None)]*self.source.ndim
-        at[self.axis] = slice(a, b)
-        if self.source.ndim == 3: at[0] = i
-        res = x[tuple(at)]
-        return res[:,None] if self.no_vars else res if self.axis == self.source.ndim-2 else res.T
+        if isinstance(self.source, ArraySource): return self._view()[i,a:b].T
+        x,ndim = getattr(self.source, 'x', self.source),self.source.ndim
+        if ndim == 3: res = np.asarray(x[i])[:, a:b] if self.axis == 2 else np.asarray(x[i])[a:b].T
+        else: res = np.asarray(x[a:b]).reshape(b-a, -1).T if self.axis == 0 else np.asarray(x[:, a:b])
+        return res
 
     def _view(self):
         "The array as (series, steps, vars)"
@@ -90,9 +93,9 @@ def _places(self:Dense):
     "See how the array lies in memory"
     v,item = self._view(),self.dtype.itemsize
     series,step,var = [o if n > 1 else 0 for o,n in zip(v.strides, v.shape)]
-    together = step == self.vars*item and var in (0,item)
+    together = step == self.vars*item and (var == item or self.vars == 1)
     unit = self.vars*item if together else item
-    if min(series, step, var) < 0 or not (together or step == item) or series%unit or var%item: return
+    if min(series, step, var) < 0 or not (together or step == item and (var or self.vars == 1)) or series%unit or var%item: return
     self.steps_first,self.unit,self.to_series,self.to_var = together, unit, series//unit, var//item
     self.size = (self.n-1)*self.to_series + self.lengths + (0 if self.steps_first else (self.vars-1)*self.to_var)
 
@@ -200,14 +203,15 @@ class Ragged(Panel, Source):
         if not self.panel.steps_first: raise ValueError("`values` must be in C order, the variables of a step together: `save_ragged` writes it so, or give `np.ascontiguousarray(values)`")
         if self.panel.n > 1: raise ValueError(f"`values` must be (steps, vars) or (steps,), got shape {tuple(self.panel.source.shape)}")
         if offsets.ndim != 1 or offsets.dtype.kind not in 'iu' or len(offsets) < 2: raise ValueError(f"`offsets` must be n+1 integers for n series, got {offsets.dtype} {offsets.shape}")
+        if offsets.dtype.kind == 'u': self.offsets = offsets = offsets.astype(np.int64)
         if offsets[0] != 0 or offsets[-1] > self.panel.lengths or (offsets[1:] <= offsets[:-1]).any():
-            raise ValueError(f"`offsets` must ascend from 0 to at most the {self.panel.lengths:,} steps there are, and no series may be empty")
+            raise ValueError(f"`offsets` must ascend from 0 to at most the {self.panel.lengths:,} steps there are, and no series may be empty; got {offsets[:3].tolist()} … {offsets[-1]}")
         if side not in ('left','right'): raise ValueError(f"`side` must be 'left' or 'right', got {side!r}")
         if most is not None and most < 1: raise ValueError(f"`most` must be at least 1 step, got {most}")
         self.value,self.side,self.most,self.n = value,side,most,len(offsets)-1
         self.vars,self.dtype,self.no_vars = self.panel.vars,self.panel.dtype,self.panel.no_vars
         self.longest = int(min(np.diff(offsets).max(), most or offsets[-1]))
-        self.shape,self._spans = (self.n,self.vars,self.longest),{}
+        self.shape,self._spans = (self.n,self.vars,self.longest),{} # Stretches by their steps
 
     def __getitem__(self, i):
         if isinstance(i, slice): return [self[j] for j in range(self.n)[i]]
@@ -220,7 +224,11 @@ class Ragged(Panel, Source):
     def lengths(self): return np.diff(self.offsets)
     def length(self, series): return self.offsets[series+1]-self.offsets[series]
     def rows(self, series, step, vars): return self.panel.rows(np.zeros_like(series), self.offsets[series]+step, vars)
-    def stretches(self, span): return self.panel.stretches(span)
+    def part(self, i, a, b): return self.panel.part(0, int(self.offsets[i])+a, int(self.offsets[i])+b)
+    def stretches(self, span):
+        if len(self._spans) > 256: self._spans.clear()
+        if span not in self._spans: self._spans[span] = self.panel.stretches(span)
+        return self._spans[span]
     def pieces(self, series, first, stop): return _together(self.panel, self.offsets[series]+first, stop-first)
     def blocks(self, rows):
         rows = np.sort(np.asarray(rows))
@@ -244,7 +252,7 @@ def _gather(self:Ragged, rows, out):
     else:
         out[safe],values = base.gather(at[safe]),self.panel[0]
         for i in np.flatnonzero(~safe).tolist(): self._put(out[i], values[:, first[i]:first[i]+n[i]].T)
-    out[~self._theirs(n, k)] = self.value
+    self._pad(out, n)
 
 
 # %% ../nbs/03_panels.ipynb #153af8fc
@@ -254,6 +262,12 @@ def _used(self:Ragged, rows):
     first,stop = self.offsets[rows],self.offsets[rows+1]
     n = np.minimum(stop-first, self.longest)
     return (first if self.side == 'right' else stop-n), n
+
+
+# %% ../nbs/03_panels.ipynb #9885dfc3
+@patch
+def _pad(self:Ragged, out, n):
+    for row,k in zip(out, n.tolist()): row[slice(k, None) if self.side == 'right' else slice(len(row)-k)] = self.value
 
 @patch
 def _put(self:Ragged, row, steps): row[slice(len(steps)) if self.side == 'right' else slice(-len(steps), None)] = steps
@@ -279,7 +293,7 @@ def gather(self:Ragged,
 # %% ../nbs/03_panels.ipynb #0ce5102a
 @patch
 def prefetch(self:Ragged, idxs):
-    idxs,row = np.asarray(idxs),self.vars*self.dtype.itemsize
+    idxs,row = np.asarray(idxs, np.int64),self.vars*self.dtype.itemsize
     idxs = idxs[(idxs >= 0) & (idxs < self.n)]
     will_need(self.panel.source.array, self.offsets[idxs]*row, self.offsets[idxs+1]*row)
 
@@ -309,18 +323,19 @@ class DirectRagged(Ragged):
         r:Ragged, # Series on disk
         most:int=8, # Announcements held; older ones are forgotten
     ):
-        self.__dict__.update(r.__dict__)
+        self.__dict__.update(r.__dict__, pid=os.getpid())
         steps = r.stretches(1).direct(1)
         self.file,self.start,self.unit,self.unit_bytes,self.coming = steps.file,steps.start,steps.unit,steps.row_bytes,deque(maxlen=most)
 
     def prefetch(self, idxs):
-        idxs = np.asarray(idxs)
+        idxs = np.asarray(idxs, np.int64)
         idxs = idxs[(idxs >= 0) & (idxs < self.n)]
         if len(idxs): self.coming.append(_Whole(self, idxs))
 
 # %% ../nbs/03_panels.ipynb #c38dfe03
 @patch
 def _gather(self:DirectRagged, rows, out):
+    if self.pid != os.getpid(): self.pid,self.coming = os.getpid(),deque(maxlen=self.coming.maxlen) # What was announced is on its way to the parent
     todo = np.arange(len(rows))
     for c in [*self.coming, None]:
         if not len(todo): break
@@ -333,7 +348,7 @@ def _gather(self:DirectRagged, rows, out):
         c.left -= (at >= 0).sum()
         if c.left <= 0 and c in self.coming: self.coming.remove(c)
         todo = todo[at < 0]
-    out[~self._theirs(self._used(rows)[1], out.shape[1])] = self.value
+    self._pad(out, self._used(rows)[1])
 
 @patch
 def _why_not_direct(self:Ragged): return why_not_direct(self.stretches(1))
@@ -377,8 +392,10 @@ def save_ragged(
     if first is None: raise ValueError("There is no series to save: `series` is empty")
     a = _steps_first(first, axis)
     with create_array(path/'values.npy', (None, *a.shape[1:]), dtype or a.dtype) as w:
-        for o in progress(chain([first], it)):
-            w.append(_steps_first(o, axis))
+        for i,o in enumerate(progress(chain([first], it))):
+            a = _steps_first(o, axis)
+            if not len(a): raise ValueError(f"Series {i} has no steps: leave it out")
+            w.append(a)
             offsets.append(len(w))
     save_array(path/'offsets.npy', np.array(offsets))
     return open_ragged(path)

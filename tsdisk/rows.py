@@ -55,6 +55,7 @@ class Ranges(Positions):
     def __and__(self, b):
         "Rows that are in `b` too: ranges, or an array of rows"
         if isinstance(b, range): b = Ranges([(b.start, b.stop)]) if b.step == 1 else np.asarray(b)
+        if not isinstance(b, Ranges): b = np.flatnonzero(b) if np.asarray(b[:1]).dtype == bool else np.asarray(b)
         if not isinstance(b, Ranges): return b[np.searchsorted(self.first, b, 'right') > np.searchsorted(self.stop, b, 'right')]
         low = np.searchsorted(b.stop, self.first, 'right')
         k = np.searchsorted(b.first, self.stop) - low

@@ -88,6 +88,7 @@ def _first_mean(a):
 def array_stats(
     x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,)
     idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
+    missing=None, # Number that stands for a missing value, beside NaN
 ) -> Stats: # Per variable
     "Statistics per variable in one pass, in memory that does not grow with the array"
     s = as_source(x)
@@ -97,7 +98,9 @@ def array_stats(
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
     shift,state,low,high,nans = None,(0.,0.,0.),np.inf,-np.inf,0
     for a in _blocks(s, rows):
+        gone = None if missing is None else a == missing
         a = _as_rows(a if a.dtype.isnative and a.dtype.char in 'efd' else a.astype('f8'))
+        if gone is not None and gone.any(): a = np.where(_as_rows(gone), np.nan, a)
         if shift is None: shift = _first_mean(a[:, :, :4096])
         k,m,total,squares,lo,hi = _block_stats(a, shift)
         state,nans,low,high = _merge(*state, k, total, squares), nans+m, np.minimum(low, lo), np.maximum(high, hi)
@@ -110,12 +113,13 @@ def array_stats(
 def train_stats(
     x, # Anything `as_source` takes
     idxs=None, # Rows to count; all by default
+    missing=None, # Number that stands for a missing value, beside NaN
 ) -> Stats: # Per variable
     "`array_stats`, kept in `tsdisk.json` beside the file when `x` is one"
     s = as_source(x)
     if idxs is not None: idxs = check_rows(idxs, len(s), '`idxs`')
-    compute = lambda: array_stats(s, idxs).to_dict()
-    return Stats.from_dict(cached_result(s.array, 'stats', compute, idxs) if isinstance(s, ArraySource) else compute())
+    compute = lambda: array_stats(s, idxs, missing).to_dict()
+    return Stats.from_dict(cached_result(s.array, 'stats', compute, idxs) if isinstance(s, ArraySource) and missing is None else compute())
 
 # %% ../nbs/07_stats.ipynb #fe1f7e8a
 def array_vocab(

@@ -23,7 +23,7 @@ class Standardize(Transform):
         if stats is not None: self._set(stats)
 
     def setups(self, dl:DataLoader):
-        if self.mean is None: self._set(train_stats(dl.dataset.tls[0].items, dl.dataset.idxs))
+        if self.mean is None: self._set(train_stats(dl.dataset.tls[0].items, dl.dataset.idxs, dl.dataset.tls[0].kind.missing))
         if len(self.mean) != dl.dataset.vars: raise ValueError(f"The statistics are of {len(self.mean)} variables, the data has {dl.dataset.vars}")
         if dl.device is not None: self.mean,self.std = self.mean.to(dl.device),self.std.to(dl.device)
 
@@ -59,7 +59,7 @@ def _set(self:Standardize, stats):
         "it is all NaN or has infinite values; leave it out or repair it")
     share = stats.nans/(stats.nans+stats.count)
     if share.any(): warnings.warn(f"{share.max():.2g} of the values of variable {int(share.argmax())} are NaN. They stay NaN, and make the loss NaN: "
-        "fill them before saving, or in a batch transform of order 100 or more, which comes after `Standardize`")
+        "fill them before saving, or add `FillNaN()` to the batch transforms, which comes after `Standardize`")
     std = np.where(stats.std > 0, stats.std, 1)
     self.mean,self.std = (torch.tensor(o, dtype=torch.float32)[:,None] for o in (stats.mean, std))  # (vars, 1)
 
