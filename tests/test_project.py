@@ -7,7 +7,7 @@ root = Path(__file__).parent.parent
 notebooks = sorted((root/'nbs').glob('*.ipynb'))
 modules = sorted(root.glob('tsdisk/**/*.py'))
 by_hand = {'__init__', '_modidx', 'all'}
-disk_side = 'arrays disk items rows sources shards panels windows order splits folder stats'.split()
+disk_side = 'arrays disk items rows sources files panels windows order splits folder stats'.split()
 
 def run(*args, cwd=root, **env):
     res = subprocess.run([str(o) for o in args], cwd=cwd, capture_output=True, text=True, env={**os.environ, 'MPLBACKEND': 'Agg', 'OMP_NUM_THREADS': '1', **env})

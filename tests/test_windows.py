@@ -12,7 +12,7 @@ from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.panels import Ragged, append_ragged, open_ragged, save_ragged
 from tsdisk.rows import Ranges
-from tsdisk.shards import Shards
+from tsdisk.files import Shards
 from tsdisk.splits import time_splits
 from tsdisk.stats import array_stats, array_vocab
 from tsdisk.transforms import FillNaN, Standardize
@@ -371,12 +371,12 @@ def test_preloaded_windows_are_the_same(tmp_path, layout, capsys):
         if layout in ('one','ragged'): assert b.train.kept[0] is b.valid.kept[0] and b.train.kept[0].flat.numel()*4 == w.nbytes
 
 def _random(*shape): return np.random.default_rng(0).random(shape).astype('f4')
-in_memory = dict(steps=lambda: _random(4, 3, 300)[:, :, 50:-50], swapped=lambda: _random(4, 30, 3).swapaxes(1, 2), fortran=lambda: np.asfortranarray(_random(4, 3, 30)),
-    repeated=lambda: np.broadcast_to(_random(10, 2)[:, :1], (10,2)))
+in_memory = dict(steps=_random(4, 3, 300)[:, :, 50:-50], swapped=_random(4, 30, 3).swapaxes(1, 2), fortran=np.asfortranarray(_random(4, 3, 30)),
+    repeated=np.broadcast_to(_random(10, 2)[:, :1], (10,2)))
 
 @pytest.mark.parametrize('kind', in_memory)
 def test_arrays_in_memory_are_found_again_after_a_pickle(kind):
-    x = in_memory[kind]()
+    x = in_memory[kind]
     w = Windows(x, 8)
     same(w.gather(range(len(w))), np.stack([np.asarray(w[i]) for i in range(len(w))]))
     for o in (pickle.loads(pickle.dumps(w)), copy.deepcopy(w)): same(o.gather(range(len(w))), w.gather(range(len(w))))

@@ -6,7 +6,7 @@ from tsdisk.arrays import create_array, open_array, save_array
 from tsdisk.items import Items, itemify
 from tsdisk.sources import ArraySource, LikeSource, Source, as_source, tensor_view
 from tsdisk.rows import Ranges
-from tsdisk.shards import Joined, Shards
+from tsdisk.files import Joined, Shards
 from tsdisk.panels import Ragged, append_ragged, open_ragged, save_ragged
 from tsdisk.windows import Crops, Windows
 from tsdisk.order import order

@@ -17,7 +17,7 @@ from fastcore.meta import delegates
 from numpy.lib.stride_tricks import as_strided
 from .arrays import _cast, _header, create_array, data_start, map_file, open_array, pack_array, progress, read_header, save_array, unpack_array
 from .disk import Incoming
-from .shards import Joined, Shards
+from .files import Joined, Shards
 from .sources import _check_idxs, ArraySource, Source, as_source, why_not_direct, will_need
 
 # %% ../nbs/03_panels.ipynb #a2bc601f

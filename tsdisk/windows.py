@@ -16,7 +16,7 @@ from .arrays import progress
 from .items import take_idxs
 from .panels import Dense, ManyFiles, Panel, Several
 from .rows import Ranges, mix
-from .shards import Shards
+from .files import Shards
 from .sources import _check_idxs, ArraySource, Source, tensor_view, as_source, why_not_direct
 
 # %% ../nbs/03_windows.ipynb #41851687

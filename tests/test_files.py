@@ -6,7 +6,7 @@ from source_conformance import checks
 from tsdisk.arrays import save_array
 from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader
-from tsdisk.shards import Joined, Shards
+from tsdisk.files import Joined, Shards
 from tsdisk.sources import ArraySource
 from tsdisk.windows import Windows
 
@@ -56,7 +56,7 @@ def test_an_epoch_over_many_files_has_few_open(tmp_path):
         import os, resource
         from pathlib import Path
         from tsdisk.all import *
-        from tsdisk.shards import Shards
+        from tsdisk.files import Shards
         resource.setrlimit(resource.RLIMIT_NOFILE, (512,512))
         def count(): return len(os.listdir('/proc/self/fd')), Path('/proc/self/maps').read_text().count('.npy')
         res,seen = (0,0),[]
