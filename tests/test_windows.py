@@ -500,6 +500,36 @@ def test_a_series_of_no_steps_is_named(tmp_path):
     with fails(ValueError, 'Series 1 has no steps'): save_ragged(tmp_path/'r', [np.zeros((2,5)), np.zeros((2,0))])
     assert not (tmp_path/'r'/'values.npy').exists()
 
+def test_stretches_that_do_not_touch_are_counted_once():
+    x = _random(5000, 3)
+    for xs in ([x], Ragged(x, [0,1000,1700,5000])):
+        w = Windows(xs if isinstance(xs, Ragged) else x, 7, 50)
+        rows = np.arange(0, len(w), 3)
+        got,want = array_stats(w, rows),w.gather(rows)
+        np.testing.assert_allclose(got.mean, want.mean((0,2), dtype='f8'), rtol=1e-5)
+        assert got.count.tolist() == [len(rows)*7]*3
+
+def test_labels_of_the_steps_of_samples():
+    x,y = filled((4,3,20)),np.arange(80).reshape(4, 20)
+    w = Windows(x, 5, 5)
+    same(w.over(y).gather([5]), y[1,5:10][None])
+    same(w.label(y).gather([0,15]), np.array([4,79]))
+
+def test_static_integers_stay_so():
+    w = Windows([np.zeros((9,2)), np.zeros((9,2))], 4, static=np.array([[16777217],[2]]))
+    assert TSDatasets(w).batch([0])[1].tolist() == [[16777217]]
+    with fails(TypeError, 'categories as integers'): TSDatasets(Windows([np.zeros((9,2))], 4, static=np.array([['a']])))
+
+def test_many_files_are_announced_if_they_do_not_fit(tmp_path, monkeypatch):
+    from tsdisk import reader
+    for i in range(4): np.save(tmp_path/f'{i}.npy', filled((50,3,20)))
+    s,told = Shards(tmp_path),[]
+    s.most = 2
+    monkeypatch.setattr(reader, 'free_memory', lambda: 0)
+    monkeypatch.setattr(Shards, 'prefetch', lambda self, idxs: told.extend(idxs))
+    for _ in TSDataLoader(TSDatasets(s), bs=16): pass
+    assert told == [*range(200)]
+
 def test_segmentation_and_several_inputs_train():
     from fastai.basics import CrossEntropyLossFlat, Learner, nn
     rng = np.random.default_rng(0)

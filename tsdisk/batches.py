@@ -93,8 +93,12 @@ class ToTarget(ToSeries):
 
 # %% ../nbs/10_batches.ipynb #753504e8
 class ToInput(ToSeries):
-    "Rows of numbers to further inputs of a model, beside its series"
+    "Rows of numbers to further inputs of a model, beside its series; integers stay so, for embeddings"
     typ = TSInput
+    def __init__(self, dtype):
+        if dtype.kind not in 'biuf': raise TypeError(f"Inputs must hold numbers, got dtype {dtype}: give categories as integers")
+        super().__init__()
+        self.dtype = torch.int64 if dtype.kind in 'iu' else torch.float32
 
 class ToMask(ToSeries):
     "Rows of numbers to masks: True where a value is there"

@@ -106,7 +106,7 @@ def _input_lists(inputs, tfms, mask, missing):
     X = inputs[0]
     n = [len(o) for o in inputs]
     if len({*n}) > 1: raise ValueError(f"The inputs need as many rows each, got {n}")
-    res = [TSList(X, ToSeries(missing), tfms), *[TSList(_native(o), ToInput()) for o in inputs[1:]]]
+    res = [TSList(X, ToSeries(missing), tfms), *[TSList(_native(o), ToInput(o.dtype)) for o in inputs[1:]]]
     if isinstance(X, Ragged) and mask is not False: res.append(TSList(X.mask, ToSteps()))
     elif mask: res.append(TSList(X, ToMask(missing)))
     return L(res)

@@ -129,11 +129,17 @@ def pieces(self:Dense, series, first, stop):
             for c in range(s, s+j-i, k): yield v[c:min(c+k, s+j-i), a:b].swapaxes(1, 2)
 
 def _together(panel, at, n):
-    "Stretches of steps by their places, in blocks (1, vars, steps); neighbours as one"
+    "Stretches of steps by their places, in blocks (k, vars, steps); neighbours as one, short ones of one length together"
     steps,k = panel.stretches(1),max(1, 2**21//(panel.vars*panel.dtype.itemsize))
     start = np.flatnonzero(np.append(True, at[1:] != (at+n)[:-1]))
-    for a,b in zip(at[start].tolist(), (at+n)[np.append(start[1:], len(at))-1].tolist()):
-        for i in range(a, b, k): yield np.asarray(steps[i:min(i+k, b)])[:,0].T[None]
+    first,stop = at[start],(at+n)[np.append(start[1:], len(at))-1]
+    for m in np.unique(stop-first).tolist():
+        mine = first[stop-first == m]
+        if m < k: # Less than a block
+            for i in range(0, len(mine), k//m): yield panel.stretches(m).gather(mine[i:i+k//m]).swapaxes(1, 2)
+        else:
+            for a in mine.tolist():
+                for i in range(a, a+m, k): yield np.asarray(steps[i:min(i+k, a+m)])[:,0].T[None]
 
 # %% ../nbs/03_panels.ipynb #75191a28
 class Several(Panel):

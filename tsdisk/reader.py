@@ -51,9 +51,13 @@ def past_cache(
     direct:bool=None, # Read past the page cache? By default if they don't fit in free memory
 ) -> list: # Those of them that are read past it
     "Which sources are read straight from disk"
+    return [o for o in _large(sources, direct) if not why_not_direct(o)]
+
+def _large(sources, direct=None):
+    "Sources that don't fit in free memory together, but for small ones"
     total = sum(o.nbytes for o in sources)
     if direct is False or direct is None and total < .8*free_memory(): return []
-    return [o for o in sources if o.nbytes > total/16 and not why_not_direct(o)]
+    return [o for o in sources if o.nbytes > total/16]
 
 # %% ../nbs/10_reader.ipynb #f29d750d
 class Reader:
@@ -67,7 +71,7 @@ class Reader:
         epoch:int=0, # Number of the pass, for rows that differ from pass to pass
     ):
         self.tls,self.told,stored = [],[],[o.items.stored for o in tls]
-        past = past_cache(stored, direct)
+        past,large = past_cache(stored, direct),_large(stored, direct)
         for tl,s in zip(tls, stored):
             far,s = s in past,s.of_epoch(epoch)
             if far and not (windows and shared): # Else the page cache has the windows once, for all processes
@@ -75,7 +79,7 @@ class Reader:
                 except OSError:
                     if direct: raise
             self.tls.append(tl if s is tl.items else tl.new(s))
-            if far or s.announced: self.told.append(s)
+            if far or s.announced or any(o is tl.items.stored for o in large): self.told.append(s)
 
     @property
     def unit(self):

@@ -341,13 +341,17 @@ def of_series(self:Windows,
 # %% ../nbs/03_windows.ipynb #b3d6995c
 @patch
 def over(self:Windows,
-    x, # Series of as many steps, as `Windows` takes them
+    x, # Series of as many steps, as `Windows` takes them; or (n, steps) beside (n, vars, steps)
     every:int=1, # Steps of the windows for one step of `x`
     sel_vars=None, # Variables, by number; all by default
     axis:int=None, # Axis of the steps, as for `Windows`
 ) -> Part: # (n, vars, size), (n, size) for series (steps,)
     "The same windows over another array on the same clock"
-    panel = as_panel(x, axis)
+    n = len(self.panel)
+    if n > 1 and axis is None and isinstance(x, np.ndarray) and x.ndim == 2 and len(x) == n: # (n, steps): labels of the steps of samples
+        panel = Dense(x[:, None])
+        panel.no_vars = True
+    else: panel = as_panel(x, axis)
     sel = vars_by_number(sel_vars, panel.vars)
     if not hasattr(every, '__index__') or every < 1: raise ValueError(f"`every` must be a whole number of steps, at least 1, got {every!r}")
     if self.size % every: raise ValueError(f"One step for {every} of these: the size of the windows must be a multiple of that, got {self.size}")
