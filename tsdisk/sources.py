@@ -174,10 +174,11 @@ def _unpickle(*args):
 @patch
 def _look(self:ArraySource):
     "See which ways of copying rows this array allows"
-    a = self._base = np.asarray(self.array)
+    a = np.asarray(self.array)
     self._word,plain = _word(a), a.flags.c_contiguous and a.flags.aligned
     self._words = _table(a, self._word) if self._word else None
     self._flat = a.reshape(len(a), -1).view('u1').view(f'i{self._word}') if self._word and plain else a if plain and a.ndim == 1 else None
+    self._base = a # Last: another thread may look at the same time
 
 @patch
 def _gather(self:ArraySource, idxs, out):
