@@ -438,6 +438,11 @@ def test_no_whole_series_is_read_for_a_window():
     assert Counted.most <= 15
     for _ in w.blocks(range(100)): pass
     assert Counted.most <= 104*3
+    Counted.most = 0
+    several = Windows([Counted(), Counted()], 5)
+    several[5]
+    for _ in several.blocks(range(100)): pass
+    assert 0 < Counted.most <= 104*3
 
 def test_a_transform_in_place_leaves_targets_and_masks_alone():
     def zero(x):

@@ -13,7 +13,7 @@ from threading import RLock
 import numpy as np
 from fastcore.basics import patch
 from .arrays import _check_size, map_file, progress, read_header
-from .sources import ArraySource, Source, why_not_direct
+from .sources import ArraySource, Source, rows_there, why_not_direct
 
 # %% ../nbs/03_files.ipynb #2c0fb87d
 class Joined(Source):
@@ -69,8 +69,7 @@ def _gather(self:Joined, idxs, out):
 # %% ../nbs/03_files.ipynb #0464345f
 @patch
 def prefetch(self:Joined, idxs):
-    idxs = np.asarray(idxs, np.int64)
-    for k,rows,_ in self._by_part(idxs[(idxs >= 0) & (idxs < len(self))]): self.part(k).prefetch(rows)
+    for k,rows,_ in self._by_part(rows_there(idxs, len(self))): self.part(k).prefetch(rows)
 
 @patch
 def _why_not_direct(self:Joined): return next(filter(None, (why_not_direct(o) for o in self.parts if len(o))), None)

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from .arrays import _cast, _header, create_array, data_start, map_file, open_array, pack_array, progress, read_header, save_array, unpack_array
 from .disk import Incoming
 from .files import Joined, Shards
-from .sources import _check_idxs, ArraySource, Source, as_source, why_not_direct, will_need
+from .sources import _check_idxs, ArraySource, Source, as_source, rows_there, why_not_direct, will_need
 
 # %% ../nbs/03_panels.ipynb #a2bc601f
 class Panel:
@@ -160,6 +160,7 @@ class Several(Panel):
         self.to_var = np.array([o.to_var for o in self.parts])
 
     def __getitem__(self, i): return self.parts[i][0]
+    def part(self, i, a, b): return self.parts[i].part(0, a, b)
     def rows(self, series, step, vars):
         at = self.firsts[series] + step
         return at if self.steps_first else (at[:,None] + np.asarray(vars)*self.to_var[series][:,None]).reshape(-1)
@@ -222,7 +223,7 @@ class Ragged(Panel, Source):
     def __getitem__(self, i):
         if isinstance(i, slice): return [self[j] for j in range(self.n)[i]]
         i = range(self.n)[i]
-        return self.panel[0][:, self.offsets[i]:self.offsets[i+1]]
+        return self.part(i, 0, int(self.length(i)))
 
     @property
     def nbytes(self): return self.panel.nbytes
@@ -256,8 +257,8 @@ def _gather(self:Ragged, rows, out):
     base = self.stretches(k)
     if safe.all(): base._gather(at, out)
     else:
-        out[safe],values = base.gather(at[safe]),self.panel[0]
-        for i in np.flatnonzero(~safe).tolist(): self._put(out[i], values[:, first[i]:first[i]+n[i]].T)
+        out[safe] = base.gather(at[safe])
+        for i in np.flatnonzero(~safe).tolist(): self._put(out[i], self.panel.part(0, int(first[i]), int(first[i]+n[i])).T)
     self._pad(out, n)
 
 
@@ -299,8 +300,7 @@ def gather(self:Ragged,
 # %% ../nbs/03_panels.ipynb #0ce5102a
 @patch
 def prefetch(self:Ragged, idxs):
-    idxs,row = np.asarray(idxs, np.int64),self.vars*self.dtype.itemsize
-    idxs = idxs[(idxs >= 0) & (idxs < self.n)]
+    idxs,row = rows_there(idxs, self.n),self.vars*self.dtype.itemsize
     will_need(self.panel.source.array, self.offsets[idxs]*row, self.offsets[idxs+1]*row)
 
 @patch
@@ -334,8 +334,7 @@ class DirectRagged(Ragged):
         self.file,self.start,self.unit,self.unit_bytes,self.coming = steps.file,steps.start,steps.unit,steps.row_bytes,deque(maxlen=most)
 
     def prefetch(self, idxs):
-        idxs = np.asarray(idxs, np.int64)
-        idxs = idxs[(idxs >= 0) & (idxs < self.n)]
+        idxs = rows_there(idxs, self.n)
         if len(idxs): self.coming.append(_Whole(self, idxs))
 
 # %% ../nbs/03_panels.ipynb #c38dfe03

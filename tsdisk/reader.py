@@ -71,7 +71,8 @@ class Reader:
         epoch:int=0, # Number of the pass, for rows that differ from pass to pass
     ):
         self.tls,self.told,stored = [],[],[o.items.stored for o in tls]
-        past,large = past_cache(stored, direct),_large(stored, direct)
+        large = _large(stored, direct)
+        past = [o for o in large if not why_not_direct(o)]
         for tl,s in zip(tls, stored):
             far,s = s in past,s.of_epoch(epoch)
             if far and not (windows and shared): # Else the page cache has the windows once, for all processes

@@ -17,7 +17,7 @@ from .items import take_idxs
 from .panels import Dense, ManyFiles, Panel, Several
 from .rows import Ranges, mix
 from .files import Shards
-from .sources import _check_idxs, ArraySource, Source, tensor_view, as_source, why_not_direct
+from .sources import _check_idxs, ArraySource, Source, rows_there, tensor_view, as_source, why_not_direct
 
 # %% ../nbs/03_windows.ipynb #41851687
 class Grid:
@@ -83,9 +83,7 @@ class Spans(Source):
         return self.gather([i])[0]
 
     def _gather(self, idxs, out): self.base._gather(self.places(idxs), out if self.panel.steps_first else out.reshape(-1, self.span))
-    def prefetch(self, idxs):
-        idxs = np.asarray(idxs, np.int64)
-        self.base.prefetch(self.places(idxs[(idxs >= 0) & (idxs < len(self))]))
+    def prefetch(self, idxs): self.base.prefetch(self.places(rows_there(idxs, len(self))))
 
 # %% ../nbs/03_windows.ipynb #c5cf61c5
 @patch
