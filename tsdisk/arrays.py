@@ -7,7 +7,7 @@ __all__ = ['data_start', 'read_header', 'open_array', 'ArrayWriter', 'sync_folde
            'file_of', 'map_file', 'pack_array', 'unpack_array']
 
 # %% ../nbs/00_arrays.ipynb #07b11451
-import mmap, os, secrets, shutil, struct, time
+import mmap, os, secrets, shutil, struct, time, tokenize
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from math import prod
@@ -33,7 +33,7 @@ def read_header(
         f.seek(0)
         readers = {(1,0): npy.read_array_header_1_0, (2,0): npy.read_array_header_2_0}
         try: shape,fortran,dtype = readers[npy.read_magic(f)](f)
-        except (KeyError, ValueError) as e: raise ValueError(f"{path} has a damaged or unknown `.npy` header: {e}") from e
+        except (KeyError, ValueError, SyntaxError, tokenize.TokenError) as e: raise ValueError(f"{path} has a damaged or unknown `.npy` header: {e}") from e
         return shape, dtype, fortran, f.tell()
 
 # %% ../nbs/00_arrays.ipynb #787d3579
@@ -45,18 +45,19 @@ def _check_dtype(dtype, what):
             "use numbers, or fixed-width strings with `np.array(y, dtype=str)`")
     return dtype
 
-def _check_size(path, shape, dtype, start):
-    "The file is exactly as long as its header says"
+def _check_size(path, shape, dtype, start, grows=False):
+    "The file is exactly as long as its header says; perhaps longer if it `grows`"
     got,row = path.stat().st_size-start, prod(shape[1:])*dtype.itemsize
     want = shape[0]*row
     if got < want: raise ValueError(f"{path} is truncated: its header announces {shape[0]} rows {shape[1:]} {dtype}, the file holds "
         f"{got//row}. It was copied or written in part: write it again")
-    if got > want: raise ValueError(f"{path} is {got-want} bytes longer than its header announces ({shape} {dtype}): "
+    if got > want and not grows: raise ValueError(f"{path} is {got-want} bytes longer than its header announces ({shape} {dtype}): "
         "it is damaged, or was changed by hand; write it again")
 
 # %% ../nbs/00_arrays.ipynb #61bff2dc
 def open_array(
     path, # A `.npy` file
+    rows:int=None, # Rows to open, of a file that others may be adding rows to; by default all, and the file must end there
 ) -> np.memmap: # (n, ...), read-only, still on disk
     "Map a `.npy` file, after checking that all of it is there"
     shape,dtype,fortran,start = read_header(path)
@@ -65,7 +66,8 @@ def open_array(
     _check_dtype(dtype, path)
     if not shape: raise ValueError(f"{path} holds a single value, not rows: save an array of one dimension or more")
     if not prod(shape) or not dtype.itemsize: raise ValueError(f"{path} holds no data: its shape is {shape}, its dtype {dtype}")
-    _check_size(path, shape, dtype, start)
+    if rows: shape = (rows, *shape[1:])
+    _check_size(path, shape, dtype, start, bool(rows))
     if fortran and len(shape) > 1: raise ValueError(f"{path} is in Fortran order, where a row is scattered over the whole file. {fix}")
     if not dtype.isnative: raise ValueError(f"{path} is big endian ({dtype.str}). {fix}")
     return np.memmap(path, dtype, 'r', start, shape)
@@ -73,11 +75,11 @@ def open_array(
 # %% ../nbs/00_arrays.ipynb #ad3c107b
 data_start = 4096 # Byte at which the data of a new array starts
 
-def _header(shape, dtype):
-    "A `.npy` header of exactly `data_start` bytes"
+def _header(shape, dtype, size=data_start):
+    "A `.npy` header of exactly `size` bytes"
     text = repr(dict(descr=npy.dtype_to_descr(dtype), fortran_order=False, shape=tuple(shape))).encode('latin1')
-    n = data_start-10
-    if len(text) >= n: raise ValueError(f"dtype with {len(dtype.names)} fields is too long for the header: store fewer fields")
+    n = size-10
+    if len(text) >= n: raise ValueError(f"The header of shape {tuple(shape)} and dtype {dtype} takes more than {size} bytes: store fewer fields, or write the array again with `save_array`")
     return npy.MAGIC_PREFIX + b'\x01\x00' + struct.pack('<H', n) + text.ljust(n-1) + b'\n'
 
 # %% ../nbs/00_arrays.ipynb #228f14d5

@@ -79,11 +79,23 @@ class TSMask(TSBeside):
 class ToSeries(Transform):
     "Rows of numbers to `TSTensor`"
     order,dtype,typ = -100,torch.float32,TSTensor
-    def __init__(self, missing=None): self.missing = missing # Stored number that stands for a missing value
+    def __init__(self,
+        missing=None, # Stored number that stands for a missing value
+        units=None, # (scale, offset): what stored integers count, and what 0 of them is; each (vars,)
+    ): store_attr()
     def to_tensor(self, a): return torch.from_numpy(a)
     def cast(self, t):
         res = t if t.dtype == self.dtype else t.to(self.dtype)
+        if self.units is not None:
+            scale,offset = (torch.tensor(o, dtype=self.dtype, device=t.device)[:,None] for o in self.units)
+            res = torch.addcmul(offset, res, scale)
         return res if self.missing is None else res.masked_fill(t == self.missing, float('nan'))
+    def of(self, dtype):
+        "This kind, for rows of `dtype`: floats are in their units already"
+        if self.units is None or dtype.kind in 'biu': return self
+        res = copy(self)
+        res.units = None
+        return res
     def encodes(self, a:np.ndarray): return self.cast(self.to_tensor(a)).as_subclass(self.typ)
 
 class ToTarget(ToSeries):
@@ -95,10 +107,10 @@ class ToTarget(ToSeries):
 class ToInput(ToSeries):
     "Rows of numbers to further inputs of a model, beside its series; integers stay so, for embeddings"
     typ = TSInput
-    def __init__(self, dtype):
+    def __init__(self, dtype, missing=None, units=None):
         if dtype.kind not in 'biuf': raise TypeError(f"Inputs must hold numbers, got dtype {dtype}: give categories as integers")
-        super().__init__()
-        self.dtype = torch.int64 if dtype.kind in 'iu' else torch.float32
+        super().__init__(missing, units)
+        self.dtype = torch.int64 if dtype.kind in 'iu' and units is None else torch.float32
 
 class ToMask(ToSeries):
     "Rows of numbers to masks: True where a value is there"
@@ -113,7 +125,7 @@ class ToSteps(ToMask):
 # %% ../nbs/10_batches.ipynb #97a11224
 class ToCategory(Categorize):
     "Labels to `TensorCategory`, by their places in a vocabulary"
-    order,dtype,typ = -100,torch.int64,TensorCategory
+    order,dtype,typ,units = -100,torch.int64,TensorCategory,None
     def __init__(self, vocab, ndim=1, add_na=False):
         self.keys = np.asarray(vocab if hasattr(vocab, '__array__') or isinstance(vocab, str) else list(vocab))
         if self.keys.ndim != 1 or not 0 < len(self.keys) == len(np.unique(self.keys)):

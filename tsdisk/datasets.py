@@ -15,7 +15,7 @@ from .panels import Panel, Ragged
 from .sources import ArraySource, Source, as_source
 from .splits import check_splits, warn_leakage
 from .stats import train_vocab
-from .windows import Windows
+from .windows import Part, Windows
 
 
 # %% ../nbs/10_datasets.ipynb #ee4ab87c
@@ -63,7 +63,7 @@ class TSList(GetAttr):
 
     def decode(self, o, full=True): return self.tfms.decode(o, full=full)
     def show(self, o, ctx=None, **kwargs): return self.tfms.show(o, ctx=ctx, **kwargs)
-    def new(self, items): return TSList(items, self.kind, self.extra)
+    def new(self, items): return TSList(items, self.kind if self.kind.units is None else self.kind.of(items.dtype), self.extra)
     def new_empty(self): return self.new(ArraySource(np.empty((0, *self.items.shape[1:]), self.items.dtype)))
     def __repr__(self): return f"{self.items} → {self.kind.typ.__name__}"
 
@@ -101,17 +101,29 @@ def _select(X, sel_vars, sel_steps):
 
 
 # %% ../nbs/10_datasets.ipynb #6709327a
-def _input_lists(inputs, tfms, mask, missing):
+def _units(scale, o, first):
+    "(scale, offset) of the variables of an array, if it is the first input or read together with it"
+    if scale is None or o.dtype.kind not in 'biu' or not (o is first or isinstance(o, Part) and o.stored is first.stored): return None
+    n = o.stored.panel.vars if isinstance(o, Part) else o.shape[1]
+    pair = scale if isinstance(scale, tuple) else (scale, 0.)
+    if len(pair) != 2 or any(np.ndim(v) > 1 or np.size(v) not in (1,n) for v in pair): raise ValueError(f"`scale` must be a number, one for each of {n} variables, or with an offset a pair of these; got {scale!r}")
+    pair = tuple(np.broadcast_to(np.asarray(v, 'f8'), n) for v in pair)
+    return tuple((v if getattr(o, 'vars', None) is None else v[o.vars]).tolist() for v in pair)
+
+def _input_lists(inputs, tfms, mask, missing, scale):
     "The inputs as columns: series, further inputs, and the mask of the series"
     X = inputs[0]
     n = [len(o) for o in inputs]
     if len({*n}) > 1: raise ValueError(f"The inputs need as many rows each, got {n}")
-    res = [TSList(X, ToSeries(missing), tfms), *[TSList(_native(o), ToInput(o.dtype)) for o in inputs[1:]]]
+    res = [TSList(X, ToSeries(missing, _units(scale, X, X)), tfms)]
+    for o in inputs[1:]:
+        units = _units(scale, o, X)
+        res.append(TSList(_native(o), ToInput(o.dtype, missing if units else None, units)))
     if isinstance(X, Ragged) and mask is not False: res.append(TSList(X.mask, ToSteps()))
     elif mask: res.append(TSList(X, ToMask(missing)))
     return L(res)
 
-def _y_list(y, n, splits, cat, vocab, tfms):
+def _y_list(y, n, splits, cat, vocab, tfms, missing, units):
     "The targets: n labels or targets"
     y,tfms = _native(as_source(y)), L(tfms).map(instantiate)
     if len(y) != n: raise ValueError(f"`X` has {n} rows and `y` has {len(y)}: each row needs its target")
@@ -121,7 +133,8 @@ def _y_list(y, n, splits, cat, vocab, tfms):
         raise ValueError(f"{tfms[kinds[-1]].name} is not done here: `Categorize` or `RegressionSetup` come first and alone; several labels a row are an array (n, k) of 0 and 1")
     if how is not None: cat = isinstance(how, Categorize)
     if vocab is None and cat and how and how.vocab: vocab = list(how.vocab)[how.add_na:]
-    return TSList(y, _y_kind(y, splits, cat, vocab, bool(getattr(how, 'add_na', False))), tfms[1:] if how else tfms)
+    kind = ToTarget(missing, units) if units else _y_kind(y, splits, cat, vocab, bool(getattr(how, 'add_na', False)))
+    return TSList(y, kind, tfms[1:] if how else tfms)
 
 # %% ../nbs/10_datasets.ipynb #9ab9711b
 class TSDatasets(Datasets):
@@ -136,6 +149,7 @@ class TSDatasets(Datasets):
         vocab=None, # The categories; those of the training rows by default
         mask:bool=None, # Another input: which values are there, not NaN or `missing`; of `Ragged`, which steps, by default
         missing=None, # Number that stands for a missing value, in integers
+        scale=None, # What integers count: a number, or one a variable; with an offset, what 0 stands for, a pair of these
         sel_vars=None, # Variables to read; all by default
         sel_steps:slice=None, # Steps to read; all by default
     ):
@@ -149,9 +163,9 @@ class TSDatasets(Datasets):
         if isinstance(inputs[0], Ragged): self.ragged = {o: getattr(inputs[0], o) for o in ('value','side','most')}
         self.splits = check_splits(splits, n) if splits is not None else [range(n), range(0)]
         if windows is not None: warn_leakage(windows, self.splits)
-        self.tls,self.idxs = _input_lists(inputs, x_tfms, mask, missing),range(n)
+        self.tls,self.idxs = _input_lists(inputs, x_tfms, mask, missing, scale),range(n)
         self.n_inp = len(self.tls)
-        if y is not None: self.tls.append(_y_list(y, n, self.splits, cat, vocab, y_tfms))
+        if y is not None: self.tls.append(_y_list(y, n, self.splits, cat, vocab, y_tfms, missing, _units(scale, y, inputs[0])))
 
     @property
     def items(self): return Items([getattr(o.items, 'array', o.items) for o in self.tls], self.idxs)

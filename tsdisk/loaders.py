@@ -15,7 +15,7 @@ from .arrays import progress
 from .batches import ToCategory
 from .datasets import TSDatasets
 from .disk import free_memory
-from .folder import open_folder
+from .folder import open_folder, read_manifest
 from .items import take_idxs
 from .order import ByLength, ByWeight, order
 from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache
@@ -411,6 +411,7 @@ def from_arrays(cls:TSDataLoaders,
     vocab=None, # The categories; those of the training rows by default
     mask:bool=None, # Another input: which values, or steps, are there
     missing=None, # Number that stands for a missing value, in integers
+    scale=None, # What integers count: a number, or one a variable; with an offset a pair of these
     sel_vars=None, # Variables to read; all by default
     sel_steps:slice=None, # Steps to read; all by default
     **kwargs
@@ -419,20 +420,22 @@ def from_arrays(cls:TSDataLoaders,
     if splits is None:
         w = X[0] if isinstance(X, tuple) else X
         splits = time_splits(w, valid_pct) if isinstance(w, Windows) else random_splits(len(TSDatasets(X)), valid_pct, seed)
-    dsets = TSDatasets(X, y, tfms=tfms, splits=splits, cat=cat, vocab=vocab, mask=mask, missing=missing, sel_vars=sel_vars, sel_steps=sel_steps)
+    dsets = TSDatasets(X, y, tfms=tfms, splits=splits, cat=cat, vocab=vocab, mask=mask, missing=missing, scale=scale, sel_vars=sel_vars, sel_steps=sel_steps)
     return cls.from_dsets(dsets, seed=seed, **kwargs)
 
 # %% ../nbs/11_loaders.ipynb #3ae625fb
 @patch(cls_method=True)
 @delegates(TSDataLoaders.from_arrays, but='X,y')
 def from_folder(cls:TSDataLoaders,
-    path, # Folder with `X.npy`, perhaps `y.npy` and `tsdisk.json`
+    path, # Folder of a dataset, or with `X.npy` and perhaps `y.npy`
     splits=None, # Rows of each split; those saved with the folder by default, else a random share
     **kwargs
 ):
     "Loaders over a dataset folder"
     arrays,saved = open_folder(path)
-    return cls.from_arrays(arrays['X'], arrays.get('y'), splits=ifnone(splits, list(saved.values()) or None), **{'path': path, **kwargs})
+    said = read_manifest(path).get('arrays', {}).get('X', {})
+    units = dict(scale=(said['scale'], said.get('offset') or 0.), missing=said.get('missing')) if 'scale' in said else {}
+    return cls.from_arrays(arrays['X'], arrays.get('y'), splits=ifnone(splits, list(saved.values()) or None), **{'path': path, **units, **kwargs})
 
 # %% ../nbs/11_loaders.ipynb #d681e166
 @patch

@@ -409,11 +409,12 @@ def save_ragged(
 @delegates(Ragged.__init__, but='values,offsets')
 def open_ragged(
     path, # Folder with `values.npy` and `offsets.npy`
+    n:int=None, # Series to open, of a folder that others may be adding series to; all by default
     **kwargs
 ) -> Ragged: # Still on disk
     "Open what `save_ragged` wrote"
     path = Path(path)
-    offsets = open_array(path/'offsets.npy')
+    offsets = open_array(path/'offsets.npy', n and n+1)
     shape,dtype,fortran,start = read_header(path/'values.npy')
     if fortran and len(shape) > 1: open_array(path/'values.npy') # Its error
     row = prod(shape[1:])*dtype.itemsize

@@ -32,6 +32,12 @@ class Stats:
         wide = [max(map(len, c)) for c in cols]
         return '\n'.join(' '.join(v.rjust(w) for v,w in zip(row, wide)) for row in zip(*cols)) + ('\n…' if len(self.mean) > 20 else '')
 
+    def in_units(self, scale, offset):
+        "What they are when an integer counts `scale`, and 0 stands for `offset`; each (vars,)"
+        scale,offset = np.asarray(scale, 'f8'),np.asarray(offset, 'f8')
+        ends = self.min*scale+offset, self.max*scale+offset
+        return Stats(self.count, self.nans, self.mean*scale+offset, self.std*np.abs(scale), np.minimum(*ends), np.maximum(*ends))
+
     def to_dict(self): return {o: getattr(self, o).tolist() for o in self.names}
     @classmethod
     def from_dict(cls, o): return cls(**{k: np.array(v, 'i8' if k in ('count','nans') else 'f8') for k,v in o.items()})

@@ -23,7 +23,10 @@ class Standardize(Transform):
         if stats is not None: self._set(stats)
 
     def setups(self, dl:DataLoader):
-        if self.mean is None: self._set(train_stats(dl.dataset.tls[0].items, dl.dataset.idxs, dl.dataset.tls[0].kind.missing))
+        if self.mean is None:
+            tl = dl.dataset.tls[0]
+            stats = train_stats(tl.items, dl.dataset.idxs, tl.kind.missing)
+            self._set(stats if tl.kind.units is None else stats.in_units(*tl.kind.units))
         if len(self.mean) != dl.dataset.vars: raise ValueError(f"The statistics are of {len(self.mean)} variables, the data has {dl.dataset.vars}")
         if dl.device is not None: self.mean,self.std = self.mean.to(dl.device),self.std.to(dl.device)
 

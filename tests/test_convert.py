@@ -1,0 +1,447 @@
+import errno, filecmp, json, os, random, shutil, signal, subprocess, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+import numpy as np, pytest
+from fastcore.test import expect_fail
+from tsdisk.arrays import save_array
+from tsdisk.checks import add_checksums, verify
+from tsdisk.columns import Column
+from tsdisk.convert import append, convert, Sources
+from tsdisk.folder import open_folder, read_manifest, save_folder
+from tsdisk.loaders import TSDataLoaders
+from tsdisk.panels import Ragged
+from tsdisk.windows import Windows
+
+def files_of(d): return sorted(str(o.relative_to(d)) for o in Path(d).rglob('*') if o.is_file() and o.name != 'tsdisk.json')
+def same(a, b):
+    "Do two datasets hold the same bytes?"
+    ids = [{k: v for k,v in read_manifest(o).items() if k != 'id'} for o in (a,b)]
+    return files_of(a) == files_of(b) and ids[0] == ids[1] and all(filecmp.cmp(a/o, b/o, shallow=False) for o in files_of(a))
+
+def rec(i, steps=20): return np.random.default_rng(i).normal(size=(3, steps)).astype('f4')
+def lengths(n): return [int(o) for o in np.random.default_rng(0).integers(5, 40, n)]
+
+@pytest.fixture
+def raw(tmp_path):
+    "60 files in folders of splits and classes"
+    for i in range(60):
+        p = tmp_path/f'raw/{("train","valid","test")[i%3]}/{"ab"[i%2]}/{i:03d}.npy'
+        p.parent.mkdir(parents=True, exist_ok=True)
+        np.save(p, rec(i))
+    return tmp_path/'raw'
+
+def of_length(p): return rec(int(Path(p).stem), 5+int(Path(p).stem)%30)
+def as_item(p): return dict(X=of_length(p), y=int(Path(p).stem)%4, patient=f'p{int(Path(p).stem)//10}', fs=500, age=float(int(Path(p).stem)), note=['x'])
+def mapped(p): return dict(X=rec(int(Path(p).stem)), mask=rec(int(Path(p).stem)) > 0, y=rec(int(Path(p).stem))[:,0])
+
+# What comes out
+
+def test_files_of_one_shape_are_rows_in_the_order_of_their_paths(raw, tmp_path, capsys):
+    convert(raw, tmp_path/'set', label='folder')
+    arrays,splits = open_folder(tmp_path/'set')
+    paths = sorted(raw.rglob('*.npy'))
+    assert np.array_equal(arrays['X'], np.stack([np.load(o) for o in paths]))
+    assert arrays['y'].tolist() == [o.parent.name for o in paths] and arrays['source'].tolist() == [str(o.relative_to(raw)) for o in paths]
+    assert list(splits) == ['train','valid','test']
+    for k,rows in splits.items(): assert {arrays['source'][i].split('/')[0] for i in rows} == {k} and len(rows) == 20
+    assert '60 sources: X dense (3, 20) float32; with source' not in capsys.readouterr().out
+
+def test_it_is_said_what_will_be(raw, tmp_path, capsys):
+    convert(raw, tmp_path/'set', read=as_item)
+    assert '60 sources: X ragged (3, steps) float32; with y, patient, fs, age, note' in capsys.readouterr().out
+
+def test_series_of_any_length_are_ragged(raw, tmp_path):
+    convert(raw, tmp_path/'set', read=of_length)
+    X = open_folder(tmp_path/'set')[0]['X']
+    assert isinstance(X, Ragged)
+    for i,p in enumerate(sorted(raw.rglob('*.npy'))): assert np.array_equal(X[i], of_length(p))
+
+def test_what_is_known_of_items_becomes_columns_or_is_said_once(raw, tmp_path):
+    convert(raw, tmp_path/'set', read=as_item)
+    arrays,_ = open_folder(tmp_path/'set')
+    n = [int(o.stem) for o in sorted(raw.rglob('*.npy'))]
+    assert arrays['y'].tolist() == [o%4 for o in n] and arrays['y'].dtype == np.int64
+    assert arrays['patient'].tolist() == [f'p{o//10}' for o in n] and arrays['age'].dtype == np.float64
+    assert read_manifest(tmp_path/'set')['info'] == dict(fs=500, note=['x'])
+    lines = [json.loads(o) for o in open(tmp_path/'set/items.jsonl')]
+    assert [o['patient'] for _,o in lines] == arrays['patient'].tolist()
+
+def test_further_arrays_are_columns(raw, tmp_path):
+    convert(raw, tmp_path/'set', read=mapped)
+    arrays,_ = open_folder(tmp_path/'set')
+    p = sorted(raw.rglob('*.npy'))[7]
+    assert arrays['mask'].dtype == bool and np.array_equal(arrays['mask'][7], mapped(p)['mask']) and np.array_equal(arrays['y'][7], mapped(p)['y'])
+
+def test_arrays_of_many_items_are_rows(tmp_path):
+    x,y = np.random.default_rng(0).normal(size=(50,2,9)),np.arange(50)%3
+    parts = [dict(X=x[a:b], y=y[a:b], day=f'd{a}') for a,b in ((0,20), (20,21), (21,50))]
+    arrays,_ = open_folder(convert(parts, tmp_path/'set'))
+    assert np.array_equal(arrays['X'], x) and np.array_equal(arrays['y'], y)
+    assert arrays['day'].tolist() == ['d0']*20+['d20']+['d21']*29
+
+def test_an_iterable_gives_items(tmp_path):
+    got = open_folder(convert((rec(i) for i in range(10)), tmp_path/'set'))[0]['X']
+    assert np.array_equal(got, np.stack([rec(i) for i in range(10)]))
+
+def in_pieces(p):
+    x = rec(int(Path(p).stem), 1000)
+    yield dict(X=(x[:, i:i+64] for i in range(0, 1000, 64)), y='long')
+
+def test_a_recording_may_come_in_pieces(raw, tmp_path):
+    X = open_folder(convert(raw, tmp_path/'set', read=in_pieces))[0]['X']
+    p = sorted(raw.rglob('*.npy'))[3]
+    assert np.array_equal(X[3], rec(int(p.stem), 1000)) and len(Windows(X, 100, 100)) == 600
+
+def test_one_large_array_is_read_some_rows_at_a_time(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(5000,4,100)).astype('f4')
+    np.savez(tmp_path/'a.npz', X=x, y=np.arange(5000))
+    monkeypatch.setattr('tsdisk.convert._by_rows.__defaults__', (2**20,))
+    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set'))
+    assert np.array_equal(arrays['X'], x) and np.array_equal(arrays['y'], np.arange(5000))
+    assert read_manifest(tmp_path/'set')['arrays']['y']['layout'] == 'dense' and len(open(tmp_path/'set/items.jsonl').readlines()) > 5
+
+def test_pairs_of_folders_are_matched_by_name(tmp_path):
+    for o in 'ab':
+        for k in ('imgs','masks'):
+            (tmp_path/o/k).mkdir(parents=True)
+            for i in range(5): np.save(tmp_path/o/k/f'{i}.npy', rec(i)*(k == 'imgs'))
+    arrays,_ = open_folder(convert(dict(X=f'{tmp_path}/*/imgs/*.npy', y=f'{tmp_path}/*/masks/*.npy'), tmp_path/'set'))
+    assert arrays['X'].shape == arrays['y'].shape == (10,3,20) and not arrays['y'].any()
+    (tmp_path/'b/masks/3.npy').unlink()
+    with expect_fail(ValueError, "no file for 'y'"): convert(dict(X=f'{tmp_path}/*/imgs/*.npy', y=f'{tmp_path}/*/masks/*.npy'), tmp_path/'set2')
+
+def test_shards_are_files_of_limited_size(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(Column, 'shard', 5000)
+    convert(raw, tmp_path/'set', layout='shards')
+    X = open_folder(tmp_path/'set')[0]['X']
+    assert len(X.paths) == 3 and np.array_equal(X[:], np.stack([np.load(o) for o in sorted(raw.rglob('*.npy'))])) and verify(tmp_path/'set') == []
+
+def stretch(o): return {**o, 'X': np.repeat(o['X'], 2, -1)[:2]}
+def test_items_pass_a_function_of_the_user(raw, tmp_path):
+    x = open_folder(convert(raw, tmp_path/'set', tfm=stretch, dtype='float16'))[0]['X']
+    assert x.shape == (60,2,40) and x.dtype == np.float16
+
+# However many workers
+
+@pytest.mark.parametrize('read', [None, as_item, in_pieces, mapped])
+def test_the_result_is_the_same_for_any_number_of_workers(raw, tmp_path, read):
+    convert(raw, tmp_path/'one', read=read, n_workers=0)
+    for n in (1,3): assert same(tmp_path/'one', convert(raw, tmp_path/f'w{n}', read=read, n_workers=n))
+    with ThreadPoolExecutor(4) as pool: assert same(tmp_path/'one', convert(raw, tmp_path/'pool', read=read, executor=pool))
+
+def test_functions_of_a_notebook_work_with_processes(raw, tmp_path):
+    k = 3
+    assert open_folder(convert(raw, tmp_path/'set', read=lambda p: np.load(p)*k, n_workers=2))[0]['X'].shape == (60,3,20)
+
+# Stops and faults
+
+def test_a_file_that_cannot_be_read_stops_and_loses_nothing(raw, tmp_path):
+    p = sorted(raw.rglob('*.npy'))[41]
+    good = p.read_bytes()
+    p.write_bytes(good[:100])
+    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read') as _: convert(raw, tmp_path/'set', n_workers=2)
+    with expect_fail(FileNotFoundError, 'is not finished'): open_folder(tmp_path/'set')
+    with expect_fail(FileNotFoundError, 'is not finished'): TSDataLoaders.from_folder(tmp_path/'set')
+    p.write_bytes(good)
+    convert(raw, tmp_path/'set', n_workers=2)
+    assert same(tmp_path/'set', convert(raw, tmp_path/'whole', n_workers=0))
+
+def test_files_that_cannot_be_read_are_left_out_if_asked(raw, tmp_path, capsys):
+    paths = sorted(raw.rglob('*.npy'))
+    for i in (0,17,59): paths[i].write_text('no array')
+    np.save(paths[30], rec(0, 21))
+    convert(raw, tmp_path/'set', on_error='skip', layout='dense', n_workers=2)
+    arrays,_ = open_folder(tmp_path/'set')
+    assert len(arrays['X']) == 56 and np.array_equal(arrays['X'], np.stack([np.load(o) for i,o in enumerate(paths) if i not in (0,17,30,59)]))
+    faults = read_manifest(tmp_path/'set')['faults']
+    assert [o for o,_ in faults] == [str(paths[i].relative_to(raw)) for i in (0,17,30,59)] and 'shape' in faults[2][1]
+    assert '4 sources were left out' in capsys.readouterr().out
+
+def test_a_wrong_shape_names_its_file(raw, tmp_path):
+    p = sorted(raw.rglob('*.npy'))[11]
+    np.save(p, rec(0, 21))
+    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read: ValueError: `X` has shape (3, 21), other items (3, 20)'): convert(raw, tmp_path/'set')
+
+def test_other_sources_or_options_do_not_go_on(raw, tmp_path):
+    paths = sorted(raw.rglob('*.npy'))
+    paths[50].write_text('no array')
+    for _ in range(2):
+        with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set')
+    with expect_fail(ValueError, 'was begun with dtype=None'): convert(raw, tmp_path/'set', dtype='float16')
+    np.save(paths[3], rec(1000))
+    with expect_fail(ValueError, 'some have changed'): convert(raw, tmp_path/'set')
+    np.save(paths[50], rec(50))
+    convert(raw, tmp_path/'set', resume=False)
+    assert np.array_equal(open_folder(tmp_path/'set')[0]['X'][3], rec(1000))
+    with expect_fail(FileExistsError, 'is not empty'): convert(raw, tmp_path/'set')
+
+def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, monkeypatch):
+    from tsdisk import columns
+    write,left = columns.Growing.write,[3]
+    def full(self, data):
+        if not left[0]: raise OSError(errno.ENOSPC, 'No space left on device')
+        left[0] -= 1
+        return write(self, data)
+    monkeypatch.setattr(columns.Growing, 'write', full)
+    with expect_fail(OSError, 'is full. What is done is kept'): convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
+    monkeypatch.setattr(columns.Growing, 'write', write)
+    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
+    assert len(open_folder(tmp_path/'set')[0]['X']) == 300 and verify(tmp_path/'set') == []
+
+def test_room_is_looked_for_before_work_starts(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(1000, 1000, 1000))
+    with expect_fail(OSError, 'needs 0.0 GB'): convert(raw, tmp_path/'set')
+    assert not (tmp_path/'set').exists()
+
+def dies(p):
+    if p.endswith('040.npy') and not Path(p).with_suffix('.died').exists():
+        Path(p).with_suffix('.died').touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return np.load(p)
+
+def test_a_worker_that_dies_is_told_of(raw, tmp_path):
+    src = [str(o) for o in sorted(raw.rglob('*.npy'))]
+    with expect_fail(RuntimeError, 'A worker was ended from outside'): convert(src, tmp_path/'set', read=dies, n_workers=2)
+    convert(src, tmp_path/'set', read=dies, n_workers=2)
+    assert len(open_folder(tmp_path/'set')[0]['X']) == 60
+
+# Kills
+
+class Killer:
+    "Ends the process at one of the calls that change the disk"
+    names = 'replace','fsync','unlink','truncate'
+    def __init__(self, at): self.at,self.n = at,0
+    def step(self):
+        self.n += 1
+        if self.n == self.at: os._exit(9)
+    def install(self):
+        from tsdisk import columns, commit as c
+        c.Journal.every = 0
+        for k in ('replace','fsync'):
+            f = getattr(os, k)
+            setattr(os, k, lambda *a, f=f, **kw: (self.step(), f(*a, **kw), self.step())[1])
+        write = columns.Growing.write
+        def torn(s, data):
+            self.step()
+            if self.n+1 == self.at: data = memoryview(data).cast('B')[:len(memoryview(data).cast('B'))//2]
+            if self.n+1 == self.at:
+                s.file.write(data)
+                os._exit(9)
+            write(s, data)
+        columns.Growing.write = torn
+        take = c.Journal.take
+        def noted(s, *args):
+            take(s, *args)
+            self.step()
+        c.Journal.take = noted
+
+def in_child(f, at):
+    "Run a function in a child that ends itself at step `at`; its exit status, and the steps it made"
+    r,w = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            k = Killer(at)
+            k.install()
+            os.close(r)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            f()
+            os.write(w, str(k.n).encode())
+            os._exit(0)
+        except BaseException as e:
+            os.write(2, repr(e).encode())
+            os._exit(1)
+    os.close(w)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with os.fdopen(r) as o: return status, int(o.read() or 0)
+
+needs_fork = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs os.fork')
+
+def groups_of_two(monkeypatch): # Many groups, so that a kill finds some done
+    made = Sources.groups
+    def small(*args):
+        for k,group in made(*args):
+            for i in range(0, len(group), 2): yield k+i, group[i:i+2]
+    monkeypatch.setattr(Sources, 'groups', small)
+
+@needs_fork
+@pytest.mark.parametrize('read,kwargs', [(None, {}), (as_item, {}), (None, dict(layout='shards'))], ids=['dense','ragged','shards'])
+def test_killed_at_any_point_it_goes_on_to_the_same_result(raw, tmp_path, monkeypatch, read, kwargs):
+    groups_of_two(monkeypatch)
+    monkeypatch.setattr(Column, 'shard', 5000)
+    go = lambda dst: convert(raw, tmp_path/dst, read=read, label='folder', n_workers=0, **kwargs)
+    status,steps = in_child(lambda: go('whole'), -1)
+    assert status == 0 and steps > 100
+    points = sorted({*random.Random(0).sample(range(1, steps), 14), *range(steps-9, steps+1)}) # The last are where files get their names
+    for at in points:
+        dst = tmp_path/f'k{at}'
+        assert in_child(partial(go, dst.name), at)[0] == 9
+        if not (dst/'tsdisk.json').exists():
+            with expect_fail(FileNotFoundError): open_folder(dst)
+        go(dst.name)
+        assert same(tmp_path/'whole', dst), at
+        shutil.rmtree(dst)
+
+@needs_fork
+@pytest.mark.parametrize('read,kwargs', [(None, {}), (as_item, {}), (None, dict(layout='shards'))], ids=['dense','ragged','shards'])
+def test_an_append_that_is_killed_leaves_the_old_rows_and_goes_on(raw, tmp_path, monkeypatch, read, kwargs):
+    groups_of_two(monkeypatch)
+    monkeypatch.setattr(Column, 'shard', 5000)
+    paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
+    convert(paths[:40], tmp_path/'base', read=read, n_workers=0, **kwargs)
+    more = lambda dst: append(tmp_path/dst, paths[40:], read=read, n_workers=0)
+    shutil.copytree(tmp_path/'base', tmp_path/'whole')
+    status,steps = in_child(lambda: more('whole'), -1)
+    assert status == 0 and verify(tmp_path/'whole') == []
+    both = open_folder(tmp_path/'whole')[0]['X']
+    assert len(both) == 60 and np.array_equal(both[59], (np.load(paths[59]) if read is None else of_length(paths[59])))
+    for at in sorted({*random.Random(1).sample(range(1, steps), 12), *range(steps-9, steps+1)}):
+        dst = tmp_path/f'k{at}'
+        shutil.copytree(tmp_path/'base', dst)
+        before = open_folder(dst)[0]['X'][3].copy()
+        assert in_child(partial(more, dst.name), at)[0] == 9
+        x = open_folder(dst)[0]['X']
+        assert len(x) in (40,60) and np.array_equal(x[3], before) and verify(dst) == []
+        more(dst.name)
+        assert same(tmp_path/'whole', dst), at
+        shutil.rmtree(dst)
+
+program = '''
+import time, numpy as np
+from tsdisk.convert import convert
+def slow(p):
+    time.sleep(.01)
+    return np.load(p), int(p[-7:-4])
+convert({raw!r}, {dst!r}, read=slow, n_workers=2)
+'''
+
+@pytest.mark.parametrize('i', range(4))
+def test_a_kill_from_outside_with_workers_loses_nothing(raw, tmp_path, i):
+    dst = tmp_path/'set'
+    code = program.format(raw=[str(o) for o in sorted(raw.rglob('*.npy'))]*6, dst=str(dst))
+    p = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.time()+30
+    while not (dst/'.convert/journal.jsonl').exists() and time.time() < until: time.sleep(.01)
+    time.sleep([.1,.5,1.2,1.6][i])
+    p.send_signal(signal.SIGKILL)
+    p.wait()
+    subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)
+    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*6, tmp_path/'whole', read=lambda p: (np.load(p), int(p[-7:-4])), n_workers=0)
+    assert files_of(dst) == files_of(tmp_path/'whole') and all(filecmp.cmp(dst/o, tmp_path/'whole'/o, shallow=False) for o in files_of(dst))
+
+# Append
+
+def test_readers_of_the_old_state_go_on(raw, tmp_path):
+    paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
+    convert(paths[:30], tmp_path/'set', label='folder')
+    old,_ = open_folder(tmp_path/'set')
+    was = np.array(old['X'])
+    append(tmp_path/'set', paths[30:], label='folder')
+    assert np.array_equal(old['X'], was) and len(old['X']) == 30
+    new,_ = open_folder(tmp_path/'set')
+    assert len(new['X']) == len(new['y']) == len(new['source']) == 60 and np.array_equal(new['X'][59], np.load(paths[59])) and verify(tmp_path/'set') == []
+
+def test_arrays_are_appended_to_a_saved_folder(tmp_path):
+    x,y = np.random.default_rng(0).normal(size=(70,2,9)).astype('f4'),np.arange(70)%3
+    save_folder(tmp_path/'set', x[:50], y[:50], splits=dict(train=range(40), valid=range(40,50)))
+    append(tmp_path/'set', dict(X=x[50:60], y=y[50:60]))
+    append(tmp_path/'set', (x[60:], y[60:]))
+    arrays,splits = open_folder(tmp_path/'set')
+    assert np.array_equal(arrays['X'], x) and np.array_equal(arrays['y'], y) and list(splits['train']) == list(range(40)) and verify(tmp_path/'set') == []
+
+def test_what_does_not_fit_is_not_appended(tmp_path):
+    x = np.zeros((5,2,9), 'f4')
+    save_folder(tmp_path/'set', x, np.array(['a']*5))
+    for bad,why in ((dict(X=np.zeros((3,2,8), 'f4'), y=np.array(['a']*3)), 'shape'), (dict(X=x), 'no `y`'), (dict(X=x, y=np.array(['long']*5)), 'does not fit')):
+        with expect_fail(ValueError, why): append(tmp_path/'set', bad)
+        assert len(open_folder(tmp_path/'set')[0]['X']) == 5
+        shutil.rmtree(tmp_path/'set/.convert')
+    with expect_fail(FileNotFoundError, 'is no dataset'): append(tmp_path/'none', x)
+
+def test_labels_of_converted_items_may_grow_longer(raw, tmp_path):
+    paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
+    convert(paths[:3], tmp_path/'set', label=lambda p: 'a')
+    append(tmp_path/'set', paths[3:5], label=lambda p: 'longer')
+    assert open_folder(tmp_path/'set')[0]['y'].tolist() == ['a']*3+['longer']*2
+
+# Integers with a scale
+
+def test_floats_as_integers_come_back_within_half_a_step(tmp_path):
+    rng = np.random.default_rng(0)
+    xs = [rng.normal(size=(3,50))*[[1],[1e-6],[1e5]]+[[0],[3],[-1e4]] for _ in range(40)]
+    xs[5][1,7] = np.nan
+    (tmp_path/'raw').mkdir()
+    for i,x in enumerate(xs): np.save(tmp_path/f'raw/{i:02d}.npy', x)
+    convert(tmp_path/'raw', tmp_path/'set', dtype='int16', n_workers=2)
+    said = read_manifest(tmp_path/'set')['arrays']['X']
+    assert said['dtype'] == '<i2' and len(said['scale']) == 3
+    dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(40)], shuffle=False, bs=40, drop_last=False, num_workers=0)
+    got,x = dls.train.one_batch()[0].numpy(),np.stack(xs)
+    assert np.isnan(got[5,1,7]) and np.isnan(got).sum() == 1
+    err = np.nanmax(np.abs(got-x), axis=(0,2))
+    assert (err <= .5*np.array(said['scale']) + np.nanmax(np.abs(x), axis=(0,2))*2**-23).all()
+
+def counts(p): return dict(X=(np.load(p)*100).astype('i2'), scale=[.01,.02,.03], offset=[0.,1.,2.], names=['a','b','c'], units='mV')
+
+def test_gain_of_the_source_is_kept_and_decoded_by_loaders(raw, tmp_path):
+    from tsdisk.transforms import Standardize
+    convert(raw, tmp_path/'set', read=counts)
+    said,x = read_manifest(tmp_path/'set')['arrays']['X'],open_folder(tmp_path/'set')[0]['X']
+    assert x.dtype == np.int16 and said['names'] == ['a','b','c'] and said['units'] == 'mV' and said['scale'] == [.01,.02,.03]
+    want = x*np.array([[.01],[.02],[.03]])+[[0],[1],[2]]
+    dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(60)], shuffle=False, bs=60, drop_last=False)
+    assert np.allclose(dls.train.one_batch()[0], want, atol=1e-6)
+    dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(60)], shuffle=False, bs=60, drop_last=False, batch_tfms=Standardize())
+    assert np.allclose(dls.train.one_batch()[0], (want-want.mean((0,2))[:,None])/want.std((0,2))[:,None], atol=1e-5)
+    convert(raw, tmp_path/'floats', read=counts, dtype='float32')
+    assert np.allclose(open_folder(tmp_path/'floats')[0]['X'], want, atol=1e-6) and 'scale' not in read_manifest(tmp_path/'floats')['arrays']['X']
+
+def test_sources_of_different_gain_need_floats(raw, tmp_path):
+    other = lambda p: dict(counts(p), scale=[.01,.02,.04]) if p.endswith('030.npy') else counts(p)
+    with expect_fail(ValueError, "`scale` is [0.01, 0.02, 0.04]"): convert(raw, tmp_path/'set', read=other)
+    assert open_folder(convert(raw, tmp_path/'floats', read=other, dtype='float32'))[0]['X'].dtype == np.float32
+
+def test_forecasts_of_integers_are_in_real_units(tmp_path):
+    x = (np.random.default_rng(0).normal(size=(500,3))*1000).astype('i2')
+    w = Windows(x, 24, horizon=6, targets=[2,0], known=[1])
+    dls = TSDataLoaders.from_arrays(w, splits=[range(400)], scale=([.1,.2,.3], [1,2,3]), shuffle=False, bs=8, num_workers=0)
+    (xb,kb,yb) = dls.train.one_batch()
+    real = x*[.1,.2,.3]+[1,2,3]
+    for got,want in ((xb, real[5:29].T), (yb, real[29:35].T[[2,0]]), (kb, real[29:35].T[[1]])): assert np.allclose(got[5], want, atol=1e-3)
+
+# Verify
+
+def test_every_flipped_bit_is_found_and_named(raw, tmp_path):
+    convert(raw, tmp_path/'set', read=as_item)
+    rng = np.random.default_rng(0)
+    for f in files_of(tmp_path/'set'):
+        p = tmp_path/'set'/f
+        for at in rng.integers(0, p.stat().st_size, 25):
+            data = bytearray(p.read_bytes())
+            data[at] ^= 1 << int(rng.integers(8))
+            good = p.read_bytes()
+            p.write_bytes(data)
+            said = verify(tmp_path/'set')
+            assert len(said) == 1 and said[0].startswith(f'{f} has changed'), (f, at, said)
+            p.write_bytes(good)
+    assert verify(tmp_path/'set') == []
+
+def test_lost_and_short_files_are_named(raw, tmp_path):
+    convert(raw, tmp_path/'set', label='folder')
+    with open(tmp_path/'set/X.npy', 'r+b') as f: f.truncate(5000)
+    (tmp_path/'set/y.npy').unlink()
+    said = verify(tmp_path/'set')
+    assert any(o.startswith('X.npy is truncated') for o in said) and 'y.npy is gone' in said
+
+def test_a_folder_without_checksums_gets_them_when_asked(tmp_path):
+    save_folder(tmp_path/'set', np.zeros((9,2,5)), np.arange(9))
+    with expect_fail(ValueError, 'has no checksums'): verify(tmp_path/'set')
+    add_checksums(tmp_path/'set')
+    assert verify(tmp_path/'set') == []
+
+def test_an_array_that_was_replaced_is_noticed(raw, tmp_path):
+    convert(raw, tmp_path/'set')
+    save_array(tmp_path/'set/X.npy', np.zeros((70,3,20), 'f4'))
+    with expect_fail(ValueError, 'it was replaced'): open_folder(tmp_path/'set')
