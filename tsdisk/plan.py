@@ -6,7 +6,7 @@
 __all__ = ['about', 'no_value', 'find_sources', 'as_items', 'Spec', 'how_many', 'listed', 'plan', 'real_units', 'as_counts',
            'scale_of']
 
-# %% ../nbs/07_plan.ipynb #d7017220
+# %% ../nbs/07_plan.ipynb #61efb600
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 from .importers import readers
 
-# %% ../nbs/07_plan.ipynb #da27cefa
+# %% ../nbs/07_plan.ipynb #f28b500d
 def _files(src, any_suffix):
     "Files of a folder or a glob, in order"
     if isinstance(src, (list,tuple)): return [str(o) for o in src]
     src = str(src)
     if '::' in src: return [src]
-    if os.path.isdir(src): found = [str(o) for o in Path(src).rglob('*') if not any(p.startswith('.') for p in o.relative_to(src).parts)]
+    if src.rstrip('/').endswith('.zarr'): found = [src]
+    elif os.path.isdir(src): found = [str(o) for o in Path(src).rglob('*') if not any(p.startswith('.') for p in o.relative_to(src).parts)]
     else: found = glob(src, recursive=True)
     known = lambda o: any_suffix or Path(o).suffix.lower() in readers
     res = sorted(o for o in found if known(o) and (os.path.isfile(o) or o.endswith('.zarr')))
@@ -44,7 +45,7 @@ def _paired(src, any_suffix):
         if lack: raise ValueError(f"{len(lack)} of {len(names)} names have no file for {k!r} in {src[k]}: {lack[:5]}. Add them, or leave out their partners")
     return [{k: v[o] for k,v in keys.items()} for o in names]
 
-# %% ../nbs/07_plan.ipynb #913fed65
+# %% ../nbs/07_plan.ipynb #221f1781
 def find_sources(
     src, # Glob, folder, file, `file::name` of an array in it, a list of files, a mapping of roles to any of these, or an iterable of items
     any_suffix:bool=False, # Files of unknown formats as well?
@@ -54,7 +55,7 @@ def find_sources(
     if isinstance(src, (str,Path)) or isinstance(src, (list,tuple)) and all(isinstance(o, (str,Path)) for o in src): return _files(src, any_suffix)
     return src
 
-# %% ../nbs/07_plan.ipynb #ca6745fe
+# %% ../nbs/07_plan.ipynb #dcde0030
 def _plain(v): return v.item() if isinstance(v, (np.generic,np.ndarray)) and v.ndim == 0 else v
 
 def as_items(
@@ -70,7 +71,9 @@ def as_items(
         if 'X' not in o: raise ValueError(f"An item needs an `X`, got one with {list(o)}")
         yield {k: _plain(v) for k,v in o.items() if v is not None}
 
-# %% ../nbs/07_plan.ipynb #c34c4319
+# %% ../nbs/07_plan.ipynb #c111ba17
+about = 'names','units','scale','offset','missing' # What an item says of the variables of its `X`
+
 class Spec(dict):
     "How a column is stored: `layout, trail, dtype`, and what its numbers mean: `names, units, scale, offset, missing`"
     __getattr__ = dict.get
@@ -79,7 +82,7 @@ class Spec(dict):
     @property
     def counts(self): return self.scale is not None
 
-# %% ../nbs/07_plan.ipynb #eb6e722a
+# %% ../nbs/07_plan.ipynb #dfd8c268
 def how_many(item):
     "Number of items that an `X` of three axes holds; None for a single one"
     return len(item['X']) if getattr(item['X'], 'ndim', 0) == 3 else None
@@ -92,17 +95,15 @@ def _shapes(name, a, many):
 
 def _is_column(name, v, many):
     if isinstance(v, Iterator) or name == 'X': return True
-    if not hasattr(v, 'shape') or v.dtype.kind not in 'biuf': return False
+    if name in about or not hasattr(v, 'shape') or v.dtype.kind not in 'biuf': return False
     return v.ndim >= 1 and (not many or v.ndim > 1 or len(v) == many)
 
-# %% ../nbs/07_plan.ipynb #6603ba0d
-about = 'names','units','scale','offset','missing' # What an item says of the variables of its `X`
-
+# %% ../nbs/07_plan.ipynb #91557263
 def listed(v):
     "An array or a tuple as JSON can hold it"
     return v.tolist() if hasattr(v, 'tolist') else list(v) if isinstance(v, tuple) else v
 
-# %% ../nbs/07_plan.ipynb #049c880b
+# %% ../nbs/07_plan.ipynb #61ba8a42
 def _spec(name, seen, layout, dtype):
     "The column of some arrays that were seen, each (shape, dtype)"
     shapes,types = {o for o,_ in seen}, [o for _,o in seen if o is not None]
@@ -140,7 +141,7 @@ def plan(
     res['X'].update({k: v for k,v in info.items() if k in ('names','units') or not floats})
     return res
 
-# %% ../nbs/07_plan.ipynb #fdae4c28
+# %% ../nbs/07_plan.ipynb #a7dafdb2
 no_value = -2**15 # The 16-bit integer that stands for NaN
 
 def _along(v, a, axis):
@@ -171,7 +172,7 @@ def as_counts(
     if (np.abs(q) > 2**15-1).any(): raise ValueError("Values are outside of the range that was measured before: the source has changed")
     return np.where(np.isnan(q), no_value, q).astype('i2')
 
-# %% ../nbs/07_plan.ipynb #930b82ac
+# %% ../nbs/07_plan.ipynb #9ad27deb
 def scale_of(
     low, # Smallest value of each variable, (vars,)
     high, # Largest

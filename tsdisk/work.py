@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Job', 'Extent', 'run_jobs']
 
-# %% ../nbs/07_work.ipynb #9e28dd1e
+# %% ../nbs/07_work.ipynb #e02d11a0
 import errno, json, os, pickle, signal, sys, time
 import multiprocessing as mp
 from collections import deque
@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from .arrays import _cast
 from .plan import about, as_counts, as_items, how_many, listed, real_units
 
-# %% ../nbs/07_work.ipynb #e9e349a2
+# %% ../nbs/07_work.ipynb #1211c850
 class Job:
     "Reads sources, and puts the bytes of their items aside"
     step = 4*2**20 # Bytes cast and written at a time
@@ -52,7 +52,7 @@ class Job:
             for f in files.values(): f.close()
         return part
 
-# %% ../nbs/07_work.ipynb #9fc2e252
+# %% ../nbs/07_work.ipynb #257144ae
 def _own(item, spec):
     "What an item says of the variables of its `X`, taken from it"
     own = {k: listed(item.pop(k)) for k in about if k in item}
@@ -61,12 +61,14 @@ def _own(item, spec):
         raise ValueError(f"Its `{k}` is {v}, of the others {spec.get(k)}" + ("" if k in ('names','units') else ": give `dtype='float32'`, to store what the integers mean"))
     return own
 
-def _told(item, k):
-    "A line of JSON: what is known of k items"
-    try: return json.dumps([k, {key: listed(v) for key,v in item.items()}]).encode()+b'\n'
+def _told(item, many):
+    "A line of JSON: what is known of an item, or of many"
+    rows = [k for k,v in item.items() if many and isinstance(v, np.ndarray) and len(v) == many]
+    if rows: return b''.join(_told({**item, **{k: item[k][i] for k in rows}}, None) for i in range(many))
+    try: return json.dumps([many or 1, {key: listed(v) for key,v in item.items()}]).encode()+b'\n'
     except TypeError as e: raise TypeError(f"What is known of an item must be numbers, texts, lists or mappings of them, got {({key: type(v).__name__ for key,v in item.items()})}: {e}") from e
 
-# %% ../nbs/07_work.ipynb #6b0a6a8e
+# %% ../nbs/07_work.ipynb #f302e904
 @patch
 def _one(self:Job, source, known, files):
     "The items of one source"
@@ -78,7 +80,7 @@ def _one(self:Job, source, known, files):
             if c not in item: raise ValueError(f"It has no `{c}`, the others have one")
             steps = self._put(files[c], c, spec, item.pop(c), many, own if c == 'X' else {})
             if spec.layout == 'ragged': files[f'{c}.steps'].write(np.array(steps, np.int64))
-        files['items'].write(_told(item, 1 if many is None else many))
+        files['items'].write(_told(item, many))
     if not n: raise ValueError("It gave no item")
 
 def _stored(a, spec, own, axis):
@@ -87,7 +89,7 @@ def _stored(a, spec, own, axis):
     elif 'scale' not in own and spec.scale is not None and a.dtype.kind == 'f': a = as_counts(a, spec.scale, spec.offset, axis)
     return _cast(a, np.dtype(spec.dtype))
 
-# %% ../nbs/07_work.ipynb #289d5602
+# %% ../nbs/07_work.ipynb #57d9e4da
 @patch
 def _put(self:Job, f, name, spec, a, many, own):
     "Write the array of an item, or of many; the steps of each if ragged"
@@ -114,7 +116,7 @@ def _series(self:Job, f, name, spec, a, own):
 
 def _bytes(a): return np.ascontiguousarray(a).reshape(-1).view('u1')
 
-# %% ../nbs/07_work.ipynb #670ea314
+# %% ../nbs/07_work.ipynb #7b67a94c
 class Extent(Job):
     "The smallest and largest value of each variable of some sources"
     def __call__(self, k, sources):
@@ -131,7 +133,7 @@ class Extent(Job):
 
 def _by_vars(a): return a.swapaxes(0, 1).reshape(a.shape[1], -1) if a.ndim == 3 else a.reshape(1, -1) if a.ndim == 1 else a
 
-# %% ../nbs/07_work.ipynb #c1711ec8
+# %% ../nbs/07_work.ipynb #8de55ced
 def _remember(job, parent):
     global _job
     _job = job
@@ -145,7 +147,7 @@ def _watch(parent):
 
 def _work(k, sources): return _job(k, sources)
 
-# %% ../nbs/07_work.ipynb #58a9bb59
+# %% ../nbs/07_work.ipynb #5703cbbd
 def _pool(job, n):
     how = 'fork' if sys.platform == 'linux' else 'spawn'
     if how == 'spawn':
@@ -153,7 +155,7 @@ def _pool(job, n):
         except Exception as e: raise ValueError(f"`read` and `tfm` must be functions of a module here, to be sent to other processes ({e}): put them into one, or give `n_workers=0`") from e
     return ProcessPoolExecutor(n, mp.get_context(how), _remember, (job, os.getpid()))
 
-# %% ../nbs/07_work.ipynb #e61cbcfc
+# %% ../nbs/07_work.ipynb #be590527
 def run_jobs(
     job, # What is done to each group
     groups, # (number of the first source, sources) of each
