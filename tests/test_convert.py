@@ -16,6 +16,7 @@ from tsdisk.windows import Windows
 def files_of(d): return sorted(str(o.relative_to(d)) for o in Path(d).rglob('*') if o.is_file() and o.name != 'tsdisk.json')
 def same(a, b):
     "Do two datasets hold the same bytes?"
+    a,b = Path(a),Path(b)
     ids = [{k: v for k,v in read_manifest(o).items() if k != 'id'} for o in (a,b)]
     return files_of(a) == files_of(b) and ids[0] == ids[1] and all(filecmp.cmp(a/o, b/o, shallow=False) for o in files_of(a))
 

@@ -1,8 +1,8 @@
-import json, os, resource, subprocess, sys
+import json, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest
 from fastcore.test import expect_fail
-from tsdisk.convert import append, convert
+from tsdisk.convert import convert
 from tsdisk.folder import open_folder, read_manifest
 from tsdisk.importers import from_xarray, open_npz, open_raw, read_file
 from tsdisk.loaders import TSDataLoaders
@@ -229,8 +229,7 @@ def test_long_tables_in_any_order_give_whole_series(tmp_path, kind, part):
     assert (src.parts > 1) == (part == 1000)
     arrays,_ = open_folder(convert(src, tmp_path/'set'))
     assert sorted(arrays['who'].tolist()) == sorted(f'p{i}' for i in range(40)) and info(tmp_path/'set')['names'] == ['a','b']
-    for i,o in enumerate(arrays['who'].tolist()):
-        assert np.allclose(arrays['X'][i], series[int(o[1:])]) and arrays['y'][i] == int(o[1:])%3
+    for i,o in enumerate(arrays['who'].tolist()): assert np.allclose(arrays['X'][i], series[int(o[1:])]) and arrays['y'][i] == int(o[1:])%3
 
 def test_what_differs_among_steps_is_not_known_of_a_series(tmp_path):
     import pyarrow.parquet as pq

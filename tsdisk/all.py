@@ -13,6 +13,12 @@ from tsdisk.order import order
 from tsdisk.splits import (check_leakage, group_splits, predefined_splits, random_splits, stratified_splits, time_splits,
     walk_forward_splits)
 from tsdisk.folder import open_folder, read_manifest, save_folder, write_manifest
+from tsdisk.info import info
+from tsdisk.importers import from_xarray, open_npz, open_raw
+from tsdisk.tables import from_long, from_wide
+from tsdisk.checks import add_checksums, verify
+from tsdisk.convert import append, convert
+from tsdisk.exporters import to_hdf5, to_npy, to_parquet
 from tsdisk.stats import Stats, array_stats, array_vocab, train_stats
 from tsdisk.batches import Labels, TensorTarget, TSInput, TSMask, TSTensor
 from tsdisk.datasets import TSDatasets

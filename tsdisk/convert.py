@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['formats', 'Sources', 'Fault', 'convert', 'append']
 
-# %% ../nbs/08_convert.ipynb #a3469a46
+# %% ../nbs/08_convert.ipynb #0e153e11
 import errno, json, os, shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -19,11 +19,12 @@ from .checks import add_checksums, from_hex
 from .commit import Journal, seen_after, splits_of, stat_of
 from .folder import read_manifest, staging
 from .importers import read_file
+from .info import Info, info
 from . import recordings, tables
 from .plan import about, find_sources, how_many, no_value, plan, scale_of, Spec
 from .work import Extent, Job, run_jobs
 
-# %% ../nbs/08_convert.ipynb #4973414d
+# %% ../nbs/08_convert.ipynb #125bd5b8
 class Sources:
     "What is converted, in groups for workers"
     def __init__(self,
@@ -56,10 +57,11 @@ class Sources:
         for k,o in enumerate(islice(self.every, n)): res = seen_after(res, o, self._named(k, o)[0])
         return res
 
-# %% ../nbs/08_convert.ipynb #4e567273
+# %% ../nbs/08_convert.ipynb #9a08e054
 def _is_path(o): return isinstance(o, str) or isinstance(o, dict) and all(isinstance(v, str) for v in o.values())
 def _path(o): return o if isinstance(o, str) else o.get('X', next(iter(o.values())))
 
+# %% ../nbs/08_convert.ipynb #00055bd8
 def _split_of(name):
     "The split that a file names by one of its folders, or as archives do, by the end of its own name: `X_TRAIN.ts`"
     *folders,file = name.lower().split('/')
@@ -82,7 +84,7 @@ def _named(self:Sources, k, o):
     of = self.split(path) if callable(self.split) else _split_of(name) if self.split else None
     return name, res if of is None else {**res, 'split': of}
 
-# %% ../nbs/08_convert.ipynb #b0117b4d
+# %% ../nbs/08_convert.ipynb #473f5cf6
 def _look(job, sources):
     "The first items of some sources"
     n,res,why = len(sources),[],ValueError("There is no source to convert")
@@ -100,7 +102,7 @@ def _say(specs, items, n):
     rest = [k for k in items[0] if k not in specs and k not in about]
     print(f"{n:,} source{'s' if n > 1 else ''}: {', '.join(cols)}" + (f"; with {', '.join(rest)}" if rest else ""))
 
-# %% ../nbs/08_convert.ipynb #3045b0c0
+# %% ../nbs/08_convert.ipynb #342ab854
 def _extent(job, sources, **kwargs):
     "Scale and offset of 16-bit integers for all values of `X`"
     if not sources.again: raise ValueError("`dtype='int16'` needs two passes over the data, and an iterable has but one: give files, or scale the items yourself and say their `scale` and `offset`")
@@ -116,7 +118,7 @@ def _room(dst, specs, items, n):
     need,free = n*sum(o.row for o in specs.values()), shutil.disk_usage(next(o for o in [dst.absolute(), *dst.absolute().parents] if o.exists())).free
     if need > free: raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or convert to another folder")
 
-# %% ../nbs/08_convert.ipynb #542d162b
+# %% ../nbs/08_convert.ipynb #e0e705f0
 class Fault(ValueError): "A source that can't be read"
 
 def _write(j, job, sources, **kwargs):
@@ -134,7 +136,7 @@ def _write(j, job, sources, **kwargs):
                 "mend it or give `on_error='skip'`, and call again")
     for _ in progress(_done(), total): pass
 
-# %% ../nbs/08_convert.ipynb #8f3f3e3d
+# %% ../nbs/08_convert.ipynb #bb4c10a5
 def _run(j, sources, job, **kwargs):
     "From where the journal is to the end"
     j.start()
@@ -155,7 +157,7 @@ def _goes_on(j, sources, options):
     if was != options: raise ValueError(f"{j.dst} was begun with {', '.join(f'{k}={was.get(k)}' for k,v in options.items() if was.get(k) != v)}: call it so, or give `resume=False` to begin anew")
     if sources.again and sources.seen(j.sources) != j.seen: raise ValueError(f"{j.dst}: of the {j.sources:,} sources that are done some have changed, are gone, or others came before them: give `resume=False` to begin anew")
 
-# %% ../nbs/08_convert.ipynb #03b408ec
+# %% ../nbs/08_convert.ipynb #aaa74058
 formats = recordings,tables # Rooms whose readers are known from here on
 
 def _same(o): return o
@@ -163,7 +165,7 @@ def _is_item(o):
     if isinstance(o, tuple): o = o[0] if len(o) == 2 else None
     return hasattr(o.get('X') if isinstance(o, Mapping) else o, 'shape')
 
-# %% ../nbs/08_convert.ipynb #814caf92
+# %% ../nbs/08_convert.ipynb #b8d94918
 def _reading(src, read, n_workers):
     "(sources, how they are read, number of processes)"
     if _is_item(src): return [src], _same, 0
@@ -189,7 +191,7 @@ def _first(sources):
     sources.every = chain(first, it)
     return first
 
-# %% ../nbs/08_convert.ipynb #8f92cbcb
+# %% ../nbs/08_convert.ipynb #26505d28
 def _name(f): return f if f is None or isinstance(f, str) else getattr(f, '__qualname__', type(f).__name__)
 
 def _published(j):
@@ -212,11 +214,11 @@ def convert(
     executor=None, # Of `concurrent.futures`, or like them, instead
     resume:bool=True, # Go on where a conversion to this folder was stopped?
     on_error:str='stop', # What to do about a source that can't be read: 'stop', or 'skip' it
-) -> Path: # The folder
+) -> Info: # What the folder holds; it is also its path
     "Read sources, and write a dataset"
     if on_error not in ('stop','skip'): raise ValueError(f"`on_error` must be 'stop' or 'skip', got {on_error!r}")
     j,dst = Journal(dst),Path(dst)
-    if _published(j): return dst
+    if _published(j): return info(dst)
     sources,read,n_workers = _reading(src, read, n_workers)
     sources = Sources(sources, label, split)
     job = Job(read, tfm, None, '', on_error == 'skip')
@@ -235,9 +237,9 @@ def convert(
         j.begin(specs=specs, options=options)
     job.specs = j.specs
     _run(j, sources, job, **pool)
-    return dst
+    return info(dst)
 
-# %% ../nbs/08_convert.ipynb #4bb0f3b0
+# %% ../nbs/08_convert.ipynb #e925aff6
 def _base(dst):
     "(columns, their files, what is known of the items) of a dataset"
     data = read_manifest(dst)
@@ -258,7 +260,7 @@ def _rows_of(path, checks):
     shape,dtype,_,_ = read_header(path)
     return (checks['size']-checks['head'])//(int(np.prod(shape[1:]))*dtype.itemsize)
 
-# %% ../nbs/08_convert.ipynb #36b1777d
+# %% ../nbs/08_convert.ipynb #2c2a0761
 def append(
     dst, # Folder of a dataset
     src, # What to add: as for `convert`; or an array, the pair `(X, y)`, or a mapping of arrays
@@ -270,14 +272,14 @@ def append(
     executor=None, # Of `concurrent.futures`, or like them, instead
     resume:bool=True, # Go on where this was stopped?
     on_error:str='stop', # What to do about a source that can't be read: 'stop', or 'skip' it
-) -> Path: # The folder
+) -> Info: # What the folder holds; it is also its path
     "Add items at the end of a dataset"
     j,dst = Journal(dst),Path(dst)
     sources,read,n_workers = _reading(src, read, n_workers)
     sources = Sources(sources, label, split)
     options = dict(label=_name(label), split=_name(split), read=_name(read), tfm=_name(tfm))
     same = j and j.head.get('append') and sources.again and sources.seen(j.sources) == j.seen
-    if _published(j) and same: return dst
+    if _published(j) and same: return info(dst)
     j = Journal(dst)
     if j and resume: _goes_on(j, sources, options)
     else:
@@ -286,4 +288,4 @@ def append(
         j.begin(told, append=True, specs=specs, files=files, options=options)
     job = Job(read, tfm, j.specs, '', on_error == 'skip')
     _run(j, sources, job, executor=executor, n_workers=n_workers)
-    return dst
+    return info(dst)
