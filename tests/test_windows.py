@@ -618,3 +618,36 @@ def test_cut_values_are_refused(ragged, tmp_path):
     ([0.,5.], 'n+1 integers'), ([0,5,5], 'no series may be empty')])
 def test_bad_offsets_are_refused(offsets, words):
     with fails(ValueError, words): Ragged(np.zeros((20,2)), offsets)
+
+# Targets of series of any length
+
+@pytest.fixture
+def steps_and_labels(tmp_path):
+    rng = np.random.default_rng(0)
+    xs = [rng.normal(size=(2, int(n))).astype('f4') for n in rng.integers(10, 40, 60)]
+    save_ragged(tmp_path/'x', xs), save_ragged(tmp_path/'codes', [(o[0] > 0).astype('i4')+3 for o in xs])
+    save_ragged(tmp_path/'names', [np.where(o[0] > 0, 'up', 'down') for o in xs])
+    return tmp_path,xs
+
+@pytest.mark.parametrize('kind,side,most', [('codes','right',None), ('names','left',None), ('codes','left',20)])
+def test_labels_of_steps_are_padded_with_what_losses_leave_out(steps_and_labels, kind, side, most):
+    d,xs = steps_and_labels
+    X,y = open_ragged(d/'x', side=side, most=most),open_ragged(d/kind)
+    dls = TSDataLoaders.from_arrays(X, y, splits=[range(40), range(40,60)], bs=8, val_bs=20, cat=True, num_workers=0)
+    xb,mask,yb = dls.valid.one_batch()
+    assert dls.c == 2 and yb.shape == mask.shape == xb.shape[::2] and torch.equal(yb != -100, mask.as_subclass(torch.Tensor))
+    assert type(yb[mask]) is type(yb) and np.array_equal(yb[mask], (xb[:,0] > 0)[mask])
+    logits = torch.randn(20, 2, yb.shape[1])
+    want = torch.nn.functional.cross_entropy(logits.swapaxes(1, 2)[mask.as_subclass(torch.Tensor)], torch.as_tensor(yb)[mask.as_subclass(torch.Tensor)])
+    assert torch.allclose(dls.loss_func(logits, yb), want)
+
+def test_as_many_targets_as_each_sample_has(tmp_path):
+    rng = np.random.default_rng(0)
+    x,ys = rng.normal(size=(50,2,30)).astype('f4'),[rng.normal(size=int(n)).astype('f4') for n in rng.integers(1, 6, 50)]
+    y = save_ragged(tmp_path/'y', ys)
+    dls = TSDataLoaders.from_arrays(x, y, splits=[range(30), range(30,50)], bs=8, val_bs=20, num_workers=0)
+    xb,yb = dls.valid.one_batch()
+    pred = torch.randn(20, 5)
+    want = np.mean(np.concatenate([(pred[i,:len(o)].numpy()-o)**2 for i,o in enumerate(ys[30:])]))
+    assert yb.shape == (20,1,5) and torch.allclose(dls.loss_func(pred, yb), torch.tensor(want))
+    with pytest.raises(ValueError, match='must be floats'): TSDataLoaders.from_arrays(x, save_ragged(tmp_path/'z', [o.astype('i4') for o in ys]))

@@ -9,7 +9,7 @@ __all__ = ['TSList', 'TSDatasets']
 import numpy as np, torch
 from copy import copy
 from fastai.basics import *
-from .batches import ToCategory, ToInput, ToMask, ToSeries, ToSteps, ToTarget
+from .batches import ToCategory, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets
 from .items import Items, as_positions, take_idxs
 from .panels import Panel, Ragged
 from .sources import ArraySource, Source, as_source
@@ -28,8 +28,8 @@ def _is_cat(s, cat):
 
 def _y_kind(s, splits, cat, vocab, add_na):
     "The kind of a column of labels; its vocabulary is that of the training rows"
-    if not _is_cat(s, cat): return ToTarget()
-    kind = ToCategory(train_vocab(s, splits[0]) if vocab is None else vocab, s.ndim, add_na)
+    if not _is_cat(s, cat): return ToTarget() if not isinstance(s, Ragged) else ToTargets()
+    kind = ToCategory(train_vocab(s, splits[0]) if vocab is None else vocab, s.ndim, add_na, s.value if isinstance(s, Ragged) else None)
     for rows in splits[vocab is None:]: kind.check(s, rows)
     return kind
 
@@ -123,9 +123,20 @@ def _input_lists(inputs, tfms, mask, missing, scale):
     elif mask: res.append(TSList(X, ToMask(missing)))
     return L(res)
 
-def _y_list(y, n, splits, cat, vocab, tfms, missing, units):
+
+# %% ../nbs/10_datasets.ipynb #2cd10907
+def _padded(y, X, cat):
+    "Targets of series, padded with what losses leave out; those of each step as their series are"
+    value = np.nan if not cat else '' if y.dtype.kind in 'US' else np.iinfo(y.dtype).min if y.dtype.kind in 'iu' else None
+    if cat and (value is None or not y.no_vars): raise ValueError(f"Labels of steps are integers or strings, (steps,) of each series, got {y.vars} variables of {y.dtype}")
+    if not cat and y.dtype.kind != 'f': raise ValueError(f"Targets of series must be floats, padded with NaN, got {y.dtype}: save them so, or say `cat=True` if they are labels")
+    like = X if isinstance(X, Ragged) and len(X) == len(y) and np.array_equal(X.lengths, y.lengths) else y
+    return Ragged(y.panel.source, y.offsets, value, like.side, like.most)
+
+def _y_list(y, n, splits, cat, vocab, tfms, missing, units, X):
     "The targets: n labels or targets"
     y,tfms = _native(as_source(y)), L(tfms).map(instantiate)
+    if isinstance(y, Ragged): y = _padded(y, X, _is_cat(y, cat))
     if len(y) != n: raise ValueError(f"`X` has {n} rows and `y` has {len(y)}: each row needs its target")
     kinds = [i for i,o in enumerate(tfms) if isinstance(o, (Categorize,RegressionSetup))]
     how = tfms[0] if kinds == [0] else None
@@ -165,7 +176,7 @@ class TSDatasets(Datasets):
         if windows is not None: warn_leakage(windows, self.splits)
         self.tls,self.idxs = _input_lists(inputs, x_tfms, mask, missing, scale),range(n)
         self.n_inp = len(self.tls)
-        if y is not None: self.tls.append(_y_list(y, n, self.splits, cat, vocab, y_tfms, missing, _units(scale, y, inputs[0])))
+        if y is not None: self.tls.append(_y_list(y, n, self.splits, cat, vocab, y_tfms, missing, _units(scale, y, inputs[0]), inputs[0]))
 
     @property
     def items(self): return Items([getattr(o.items, 'array', o.items) for o in self.tls], self.idxs)

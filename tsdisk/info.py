@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['human', 'spark', 'Info', 'info']
 
-# %% ../nbs/07_info.ipynb #9f98dbfe
+# %% ../nbs/07_info.ipynb #25d7cb61
 import os
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ from .folder import manifest_name, open_folder, read_manifest, staging
 from .importers import need, open_npz, read_file, readers
 from .panels import Panel
 
-# %% ../nbs/07_info.ipynb #4d9e8958
+# %% ../nbs/07_info.ipynb #d8478ad3
 def human(n):
     "A number of bytes to be read"
     if n < 1000: return f'{n:,} B'
@@ -37,7 +37,7 @@ def _text(rows, heads):
     wide = [max(len(r[i]) for r in rows) for i in range(len(heads))]
     return '\n'.join('  '.join(o.ljust(w) for o,w in zip(r, wide)).rstrip() for r in rows)
 
-# %% ../nbs/07_info.ipynb #dfb783cf
+# %% ../nbs/07_info.ipynb #a3718782
 class Info:
     "The arrays of a file or dataset, and what is known of them"
     heads = 'array','shape','dtype','size','stored'
@@ -52,7 +52,8 @@ class Info:
     def _rows(self): return [(n, ' x '.join(f'{o:,}' if isinstance(o, int) else str(o) for o in s), t, human(b), how) for n,s,t,b,how in self.rows]
     def __repr__(self):
         res = [str(self.path), _text(self._rows(), self.heads)]
-        if self.vars: res += ['', _text(self.vars[:20], ('variable','unit','low','high','an item')) + (f'\n… {len(self.vars)-20} more' if len(self.vars) > 20 else '')]
+        if self.vars: res += ['', _text(self.vars[:20], ('variable','unit','low','high','an item'))]
+        if len(self.vars) > 20: res.append(f'… {len(self.vars)-20} more')
         return '\n'.join([*res, *(['']+self.notes if self.notes else [])])
 
     def _repr_html_(self):
@@ -61,7 +62,7 @@ class Info:
         vars = table(('variable','unit','low','high','an item'), self.vars[:20]) if self.vars else ''
         return f'<b>{escape(self.path.name)}</b>' + table(self.heads, self._rows()) + vars + ''.join(f'<div>{escape(o)}</div>' for o in self.notes)
 
-# %% ../nbs/07_info.ipynb #c72a0ad9
+# %% ../nbs/07_info.ipynb #ea763c1d
 def _of_dataset(path):
     data = read_manifest(path)
     if (path/staging).exists() and not data: return Info(path, [], ["Not finished: call `convert` again as it was called, and it goes on"])
@@ -80,7 +81,7 @@ def _stored(o, a):
     how = o.get('layout', 'dense') + (f", {len(o['files'])} files" if 'files' in o else '')
     return how + (', with a scale' if 'scale' in o else '')
 
-# %% ../nbs/07_info.ipynb #b50d4cf3
+# %% ../nbs/07_info.ipynb #be379855
 def _variables(X, said):
     "What five items say of each variable"
     items = [np.asarray(X[i], 'f8') for i in np.unique(np.linspace(0, len(X)-1, 5).astype(int)).tolist()]
@@ -94,7 +95,7 @@ def _variables(X, said):
     ends = lambda i: [f'{f.reduce([f.reduce(o[i]) for o in items]):.4g}' for f in (np.fmin,np.fmax)]
     return [(names[i] if i < len(names) else i, units[i] if i < len(units) else '', *ends(i), spark(items[len(items)//2][i])) for i in range(min(n, 200))]
 
-# %% ../nbs/07_info.ipynb #d694f4b1
+# %% ../nbs/07_info.ipynb #2987b762
 def _of_tree(f):
     "Arrays of a file of h5py or zarr"
     res = []
@@ -117,9 +118,10 @@ def _of_items(path):
     notes = [f'{k}: {str(v)[:100]}' for k,v in item.items() if k not in ('X','names','units','scale','offset','missing')]
     more = [] if isinstance(got, dict) or hasattr(got, 'shape') else ['the first item of several']
     said = {k: v.tolist() if hasattr(v, 'tolist') else v for k,v in item.items() if k in ('names','units','scale','offset','missing')}
-    return Info(path, [('X', X.shape, str(X.dtype), os.path.getsize(path), os.path.splitext(path)[1])], more+notes, _variables(X[None], said) if X.ndim < 3 else ())
+    row = 'X', X.shape, str(X.dtype), os.path.getsize(path), os.path.splitext(path)[1]
+    return Info(path, [row], more+notes, _variables(X[None], said) if X.ndim < 3 else ())
 
-# %% ../nbs/07_info.ipynb #de552dc9
+# %% ../nbs/07_info.ipynb #c89c90ca
 def info(
     path, # Dataset folder, or a file of any known format
 ) -> Info: # Shows itself
