@@ -157,7 +157,7 @@ def test_files_that_cannot_be_read_are_left_out_if_asked(raw, tmp_path, capsys):
     assert len(arrays['X']) == 56 and np.array_equal(arrays['X'], np.stack([np.load(o) for i,o in enumerate(paths) if i not in (0,17,30,59)]))
     faults = read_manifest(tmp_path/'set')['faults']
     assert [o for o,_ in faults] == [str(paths[i].relative_to(raw)) for i in (0,17,30,59)] and 'shape' in faults[2][1]
-    assert '4 sources were left out' in capsys.readouterr().out
+    assert 'Left out, 4 sources' in capsys.readouterr().out
 
 def test_a_wrong_shape_names_its_file(raw, tmp_path):
     p = sorted(raw.rglob('*.npy'))[11]

@@ -125,8 +125,12 @@ def test_signals_of_other_rates_are_named(tmp_path):
 
 # Trees of arrays
 
-def test_hdf5_and_zarr_in_full(tmp_path):
+@pytest.mark.parametrize('large', [2**26, 1000])
+def test_hdf5_and_zarr_in_full(tmp_path, large, monkeypatch):
     import h5py, zarr
+    from tsdisk import importers
+    monkeypatch.setattr(importers, 'large', large)
+    monkeypatch.setattr('tsdisk.convert._by_rows.__defaults__', (large,))
     with h5py.File(tmp_path/'a.h5', 'w') as f:
         f['X'],f['y'] = x,np.arange(6)
         f['X'].attrs.update(units='g', sampling_rate=50, channels=['a','b','c'])
@@ -140,7 +144,7 @@ def test_hdf5_and_zarr_in_full(tmp_path):
         assert np.array_equal(arrays['X'], x) and np.array_equal(arrays['y'], np.arange(6))
         assert info(tmp_path/f'set_{src}')['names'] == ['a','b','c'] and info(tmp_path/f'set_{src}')['fs'] == 50
     assert info(tmp_path/'set_a.h5')['site'] == 'north'
-    assert np.array_equal(open_folder(convert(f'{tmp_path}/a.h5::raw/left', tmp_path/'left'))[0]['X'], x*2)
+    assert np.array_equal(open_folder(convert(f'{tmp_path}/a.h5::raw/left', tmp_path/'left', layout='dense'))[0]['X'], x*2)
     with expect_fail(KeyError, "it has ['X', 'raw/left', 'y']"): read_file(f'{tmp_path}/a.h5::none')
 
 def test_large_arrays_of_hdf5_are_never_whole_in_memory(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 root = Path(__file__).parent.parent
 notebooks = sorted((root/'nbs').glob('*.ipynb'))
 modules = sorted(root.glob('tsdisk/**/*.py'))
-by_hand = {'__init__', '_modidx', 'all'}
+by_hand = {'__init__','__main__','_modidx','all'}
 disk_side = 'arrays disk items rows sources files panels windows order splits folder stats'.split()
 
 def run(*args, cwd=root, **env):

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['Growing', 'Column', 'redone']
 
-# %% ../nbs/08_columns.ipynb #c37df7d4
+# %% ../nbs/08_columns.ipynb #e637abb4
 import os
 from math import prod
 from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from .arrays import _header, data_start, open_array, read_header
+from .arrays import _header, data_start, open_array, read_header, uncached, write_at
 from .checks import as_hex, Sums
 
-# %% ../nbs/08_columns.ipynb #66bb9022
+# %% ../nbs/08_columns.ipynb #74b653c3
 class Growing:
     "A `.npy` written at its end, whose header comes last"
     def __init__(self,
@@ -34,22 +34,21 @@ class Growing:
         if there and self.path.stat().st_size < end: raise ValueError(f"{path} is truncated: it should hold {n:,} rows. Begin again, in another folder")
         self.sums,self.file = Sums(crcs, n*self.row), open(path, 'r+b' if there else 'x+b', buffering=0)
         self.file.truncate(end)
-        self.file.seek(end)
 
     def __len__(self): return self.n
     def _headed(self):
         with open(self.path, 'rb') as f: return f.read(1) == b'\x93'
 
-# %% ../nbs/08_columns.ipynb #cffb4a43
+# %% ../nbs/08_columns.ipynb #be916dc9
 @patch
 def write(self:Growing,
     data, # Bytes of whole rows
 ):
     "Add rows"
-    data = memoryview(data).cast('B')
+    data,at = memoryview(data).cast('B'),self.start + self.n*self.row
     self.sums.add(data)
+    write_at(self.file, data, at, at < uncached)
     self.n += len(data)//self.row
-    while len(data): data = data[self.file.write(data):]
 
 @patch
 def sync(self:Growing):
@@ -61,12 +60,11 @@ def finish(self:Growing):
     "Make the rows part of the array"
     self.sync()
     head = _header((self.n, *self.trail), self.dtype, self.start)
-    self.file.seek(0)
-    self.file.write(head)
+    write_at(self.file, head, 0)
     self.sync()
     self.file.close()
 
-# %% ../nbs/08_columns.ipynb #c5ae6348
+# %% ../nbs/08_columns.ipynb #f98db25f
 class Column:
     "One array of a dataset, written item after item"
     shard = 2**30 # Bytes of a file of shards
@@ -94,7 +92,7 @@ class Column:
     @property
     def offsets(self): return self.open[f'{self.name}/offsets.npy']
 
-# %% ../nbs/08_columns.ipynb #85e28c30
+# %% ../nbs/08_columns.ipynb #d7704f7f
 @patch
 def __len__(self:Column):
     if self.layout == 'ragged': return len(self.offsets)-1
@@ -125,7 +123,7 @@ def _to_shards(self:Column, data):
         self.files[k],self.open = (0,()),{}
         self._open(k)
 
-# %% ../nbs/08_columns.ipynb #34f8ed32
+# %% ../nbs/08_columns.ipynb #68663f3d
 @patch
 def _shelve(self:Column): self.files.update({k: (len(f), f.sums.crcs) for k,f in self.open.items()})
 
@@ -145,7 +143,7 @@ def redone(
     "Follow what `done` told"
     return {**files, **{k: (n, [*files.get(k, (0,()))[1][:i], *crcs]) for k,(n,i,crcs) in done.items()}}
 
-# %% ../nbs/08_columns.ipynb #ee5473e8
+# %% ../nbs/08_columns.ipynb #3206d319
 @patch
 def finish(self:Column) -> dict: # How to check its files: bytes of the header, size, checksums, by file
     "Make what was added a part of the array"
@@ -157,7 +155,7 @@ def finish(self:Column) -> dict: # How to check its files: bytes of the header, 
         self.files.pop(k)
     return {k: _checks(self.folder/k, crcs) for k,(_,crcs) in self.files.items()}
 
-# %% ../nbs/08_columns.ipynb #b0e434e5
+# %% ../nbs/08_columns.ipynb #47cbfe82
 def _checks(path, crcs):
     start = read_header(path)[3]
     with open(path, 'rb') as f: return dict(head=start, size=path.stat().st_size, crc32=as_hex([crc32(f.read(start)), *crcs]))
@@ -172,7 +170,7 @@ def entry(self:Column, **about) -> dict: # How the manifest describes it
 
 def _cut(a, k=2**20): return (a[i:i+k+1] for i in range(0, len(a)-1, k))
 
-# %% ../nbs/08_columns.ipynb #ec4b06c2
+# %% ../nbs/08_columns.ipynb #9f4b665e
 @patch
 def close(self:Column):
     "Leave what was added as it is"

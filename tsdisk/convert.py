@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['formats', 'Sources', 'Fault', 'convert', 'append']
 
-# %% ../nbs/08_convert.ipynb #0e153e11
+# %% ../nbs/08_convert.ipynb #4352dba1
 import errno, json, os, shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from . import recordings, tables
 from .plan import about, find_sources, how_many, no_value, plan, scale_of, Spec
 from .work import Extent, Job, run_jobs
 
-# %% ../nbs/08_convert.ipynb #125bd5b8
+# %% ../nbs/08_convert.ipynb #999c918a
 class Sources:
     "What is converted, in groups for workers"
     def __init__(self,
@@ -57,11 +57,11 @@ class Sources:
         for k,o in enumerate(islice(self.every, n)): res = seen_after(res, o, self._named(k, o)[0])
         return res
 
-# %% ../nbs/08_convert.ipynb #9a08e054
+# %% ../nbs/08_convert.ipynb #0beafca0
 def _is_path(o): return isinstance(o, str) or isinstance(o, dict) and all(isinstance(v, str) for v in o.values())
 def _path(o): return o if isinstance(o, str) else o.get('X', next(iter(o.values())))
 
-# %% ../nbs/08_convert.ipynb #00055bd8
+# %% ../nbs/08_convert.ipynb #a8ee4ec6
 def _split_of(name):
     "The split that a file names by one of its folders, or as archives do, by the end of its own name: `X_TRAIN.ts`"
     *folders,file = name.lower().split('/')
@@ -84,7 +84,7 @@ def _named(self:Sources, k, o):
     of = self.split(path) if callable(self.split) else _split_of(name) if self.split else None
     return name, res if of is None else {**res, 'split': of}
 
-# %% ../nbs/08_convert.ipynb #473f5cf6
+# %% ../nbs/08_convert.ipynb #a687dd1a
 def _look(job, sources):
     "The first items of some sources"
     n,res,why = len(sources),[],ValueError("There is no source to convert")
@@ -96,13 +96,15 @@ def _look(job, sources):
     if not res: raise why
     return res
 
-def _say(specs, items, n):
+def _say(specs, items, place, n):
     "What will be, in a line"
     cols = [f"{c} {o.layout} ({', '.join([*map(str, o.trail), *(['steps'] if o.layout == 'ragged' else [])])}) {np.dtype(o.dtype)}" for c,o in specs.items()]
-    rest = [k for k in items[0] if k not in specs and k not in about]
-    print(f"{n:,} source{'s' if n > 1 else ''}: {', '.join(cols)}" + (f"; with {', '.join(rest)}" if rest else ""))
+    rest = [k for k in {**items[0], **place} if k not in specs and k not in about]
+    print(f"{_many_of(n)}: {', '.join(cols)}" + (f"; with {', '.join(rest)}" if rest else ""))
 
-# %% ../nbs/08_convert.ipynb #342ab854
+def _many_of(n): return f"{n:,} source{'s' if n > 1 else ''}"
+
+# %% ../nbs/08_convert.ipynb #91633627
 def _extent(job, sources, **kwargs):
     "Scale and offset of 16-bit integers for all values of `X`"
     if not sources.again: raise ValueError("`dtype='int16'` needs two passes over the data, and an iterable has but one: give files, or scale the items yourself and say their `scale` and `offset`")
@@ -118,7 +120,7 @@ def _room(dst, specs, items, n):
     need,free = n*sum(o.row for o in specs.values()), shutil.disk_usage(next(o for o in [dst.absolute(), *dst.absolute().parents] if o.exists())).free
     if need > free: raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or convert to another folder")
 
-# %% ../nbs/08_convert.ipynb #e0e705f0
+# %% ../nbs/08_convert.ipynb #ce29f277
 class Fault(ValueError): "A source that can't be read"
 
 def _write(j, job, sources, **kwargs):
@@ -136,7 +138,7 @@ def _write(j, job, sources, **kwargs):
                 "mend it or give `on_error='skip'`, and call again")
     for _ in progress(_done(), total): pass
 
-# %% ../nbs/08_convert.ipynb #bb4c10a5
+# %% ../nbs/08_convert.ipynb #a6bf4a43
 def _run(j, sources, job, **kwargs):
     "From where the journal is to the end"
     j.start()
@@ -149,7 +151,7 @@ def _run(j, sources, job, **kwargs):
         if getattr(e, 'errno', None) == errno.ENOSPC: raise OSError(errno.ENOSPC, f"The disk of {j.dst} is full. What is done is kept: make room, and call again") from e
         raise
     j.finish()
-    if j.faults: print(f"{len(j.faults):,} sources were left out: " + '; '.join(f'{k}: {v}' for k,v in j.faults[:10]) + (' …' if len(j.faults) > 10 else ''))
+    if j.faults: print(f"Left out, {_many_of(len(j.faults))}: " + '; '.join(f'{k}: {v}' for k,v in j.faults[:10]) + (' …' if len(j.faults) > 10 else ''))
 
 def _goes_on(j, sources, options):
     "Is it the same conversion, and are the sources that are done as they were?"
@@ -157,7 +159,7 @@ def _goes_on(j, sources, options):
     if was != options: raise ValueError(f"{j.dst} was begun with {', '.join(f'{k}={was.get(k)}' for k,v in options.items() if was.get(k) != v)}: call it so, or give `resume=False` to begin anew")
     if sources.again and sources.seen(j.sources) != j.seen: raise ValueError(f"{j.dst}: of the {j.sources:,} sources that are done some have changed, are gone, or others came before them: give `resume=False` to begin anew")
 
-# %% ../nbs/08_convert.ipynb #aaa74058
+# %% ../nbs/08_convert.ipynb #0fd00037
 formats = recordings,tables # Rooms whose readers are known from here on
 
 def _same(o): return o
@@ -165,7 +167,7 @@ def _is_item(o):
     if isinstance(o, tuple): o = o[0] if len(o) == 2 else None
     return hasattr(o.get('X') if isinstance(o, Mapping) else o, 'shape')
 
-# %% ../nbs/08_convert.ipynb #b8d94918
+# %% ../nbs/08_convert.ipynb #fd885df2
 def _reading(src, read, n_workers):
     "(sources, how they are read, number of processes)"
     if _is_item(src): return [src], _same, 0
@@ -180,7 +182,8 @@ def _by_rows(sources, size=2**26):
     x = got['X'] if isinstance(got, Mapping) and 'X' in got else got
     if getattr(x, 'ndim', 0) != 3: return sources
     rows = max(1, size//max(1, int(np.prod(x.shape[1:]))*x.dtype.itemsize))
-    return sources if len(x) <= rows else [f'{sources[0]}[{i}:{min(i+rows, len(x))}]' for i in range(0, len(x), rows)]
+    n = x.shape[0]
+    return sources if n <= rows else [f'{sources[0]}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)]
 
 def _first(sources):
     "Sources to look at"
@@ -191,7 +194,7 @@ def _first(sources):
     sources.every = chain(first, it)
     return first
 
-# %% ../nbs/08_convert.ipynb #26505d28
+# %% ../nbs/08_convert.ipynb #f644b40e
 def _name(f): return f if f is None or isinstance(f, str) else getattr(f, '__qualname__', type(f).__name__)
 
 def _published(j):
@@ -232,14 +235,14 @@ def convert(
         if specs['X'].dtype == '<i2' and specs['X'].scale is None and getattr(seen[0]['X'], 'dtype', np.dtype('f4')).kind == 'f':
             specs['X'].update(_extent(Extent(read, tfm, specs, '', job.skip), sources, **pool))
         if sources.again:
-            _say(specs, seen, len(sources))
+            _say(specs, seen, sources._named(0, sources.every[0])[1], len(sources))
             _room(dst, specs, seen, len(sources))
         j.begin(specs=specs, options=options)
     job.specs = j.specs
     _run(j, sources, job, **pool)
     return info(dst)
 
-# %% ../nbs/08_convert.ipynb #e925aff6
+# %% ../nbs/08_convert.ipynb #e725243e
 def _base(dst):
     "(columns, their files, what is known of the items) of a dataset"
     data = read_manifest(dst)
@@ -260,7 +263,7 @@ def _rows_of(path, checks):
     shape,dtype,_,_ = read_header(path)
     return (checks['size']-checks['head'])//(int(np.prod(shape[1:]))*dtype.itemsize)
 
-# %% ../nbs/08_convert.ipynb #2c2a0761
+# %% ../nbs/08_convert.ipynb #39c2822b
 def append(
     dst, # Folder of a dataset
     src, # What to add: as for `convert`; or an array, the pair `(X, y)`, or a mapping of arrays

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['human', 'spark', 'Info', 'info']
 
-# %% ../nbs/07_info.ipynb #25d7cb61
+# %% ../nbs/07_info.ipynb #186c3378
 import os
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ from .folder import manifest_name, open_folder, read_manifest, staging
 from .importers import need, open_npz, read_file, readers
 from .panels import Panel
 
-# %% ../nbs/07_info.ipynb #d8478ad3
+# %% ../nbs/07_info.ipynb #a642d50a
 def human(n):
     "A number of bytes to be read"
     if n < 1000: return f'{n:,} B'
@@ -37,7 +37,7 @@ def _text(rows, heads):
     wide = [max(len(r[i]) for r in rows) for i in range(len(heads))]
     return '\n'.join('  '.join(o.ljust(w) for o,w in zip(r, wide)).rstrip() for r in rows)
 
-# %% ../nbs/07_info.ipynb #a3718782
+# %% ../nbs/07_info.ipynb #f43fcb52
 class Info:
     "The arrays of a file or dataset, and what is known of them"
     heads = 'array','shape','dtype','size','stored'
@@ -51,7 +51,7 @@ class Info:
     def __fspath__(self): return str(self.path)
     def _rows(self): return [(n, ' x '.join(f'{o:,}' if isinstance(o, int) else str(o) for o in s), t, human(b), how) for n,s,t,b,how in self.rows]
     def __repr__(self):
-        res = [str(self.path), _text(self._rows(), self.heads)]
+        res = [self.path.name, _text(self._rows(), self.heads)]
         if self.vars: res += ['', _text(self.vars[:20], ('variable','unit','low','high','an item'))]
         if len(self.vars) > 20: res.append(f'… {len(self.vars)-20} more')
         return '\n'.join([*res, *(['']+self.notes if self.notes else [])])
@@ -62,7 +62,7 @@ class Info:
         vars = table(('variable','unit','low','high','an item'), self.vars[:20]) if self.vars else ''
         return f'<b>{escape(self.path.name)}</b>' + table(self.heads, self._rows()) + vars + ''.join(f'<div>{escape(o)}</div>' for o in self.notes)
 
-# %% ../nbs/07_info.ipynb #ea763c1d
+# %% ../nbs/07_info.ipynb #d26074ff
 def _of_dataset(path):
     data = read_manifest(path)
     if (path/staging).exists() and not data: return Info(path, [], ["Not finished: call `convert` again as it was called, and it goes on"])
@@ -81,7 +81,7 @@ def _stored(o, a):
     how = o.get('layout', 'dense') + (f", {len(o['files'])} files" if 'files' in o else '')
     return how + (', with a scale' if 'scale' in o else '')
 
-# %% ../nbs/07_info.ipynb #be379855
+# %% ../nbs/07_info.ipynb #3508ef3e
 def _variables(X, said):
     "What five items say of each variable"
     items = [np.asarray(X[i], 'f8') for i in np.unique(np.linspace(0, len(X)-1, 5).astype(int)).tolist()]
@@ -95,7 +95,7 @@ def _variables(X, said):
     ends = lambda i: [f'{f.reduce([f.reduce(o[i]) for o in items]):.4g}' for f in (np.fmin,np.fmax)]
     return [(names[i] if i < len(names) else i, units[i] if i < len(units) else '', *ends(i), spark(items[len(items)//2][i])) for i in range(min(n, 200))]
 
-# %% ../nbs/07_info.ipynb #2987b762
+# %% ../nbs/07_info.ipynb #69e549ba
 def _of_tree(f):
     "Arrays of a file of h5py or zarr"
     res = []
@@ -121,7 +121,7 @@ def _of_items(path):
     row = 'X', X.shape, str(X.dtype), os.path.getsize(path), os.path.splitext(path)[1]
     return Info(path, [row], more+notes, _variables(X[None], said) if X.ndim < 3 else ())
 
-# %% ../nbs/07_info.ipynb #c89c90ca
+# %% ../nbs/07_info.ipynb #bb8b03e6
 def info(
     path, # Dataset folder, or a file of any known format
 ) -> Info: # Shows itself

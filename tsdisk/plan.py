@@ -6,7 +6,7 @@
 __all__ = ['about', 'no_value', 'find_sources', 'as_items', 'Spec', 'how_many', 'listed', 'plan', 'real_units', 'as_counts',
            'scale_of']
 
-# %% ../nbs/07_plan.ipynb #61efb600
+# %% ../nbs/07_plan.ipynb #be6c3073
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from .importers import readers
 
-# %% ../nbs/07_plan.ipynb #f28b500d
+# %% ../nbs/07_plan.ipynb #a570114e
 def _files(src, any_suffix):
     "Files of a folder or a glob, in order"
     if isinstance(src, (list,tuple)): return [str(o) for o in src]
@@ -45,7 +45,7 @@ def _paired(src, any_suffix):
         if lack: raise ValueError(f"{len(lack)} of {len(names)} names have no file for {k!r} in {src[k]}: {lack[:5]}. Add them, or leave out their partners")
     return [{k: v[o] for k,v in keys.items()} for o in names]
 
-# %% ../nbs/07_plan.ipynb #221f1781
+# %% ../nbs/07_plan.ipynb #8402e118
 def find_sources(
     src, # Glob, folder, file, `file::name` of an array in it, a list of files, a mapping of roles to any of these, or an iterable of items
     any_suffix:bool=False, # Files of unknown formats as well?
@@ -55,7 +55,7 @@ def find_sources(
     if isinstance(src, (str,Path)) or isinstance(src, (list,tuple)) and all(isinstance(o, (str,Path)) for o in src): return _files(src, any_suffix)
     return src
 
-# %% ../nbs/07_plan.ipynb #dcde0030
+# %% ../nbs/07_plan.ipynb #749c229e
 def _plain(v): return v.item() if isinstance(v, (np.generic,np.ndarray)) and v.ndim == 0 else v
 
 def as_items(
@@ -71,7 +71,7 @@ def as_items(
         if 'X' not in o: raise ValueError(f"An item needs an `X`, got one with {list(o)}")
         yield {k: _plain(v) for k,v in o.items() if v is not None}
 
-# %% ../nbs/07_plan.ipynb #c111ba17
+# %% ../nbs/07_plan.ipynb #0a0cd1a9
 about = 'names','units','scale','offset','missing' # What an item says of the variables of its `X`
 
 class Spec(dict):
@@ -82,10 +82,10 @@ class Spec(dict):
     @property
     def counts(self): return self.scale is not None
 
-# %% ../nbs/07_plan.ipynb #dfd8c268
+# %% ../nbs/07_plan.ipynb #a56ca19f
 def how_many(item):
     "Number of items that an `X` of three axes holds; None for a single one"
-    return len(item['X']) if getattr(item['X'], 'ndim', 0) == 3 else None
+    return item['X'].shape[0] if getattr(item['X'], 'ndim', 0) == 3 else None
 
 def _shapes(name, a, many):
     "(shape of an item, its dtype); no shape if it comes in pieces"
@@ -96,14 +96,14 @@ def _shapes(name, a, many):
 def _is_column(name, v, many):
     if isinstance(v, Iterator) or name == 'X': return True
     if name in about or not hasattr(v, 'shape') or v.dtype.kind not in 'biuf': return False
-    return v.ndim >= 1 and (not many or v.ndim > 1 or len(v) == many)
+    return v.ndim >= 1 and (not many or v.ndim > 1 or v.shape[0] == many)
 
-# %% ../nbs/07_plan.ipynb #91557263
+# %% ../nbs/07_plan.ipynb #4fdbf15b
 def listed(v):
     "An array or a tuple as JSON can hold it"
     return v.tolist() if hasattr(v, 'tolist') else list(v) if isinstance(v, tuple) else v
 
-# %% ../nbs/07_plan.ipynb #61ba8a42
+# %% ../nbs/07_plan.ipynb #4eddab17
 def _spec(name, seen, layout, dtype):
     "The column of some arrays that were seen, each (shape, dtype)"
     shapes,types = {o for o,_ in seen}, [o for _,o in seen if o is not None]
@@ -141,7 +141,7 @@ def plan(
     res['X'].update({k: v for k,v in info.items() if k in ('names','units') or not floats})
     return res
 
-# %% ../nbs/07_plan.ipynb #a7dafdb2
+# %% ../nbs/07_plan.ipynb #4ca4bafc
 no_value = -2**15 # The 16-bit integer that stands for NaN
 
 def _along(v, a, axis):
@@ -172,7 +172,7 @@ def as_counts(
     if (np.abs(q) > 2**15-1).any(): raise ValueError("Values are outside of the range that was measured before: the source has changed")
     return np.where(np.isnan(q), no_value, q).astype('i2')
 
-# %% ../nbs/07_plan.ipynb #9ad27deb
+# %% ../nbs/07_plan.ipynb #3d7abbcb
 def scale_of(
     low, # Smallest value of each variable, (vars,)
     high, # Largest

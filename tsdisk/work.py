@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Job', 'Extent', 'run_jobs']
 
-# %% ../nbs/07_work.ipynb #e02d11a0
+# %% ../nbs/07_work.ipynb #6c4113b3
 import errno, json, os, pickle, signal, sys, time
 import multiprocessing as mp
 from collections import deque
@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from .arrays import _cast
 from .plan import about, as_counts, as_items, how_many, listed, real_units
 
-# %% ../nbs/07_work.ipynb #1211c850
+# %% ../nbs/07_work.ipynb #79d7b67d
 class Job:
     "Reads sources, and puts the bytes of their items aside"
     step = 4*2**20 # Bytes cast and written at a time
@@ -52,7 +52,7 @@ class Job:
             for f in files.values(): f.close()
         return part
 
-# %% ../nbs/07_work.ipynb #257144ae
+# %% ../nbs/07_work.ipynb #e75ca874
 def _own(item, spec):
     "What an item says of the variables of its `X`, taken from it"
     own = {k: listed(item.pop(k)) for k in about if k in item}
@@ -68,7 +68,7 @@ def _told(item, many):
     try: return json.dumps([many or 1, {key: listed(v) for key,v in item.items()}]).encode()+b'\n'
     except TypeError as e: raise TypeError(f"What is known of an item must be numbers, texts, lists or mappings of them, got {({key: type(v).__name__ for key,v in item.items()})}: {e}") from e
 
-# %% ../nbs/07_work.ipynb #f302e904
+# %% ../nbs/07_work.ipynb #b89ed9f2
 @patch
 def _one(self:Job, source, known, files):
     "The items of one source"
@@ -89,18 +89,18 @@ def _stored(a, spec, own, axis):
     elif 'scale' not in own and spec.scale is not None and a.dtype.kind == 'f': a = as_counts(a, spec.scale, spec.offset, axis)
     return _cast(a, np.dtype(spec.dtype))
 
-# %% ../nbs/07_work.ipynb #57d9e4da
+# %% ../nbs/07_work.ipynb #96a014f2
 @patch
 def _put(self:Job, f, name, spec, a, many, own):
     "Write the array of an item, or of many; the steps of each if ragged"
     a = a if isinstance(a, Iterator) or hasattr(a, 'shape') else np.asarray(a)
-    if spec.layout == 'ragged': return [self._series(f, name, spec, o, own) for o in (a if many else [a])]
+    if spec.layout == 'ragged': return [self._series(f, name, spec, o, own) for o in ((a[i] for i in range(many)) if many else [a])]
     a = a if many else a[None]
     if name == 'X' and a.ndim == 2: a = a[:,None]
     if tuple(a.shape[1:]) != tuple(spec.trail): raise ValueError(f"`{name}` has shape {tuple(a.shape[1:])}, other items {tuple(spec.trail)}: bring it there with `tfm`, or give `layout='ragged'`")
-    if many and len(a) != many: raise ValueError(f"`{name}` has {len(a)} rows, `X` has {many}")
+    if many and a.shape[0] != many: raise ValueError(f"`{name}` has {a.shape[0]} rows, `X` has {many}")
     rows = max(1, self.step//spec.row)
-    for i in range(0, len(a), rows): f.write(_bytes(_stored(np.asarray(a[i:i+rows]), spec, own, 1)))
+    for i in range(0, a.shape[0], rows): f.write(_bytes(_stored(np.asarray(a[i:i+rows]), spec, own, 1)))
 
 @patch
 def _series(self:Job, f, name, spec, a, own):
@@ -116,7 +116,7 @@ def _series(self:Job, f, name, spec, a, own):
 
 def _bytes(a): return np.ascontiguousarray(a).reshape(-1).view('u1')
 
-# %% ../nbs/07_work.ipynb #7b67a94c
+# %% ../nbs/07_work.ipynb #b3e558ce
 class Extent(Job):
     "The smallest and largest value of each variable of some sources"
     def __call__(self, k, sources):
@@ -133,7 +133,7 @@ class Extent(Job):
 
 def _by_vars(a): return a.swapaxes(0, 1).reshape(a.shape[1], -1) if a.ndim == 3 else a.reshape(1, -1) if a.ndim == 1 else a
 
-# %% ../nbs/07_work.ipynb #8de55ced
+# %% ../nbs/07_work.ipynb #99f0e34b
 def _remember(job, parent):
     global _job
     _job = job
@@ -147,7 +147,7 @@ def _watch(parent):
 
 def _work(k, sources): return _job(k, sources)
 
-# %% ../nbs/07_work.ipynb #5703cbbd
+# %% ../nbs/07_work.ipynb #829e2cf4
 def _pool(job, n):
     how = 'fork' if sys.platform == 'linux' else 'spawn'
     if how == 'spawn':
@@ -155,7 +155,7 @@ def _pool(job, n):
         except Exception as e: raise ValueError(f"`read` and `tfm` must be functions of a module here, to be sent to other processes ({e}): put them into one, or give `n_workers=0`") from e
     return ProcessPoolExecutor(n, mp.get_context(how), _remember, (job, os.getpid()))
 
-# %% ../nbs/07_work.ipynb #be590527
+# %% ../nbs/07_work.ipynb #864cda80
 def run_jobs(
     job, # What is done to each group
     groups, # (number of the first source, sources) of each

@@ -1,0 +1,206 @@
+"Getting data onto disk, side by side: see README.md"
+import argparse, json, os, random, shutil, signal, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from functools import partial
+from io import StringIO
+from pathlib import Path
+import numpy as np
+from common import describe, drop_cache, machine, md_table, med, peak_private, Quiet, seconds, temp_folder
+from loaders import say
+
+piece = np.random.default_rng(0).standard_normal((500,16,500), np.float32) # 16 MB
+
+# One array, in chunks, until it is on the disk
+
+def with_write(path, n):
+    with open(path, 'wb', buffering=0) as f:
+        for _ in range(n): f.write(piece)
+        os.fsync(f.fileno())
+
+def with_pwritev(path, n, flags=0):
+    with open(path, 'wb', buffering=0) as f:
+        for i in range(n):
+            data,at = memoryview(piece).cast('B'),i*piece.nbytes
+            while len(data):
+                k = os.pwritev(f.fileno(), [data], at, flags)
+                data,at = data[k:],at+k
+        os.fsync(f.fileno())
+
+def with_memmap(path, n):
+    x = np.lib.format.open_memmap(path, 'w+', piece.dtype, (n*len(piece), *piece.shape[1:]))
+    for i in range(n): x[i*len(piece):(i+1)*len(piece)] = piece
+    x.flush()
+    with open(path, 'rb') as f: os.fsync(f.fileno())
+
+def with_tsdisk(path, n):
+    from tsdisk.arrays import create_array
+    with create_array(path, (n*len(piece), *piece.shape[1:])) as w:
+        for _ in range(n): w.append(piece)
+
+def has_dontcache(folder):
+    try: with_pwritev(folder/'try', 1, 0x80)
+    except (OSError,AttributeError): return False
+    return True
+
+def measure_write(folder, gb, rounds, quiet):
+    n,ways = int(gb*1e9/piece.nbytes), {'tsdisk, `create_array`': with_tsdisk, '`write`': with_write, '`pwritev`': with_pwritev, '`open_memmap`': with_memmap}
+    if has_dontcache(folder): ways['`pwritev`, RWF_DONTCACHE'] = partial(with_pwritev, flags=0x80)
+    res,path = {k: [] for k in ways},folder/'a.npy'
+    for i in range(rounds):
+        say(f'round {i+1} of {rounds}: {gb:g} GB in chunks')
+        for k in random.sample([*ways], len(ways)):
+            quiet.wait()
+            res[k].append(n*piece.nbytes/1e9/seconds(partial(ways[k], path, n)))
+            path.unlink()
+    return res
+
+# Many small files
+
+def make_files(folder, n):
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(n): np.save(folder/f'{i:05d}.npy', rng.standard_normal((12,500), np.float32))
+
+def copy_one(src, dst): np.save(Path(dst)/Path(src).name, np.load(src))
+def by_hand(src, dst, n_workers):
+    "A process pool, and a file for each"
+    dst.mkdir()
+    files = sorted(src.glob('*.npy'))
+    with ProcessPoolExecutor(n_workers) as pool: list(pool.map(partial(copy_one, dst=str(dst)), map(str, files), chunksize=64))
+
+def stacked(src, dst, n_workers):
+    "A process pool that gives back arrays, which are one in memory, then saved"
+    dst.mkdir()
+    with ProcessPoolExecutor(n_workers) as pool: x = np.stack(list(pool.map(np.load, sorted(src.glob('*.npy')), chunksize=64)))
+    np.save(dst/'X.npy', x)
+
+def by_tsdisk(src, dst, n_workers):
+    from tsdisk.convert import convert
+    with redirect_stdout(StringIO()): convert(src, dst, n_workers=n_workers)
+
+def measure_files(folder, n, rounds, quiet):
+    src,dst = folder/'files',folder/'out'
+    make_files(src, n)
+    ways = {('tsdisk, `convert`', 0): by_tsdisk} | {(name,k): f for name,f in {'tsdisk, `convert`': by_tsdisk, 'pool, `np.save` of each': by_hand, 'pool, `np.stack`, `np.save`': stacked}.items() for k in (1,2)}
+    res,private = {k: [] for k in ways},{k: 0 for k in ways}
+    for i in range(rounds):
+        say(f'round {i+1} of {rounds}: {n:,} files')
+        for k in random.sample([*ways], len(ways)):
+            quiet.wait()
+            with peak_private() as peak:
+                before = peak[0]
+                took = seconds(partial(ways[k], src, dst, k[1]))
+            res[k].append(n/took)
+            private[k] = max(private[k], peak[0]-before)
+            shutil.rmtree(dst)
+    shutil.rmtree(src)
+    return dict(rates=[[*k,v] for k,v in res.items()], private=[[*k,v] for k,v in private.items()])
+
+# Files of other libraries in full
+
+def make_stores(folder, gb):
+    import h5py, zarr
+    n = int(gb*1e9/piece.nbytes)
+    z = zarr.create_array(str(folder/'a.zarr'), shape=(n*len(piece), *piece.shape[1:]), dtype='f4', chunks=(100, *piece.shape[1:]), compressors=None)
+    with h5py.File(folder/'a.h5', 'w') as f:
+        h = f.create_dataset('X', z.shape, 'f4', chunks=(100, *piece.shape[1:]))
+        for i in range(n): h[i*len(piece):(i+1)*len(piece)] = z[i*len(piece):(i+1)*len(piece)] = piece
+    return n*piece.nbytes/1e9
+
+def read_store(path):
+    "All of it, with its own library, 16 MB at a time"
+    import h5py, zarr
+    x = zarr.open(str(path), mode='r') if path.suffix == '.zarr' else h5py.File(path, 'r')['X']
+    for i in range(0, x.shape[0], len(piece)): x[i:i+len(piece)]
+
+def measure_stores(folder, gb, rounds, quiet):
+    from tsdisk.convert import convert
+    gb = make_stores(folder, gb)
+    res = {(s,k): [] for s in ('a.h5','a.zarr') for k in ('read','convert')}
+    for i in range(rounds):
+        say(f'round {i+1} of {rounds}: HDF5 and zarr in full')
+        for s in ('a.h5','a.zarr'):
+            for k in ('read','convert'):
+                quiet.wait()
+                for o in [folder/s] if (folder/s).is_file() else [o for o in (folder/s).rglob('*') if o.is_file()]: drop_cache(o)
+                def _run():
+                    if k == 'read': read_store(folder/s)
+                    else:
+                        with redirect_stdout(StringIO()): convert(folder/s, folder/'out')
+                res[s,k].append(gb/seconds(_run))
+                shutil.rmtree(folder/'out', ignore_errors=True)
+    return [[*k,v] for k,v in res.items()]
+
+# The report
+
+def write_rows(res):
+    best = [max(o) for o in zip(*(v for k,v in res.items() if k.startswith(('`write','`pwritev'))))]
+    ours = res['tsdisk, `create_array`']
+    rows = [['a float32 array in chunks of 16 MB, synced', 'GB/s', 'tsdisk is']]
+    for k,v in res.items(): rows.append([f'**{k}**' if 'tsdisk' in k else k, f'{med(v):.2f}', '' if 'tsdisk' in k else f'{med([a/b for a,b in zip(ours, v)]):.2f} ×'])
+    return rows + [['the best plain way of each round', f'{med(best):.2f}', f'{med([a/b for a,b in zip(ours, best)]):.2f} ×']]
+
+def files_rows(res, n):
+    hand = {k: v for name,k,v in res['rates'] if name.endswith('of each')}
+    private = {(name,k): v for name,k,v in res['private']}
+    rows = [[f'{n:,} files of 24 kB', 'workers', 'files/s', 'of the pool that saves each', 'private MB']]
+    for name,k,v in res['rates']:
+        share = f'{med([a/b for a,b in zip(v, hand[k])]):.2f}' if k in hand else ''
+        rows.append([f'**{name}**' if 'tsdisk' in name else name, k or 'none', f'{med(v):,.0f}', share, f'{private[name,k]:.0f}'])
+    return rows
+
+def store_rows(res):
+    rate = {(s,k): v for s,k,v in res}
+    rows = [['in full, from an empty cache', 'GB/s read by its library', 'GB/s read and written by `convert`', 'convert is']]
+    for s,name in (('a.h5','HDF5, chunks of 3 MB'), ('a.zarr','zarr, chunks of 3 MB, uncompressed')):
+        a,b = rate[s,'read'],rate[s,'convert']
+        rows.append([name, f'{med(a):.2f}', f'{med(b):.2f}', f'{med([q/p for p,q in zip(a, b)]):.2f} ×'])
+    return rows
+
+def report(res):
+    o = res['options']
+    return f"""# Getting data onto disk, side by side
+
+{describe(res['machine'])}, other programs used {med(res['others']):.0%} of the processor (median)
+
+Ways take turns, medians of {o['rounds']} rounds, ratios within a round. *Synced*: until `fsync` returns. `convert` also checks every item, makes checksums, keeps a journal and syncs; the pools do not.
+*Private*: memory of the process that starts the workers, beyond what it had, at most.
+
+{md_table(write_rows(res['write']))}
+
+An array of {o['gb']:g} GB.
+
+{md_table(files_rows(res['files'], o['files']))}
+
+{md_table(store_rows(res['stores']))}
+
+Arrays of {o['store_gb']:g} GB.
+"""
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--quick', action='store_true', help='one round of less data: a minute')
+    p.add_argument('--rounds', type=int, help='rounds of each measurement: 5, or 1 with --quick')
+    p.add_argument('--tmp', help='where to put up to 6 GB of data for the time being')
+    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
+    args = p.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    start,rounds = time.time(),args.rounds or (1 if args.quick else 5)
+    opts = dict(rounds=rounds, gb=1 if args.quick else 4, files=1000 if args.quick else 5000, store_gb=.25 if args.quick else 1)
+    res,quiet = dict(machine=machine(), options=opts),Quiet(20 if args.quick else 180)
+    with temp_folder(args.tmp, need=opts['gb']*1.1e9+1e9) as folder:
+        res['write'] = measure_write(folder, opts['gb'], rounds, quiet)
+        res['files'] = measure_files(folder, opts['files'], rounds, quiet)
+        res['stores'] = measure_stores(folder, opts['store_gb'], rounds, quiet)
+    res['others'] = quiet.seen
+    say('')
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out/'convert.json').write_text(json.dumps(res, indent=1))
+    (args.out/'convert.md').write_text(report(res))
+    print(report(res))
+    print(f'Took {time.time()-start:.0f} s; see {args.out}/convert.md and .json')
+
+if __name__ == '__main__':
+    try: main()
+    except KeyboardInterrupt: sys.exit(130)
