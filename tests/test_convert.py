@@ -1,4 +1,4 @@
-import errno, filecmp, json, os, random, shutil, signal, subprocess, sys, time
+import errno, filecmp, json, os, random, re, shutil, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -7,18 +7,22 @@ from fastcore.test import expect_fail
 from tsdisk.arrays import save_array
 from tsdisk.checks import add_checksums, verify
 from tsdisk.columns import Column
+from tsdisk.commit import Journal
 from tsdisk.convert import append, convert, Sources
 from tsdisk.folder import open_folder, read_manifest, save_folder
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.panels import Ragged
 from tsdisk.windows import Windows
 
-def files_of(d): return sorted(str(o.relative_to(d)) for o in Path(d).rglob('*') if o.is_file() and o.name != 'tsdisk.json')
+def files_of(d):
+    "Files of a dataset by name, without what tells an append's from others"
+    return {re.sub(r'\.[0-9a-f]{8}(?=\.)', '', str(o.relative_to(d))): o for o in Path(d).rglob('*') if o.is_file() and o.name != 'tsdisk.json'}
 def same(a, b):
     "Do two datasets hold the same bytes?"
-    a,b = Path(a),Path(b)
-    ids = [{k: v for k,v in read_manifest(o).items() if k != 'id'} for o in (a,b)]
-    return files_of(a) == files_of(b) and ids[0] == ids[1] and all(filecmp.cmp(a/o, b/o, shallow=False) for o in files_of(a))
+    a,b = (files_of(o) for o in (a,b))
+    texts = [re.sub(r'\.[0-9a-f]{8}(?=\.)', '', json.dumps({k: v for k,v in read_manifest(o).items() if k not in ('id','crc32')})) for o in (a_of(a),a_of(b))]
+    return a.keys() == b.keys() and texts[0] == texts[1] and all(filecmp.cmp(a[k], b[k], shallow=False) for k in a)
+def a_of(files): return next(o for k,o in files.items() if k == 'source.npy').parent
 
 def rec(i, steps=20): return np.random.default_rng(i).normal(size=(3, steps)).astype('f4')
 def lengths(n): return [int(o) for o in np.random.default_rng(0).integers(5, 40, n)]
@@ -50,7 +54,7 @@ def test_files_of_one_shape_are_rows_in_the_order_of_their_paths(raw, tmp_path, 
 
 def test_it_is_said_what_will_be(raw, tmp_path, capsys):
     convert(raw, tmp_path/'set', read=as_item)
-    assert '60 sources: X ragged (3, steps) float32; with y, patient, fs, age, note' in capsys.readouterr().out
+    assert '60 sources: X ragged (3, steps) float32; with split, y, patient, fs, age, note' in capsys.readouterr().out
 
 def test_series_of_any_length_are_ragged(raw, tmp_path):
     convert(raw, tmp_path/'set', read=of_length)
@@ -175,7 +179,10 @@ def test_other_sources_or_options_do_not_go_on(raw, tmp_path):
     np.save(paths[50], rec(50))
     convert(raw, tmp_path/'set', resume=False)
     assert np.array_equal(open_folder(tmp_path/'set')[0]['X'][3], rec(1000))
-    with expect_fail(FileExistsError, 'is not empty'): convert(raw, tmp_path/'set')
+    made = read_manifest(tmp_path/'set')
+    assert read_manifest(convert(raw, tmp_path/'set')) == made # Done is done
+    for kwargs in (dict(dtype='float16'), dict(resume=False)):
+        with expect_fail(FileExistsError, 'is not empty'): convert(raw, tmp_path/'set', **kwargs)
 
 def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, monkeypatch):
     from tsdisk import columns
@@ -227,7 +234,7 @@ class Killer:
             self.step()
             if self.n+1 == self.at: data = memoryview(data).cast('B')[:len(memoryview(data).cast('B'))//2]
             if self.n+1 == self.at:
-                s.file.write(data)
+                columns.write_at(s.file, data, s.start+s.n*s.row)
                 os._exit(9)
             write(s, data)
         columns.Growing.write = torn
@@ -330,7 +337,8 @@ def test_a_kill_from_outside_with_workers_loses_nothing(raw, tmp_path, i):
     p.wait()
     subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)
     convert([str(o) for o in sorted(raw.rglob('*.npy'))]*6, tmp_path/'whole', read=lambda p: (np.load(p), int(p[-7:-4])), n_workers=0)
-    assert files_of(dst) == files_of(tmp_path/'whole') and all(filecmp.cmp(dst/o, tmp_path/'whole'/o, shallow=False) for o in files_of(dst))
+    a,b = files_of(dst),files_of(tmp_path/'whole')
+    assert a.keys() == b.keys() and all(filecmp.cmp(a[k], b[k], shallow=False) for k in a)
 
 # Append
 
@@ -371,7 +379,7 @@ def test_labels_of_converted_items_may_grow_longer(raw, tmp_path):
 
 def test_floats_as_integers_come_back_within_half_a_step(tmp_path):
     rng = np.random.default_rng(0)
-    xs = [rng.normal(size=(3,50))*[[1],[1e-6],[1e5]]+[[0],[3],[-1e4]] for _ in range(40)]
+    xs = [rng.normal(size=(3,50))*[[1],[1e-6],[1e5]]+[[0],[3e-6],[-1e4]] for _ in range(40)]
     xs[5][1,7] = np.nan
     (tmp_path/'raw').mkdir()
     for i,x in enumerate(xs): np.save(tmp_path/f'raw/{i:02d}.npy', x)
@@ -446,3 +454,241 @@ def test_an_array_that_was_replaced_is_noticed(raw, tmp_path):
     convert(raw, tmp_path/'set')
     save_array(tmp_path/'set/X.npy', np.zeros((70,3,20), 'f4'))
     with expect_fail(ValueError, 'it was replaced'): open_folder(tmp_path/'set')
+
+# What a review found
+
+def X(i): return np.full((2,10), i, 'f4')
+def labelled(n, a=0): return [dict(X=X(i), y=i) for i in range(a, n)]
+
+class Interrupt:
+    "Raises KeyboardInterrupt at one of the calls of a function"
+    def __init__(self, f, at): self.f,self.at,self.n = f,at,0
+    def __call__(self, *args, **kwargs):
+        self.n += 1
+        if self.n == self.at: raise KeyboardInterrupt
+        return self.f(*args, **kwargs)
+
+@pytest.mark.parametrize('where', ['os.fsync','shutil.copyfileobj','tsdisk.columns.write_at'])
+@pytest.mark.parametrize('at', [1,2,3,5,8,13,21])
+def test_ctrl_c_at_any_point_loses_nothing(tmp_path, monkeypatch, where, at):
+    monkeypatch.setattr('tsdisk.commit.Journal.every', 0)
+    groups_of_two(monkeypatch)
+    items = labelled(60)
+    convert(items, tmp_path/'whole')
+    with monkeypatch.context() as m:
+        owner,name = where.rsplit('.', 1)
+        f = getattr(sys.modules[owner], name)
+        m.setattr(where, Interrupt(f, at))
+        with pytest.raises(KeyboardInterrupt): convert(items, tmp_path/'set')
+    assert same(tmp_path/'whole', convert(items, tmp_path/'set'))
+    arrays,_ = open_folder(tmp_path/'set')
+    assert np.array_equal(arrays['X'][:,0,0], np.arange(60)) and arrays['y'].tolist() == [*range(60)]
+
+def test_names_of_what_is_known_are_no_paths(tmp_path):
+    victim = tmp_path/'victim.npy'
+    np.save(victim, np.arange(100))
+    odd = {str(tmp_path/'victim'): 1, 'a/b': 2, '..': 3, 'items': 4, 'tsdisk': 5, 'x': 6}
+    items = [dict(X=X(i), parts=i, journal=i, **{k: v+i for k,v in odd.items()}) for i in range(3)]
+    convert(items, tmp_path/'set')
+    append(tmp_path/'set', items)
+    arrays,_ = open_folder(tmp_path/'set')
+    assert set(arrays) == {'X','source','parts','journal'} and arrays['parts'].tolist() == [0,1,2]*2 and np.load(victim).tolist() == [*range(100)]
+    assert verify(tmp_path/'set') == [] and json.loads(open(next((tmp_path/'set').glob('items*'))).readline())[1]['a/b'] == 2
+    with expect_fail(ValueError, "can't be the name of a column"): convert([dict(X=X(0), **{'a/b': np.zeros(3)})], tmp_path/'bad')
+    with expect_fail(ValueError, 'name of a split'): convert([dict(X=X(0), split='a/b')], tmp_path/'bad2')
+
+ys = [['a', 3], [True, 3], ['a', None], [1, None], [None, 'a']]
+@pytest.mark.parametrize('two', ys, ids=map(str, ys))
+def test_targets_do_not_vanish(tmp_path, two):
+    with expect_fail(ValueError, 'Its target is'): convert([dict(X=X(i), y=y) for i,y in enumerate(two)], tmp_path/'set')
+
+def test_targets_of_any_form_arrive(tmp_path):
+    for i,(items,want) in enumerate([([dict(X=X(0), y=[1.,2.])], [[1.,2.]]), ([dict(X=np.zeros((2,1,5)), y=['a','b'])], ['a','b']), ([dict(X=np.zeros((2,1,5)), y=[1,2])], [1,2])]):
+        assert open_folder(convert(items, tmp_path/str(i)))[0]['y'].tolist() == want
+    for i,y in enumerate([np.arange(4), ['a']*4]):
+        with expect_fail(ValueError, 'rows'): convert([dict(X=np.zeros((5,1,9)), y=y)], tmp_path/f'bad{i}')
+    with expect_fail(ValueError, 'Targets are numbers, texts'): convert([dict(X=X(0), y=np.array(['a','b']))], tmp_path/'bad')
+
+def test_a_label_that_is_asked_for_comes_before_that_of_the_file(raw, tmp_path):
+    assert set(open_folder(convert(raw, tmp_path/'set', read=as_item, label='folder'))[0]['y'].tolist()) == {'a','b'}
+
+def test_an_append_without_targets_is_refused(raw, tmp_path):
+    paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
+    convert(paths[:30], tmp_path/'set', label='folder')
+    with expect_fail(ValueError, 'Its target is missing'): append(tmp_path/'set', paths[30:])
+    assert len(open_folder(tmp_path/'set')[0]['y']) == 30
+    append(tmp_path/'set', paths[30:], label='folder', resume=False)
+    assert len(open_folder(tmp_path/'set')[0]['y']) == 60
+
+def test_columns_that_new_items_lack_are_named(tmp_path, capsys):
+    convert([dict(X=X(i), patient=f'p{i}') for i in range(3)], tmp_path/'set')
+    append(tmp_path/'set', [dict(X=X(9))])
+    assert 'No columns any more' in capsys.readouterr().out and 'patient' not in open_folder(tmp_path/'set')[0]
+
+def test_splits_grow(tmp_path):
+    save_folder(tmp_path/'set', np.zeros((100,2,10), 'f4'), splits=dict(train=range(80), valid=range(80,100)))
+    append(tmp_path/'set', [dict(X=X(i), split=('train','valid','new')[i%3]) for i in range(6)])
+    append(tmp_path/'set', [dict(X=X(i), split='train') for i in range(2)])
+    splits = {k: sorted(np.asarray(v[:] if hasattr(v, 'of') else v).tolist()) for k,v in open_folder(tmp_path/'set')[1].items()}
+    assert splits == dict(train=[*range(80),100,103,106,107], valid=[*range(80,100),101,104], new=[102,105]) and verify(tmp_path/'set') == []
+    save_folder(tmp_path/'odd', np.zeros((10,2,10), 'f4'), splits=dict(train=[0,3,5], valid=[1,2]))
+    append(tmp_path/'odd', [dict(X=X(i), split='train') for i in range(2)])
+    assert np.asarray(open_folder(tmp_path/'odd')[1]['train']).tolist() == [0,3,5,10,11]
+
+def failing(items, at):
+    for i,o in enumerate(items):
+        if i == at: raise RuntimeError('the source broke')
+        yield o
+
+def test_an_iterable_goes_on_with_the_same_items_alone(tmp_path):
+    with pytest.raises(RuntimeError): convert(failing(labelled(300), 200), tmp_path/'set')
+    for other in (labelled(400, 100), labelled(10)):
+        with expect_fail(ValueError, 'some have changed'): convert((o for o in other), tmp_path/'set')
+    convert((o for o in labelled(300)), tmp_path/'set')
+    assert open_folder(tmp_path/'set')[0]['y'].tolist() == [*range(300)]
+    with pytest.raises(RuntimeError): append(tmp_path/'set', failing(labelled(300), 200))
+    with expect_fail(ValueError, 'some have changed'): append(tmp_path/'set', (o for o in labelled(400, 100)))
+
+def test_an_iterable_that_was_all_added_is_not_added_twice(tmp_path, monkeypatch):
+    convert(labelled(3), tmp_path/'set')
+    with monkeypatch.context() as m:
+        m.setattr('tsdisk.commit.Journal.publish', Interrupt(None, 1))
+        with pytest.raises(KeyboardInterrupt): append(tmp_path/'set', (o for o in labelled(10)))
+    with expect_fail(ValueError, 'complete but for its name'): append(tmp_path/'set', (o for o in labelled(10)))
+    assert len(open_folder(tmp_path/'set')[0]['X']) == 13
+
+def floats(*xs): return [dict(X=np.asarray(o, 'f4').reshape(1, -1)) for o in xs]
+def test_integers_with_a_scale_take_no_wrong_values(tmp_path):
+    for i,o in enumerate(([1,2,3], [4,5,np.inf], [7,8,9])): np.save(tmp_path/f'{i}.npy', np.array([o], 'f4'))
+    with expect_fail(ValueError, 'infinite'): convert(f'{tmp_path}/*.npy', tmp_path/'a', dtype='int16')
+    convert(f'{tmp_path}/*.npy', tmp_path/'b', dtype='int16', on_error='skip')
+    said = read_manifest(tmp_path/'b')['arrays']['X']
+    assert np.allclose(open_folder(tmp_path/'b')[0]['X'][:,0]*np.array(said['scale'])+said['offset'], [[1,2,3], [7,8,9]], atol=1e-3)
+    np.save(tmp_path/'1.npy', np.array([[400,401,402]], 'i2'))
+    convert(f'{tmp_path}/*.npy', tmp_path/'c', dtype='int16')
+    said = read_manifest(tmp_path/'c')['arrays']['X']
+    assert np.allclose(open_folder(tmp_path/'c')[0]['X'][1,0]*np.array(said['scale'])+said['offset'], [400,401,402], atol=1e-2)
+    for k,bad in enumerate(([0.,1e308], [0.,1e-320])):
+        np.save(tmp_path/'1.npy', np.array([bad]))
+        with expect_fail(ValueError, 'No scale'): convert(str(tmp_path/'1.npy'), tmp_path/f'bad{k}', dtype='int16')
+
+def test_what_is_added_to_integers_fits_them_or_is_refused(tmp_path):
+    with_scale = lambda x,**kw: dict(X=np.asarray(x).reshape(1, -1), scale=[.1], **kw)
+    convert([with_scale(np.arange(5, dtype='i4')*10)], tmp_path/'set')
+    with expect_fail(ValueError, 'need their `scale`'): append(tmp_path/'set', [dict(X=np.zeros((1,5), 'i4'))])
+    with expect_fail(ValueError, "NaN can't be stored"): append(tmp_path/'set', floats([1,2,3,4,np.nan]), resume=False)
+    append(tmp_path/'set', floats([1,2,3,4,5000.]), resume=False)
+    assert open_folder(tmp_path/'set')[0]['X'][1].tolist() == [[10,20,30,40,50000]]
+
+def test_a_large_array_that_changed_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr('tsdisk.convert._by_rows.__defaults__', (4096,))
+    save_array(tmp_path/'X.npy', np.ones((5000,2,10), 'f4'))
+    with monkeypatch.context() as m:
+        m.setattr('tsdisk.commit.Journal.every', 0)
+        take = Interrupt(Journal.take, 20)
+        m.setattr(Journal, 'take', lambda *args: take(*args))
+        with pytest.raises(KeyboardInterrupt): convert(tmp_path/'X.npy', tmp_path/'set', n_workers=0)
+    save_array(tmp_path/'X.npy', np.full((5000,2,10), 7, 'f4'))
+    with expect_fail(ValueError, 'some have changed'): convert(tmp_path/'X.npy', tmp_path/'set', n_workers=0)
+
+def times(o, k): return {**o, 'X': o['X']*k}
+def test_functions_with_other_arguments_are_others(raw, tmp_path):
+    sorted(raw.rglob('*.npy'))[40].write_text('no')
+    with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set', tfm=partial(times, k=1))
+    with expect_fail(ValueError, 'was begun with tfm'): convert(raw, tmp_path/'set', tfm=partial(times, k=10))
+
+def doubled(o):
+    o['X'] *= 2
+    return o
+def test_what_was_looked_at_is_not_transformed_twice(tmp_path):
+    for i,items in enumerate(([X(1) for _ in range(5)], (X(1) for _ in range(9)))):
+        assert (open_folder(convert(items, tmp_path/str(i), tfm=doubled))[0]['X'] == 2).all()
+
+def test_files_of_one_name_are_not_mixed_up(tmp_path):
+    for k in 'ab': (tmp_path/k).mkdir(), np.save(tmp_path/k/'1.npy', X(1))
+    np.savez(tmp_path/'a/1.npz', X=X(99))
+    with expect_fail(ValueError, 'name of another one'): convert(dict(X=tmp_path/'a', y=tmp_path/'b'), tmp_path/'set')
+
+def test_one_writer_at_a_time(raw, tmp_path):
+    from tsdisk.folder import alone
+    code = f"from tsdisk.convert import convert; convert({str(raw)!r}, {str(tmp_path/'set')!r})"
+    with alone(tmp_path/'set'):
+        with expect_fail(BlockingIOError, 'being written by someone else'): convert(raw, tmp_path/'set')
+        said = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stderr
+        assert 'BlockingIOError' in said and 'being written by someone else' in said
+    assert not (tmp_path/'set').exists()
+    convert(raw, tmp_path/'set')
+    assert not (tmp_path/'set/.lock').exists()
+
+def test_a_reader_that_keeps_statistics_takes_nothing_back(tmp_path):
+    from tsdisk.folder import alone
+    from tsdisk.stats import train_stats
+    convert(labelled(5), tmp_path/'set')
+    with alone(tmp_path/'set'): train_stats(tmp_path/'set/X.npy') # While somebody appends
+    assert 'stats' not in read_manifest(tmp_path/'set')
+    train_stats(tmp_path/'set/X.npy')
+    append(tmp_path/'set', labelled(3))
+    assert 'stats' in read_manifest(tmp_path/'set') and len(open_folder(tmp_path/'set')[0]['X']) == 8 and verify(tmp_path/'set') == []
+
+def test_the_manifest_and_splits_are_verified_too(tmp_path):
+    convert([dict(X=X(i), split=('train','valid')[i%2]) for i in range(10)], tmp_path/'set')
+    for name in ('split_train.npy','tsdisk.json'):
+        p = tmp_path/'set'/name
+        good = p.read_bytes()
+        p.write_bytes(good.replace(b'"dense"', b'"densE"') if name == 'tsdisk.json' else good[:-1]+bytes([good[-1]^1]))
+        assert verify(tmp_path/'set')[0].startswith(f'{name} has changed')
+        p.write_bytes(good)
+    assert verify(tmp_path/'set') == []
+
+def test_names_and_labels_come_from_whole_paths(raw, tmp_path, monkeypatch):
+    monkeypatch.chdir(raw/'train')
+    arrays,_ = open_folder(convert('./a/*.npy', tmp_path/'set', label='folder'))
+    assert set(arrays['y'].tolist()) == {'a'} and '/' not in arrays['source'][0]
+    arrays,splits = open_folder(convert(['a', str(raw/'train/b')], tmp_path/'both', label='folder'))
+    assert len(arrays['y']) == 20 and set(arrays['y'].tolist()) == {'a','b'} and splits == {}
+    convert(raw, tmp_path/'all', label='folder')
+    append(tmp_path/'all', raw/'train', label='folder')
+    assert sum(len(o) for o in open_folder(tmp_path/'all')[1].values()) == 80
+
+def test_a_dataset_inside_the_source_is_no_source(raw, tmp_path):
+    convert(raw, raw/'set', label='folder')
+    append(raw/'set', raw, label='folder')
+    assert len(open_folder(raw/'set')[0]['X']) == 120
+
+def test_odd_input_is_refused_with_its_name(tmp_path):
+    np.save(tmp_path/'a[1].npy', X(3))
+    assert open_folder(convert(str(tmp_path/'a[1].npy'), tmp_path/'one'))[0]['X'].shape == (1,2,10)
+    for i,(src,why) in enumerate((([], 'nothing to convert'), ([np.zeros((2,0))], 'not empty'), ([np.float64(3)], 'not empty'), (['no/such.npy'], 'no/such.npy'))):
+        with pytest.raises((ValueError,TypeError,FileNotFoundError), match=why): convert(src, tmp_path/f'bad{i}')
+    with expect_fail(NotADirectoryError, 'is a file'): convert([X(0)], tmp_path/'a[1].npy')
+    with expect_fail(FileExistsError, 'not finished'):
+        (tmp_path/'part/.convert').mkdir(parents=True)
+        save_folder(tmp_path/'part', np.zeros((3,2,5)))
+
+def test_memory_is_that_of_a_few_items(tmp_path):
+    code = f"""
+import numpy as np, re, threading
+from tsdisk.convert import convert
+def anon(): return int(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1])/1024
+most,done = [0],threading.Event()
+def watch():
+    while not done.wait(.002): most[0] = max(most[0], anon())
+before = anon()
+threading.Thread(target=watch, daemon=True).start()
+convert((np.full((1,2**20), i, 'f4') for i in range(150)), {str(tmp_path/'a')!r})
+print('grew', most[0]-before)
+for i in range(3): np.save({str(tmp_path)!r}+f'/{{i}}.npy', np.full((1,2**23), i, 'f4'))
+most[0],before = 0,anon()
+convert({str(tmp_path)!r}+'/*.npy', {str(tmp_path/'b')!r}, dtype='int16', n_workers=0)
+done.set()
+print('grew', most[0]-before)
+"""
+    out = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout
+    assert all(float(o.split()[0]) < 200 for o in out.split('grew')[1:]), out
+
+def test_texts_that_are_long_are_no_columns(tmp_path):
+    convert([dict(X=X(i), note='x'*(10+5000*(i == 3))) for i in range(5)], tmp_path/'set')
+    assert 'note' not in open_folder(tmp_path/'set')[0] and len(json.loads(open(tmp_path/'set/items.jsonl').readlines()[3])[1]['note']) == 5010
+
+def test_numbers_that_no_column_holds_stay_with_the_items(tmp_path):
+    assert 'id' not in open_folder(convert([dict(X=X(i), id=2**70+i) for i in range(3)], tmp_path/'set'))[0]

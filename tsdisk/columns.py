@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Growing', 'Column', 'redone']
 
-# %% ../nbs/08_columns.ipynb #e637abb4
+# %% ../nbs/08_columns.ipynb #8b48c77a
 import os
 from math import prod
 from pathlib import Path
@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from .arrays import _header, data_start, open_array, read_header, uncached, write_at
 from .checks import as_hex, Sums
 
-# %% ../nbs/08_columns.ipynb #74b653c3
+# %% ../nbs/08_columns.ipynb #dbe2b1f7
 class Growing:
     "A `.npy` written at its end, whose header comes last"
     def __init__(self,
@@ -39,7 +39,7 @@ class Growing:
     def _headed(self):
         with open(self.path, 'rb') as f: return f.read(1) == b'\x93'
 
-# %% ../nbs/08_columns.ipynb #be916dc9
+# %% ../nbs/08_columns.ipynb #90068ea9
 @patch
 def write(self:Growing,
     data, # Bytes of whole rows
@@ -64,7 +64,7 @@ def finish(self:Growing):
     self.sync()
     self.file.close()
 
-# %% ../nbs/08_columns.ipynb #f98db25f
+# %% ../nbs/08_columns.ipynb #93c22a4e
 class Column:
     "One array of a dataset, written item after item"
     shard = 2**30 # Bytes of a file of shards
@@ -92,7 +92,7 @@ class Column:
     @property
     def offsets(self): return self.open[f'{self.name}/offsets.npy']
 
-# %% ../nbs/08_columns.ipynb #d7704f7f
+# %% ../nbs/08_columns.ipynb #bd39e395
 @patch
 def __len__(self:Column):
     if self.layout == 'ragged': return len(self.offsets)-1
@@ -123,7 +123,7 @@ def _to_shards(self:Column, data):
         self.files[k],self.open = (0,()),{}
         self._open(k)
 
-# %% ../nbs/08_columns.ipynb #68663f3d
+# %% ../nbs/08_columns.ipynb #4ff5c9f6
 @patch
 def _shelve(self:Column): self.files.update({k: (len(f), f.sums.crcs) for k,f in self.open.items()})
 
@@ -143,7 +143,7 @@ def redone(
     "Follow what `done` told"
     return {**files, **{k: (n, [*files.get(k, (0,()))[1][:i], *crcs]) for k,(n,i,crcs) in done.items()}}
 
-# %% ../nbs/08_columns.ipynb #3206d319
+# %% ../nbs/08_columns.ipynb #31796d22
 @patch
 def finish(self:Column) -> dict: # How to check its files: bytes of the header, size, checksums, by file
     "Make what was added a part of the array"
@@ -155,7 +155,7 @@ def finish(self:Column) -> dict: # How to check its files: bytes of the header, 
         self.files.pop(k)
     return {k: _checks(self.folder/k, crcs) for k,(_,crcs) in self.files.items()}
 
-# %% ../nbs/08_columns.ipynb #47cbfe82
+# %% ../nbs/08_columns.ipynb #f7758541
 def _checks(path, crcs):
     start = read_header(path)[3]
     with open(path, 'rb') as f: return dict(head=start, size=path.stat().st_size, crc32=as_hex([crc32(f.read(start)), *crcs]))
@@ -165,12 +165,12 @@ def entry(self:Column, **about) -> dict: # How the manifest describes it
     "What the column is, after `finish`"
     files = {'files': [*self.files]} if self.layout == 'shards' else {}
     longest = [max(int(np.diff(o).max()) for o in _cut(open_array(self.folder/self.name/'offsets.npy')))] if self.layout == 'ragged' else []
-    file = f'{self.name}.npy' if self.layout == 'dense' else self.name
+    file = [*self.files][0] if self.layout == 'dense' else self.name
     return dict(role=self.name, layout=self.layout, file=file, **files, shape=[len(self), *self.trail, *longest], dtype=self.dtype.str, **about)
 
 def _cut(a, k=2**20): return (a[i:i+k+1] for i in range(0, len(a)-1, k))
 
-# %% ../nbs/08_columns.ipynb #9f4b665e
+# %% ../nbs/08_columns.ipynb #c9c211f2
 @patch
 def close(self:Column):
     "Leave what was added as it is"

@@ -5,106 +5,130 @@
 # %% auto #0
 __all__ = ['formats', 'Sources', 'Fault', 'convert', 'append']
 
-# %% ../nbs/08_convert.ipynb #4352dba1
+# %% ../nbs/08_convert.ipynb #dd08c802
 import errno, json, os, shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import partial
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
+from warnings import warn
+from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from .arrays import progress, read_header
 from .checks import add_checksums, from_hex
 from .commit import Journal, seen_after, splits_of, stat_of
-from .folder import read_manifest, staging
+from .folder import alone, manifest_name, read_manifest, staging
 from .importers import read_file
 from .info import Info, info
 from . import recordings, tables
 from .plan import about, find_sources, how_many, no_value, plan, scale_of, Spec
-from .work import Extent, Job, run_jobs
+from .work import Extent, Job, run_jobs, with_place
 
-# %% ../nbs/08_convert.ipynb #999c918a
+# %% ../nbs/08_convert.ipynb #c8542586
 class Sources:
     "What is converted, in groups for workers"
     def __init__(self,
         every, # List of files, or of mappings of roles to files; or an iterable of anything else
         label=None, # Targets: 'folder', or a function of the path
         split=None, # Splits: 'folder', or a function of the path
+        least:int=2, # Splits that folders must name, to be taken for such
     ):
         self.every,self.label,self.split = every,label,split
         self.again = isinstance(every, list) # Can they be looked at again?
         self.files = self.again and all(map(_is_path, every))
-        self.cut = len(os.path.join(os.path.commonpath({os.path.dirname(_path(o)) for o in every}), '')) if self.files and every else 0
-        if split == 'folder' and not (self.files and all(_split_of(self._name(o)) for o in every)): self.split = None
+        self.cut = len(os.path.join(os.path.commonpath({os.path.dirname(_path(o)) for o in every}), '')) if self.files else 0
+        if split == 'folder':
+            found = {_split_of(_path(o)[self._upper():]) for o in every} if self.files else {None}
+            if None in found or len(found) < least: self.split = None
 
     def __len__(self): return len(self.every)
-    def groups(self, first=0):
-        "(number of the first source, [(source, name, what its place says), …]) from some source on"
-        group,size = [],0
+    def groups(self, first=0, seen=None):
+        "(number of the first source, [(source, name, what its place says), …]) from some source on; those before must be as they were `seen`"
+        group,size,hash,k = [],0,_nothing_seen,-1
         for k,o in enumerate(self.every):
-            if k < first: continue
+            if k < first:
+                if not self.again: hash = seen_after(hash, o, f'item {k}')
+                continue
+            if k == first and not self.again and first: _check_seen(hash, seen, first)
             group.append((o, *self._named(k, o)))
-            if self.files: size += 2**26 if _path(o).endswith(']') else stat_of(_path(o))[0]
+            size += _size_of(o) if not self.files else 2**26 if _path(o).endswith(']') else stat_of(_path(o))[0]
             if len(group) == 64 or size > 2**25:
                 yield k+1-len(group), group
                 group,size = [],0
+        if k+1 < first: _check_seen(None, seen, first)
         if group: yield k+1-len(group), group
 
     def seen(self, n):
         "A text that changes when one of the first n does"
-        res = blake2b(digest_size=16).hexdigest()
+        res = _nothing_seen
         for k,o in enumerate(islice(self.every, n)): res = seen_after(res, o, self._named(k, o)[0])
         return res
 
-# %% ../nbs/08_convert.ipynb #0beafca0
-def _is_path(o): return isinstance(o, str) or isinstance(o, dict) and all(isinstance(v, str) for v in o.values())
-def _path(o): return o if isinstance(o, str) else o.get('X', next(iter(o.values())))
+def _check_seen(hash, seen, n):
+    if hash != seen: raise ValueError(f"Of the {n:,} sources that are done some have changed, are gone, or others came before them: give `resume=False` to begin anew")
 
-# %% ../nbs/08_convert.ipynb #a8ee4ec6
+# %% ../nbs/08_convert.ipynb #d003b9e2
+def _is_path(o): return isinstance(o, str) or isinstance(o, dict) and all(isinstance(v, str) for v in o.values())
+def _path(o): return os.path.abspath(o if isinstance(o, str) else o.get('X', next(iter(o.values()))))
+def _size_of(o): return sum(getattr(v, 'nbytes', 0) for v in (o.values() if isinstance(o, Mapping) else o if isinstance(o, tuple) else [o]))
+_nothing_seen = blake2b(digest_size=16).hexdigest()
+
+# %% ../nbs/08_convert.ipynb #a9ea8e67
 def _split_of(name):
     "The split that a file names by one of its folders, or as archives do, by the end of its own name: `X_TRAIN.ts`"
-    *folders,file = name.lower().split('/')
+    *folders,file = name.lower().replace(os.sep, '/').split('/')
     words = {*folders, os.path.splitext(file)[0].rpartition('_')[2]}
     return next((k for k,v in splits_of.items() if words & {*v}), None)
 
 @patch
-def _name(self:Sources, o): return _path(o)[self.cut:].replace(os.sep, '/')
+def _upper(self:Sources):
+    "Where in a path the name of the folder starts that all are in"
+    path = _path(self.every[0])
+    return path.rfind(os.sep, 0, self.cut-1)+1
 
 @patch
 def _named(self:Sources, k, o):
     "Name of a source, and what its place says"
     if not self.files: return f'item {k}',{}
-    path,name,res = _path(o),self._name(o),{}
-    folders = name.split('/')[:-1]
-    if self.label == 'folder':
-        if not folders: raise ValueError(f"`label='folder'` needs files in folders of classes, {name} is in none")
-        res['y'] = folders[-1]
-    elif self.label: res['y'] = self.label(path)
-    of = self.split(path) if callable(self.split) else _split_of(name) if self.split else None
-    return name, res if of is None else {**res, 'split': of}
+    path,res = _path(o),{}
+    if self.label: res['y'] = os.path.basename(os.path.dirname(path)) if self.label == 'folder' else self.label(o if isinstance(o, str) else path)
+    of = self.split(o if isinstance(o, str) else path) if callable(self.split) else _split_of(path[self._upper():]) if self.split else None
+    if of is not None: res['split'] = of
+    return path[self.cut:].replace(os.sep, '/'), res
 
-# %% ../nbs/08_convert.ipynb #a687dd1a
-def _look(job, sources):
-    "The first items of some sources"
+# %% ../nbs/08_convert.ipynb #77c7327e
+def _outline(o):
+    "An array without its values"
+    return np.broadcast_to(np.zeros((), o.dtype), o.shape) if isinstance(o, np.ndarray) else o
+
+def _look(job, sources, known):
+    "The first items of some sources, without the values of their arrays"
     n,res,why = len(sources),[],ValueError("There is no source to convert")
     places = dict.fromkeys(i*(n-1)//4 for i in range(5) if n)
     for i in [*places, *(range(n) if job.skip else ())]:
         if res and i not in places: break
-        try: res += islice(job.items(sources[i]), 50)
+        try:
+            source = sources[i] if _is_path(sources[i]) else deepcopy(sources[i]) # What `tfm` does is done to a copy
+            for k,o in enumerate(islice(job.items(source), 50)):
+                res.append({a: v if a in about else _outline(v) for a,v in with_place(o, known(i, sources[i])).items()})
+                if (k+1)*_size_of(o) > 2**25: break
         except Exception as e: why = ValueError(f"{sources[i] if _is_path(sources[i]) else f'Item {i}'} could not be read: {type(e).__name__}: {e}")
     if not res: raise why
     return res
 
-def _say(specs, items, place, n):
+def _say(specs, items, n):
     "What will be, in a line"
     cols = [f"{c} {o.layout} ({', '.join([*map(str, o.trail), *(['steps'] if o.layout == 'ragged' else [])])}) {np.dtype(o.dtype)}" for c,o in specs.items()]
-    rest = [k for k in {**items[0], **place} if k not in specs and k not in about]
+    rest = [k for k in items[0] if k not in specs and k not in about]
     print(f"{_many_of(n)}: {', '.join(cols)}" + (f"; with {', '.join(rest)}" if rest else ""))
 
 def _many_of(n): return f"{n:,} source{'s' if n > 1 else ''}"
 
-# %% ../nbs/08_convert.ipynb #91633627
+# %% ../nbs/08_convert.ipynb #eb36f480
 def _extent(job, sources, **kwargs):
     "Scale and offset of 16-bit integers for all values of `X`"
     if not sources.again: raise ValueError("`dtype='int16'` needs two passes over the data, and an iterable has but one: give files, or scale the items yourself and say their `scale` and `offset`")
@@ -112,22 +136,26 @@ def _extent(job, sources, **kwargs):
     for o in run_jobs(job, sources.groups(), **kwargs):
         if o['error']: raise ValueError(f"{o['error'][0]} could not be read: {o['error'][1]}. Mend or remove it, or give `on_error='skip'`")
         low,high = np.fmin(low, o['low']),np.fmax(high, o['high'])
-    return dict(zip(('scale','offset','missing'), (*(o.tolist() for o in scale_of(low, high)), no_value)))
+    scale,offset = scale_of(low, high)
+    far = np.fmax(abs(low), abs(high))
+    for i in np.flatnonzero(far*2.**-24 > scale)[:1]:
+        warn(f"Loaders give values in float32, which does not tell steps of {scale[i]:.3g} apart at {far[i]:.6g} (variable {i}): subtract what all its values have in common with `tfm`")
+    return dict(scale=scale.tolist(), offset=offset.tolist(), missing=no_value, measured=True)
 
 def _room(dst, specs, items, n):
     "Is there room for n sources, if each has one item of known size?"
     if any(o.layout == 'ragged' for o in specs.values()) or any(how_many(o) for o in items): return
-    need,free = n*sum(o.row for o in specs.values()), shutil.disk_usage(next(o for o in [dst.absolute(), *dst.absolute().parents] if o.exists())).free
+    need,free = n*sum(o.row for o in specs.values()), shutil.disk_usage(dst).free
     if need > free: raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or convert to another folder")
 
-# %% ../nbs/08_convert.ipynb #ce29f277
+# %% ../nbs/08_convert.ipynb #3d0a7152
 class Fault(ValueError): "A source that can't be read"
 
 def _write(j, job, sources, **kwargs):
     "Read the sources that are left, and add them to the columns"
     given,total = deque(),len(sources)-j.sources if sources.again else None
     def _noted():
-        for o in sources.groups(j.sources):
+        for o in sources.groups(j.sources, j.seen):
             given.append(o[1])
             yield o
     def _done():
@@ -138,7 +166,7 @@ def _write(j, job, sources, **kwargs):
                 "mend it or give `on_error='skip'`, and call again")
     for _ in progress(_done(), total): pass
 
-# %% ../nbs/08_convert.ipynb #a6bf4a43
+# %% ../nbs/08_convert.ipynb #01f4af9e
 def _run(j, sources, job, **kwargs):
     "From where the journal is to the end"
     j.start()
@@ -146,7 +174,7 @@ def _run(j, sources, job, **kwargs):
     try: _write(j, job, sources, **kwargs)
     except BaseException as e:
         shutil.rmtree(j.parts, ignore_errors=True)
-        if getattr(e, 'errno', None) != errno.ENOSPC: j.note()
+        if isinstance(e, Exception) and getattr(e, 'errno', None) is None: j.note() # Whatever else it is may have come at any point: the last line counts
         j.close()
         if getattr(e, 'errno', None) == errno.ENOSPC: raise OSError(errno.ENOSPC, f"The disk of {j.dst} is full. What is done is kept: make room, and call again") from e
         raise
@@ -154,12 +182,18 @@ def _run(j, sources, job, **kwargs):
     if j.faults: print(f"Left out, {_many_of(len(j.faults))}: " + '; '.join(f'{k}: {v}' for k,v in j.faults[:10]) + (' …' if len(j.faults) > 10 else ''))
 
 def _goes_on(j, sources, options):
-    "Is it the same conversion, and are the sources that are done as they were?"
+    "Is it the same work, and are the sources that are done as they were?"
     was = j.head['options']
-    if was != options: raise ValueError(f"{j.dst} was begun with {', '.join(f'{k}={was.get(k)}' for k,v in options.items() if was.get(k) != v)}: call it so, or give `resume=False` to begin anew")
-    if sources.again and sources.seen(j.sources) != j.seen: raise ValueError(f"{j.dst}: of the {j.sources:,} sources that are done some have changed, are gone, or others came before them: give `resume=False` to begin anew")
+    other = [k for k,v in options.items() if was.get(k) != v]
+    if other: raise ValueError(f"{j.dst} was begun with {', '.join(f'{k}={was.get(k)}' for k in other)}: call it so, or give `resume=False` to begin anew")
+    if sources.again: _check_seen(sources.seen(j.sources), j.seen, j.sources)
 
-# %% ../nbs/08_convert.ipynb #0fd00037
+def _is_done(dst, sources, options):
+    "Was this very work done before?"
+    made = read_manifest(dst).get('made', {})
+    return bool(made) and made['options'] == options and sources.again and len(sources) == made['sources'] and sources.seen(made['sources']) == made['seen']
+
+# %% ../nbs/08_convert.ipynb #65a8dc60
 formats = recordings,tables # Rooms whose readers are known from here on
 
 def _same(o): return o
@@ -167,11 +201,12 @@ def _is_item(o):
     if isinstance(o, tuple): o = o[0] if len(o) == 2 else None
     return hasattr(o.get('X') if isinstance(o, Mapping) else o, 'shape')
 
-# %% ../nbs/08_convert.ipynb #fd885df2
+# %% ../nbs/08_convert.ipynb #2616a60e
 def _reading(src, read, n_workers):
     "(sources, how they are read, number of processes)"
     if _is_item(src): return [src], _same, 0
     sources = find_sources(src, read is not None)
+    if isinstance(sources, list) and not sources: raise ValueError("There is nothing to convert: the list of sources is empty")
     if isinstance(sources, list) and all(map(_is_path, sources)): return _by_rows(sources) if read is None else sources, read or read_file, n_workers
     return sources, read or _same, n_workers if read else 0
 
@@ -189,18 +224,43 @@ def _first(sources):
     "Sources to look at"
     if sources.again: return sources.every
     it = iter(sources.every)
-    first = [*islice(it, 50)]
+    first,size = [],0
+    for o in islice(it, 50):
+        first.append(o)
+        size += _size_of(o)
+        if size > 2**25: break
     if any(isinstance(o, Mapping) and isinstance(o.get('X'), Iterator) for o in first): raise TypeError("Series in pieces are given by `read`, from a source each, not by an iterable of items")
     sources.every = chain(first, it)
     return first
 
-# %% ../nbs/08_convert.ipynb #f644b40e
-def _name(f): return f if f is None or isinstance(f, str) else getattr(f, '__qualname__', type(f).__name__)
+# %% ../nbs/08_convert.ipynb #79a0e4ae
+def _begin(j, sources, job, pool, layout, dtype, options):
+    "Plan, say it, and begin"
+    seen = _look(job, _first(sources), lambda i,o: sources._named(i, o)[1])
+    specs = plan(seen, layout, dtype)
+    x = specs['X']
+    if x.dtype == '<i2' and x.scale is None and any(getattr(o['X'], 'dtype', np.dtype('f4')).kind == 'f' for o in seen):
+        x.update(_extent(Extent(job.read, job.tfm, specs, '', job.skip), sources, **pool))
+    if sources.again:
+        _say(specs, seen, len(sources))
+        _room(j.dst, specs, seen, len(sources))
+    j.begin(specs=specs, options=options)
+
+# %% ../nbs/08_convert.ipynb #228c5e19
+def _name(f):
+    "A text that tells functions apart, and does not change from one process to the next"
+    if f is None or isinstance(f, str): return f
+    if isinstance(f, partial): return f'partial({_name(f.func)}, {f.args}, {f.keywords})'
+    code = getattr(f, '__code__', None)
+    inner = [o.cell_contents for o in getattr(f, '__closure__', None) or ()]
+    known = [o for o in [*(code.co_consts if code else ()), *inner] if isinstance(o, (str,int,float,tuple)) and not callable(o)]
+    return f"{getattr(f, '__qualname__', type(f).__name__)}" + (f':{crc32(code.co_code + repr(known).encode()):08x}' if code else '')
 
 def _published(j):
     "Was all done but to give it its name?"
+    aside = j.dir.with_name(f'{staging}.done')
     if j.ready.exists(): j.publish()
-    elif j and read_manifest(j.dst).get('id') == j.head['id']: shutil.rmtree(j.dir)
+    elif j and read_manifest(j.dst).get('id') == j.head['id'] or aside.exists(): j.discard()
     else: return False
     return True
 
@@ -220,31 +280,27 @@ def convert(
 ) -> Info: # What the folder holds; it is also its path
     "Read sources, and write a dataset"
     if on_error not in ('stop','skip'): raise ValueError(f"`on_error` must be 'stop' or 'skip', got {on_error!r}")
-    j,dst = Journal(dst),Path(dst)
-    if _published(j): return info(dst)
+    dst = Path(dst)
+    if dst.exists() and not dst.is_dir(): raise NotADirectoryError(f"{dst} is a file: give the folder of the new dataset")
     sources,read,n_workers = _reading(src, read, n_workers)
     sources = Sources(sources, label, split)
-    job = Job(read, tfm, None, '', on_error == 'skip')
-    pool = dict(executor=executor, n_workers=n_workers)
+    job,pool = Job(read, tfm, None, '', on_error == 'skip'), dict(executor=executor, n_workers=n_workers)
     options = dict(layout=repr(layout), dtype=repr(dtype), label=_name(label), split=_name(split), read=_name(read), tfm=_name(tfm))
-    if j and resume: _goes_on(j, sources, options)
-    else:
-        if dst.exists() and any(o.name != staging for o in dst.iterdir()): raise FileExistsError(f"{dst} is not empty: `append` to a dataset, or convert to a new folder")
-        seen = _look(job, _first(sources))
-        specs = plan(seen, layout, dtype)
-        if specs['X'].dtype == '<i2' and specs['X'].scale is None and getattr(seen[0]['X'], 'dtype', np.dtype('f4')).kind == 'f':
-            specs['X'].update(_extent(Extent(read, tfm, specs, '', job.skip), sources, **pool))
-        if sources.again:
-            _say(specs, seen, sources._named(0, sources.every[0])[1], len(sources))
-            _room(dst, specs, seen, len(sources))
-        j.begin(specs=specs, options=options)
-    job.specs = j.specs
-    _run(j, sources, job, **pool)
-    return info(dst)
+    with alone(dst):
+        j = Journal(dst)
+        _published(j)
+        if resume and _is_done(dst, sources, options): return info(dst)
+        j = Journal(dst)
+        if any(o.name not in (staging, '.lock') for o in dst.iterdir()): raise FileExistsError(f"{dst} is not empty: `append` to a dataset, or convert to a new folder")
+        if j and resume: _goes_on(j, sources, options)
+        else: _begin(j, sources, job, pool, layout, dtype, options)
+        job.specs = j.specs
+        _run(j, sources, job, **pool)
+        return info(dst)
 
-# %% ../nbs/08_convert.ipynb #e725243e
+# %% ../nbs/08_convert.ipynb #fe067683
 def _base(dst):
-    "(columns, their files, what is known of the items) of a dataset"
+    "(columns, their files, number of items, what is known of them) of a dataset"
     data = read_manifest(dst)
     if not data.get('arrays'): raise FileNotFoundError(f"{dst} is no dataset: make one with `convert` or `save_folder`")
     checks = add_checksums(dst)
@@ -257,13 +313,17 @@ def _base(dst):
         specs[c] = Spec(layout=layout, trail=o['shape'][1:-1] if layout == 'ragged' else o['shape'][1:], dtype=o['dtype'], **{k: o[k] for k in about if k in o})
         files[c] = {k: (_rows_of(dst/k, checks[k]), from_hex(checks[k]['crc32'])[1:]) for k in names}
         if layout == 'shards': files[c][f'{c}/{len(names):06d}.npy'] = 0,()
-    return specs, files, data['arrays']['X']['shape'][0]
+    y = data['arrays'].get('y', {})
+    specs['X']['target'] = {'U': 'text', 'b': 'yes or no'}.get(np.dtype(y['dtype']).kind, 'number') if y.get('of') == 'items' else None
+    name = next((o for o in data['checksums'] if o.startswith('items') and o.endswith('.jsonl')), None) if 'checksums' in data else None
+    n = data['arrays']['X']['shape'][0]
+    return specs, files, n, (dst/name).read_bytes() if name else json.dumps([n, {}]).encode()+b'\n'
 
 def _rows_of(path, checks):
     shape,dtype,_,_ = read_header(path)
     return (checks['size']-checks['head'])//(int(np.prod(shape[1:]))*dtype.itemsize)
 
-# %% ../nbs/08_convert.ipynb #39c2822b
+# %% ../nbs/08_convert.ipynb #e507cede
 def append(
     dst, # Folder of a dataset
     src, # What to add: as for `convert`; or an array, the pair `(X, y)`, or a mapping of arrays
@@ -277,18 +337,20 @@ def append(
     on_error:str='stop', # What to do about a source that can't be read: 'stop', or 'skip' it
 ) -> Info: # What the folder holds; it is also its path
     "Add items at the end of a dataset"
-    j,dst = Journal(dst),Path(dst)
+    dst = Path(dst)
+    if not (dst/manifest_name).exists(): raise FileNotFoundError(f"{dst} is {'not finished: call `convert` again as it was called' if (dst/staging).exists() else 'no dataset: make one with `convert` or `save_folder`'}")
     sources,read,n_workers = _reading(src, read, n_workers)
-    sources = Sources(sources, label, split)
+    sources = Sources(sources, label, split, least=1 if read_manifest(dst).get('splits') else 2)
     options = dict(label=_name(label), split=_name(split), read=_name(read), tfm=_name(tfm))
-    same = j and j.head.get('append') and sources.again and sources.seen(j.sources) == j.seen
-    if _published(j) and same: return info(dst)
-    j = Journal(dst)
-    if j and resume: _goes_on(j, sources, options)
-    else:
-        specs,files,n = _base(dst)
-        told = (dst/'items.jsonl').read_bytes() if (dst/'items.jsonl').exists() else json.dumps([n, {}]).encode()+b'\n'
-        j.begin(told, append=True, specs=specs, files=files, options=options)
-    job = Job(read, tfm, j.specs, '', on_error == 'skip')
-    _run(j, sources, job, executor=executor, n_workers=n_workers)
-    return info(dst)
+    with alone(dst):
+        if _published(Journal(dst)):
+            if _is_done(dst, sources, options): return info(dst)
+            if not sources.again: raise ValueError(f"What was being added to {dst} was complete but for its name, and is there now: call again only if these are other rows")
+        j = Journal(dst)
+        if j and resume: _goes_on(j, sources, options)
+        else:
+            specs,files,n,told = _base(dst)
+            j.begin(told, append=True, n=n, specs=specs, files=files, options=options)
+        job = Job(read, tfm, j.specs, '', on_error == 'skip')
+        _run(j, sources, job, executor=executor, n_workers=n_workers)
+        return info(dst)

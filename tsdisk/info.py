@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['human', 'spark', 'Info', 'info']
 
-# %% ../nbs/07_info.ipynb #186c3378
+# %% ../nbs/07_info.ipynb #f0f7ea59
 import os
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ from .folder import manifest_name, open_folder, read_manifest, staging
 from .importers import need, open_npz, read_file, readers
 from .panels import Panel
 
-# %% ../nbs/07_info.ipynb #a642d50a
+# %% ../nbs/07_info.ipynb #a27c2e3e
 def human(n):
     "A number of bytes to be read"
     if n < 1000: return f'{n:,} B'
@@ -37,7 +37,7 @@ def _text(rows, heads):
     wide = [max(len(r[i]) for r in rows) for i in range(len(heads))]
     return '\n'.join('  '.join(o.ljust(w) for o,w in zip(r, wide)).rstrip() for r in rows)
 
-# %% ../nbs/07_info.ipynb #f43fcb52
+# %% ../nbs/07_info.ipynb #c612c260
 class Info:
     "The arrays of a file or dataset, and what is known of them"
     heads = 'array','shape','dtype','size','stored'
@@ -62,7 +62,7 @@ class Info:
         vars = table(('variable','unit','low','high','an item'), self.vars[:20]) if self.vars else ''
         return f'<b>{escape(self.path.name)}</b>' + table(self.heads, self._rows()) + vars + ''.join(f'<div>{escape(o)}</div>' for o in self.notes)
 
-# %% ../nbs/07_info.ipynb #d26074ff
+# %% ../nbs/07_info.ipynb #8e464e29
 def _of_dataset(path):
     data = read_manifest(path)
     if (path/staging).exists() and not data: return Info(path, [], ["Not finished: call `convert` again as it was called, and it goes on"])
@@ -81,11 +81,11 @@ def _stored(o, a):
     how = o.get('layout', 'dense') + (f", {len(o['files'])} files" if 'files' in o else '')
     return how + (', with a scale' if 'scale' in o else '')
 
-# %% ../nbs/07_info.ipynb #3508ef3e
+# %% ../nbs/07_info.ipynb #56d36f2f
 def _variables(X, said):
     "What five items say of each variable"
-    items = [np.asarray(X[i], 'f8') for i in np.unique(np.linspace(0, len(X)-1, 5).astype(int)).tolist()]
-    items = [o[None] if o.ndim == 1 else o.reshape(-1, o.shape[-1])[:, :100_000] for o in items]
+    items = [np.asarray(X[i][..., :100_000], 'f8') for i in np.unique(np.linspace(0, len(X)-1, 5).astype(int)).tolist()]
+    items = [o.reshape(-1, o.shape[-1]) for o in items]
     if 'scale' in said:
         scale,offset = (np.reshape(said.get(k) or 0., (-1,1)) for k in ('scale','offset'))
         items = [np.where(o == said.get('missing'), np.nan, o)*scale+offset for o in items]
@@ -95,7 +95,7 @@ def _variables(X, said):
     ends = lambda i: [f'{f.reduce([f.reduce(o[i]) for o in items]):.4g}' for f in (np.fmin,np.fmax)]
     return [(names[i] if i < len(names) else i, units[i] if i < len(units) else '', *ends(i), spark(items[len(items)//2][i])) for i in range(min(n, 200))]
 
-# %% ../nbs/07_info.ipynb #69e549ba
+# %% ../nbs/07_info.ipynb #fa821355
 def _of_tree(f):
     "Arrays of a file of h5py or zarr"
     res = []
@@ -121,7 +121,7 @@ def _of_items(path):
     row = 'X', X.shape, str(X.dtype), os.path.getsize(path), os.path.splitext(path)[1]
     return Info(path, [row], more+notes, _variables(X[None], said) if X.ndim < 3 else ())
 
-# %% ../nbs/07_info.ipynb #bb8b03e6
+# %% ../nbs/07_info.ipynb #c7791c80
 def info(
     path, # Dataset folder, or a file of any known format
 ) -> Info: # Shows itself

@@ -5,19 +5,20 @@
 # %% auto #0
 __all__ = ['kinds', 'read_wfdb', 'read_edf', 'read_ts', 'read_tsf']
 
-# %% ../nbs/07_recordings.ipynb #6bb62f1a
+# %% ../nbs/07_recordings.ipynb #da40d613
 import os
 from datetime import datetime
 import numpy as np
 from .importers import large, need, reader
 
-# %% ../nbs/07_recordings.ipynb #c4e26588
+# %% ../nbs/07_recordings.ipynb #e27d79b3
 @reader('.hea')
 def read_wfdb(path, name=None):
     "A WFDB record: counts with their gain, units, sampling rate, comments and beats"
     wfdb = need('wfdb', 'wfdb')
     record = os.path.splitext(path)[0]
     h = wfdb.rdheader(record)
+    if not getattr(h, 'fmt', None): raise ValueError(f"{path} is a record of several segments: read them one by one, or give `read` with `wfdb.rdrecord(path, m2s=True)`")
     bits = 32 if {*h.fmt} & {'24','32'} else 16
     part = lambda a,b: wfdb.rdrecord(record, physical=False, sampfrom=a, sampto=b, return_res=bits).d_signal.T
     k = max(1, 2**24//(h.n_sig*bits//8))
@@ -32,7 +33,7 @@ def read_wfdb(path, name=None):
         res['annotations'] = dict(step=beats.sample.tolist(), symbol=[*beats.symbol])
     return res
 
-# %% ../nbs/07_recordings.ipynb #43b865ce
+# %% ../nbs/07_recordings.ipynb #6ae9735f
 @reader('.edf', '.bdf')
 def read_edf(path, name=None):
     "A recording: counts with their gain, units, sampling rate, start and annotations; with `path::label` of one signal"
@@ -59,7 +60,7 @@ def _gain(s):
     scale = (s.physical_max-s.physical_min)/(s.digital_max-s.digital_min)
     return scale, s.physical_min-scale*s.digital_min
 
-# %% ../nbs/07_recordings.ipynb #bc5d7009
+# %% ../nbs/07_recordings.ipynb #0c19388d
 def _header(lines, path):
     "What the lines that start with @ say, up to @data"
     said = []
@@ -76,11 +77,11 @@ def _timed(s):
     "Values of (time, value) pairs"
     return np.array([o.rsplit(',', 1)[-1].replace('?', 'nan') for o in s.strip('()').split('),(')], 'f8')
 
-# %% ../nbs/07_recordings.ipynb #42f44d40
+# %% ../nbs/07_recordings.ipynb #f750508d
 @reader('.ts')
 def read_ts(path, name=None):
     "Samples of a `.ts`, one by one, with their labels"
-    with open(path, encoding='utf-8', errors='replace') as f:
+    with open(path, encoding='utf-8-sig', errors='replace') as f:
         said = {o[0].lower(): [v.lower() for v in o[1:]] for o in _header(f, path)}
         is_class,has_target = said.get('classlabel', ['false'])[0] == 'true', said.get('targetlabel', ['false'])[0] == 'true'
         for i,line in enumerate(f):
@@ -97,7 +98,7 @@ def _split_timed(line):
     cut = line.rindex(':')
     return [*line[:cut].replace('):(', ')|(').split('|'), line[cut+1:]] if not line.endswith(')') else line.replace('):(', ')|(').split('|')
 
-# %% ../nbs/07_recordings.ipynb #0c310f72
+# %% ../nbs/07_recordings.ipynb #abd1ff2c
 kinds = dict(numeric=float, string=str, date=lambda o: datetime.strptime(o, '%Y-%m-%d %H-%M-%S').isoformat()) # Types of attributes
 
 @reader('.tsf')

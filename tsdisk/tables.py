@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_table', 'from_wide', 'LongTable', 'from_long']
 
-# %% ../nbs/07_tables.ipynb #60716c75
+# %% ../nbs/07_tables.ipynb #47e9cf98
 import os, shutil, tempfile
 from pathlib import Path
 from zlib import crc32
@@ -15,15 +15,16 @@ from .arrays import progress
 from .importers import large, need, reader
 from .plan import find_sources
 
-# %% ../nbs/07_tables.ipynb #6854013d
-def _dataset(src, keep=()):
-    "Files of a table, as pyarrow reads them; integers of a csv may turn out to be floats, but in the columns to `keep`"
+# %% ../nbs/07_tables.ipynb #5cd2efc9
+def _dataset(src, keep=(), texts=()):
+    "Files of a table, as pyarrow reads them; integers of a csv may turn out to be floats, but in the columns to `keep`, or be no numbers at all: `texts`"
     pa,ds = need('pyarrow', 'tables'),need('pyarrow.dataset', 'tables')
     files = find_sources(src, True)
     kind = os.path.splitext(str(files[0]))[1].lower()
     if kind not in ('.csv','.tsv','.parquet','.pq'): raise ValueError(f"{files[0]} is no table: known are .csv, .tsv, .parquet")
     csv = need('pyarrow.csv', 'tables')
-    how = 'parquet' if kind in ('.parquet','.pq') else ds.CsvFileFormat(parse_options=csv.ParseOptions(delimiter='\t' if kind == '.tsv' else ','))
+    texts = csv.ConvertOptions(column_types={o: pa.string() for o in texts})
+    how = 'parquet' if kind in ('.parquet','.pq') else ds.CsvFileFormat(csv.ParseOptions(delimiter='\t' if kind == '.tsv' else ','), convert_options=texts)
     res = ds.dataset([str(o) for o in files], format=how)
     if how == 'parquet': return res
     schema = pa.schema([o.with_type(pa.float64()) if pa.types.is_integer(o.type) and o.name not in keep else o for o in res.schema])
@@ -35,7 +36,7 @@ def _batches(table, columns):
 
 def _is_number(t): return str(t).startswith(('int','uint','float','double','half','bool','decimal'))
 
-# %% ../nbs/07_tables.ipynb #f47d7d78
+# %% ../nbs/07_tables.ipynb #5bab28ba
 def _columns(table, names, what):
     "Names of columns, after a look whether they are there"
     bad = [o for o in names if o not in table.schema.names]
@@ -49,7 +50,7 @@ def _values(batch, names):
 
 def _is_float(t): return str(t) in ('float','double','halffloat')
 
-# %% ../nbs/07_tables.ipynb #3051b2b9
+# %% ../nbs/07_tables.ipynb #055bde48
 def _clock(times):
     "Start and rate of times that are spaced evenly"
     t = times.astype('datetime64[ns]').astype('i8')
@@ -74,7 +75,7 @@ def read_table(
     if os.path.getsize(path) < large: return dict(X=_values(table.to_table(columns=names), names), **res)
     return dict(X=(_values(o, names) for o in _batches(table, names) if len(o)), **res)
 
-# %% ../nbs/07_tables.ipynb #d3cb0610
+# %% ../nbs/07_tables.ipynb #7e4bdeec
 def from_wide(
     src, # Files: csv or parquet
     y:str=None, # Column of the targets
@@ -92,7 +93,7 @@ def _known(col):
     a = col.to_numpy(zero_copy_only=False)
     return a.astype(str) if a.dtype.hasobject else a
 
-# %% ../nbs/07_tables.ipynb #6a324520
+# %% ../nbs/07_tables.ipynb #64b3b9d8
 class LongTable:
     "Series of a table with a row for each step of each"
     def __init__(self,
@@ -104,7 +105,7 @@ class LongTable:
         beside:list=(), # Columns of what else is known, likewise
         part:int=2**26, # Bytes of a small table, about
     ):
-        self.table,self.id,self.time,self.y = _dataset(src, {id, time, y, *beside}),id,time,y
+        self.table,self.id,self.time,self.y = _dataset(src, {id, time, y, *beside}, [id]),id,time,y
         self.known = _columns(self.table, [*([y] if y else []), *beside], '`y` or `beside`')
         _columns(self.table, [id, *([time] if time else [])], '`id` or `time`')
         named = {id, time, *self.known}
@@ -117,7 +118,7 @@ class LongTable:
             for o in self._dealt(Path(folder)): yield from self._series(o)
         finally: shutil.rmtree(folder)
 
-# %% ../nbs/07_tables.ipynb #4e6423cd
+# %% ../nbs/07_tables.ipynb #6f93c57d
 def _part_of(ids, n):
     "Number of the small table of each id"
     values,at = np.unique(ids.astype(str), return_inverse=True)
@@ -150,11 +151,12 @@ def _dealt(self:LongTable, folder):
         mine = sorted((folder/str(k)).glob('*.arrow'))
         if mine: yield pa.concat_tables([pa.ipc.open_file(o).read_all() for o in mine])
 
-# %% ../nbs/07_tables.ipynb #656cb9f3
+# %% ../nbs/07_tables.ipynb #92682352
 @patch
 def _series(self:LongTable, table):
     "Series of all rows of some ids"
     ids = _known(table.column(self.id))
+    if table.column(self.id).null_count: raise ValueError(f"{table.column(self.id).null_count:,} rows have no {self.id}: fill in whose they are, or leave them out")
     codes = np.unique(ids, return_inverse=True)[1]
     times = table.column(self.time).to_numpy() if self.time else None
     order = np.argsort(codes, kind='stable') if times is None else np.lexsort((times, codes))
