@@ -115,7 +115,6 @@ def read_store(path):
     for i in range(0, x.shape[0], len(piece)): x[i:i+len(piece)]
 
 def measure_stores(folder, gb, rounds, quiet):
-    from tsdisk.convert import convert
     gb = make_stores(folder, gb)
     res = {(s,k): [] for s in ('a.h5','a.zarr') for k in ('read','convert')}
     for i in range(rounds):
@@ -124,11 +123,7 @@ def measure_stores(folder, gb, rounds, quiet):
             for k in ('read','convert'):
                 quiet.wait()
                 for o in [folder/s] if (folder/s).is_file() else [o for o in (folder/s).rglob('*') if o.is_file()]: drop_cache(o)
-                def _run():
-                    if k == 'read': read_store(folder/s)
-                    else:
-                        with redirect_stdout(StringIO()): convert(folder/s, folder/'out')
-                res[s,k].append(gb/seconds(_run))
+                res[s,k].append(gb/seconds(partial(read_store, folder/s) if k == 'read' else partial(by_tsdisk, folder/s, folder/'out', None)))
                 shutil.rmtree(folder/'out', ignore_errors=True)
     return [[*k,v] for k,v in res.items()]
 

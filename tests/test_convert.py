@@ -503,8 +503,9 @@ def test_targets_do_not_vanish(tmp_path, two):
     with expect_fail(ValueError, 'Its target is'): convert([dict(X=X(i), y=y) for i,y in enumerate(two)], tmp_path/'set')
 
 def test_targets_of_any_form_arrive(tmp_path):
-    for i,(items,want) in enumerate([([dict(X=X(0), y=[1.,2.])], [[1.,2.]]), ([dict(X=np.zeros((2,1,5)), y=['a','b'])], ['a','b']), ([dict(X=np.zeros((2,1,5)), y=[1,2])], [1,2])]):
-        assert open_folder(convert(items, tmp_path/str(i)))[0]['y'].tolist() == want
+    two = np.zeros((2,1,5))
+    for i,(x,y,want) in enumerate([(X(0), [1.,2.], [[1.,2.]]), (two, ['a','b'], ['a','b']), (two, [1,2], [1,2])]):
+        assert open_folder(convert([dict(X=x, y=y)], tmp_path/str(i)))[0]['y'].tolist() == want
     for i,y in enumerate([np.arange(4), ['a']*4]):
         with expect_fail(ValueError, 'rows'): convert([dict(X=np.zeros((5,1,9)), y=y)], tmp_path/f'bad{i}')
     with expect_fail(ValueError, 'Targets are numbers, texts'): convert([dict(X=X(0), y=np.array(['a','b']))], tmp_path/'bad')

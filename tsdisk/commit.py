@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['reserved', 'splits_of', 'Journal', 'stat_of', 'seen_after', 'is_name']
 
-# %% ../nbs/08_commit.ipynb #3a7ef9aa
+# %% ../nbs/08_commit.ipynb #82d6f655
 import json, os, re, secrets, shutil, time
 from functools import partial
 from hashlib import blake2b
@@ -19,7 +19,7 @@ from .columns import Column, redone
 from .folder import manifest_name, manifest_text, manifest_version, read_manifest, staging
 from .plan import about, Spec
 
-# %% ../nbs/08_commit.ipynb #2972e6c8
+# %% ../nbs/08_commit.ipynb #0bf31052
 class Journal:
     "The columns of a dataset that is being written, and how far they are"
     every = 1. # Seconds from one line to the next
@@ -52,7 +52,7 @@ class Journal:
     @property
     def specs(self): return {c: Spec(o) for c,o in self.head['specs'].items()}
 
-# %% ../nbs/08_commit.ipynb #94db5290
+# %% ../nbs/08_commit.ipynb #860cad7d
 @patch
 def begin(self:Journal,
     told:bytes=b'', # What is known of items that are there before
@@ -88,7 +88,7 @@ def close(self:Journal):
     for o in (self.told, self.file) if self.file else (): o.close()
     self.columns,self.file = {},None
 
-# %% ../nbs/08_commit.ipynb #2e5348fc
+# %% ../nbs/08_commit.ipynb #6924a353
 @patch
 def take(self:Journal,
     part, # Result of a `Job`
@@ -107,7 +107,7 @@ def take(self:Journal,
     self.sources,self.new,self.whole = part['first']+part['sources'],self.new+part['faults'],True
     if time.time()-self.last > self.every: self.note()
 
-# %% ../nbs/08_commit.ipynb #3946e6b6
+# %% ../nbs/08_commit.ipynb #afe5f1a9
 def stat_of(source):
     "Size and time of a file, if it is one"
     try: st = os.stat(re.sub(r'\[\d+:\d+\]$', '', source).partition('::')[0])
@@ -123,7 +123,7 @@ def seen_after(before, source, name):
         elif isinstance(o, (int,float,bool)): said.append(o)
     return blake2b(repr(said).encode(), digest_size=16).hexdigest()
 
-# %% ../nbs/08_commit.ipynb #142103ee
+# %% ../nbs/08_commit.ipynb #5b6f32b6
 @patch
 def note(self:Journal):
     "Write down how far it is, after all else is on disk; nothing if something was interrupted"
@@ -138,15 +138,16 @@ def note(self:Journal):
     os.fsync(self.file.fileno())
     self.new,self.last,self.whole = [],time.time(),True
 
-# %% ../nbs/08_commit.ipynb #fe435caf
-def _lines(path):
-    with open(path, 'rb') as f: yield from map(json.loads, f)
-
+# %% ../nbs/08_commit.ipynb #af1dc472
 reserved = re.compile(r'(items|tsdisk|split_.*)(\..*)?$', re.I) # Names of files that are no columns
 
 def is_name(s):
     "Can it be the name of a column, and of its file?"
     return bool(re.fullmatch(r'\w[\w.-]{0,99}', s)) and not reserved.match(s)
+
+# %% ../nbs/08_commit.ipynb #acc686af
+def _lines(path):
+    with open(path, 'rb') as f: yield from map(json.loads, f)
 
 def _kinds(path):
     "(items, values that are the same for all, dtype of each column)"
@@ -169,6 +170,7 @@ def _dtype_of(types, wide, most=1000):
     if types == {str}: return f'<U{wide}' if wide <= most else None
     return {(bool,): '|b1', (int,): '<i8', (float,): '<f8', (float,int): '<f8'}.get(tuple(sorted(types, key=lambda o: o.__name__)))
 
+# %% ../nbs/08_commit.ipynb #c46a8b46
 def _chunks(path, key, dtype, size=2**16):
     "What is known as `key`, a row for each item"
     held,n = [],0
@@ -180,7 +182,7 @@ def _chunks(path, key, dtype, size=2**16):
             held,n = [],0
     if held: yield np.concatenate(held)
 
-# %% ../nbs/08_commit.ipynb #ba85929b
+# %% ../nbs/08_commit.ipynb #f7400dc8
 splits_of = dict(train=('train','training'), valid=('valid','val','validation','dev'), test=('test','testing')) # Folders that are splits
 
 def _split_rows(path):
@@ -202,6 +204,7 @@ def _merged(pairs):
         else: res.append([a,b])
     return res
 
+# %% ../nbs/08_commit.ipynb #aab9ef1c
 def _and_before(path, before, name, pairs, n):
     "Rows of a split, with those that it had before items said so; pairs, or an array"
     old,pairs = before.get('splits', {}).get(name), [[max(a, n), b] for a,b in pairs if b > n]
@@ -221,7 +224,7 @@ def _splits(self:Journal, told, n):
             res[k] = file if isinstance(rows, np.ndarray) else dict(ranges=file, of=n)
     return res
 
-# %% ../nbs/08_commit.ipynb #9da04aaa
+# %% ../nbs/08_commit.ipynb #5d24e392
 @patch
 def _tag(self:Journal):
     "What the names of new files have, where there are others whose readers go on"
@@ -261,7 +264,7 @@ def _of_file(path):
         for o in iter(partial(f.read, Sums.block), b''): s.add(o)
     return dict(head=head, size=head+s.size, crc32=as_hex([*([crc32(first)] if head else []), *s.crcs]))
 
-# %% ../nbs/08_commit.ipynb #975b85db
+# %% ../nbs/08_commit.ipynb #dfab8fa0
 @patch
 def _manifest(self:Journal, arrays, checks, splits, common):
     "What `tsdisk.json` will say"

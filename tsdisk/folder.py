@@ -142,6 +142,8 @@ def _open_entry(path, o):
         raise Replaced(f"{file} has {rows:,} rows, {manifest_name} says {n:,}: it was replaced. Make the dataset again, with `convert` or `save_folder`, in another folder")
     return open_array(file, n)
 
+
+# %% ../nbs/06_folder.ipynb #d526d13f
 class Replaced(ValueError): "An array is not what the manifest says"
 
 def open_folder(

@@ -7,14 +7,14 @@ __all__ = ['readers', 'large', 'said_as', 'reader', 'need', 'read_file', 'read_n
            'in_pieces', 'from_array_like', 'names_in', 'read_hdf5', 'read_mat', 'read_zarr', 'from_xarray',
            'read_netcdf']
 
-# %% ../nbs/07_importers.ipynb #49ad4ef9
+# %% ../nbs/07_importers.ipynb #3d860d8f
 import importlib, os, re, zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 import numpy as np
 from .arrays import open_array, read_header
 
-# %% ../nbs/07_importers.ipynb #d3f4e4bf
+# %% ../nbs/07_importers.ipynb #f61cd693
 readers = {} # By suffix: a function of a path and a name in it, that gives an item or several
 
 def reader(
@@ -32,7 +32,7 @@ def need(
     try: return importlib.import_module(module)
     except ImportError as e: raise ImportError(f"This needs `{module}`, which is not installed ({e}): pip install 'tsdisk[{extra}]'") from e
 
-# %% ../nbs/07_importers.ipynb #6bc56495
+# %% ../nbs/07_importers.ipynb #736a8bdc
 def read_file(
     source, # Path, `path::name`, either of them with rows `[a:b]`; or a mapping of roles to these
 ): # What the reader of its format gives
@@ -57,7 +57,7 @@ def _rows(got, a, b):
     n = got['X'].shape[0]
     return {k: v[a:b] if getattr(v, 'shape', None) and v.shape[0] == n else v for k,v in got.items()}
 
-# %% ../nbs/07_importers.ipynb #f11ed152
+# %% ../nbs/07_importers.ipynb #a97e7fd2
 @reader('.npy')
 def read_npy(path, name=None):
     "A `.npy` file, still on disk if it is not small"
@@ -69,7 +69,7 @@ def read_npy(path, name=None):
     if dtype.hasobject: open_array(path) # Its error
     return np.memmap(path, dtype, 'r', start, shape, 'F' if fortran else 'C')
 
-# %% ../nbs/07_importers.ipynb #30bdcf7e
+# %% ../nbs/07_importers.ipynb #76ea6a2a
 def open_npz(
     path, # A `.npz` file
 ) -> dict: # Arrays by name; still on disk if the file was not compressed
@@ -102,7 +102,7 @@ def read_npz(path, name=None):
     if name or len(got) == 1: return got[name or [*got][0]]
     return got
 
-# %% ../nbs/07_importers.ipynb #b2241ed3
+# %% ../nbs/07_importers.ipynb #56b7faf0
 def open_raw(
     path, # File of numbers, one after the other
     shape, # (n, ...); -1 for n is as many as there are
@@ -116,7 +116,7 @@ def open_raw(
     if n*row != size: raise ValueError(f"{path} has {size:,} bytes from byte {start} on, which are {size/row:.6g} rows {shape[1:]} of {dtype}, not {shape[0] if shape[0] != -1 else 'a whole number'}")
     return np.memmap(path, dtype, 'r', start, (n, *shape[1:]))
 
-# %% ../nbs/07_importers.ipynb #56307b65
+# %% ../nbs/07_importers.ipynb #7f6ecb11
 large = 2**26 # Bytes that are not read at once
 
 def in_pieces(
@@ -135,7 +135,7 @@ def from_array_like(
     if int(np.prod(x.shape))*x.dtype.itemsize < large: return np.asarray(x[...])
     return in_pieces(x) if len(x.shape) == 2 else x
 
-# %% ../nbs/07_importers.ipynb #52f24def
+# %% ../nbs/07_importers.ipynb #b26b6b96
 said_as = dict(fs=('fs','sampling_rate','sampling_frequency','sample_rate','samplerate'), units=('units','unit'), names=('names','channels','channel_names')) # Attributes
 
 def _attrs(attrs):
@@ -157,7 +157,8 @@ def _of_tree(root, name, path):
         if 'X' not in arrays and len(arrays) != 1: raise ValueError(f"{path} has several arrays, {names_in(o)}: say which, as in `{path}::{(names_in(o) or ['name'])[0]}`")
     else: arrays = {'X': o}
     if 'X' not in arrays: arrays = {'X': [*arrays.values()][0]}
-    return {**(_attrs(o.attrs) if not hasattr(o, 'shape') else {}), **_attrs(arrays['X'].attrs), **{k: from_array_like(v) if len(v.shape) else v[()] for k,v in arrays.items()}}
+    said = {**(_attrs(o.attrs) if not hasattr(o, 'shape') else {}), **_attrs(arrays['X'].attrs)}
+    return {**said, **{k: from_array_like(v) if len(v.shape) else v[()] for k,v in arrays.items()}}
 
 def names_in(
     group, # A file or group of h5py or zarr
@@ -167,7 +168,7 @@ def names_in(
     for k in group: res += [k] if hasattr(group[k], 'shape') else [f'{k}/{o}' for o in names_in(group[k])]
     return res
 
-# %% ../nbs/07_importers.ipynb #53500b9d
+# %% ../nbs/07_importers.ipynb #003f93c8
 @reader('.h5', '.hdf5', '.hdf')
 def read_hdf5(path, name=None):
     "One array of an HDF5 file, or its `X` and what is beside it"
@@ -177,7 +178,7 @@ def read_hdf5(path, name=None):
     if all(isinstance(v, np.ndarray) or not hasattr(v, 'shape') for v in got.values()) and not isinstance(got['X'], Iterator): f.close()
     return got
 
-# %% ../nbs/07_importers.ipynb #be34e6dc
+# %% ../nbs/07_importers.ipynb #4bcae4b4
 class _Turned:
     "An array of MATLAB, whose axes its file has in the opposite order"
     def __init__(self, x): self.x,self.attrs,self.shape,self.dtype,self.ndim = x,x.attrs,x.shape[::-1],x.dtype,len(x.shape)
@@ -198,14 +199,14 @@ def read_mat(path, name=None):
     if name is None and len(names) > 1 and 'X' not in names: raise ValueError(f"{path} has several arrays, {names}: say which, as in `{path}::{names[0]}`")
     return {'X': from_array_like(_Turned(f[name or ('X' if 'X' in names else names[0])]))}
 
-# %% ../nbs/07_importers.ipynb #7d738f3d
+# %% ../nbs/07_importers.ipynb #5dd3dc9b
 @reader('.zarr')
 def read_zarr(path, name=None):
     "One array of a zarr store, or its `X` and what is beside it"
     zarr = need('zarr', 'zarr')
     return _of_tree(zarr.open(path, mode='r'), name, path)
 
-# %% ../nbs/07_importers.ipynb #09725b66
+# %% ../nbs/07_importers.ipynb #f0d033c2
 class _Stacked:
     "Variables of an xarray dataset as one array, (samples, vars, steps) or (vars, steps)"
     def __init__(self, ds, names, dims):
@@ -243,7 +244,7 @@ def from_xarray(
     units = [ds[k].attrs.get('units') for k in vars]
     return {**_attrs(ds.attrs), 'X': from_array_like(_Stacked(ds, vars, dims)), 'names': [*vars], **({'units': units} if any(units) else {}), **beside}
 
-# %% ../nbs/07_importers.ipynb #cf0c60a0
+# %% ../nbs/07_importers.ipynb #2a050de7
 @reader('.nc', '.nc4', '.cdf')
 def read_netcdf(path, name=None):
     "The series of a netCDF file, or those of one variable"
