@@ -492,3 +492,30 @@ def test_masks_are_not_dropped(tmp_path):
 @pytest.mark.parametrize('dtype', [str, 'U', 'S', bytes])
 def test_strings_need_a_width(tmp_path, dtype):
     with fails(ValueError, 'fixed width', "'<U10'"): create_array(tmp_path/'s.npy', (3,), dtype)
+
+@pytest.mark.parametrize('how', ['kept','uncached','refused','no pwritev'])
+def test_large_arrays_are_written_the_same_in_every_way(tmp_path, monkeypatch, how):
+    import errno, os
+    from tsdisk import arrays
+    if how != 'kept': monkeypatch.setattr(arrays, 'uncached', 1)
+    if how == 'no pwritev': monkeypatch.delattr(os, 'pwritev')
+    calls,pwritev = [],getattr(os, 'pwritev', None)
+    def _pwritev(fd, data, at, flags=0):
+        calls.append(flags)
+        if flags and how == 'refused': raise OSError(errno.EOPNOTSUPP, 'no such flag')
+        return pwritev(fd, data, at, 0 if how == 'uncached' else flags)
+    monkeypatch.setattr(arrays, '_dontcache', 0x80)
+    if how in ('uncached','refused'): monkeypatch.setattr(os, 'pwritev', _pwritev)
+    x = np.random.default_rng(0).normal(size=(1000,3,50)).astype('f4')
+    assert np.array_equal(save_array(tmp_path/'a.npy', (x[i:i+77] for i in range(0, 1000, 77))), x)
+    if how == 'uncached': assert 0x80 in calls
+    if how == 'refused': assert calls.count(0x80) == 1 and arrays._dontcache == 0
+
+def test_a_header_of_any_garbage_is_an_error_that_says_so(tmp_path):
+    np.save(tmp_path/'a.npy', np.zeros((5,2)))
+    good = (tmp_path/'a.npy').read_bytes()
+    for at in range(10, 80):
+        for bit in range(8):
+            (tmp_path/'a.npy').write_bytes(good[:at]+bytes([good[at]^1<<bit])+good[at+1:])
+            try: open_array(tmp_path/'a.npy')
+            except (ValueError,TypeError): pass

@@ -76,6 +76,14 @@ def test_info_of_a_dataset_shows_itself(raw, tmp_path):
     with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set2')
     assert 'Not finished' in str(info(tmp_path/'set2'))
 
+def test_info_says_the_statistics_that_were_kept(tmp_path):
+    from tsdisk.loaders import TSDataLoaders
+    from tsdisk.transforms import Standardize
+    convert(list(items(False)), tmp_path/'set')
+    TSDataLoaders.from_folder(tmp_path/'set', splits=[range(30)], batch_tfms=Standardize())
+    x = open_folder(tmp_path/'set')[0]['X'][:,1]*.2+1
+    assert info(tmp_path/'set').vars[1][2:6] == tuple(f'{o:.4g}' for o in (x.min(), x.max(), x.mean(), x.std()))
+
 def test_info_reads_little(tmp_path):
     save_array(tmp_path/'X.npy', (np.zeros((1000,3,1000), 'f4') for _ in range(8)))
     code = f"""

@@ -693,3 +693,26 @@ def test_texts_that_are_long_are_no_columns(tmp_path):
 
 def test_numbers_that_no_column_holds_stay_with_the_items(tmp_path):
     assert 'id' not in open_folder(convert([dict(X=X(i), id=2**70+i) for i in range(3)], tmp_path/'set'))[0]
+
+# Other systems
+
+def test_where_processes_are_spawned(raw, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+    convert(raw, tmp_path/'one', read=as_item, n_workers=0)
+    monkeypatch.setattr('tsdisk.work.sys', SimpleNamespace(platform='darwin'))
+    assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, n_workers=2))
+    with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'three', read=lambda p: np.load(p), n_workers=2)
+
+def test_without_locks_and_positioned_writes(raw, tmp_path, monkeypatch):
+    convert(raw, tmp_path/'one', read=as_item, n_workers=0)
+    monkeypatch.setattr('tsdisk.folder.fcntl', None)
+    monkeypatch.delattr(os, 'pwritev', raising=False)
+    assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, n_workers=0))
+    append(tmp_path/'two', raw, read=as_item, n_workers=0)
+    assert len(open_folder(tmp_path/'two')[0]['X']) == 120 and verify(tmp_path/'two') == []
+
+def test_a_function_for_another_executor_must_be_sent(raw, tmp_path):
+    from concurrent.futures import ProcessPoolExecutor
+    with ProcessPoolExecutor(2) as pool:
+        with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'set', read=lambda p: np.load(p), executor=pool)
+        assert len(open_folder(convert(raw, tmp_path/'set2', read=as_item, executor=pool))[0]['X']) == 60

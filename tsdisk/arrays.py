@@ -272,6 +272,7 @@ def progress(
     it, # Iterable of steps of the work
     total:int=None, # Number of steps, if known
     wait:float=2., # Seconds of silence before the bar appears
+    unit:str=None, # What a step is: the bar says how many of them a second
 ):
     "Yield from `it`, with a progress bar when it takes long"
     bar,start = None,time.time()
@@ -282,6 +283,7 @@ def progress(
             bar = progress_bar(None, total='noinfer' if total is None else total)
             bar.update(0)
             bar.start_t = start
+        if bar and unit: bar.comment = f'{(i+1)/(time.time()-start):,.0f} {unit} a second'
         if bar: bar.update(i+1)
     if bar and not IN_NOTEBOOK: print()
 

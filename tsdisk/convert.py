@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['formats', 'Sources', 'Fault', 'convert', 'append']
 
-# %% ../nbs/08_convert.ipynb #bdc92377
+# %% ../nbs/08_convert.ipynb #48abbc53
 import errno, json, os, shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ from . import recordings, tables
 from .plan import about, find_sources, how_many, no_value, plan, scale_of, Spec
 from .work import Extent, Job, run_jobs, with_place
 
-# %% ../nbs/08_convert.ipynb #c3ab20c3
+# %% ../nbs/08_convert.ipynb #85833cfa
 class Sources:
     "What is converted, in groups for workers"
     def __init__(self,
@@ -71,13 +71,13 @@ class Sources:
 def _check_seen(hash, seen, n):
     if hash != seen: raise ValueError(f"Of the {n:,} sources that are done some have changed, are gone, or others came before them: give `resume=False` to begin anew")
 
-# %% ../nbs/08_convert.ipynb #d5e9c3ba
+# %% ../nbs/08_convert.ipynb #27d5ee65
 def _is_path(o): return isinstance(o, str) or isinstance(o, dict) and all(isinstance(v, str) for v in o.values())
 def _path(o): return os.path.abspath(o if isinstance(o, str) else o.get('X', next(iter(o.values()))))
 def _size_of(o): return sum(getattr(v, 'nbytes', 0) for v in (o.values() if isinstance(o, Mapping) else o if isinstance(o, tuple) else [o]))
 _nothing_seen = blake2b(digest_size=16).hexdigest()
 
-# %% ../nbs/08_convert.ipynb #76d69ab8
+# %% ../nbs/08_convert.ipynb #4327035e
 def _split_of(name):
     "The split that a file names by one of its folders, or as archives do, by the end of its own name: `X_TRAIN.ts`"
     *folders,file = name.lower().replace(os.sep, '/').split('/')
@@ -100,7 +100,7 @@ def _named(self:Sources, k, o):
     if of is not None: res['split'] = of
     return path[self.cut:].replace(os.sep, '/'), res
 
-# %% ../nbs/08_convert.ipynb #a777de37
+# %% ../nbs/08_convert.ipynb #84e3a782
 def _outline(o):
     "An array without its values"
     return np.broadcast_to(np.zeros((), o.dtype), o.shape) if isinstance(o, np.ndarray) else o
@@ -120,7 +120,7 @@ def _look(job, sources, known):
     if not res: raise why
     return res
 
-# %% ../nbs/08_convert.ipynb #2487eb82
+# %% ../nbs/08_convert.ipynb #ba2bc3f4
 def _say(specs, items, n):
     "What will be, in a line"
     cols = [f"{c} {o.layout} ({', '.join([*map(str, o.trail), *(['steps'] if o.layout == 'ragged' else [])])}) {np.dtype(o.dtype)}" for c,o in specs.items()]
@@ -129,7 +129,7 @@ def _say(specs, items, n):
 
 def _many_of(n): return f"{n:,} source{'s' if n > 1 else ''}"
 
-# %% ../nbs/08_convert.ipynb #a48b885b
+# %% ../nbs/08_convert.ipynb #d9eabee9
 def _extent(job, sources, **kwargs):
     "Scale and offset of 16-bit integers for all values of `X`"
     if not sources.again: raise ValueError("`dtype='int16'` needs two passes over the data, and an iterable has but one: give files, or scale the items yourself and say their `scale` and `offset`")
@@ -149,7 +149,7 @@ def _room(dst, specs, items, n):
     need,free = n*sum(o.row for o in specs.values()), shutil.disk_usage(dst).free
     if need > free: raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or convert to another folder")
 
-# %% ../nbs/08_convert.ipynb #a48fddf2
+# %% ../nbs/08_convert.ipynb #7a8b19f8
 class Fault(ValueError): "A source that can't be read"
 
 def _write(j, job, sources, **kwargs):
@@ -165,9 +165,9 @@ def _write(j, job, sources, **kwargs):
             yield from range(part['sources'])
             if part['error']: raise Fault(f"{part['error'][0]} could not be read: {part['error'][1]}. The {j.sources:,} sources before it are done, and kept: "
                 "mend it or give `on_error='skip'`, and call again")
-    for _ in progress(_done(), total): pass
+    for _ in progress(_done(), total, unit='sources'): pass
 
-# %% ../nbs/08_convert.ipynb #6a421b40
+# %% ../nbs/08_convert.ipynb #7dd8a005
 def _run(j, sources, job, **kwargs):
     "From where the journal is to the end"
     j.start()
@@ -194,7 +194,7 @@ def _is_done(dst, sources, options):
     made = read_manifest(dst).get('made', {})
     return bool(made) and made['options'] == options and sources.again and len(sources) == made['sources'] and sources.seen(made['sources']) == made['seen']
 
-# %% ../nbs/08_convert.ipynb #06bedbef
+# %% ../nbs/08_convert.ipynb #e373c9d2
 formats = recordings,tables # Rooms whose readers are known from here on
 
 def _same(o): return o
@@ -202,7 +202,7 @@ def _is_item(o):
     if isinstance(o, tuple): o = o[0] if len(o) == 2 else None
     return hasattr(o.get('X') if isinstance(o, Mapping) else o, 'shape')
 
-# %% ../nbs/08_convert.ipynb #50f4726b
+# %% ../nbs/08_convert.ipynb #3a57e6ad
 def _reading(src, read, n_workers):
     "(sources, how they are read, number of processes)"
     if _is_item(src): return [src], _same, 0
@@ -234,7 +234,7 @@ def _first(sources):
     sources.every = chain(first, it)
     return first
 
-# %% ../nbs/08_convert.ipynb #05f033fa
+# %% ../nbs/08_convert.ipynb #a4537431
 def _begin(j, sources, job, pool, layout, dtype, options):
     "Plan, say it, and begin"
     seen = _look(job, _first(sources), lambda i,o: sources._named(i, o)[1])
@@ -247,7 +247,7 @@ def _begin(j, sources, job, pool, layout, dtype, options):
         _room(j.dst, specs, seen, len(sources))
     j.begin(specs=specs, options=options)
 
-# %% ../nbs/08_convert.ipynb #5bec704b
+# %% ../nbs/08_convert.ipynb #790e2d94
 def _name(f):
     "A text that tells functions apart, and does not change from one process to the next"
     if f is None or isinstance(f, str): return f
@@ -299,7 +299,7 @@ def convert(
         _run(j, sources, job, **pool)
         return info(dst)
 
-# %% ../nbs/08_convert.ipynb #1480c93f
+# %% ../nbs/08_convert.ipynb #65e6ad68
 def _base(dst):
     "(columns, their files, number of items, what is known of them) of a dataset"
     data = read_manifest(dst)
@@ -324,7 +324,7 @@ def _rows_of(path, checks):
     shape,dtype,_,_ = read_header(path)
     return (checks['size']-checks['head'])//(int(np.prod(shape[1:]))*dtype.itemsize)
 
-# %% ../nbs/08_convert.ipynb #303b7e51
+# %% ../nbs/08_convert.ipynb #24aef01d
 def append(
     dst, # Folder of a dataset
     src, # What to add: as for `convert`; or an array, the pair `(X, y)`, or a mapping of arrays

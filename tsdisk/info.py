@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['human', 'spark', 'Info', 'info']
 
-# %% ../nbs/07_info.ipynb #f0f7ea59
+# %% ../nbs/07_info.ipynb #d7afebc8
 import os
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ from .folder import manifest_name, open_folder, read_manifest, staging
 from .importers import need, open_npz, read_file, readers
 from .panels import Panel
 
-# %% ../nbs/07_info.ipynb #a27c2e3e
+# %% ../nbs/07_info.ipynb #8d550a42
 def human(n):
     "A number of bytes to be read"
     if n < 1000: return f'{n:,} B'
@@ -37,32 +37,32 @@ def _text(rows, heads):
     wide = [max(len(r[i]) for r in rows) for i in range(len(heads))]
     return '\n'.join('  '.join(o.ljust(w) for o,w in zip(r, wide)).rstrip() for r in rows)
 
-# %% ../nbs/07_info.ipynb #c612c260
+# %% ../nbs/07_info.ipynb #3b5e32db
 class Info:
     "The arrays of a file or dataset, and what is known of them"
-    heads = 'array','shape','dtype','size','stored'
+    heads,var_heads = ('array','shape','dtype','size','stored'), ('variable','unit','low','high','mean','std','an item')
     def __init__(self,
         path, # What it is about
         rows, # (name, shape, dtype, bytes, how it is stored) of each array
         notes=(), # Further lines
-        vars=(), # (name, unit, lowest, highest, spark line) of each variable of `X`
+        vars=(), # (name, unit, lowest, highest, mean, deviation, spark line) of each variable of `X`
     ): self.path,self.rows,self.notes,self.vars = Path(path),[*rows],[*notes],[*vars]
 
     def __fspath__(self): return str(self.path)
     def _rows(self): return [(n, ' x '.join(f'{o:,}' if isinstance(o, int) else str(o) for o in s), t, human(b), how) for n,s,t,b,how in self.rows]
     def __repr__(self):
         res = [self.path.name, _text(self._rows(), self.heads)]
-        if self.vars: res += ['', _text(self.vars[:20], ('variable','unit','low','high','an item'))]
+        if self.vars: res += ['', _text(self.vars[:20], self.var_heads)]
         if len(self.vars) > 20: res.append(f'… {len(self.vars)-20} more')
         return '\n'.join([*res, *(['']+self.notes if self.notes else [])])
 
     def _repr_html_(self):
         line = lambda t,r: '<tr>' + ''.join(f'<{t}>{escape(str(o))}</{t}>' for o in r) + '</tr>'
         table = lambda heads,rows: '<table>' + line('th', heads) + ''.join(line('td', o) for o in rows) + '</table>'
-        vars = table(('variable','unit','low','high','an item'), self.vars[:20]) if self.vars else ''
+        vars = table(self.var_heads, self.vars[:20]) if self.vars else ''
         return f'<b>{escape(self.path.name)}</b>' + table(self.heads, self._rows()) + vars + ''.join(f'<div>{escape(o)}</div>' for o in self.notes)
 
-# %% ../nbs/07_info.ipynb #8e464e29
+# %% ../nbs/07_info.ipynb #43695178
 def _of_dataset(path):
     data = read_manifest(path)
     if (path/staging).exists() and not data: return Info(path, [], ["Not finished: call `convert` again as it was called, and it goes on"])
@@ -74,28 +74,33 @@ def _of_dataset(path):
     if bad := data.get('faults'): notes.append(f"left out: {len(bad):,} sources, such as {bad[0][0]}: {bad[0][1]}"[:160])
     notes.append(f"checksums: {'yes, see `tsdisk verify`' if data.get('checksums') else 'none'}")
     if (path/staging).exists(): notes.append("rows are being added, or that was stopped: call `append` again as it was called, and it goes on")
-    return Info(path, rows, notes, _variables(arrays['X'], said))
+    kept = [*data.get('stats', {}).get('X.npy', {}).values()]
+    return Info(path, rows, notes, _variables(arrays['X'], said, kept[-1] if kept else None))
 
 def _shape(a): return (len(a), a.vars, f'{np.min(a.lengths):,}–{np.max(a.lengths):,}') if isinstance(a, Panel) else a.shape
 def _stored(o, a):
     how = o.get('layout', 'dense') + (f", {len(o['files'])} files" if 'files' in o else '')
     return how + (', with a scale' if 'scale' in o else '')
 
-# %% ../nbs/07_info.ipynb #56d36f2f
-def _variables(X, said):
-    "What five items say of each variable"
+# %% ../nbs/07_info.ipynb #0fb12753
+def _variables(X, said, stats=None):
+    "What statistics, or five items, say of each variable"
     items = [np.asarray(X[i][..., :100_000], 'f8') for i in np.unique(np.linspace(0, len(X)-1, 5).astype(int)).tolist()]
     items = [o.reshape(-1, o.shape[-1]) for o in items]
+    scale,offset = 1.,0.
     if 'scale' in said:
         scale,offset = (np.reshape(said.get(k) or 0., (-1,1)) for k in ('scale','offset'))
         items = [np.where(o == said.get('missing'), np.nan, o)*scale+offset for o in items]
     n = len(items[0])
     names,units = said.get('names') or [str(i) for i in range(n)], said.get('units') or ['']*n
     units = [units]*n if isinstance(units, str) else units
-    ends = lambda i: [f'{f.reduce([f.reduce(o[i]) for o in items]):.4g}' for f in (np.fmin,np.fmax)]
-    return [(names[i] if i < len(names) else i, units[i] if i < len(units) else '', *ends(i), spark(items[len(items)//2][i])) for i in range(min(n, 200))]
+    def _figures(i):
+        if stats is None: return [f'{f.reduce([f.reduce(o[i]) for o in items]):.4g}' for f in (np.fmin,np.fmax)] + ['','']
+        a,b = (float(np.broadcast_to(np.ravel(o), n)[i]) for o in (scale,offset))
+        return [f'{stats[k][i]*a + b*(k != "std"):.4g}' for k in ('min','max','mean','std')]
+    return [(names[i] if i < len(names) else i, units[i] if i < len(units) else '', *_figures(i), spark(items[len(items)//2][i])) for i in range(min(n, 200))]
 
-# %% ../nbs/07_info.ipynb #fa821355
+# %% ../nbs/07_info.ipynb #80a386ce
 def _of_tree(f):
     "Arrays of a file of h5py or zarr"
     res = []
@@ -121,7 +126,7 @@ def _of_items(path):
     row = 'X', X.shape, str(X.dtype), os.path.getsize(path), os.path.splitext(path)[1]
     return Info(path, [row], more+notes, _variables(X[None], said) if X.ndim < 3 else ())
 
-# %% ../nbs/07_info.ipynb #c7791c80
+# %% ../nbs/07_info.ipynb #226f6939
 def info(
     path, # Dataset folder, or a file of any known format
 ) -> Info: # Shows itself
