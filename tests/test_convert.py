@@ -365,8 +365,7 @@ def test_what_does_not_fit_is_not_appended(tmp_path):
     save_folder(tmp_path/'set', x, np.array(['a']*5))
     for bad,why in ((dict(X=np.zeros((3,2,8), 'f4'), y=np.array(['a']*3)), 'shape'), (dict(X=x), 'no `y`'), (dict(X=x, y=np.array(['long']*5)), 'does not fit')):
         with expect_fail(ValueError, why): append(tmp_path/'set', bad)
-        assert len(open_folder(tmp_path/'set')[0]['X']) == 5
-        shutil.rmtree(tmp_path/'set/.convert')
+        assert len(open_folder(tmp_path/'set')[0]['X']) == 5 and not (tmp_path/'set/.convert').exists()
     with expect_fail(FileNotFoundError, 'is no dataset'): append(tmp_path/'none', x)
 
 def test_labels_of_converted_items_may_grow_longer(raw, tmp_path):
@@ -716,3 +715,73 @@ def test_a_function_for_another_executor_must_be_sent(raw, tmp_path):
     with ProcessPoolExecutor(2) as pool:
         with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'set', read=lambda p: np.load(p), executor=pool)
         assert len(open_folder(convert(raw, tmp_path/'set2', read=as_item, executor=pool))[0]['X']) == 60
+
+# What a newcomer found
+
+@pytest.fixture
+def counted(tmp_path):
+    "Recordings of (3, 100) as integers with a scale, and their floats"
+    x = (np.random.default_rng(0).normal(size=(40,3,100))*[[1],[10],[100]]).astype('f4')
+    (tmp_path/'floats').mkdir()
+    for i,o in enumerate(x): np.save(tmp_path/f'floats/{i:02d}.npy', o)
+    convert(tmp_path/'floats', tmp_path/'set', dtype='int16', read=lambda p: dict(X=np.load(p), names=['a','b','c'], y=int(p[-6:-4])%2))
+    convert(tmp_path/'floats', tmp_path/'long', dtype='int16', layout='ragged')
+    return tmp_path,x,np.array(read_manifest(tmp_path/'set')['arrays']['X']['scale'])
+
+def test_integers_are_in_their_units_wherever_they_are_opened(counted):
+    d,x,scale = counted
+    arrays,_ = open_folder(d/'set')
+    kwargs = dict(splits=[range(40)], shuffle=False, bs=40, drop_last=False)
+    close = lambda a,b: (np.abs(np.asarray(a)-b).max((0,2)) <= .51*scale[:b.shape[1]]).all()
+    for X in (arrays['X'], d/'set/X.npy'): assert close(TSDataLoaders.from_arrays(X, **kwargs).train.one_batch()[0], x)
+    for src in (arrays['X'], open_folder(d/'long')[0]['X']):
+        xb,yb = TSDataLoaders.from_arrays(Windows(src, 80, horizon=20, stride=100), **kwargs).train.one_batch()
+        assert close(xb, x[:,:,:80]) and close(yb, x[:,:,80:])
+    assert close(TSDataLoaders.from_folder(d/'long', **kwargs).train.one_batch()[0], x)
+    got = TSDataLoaders.from_folder(d/'set', sel_vars=['c','a'], **kwargs).train.one_batch()[0]
+    assert np.allclose(got, x[:,[2,0]], atol=.51*scale.max())
+
+def test_new_integers_count_what_their_own_dataset_says(counted):
+    d,x,scale = counted
+    (d/'other').mkdir()
+    for i,o in enumerate(x): np.save(d/f'other/{i:02d}.npy', o*3+1)
+    convert(d/'other', d/'set2', dtype='int16')
+    dls = TSDataLoaders.from_folder(d/'set', splits=[range(20), range(20,40)], bs=40)
+    for new in (d/'set2', d/'set2/X.npy', open_folder(d/'set2')[0]['X'], x*3+1):
+        assert np.allclose(dls.test_dl(new).one_batch()[0], x*3+1, atol=3*scale.max())
+
+def test_what_wrote_nothing_stands_in_nobodys_way(raw, tmp_path):
+    convert(raw/'train', tmp_path/'set', label='folder')
+    with expect_fail(ValueError, 'target is missing'): append(tmp_path/'set', raw/'valid')
+    append(tmp_path/'set', raw/'valid', label='folder')
+    assert len(open_folder(tmp_path/'set')[0]['y']) == 40
+    with expect_fail(ValueError, 'does not fit'): convert(raw, tmp_path/'other', dtype='int8')
+    assert not (tmp_path/'other').exists()
+
+def test_names_must_be_as_many_as_variables(tmp_path):
+    with expect_fail(ValueError, 'There are 3 `names` for 2 variables'): convert([dict(X=X(0), names=[*'abc'])], tmp_path/'set')
+
+def test_labels_beside_a_dataset_are_told_of(tmp_path):
+    convert([X(i) for i in range(5)], tmp_path/'set')
+    save_array(tmp_path/'set/y.npy', np.arange(5))
+    with pytest.warns(UserWarning, match='not part of this dataset'): open_folder(tmp_path/'set')
+
+def test_arrays_of_one_file_are_paired(tmp_path):
+    import h5py
+    with h5py.File(tmp_path/'a.h5', 'w') as f: f['ecg/signals'],f['ecg/labels'] = np.random.default_rng(0).normal(size=(20,3,50)),np.arange(20)%4
+    arrays,_ = open_folder(convert(dict(X=f'{tmp_path}/a.h5::ecg/signals', y=f'{tmp_path}/a.h5::/ecg/labels'), tmp_path/'set'))
+    assert arrays['X'].shape == (20,3,50) and arrays['y'].tolist() == [i%4 for i in range(20)]
+    with h5py.File(tmp_path/'a.h5') as f: assert np.array_equal(open_folder(convert((f['ecg/signals'], f['ecg/labels']), tmp_path/'set2'))[0]['y'], arrays['y'])
+
+def test_paths_from_a_generator_are_files(raw, tmp_path): assert len(open_folder(convert(raw.rglob('*.npy'), tmp_path/'set'))[0]['X']) == 60
+
+def test_a_csv_without_a_header_is_refused(tmp_path):
+    (tmp_path/'a.csv').write_text('0,1\n1,2\n2,3\n')
+    with expect_fail(ValueError, 'no header'): convert(tmp_path/'a.csv', tmp_path/'set')
+    for label in ('walk',True):
+        with expect_fail(ValueError, "`label` must be 'folder' or a function"): convert([X(0)], tmp_path/'set', label=label)
+
+def test_verify_of_an_unfinished_conversion(raw, tmp_path):
+    sorted(raw.rglob('*.npy'))[50].write_text('no')
+    with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set')
+    with expect_fail(ValueError, 'is not finished'): verify(tmp_path/'set')

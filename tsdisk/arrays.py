@@ -170,7 +170,6 @@ def _finish(self:ArrayWriter):
     os.replace(self.tmp, self.path)
     sync_folder(self.path.parent)
 
-# %% ../nbs/00_arrays.ipynb #f2957fdc
 def sync_folder(
     path, # A folder in which a file was renamed
 ):

@@ -95,6 +95,12 @@ class ToSeries(Transform):
             scale,offset = (torch.tensor(o, dtype=self.dtype, device=t.device)[:,None] for o in self.units)
             res = torch.addcmul(offset, res, scale)
         return res if self.missing is None else res.masked_fill(t == self.missing, float('nan'))
+    def counted(self, units, missing):
+        "This kind, for integers that count something else"
+        res = copy(self)
+        res.units,res.missing = units,missing
+        return res
+
     def of(self, dtype):
         "This kind, for rows of `dtype`: floats are in their units already"
         if self.units is None or dtype.kind in 'biu': return self

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Sums', 'as_hex', 'from_hex', 'add_checksums', 'files_of', 'verify']
 
-# %% ../nbs/08_checks.ipynb #619f41c5
+# %% ../nbs/08_checks.ipynb #c94d13a8
 import json, os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from .arrays import open_array, progress, read_header
 from .folder import manifest_name, manifest_text, read_manifest, staging, write_manifest
 
-# %% ../nbs/08_checks.ipynb #d12d496d
+# %% ../nbs/08_checks.ipynb #8996164f
 class Sums:
     "CRC-32 of each block of a stream of bytes"
     block = 4*2**20
@@ -36,7 +36,7 @@ class Sums:
 def as_hex(crcs): return ''.join(f'{o:08x}' for o in crcs)
 def from_hex(s): return [int(s[i:i+8], 16) for i in range(0, len(s), 8)]
 
-# %% ../nbs/08_checks.ipynb #03585bad
+# %% ../nbs/08_checks.ipynb #f06e4b51
 def _pieces(head, size):
     "(start, stop) of the header and of each block of a file"
     return ([(0,head)] if head else []) + [(a, min(a+Sums.block, size)) for a in range(head, size, Sums.block)]
@@ -51,7 +51,7 @@ def _each(f, jobs):
     with ThreadPoolExecutor(min(8, os.cpu_count())) as pool:
         for i in range(0, len(jobs), 512): yield from pool.map(lambda o: f(*o), jobs[i:i+512])
 
-# %% ../nbs/08_checks.ipynb #f8e3c6af
+# %% ../nbs/08_checks.ipynb #8509f4bf
 def add_checksums(
     path, # Folder of a dataset
 ) -> dict: # By file
@@ -74,7 +74,7 @@ def files_of(data):
     for o in data.get('splits', {}).values(): res += [o] if isinstance(o, str) else [o['ranges']] if isinstance(o, dict) else []
     return res
 
-# %% ../nbs/08_checks.ipynb #3a094ed6
+# %% ../nbs/08_checks.ipynb #bd336a8b
 def _where(path, name, head, a, b):
     "Which rows of an array some of its bytes are"
     if a < head: return "its header"
@@ -96,6 +96,7 @@ def verify(
     if not path.is_dir(): return _opens(path)
     kept,grows = read_manifest(path).get('checksums'),(path/staging).exists()
     said = read_manifest(path)
+    if grows and not said: raise ValueError(f"{path} is not finished: call `convert` again as it was called")
     if not kept: raise ValueError(f"{path} has no checksums, as it was not made by `convert`: `add_checksums` reads it once and keeps them")
     bad,jobs = [],[]
     if 'crc32' in said and json.loads(manifest_text(said))['crc32'] != said['crc32']: bad.append(f'{manifest_name} has changed: was it edited by hand?')

@@ -40,7 +40,7 @@ def _write(args):
 
 # %% ../nbs/30_cli.ipynb #5b97af4b
 def _info(args):
-    from tsdisk.info import info
+    from tsdisk.convert import info # With the readers of all formats
     for o in args.path: print(info(o), end='\n\n')
 
 def _verify(args):
@@ -92,7 +92,7 @@ def main(
     args = parser().parse_args(argv)
     try: return args.run(args) or 0
     except KeyboardInterrupt:
-        print('\nStopped. No file was left half-written.', file=sys.stderr)
+        print('\nStopped. No file was left half-written; `convert` and `append` go on with the same command.', file=sys.stderr)
         return 130
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError) as e:
         print(f'tsdisk: {e.args[0] if isinstance(e, KeyError) else e}', file=sys.stderr)

@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['formats', 'Sources', 'Fault', 'convert', 'append']
 
-# %% ../nbs/08_convert.ipynb #48abbc53
+# %% ../nbs/08_convert.ipynb #11532c84
 import errno, json, os, shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from functools import partial
 from hashlib import blake2b
 from itertools import chain, islice
@@ -28,7 +27,7 @@ from . import recordings, tables
 from .plan import about, find_sources, how_many, no_value, plan, scale_of, Spec
 from .work import Extent, Job, run_jobs, with_place
 
-# %% ../nbs/08_convert.ipynb #85833cfa
+# %% ../nbs/08_convert.ipynb #a75b8ab0
 class Sources:
     "What is converted, in groups for workers"
     def __init__(self,
@@ -37,6 +36,7 @@ class Sources:
         split=None, # Splits: 'folder', or a function of the path
         least:int=2, # Splits that folders must name, to be taken for such
     ):
+        if not (label is None or label == 'folder' or callable(label)): raise ValueError(f"`label` must be 'folder' or a function of a path, got {label!r}")
         self.every,self.label,self.split = every,label,split
         self.again = isinstance(every, list) # Can they be looked at again?
         self.files = self.again and all(map(_is_path, every))
@@ -71,13 +71,13 @@ class Sources:
 def _check_seen(hash, seen, n):
     if hash != seen: raise ValueError(f"Of the {n:,} sources that are done some have changed, are gone, or others came before them: give `resume=False` to begin anew")
 
-# %% ../nbs/08_convert.ipynb #27d5ee65
+# %% ../nbs/08_convert.ipynb #a8d6b70f
 def _is_path(o): return isinstance(o, str) or isinstance(o, dict) and all(isinstance(v, str) for v in o.values())
 def _path(o): return os.path.abspath(o if isinstance(o, str) else o.get('X', next(iter(o.values()))))
 def _size_of(o): return sum(getattr(v, 'nbytes', 0) for v in (o.values() if isinstance(o, Mapping) else o if isinstance(o, tuple) else [o]))
 _nothing_seen = blake2b(digest_size=16).hexdigest()
 
-# %% ../nbs/08_convert.ipynb #4327035e
+# %% ../nbs/08_convert.ipynb #b79d84b9
 def _split_of(name):
     "The split that a file names by one of its folders, or as archives do, by the end of its own name: `X_TRAIN.ts`"
     *folders,file = name.lower().replace(os.sep, '/').split('/')
@@ -100,10 +100,14 @@ def _named(self:Sources, k, o):
     if of is not None: res['split'] = of
     return path[self.cut:].replace(os.sep, '/'), res
 
-# %% ../nbs/08_convert.ipynb #84e3a782
+# %% ../nbs/08_convert.ipynb #76fe8a23
 def _outline(o):
     "An array without its values"
     return np.broadcast_to(np.zeros((), o.dtype), o.shape) if isinstance(o, np.ndarray) else o
+
+def _copied(o):
+    if isinstance(o, Mapping): return {k: _copied(v) for k,v in o.items()}
+    return tuple(map(_copied, o)) if isinstance(o, tuple) else o.copy() if isinstance(o, np.ndarray) else o
 
 def _look(job, sources, known):
     "The first items of some sources, without the values of their arrays"
@@ -112,7 +116,7 @@ def _look(job, sources, known):
     for i in [*places, *(range(n) if job.skip else ())]:
         if res and i not in places: break
         try:
-            source = sources[i] if _is_path(sources[i]) else deepcopy(sources[i]) # What `tfm` does is done to a copy
+            source = sources[i] if _is_path(sources[i]) else _copied(sources[i]) # What `tfm` does is done to a copy
             for k,o in enumerate(islice(job.items(source), 50)):
                 res.append({a: v if a in about else _outline(v) for a,v in with_place(o, known(i, sources[i])).items()})
                 if (k+1)*_size_of(o) > 2**25: break
@@ -120,7 +124,7 @@ def _look(job, sources, known):
     if not res: raise why
     return res
 
-# %% ../nbs/08_convert.ipynb #ba2bc3f4
+# %% ../nbs/08_convert.ipynb #8f8c392f
 def _say(specs, items, n):
     "What will be, in a line"
     cols = [f"{c} {o.layout} ({', '.join([*map(str, o.trail), *(['steps'] if o.layout == 'ragged' else [])])}) {np.dtype(o.dtype)}" for c,o in specs.items()]
@@ -129,7 +133,7 @@ def _say(specs, items, n):
 
 def _many_of(n): return f"{n:,} source{'s' if n > 1 else ''}"
 
-# %% ../nbs/08_convert.ipynb #d9eabee9
+# %% ../nbs/08_convert.ipynb #b12b3e49
 def _extent(job, sources, **kwargs):
     "Scale and offset of 16-bit integers for all values of `X`"
     if not sources.again: raise ValueError("`dtype='int16'` needs two passes over the data, and an iterable has but one: give files, or scale the items yourself and say their `scale` and `offset`")
@@ -149,7 +153,7 @@ def _room(dst, specs, items, n):
     need,free = n*sum(o.row for o in specs.values()), shutil.disk_usage(dst).free
     if need > free: raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or convert to another folder")
 
-# %% ../nbs/08_convert.ipynb #7a8b19f8
+# %% ../nbs/08_convert.ipynb #b413110a
 class Fault(ValueError): "A source that can't be read"
 
 def _write(j, job, sources, **kwargs):
@@ -167,7 +171,7 @@ def _write(j, job, sources, **kwargs):
                 "mend it or give `on_error='skip'`, and call again")
     for _ in progress(_done(), total, unit='sources'): pass
 
-# %% ../nbs/08_convert.ipynb #7dd8a005
+# %% ../nbs/08_convert.ipynb #dd03140f
 def _run(j, sources, job, **kwargs):
     "From where the journal is to the end"
     j.start()
@@ -177,6 +181,7 @@ def _run(j, sources, job, **kwargs):
         shutil.rmtree(j.parts, ignore_errors=True)
         if isinstance(e, Exception) and getattr(e, 'errno', None) is None: j.note() # Whatever else it is may have come at any point: the last line counts
         j.close()
+        if not Journal(j.dst).sources: shutil.rmtree(j.dir) # Nothing to go on from
         if getattr(e, 'errno', None) == errno.ENOSPC: raise OSError(errno.ENOSPC, f"The disk of {j.dst} is full. What is done is kept: make room, and call again") from e
         raise
     j.finish()
@@ -194,7 +199,7 @@ def _is_done(dst, sources, options):
     made = read_manifest(dst).get('made', {})
     return bool(made) and made['options'] == options and sources.again and len(sources) == made['sources'] and sources.seen(made['sources']) == made['seen']
 
-# %% ../nbs/08_convert.ipynb #e373c9d2
+# %% ../nbs/08_convert.ipynb #2d93216e
 formats = recordings,tables # Rooms whose readers are known from here on
 
 def _same(o): return o
@@ -202,10 +207,13 @@ def _is_item(o):
     if isinstance(o, tuple): o = o[0] if len(o) == 2 else None
     return hasattr(o.get('X') if isinstance(o, Mapping) else o, 'shape')
 
-# %% ../nbs/08_convert.ipynb #3a57e6ad
+# %% ../nbs/08_convert.ipynb #b7a5f33d
 def _reading(src, read, n_workers):
     "(sources, how they are read, number of processes)"
     if _is_item(src): return [src], _same, 0
+    if isinstance(src, Iterator):
+        first = next(src, None)
+        src = [first, *src] if isinstance(first, (str,Path)) else chain([first], src) if first is not None else []
     sources = find_sources(src, read is not None)
     if isinstance(sources, list) and not sources: raise ValueError("There is nothing to convert: the list of sources is empty")
     if isinstance(sources, list) and all(map(_is_path, sources)): return _by_rows(sources) if read is None else sources, read or read_file, n_workers
@@ -234,7 +242,7 @@ def _first(sources):
     sources.every = chain(first, it)
     return first
 
-# %% ../nbs/08_convert.ipynb #a4537431
+# %% ../nbs/08_convert.ipynb #606123ae
 def _begin(j, sources, job, pool, layout, dtype, options):
     "Plan, say it, and begin"
     seen = _look(job, _first(sources), lambda i,o: sources._named(i, o)[1])
@@ -247,7 +255,7 @@ def _begin(j, sources, job, pool, layout, dtype, options):
         _room(j.dst, specs, seen, len(sources))
     j.begin(specs=specs, options=options)
 
-# %% ../nbs/08_convert.ipynb #790e2d94
+# %% ../nbs/08_convert.ipynb #51ffb846
 def _name(f):
     "A text that tells functions apart, and does not change from one process to the next"
     if f is None or isinstance(f, str): return f
@@ -299,7 +307,7 @@ def convert(
         _run(j, sources, job, **pool)
         return info(dst)
 
-# %% ../nbs/08_convert.ipynb #65e6ad68
+# %% ../nbs/08_convert.ipynb #3d8f2394
 def _base(dst):
     "(columns, their files, number of items, what is known of them) of a dataset"
     data = read_manifest(dst)
@@ -324,7 +332,7 @@ def _rows_of(path, checks):
     shape,dtype,_,_ = read_header(path)
     return (checks['size']-checks['head'])//(int(np.prod(shape[1:]))*dtype.itemsize)
 
-# %% ../nbs/08_convert.ipynb #24aef01d
+# %% ../nbs/08_convert.ipynb #dafd165c
 def append(
     dst, # Folder of a dataset
     src, # What to add: as for `convert`; or an array, the pair `(X, y)`, or a mapping of arrays

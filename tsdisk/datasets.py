@@ -6,12 +6,15 @@
 __all__ = ['TSList', 'TSDatasets']
 
 # %% ../nbs/10_datasets.ipynb #05fc104c
+import os
 import numpy as np, torch
 from copy import copy
 from fastai.basics import *
 from .batches import ToCategory, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets
 from .items import Items, as_positions, take_idxs
-from .panels import Panel, Ragged
+from .files import Shards
+from .folder import manifest_name, open_folder, units_of
+from .panels import ManyFiles, Panel, Ragged, Several
 from .sources import ArraySource, Source, as_source
 from .splits import check_splits, warn_leakage
 from .stats import train_vocab
@@ -101,6 +104,23 @@ def _select(X, sel_vars, sel_steps):
 
 
 # %% ../nbs/10_datasets.ipynb #6709327a
+def _file_of(o):
+    "The file that a source reads, or one of them"
+    if isinstance(o, Part): o = o.stored.panel
+    if isinstance(o, Several): o = o.parts[0]
+    if isinstance(o, ManyFiles): o = o.shards
+    if isinstance(o, Ragged): o = o.panel
+    if isinstance(o, Shards): return os.path.join(o.folder, o.paths[0])
+    o = getattr(o, 'source', o)
+    return getattr(getattr(o, 'array', None), 'filename', None)
+
+def _said_of(o):
+    "What the dataset that a source is of says of its integers"
+    path = _file_of(o) if o.dtype.kind in 'iu' else None
+    return units_of(path) if path else {}
+
+
+# %% ../nbs/10_datasets.ipynb #6a8a1d8e
 def _units(scale, o, first):
     "(scale, offset) of the variables of an array, if it is the first input or read together with it"
     if scale is None or o.dtype.kind not in 'biu' or not (o is first or isinstance(o, Part) and o.stored is first.stored): return None
@@ -108,7 +128,7 @@ def _units(scale, o, first):
     pair = scale if isinstance(scale, tuple) else (scale, 0.)
     if len(pair) != 2 or any(np.ndim(v) > 1 or np.size(v) not in (1,n) for v in pair): raise ValueError(f"`scale` must be a number, one for each of {n} variables, or with an offset a pair of these; got {scale!r}")
     pair = tuple(np.broadcast_to(np.asarray(v, 'f8'), n) for v in pair)
-    return tuple((v if getattr(o, 'vars', None) is None else v[o.vars]).tolist() for v in pair)
+    return tuple((v[o.vars] if isinstance(o, Part) and o.vars is not None else v).tolist() for v in pair)
 
 def _input_lists(inputs, tfms, mask, missing, scale):
     "The inputs as columns: series, further inputs, and the mask of the series"
@@ -160,7 +180,7 @@ class TSDatasets(Datasets):
         vocab=None, # The categories; those of the training rows by default
         mask:bool=None, # Another input: which values are there, not NaN or `missing`; of `Ragged`, which steps, by default
         missing=None, # Number that stands for a missing value, in integers
-        scale=None, # What integers count: a number, or one a variable; with an offset, what 0 stands for, a pair of these
+        scale=None, # What integers count: a number, or one a variable; with an offset, what 0 stands for, a pair of these; by default as `tsdisk.json` says
         sel_vars=None, # Variables to read; all by default
         sel_steps:slice=None, # Steps to read; all by default
     ):
@@ -170,7 +190,8 @@ class TSDatasets(Datasets):
             X = _select(X, sel_vars, sel_steps)
         x_tfms,y_tfms = (*L(tfms, use_list=None), None, None)[:2] if tfms is not None else (None,None)
         inputs,y = _inputs(X, y)
-        n = len(inputs[0])
+        n,said = len(inputs[0]),_said_of(inputs[0])
+        scale,missing = ifnone(scale, said.get('scale')),ifnone(missing, said.get('missing'))
         if isinstance(inputs[0], Ragged): self.ragged = {o: getattr(inputs[0], o) for o in ('value','side','most')}
         self.splits = check_splits(splits, n) if splits is not None else [range(n), range(0)]
         if windows is not None: warn_leakage(windows, self.splits)
@@ -262,6 +283,7 @@ def test_set(self:TSDatasets,
     if len(inputs) != self.n_inp: raise ValueError(f"The dataset has {self.n_inp} inputs, got {len(inputs)}")
     tls = L([tl.new(o) for tl,o in zip(self.tls, [*inputs, *([as_source(y)] if with_labels else [])])])
     self._check_vars(tls)
+    if said := _said_of(inputs[0]): tls[0].kind = tls[0].kind.counted(_units(said['scale'], inputs[0], inputs[0]), said['missing'])
     sizes = [len(o.items) for o in tls]
     if len(set(sizes)) > 1: raise ValueError(f"There are {sizes[0]} samples and {sizes[-1]} labels: each sample needs its label")
     idxs = range(sizes[0]) if idxs is None else idxs
@@ -271,6 +293,9 @@ def test_set(self:TSDatasets,
 # %% ../nbs/10_datasets.ipynb #30d6950d
 def _as_parts(items, with_labels, ragged, n_x):
     "(arrays, rows) of whatever new rows of `n_x` inputs are given as"
+    if isinstance(items, (str,Path)) and (Path(items)/manifest_name).exists():
+        arrays,_ = open_folder(items)
+        items = (arrays['X'], arrays['y']) if with_labels and 'y' in arrays else arrays['X']
     k = n_x+1 if with_labels else n_x
     if isinstance(items, Items): return _inputs_first(items.arrays[:k], n_x), items.idxs
     if isinstance(items, tuple) and with_labels: return items, None

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['manifest_name', 'manifest_version', 'staging', 'read_manifest', 'manifest_text', 'write_manifest', 'alone',
-           'save_folder', 'Replaced', 'open_folder', 'fingerprint', 'cached_result']
+           'save_folder', 'units_of', 'Replaced', 'open_folder', 'fingerprint', 'cached_result']
 
 # %% ../nbs/06_folder.ipynb #8a044a2b
 import json, os, secrets
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from warnings import warn
 from zlib import crc32
 import numpy as np
 from .arrays import _check_dtype, open_array, read_header, save_array, sync_folder
@@ -144,6 +145,19 @@ def _open_entry(path, o):
 
 
 # %% ../nbs/06_folder.ipynb #d526d13f
+def units_of(
+    path, # A file of a dataset
+) -> dict: # `scale` and `missing`, as `TSDatasets` takes them; empty if its integers count nothing
+    "What the manifest beside a file says of its integers"
+    path = Path(path)
+    for at in (path.parent, path.parent.parent):
+        if not (at/manifest_name).exists(): continue
+        name = path.relative_to(at).parts[0]
+        o = next((o for o in read_manifest(at).get('arrays', {}).values() if o['file'] == name), {})
+        return dict(scale=(o['scale'], o.get('offset') or 0.), missing=o.get('missing')) if o.get('scale') is not None else {}
+    return {}
+
+# %% ../nbs/06_folder.ipynb #d8506596
 class Replaced(ValueError): "An array is not what the manifest says"
 
 def open_folder(
@@ -161,7 +175,8 @@ def open_folder(
 def _open_as(path, manifest):
     if not manifest and (path/staging).exists(): raise FileNotFoundError(f"{path} is not finished: call `convert` again as it was called, and it goes on where it stopped")
     entries = {o['role']: o for o in manifest.get('arrays', {}).values()} or {o: dict(file=f'{o}.npy') for o in ('X','y') if (path/f'{o}.npy').exists()}
-    if 'X' not in entries: raise FileNotFoundError(f"{path} has no `X.npy`, it has {sorted(o.name for o in path.iterdir())[:10]}")
+    if 'X' not in entries: raise FileNotFoundError(f"{path} has no `X.npy`, it has {sorted(o.name for o in path.iterdir())[:10]}: other files are made a dataset with `convert`")
+    if 'y' not in entries and (path/'y.npy').exists(): warn(f"{path/'y.npy'} is not part of this dataset, which `tsdisk.json` describes: give it as `y` of `TSDataLoaders.from_arrays`")
     splits = {k: _open_split(path, v) for k,v in manifest.get('splits', {}).items()}
     first = ['train','valid']
     splits = {k: splits[k] for k in sorted(splits, key=lambda k: first.index(k) if k in first else 2)}

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['human', 'spark', 'Info', 'info']
 
-# %% ../nbs/07_info.ipynb #d7afebc8
+# %% ../nbs/07_info.ipynb #10990199
 import os
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ from .folder import manifest_name, open_folder, read_manifest, staging
 from .importers import need, open_npz, read_file, readers
 from .panels import Panel
 
-# %% ../nbs/07_info.ipynb #8d550a42
+# %% ../nbs/07_info.ipynb #4bf23fd3
 def human(n):
     "A number of bytes to be read"
     if n < 1000: return f'{n:,} B'
@@ -37,7 +37,7 @@ def _text(rows, heads):
     wide = [max(len(r[i]) for r in rows) for i in range(len(heads))]
     return '\n'.join('  '.join(o.ljust(w) for o,w in zip(r, wide)).rstrip() for r in rows)
 
-# %% ../nbs/07_info.ipynb #3b5e32db
+# %% ../nbs/07_info.ipynb #db510f85
 class Info:
     "The arrays of a file or dataset, and what is known of them"
     heads,var_heads = ('array','shape','dtype','size','stored'), ('variable','unit','low','high','mean','std','an item')
@@ -62,7 +62,7 @@ class Info:
         vars = table(self.var_heads, self.vars[:20]) if self.vars else ''
         return f'<b>{escape(self.path.name)}</b>' + table(self.heads, self._rows()) + vars + ''.join(f'<div>{escape(o)}</div>' for o in self.notes)
 
-# %% ../nbs/07_info.ipynb #43695178
+# %% ../nbs/07_info.ipynb #32ee0e97
 def _of_dataset(path):
     data = read_manifest(path)
     if (path/staging).exists() and not data: return Info(path, [], ["Not finished: call `convert` again as it was called, and it goes on"])
@@ -75,6 +75,7 @@ def _of_dataset(path):
     notes.append(f"checksums: {'yes, see `tsdisk verify`' if data.get('checksums') else 'none'}")
     if (path/staging).exists(): notes.append("rows are being added, or that was stopped: call `append` again as it was called, and it goes on")
     kept = [*data.get('stats', {}).get('X.npy', {}).values()]
+    notes.append('low and high: ' + ('of the statistics that were kept' if kept else 'of five items'))
     return Info(path, rows, notes, _variables(arrays['X'], said, kept[-1] if kept else None))
 
 def _shape(a): return (len(a), a.vars, f'{np.min(a.lengths):,}–{np.max(a.lengths):,}') if isinstance(a, Panel) else a.shape
@@ -82,7 +83,7 @@ def _stored(o, a):
     how = o.get('layout', 'dense') + (f", {len(o['files'])} files" if 'files' in o else '')
     return how + (', with a scale' if 'scale' in o else '')
 
-# %% ../nbs/07_info.ipynb #0fb12753
+# %% ../nbs/07_info.ipynb #f193d797
 def _variables(X, said, stats=None):
     "What statistics, or five items, say of each variable"
     items = [np.asarray(X[i][..., :100_000], 'f8') for i in np.unique(np.linspace(0, len(X)-1, 5).astype(int)).tolist()]
@@ -100,7 +101,7 @@ def _variables(X, said, stats=None):
         return [f'{stats[k][i]*a + b*(k != "std"):.4g}' for k in ('min','max','mean','std')]
     return [(names[i] if i < len(names) else i, units[i] if i < len(units) else '', *_figures(i), spark(items[len(items)//2][i])) for i in range(min(n, 200))]
 
-# %% ../nbs/07_info.ipynb #80a386ce
+# %% ../nbs/07_info.ipynb #5d141a52
 def _of_tree(f):
     "Arrays of a file of h5py or zarr"
     res = []
@@ -123,14 +124,15 @@ def _of_items(path):
     notes = [f'{k}: {str(v)[:100]}' for k,v in item.items() if k not in ('X','names','units','scale','offset','missing')]
     more = [] if isinstance(got, dict) or hasattr(got, 'shape') else ['the first item of several']
     said = {k: v.tolist() if hasattr(v, 'tolist') else v for k,v in item.items() if k in ('names','units','scale','offset','missing')}
-    row = 'X', X.shape, str(X.dtype), os.path.getsize(path), os.path.splitext(path)[1]
+    row = 'X', X.shape, str(X.dtype), os.path.getsize(path.partition('::')[0]), os.path.splitext(path.partition('::')[0])[1]
     return Info(path, [row], more+notes, _variables(X[None], said) if X.ndim < 3 else ())
 
-# %% ../nbs/07_info.ipynb #226f6939
+# %% ../nbs/07_info.ipynb #c796c0be
 def info(
     path, # Dataset folder, or a file of any known format
 ) -> Info: # Shows itself
     "What is in a file or dataset"
+    if '::' in str(path): return _of_items(str(path))
     path = Path(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")
     kind = path.suffix.lower()

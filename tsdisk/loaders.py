@@ -22,7 +22,7 @@ from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache
 from .sources import _check_idxs, why_not_direct
 from .rows import Ranges
 from .splits import random_splits, time_splits
-from .windows import KeptSpans, Windows, keeps_series
+from .windows import KeptSpans, Windows, keeps_series, vars_by_number
 
 # %% ../nbs/11_loaders.ipynb #50b566c9
 def _size(partial_n, n):
@@ -433,9 +433,9 @@ def from_folder(cls:TSDataLoaders,
 ):
     "Loaders over a dataset folder"
     arrays,saved = open_folder(path)
-    said = read_manifest(path).get('arrays', {}).get('X', {})
-    units = dict(scale=(said['scale'], said.get('offset') or 0.), missing=said.get('missing')) if 'scale' in said else {}
-    return cls.from_arrays(arrays['X'], arrays.get('y'), splits=ifnone(splits, list(saved.values()) or None), **{'path': path, **units, **kwargs})
+    names = read_manifest(path).get('arrays', {}).get('X', {}).get('names')
+    if kwargs.get('sel_vars') is not None: kwargs['sel_vars'] = vars_by_number(kwargs['sel_vars'], arrays['X'].shape[1], names)
+    return cls.from_arrays(arrays['X'], arrays.get('y'), splits=ifnone(splits, list(saved.values()) or None), **{'path': path, **kwargs})
 
 # %% ../nbs/11_loaders.ipynb #d681e166
 @patch

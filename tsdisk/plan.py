@@ -6,7 +6,7 @@
 __all__ = ['about', 'no_value', 'find_sources', 'as_items', 'Spec', 'how_many', 'target_kind', 'listed', 'plan', 'real_units',
            'as_counts', 'scale_of']
 
-# %% ../nbs/07_plan.ipynb #3edfd09d
+# %% ../nbs/07_plan.ipynb #cbc21f74
 import os, re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ import numpy as np
 from .folder import manifest_name
 from .importers import readers
 
-# %% ../nbs/07_plan.ipynb #37f3d68a
+# %% ../nbs/07_plan.ipynb #06c09937
 def _inside(folder):
     "Files below a folder, but for hidden ones and those of datasets"
     for at,folders,files in os.walk(folder):
@@ -44,7 +44,7 @@ def _files(src, any_suffix):
     if not res: raise FileNotFoundError(f"There are no files to read in {src!r}" + ("" if any_suffix else f": known are {' '.join(sorted(readers))}; give `read` for others"))
     return res
 
-# %% ../nbs/07_plan.ipynb #b2c98781
+# %% ../nbs/07_plan.ipynb #c09e752e
 def _keys(paths, others):
     "Files by their paths without suffix and without the folders that all of them are in, and none of the others"
     parts = [Path(o).with_suffix('').parts for o in paths]
@@ -56,6 +56,7 @@ def _keys(paths, others):
 def _paired(src, any_suffix):
     "Files of several roles, by their names"
     files = {k: _files(v, any_suffix) for k,v in src.items()}
+    if all(len(v) == 1 for v in files.values()): return [{k: v[0] for k,v in files.items()}]
     keys = {k: _keys(v, [f for o in files if o != k for f in files[o]]) for k,v in files.items()}
     names = sorted(set().union(*keys.values()))
     for k,v in keys.items():
@@ -63,7 +64,7 @@ def _paired(src, any_suffix):
         if lack: raise ValueError(f"{len(lack)} of {len(names)} names have no file for {k!r} in {src[k]}: {lack[:5]}. Add them, or leave out their partners")
     return [{k: v[o] for k,v in keys.items()} for o in names]
 
-# %% ../nbs/07_plan.ipynb #addf0c5c
+# %% ../nbs/07_plan.ipynb #63778c00
 def find_sources(
     src, # Glob, folder, file, `file::name` of an array in it, a list of files, a mapping of roles to any of these, or an iterable of items
     any_suffix:bool=False, # Files of unknown formats as well?
@@ -73,7 +74,7 @@ def find_sources(
     if isinstance(src, (str,Path)) or isinstance(src, (list,tuple)) and all(isinstance(o, (str,Path)) for o in src): return _files(src, any_suffix)
     return src
 
-# %% ../nbs/07_plan.ipynb #a744e07f
+# %% ../nbs/07_plan.ipynb #44c8b5c5
 def _plain(v): return v.item() if isinstance(v, (np.generic,np.ndarray)) and v.ndim == 0 else v
 
 def as_items(
@@ -92,7 +93,7 @@ def as_items(
         if isinstance(o.get('y'), (list,tuple)): o = {**o, 'y': np.asarray(o['y'])}
         yield {k: _plain(v) for k,v in o.items() if v is not None}
 
-# %% ../nbs/07_plan.ipynb #01f157d2
+# %% ../nbs/07_plan.ipynb #bd277058
 about = 'names','units','scale','offset','missing' # What an item says of the variables of its `X`
 
 class Spec(dict):
@@ -103,7 +104,7 @@ class Spec(dict):
     @property
     def counts(self): return self.scale is not None
 
-# %% ../nbs/07_plan.ipynb #7b6a471c
+# %% ../nbs/07_plan.ipynb #348bd7cc
 def how_many(item):
     "Number of items that an `X` of three axes holds; None for a single one"
     return item['X'].shape[0] if getattr(item['X'], 'ndim', 0) == 3 else None
@@ -114,7 +115,7 @@ def _shapes(name, a, many):
     shape = tuple(a.shape[1:] if many else a.shape)
     return (1,*shape) if name == 'X' and len(shape) == 1 else shape, a.dtype
 
-# %% ../nbs/07_plan.ipynb #ea12c40f
+# %% ../nbs/07_plan.ipynb #ccfc015a
 def target_kind(item, many):
     "Of what kind a target is that is known of an item: text, yes or no, number; None if there is none, or a column"
     y = item.get('y')
@@ -131,12 +132,12 @@ def _is_column(name, v, many):
     if name in about or not hasattr(v, 'shape') or v.dtype.kind not in 'biuf': return False
     return len(v.shape) >= 1 and (not many or v.ndim > 1 or v.shape[0] == many)
 
-# %% ../nbs/07_plan.ipynb #8dc67a7c
+# %% ../nbs/07_plan.ipynb #154b9ed2
 def listed(v):
     "An array or a tuple as JSON can hold it"
     return v.tolist() if hasattr(v, 'tolist') else list(v) if isinstance(v, tuple) else v
 
-# %% ../nbs/07_plan.ipynb #d93574e8
+# %% ../nbs/07_plan.ipynb #a7785215
 def _spec(name, seen, layout, dtype):
     "The column of some arrays that were seen, each (shape, dtype)"
     shapes,types = {o for o,_ in seen}, [o for _,o in seen if o is not None]
@@ -173,11 +174,13 @@ def plan(
         if res[k].trail is None: res[k]['trail'] = v[0][2]
     floats = np.dtype(res['X'].dtype).kind == 'f' # These are stored as what the integers of a source mean
     res['X'].update({k: v for k,v in info.items() if k in ('names','units') or not floats}, target=target)
+    names = res['X'].names
+    if names is not None and res['X'].trail and len(names) != res['X'].trail[0]: raise ValueError(f"There are {len(names)} `names` for {res['X'].trail[0]} variables: where `tfm` leaves some out, it leaves out their names too")
     bad = [k for k in res if not re.fullmatch(r'\w[\w.-]{0,99}', k) or k.casefold() in ('items','tsdisk','split') or k.casefold() == 'x' and k != 'X']
     if bad: raise ValueError(f"{bad[0]!r} can't be the name of a column: use letters, digits, `_`, `-`, not {bad[0]!r}")
     return res
 
-# %% ../nbs/07_plan.ipynb #eb6b73b1
+# %% ../nbs/07_plan.ipynb #47a954af
 no_value = -2**15 # The 16-bit integer that stands for NaN
 
 def _along(v, a, axis):
@@ -213,7 +216,7 @@ def as_counts(
         raise ValueError(f"Values are outside of what {np.dtype(dtype)} with this scale can hold: use `dtype='float32'`; or the source has changed since its range was measured")
     return np.where(none, missing if missing is not None else 0, q).astype(dtype)
 
-# %% ../nbs/07_plan.ipynb #1ee820b0
+# %% ../nbs/07_plan.ipynb #1bb3822b
 def scale_of(
     low, # Smallest value of each variable, (vars,)
     high, # Largest

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['read_table', 'from_wide', 'LongTable', 'from_long']
 
-# %% ../nbs/07_tables.ipynb #47e9cf98
-import os, shutil, tempfile
+# %% ../nbs/07_tables.ipynb #923db91a
+import os, re, shutil, tempfile
 from pathlib import Path
 from zlib import crc32
 import numpy as np
@@ -15,7 +15,7 @@ from .arrays import progress
 from .importers import large, need, reader
 from .plan import find_sources
 
-# %% ../nbs/07_tables.ipynb #5cd2efc9
+# %% ../nbs/07_tables.ipynb #57e818a3
 def _dataset(src, keep=(), texts=()):
     "Files of a table, as pyarrow reads them; integers of a csv may turn out to be floats, but in the columns to `keep`, or be no numbers at all: `texts`"
     pa,ds = need('pyarrow', 'tables'),need('pyarrow.dataset', 'tables')
@@ -27,6 +27,7 @@ def _dataset(src, keep=(), texts=()):
     how = 'parquet' if kind in ('.parquet','.pq') else ds.CsvFileFormat(csv.ParseOptions(delimiter='\t' if kind == '.tsv' else ','), convert_options=texts)
     res = ds.dataset([str(o) for o in files], format=how)
     if how == 'parquet': return res
+    if all(re.fullmatch(r'[-+]?[\d.]+(e[-+]?\d+)?', o.name, re.I) for o in res.schema): raise ValueError(f"{files[0]} has no header: its first line must name the columns, it has {res.schema.names[:5]}")
     schema = pa.schema([o.with_type(pa.float64()) if pa.types.is_integer(o.type) and o.name not in keep else o for o in res.schema])
     return ds.dataset([str(o) for o in files], format=how, schema=schema)
 
@@ -36,7 +37,7 @@ def _batches(table, columns):
 
 def _is_number(t): return str(t).startswith(('int','uint','float','double','half','bool','decimal'))
 
-# %% ../nbs/07_tables.ipynb #5bab28ba
+# %% ../nbs/07_tables.ipynb #c267c3a8
 def _columns(table, names, what):
     "Names of columns, after a look whether they are there"
     bad = [o for o in names if o not in table.schema.names]
@@ -50,7 +51,7 @@ def _values(batch, names):
 
 def _is_float(t): return str(t) in ('float','double','halffloat')
 
-# %% ../nbs/07_tables.ipynb #055bde48
+# %% ../nbs/07_tables.ipynb #ca72c07f
 def _clock(times):
     "Start and rate of times that are spaced evenly"
     t = times.astype('datetime64[ns]').astype('i8')
@@ -75,7 +76,7 @@ def read_table(
     if os.path.getsize(path) < large: return dict(X=_values(table.to_table(columns=names), names), **res)
     return dict(X=(_values(o, names) for o in _batches(table, names) if len(o)), **res)
 
-# %% ../nbs/07_tables.ipynb #7e4bdeec
+# %% ../nbs/07_tables.ipynb #1a68f0fb
 def from_wide(
     src, # Files: csv or parquet
     y:str=None, # Column of the targets
@@ -93,7 +94,7 @@ def _known(col):
     a = col.to_numpy(zero_copy_only=False)
     return a.astype(str) if a.dtype.hasobject else a
 
-# %% ../nbs/07_tables.ipynb #64b3b9d8
+# %% ../nbs/07_tables.ipynb #fc30ed15
 class LongTable:
     "Series of a table with a row for each step of each"
     def __init__(self,
@@ -118,7 +119,7 @@ class LongTable:
             for o in self._dealt(Path(folder)): yield from self._series(o)
         finally: shutil.rmtree(folder)
 
-# %% ../nbs/07_tables.ipynb #6f93c57d
+# %% ../nbs/07_tables.ipynb #4745bc0f
 def _part_of(ids, n):
     "Number of the small table of each id"
     values,at = np.unique(ids.astype(str), return_inverse=True)
@@ -151,7 +152,7 @@ def _dealt(self:LongTable, folder):
         mine = sorted((folder/str(k)).glob('*.arrow'))
         if mine: yield pa.concat_tables([pa.ipc.open_file(o).read_all() for o in mine])
 
-# %% ../nbs/07_tables.ipynb #92682352
+# %% ../nbs/07_tables.ipynb #8c4c80ea
 @patch
 def _series(self:LongTable, table):
     "Series of all rows of some ids"

@@ -184,7 +184,7 @@ class Windows(Part):
         if not horizon and (targets is not None or known is not None): raise ValueError("`targets` and `known` are of the steps to forecast: give `horizon`")
         used = None if sel is None or horizon and targets is None else sorted({*sel, *(targets or []), *(known or [])}) # What is read, where variables lie apart
         super().__init__(Spans(self.panel, self._grid(), 0, self.span, None if self.panel.steps_first else used), slice(0, self.size), sel)
-        if not len(self): raise ValueError(f"A window takes {self.span:,} steps, the longest series has {np.max(self.panel.lengths):,}")
+        if not len(self): raise ValueError(f"A window takes {self.span:,} steps, the longest series has {np.max(self.panel.lengths):,}: if arrays are (vars, steps), give `axis=1`")
         late = slice(self.span-self.horizon, self.span)
         self.target = Part(self.stored, late, targets) if horizon else None
         self.inputs = [Part(self.stored, self.steps, sel)]
