@@ -758,6 +758,15 @@ def test_what_wrote_nothing_stands_in_nobodys_way(raw, tmp_path):
     with expect_fail(ValueError, 'does not fit'): convert(raw, tmp_path/'other', dtype='int8')
     assert not (tmp_path/'other').exists()
 
+def test_what_was_interrupted_in_its_first_write_is_known_to_be_unfinished(tmp_path, monkeypatch):
+    convert(labelled(5), tmp_path/'set')
+    with monkeypatch.context() as m:
+        m.setattr(shutil, 'copyfileobj', Interrupt(None, 1)) # After the rows, before what is known of them
+        with pytest.raises(KeyboardInterrupt): append(tmp_path/'set', labelled(3))
+    assert (tmp_path/'set/.convert').exists() and verify(tmp_path/'set') == [] and len(open_folder(tmp_path/'set')[0]['X']) == 5
+    append(tmp_path/'set', labelled(3))
+    assert open_folder(tmp_path/'set')[0]['y'].tolist() == [0,1,2,3,4,0,1,2] and verify(tmp_path/'set') == []
+
 def test_names_must_be_as_many_as_variables(tmp_path):
     with expect_fail(ValueError, 'There are 3 `names` for 2 variables'): convert([dict(X=X(0), names=[*'abc'])], tmp_path/'set')
 

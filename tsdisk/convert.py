@@ -181,7 +181,7 @@ def _run(j, sources, job, **kwargs):
         shutil.rmtree(j.parts, ignore_errors=True)
         if isinstance(e, Exception) and getattr(e, 'errno', None) is None: j.note() # Whatever else it is may have come at any point: the last line counts
         j.close()
-        if not Journal(j.dst).sources: shutil.rmtree(j.dir) # Nothing to go on from
+        if j.whole and not j.sources: shutil.rmtree(j.dir) # Nothing was written, and there is nothing to go on from
         if getattr(e, 'errno', None) == errno.ENOSPC: raise OSError(errno.ENOSPC, f"The disk of {j.dst} is full. What is done is kept: make room, and call again") from e
         raise
     j.finish()
