@@ -48,6 +48,16 @@ def test_long_tables(tmp_path, capsys):
     arrays,_ = open_folder(tmp_path/'set')
     assert arrays['who'].tolist() == [*'xyz'] and np.array_equal(arrays['X'][1], [np.arange(1, 30, 3)*.5])
 
+def test_times_of_a_recording(tmp_path):
+    (tmp_path/'a.csv').write_text('t,v\n' + ''.join(f'{i},{i*.5}\n' for i in range(30)))
+    assert main(['convert', str(tmp_path/'a.csv'), str(tmp_path/'set'), '--time', 't']) == 0
+    assert open_folder(tmp_path/'set')[0]['X'].shape == (1,1,30)
+
+def test_output_that_nobody_reads_is_no_error(raw):
+    p = subprocess.Popen([sys.executable, '-m', 'tsdisk', 'info', *[str(raw/'a/00.npy')]*20], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdout.close()
+    assert p.stderr.read() == b'' and p.wait() == 141
+
 # Info
 
 def test_info_lists_what_is_in_any_file(raw, tmp_path):

@@ -710,6 +710,16 @@ def test_without_locks_and_positioned_writes(raw, tmp_path, monkeypatch):
     append(tmp_path/'two', raw, read=as_item, n_workers=0)
     assert len(open_folder(tmp_path/'two')[0]['X']) == 120 and verify(tmp_path/'two') == []
 
+def test_whatever_has_submit_is_an_executor(raw, tmp_path):
+    class Cluster: # As one writes it for Ray: `ray.remote(call).remote(f, *args).future()`
+        def __init__(self): self.pool,self.n = ThreadPoolExecutor(2),0
+        def submit(self, f, *args):
+            self.n += 1
+            return self.pool.submit(f, *args)
+    convert(raw, tmp_path/'one', read=as_item, n_workers=0)
+    cluster = Cluster()
+    assert same(tmp_path/'one', convert(raw, tmp_path/'set', read=as_item, executor=cluster)) and cluster.n
+
 def test_a_function_for_another_executor_must_be_sent(raw, tmp_path):
     from concurrent.futures import ProcessPoolExecutor
     with ProcessPoolExecutor(2) as pool:

@@ -7,7 +7,7 @@ from tsdisk.folder import open_folder, read_manifest
 from tsdisk.importers import from_xarray, open_npz, open_raw, read_file
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.panels import Ragged
-from tsdisk.tables import LongTable, from_long, from_wide
+from tsdisk.tables import LongTable, from_long, from_wide, read_table
 
 aeon_data = Path(__import__('aeon').__file__).parent/'datasets/data'
 x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
@@ -79,6 +79,15 @@ def test_missing_samples_of_wfdb_arrive_as_nan(tmp_path):
     dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(1)], shuffle=False, bs=1, drop_last=False)
     got = dls.train.one_batch()[0].numpy()
     assert np.isnan(got[0,1,7]) and np.isnan(got).sum() == 1
+
+def test_wfdb_formats_may_differ_within_a_record(tmp_path):
+    import wfdb
+    p = x[0].T.astype('f8').copy()
+    p[7,0],p[9,1] = np.nan,np.nan
+    wfdb.wrsamp('r', fs=250, units=['mV']*2, sig_name=['a','b'], p_signal=p[:,:2], fmt=['80','16'], write_dir=str(tmp_path))
+    got = next(iter(TSDataLoaders.from_folder(convert(tmp_path/'r.hea', tmp_path/'set'), splits=[range(1)], shuffle=False, bs=1, drop_last=False).train))[0].numpy()
+    want = wfdb.rdrecord(str(tmp_path/'r')).p_signal.T
+    assert np.isnan(want[0,7]) and np.isnan(want[1,9]) and np.allclose(got[0], want, atol=1e-5, equal_nan=True)
 
 @pytest.mark.parametrize('kind', ['edf','bdf'])
 def test_edf_keeps_integers_units_and_annotations(tmp_path, kind):
@@ -223,8 +232,10 @@ def table(n=40, seed=0):
 
 @pytest.mark.parametrize('kind', ['csv','parquet'])
 @pytest.mark.parametrize('part', [2**26, 1000])
-def test_long_tables_in_any_order_give_whole_series(tmp_path, kind, part):
+def test_long_tables_in_any_order_give_whole_series(tmp_path, kind, part, monkeypatch):
     import pyarrow.csv as csv, pyarrow.parquet as pq
+    import tsdisk.tables
+    monkeypatch.setattr(tsdisk.tables, 'large', 2000) # Dealt out many times
     series,tab = table()
     for i in range(3):
         one = tab.slice(i*len(tab)//3, (i+1)*len(tab)//3-i*len(tab)//3)
@@ -257,6 +268,49 @@ def test_a_table_a_recording_says_when_and_how_fast(tmp_path):
     for i in range(3): pq.write_table(pa.table(dict(time=t, a=x[i,0,:50], b=x[i,1,:50])), tmp_path/f'{i}.parquet')
     X = open_folder(convert(f'{tmp_path}/*.parquet', tmp_path/'set'))[0]['X']
     assert np.allclose(X, x[:3,:2,:50]) and info(tmp_path/'set')['fs'] == 50 and info(tmp_path/'set')['start'].startswith('2024-01-01T00:00:00')
+
+def test_a_column_of_times_is_no_variable(tmp_path):
+    (tmp_path/'a.csv').write_text('t,v\n' + ''.join(f'{i/50},{i*2}\n' for i in range(30)))
+    assert read_file(tmp_path/'a.csv')['names'] == ['t','v']
+    got = read_table(tmp_path/'a.csv', time='t')
+    assert got['names'] == ['v'] and np.array_equal(got['X'], [np.arange(30)*2]) and 'fs' not in got
+    with expect_fail(ValueError, "no column 'when' for `time`"): read_table(tmp_path/'a.csv', time='when')
+
+@pytest.mark.parametrize('large', [0, 2**26])
+def test_times_that_go_back_are_said(tmp_path, large, monkeypatch):
+    import tsdisk.tables
+    monkeypatch.setattr(tsdisk.tables, 'large', large)
+    (tmp_path/'a.csv').write_text('who,t,v\n' + ''.join(f'{o},{i},{i*.5}\n' for o in 'xy' for i in range(30)))
+    with pytest.warns(UserWarning, match='times of a table go back'):
+        got = read_table(tmp_path/'a.csv', time='t')['X']
+        assert (got if large else np.concatenate([*got], 1)).shape == (1,60)
+
+def test_frames_are_recordings_samples_or_series(tmp_path):
+    import pandas as pd
+    df = pd.DataFrame(dict(a=np.arange(50.), n=np.arange(50), who=['x']*50), index=pd.date_range('2024-01-01', periods=50, freq='20ms'))
+    for i,src in enumerate([df, [df, df[::-1]], [dict(X=df, y='rest')]]):
+        arrays,_ = open_folder(convert(src, tmp_path/f'set{i}'))
+        assert np.array_equal(arrays['X'][0], [np.arange(50)]*2) and len(arrays['X']) == (2 if i == 1 else 1)
+    said = info(tmp_path/'set0')
+    assert said['names'] == ['a','n'] and said['fs'] == 50 and said['start'].startswith('2024-01-01T00:00:00') and arrays['y'].tolist() == ['rest']
+    arrays,_ = open_folder(convert([tmp_path/'a.csv'], tmp_path/'set3', read=lambda p: df.astype({'n': 'Int64'}), n_workers=0))
+    assert arrays['X'].shape == (1,2,50)
+    long = pd.concat([df.assign(who=o, t=range(50)) for o in 'ba']).sample(frac=1, random_state=0)
+    arrays,_ = open_folder(convert(from_long(long, 'who', 't', vars=['a']), tmp_path/'set4'))
+    assert arrays['who'].tolist() == ['a','b'] and np.array_equal(arrays['X'][1], [np.arange(50)])
+    wide = pd.DataFrame(np.arange(12.).reshape(3,4)).rename(columns=str).assign(y=[*'abc'])
+    arrays,_ = open_folder(convert(from_wide(wide, y='y'), tmp_path/'set5'))
+    assert np.array_equal(arrays['X'][:,0], np.arange(12.).reshape(3,4)) and arrays['y'].tolist() == [*'abc']
+    with expect_fail(ValueError, 'no column of numbers'): convert(df[['who']], tmp_path/'set6')
+    convert(df, tmp_path/'set0') # The same again is done already
+    assert len(open_folder(tmp_path/'set0')[0]['X']) == 1
+    with expect_fail(FileExistsError, 'not empty'): convert(df[1:], tmp_path/'set0')
+
+def test_what_may_be_empty_is_a_list(tmp_path):
+    items = lambda as_list: [dict(X=x[i], beats=[*range(k)] if as_list else np.arange(k)) for i,k in enumerate((3,0,4,0))]
+    with expect_fail(ValueError, 'give what may be empty as a list'): convert(items(False), tmp_path/'set')
+    convert(items(True), tmp_path/'set2')
+    assert [json.loads(o)[1]['beats'] for o in open(tmp_path/'set2/items.jsonl')] == [[0,1,2], [], [0,1,2,3], []]
 
 # Without the libraries
 

@@ -6,7 +6,8 @@
 __all__ = ['parser', 'main']
 
 # %% ../nbs/30_cli.ipynb #aea2e24d
-import argparse, signal, sys, warnings
+import argparse, os, signal, sys, warnings
+from functools import partial
 import tsdisk
 
 # %% ../nbs/30_cli.ipynb #4603d91f
@@ -25,16 +26,17 @@ def _doctor(args):
 
 # %% ../nbs/30_cli.ipynb #465d5e9c
 def _source(args):
-    "What is to be read: files, or series of a table"
-    if not args.id: return args.src[0] if len(args.src) == 1 else args.src
-    from tsdisk.tables import from_long
-    return from_long(args.src, args.id, args.time, y=args.y)
+    "(what is to be read: files, or series of a table; how)"
+    from tsdisk.tables import from_long, read_table
+    if args.id: return from_long(args.src, args.id, args.time, y=args.y), None
+    return args.src[0] if len(args.src) == 1 else args.src, partial(read_table, time=args.time) if args.time else None
 
 def _write(args):
     "Both `convert` and `append`"
     from tsdisk import convert
     kwargs = dict(layout=args.layout, dtype=args.dtype) if args.run_as == 'convert' else {}
-    print(getattr(convert, args.run_as)(*((_source(args), args.dst) if args.run_as == 'convert' else (args.dst, _source(args))),
+    src,read = _source(args)
+    print(getattr(convert, args.run_as)(*((src, args.dst) if args.run_as == 'convert' else (args.dst, src)), read,
         label='folder' if args.label else None, n_workers=args.workers, resume=not args.anew, on_error='skip' if args.skip else 'stop', **kwargs))
 
 
@@ -67,8 +69,8 @@ def parser() -> argparse.ArgumentParser: # One subcommand each
     yes,many,shown = dict(action='store_true'),dict(nargs='+'),' (default: %(default)s)'
     read = dict(label=dict(yes, help='the folder of each file is its label'), workers=dict(type=int, help='processes that read (default: one for each processor)'),
         skip=dict(yes, help='leave out files that cannot be read'), anew=dict(yes, help='begin anew, and not where this was stopped'),
-        id=dict(help='of a csv or parquet with a row for each step: the column that tells the series apart'), time=dict(help='and the one that orders their steps'),
-        y=dict(help='and the one of the targets'))
+        id=dict(help='of a csv or parquet with a row for each step: the column that tells the series apart'), time=dict(help='the column of times, which is no variable'),
+        y=dict(help='with --id: the column of targets'))
     stored = dict(layout=dict(choices=['dense','ragged','shards'], help='how items are stored (default: as they are)'),
         dtype=dict(help='float32, float16, or int16 with a scale (default: that of the files)'))
     src = 'files, folders in quotes with wildcards, such as "data/**/*.edf", or file.h5::name'
@@ -94,6 +96,9 @@ def main(
     except KeyboardInterrupt:
         print('\nStopped. No file was left half-written; `convert` and `append` go on with the same command.', file=sys.stderr)
         return 130
+    except BrokenPipeError: # What is printed went to `head`, or the like
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141 # As shells say it
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError) as e:
         print(f'tsdisk: {e.args[0] if isinstance(e, KeyError) else e}', file=sys.stderr)
         return 1

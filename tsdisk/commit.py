@@ -114,12 +114,16 @@ def stat_of(source):
     except (OSError,ValueError): return 0,0
     return st.st_size,st.st_mtime_ns
 
+def _seen_row(o):
+    a = np.asarray(o)
+    return repr(a.tolist()) if a.dtype.hasobject else blake2b(a.tobytes(), digest_size=16).hexdigest()
+
 def seen_after(before, source, name):
     "A text that changes when a source does, or one before it"
     said = [before, name]
     for o in source.values() if isinstance(source, dict) else source if isinstance(source, tuple) else [source]:
         if isinstance(o, str): said.append((o, stat_of(o)) if isinstance(source, tuple) else stat_of(o))
-        elif getattr(o, 'shape', None): said += [o.shape, str(o.dtype), *(blake2b(np.asarray(o[i:][:1]).tobytes(), digest_size=16).hexdigest() for i in (0,-1))]
+        elif getattr(o, 'shape', None): said += [o.shape, str(getattr(o, 'dtype', '')), *(_seen_row(o[i:][:1]) for i in (0,-1))]
         elif isinstance(o, (int,float,bool)): said.append(o)
     return blake2b(repr(said).encode(), digest_size=16).hexdigest()
 

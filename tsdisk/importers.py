@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['readers', 'large', 'said_as', 'reader', 'need', 'read_file', 'read_npy', 'open_npz', 'read_npz', 'open_raw',
            'in_pieces', 'from_array_like', 'names_in', 'read_hdf5', 'read_mat', 'read_zarr', 'from_xarray',
-           'read_netcdf']
+           'read_netcdf', 'clock', 'from_frame']
 
 # %% ../nbs/07_importers.ipynb #3d860d8f
 import importlib, os, re, zipfile
@@ -253,3 +253,27 @@ def read_netcdf(path, name=None):
     got = from_xarray(ds, vars=name and [name])
     if all(isinstance(v, np.ndarray) or not hasattr(v, 'shape') for v in got.values()) and not isinstance(got['X'], Iterator): ds.close()
     return got
+
+# %% ../nbs/07_importers.ipynb #58efeebc
+def clock(
+    times, # datetime64 of the first steps
+) -> dict: # `start`, and `fs` in Hz if the times are spaced evenly
+    "When a recording starts, and its rate"
+    t = times.astype('datetime64[ns]').astype('i8')
+    step = np.diff(t)
+    res = dict(start=str(times[0].astype('datetime64[ms]')))
+    if len(step) and (step == step[0]).all() and step[0] > 0: res['fs'] = 1e9/float(step[0])
+    return res
+
+def from_frame(
+    df, # pandas frame with a row for each step
+) -> dict: # An item
+    "The series of a data frame: all of its columns of numbers"
+    numbers,times = df.select_dtypes(['number','bool']),df.select_dtypes(['datetime','datetimetz'])
+    if not len(numbers.columns): raise ValueError(f"The frame has no column of numbers, it has {[*df.columns]}")
+    if hasattr(df.index, 'tz'): times = df.index.to_frame()
+    a = numbers.to_numpy()
+    when = times.iloc[:1000,0].to_numpy('datetime64[ns]') if len(times.columns) and len(df) else None
+    if a.dtype.kind != 'f': a = numbers.to_numpy('f8', na_value=np.nan)
+    return dict(X=a.T, names=[*map(str, numbers.columns)], **(clock(when) if when is not None else {}))
+

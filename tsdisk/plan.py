@@ -14,7 +14,7 @@ from glob import glob
 from pathlib import Path
 import numpy as np
 from .folder import manifest_name
-from .importers import readers
+from .importers import from_frame, readers
 
 # %% ../nbs/07_plan.ipynb #06c09937
 def _inside(folder):
@@ -88,6 +88,7 @@ def as_items(
         if isinstance(o, tuple) and len(o) == 2: o = dict(X=o[0], y=o[1])
         elif not isinstance(o, Mapping): o = dict(X=o if hasattr(o, 'shape') else np.asarray(o))
         if 'X' not in o: raise ValueError(f"An item needs an `X`, got one with {list(o)}")
+        if hasattr(o['X'], 'select_dtypes'): o = {**o, **from_frame(o['X'])}
         shape = getattr(o['X'], 'shape', (1,))
         if not shape or 0 in shape: raise ValueError(f"The `X` of an item must be (vars, steps), and not empty, got shape {tuple(shape)}")
         if isinstance(o.get('y'), (list,tuple)): o = {**o, 'y': np.asarray(o['y'])}

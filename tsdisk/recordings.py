@@ -20,12 +20,17 @@ def read_wfdb(path, name=None):
     h = wfdb.rdheader(record)
     if not getattr(h, 'fmt', None): raise ValueError(f"{path} is a record of several segments: read them one by one, or give `read` with `wfdb.rdrecord(path, m2s=True)`")
     bits = 32 if {*h.fmt} & {'24','32'} else 16
-    part = lambda a,b: wfdb.rdrecord(record, physical=False, sampfrom=a, sampto=b, return_res=bits).d_signal.T
+    lost = [{'8': None, '80': -2**7, '212': -2**11, '310': -2**9, '311': -2**9, '24': -2**23, '32': -2**31}.get(o, -2**15) for o in h.fmt]
+    missing = lost[0] if len({*lost}) == 1 else -2**(bits-1)
+    def part(a, b):
+        X = wfdb.rdrecord(record, physical=False, sampfrom=a, sampto=b, return_res=bits).d_signal.T
+        for x,code in zip(X, lost):
+            if code not in (None, missing): x[x == code] = missing
+        return X
     k = max(1, 2**24//(h.n_sig*bits//8))
     X = part(0, h.sig_len) if h.sig_len*h.n_sig*bits//8 < large else (part(a, min(a+k, h.sig_len)) for a in range(0, h.sig_len, k))
     gain,zero = np.array(h.adc_gain, 'f8'),np.array(h.baseline, 'f8')
-    nan = {{'8': None, '80': -2**7, '212': -2**11, '310': -2**9, '311': -2**9, '24': -2**23, '32': -2**31}.get(o, -2**15) for o in h.fmt}
-    res = dict(X=X, names=h.sig_name, units=h.units, fs=h.fs, scale=1/gain, offset=-zero/gain, missing=nan.pop() if len(nan) == 1 else None)
+    res = dict(X=X, names=h.sig_name, units=h.units, fs=h.fs, scale=1/gain, offset=-zero/gain, missing=missing)
     if h.comments: res['comments'] = h.comments
     if h.base_date and h.base_time: res['start'] = datetime.combine(h.base_date, h.base_time).isoformat()
     if os.path.exists(f'{record}.atr'):

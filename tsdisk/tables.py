@@ -8,17 +8,19 @@ __all__ = ['read_table', 'from_wide', 'LongTable', 'from_long']
 # %% ../nbs/07_tables.ipynb #923db91a
 import os, re, shutil, tempfile
 from pathlib import Path
+from warnings import warn
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from .arrays import progress
-from .importers import large, need, reader
+from .importers import clock, large, need, reader
 from .plan import find_sources
 
 # %% ../nbs/07_tables.ipynb #57e818a3
 def _dataset(src, keep=(), texts=()):
     "Files of a table, as pyarrow reads them; integers of a csv may turn out to be floats, but in the columns to `keep`, or be no numbers at all: `texts`"
     pa,ds = need('pyarrow', 'tables'),need('pyarrow.dataset', 'tables')
+    if hasattr(src, 'select_dtypes'): return ds.dataset(pa.table(src))
     files = find_sources(src, True)
     kind = os.path.splitext(str(files[0]))[1].lower()
     if kind not in ('.csv','.tsv','.parquet','.pq'): raise ValueError(f"{files[0]} is no table: known are .csv, .tsv, .parquet")
@@ -52,33 +54,38 @@ def _values(batch, names):
 def _is_float(t): return str(t) in ('float','double','halffloat')
 
 # %% ../nbs/07_tables.ipynb #ca72c07f
-def _clock(times):
-    "Start and rate of times that are spaced evenly"
-    t = times.astype('datetime64[ns]').astype('i8')
-    step = np.diff(t)
-    res = dict(start=str(times[0].astype('datetime64[ms]')))
-    if len(step) and (step == step[0]).all() and step[0] > 0: res['fs'] = 1e9/float(step[0])
-    return res
+def _onward(batches, time):
+    "Batches of rows; warns where their times go back"
+    last = None
+    for o in batches:
+        t = o.column(time).to_numpy(zero_copy_only=False) if time else None
+        if time and len(t) and ((t[1:] < t[:-1]).any() or last is not None and t[0] < last):
+            warn(f"The times of a table go back, in column {time!r}: sort its rows; if they are of several series, tell these apart with `from_long` (`--id`)")
+            time = None
+        last = t[-1] if time and len(t) else last
+        yield o
 
 @reader('.csv', '.tsv', '.parquet', '.pq')
 def read_table(
     path, # A file
     name=None, # Its only variable, if not all
+    time:str=None, # Column of the times, by default the first of dates
 ) -> dict: # An item
     "The series of a table with a row for each step"
-    table = _dataset([path])
-    names = [name] if name else [o.name for o in table.schema if _is_number(o.type)]
+    table = _dataset([path], {time})
+    if time: _columns(table, [time], '`time`')
+    names = [name] if name else [o.name for o in table.schema if _is_number(o.type) and o.name != time]
     if not names: raise ValueError(f"{path} has no column of numbers: {table.schema.names}")
     _columns(table, names, 'the series')
-    times = next((o.name for o in table.schema if str(o.type).startswith(('timestamp','date'))), None)
-    head = table.head(1000, columns=[times])[times].to_numpy() if times else np.array([])
-    res = dict(names=names, **(_clock(head) if len(head) else {}))
-    if os.path.getsize(path) < large: return dict(X=_values(table.to_table(columns=names), names), **res)
-    return dict(X=(_values(o, names) for o in _batches(table, names) if len(o)), **res)
+    time = time or next((o.name for o in table.schema if str(o.type).startswith(('timestamp','date'))), None)
+    head = table.head(1000, columns=[time])[time].to_numpy() if time else np.array([])
+    res = dict(names=names, **(clock(head) if len(head) and head.dtype.kind == 'M' else {}))
+    parts = (_values(o, names) for o in _onward(_batches(table, [*names, *([time] if time else [])]), time) if len(o))
+    return dict(X=np.concatenate([*parts], 1) if os.path.getsize(path) < large else parts, **res)
 
 # %% ../nbs/07_tables.ipynb #1a68f0fb
 def from_wide(
-    src, # Files: csv or parquet
+    src, # Files: csv or parquet; or a pandas frame
     y:str=None, # Column of the targets
     steps:list=None, # Columns of the steps, in order; by default all of numbers that are not named otherwise
     beside:list=(), # Columns of what else is known
@@ -98,7 +105,7 @@ def _known(col):
 class LongTable:
     "Series of a table with a row for each step of each"
     def __init__(self,
-        src, # Files: csv or parquet
+        src, # Files: csv or parquet; or a pandas frame
         id:str, # Column that tells the series apart
         time:str=None, # Column that orders their steps; by default they are in order
         vars:list=None, # Columns of the variables; by default all of numbers that are not named otherwise
@@ -111,7 +118,8 @@ class LongTable:
         _columns(self.table, [id, *([time] if time else [])], '`id` or `time`')
         named = {id, time, *self.known}
         self.vars = _columns(self.table, vars or [o.name for o in self.table.schema if _is_number(o.type) and o.name not in named], '`vars`')
-        self.parts = 1+sum(os.path.getsize(o) for o in self.table.files)*(4 if self.table.files[0].endswith(('.parquet','.pq')) else 1)//part
+        files = getattr(self.table, 'files', []) # None of a frame
+        self.parts = 1+sum(os.path.getsize(o) for o in files)*(4 if files and files[0].endswith(('.parquet','.pq')) else 1)//part
 
     def __iter__(self):
         folder = tempfile.mkdtemp(dir=os.environ.get('TMPDIR'))
@@ -129,11 +137,20 @@ def _spill(folder, held):
     "Write rows to the small tables that they belong to; only one file is open at a time"
     pa = need('pyarrow', 'tables')
     for k,v in held.items():
-        (folder/str(k)).mkdir(exist_ok=True)
-        with pa.ipc.new_file(folder/str(k)/f'{len(os.listdir(folder/str(k))):06d}.arrow', v[0].schema) as f:
-            for o in v: f.write_batch(o)
+        with open(folder/str(k), 'ab') as f, pa.ipc.new_stream(f, v[0].schema) as w:
+            for o in v: w.write_batch(o)
     held.clear()
 
+def _spilt(path):
+    "All that was written to a small table"
+    pa = need('pyarrow', 'tables')
+    with pa.OSFile(str(path)) as f:
+        size,res = f.size(),[]
+        while f.tell() < size: res.append(pa.ipc.open_stream(f).read_all())
+    return pa.concat_tables(res)
+
+
+# %% ../nbs/07_tables.ipynb #7f937d65
 @patch
 def _dealt(self:LongTable, folder):
     "Small tables of all rows of some ids"
@@ -149,8 +166,7 @@ def _dealt(self:LongTable, folder):
             size = 0
     _spill(folder, held)
     for k in range(self.parts):
-        mine = sorted((folder/str(k)).glob('*.arrow'))
-        if mine: yield pa.concat_tables([pa.ipc.open_file(o).read_all() for o in mine])
+        if (folder/str(k)).exists(): yield _spilt(folder/str(k))
 
 # %% ../nbs/07_tables.ipynb #8c4c80ea
 @patch
@@ -167,11 +183,11 @@ def _series(self:LongTable, table):
         said = {'y' if k == self.y else k: v[rows[0]].item() for k,v in known.items()}
         bad = next((k for k,v in known.items() if (v[rows] != v[rows[0]]).any()), None)
         if bad: raise ValueError(f"{bad!r} differs among the steps of {self.id} {ids[rows[0]]}: give it in `vars`, not as what is known of a series")
-        start = _clock(times[rows]) if times is not None and times.dtype.kind == 'M' else {}
+        start = clock(times[rows]) if times is not None and times.dtype.kind == 'M' else {}
         yield dict(X=values[:,rows], names=self.vars, **{self.id: ids[rows[0]].item()}, **said, **start)
 
 def from_long(
-    src, # Files: csv or parquet
+    src, # Files: csv or parquet; or a pandas frame
     id:str, # Column that tells the series apart
     time:str=None, # Column that orders their steps; by default they are in order
     **kwargs # `vars`, `y`, `beside`

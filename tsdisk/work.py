@@ -119,7 +119,7 @@ def _series(self:Job, f, name, spec, a, own):
         if tuple(o.shape[:-1]) != tuple(spec.trail): raise ValueError(f"`{name}` has shape {tuple(o.shape)}, other items {(*spec.trail, 'steps')}")
         n += o.shape[-1]
         for i in range(0, o.shape[-1], rows): f.write(_bytes(_stored(np.asarray(o[...,i:i+rows]), spec, own, 0).T))
-    if not n: raise ValueError(f"`{name}` has no steps")
+    if not n: raise ValueError(f"`{name}` has no steps" + (": give what may be empty as a list, which is kept in items.jsonl" if name not in ('X','y') else ""))
     return n
 
 def _bytes(a): return np.ascontiguousarray(a).reshape(-1).view('u1')
