@@ -1,7 +1,10 @@
 "Windows over one long series, side by side: see README.md"
-import argparse, json, random, signal, sys, time
+import argparse, json, random, shutil, signal, sys, time
+from contextlib import redirect_stdout
 from functools import partial
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
 from pathlib import Path
 import numpy as np
 from cold import Again, beside, job
@@ -19,6 +22,13 @@ def make_series(path, n_vars, gb):
     with create_array(path/'X.npy', (steps, n_vars)) as w:
         for i in range(0, steps, k): w.append(block[:steps-i])
     return path
+
+def whole(file): return dict(x=np.load(file))
+def add_track(path):
+    "The same series as litdata stores it"
+    from litdata import optimize
+    from litdata.streaming.temporal import TemporalArrayLoader
+    with redirect_stdout(StringIO()): optimize(whole, [str(path/'X.npy')], str(path/'track'), chunk_bytes='4GB', num_workers=1, item_loader=TemporalArrayLoader(), start_method='fork', verbose=False)
 
 def opened(path): return np.load(path/'X.npy', mmap_mode='r')
 
@@ -73,9 +83,23 @@ def tsai_unwindowed(path, size, bs):
     from tsai.data.unwindowed import TSUnwindowedDataset
     return by_batch(TSUnwindowedDataset(opened(path), window_size=size, split=None), bs)
 
+class Litdata:
+    "litdata's `read_window`, one after the other, put together to batches, in an order made beforehand"
+    def __init__(self, path, size, bs):
+        from litdata import StreamingDataset
+        from litdata.streaming.temporal import TemporalArrayLoader
+        self.track,self.size,self.bs = StreamingDataset(str(path/'track'), item_loader=TemporalArrayLoader()),size,bs
+        self.idx = np.random.default_rng(0).integers(0, len(opened(path))-size+1, 2**20).tolist()
+
+    def __iter__(self):
+        from torch import from_numpy
+        for i in range(0, len(self.idx)-self.bs+1, self.bs): yield from_numpy(np.stack([self.track.read_window(0, k, self.size)['x'] for k in self.idx[i:i+self.bs]]).swapaxes(1, 2))
+
 ceiling = 'bare gather (ceiling)'
 contestants = {ceiling: BareGather, 'tsdisk': tsdisk_loader, '`sliding_window_view[idx]`': Numpy, 'tsai, TSUnwindowedDataset': tsai_unwindowed,
     'torch, by batch': torch_batches, 'torch, by item': torch_items}
+try: contestants[f"litdata {version('litdata')}, `read_window`"] = Litdata
+except PackageNotFoundError: pass
 
 def contestant(name):
     "A function that measures one of the contestants: (windows a second, private memory that it took in MB)"
@@ -226,13 +250,15 @@ def main():
     start,rounds = time.time(),args.rounds or (2 if args.quick else 5)
     quiet,opts = Quiet(30 if args.quick else 180), dict(rounds=rounds, gb=.5, cold_gb=4, limit=1.2e9)
     res = dict(machine=machine(), options=opts, cold=[])
-    with temp_folder(args.tmp, need=1.1e9 if args.quick else 4.2e9) as folder:
+    with temp_folder(args.tmp, need=2.2e9 if args.quick else 4.2e9) as folder:
         say('writing data')
         folders = {k: make_series(folder/str(i), v, opts['gb']) for i,(k,(_,v)) in enumerate(kinds.items())}
-        for path in folders.values(): opened(path).max()
+        for path in folders.values():
+            opened(path).max()
+            if Litdata in contestants.values(): add_track(path)
         res['warm'] = measure_warm(folders, rounds, quiet)
         opts['many'] = very_many()
-        for path in folders.values(): (path/'X.npy').unlink()
+        for path in folders.values(): shutil.rmtree(path)
         for k in () if args.quick else kinds:
             path = make_series(folder/f'cold{kinds[k][1]}', kinds[k][1], opts['cold_gb'])
             res['cold'].append(measure_cold(folder, path, k, opts['limit'], min(rounds, 3), 2))
