@@ -28,7 +28,8 @@ def add_track(path):
     "The same series as litdata stores it"
     from litdata import optimize
     from litdata.streaming.temporal import TemporalArrayLoader
-    with redirect_stdout(StringIO()): optimize(whole, [str(path/'X.npy')], str(path/'track'), chunk_bytes='4GB', num_workers=1, item_loader=TemporalArrayLoader(), start_method='fork', verbose=False)
+    kwargs = dict(chunk_bytes='4GB', num_workers=1, item_loader=TemporalArrayLoader(), start_method='fork', verbose=False)
+    with redirect_stdout(StringIO()): optimize(whole, [str(path/'X.npy')], str(path/'track'), **kwargs)
 
 def opened(path): return np.load(path/'X.npy', mmap_mode='r')
 
@@ -93,7 +94,9 @@ class Litdata:
 
     def __iter__(self):
         from torch import from_numpy
-        for i in range(0, len(self.idx)-self.bs+1, self.bs): yield from_numpy(np.stack([self.track.read_window(0, k, self.size)['x'] for k in self.idx[i:i+self.bs]]).swapaxes(1, 2))
+        for i in range(0, len(self.idx)-self.bs+1, self.bs):
+            got = [self.track.read_window(0, k, self.size)['x'] for k in self.idx[i:i+self.bs]]
+            yield from_numpy(np.stack(got).swapaxes(1, 2))
 
 ceiling = 'bare gather (ceiling)'
 contestants = {ceiling: BareGather, 'tsdisk': tsdisk_loader, '`sliding_window_view[idx]`': Numpy, 'tsai, TSUnwindowedDataset': tsai_unwindowed,

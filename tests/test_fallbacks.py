@@ -2,6 +2,7 @@
 import mmap, os, time
 import numpy as np, pytest
 from pathlib import Path
+from conftest import filled
 from tsdisk.arrays import open_array, save_array
 from tsdisk.demo import private_memory
 from tsdisk.sources import as_source
@@ -44,3 +45,13 @@ def test_private_memory_without_proc(monkeypatch):
 def test_open_array_on_a_plain_file(tmp_path):
     np.save(tmp_path/'x.npy', x)
     assert (open_array(str(tmp_path/'x.npy')) == x).all()
+
+@pytest.mark.parametrize('there', [True, False])
+def test_statistics_without_populate(tmp_path, monkeypatch, there):
+    from tsdisk.stats import array_stats
+    import tsdisk.sources
+    X,calls = save_array(tmp_path/'x.npy', filled((3000,4,1000))),[]
+    want,real = array_stats(np.asarray(X)),tsdisk.sources.populate
+    monkeypatch.setattr(tsdisk.sources, 'populate', lambda *args: calls.append(args) or there and real(*args))
+    assert array_stats(X) == want == array_stats(X, range(3000)) and array_stats(X, range(7, 2500)) == array_stats(np.asarray(X), range(7, 2500))
+    assert len(calls) == (4 if not there else 8), 'asked once where the system cannot, else for each 32 MB'

@@ -10,7 +10,9 @@ from tsdisk.arrays import open_array, save_array
 from tsdisk.folder import cached_result, fingerprint, open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.splits import check_splits
-from tsdisk.stats import Stats, array_stats, array_vocab, train_stats, train_vocab
+from tsdisk.convert import append, convert
+from tsdisk.sketch import Sample
+from tsdisk.stats import Stats, array_counts, array_stats, array_vocab, class_weights, shares, train_stats, train_vocab
 from tsdisk.transforms import Standardize
 
 # Statistics
@@ -49,6 +51,95 @@ def test_stats_are_those_of_numpy(shape, dtype):
     x = filled(shape, dtype)
     if dtype == 'i8': x //= 2**12
     check(x)
+
+@pytest.mark.parametrize('dtype', 'f2 f4 f8 i2 u1'.split())
+@pytest.mark.parametrize('nans', [0, .3, 1])
+def test_quantiles_of_what_fits_are_those_of_numpy(dtype, nans):
+    x = filled((60,3,50), dtype)
+    if x.dtype.kind == 'f': x[np.random.default_rng(0).random(x.shape) < nans] = np.nan
+    st = array_stats(x)
+    with np.errstate(all='ignore'), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        want = np.nanquantile(x.astype('f8').swapaxes(0, 1).reshape(3, -1), shares, axis=1)
+    np.testing.assert_allclose(st.quantiles, want, atol=2e-6*(np.nanmax(np.nan_to_num(want))-np.nanmin(np.nan_to_num(want))+1e-9))
+    assert st.error == 0 and np.array_equal(st.quantiles[[0,-1]], [st.min,st.max], equal_nan=True)
+
+@pytest.mark.parametrize('shape', [(4000,2,700), (3_000_000,2), (40,1,100_000), (4,3,10**6)], ids=str)
+def test_quantiles_of_more_lie_within_the_stated_error(shape):
+    x = np.random.default_rng(1).standard_normal(shape, np.float32)
+    x[:len(x)//3] *= 20 # Not the same from beginning to end
+    st = array_stats(x)
+    flat = np.sort(x.swapaxes(0, 1).reshape(shape[1], -1), 1)
+    for v,q in zip(flat, st.quantiles.T):
+        rank = np.searchsorted(v, q)/len(v)
+        assert 0 < abs(rank-shares).max() <= st.error < .006
+    np.testing.assert_allclose(st.median, st.quantile(.5))
+    np.testing.assert_allclose(st.iqr, st.quantile([.25,.75])[1]-st.quantile([.25,.75])[0])
+    assert (st.quantile(.123) >= st.quantile(.12)).all() and (st.quantile(0) == st.min).all() and (st.quantile(1) == st.max).all()
+    assert array_stats(x) == st, 'the same sample each time'
+
+@pytest.mark.parametrize('by', ['all','steps'])
+def test_stats_of_all_or_of_each_step(by, tmp_path):
+    x = filled((300,3,20))
+    x[3,1,7] = np.nan
+    st = array_stats(save_array(tmp_path/'x.npy', x), [*range(250)], by=by)
+    axes,shape = ((0,1,2),(1,)) if by == 'all' else (0,(3,20))
+    for name,f in dict(mean=np.nanmean, std=np.nanstd, min=np.nanmin, max=np.nanmax, median=np.nanmedian).items():
+        got = getattr(st, name)
+        assert got.shape == shape
+        np.testing.assert_allclose(got, f(x[:250].astype('f8'), axes).reshape(shape), rtol=1e-5, atol=1e-5)
+    assert st.nans.sum() == 1 and st.count.sum() == 250*60-1 and 'mean' in repr(st)
+    with fails(ValueError, "'vars', 'all' or 'steps'"): array_stats(x, by='var')
+    with fails(ValueError, 'samples (n, vars, steps)'): array_stats(x[:, :, 0], by='steps')
+
+def test_stats_of_parts_add_up(tmp_path):
+    x = filled((900,3,40)).astype('f8')+[[1e8],[0],[-5]]
+    x[:10,1] = np.nan
+    whole,parts = array_stats(x), array_stats(x[:10])+array_stats(x[10:300])+array_stats(x[300:])
+    for o in ('count','nans','min','max'): assert np.array_equal(getattr(whole, o), getattr(parts, o))
+    for o in ('mean','std'): np.testing.assert_allclose(getattr(parts, o), getattr(whole, o), rtol=1e-7)
+    flat = np.sort(x.swapaxes(0, 1).reshape(3, -1), 1)
+    for i in range(3): assert abs(np.searchsorted(flat[i], parts.quantiles[:,i])/whole.count[i]-shares).max() <= parts.error
+
+def test_stats_in_units_turn_with_a_negative_scale():
+    x = filled((100,2,30), 'i2')
+    st,want = array_stats(x).in_units([2,-.5], [1,0]), array_stats(x*np.array([[2],[-.5]])+[[1],[0]])
+    for o in Stats.names: np.testing.assert_allclose(getattr(st, o), getattr(want, o), atol=1e-4*abs(want.max).max())
+
+def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeypatch):
+    x = filled((80,2,30))
+    for k in ('train','valid'):
+        (tmp_path/f'a/{k}').mkdir(parents=True)
+        (tmp_path/f'b/{k}').mkdir(parents=True)
+        for i in range(20): np.save(tmp_path/f'a/{k}/{i:02d}.npy', x[i+40*(k == 'valid')])
+        for i in range(20): np.save(tmp_path/f'b/{k}/{i:02d}.npy', x[i+20+40*(k == 'valid')])
+    f = convert(tmp_path/'a', tmp_path/'set', n_workers=0)
+    TSDataLoaders.from_folder(f, batch_tfms=Standardize())
+    train_stats(tmp_path/'set/X.npy')
+    append(f, tmp_path/'b', n_workers=0)
+    import tsdisk.stats
+    monkeypatch.setattr(tsdisk.stats, 'array_stats', None) # Not needed any more
+    st = TSDataLoaders.from_folder(f, batch_tfms=Standardize()).after_batch.fs[0]
+    np.testing.assert_allclose(st.mean[:,0], x[:40].astype('f8').mean((0,2)), rtol=1e-5, atol=1e-5)
+    got = train_stats(tmp_path/'set/X.npy')
+    np.testing.assert_allclose(got.std, x.astype('f8').std((0,2)), rtol=1e-6)
+    assert got.count[0] == 80*30 and got.error == .01
+
+def test_a_sample_needs_no_more_memory_with_more_values():
+    s = Sample()
+    for _ in range(300): s.add(np.zeros((100,8,1000), np.float32))
+    assert s._most(8) <= s.held <= 2*s._most(8) and sum(o.nbytes for o in s.parts) <= 2*4*s.room and 0 < s.error < .01
+
+def test_counts_and_class_weights(tmp_path):
+    y = np.array(['b','a','c','a'])[np.random.default_rng(0).integers(0, 4, 5000)]
+    for o in (y, save_array(tmp_path/'y.npy', y)):
+        for rows in (None, range(0, 5000, 3)):
+            got,want = array_counts(o, rows),np.unique(y if rows is None else y[::3], return_counts=True)
+            assert np.array_equal(got[0], want[0]) and np.array_equal(got[1], want[1])
+    w = class_weights(got[1])
+    assert np.allclose(w*got[1], w[0]*got[1][0]) and np.isclose((w*got[1]).sum()/got[1].sum(), 1)
+    with fails(ValueError, 'Each class needs a row'): class_weights([3,0])
+    with fails(ValueError, 'more than 10'): array_counts(np.arange(20), max_n=10)
 
 @given(hnp.arrays(st.sampled_from(['f4','f8']), hnp.array_shapes(min_dims=1, max_dims=3, max_side=9),
     elements=st.one_of(st.just(np.nan), st.floats(-1e3, 1e3, width=32))), st.floats(-1e5, 1e5, width=32))
@@ -125,7 +216,7 @@ def test_stats_print_and_survive_json():
     x[:, 1] = np.nan
     st = array_stats(x)
     assert Stats.from_dict(json.loads(json.dumps(st.to_dict()))) == st and st != array_stats(x[1:])
-    assert all(o in repr(st) for o in Stats.names) and f'{st.mean[2]:.6g}' in repr(st) and len(repr(st).splitlines()) == 4
+    assert all(o in repr(st) for o in (*Stats.names[:6], 'median')) and f'{st.mean[2]:.6g}' in repr(st) and len(repr(st).splitlines()) == 4
     assert len(repr(array_stats(filled((2,50,3)))).splitlines()) == 22
 
 @linux

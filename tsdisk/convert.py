@@ -25,6 +25,7 @@ from .importers import read_file
 from .info import Info, info
 from . import recordings, tables
 from .plan import about, find_sources, how_many, no_value, plan, scale_of, Spec
+from .stats import add_stats, kept_stats
 from .work import Extent, Job, run_jobs, with_place
 
 # %% ../nbs/08_convert.ipynb #a75b8ab0
@@ -360,6 +361,7 @@ def append(
         else:
             specs,files,n,told = _base(dst)
             j.begin(told, append=True, n=n, specs=specs, files=files, options=options)
-        job = Job(read, tfm, j.specs, '', on_error == 'skip')
+        job,before = Job(read, tfm, j.specs, '', on_error == 'skip'),kept_stats(dst)
         _run(j, sources, job, executor=executor, n_workers=n_workers)
-        return info(dst)
+    add_stats(dst, before)
+    return info(dst)

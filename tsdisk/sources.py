@@ -10,6 +10,7 @@ __all__ = ['Source', 'rows_there', 'tensor_view', 'Faster', 'ArraySource', 'will
 import mmap, os, time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from math import prod
 from pathlib import Path
@@ -18,7 +19,7 @@ from threading import Lock, RLock
 import numpy as np
 from fastcore.basics import patch
 from .arrays import _map_of, file_of, open_array, pack_array, unpack_array
-from .disk import DiskFile, Incoming, mapped_inode
+from .disk import DiskFile, Incoming, mapped_inode, populate
 
 # %% ../nbs/02_sources.ipynb #bb041366
 class Source:
@@ -47,6 +48,7 @@ class Source:
     def of_epoch(self, epoch): return self
     announced,unit,alone = True,1,False # Is it of use to announce rows? What a disk reads at least, in bytes; are batches gathered one by one?
     def direct(self, most): raise OSError(why_not_direct(self))
+    def _steps(self, rows, k): return range(0, len(rows), k) # Where blocks of k rows start
     def _why_not_direct(self): return f"{type(self).__name__} reads in its own way"
 
 # %% ../nbs/02_sources.ipynb #5ba43977
@@ -92,7 +94,7 @@ def blocks(self:Source,
 ):
     "All values of some rows, in blocks (k, ...) for one pass; steps that several windows share come once"
     k,buf = max(1, nbytes//max(1, self.row_bytes)),None
-    for i in range(0, len(rows), k):
+    for i in self._steps(rows, k):
         part = rows[i:i+k]
         if isinstance(part, range) and part.step == 1: yield self[part.start:part.stop]
         else:
@@ -243,6 +245,21 @@ def will_need(
     for a,b in zip((first+start).tolist(), (first+stop).tolist()):
         try: mm.madvise(mmap.MADV_WILLNEED, a//page*page, b - a//page*page)
         except (ValueError, OSError): return
+
+# %% ../nbs/02_sources.ipynb #2ed3a03c
+@patch
+def _steps(self:ArraySource, rows, k):
+    "Where blocks of k rows start, while a thread maps the rows that come next"
+    x,per = self.array,max(1, 2**25//(k*max(1, self.row_bytes)))*k
+    if _map_of(x) is None or not isinstance(rows, range) or rows.step != 1 or x.strides[0] <= 0: return (yield from range(0, len(rows), k))
+    start,stride = x.__array_interface__['data'][0],x.strides[0]
+    def there(part): return len(part) and populate(start+part.start*stride, (len(part)-1)*stride+self.row_bytes)
+    with ThreadPoolExecutor(1, 'tsdisk') as pool:
+        coming = pool.submit(there, rows[:per])
+        for i in range(0, len(rows), k):
+            if i%per == 0: coming = coming.result() and pool.submit(there, rows[i+per:i+2*per]) or coming
+            yield i
+
 
 # %% ../nbs/02_sources.ipynb #1d67a714
 class _Coming(Incoming):

@@ -1,0 +1,97 @@
+"Statistics of a whole array, side by side: see README.md"
+import argparse, json, random, signal, sys, time
+from functools import partial
+from pathlib import Path
+import numpy as np
+from common import describe, drop_cache, machine, md_table, med, peak_private, Quiet, seconds, temp_folder
+from loaders import say
+
+def make(path, gb, shape=(12,1000)):
+    from tsdisk.arrays import create_array
+    block = np.random.default_rng(0).standard_normal((1000, *shape), np.float32)
+    n = int(gb*1e9/block.nbytes)
+    with create_array(path, (n*len(block), *shape)) as w:
+        for _ in range(n): w.append(block)
+    return path
+
+def read_all(path, size=2**24):
+    "A plain sequential read"
+    buf = memoryview(bytearray(size))
+    with open(path, 'rb', buffering=0) as f:
+        while f.readinto(buf): pass
+
+def by_tsdisk(path):
+    from tsdisk.stats import array_stats
+    return array_stats(path)
+
+def opened(path): return np.load(path, mmap_mode='r')
+def mean_std(path): return (x := opened(path)).mean(), x.std()
+def mean_std_of_variables(path): return (x := opened(path)).mean((0,2)), x.std((0,2))
+def torch_var_mean(path):
+    import torch
+    from tsdisk.sources import tensor_view
+    return torch.var_mean(tensor_view(opened(path)), dim=(0,2), correction=0)
+
+ours = 'tsdisk, `array_stats`: count, NaNs, mean, std, min, max, quantiles of each variable'
+warm = {ours: by_tsdisk, 'numpy, `X.mean()` and `X.std()`': mean_std, 'numpy, mean and std of each variable': mean_std_of_variables, 'torch, `var_mean` of each variable': torch_var_mean}
+cold = {ours: by_tsdisk, 'a plain sequential read': read_all}
+
+def measure(path, ways, rounds, quiet, cold):
+    gb,res = path.stat().st_size/1e9,{k: dict(rates=[], private=[]) for k in ways}
+    for i in range(rounds+1): # The first warms up
+        say(f"round {i} of {rounds}, {'from an empty cache' if cold else 'in the page cache'}")
+        for k in random.sample([*ways], len(ways)):
+            quiet.wait()
+            if cold: drop_cache(path)
+            with peak_private() as peak:
+                before = peak[0]
+                took = seconds(partial(ways[k], path))
+            if i: res[k]['rates'].append(gb/took)
+            if i: res[k]['private'].append(peak[0]-before)
+    return res
+
+def rows(res, title):
+    head = [[title, 'GB/s', 'tsdisk is', 'private MB']]
+    return head + [[f'**{k}**' if k == ours else k, f"{med(v['rates']):.2f}", '' if k == ours else f"{med([a/b for a,b in zip(res[ours]['rates'], v['rates'])]):.2f} ×", f"{max(v['private']):.0f}"]
+        for k,v in res.items()]
+
+def report(res):
+    o = res['options']
+    return f"""# Statistics of a whole array, side by side
+
+{describe(res['machine'])}, other programs used {med(res['others']):.0%} of the processor (median)
+
+float32, 12 variables, 1,000 steps. Ways take turns, medians of {o['rounds']} rounds, ratios within a round. *Private*: memory of the process beyond what it had, at most.
+
+{md_table(rows(res['warm'], f"{o['gb']:g} GB in the page cache"))}
+
+{md_table(rows(res['cold'], f"{o['cold_gb']:g} GB from an empty page cache"))}
+"""
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--quick', action='store_true', help='two rounds of less data: a quarter of a minute')
+    p.add_argument('--rounds', type=int, help='rounds of each measurement: 7, or 2 with --quick')
+    p.add_argument('--tmp', help='where to put up to 4 GB of data for the time being')
+    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
+    args = p.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    start,rounds = time.time(),args.rounds or (2 if args.quick else 7)
+    opts = dict(rounds=rounds, gb=.5 if args.quick else 2, cold_gb=1 if args.quick else 4)
+    res,quiet = dict(machine=machine(), options=opts),Quiet(20 if args.quick else 180)
+    with temp_folder(args.tmp, need=opts['cold_gb']*1.1e9) as folder:
+        for kind,ways,gb in (('warm', warm, opts['gb']), ('cold', cold, opts['cold_gb'])):
+            path = make(folder/'X.npy', gb)
+            res[kind] = measure(path, ways, rounds, quiet, kind == 'cold')
+            path.unlink()
+    res['others'] = quiet.seen
+    say('')
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out/'stats.json').write_text(json.dumps(res, indent=1))
+    (args.out/'stats.md').write_text(report(res))
+    print(report(res))
+    print(f'Took {time.time()-start:.0f} s; see {args.out}/stats.md and .json')
+
+if __name__ == '__main__':
+    try: main()
+    except KeyboardInterrupt: sys.exit(130)
