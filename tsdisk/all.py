@@ -14,15 +14,15 @@ from tsdisk.splits import (check_leakage, group_splits, predefined_splits, rando
     walk_forward_splits)
 from tsdisk.folder import open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.info import info
-from tsdisk.importers import from_xarray, open_npz, open_raw
-from tsdisk.tables import from_long, from_wide
+from tsdisk.importers import from_frame, from_xarray, open_npz, open_raw
+from tsdisk.tables import from_long, from_wide, read_table
 from tsdisk.checks import add_checksums, verify
 from tsdisk.convert import append, convert
 from tsdisk.exporters import to_hdf5, to_npy, to_parquet
-from tsdisk.stats import Stats, array_stats, array_vocab, train_stats
+from tsdisk.stats import Stats, array_counts, array_stats, array_vocab, class_weights, train_stats
 from tsdisk.batches import Labels, TensorTarget, TSInput, TSMask, TSTensor
 from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.learner import Checkpoint
-from tsdisk.transforms import FillNaN, Standardize
+from tsdisk.transforms import Clip, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.show import plot_top_losses, show_batch, show_grid, show_results

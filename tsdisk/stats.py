@@ -6,7 +6,7 @@
 __all__ = ['shares', 'Stats', 'Moments', 'array_stats', 'train_stats', 'kept_stats', 'add_stats', 'array_vocab', 'train_vocab',
            'array_counts', 'class_weights']
 
-# %% ../nbs/07_stats.ipynb #b1a41b39
+# %% ../nbs/07_stats.ipynb #b7adc42d
 from functools import partial
 from pathlib import Path
 import numpy as np
@@ -17,7 +17,7 @@ from .sketch import Sample
 from .splits import check_rows
 from .sources import ArraySource, Source, as_source, tensor_view
 
-# %% ../nbs/07_stats.ipynb #3b879ef7
+# %% ../nbs/07_stats.ipynb #62b5195d
 shares = (0,.001,.005,*(i/100 for i in range(1, 100)),.995,.999,1) # Of the values, that lie below the quantiles which are kept
 
 class Stats:
@@ -49,7 +49,7 @@ class Stats:
     @classmethod
     def from_dict(cls, o): return cls(**{k: v if k == 'error' else np.array(v, 'i8' if k in ('count','nans') else 'f8') for k,v in o.items()})
 
-# %% ../nbs/07_stats.ipynb #8060b1cc
+# %% ../nbs/07_stats.ipynb #170ffd05
 @patch
 def quantile(self:Stats,
     share, # Of the values, from 0 to 1: one number, or several
@@ -67,7 +67,7 @@ def median(self:Stats): return self.quantile(.5)
 @patch(as_prop=True)
 def iqr(self:Stats): return self.quantile(.75)-self.quantile(.25)
 
-# %% ../nbs/07_stats.ipynb #528791fd
+# %% ../nbs/07_stats.ipynb #fc621e3f
 @patch
 def in_units(self:Stats, scale, offset):
     "What they are when an integer counts `scale`, and 0 stands for `offset`; each (vars,)"
@@ -97,7 +97,7 @@ def _mixed(a, b):
             res[at] = np.interp(shares, (np.interp(v, p, shares)*k + np.interp(v, q, shares)*m)/(k+m), v)
     return res
 
-# %% ../nbs/07_stats.ipynb #2a315e06
+# %% ../nbs/07_stats.ipynb #ee495e5a
 def _as_rows(a, by='vars'):
     "A block as (rows, vars, steps): (n, vars) tables count along n, single columns are one variable; all is one, or each step is"
     if a.ndim == 1 or by == 'all': return a.reshape(1, 1, -1)
@@ -109,7 +109,7 @@ def _blocks(s, rows):
     total = -(-len(rows)//max(1, 2*2**20//max(1, s.row_bytes)))
     return progress(s.blocks(rows), total if type(s).blocks is Source.blocks else None)
 
-# %% ../nbs/07_stats.ipynb #3e9f06d4
+# %% ../nbs/07_stats.ipynb #c6f03937
 class Moments:
     "Counts, sums, and smallest and largest values of a stream of blocks (rows, vars, steps)"
     def __init__(self): self.shift,self.state,self.nans,self.low,self.high,self.room = None,(0.,0.,0.),0.,np.inf,-np.inf,None
@@ -127,7 +127,7 @@ class Moments:
         if self.room is None or like(self.room) != like(t) or len(self.room) < len(t): self.room = torch.empty(t.shape, dtype=t.dtype)
         return torch.sub(t, torch.as_tensor(self.shift, dtype=t.dtype)[:,None], out=self.room[:len(t)])
 
-# %% ../nbs/07_stats.ipynb #33d300ee
+# %% ../nbs/07_stats.ipynb #0f5e248b
 @patch
 def _block(self:Moments, a):
     "(count, nans, sum, sum of squares, min, max) of a block, sums relative to the first mean; each (vars,)"
@@ -149,7 +149,7 @@ def _block(self:Moments, a):
     squares = torch.linalg.vector_norm(d, dim=-1).double().square()
     return [*(o.numpy() for o in (n.double()-nans, nans.double(), total.double().sum(0), squares.sum(0))), low, high]
 
-# %% ../nbs/07_stats.ipynb #174e952b
+# %% ../nbs/07_stats.ipynb #ce0ab349
 def _deviations(n, total, squares):
     "(count, mean, sum of squared deviations) of a block"
     with np.errstate(all='ignore'): mean = np.where(n > 0, total/n, 0)
@@ -166,7 +166,7 @@ def _first_mean(a):
     with np.errstate(all='ignore'): res = np.nansum(a.astype('f8'), axis=(0,2))/(~np.isnan(a.astype('f8'))).sum((0,2))
     return np.where(np.isfinite(res), res, 0).astype('f4').astype('f8')
 
-# %% ../nbs/07_stats.ipynb #3d45d72f
+# %% ../nbs/07_stats.ipynb #29b5baaf
 @patch
 def stats(self:Moments,
     sample:Sample, # Of the same blocks
@@ -189,17 +189,19 @@ def _short(q):
     res[0],res[-1] = q[0],q[-1]
     return res
 
-# %% ../nbs/07_stats.ipynb #e2c28cf6
+# %% ../nbs/07_stats.ipynb #ef02bcda
 def array_stats(
     x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,)
     idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
     missing=None, # Number that stands for a missing value, beside NaN
     by:str='vars', # One number per variable; of 'all', or per variable and step: 'steps'
+    tfm=None, # Count what this function makes of the values: tensors (rows, vars, steps) to others of that shape
 ) -> Stats: # (vars,) each; (1,); or (vars, steps)
     "Statistics in one pass, in memory that does not grow with the array"
     s = as_source(x)
     if s.dtype.kind not in 'biuf': raise TypeError(f"Statistics are of numbers, got dtype {s.dtype}")
     if by not in ('vars','all','steps'): raise ValueError(f"`by` must be 'vars', 'all' or 'steps', got {by!r}")
+    if tfm is not None and by != 'vars': raise ValueError(f"What `tfm` makes is counted per variable, got by={by!r}")
     if by == 'steps' and (s.ndim != 3 or type(s).blocks is not Source.blocks): raise ValueError(f"`by='steps'` is for samples (n, vars, steps), got {s}")
     rows = range(len(s)) if idxs is None else check_rows(idxs, len(s), '`idxs`')
     if isinstance(rows, np.ndarray): rows = np.sort(rows)
@@ -210,31 +212,33 @@ def array_stats(
         gone = None if missing is None else a == missing
         a = _as_rows(a if a.dtype.isnative and a.dtype.char in 'efd' else a.astype('f8'), by)
         if gone is not None and gone.any(): a = np.where(_as_rows(gone, by), np.nan, a)
+        if tfm is not None: a = tfm(tensor_view(a)).numpy()
         moments.add(a)
         sample.add(a)
     return moments.stats(sample, s.shape[1:] if by == 'steps' else (a.shape[1],))
 
-# %% ../nbs/07_stats.ipynb #abf84d7d
+# %% ../nbs/07_stats.ipynb #e899ea4b
 def train_stats(
     x, # Anything `as_source` takes
     idxs=None, # Rows to count; all by default
     missing=None, # Number that stands for a missing value, beside NaN
+    tfm=None, # As for `array_stats`; its `repr` says all of it
 ) -> Stats: # Per variable
     "`array_stats`, kept in `tsdisk.json` beside the file when `x` is one"
     s = as_source(x)
     if idxs is not None: idxs = check_rows(idxs, len(s), '`idxs`')
-    compute = lambda: array_stats(s, idxs, missing).to_dict()
-    kind = 'stats' if missing is None else f'stats but {missing}'
+    compute = lambda: array_stats(s, idxs, missing, tfm=tfm).to_dict()
+    kind = 'stats' + ('' if tfm is None else f' of {tfm!r}') + ('' if missing is None else f' but {missing}')
     return Stats.from_dict(cached_result(s.array, kind, compute, idxs) if isinstance(s, ArraySource) else compute())
 
-# %% ../nbs/07_stats.ipynb #6579c59f
+# %% ../nbs/07_stats.ipynb #0aab10ec
 def _kept(folder):
     "(kind, split, its rows) of what can be kept of the `X` of a dataset folder"
     arrays,splits = open_folder(folder)
     X = arrays['X']
     if not isinstance(X, np.memmap): return X, []
     rows = {None: None} | {k: check_rows(v, len(X), k) for k,v in splits.items() if k == 'train'}
-    return X, [(kind, k, v) for kind in read_manifest(folder) if kind.startswith('stats') for k,v in rows.items()]
+    return X, [(kind, k, v) for kind in read_manifest(folder) if kind.startswith('stats') and ' of ' not in kind for k,v in rows.items()]
 
 def _more(old, X, new, missing): return (old + array_stats(X, new, missing) if len(new) else old).to_dict()
 
@@ -247,6 +251,9 @@ def kept_stats(
     there = lambda kind, rows: kept[kind].get(Path(X.filename).name, {}).get(fingerprint(X, rows))
     return len(X), {(kind,k): there(kind, rows) for kind,k,rows in could if there(kind, rows)}
 
+
+
+# %% ../nbs/07_stats.ipynb #1026ed8e
 def add_stats(
     folder, # Of a dataset
     before, # From `kept_stats`
@@ -260,7 +267,7 @@ def add_stats(
         old,missing = Stats.from_dict(stats[kind,k]), float(kind.rpartition(' ')[2]) if ' ' in kind else None
         cached_result(X, kind, partial(_more, old, X, new, missing), rows)
 
-# %% ../nbs/07_stats.ipynb #6c55a02a
+# %% ../nbs/07_stats.ipynb #7ff231de
 def array_vocab(
     x, # Anything `as_source` takes: labels (n, ...)
     idxs=None, # Rows to look at; all by default
@@ -286,7 +293,7 @@ def train_vocab(
     compute = lambda: array_vocab(s, idxs).tolist()
     return np.array(cached_result(s.array, 'vocab', compute, idxs) if isinstance(s, ArraySource) else compute(), s.dtype)
 
-# %% ../nbs/07_stats.ipynb #1a7fef15
+# %% ../nbs/07_stats.ipynb #ab709b39
 def array_counts(
     x, # Anything `as_source` takes: labels (n, ...)
     idxs=None, # Rows to look at; all by default
