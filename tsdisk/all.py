@@ -20,9 +20,11 @@ from tsdisk.checks import add_checksums, verify
 from tsdisk.convert import append, convert
 from tsdisk.exporters import to_hdf5, to_npy, to_parquet
 from tsdisk.stats import Stats, array_counts, array_stats, array_vocab, class_weights, train_stats
-from tsdisk.batches import Labels, TensorTarget, TSInput, TSMask, TSTensor
+from tsdisk.batches import Labels, mse_there, TensorTarget, TSInput, TSMask, TSTensor
 from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.learner import Checkpoint
+from tsdisk.augment import (Augment, ChannelDropout, Cutout, CutMixSteps, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps,
+    MoveSteps, Permutation, RandomCrop, Scaling, TimeWarp, WindowSlice, WindowWarp)
 from tsdisk.transforms import Clip, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.show import plot_top_losses, show_batch, show_grid, show_results
