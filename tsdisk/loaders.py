@@ -21,25 +21,10 @@ from .order import ByLength, ByWeight, order
 from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache
 from .sources import _check_idxs, why_not_direct
 from .rows import Ranges
+from .sampling import by_class, check_shuffle, epoch_size, row_classes, row_groups, row_weights
 from .splits import random_splits, time_splits
+from .strata import Strata
 from .windows import KeptSpans, Windows, keeps_series, vars_by_number
-
-# %% ../nbs/11_loaders.ipynb #50b566c9
-def _size(partial_n, n):
-    "Rows of an epoch"
-    if partial_n is None or not n: return n
-    number = isinstance(partial_n, (int,np.integer)) and not isinstance(partial_n, bool)
-    if not (number and partial_n >= 1 or isinstance(partial_n, (float,np.floating)) and 0 < partial_n <= 1):
-        raise ValueError(f"`partial_n` must be a number of rows, at least 1, or a share like 0.1, got {partial_n!r}")
-    return int(partial_n) if number else max(1, round(partial_n*n))
-
-def _weights(weights, dataset):
-    "The weights of the rows of a dataset"
-    if weights is None: return None
-    w,n,of = np.asarray(weights),len(dataset),len(dataset.tls[0].items)
-    if w.ndim == 1 and len(w) not in (n, of): raise ValueError(f"There are {len(w)} weights, for {n} rows of the dataset and {of} of the array: each row needs its weight")
-    ByWeight(w) # Its checks
-    return w[np.asarray(dataset.idxs)] if len(w) == of else w
 
 # %% ../nbs/11_loaders.ipynb #9d237b9b
 class TSDataLoader(TfmdDL):
@@ -52,12 +37,13 @@ class TSDataLoader(TfmdDL):
     def __init__(self,
         dataset:TSDatasets, # What to read from
         bs:int=64, # Rows of a batch
-        shuffle=False, # A new order each epoch? True: any row after any other; 'block': blocks of rows, and rows within some blocks, which a disk reads faster
+        shuffle=False, # A new order each epoch? True; 'block': blocks of rows, which a disk reads faster; 'stratified': classes as in the whole; 'balanced': all alike
         num_workers:int=0, # Processes that read; none is fastest unless transforms are slow
         seed:int=None, # Same seed, same batches; drawn from Python's `random` by default
         direct:bool=None, # Read past the page cache? By default if the arrays don't fit in free memory
         partial_n=None, # Rows of an epoch, a number or a share; all by default. The next epoch goes on with other rows
-        weights=None, # Draw rows in proportion to these numbers: one for each row of the dataset, or of the array
+        weights=None, # Draw rows in proportion to these numbers: one for each row of the dataset, or of the array; or a mapping of classes to numbers
+        groups=None, # Classes of the rows, for orders and weights that go by them; their labels by default
         rank:int=0, # Number of this process among those that train together
         world_size:int=1, # How many those are; of each batch, every one makes its part
         **kwargs
@@ -65,7 +51,7 @@ class TSDataLoader(TfmdDL):
         if not isinstance(dataset, TSDatasets): raise TypeError(f"TSDataLoader reads a `TSDatasets`, got {type(dataset).__name__}: for others use fastai's `TfmdDL`")
         if not hasattr(bs, '__index__') or bs < 1: raise ValueError(f"`bs` must be a whole number of rows, at least 1, got {bs!r}")
         if seed is not None and seed < 0: raise ValueError(f"`seed` must be 0 or more, got {seed}")
-        if not (isinstance(shuffle, (bool,np.bool_)) or isinstance(shuffle, str) and shuffle == 'block'): raise ValueError(f"`shuffle` must be True, False or 'block', got {shuffle!r}")
+        check_shuffle(shuffle, weights)
         kwargs.pop('shuffled', None) # Given by fastai's `tta`, not used by it
         never = {'create_item','create_batch','retain','do_batch'} # Steps of fastai's loader that this one skips
         unknown = kwargs.keys() - {*inspect.signature(DataLoader.__init__).parameters, *self._methods, 'do_setup', 'verbose'} | kwargs.keys() & never
@@ -74,23 +60,25 @@ class TSDataLoader(TfmdDL):
         if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
         if not 0 <= rank < world_size: raise ValueError(f"`rank` must be 0 to `world_size`-1, got {rank} of {world_size}")
         if world_size > 1 and seed is None: raise ValueError("Processes that train together need the same `seed`, to share the same batches")
-        if weights is not None and not shuffle: raise ValueError("Rows drawn by `weights` come in random order: say `shuffle=True` or `shuffle='block'`")
         self.seed,self.direct,self.rank,self.world_size = random.randrange(2**32) if seed is None else seed, direct, rank, world_size
-        self.partial_n,self.weights,self._idxs = partial_n,_weights(weights, dataset),None
+        self.partial_n,self.weights,self.groups,self._idxs = partial_n,row_weights(weights, dataset),row_groups(groups, dataset),None
         self.epoch,self.at,self._first,self._resumed,self._n_inp,self._types = -1,None,0,None,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
         super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
-        self.size = _size(partial_n, self.n)
+        self.size = epoch_size(partial_n, self.n)
         self._forget()
         if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
 
-    def _forget(self): self.pools,self.kept,self._unit,self._crc,self._does,self._sorted,self._by_weight,self._of = None,None,1,None,{},None,None,None
-    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','kept','_crc','_does','_sorted','_by_weight','_of')}
+    def _forget(self): 
+        self._unit,self._does = 1,{}
+        self.pools = self.kept = self._crc = self._sorted = self._by_weight = self._of = self._strata = None
+    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','kept','_crc','_does','_sorted','_by_weight','_of','_strata')}
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._forget()
 
     def __repr__(self):
-        order = f"shuffled{' in blocks' if self.shuffle == 'block' else ''}, seed {self.seed}" if self.shuffle else 'in order'
+        how = dict(block=' in blocks', stratified=', stratified', balanced=', balanced').get(self.shuffle, '')
+        order = f"shuffled{how}, seed {self.seed}" if self.shuffle else 'in order'
         part = f"{self.size:,} an epoch, " if self.size != self.n else ''
         part += f"part {self.rank} of {self.world_size}, " if self.world_size > 1 else ''
         return (f"{type(self).__name__}: {self.n:,} rows, {part}{len(self):,} batch{'es' if len(self) != 1 else ''} of {self.bs}, {order}{', by weight' if self.weights is not None else ''}, "
@@ -101,7 +89,7 @@ class TSDataLoader(TfmdDL):
     def _one_pass(self): "Types are known without drawing a batch"
     def new(self, dataset=None, cls=None, **kwargs):
         direct = None if self.direct and dataset is not None and why_not_direct(dataset.tls[0].items) else self.direct
-        names = 'partial_n','weights','rank','world_size'
+        names = 'partial_n','weights','groups','rank','world_size'
         same = {o: getattr(self, o) for o in names} if dataset is None and kwargs.get('shuffle', True) else {} # Predictions are of all rows, each once
         res = super().new(dataset, cls, **{'seed': self.seed, 'direct': direct, **same, **kwargs})
         if dataset is None and res.device == self.device: res.kept = self.kept
@@ -117,6 +105,7 @@ def randomize(self:TSDataLoader):
 @patch
 def shuffle_fn(self:TSDataLoader, idxs):
     "The order of this epoch"
+    if self.shuffle in by_class or isinstance(self.weights, dict): return self._threaded()
     opts = dict(zip(('block','window'), self._blocks()), places=self._spread()[1]) if self.shuffle == 'block' else {}
     if self.weights is not None and self._by_weight is None: self._by_weight = ByWeight(self.weights if opts.get('places') is None else self.weights[opts['places']])
     return order(len(idxs), self.seed, max(self.epoch, 0), self.shuffle, self.size, self._by_weight, **opts)
@@ -149,6 +138,42 @@ def _spread(self:TSDataLoader):
         else: span,back = abs(int(idxs[-1])-int(idxs[0]))+1,False
         self._sorted = min(8, max(1, span/len(idxs))), np.argsort(idxs, kind='stable') if back else None
     return self._sorted
+
+# %% ../nbs/11_loaders.ipynb #d828f2e0
+@patch
+def _classes(self:TSDataLoader):
+    "(classes of the rows, their names)"
+    if self._strata is None: self._strata = row_classes(self.dataset, self.groups)
+    return self._strata
+
+@patch
+def _threaded(self:TSDataLoader):
+    "The order of this epoch, by classes"
+    (classes,names),w = self._classes(),'balanced' if self.shuffle == 'balanced' else None
+    if isinstance(self.weights, dict):
+        if self.shuffle == 'block': raise ValueError("Blocks of rows hold the classes as they lie: with `shuffle='block'` give a weight for each row, or say `shuffle=True`")
+        if {*self.weights} != {*names}: raise ValueError(f"`weights` must name each class of {names[:20]}, got {[*self.weights][:20]}")
+        w = [self.weights[o] for o in names]
+    return Strata(self.size, classes, classes.shares(w), self.seed, max(self.epoch, 0))
+
+
+# %% ../nbs/11_loaders.ipynb #ecc568ad
+@patch(as_prop=True)
+def idxs(self:TSDataLoader):
+    "Positions in the dataset of the rows of the batch that came last"
+    if self.at is None or self._idxs is None: raise ValueError("No batch of this loader is in use: ask while it is iterated over")
+    a = (self.at[1]-1)*self._rows_of_step()
+    return self._part(self._idxs, a, min(a+self._rows_of_step(), len(self._idxs)))
+
+@patch(as_prop=True)
+def input_idxs(self:TSDataLoader): return self._rows(self.idxs) # Rows of the arrays, as in tsai
+
+@patch(as_prop=True)
+def cws(self:TSDataLoader):
+    "Weights of the classes for a loss, which make all count the same; 0 for a class without rows. As in tsai"
+    n = self._classes()[0].counts
+    return torch.tensor(np.where(n > 0, n.sum()/((n > 0).sum()*np.maximum(n, 1)), 0), dtype=torch.float32, device=self.device)
+
 
 # %% ../nbs/11_loaders.ipynb #0f9e02a6
 @patch
@@ -342,9 +367,9 @@ def _settings(self:TSDataLoader):
     "What has to be the same for the same batches"
     X,idxs = self.dataset.tls[0].items,self.dataset.idxs
     if self._crc is None: self._crc = (zlib.crc32(np.ascontiguousarray(getattr(idxs, 'pairs', idxs))) if isinstance(idxs, (np.ndarray,Ranges)) else repr(idxs),
-        None if self.weights is None else zlib.crc32(self.weights.astype(np.float64)))
+        None if self.weights is None else zlib.crc32(repr(self.weights).encode() if isinstance(self.weights, dict) else self.weights.astype(np.float64)))
     return dict(rows=self.n, split=self._crc[0], rows_of_an_epoch=self.size, rows_of_a_step=self._rows_of_step(), drop_last=bool(self.drop_last),
-        shuffle=self.shuffle if self.shuffle == 'block' else bool(self.shuffle), blocks=[*self._blocks()] if self.shuffle == 'block' else None,
+        shuffle=self.shuffle if isinstance(self.shuffle, str) else bool(self.shuffle), blocks=[*self._blocks()] if self.shuffle == 'block' else None,
         weights=self._crc[1], by_length=bool(self.by_length and X.alone),
         data=[*X.shape, X.dtype.str, *[o for tl in self.dataset.tls for o in getattr(tl.items, 'settings', [])]])
 
@@ -484,6 +509,8 @@ def _kept_batches(self:TSDataLoader):
             there = [o.pick(self._rows(at), epoch) if isinstance(o, KeptSpans) else o.index_select(0, torch.from_numpy(at).to(o.device)) for o in self.kept]
             yield [o.to(self.device) for o in there]
 
+
+# %% ../nbs/11_loaders.ipynb #3416ff5a
 @patch
 def preload(self:TSDataLoaders): # These loaders
     "Read all rows into the memory of the device, where batches are then gathered; `ValueError` if they don't fit"
