@@ -42,6 +42,14 @@ def test_errors_are_one_line(raw, tmp_path, capsys):
         assert why in said and said.count('\n') == 1
     assert main(['convert', str(raw), str(tmp_path/'set'), '--skip']) == 0 and 'bad.npy' in capsys.readouterr().out
 
+def test_a_file_alone_has_no_checksums(raw, tmp_path, capsys):
+    assert main(['verify', str(raw/'a/00.npy')]) == 1 and 'give the folder of a dataset' in capsys.readouterr().err
+
+def test_damaged_files_are_an_error_of_one_line(tmp_path, capsys):
+    (tmp_path/'a.edf').write_bytes(b'0       '+b'x'*900)
+    assert main(['info', str(tmp_path/'a.edf')]) == 1
+    assert capsys.readouterr().err.count('\n') == 1
+
 def test_long_tables(tmp_path, capsys):
     (tmp_path/'a.csv').write_text('who,t,v\n' + ''.join(f'{"xyz"[i%3]},{i},{i*.5}\n' for i in range(30)))
     assert main(['convert', str(tmp_path/'a.csv'), str(tmp_path/'set'), '--id', 'who', '--time', 't']) == 0

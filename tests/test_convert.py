@@ -2,7 +2,7 @@ import errno, filecmp, json, os, random, re, shutil, signal, subprocess, sys, ti
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-import numpy as np, pytest
+import numpy as np, pytest, torch
 from fastcore.test import expect_fail
 from tsdisk.arrays import save_array
 from tsdisk.checks import add_checksums, verify
@@ -11,7 +11,9 @@ from tsdisk.commit import Journal
 from tsdisk.convert import append, convert, Sources
 from tsdisk.folder import open_folder, read_manifest, save_folder
 from tsdisk.loaders import TSDataLoaders
+from tsdisk.demo import private_memory
 from tsdisk.panels import Ragged
+from tsdisk.plan import as_items, real_units
 from tsdisk.windows import Windows
 
 def files_of(d):
@@ -778,7 +780,7 @@ def test_what_was_interrupted_in_its_first_write_is_known_to_be_unfinished(tmp_p
     assert open_folder(tmp_path/'set')[0]['y'].tolist() == [0,1,2,3,4,0,1,2] and verify(tmp_path/'set') == []
 
 def test_names_must_be_as_many_as_variables(tmp_path):
-    with expect_fail(ValueError, 'There are 3 `names` for 2 variables'): convert([dict(X=X(0), names=[*'abc'])], tmp_path/'set')
+    with expect_fail(ValueError, 'It has 3 `names` for 2 variables'): convert([dict(X=X(0), names=[*'abc'])], tmp_path/'set')
 
 def test_labels_beside_a_dataset_are_told_of(tmp_path):
     convert([X(i) for i in range(5)], tmp_path/'set')
@@ -804,3 +806,99 @@ def test_verify_of_an_unfinished_conversion(raw, tmp_path):
     sorted(raw.rglob('*.npy'))[50].write_text('no')
     with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set')
     with expect_fail(ValueError, 'is not finished'): verify(tmp_path/'set')
+
+# What would be silently wrong
+
+def test_floats_made_of_counts_say_that_they_are_no_counts(tmp_path):
+    x = np.random.default_rng(0).integers(-999, 999, (6,2,40)).astype('i2')
+    items = [dict(X=o, scale=[.5,2], offset=[0,1], names=['a','b']) for o in x]
+    with expect_fail(ValueError, 'real_units'): convert(items, tmp_path/'set', tfm=lambda o: {**o, 'X': o['X']/2})
+    with expect_fail(ValueError, '2 `scale` for 1 variables'): convert(items, tmp_path/'set', tfm=lambda o: {**o, 'X': o['X'][:1], 'names': ['a']})
+    units = lambda o: dict(X=real_units(o['X'], o['scale'], o['offset'])[:, 5:])
+    assert np.allclose(open_folder(convert(items, tmp_path/'set', tfm=units))[0]['X'], (x*np.array([[.5],[2]])+[[0],[1]])[...,5:])
+    assert np.array_equal(open_folder(convert(items, tmp_path/'cut', tfm=lambda o: {**o, 'X': o['X'][:, 5:]}))[0]['X'], x[...,5:])
+
+class Scaled:
+    def __init__(self, k): self.k = k
+    def __call__(self, o): return {**o, 'X': o['X']*self.k}
+
+def power(o, p=1.): return {**o, 'X': o['X']**p}
+factor = 2.
+def by_factor(o): return {**o, 'X': o['X']*factor}
+
+def test_another_function_is_noticed(tmp_path, monkeypatch):
+    x,table = np.random.default_rng(0).random((20,2,30)), np.array([1.,2])
+    def with_table(o): return {**o, 'X': o['X']*table[:,None]}
+    def nested(k): return lambda o: (lambda v: {**o, 'X': v**k})(o['X'])
+    pairs = [(lambda o: {**o, 'X': np.log(o['X'])}, lambda o: {**o, 'X': np.sqrt(o['X'])}), (Scaled(1.), Scaled(2.)), (nested(2), nested(3)),
+        (partial(power, p=2.), partial(power, p=3.))]
+    for i,(a,b) in enumerate(pairs):
+        convert([*x], tmp_path/f'set{i}', tfm=a)
+        convert([*x], tmp_path/f'set{i}', tfm=a) # Done already
+        with expect_fail(FileExistsError, 'not empty'): convert([*x], tmp_path/f'set{i}', tfm=b)
+    changes = [lambda: table.__setitem__(0, 9.), lambda: monkeypatch.setitem(globals(), 'factor', 3.), lambda: setattr(power, '__defaults__', (2.,))]
+    for f,change in zip([with_table,by_factor,power], changes):
+        convert([*x], tmp_path/f.__name__, tfm=f)
+        convert([*x], tmp_path/f.__name__, tfm=f)
+        change()
+        with expect_fail(FileExistsError, 'not empty'): convert([*x], tmp_path/f.__name__, tfm=f)
+    power.__defaults__ = (1.,)
+
+def test_other_values_in_memory_are_noticed(tmp_path):
+    x = np.random.default_rng(0).random((3000,2,30))
+    convert(x, tmp_path/'set')
+    convert(x, tmp_path/'set')
+    x[1500] += 1
+    with expect_fail(FileExistsError, 'not empty'): convert(x, tmp_path/'set')
+
+def test_a_map_of_a_file_is_not_copied(tmp_path, monkeypatch):
+    np.save(tmp_path/'x.npy', np.ones((100,2,10**5), 'f4'))
+    x = np.load(tmp_path/'x.npy', mmap_mode='r')
+    most,before = 0,private_memory()
+    def seen(o):
+        nonlocal most
+        most = max(most, private_memory()-before)
+        return o
+    import tsdisk.work
+    monkeypatch.setattr(tsdisk.work, 'as_items', lambda o: map(seen, as_items(o)))
+    convert(x, tmp_path/'set')
+    assert most < 30, most
+    assert open_folder(tmp_path/'set')[0]['X'].shape == (100,2,10**5)
+
+def test_what_is_masked_is_missing(tmp_path):
+    x = np.ma.masked_greater(np.arange(60.).reshape(2,30), 50)
+    got = open_folder(convert([x, np.ma.array(x.data, mask=False)], tmp_path/'set'))[0]['X']
+    assert np.isnan(got[0]).sum() == 9 and not np.isnan(got[1]).any()
+    with expect_fail(ValueError, '9 values are masked'): convert([x.astype('i4')], tmp_path/'set2')
+
+def test_tensors_are_arrays(tmp_path):
+    x = torch.randn(4,2,30)
+    arrays,_ = open_folder(convert([dict(X=o, y=torch.tensor(i), site=b'north') for i,o in enumerate(x)], tmp_path/'set'))
+    assert np.array_equal(arrays['X'], x) and arrays['y'].tolist() == [0,1,2,3]
+
+def test_reserved_and_unknown_names_of_columns(tmp_path):
+    for name in ('split_train','items','tsdisk.json'):
+        with expect_fail(ValueError, "can't be the name"): convert([{'X': np.ones((2,9)), name: np.arange(4.)}]*3, tmp_path/'set')
+    for kw in (dict(layout=dict(x='ragged')), dict(dtype=dict(x='float16'))):
+        with expect_fail(ValueError, "names 'x', the columns are ['X']"): convert([np.ones((2,9))]*3, tmp_path/'set', **kw)
+
+def test_a_source_keeps_its_name(tmp_path):
+    items = lambda p: dict(X=np.load(p), source='a paper')
+    (tmp_path/'raw').mkdir()
+    for i in range(3): np.save(tmp_path/f'raw/{i}.npy', np.ones((2,9)))
+    convert(tmp_path/'raw', tmp_path/'set', read=items, n_workers=0)
+    assert open_folder(tmp_path/'set')[0]['source'].tolist() == ['0.npy','1.npy','2.npy'] and read_manifest(tmp_path/'set')['info']['source_'] == 'a paper'
+
+def test_all_that_is_in_no_other_split_is_for_training(tmp_path):
+    for i in range(10):
+        (tmp_path/'raw').mkdir(exist_ok=True)
+        np.save(tmp_path/f'raw/{i}.npy', np.full((2,9), i, 'f4'))
+    convert(tmp_path/'raw', tmp_path/'set', split=lambda p: 'valid' if p[-5] in '37' else None)
+    dls = TSDataLoaders.from_folder(tmp_path/'set', bs=2, device='cpu')
+    assert sorted(torch.cat([b[0][:,0,0] for b in dls.train]).tolist()) == [0,1,2,4,5,6,8,9] and torch.cat([b[0][:,0,0] for b in dls.valid]).tolist() == [3,7]
+    convert(tmp_path/'raw', tmp_path/'set2', split=lambda p: 'valid' if p[-5] in '37' else 'test')
+    with expect_fail(ValueError, "no `train`"): TSDataLoaders.from_folder(tmp_path/'set2')
+
+def test_slow_sources_are_noted_soon(tmp_path):
+    made = [*Sources([np.ones((2,9))]*300).groups()]
+    assert [len(g) for _,g in made][:7] == [1,2,4,8,16,32,64] and [k for k,_ in made][:4] == [0,1,3,7] and sum(len(g) for _,g in made) == 300

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.convert import convert
+from tsdisk.exporters import to_hdf5
 from tsdisk.folder import open_folder, read_manifest
 from tsdisk.importers import from_xarray, open_npz, open_raw, read_file
 from tsdisk.loaders import TSDataLoaders
@@ -269,6 +270,11 @@ def test_a_table_a_recording_says_when_and_how_fast(tmp_path):
     X = open_folder(convert(f'{tmp_path}/*.parquet', tmp_path/'set'))[0]['X']
     assert np.allclose(X, x[:3,:2,:50]) and info(tmp_path/'set')['fs'] == 50 and info(tmp_path/'set')['start'].startswith('2024-01-01T00:00:00')
 
+def test_a_column_that_starts_late_is_there(tmp_path):
+    (tmp_path/'a.csv').write_text('t,a,b\n' + ''.join(f'{i},{i},\n' for i in range(200_000)) + '1,1,1.5\n'*10)
+    got = read_file(tmp_path/'a.csv')
+    assert got['names'] == ['t','a','b'] and np.isnan(got['X'][2]).sum() == 200_000 and got['X'][2,-1] == 1.5
+
 def test_a_column_of_times_is_no_variable(tmp_path):
     (tmp_path/'a.csv').write_text('t,v\n' + ''.join(f'{i/50},{i*2}\n' for i in range(30)))
     assert read_file(tmp_path/'a.csv')['names'] == ['t','v']
@@ -311,6 +317,19 @@ def test_what_may_be_empty_is_a_list(tmp_path):
     with expect_fail(ValueError, 'give what may be empty as a list'): convert(items(False), tmp_path/'set')
     convert(items(True), tmp_path/'set2')
     assert [json.loads(o)[1]['beats'] for o in open(tmp_path/'set2/items.jsonl')] == [[0,1,2], [], [0,1,2,3], []]
+
+def test_what_is_known_of_recordings_goes_to_hdf5(tmp_path):
+    import h5py
+    items = [dict(X=o, annotations=[[.5,1.,'eyes open'],[2.,1.,'closed']], subject=dict(age=30), keys=['a','b']) for o in x[:1]]
+    to_hdf5(convert(items, tmp_path/'set'), tmp_path/'a.h5')
+    with h5py.File(tmp_path/'a.h5') as f:
+        said = f['X'].attrs
+        assert json.loads(said['annotations'])[0] == [.5,1.,'eyes open'] and json.loads(said['subject']) == dict(age=30) and [*said['keys']] == ['a','b']
+
+def test_labels_of_hdf5_of_fixed_width(tmp_path):
+    import h5py
+    with h5py.File(tmp_path/'a.h5', 'w') as f: f['X'],f['y'],f['site'] = x, np.array([b'a',b'b']*3), 'north'
+    assert open_folder(convert(tmp_path/'a.h5', tmp_path/'set'))[0]['y'].tolist() == ['a','b']*3
 
 # Without the libraries
 

@@ -99,6 +99,7 @@ def main(
     except BrokenPipeError: # What is printed went to `head`, or the like
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141 # As shells say it
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError) as e:
-        print(f'tsdisk: {e.args[0] if isinstance(e, KeyError) else e}', file=sys.stderr)
+    except Exception as e: # Those of libraries that read damaged files are of many kinds
+        known = isinstance(e, (OSError,ValueError,TypeError,KeyError,RuntimeError,ImportError))
+        print(f'tsdisk: {e.args[0] if isinstance(e, KeyError) and e.args else e if known else f"{type(e).__name__}: {e}"}', file=sys.stderr)
         return 1

@@ -114,6 +114,13 @@ def stat_of(source):
     except (OSError,ValueError): return 0,0
     return st.st_size,st.st_mtime_ns
 
+def _values_seen(o):
+    "Of an array in memory all values; of one on disk when its file was written; of others the first and the last row"
+    file = getattr(o, 'filename', None)
+    if file is not None: return [stat_of(str(file))]
+    if isinstance(o, np.ndarray) and not o.dtype.hasobject: return [crc32(np.ascontiguousarray(v)) for v in (o[i:i+2**10] for i in range(0, len(o), 2**10))]
+    return [_seen_row(o[i:][:1]) for i in (0,-1)]
+
 def _seen_row(o):
     a = np.asarray(o)
     return repr(a.tolist()) if a.dtype.hasobject else blake2b(a.tobytes(), digest_size=16).hexdigest()
@@ -123,7 +130,7 @@ def seen_after(before, source, name):
     said = [before, name]
     for o in source.values() if isinstance(source, dict) else source if isinstance(source, tuple) else [source]:
         if isinstance(o, str): said.append((o, stat_of(o)) if isinstance(source, tuple) else stat_of(o))
-        elif getattr(o, 'shape', None): said += [o.shape, str(getattr(o, 'dtype', '')), *(_seen_row(o[i:][:1]) for i in (0,-1))]
+        elif getattr(o, 'shape', None): said += [o.shape, str(getattr(o, 'dtype', '')), *_values_seen(o)]
         elif isinstance(o, (int,float,bool)): said.append(o)
     return blake2b(repr(said).encode(), digest_size=16).hexdigest()
 

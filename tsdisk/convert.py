@@ -49,7 +49,7 @@ class Sources:
     def __len__(self): return len(self.every)
     def groups(self, first=0, seen=None):
         "(number of the first source, [(source, name, what its place says), …]) from some source on; those before must be as they were `seen`"
-        group,size,hash,k = [],0,_nothing_seen,-1
+        group,size,most,hash,k = [],0,1,_nothing_seen,-1
         for k,o in enumerate(self.every):
             if k < first:
                 if not self.again: hash = seen_after(hash, o, f'item {k}')
@@ -57,9 +57,9 @@ class Sources:
             if k == first and not self.again and first: _check_seen(hash, seen, first)
             group.append((o, *self._named(k, o)))
             size += _size_of(o) if not self.files else 2**26 if _path(o).endswith(']') else stat_of(_path(o))[0]
-            if len(group) == 64 or size > 2**25:
+            if len(group) == most or size > 2**25:
                 yield k+1-len(group), group
-                group,size = [],0
+                group,size,most = [],0,min(2*most, 64) # The first are few, so that slow ones are soon noted as done
         if k+1 < first: _check_seen(None, seen, first)
         if group: yield k+1-len(group), group
 
@@ -117,7 +117,7 @@ def _look(job, sources, known):
     for i in [*places, *(range(n) if job.skip else ())]:
         if res and i not in places: break
         try:
-            source = sources[i] if _is_path(sources[i]) else _copied(sources[i]) # What `tfm` does is done to a copy
+            source = sources[i] if _is_path(sources[i]) or not job.tfm else _copied(sources[i]) # What `tfm` does is done to a copy
             for k,o in enumerate(islice(job.items(source), 50)):
                 res.append({a: v if a in about else _outline(v) for a,v in with_place(o, known(i, sources[i])).items()})
                 if (k+1)*_size_of(o) > 2**25: break
@@ -144,7 +144,7 @@ def _extent(job, sources, **kwargs):
         low,high = np.fmin(low, o['low']),np.fmax(high, o['high'])
     scale,offset = scale_of(low, high)
     far = np.fmax(abs(low), abs(high))
-    for i in np.flatnonzero(far*2.**-24 > scale)[:1]:
+    for i in np.flatnonzero(far*2.**-22 > scale)[:1]:
         warn(f"Loaders give values in float32, which does not tell steps of {scale[i]:.3g} apart at {far[i]:.6g} (variable {i}): subtract what all its values have in common with `tfm`")
     return dict(scale=scale.tolist(), offset=offset.tolist(), missing=no_value, measured=True)
 
@@ -260,11 +260,25 @@ def _begin(j, sources, job, pool, layout, dtype, options):
 def _name(f):
     "A text that tells functions apart, and does not change from one process to the next"
     if f is None or isinstance(f, str): return f
-    if isinstance(f, partial): return f'partial({_name(f.func)}, {f.args}, {f.keywords})'
-    code = getattr(f, '__code__', None)
-    inner = [o.cell_contents for o in getattr(f, '__closure__', None) or ()]
-    known = [o for o in [*(code.co_consts if code else ()), *inner] if isinstance(o, (str,int,float,tuple)) and not callable(o)]
-    return f"{getattr(f, '__qualname__', type(f).__name__)}" + (f':{crc32(code.co_code + repr(known).encode()):08x}' if code else '')
+    of = f.func if isinstance(f, partial) else f
+    return f"{getattr(of, '__qualname__', type(of).__name__)}:{blake2b(repr(_does(f)).encode(), digest_size=6).hexdigest()}"
+
+def _does(o, depth=6):
+    "What a function does, as far as it can be said: its code, and the values that it uses"
+    deeper = lambda o: _does(o, depth-1)
+    if isinstance(o, (str,bytes,int,float,complex,bool,type(None),Path)): return o
+    if isinstance(o, np.ndarray): return o.shape, str(o.dtype), crc32(np.ascontiguousarray(o).view('u1')) if not o.dtype.hasobject else repr(o)
+    if not depth: return type(o).__qualname__
+    if isinstance(o, (list,tuple)): return [deeper(v) for v in o]
+    if isinstance(o, Mapping): return [(str(k),deeper(v)) for k,v in o.items()]
+    if hasattr(o, 'co_code'): return o.co_code, o.co_names, [deeper(v) for v in o.co_consts]
+    if isinstance(o, partial): return deeper((o.func, o.args, o.keywords))
+    if hasattr(o, '__code__') and hasattr(o, '__globals__'):
+        inner = [v.cell_contents for v in o.__closure__ or ()]
+        used = {k: o.__globals__[k] for k in o.__code__.co_names if isinstance(o.__globals__.get(k), (str,int,float,tuple,list,dict,np.ndarray,type(_does)))}
+        return deeper((o.__code__, o.__defaults__, o.__kwdefaults__, inner, used))
+    if hasattr(o, '__self__') and hasattr(o, '__func__'): return deeper((o.__func__, o.__self__))
+    return type(o).__qualname__, deeper(getattr(o, '__dict__', None))
 
 def _published(j):
     "Was all done but to give it its name?"

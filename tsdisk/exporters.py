@@ -6,7 +6,7 @@
 __all__ = ['InUnits', 'to_npy', 'to_hdf5', 'to_parquet']
 
 # %% ../nbs/09_exporters.ipynb #9b2d5fd8
-import os, secrets
+import json, os, secrets
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
@@ -70,6 +70,8 @@ def to_npy(
     return Path(dst)
 
 # %% ../nbs/09_exporters.ipynb #14e79bcb
+def _flat(v): return not isinstance(v, (list,dict)) or isinstance(v, list) and len({str if isinstance(o, str) else float if isinstance(o, (int,float)) else None for o in v} | {None}) == 2
+
 def to_hdf5(
     path, # Folder of a dataset
     dst, # File to write
@@ -83,7 +85,7 @@ def to_hdf5(
         said = data.get('arrays', {}).get('X', {})
         at = f['X'] if 'X' in f else f
         for k,v in {**data.get('info', {}), **{k: said[k] for k in ('names','units') if k in said}}.items():
-            if isinstance(v, (str,int,float,bool,list)): at.attrs[k] = v
+            if isinstance(v, (str,int,float,bool,list,dict)): at.attrs[k] = v if _flat(v) else json.dumps(v)
         for k,v in splits.items(): f[f'splits/{k}'] = np.asarray(v)
     return Path(dst)
 

@@ -34,9 +34,9 @@ def read_manifest(
     path = Path(path)/manifest_name
     if not path.exists(): return {}
     try: res = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as e: raise ValueError(f"{path} is damaged: {e}. Delete it to go by file names alone") from e
-    if not isinstance(res, dict): raise ValueError(f"{path} is damaged: it holds a {type(res).__name__}, not a table. Delete it to go by file names alone")
-    if not isinstance(res.get('version', 0), int): raise ValueError(f"{path} is damaged: its version is {res['version']!r}. Delete it to go by file names alone")
+    except ValueError as e: raise ValueError(f"{path} is damaged: {e}. Take it from a copy. Deleted, files go by their names alone, and what it says is lost: splits, statistics, what integers count") from e
+    if not isinstance(res, dict): raise ValueError(f"{path} is damaged: it holds a {type(res).__name__}, not a table. Take it from a copy. Deleted, files go by their names alone, and what it says is lost: splits, statistics, what integers count")
+    if not isinstance(res.get('version', 0), int): raise ValueError(f"{path} is damaged: its version is {res['version']!r}. Take it from a copy. Deleted, files go by their names alone, and what it says is lost: splits, statistics, what integers count")
     if res.get('version', 0) > manifest_version:
         raise ValueError(f"{path} was written by a newer tsdisk (format {res['version']}, known {manifest_version}): upgrade with `pip install -U tsdisk`")
     return res

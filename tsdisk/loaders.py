@@ -21,7 +21,7 @@ from .order import ByLength, ByWeight, order
 from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache
 from .sources import _check_idxs, why_not_direct
 from .rows import Ranges
-from .sampling import by_class, check_shuffle, epoch_size, row_classes, row_groups, row_weights
+from .sampling import by_class, check_shuffle, epoch_size, row_classes, row_groups, row_weights, with_train
 from .splits import random_splits, time_splits
 from .strata import Strata
 from .windows import KeptSpans, Windows, keeps_series, vars_by_number
@@ -458,9 +458,10 @@ def from_folder(cls:TSDataLoaders,
 ):
     "Loaders over a dataset folder"
     arrays,saved = open_folder(path)
+    if splits is None and saved: splits = with_train(saved, len(arrays['X']), path)
     names = read_manifest(path).get('arrays', {}).get('X', {}).get('names')
     if kwargs.get('sel_vars') is not None: kwargs['sel_vars'] = vars_by_number(kwargs['sel_vars'], arrays['X'].shape[1], names)
-    return cls.from_arrays(arrays['X'], arrays.get('y'), splits=ifnone(splits, list(saved.values()) or None), **{'path': path, **kwargs})
+    return cls.from_arrays(arrays['X'], arrays.get('y'), splits=splits, **{'path': path, **kwargs})
 
 # %% ../nbs/11_loaders.ipynb #d681e166
 @patch

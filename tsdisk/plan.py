@@ -75,7 +75,19 @@ def find_sources(
     return src
 
 # %% ../nbs/07_plan.ipynb #44c8b5c5
-def _plain(v): return v.item() if isinstance(v, (np.generic,np.ndarray)) and v.ndim == 0 else v
+def _plain(v):
+    "What an item holds, as numbers, texts, or arrays of numpy"
+    if hasattr(v, 'detach'): v = v.detach().cpu().numpy() # A tensor
+    if isinstance(v, np.ma.MaskedArray) and v.ndim: v = _unmasked(v)
+    if isinstance(v, np.ndarray) and v.dtype.kind == 'S': v = np.char.decode(v, 'utf-8')
+    if isinstance(v, (np.generic,np.ndarray)) and v.ndim == 0: v = v.item()
+    return v.decode() if isinstance(v, bytes) else v
+
+def _unmasked(a):
+    "An array with NaN where it was masked"
+    if a.mask is np.ma.nomask or not a.mask.any(): return np.asarray(a.data)
+    if a.dtype.kind != 'f': raise ValueError(f"{int(a.mask.sum()):,} values are masked, and integers have no NaN for them: give floats, or `a.filled(number)` with `missing=number`")
+    return a.filled(np.nan)
 
 def as_items(
     got, # What `read` gave: array, pair, mapping, or several of these
@@ -87,12 +99,13 @@ def as_items(
     for o in got:
         if isinstance(o, tuple) and len(o) == 2: o = dict(X=o[0], y=o[1])
         elif not isinstance(o, Mapping): o = dict(X=o if hasattr(o, 'shape') else np.asarray(o))
+        o = {k: _plain(v) for k,v in o.items() if v is not None}
         if 'X' not in o: raise ValueError(f"An item needs an `X`, got one with {list(o)}")
         if hasattr(o['X'], 'select_dtypes'): o = {**o, **from_frame(o['X'])}
-        shape = getattr(o['X'], 'shape', (1,))
+        shape = getattr(o['X'], 'shape', (1,) if hasattr(o['X'], '__iter__') else ())
         if not shape or 0 in shape: raise ValueError(f"The `X` of an item must be (vars, steps), and not empty, got shape {tuple(shape)}")
         if isinstance(o.get('y'), (list,tuple)): o = {**o, 'y': np.asarray(o['y'])}
-        yield {k: _plain(v) for k,v in o.items() if v is not None}
+        yield o
 
 # %% ../nbs/07_plan.ipynb #bd277058
 about = 'names','units','scale','offset','missing' # What an item says of the variables of its `X`
@@ -168,6 +181,9 @@ def plan(
                 seen.setdefault(k, []).append(_shapes(k, v, many) if not isinstance(o[k], Iterator) else (None, v.dtype, v.shape[:-1]))
         info = info or {k: listed(o[k]) for k in about if k in o}
         target = target or (target_kind(o, many) if not _is_column('y', o.get('y'), many) else None)
+    for name,o in dict(layout=layout, dtype=dtype).items():
+        odd = [k for k in o if k not in seen] if isinstance(o, Mapping) else []
+        if odd: raise ValueError(f"`{name}` names {odd[0]!r}, the columns are {[*seen]}")
     by = lambda o,k: o.get(k) if isinstance(o, Mapping) else o if k == 'X' else None
     res = {}
     for k,v in seen.items():
@@ -177,8 +193,8 @@ def plan(
     res['X'].update({k: v for k,v in info.items() if k in ('names','units') or not floats}, target=target)
     names = res['X'].names
     if names is not None and res['X'].trail and len(names) != res['X'].trail[0]: raise ValueError(f"There are {len(names)} `names` for {res['X'].trail[0]} variables: where `tfm` leaves some out, it leaves out their names too")
-    bad = [k for k in res if not re.fullmatch(r'\w[\w.-]{0,99}', k) or k.casefold() in ('items','tsdisk','split') or k.casefold() == 'x' and k != 'X']
-    if bad: raise ValueError(f"{bad[0]!r} can't be the name of a column: use letters, digits, `_`, `-`, not {bad[0]!r}")
+    bad = [k for k in res if not re.fullmatch(r'\w[\w.-]{0,99}', k) or re.match(r'(items|tsdisk|split)([._]|$)', k, re.I) or k.casefold() == 'x' and k != 'X']
+    if bad: raise ValueError(f"{bad[0]!r} can't be the name of a column: use letters, digits, `_`, `-`, and not items, tsdisk, or what begins with split")
     return res
 
 # %% ../nbs/07_plan.ipynb #47a954af

@@ -30,7 +30,7 @@ def _dataset(src, keep=(), texts=()):
     res = ds.dataset([str(o) for o in files], format=how)
     if how == 'parquet': return res
     if all(re.fullmatch(r'[-+]?[\d.]+(e[-+]?\d+)?', o.name, re.I) for o in res.schema): raise ValueError(f"{files[0]} has no header: its first line must name the columns, it has {res.schema.names[:5]}")
-    schema = pa.schema([o.with_type(pa.float64()) if pa.types.is_integer(o.type) and o.name not in keep else o for o in res.schema])
+    schema = pa.schema([o.with_type(pa.float64()) if pa.types.is_null(o.type) or pa.types.is_integer(o.type) and o.name not in keep else o for o in res.schema])
     return ds.dataset([str(o) for o in files], format=how, schema=schema)
 
 def _batches(table, columns):
