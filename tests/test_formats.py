@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.convert import convert
-from tsdisk.exporters import to_hdf5
+from tsdisk.exporters import to_hdf5, to_parquet
 from tsdisk.folder import open_folder, read_manifest
 from tsdisk.importers import from_xarray, open_npz, open_raw, read_file
 from tsdisk.loaders import TSDataLoaders
@@ -325,6 +325,41 @@ def test_what_is_known_of_recordings_goes_to_hdf5(tmp_path):
     with h5py.File(tmp_path/'a.h5') as f:
         said = f['X'].attrs
         assert json.loads(said['annotations'])[0] == [.5,1.,'eyes open'] and json.loads(said['subject']) == dict(age=30) and [*said['keys']] == ['a','b']
+
+def test_variables_of_one_name_are_columns_of_their_own(tmp_path):
+    import pyarrow.parquet as pq
+    convert([dict(X=o, names=['hr','hr','y'], y=float(i)) for i,o in enumerate(x)], tmp_path/'set')
+    got = pq.read_table(to_parquet(tmp_path/'set', tmp_path/'a.parquet'))
+    assert {'hr','hr_','y','y_'} <= {*got.column_names} and got['y'].to_pylist() == [*range(6)]
+    for i,k in enumerate(('hr','hr_','y_')): assert np.allclose(got[k].to_pylist(), x[:,i])
+
+def test_columns_of_texts_are_named(tmp_path):
+    (tmp_path/'a.csv').write_text('a,b\n1,2\n3,-\n')
+    assert read_file(tmp_path/'a.csv')['left_out'] == ['b']
+
+def test_a_clock_of_dates_says_start_and_rate(tmp_path):
+    import xarray as xr
+    t = np.datetime64('2024-01-01', 'ns')+np.arange(500)*np.timedelta64(20, 'ms')
+    got = from_xarray(xr.Dataset(dict(a=(('site','time'), x[:,0])), coords=dict(time=t)))
+    assert got['fs'] == 50 and got['start'].startswith('2024-01-01T00:00:00')
+
+def test_parquet_is_never_whole_in_memory(tmp_path):
+    code = """
+import numpy as np, pyarrow as pa, pyarrow.parquet as pq, sys
+from tsdisk.demo import private_memory
+from tsdisk.tables import read_table
+rng = np.random.default_rng(0)
+block = lambda: pa.table({f'v{k}': rng.random(2**18) for k in range(4)})
+with pq.ParquetWriter('a.parquet', block().schema) as w:
+    for _ in range(20): w.write_table(block())
+parts = read_table('a.parquet')['X']
+next(parts)
+before,most,n = private_memory(),0,0
+for o in parts: most,n = max(most, private_memory()-before),n+o.shape[1]
+print(n, most)
+"""
+    n,most = map(float, subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split())
+    assert n == 20*2**18-2**16 and most < 60e6, 'the file has 168 MB'
 
 def test_labels_of_hdf5_of_fixed_width(tmp_path):
     import h5py

@@ -19,16 +19,17 @@ def all_of(dl): return np.concatenate([b[0].numpy().copy() for b in dl])
 
 def over(f, x, *args): return f(x[:150].astype('f8').swapaxes(0, 1).reshape(3, -1), *args, axis=1)[:,None]
 
-by_hand = dict(Standardize=(Standardize(), lambda x: (x-over(np.mean, x))/over(np.std, x)),
-    RobustScale=(RobustScale(), lambda x: (x-over(np.median, x))/(over(np.quantile, x, .75)-over(np.quantile, x, .25))),
-    Normalize=(Normalize(), lambda x: (x-over(np.min, x))/(over(np.max, x)-over(np.min, x))),
-    to_a_range=(Normalize(low=-1, high=3), lambda x: (x-over(np.min, x))/(over(np.max, x)-over(np.min, x))*4-1),
-    Log=(Log(2.), lambda x: np.sign(x)*np.log1p(abs(x)/2)),
-    Power=(Power(1/3), lambda x: np.cbrt(x)),
-    Clip=(Clip(share=.01), lambda x: np.clip(x, over(np.quantile, x, .01), over(np.quantile, x, .99))),
-    limits=(Clip(low=[-1,0,2.5], high=5), lambda x: np.clip(x, [[-1],[0],[2.5]], 5)),
-    PerSample=(PerSample(), lambda x: (x-x.mean(-1, keepdims=True))/x.std(-1, keepdims=True)),
-    of_all=(PerSample(by='all'), lambda x: (x-x.mean((1,2), keepdims=True))/x.std((1,2), keepdims=True)))
+by_hand = {}
+by_hand['Standardize'] = Standardize(), lambda x: (x-over(np.mean, x))/over(np.std, x)
+by_hand['RobustScale'] = RobustScale(), lambda x: (x-over(np.median, x))/(over(np.quantile, x, .75)-over(np.quantile, x, .25))
+by_hand['Normalize'] = Normalize(), lambda x: (x-over(np.min, x))/(over(np.max, x)-over(np.min, x))
+by_hand['to_a_range'] = Normalize(low=-1, high=3), lambda x: (x-over(np.min, x))/(over(np.max, x)-over(np.min, x))*4-1
+by_hand['Log'] = Log(2.), lambda x: np.sign(x)*np.log1p(abs(x)/2)
+by_hand['Power'] = Power(1/3), lambda x: np.cbrt(x)
+by_hand['Clip'] = Clip(share=.01), lambda x: np.clip(x, over(np.quantile, x, .01), over(np.quantile, x, .99))
+by_hand['limits'] = Clip(low=[-1,0,2.5], high=5), lambda x: np.clip(x, [[-1],[0],[2.5]], 5)
+by_hand['PerSample'] = PerSample(), lambda x: (x-x.mean(-1, keepdims=True))/x.std(-1, keepdims=True)
+by_hand['of_all'] = PerSample(by='all'), lambda x: (x-x.mean((1,2), keepdims=True))/x.std((1,2), keepdims=True)
 
 @pytest.mark.parametrize('name', by_hand)
 @pytest.mark.parametrize('kind', ['memory','disk','int16'])

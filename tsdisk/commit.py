@@ -114,6 +114,8 @@ def stat_of(source):
     except (OSError,ValueError): return 0,0
     return st.st_size,st.st_mtime_ns
 
+
+# %% ../nbs/08_commit.ipynb #8b164cd2
 def _values_seen(o):
     "Of an array in memory all values; of one on disk when its file was written; of others the first and the last row"
     file = getattr(o, 'filename', None)

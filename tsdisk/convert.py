@@ -280,6 +280,8 @@ def _does(o, depth=6):
     if hasattr(o, '__self__') and hasattr(o, '__func__'): return deeper((o.__func__, o.__self__))
     return type(o).__qualname__, deeper(getattr(o, '__dict__', None))
 
+
+# %% ../nbs/08_convert.ipynb #09c1c526
 def _published(j):
     "Was all done but to give it its name?"
     aside = j.dir.with_name(f'{staging}.done')

@@ -70,7 +70,9 @@ def to_npy(
     return Path(dst)
 
 # %% ../nbs/09_exporters.ipynb #14e79bcb
-def _flat(v): return not isinstance(v, (list,dict)) or isinstance(v, list) and len({str if isinstance(o, str) else float if isinstance(o, (int,float)) else None for o in v} | {None}) == 2
+def _flat(v):
+    "Can it be an attribute as it is: one number or text, or a list of such?"
+    return not isinstance(v, (list,dict)) or isinstance(v, list) and (all(isinstance(o, str) for o in v) or all(isinstance(o, (int,float)) for o in v))
 
 def to_hdf5(
     path, # Folder of a dataset
@@ -106,6 +108,15 @@ def _write_column(h5py, f, o, kwargs):
         for a,b in progress(_steps([o])): out[a:b] = o.rows(a, b).astype(object) if text else o.rows(a, b)
 
 # %% ../nbs/09_exporters.ipynb #57d1f094
+def _apart(names, taken):
+    "Names of columns, with something added to those that others have"
+    res = []
+    for o in names:
+        while o in taken: o += '_'
+        taken = {*taken, o}
+        res.append(o)
+    return res
+
 def to_parquet(
     path, # Folder of a dataset
     dst, # File to write
@@ -113,7 +124,7 @@ def to_parquet(
     "A dataset as one parquet file: a row for each item, lists of steps"
     pa,pq = need('pyarrow', 'tables'),need('pyarrow.parquet', 'tables')
     cols,data,_ = _columns(path)
-    names = data.get('arrays', {}).get('X', {}).get('names')
+    names = _apart(data.get('arrays', {}).get('X', {}).get('names') or [], {o.name for o in cols})
     out = None
     with _whole(dst) as tmp:
         try:

@@ -242,7 +242,9 @@ def from_xarray(
         if {*ds[k].dims} != {*dims}: raise ValueError(f"Variable {k!r} has the dimensions {ds[k].dims}, not {dims}: give `vars` without it")
     beside = {k: ds[k].values for k in [*ds.data_vars, *ds.coords] if samples and ds[k].dims == (samples,) and ds[k].dtype.kind in 'biufU'}
     units = [ds[k].attrs.get('units') for k in vars]
-    return {**_attrs(ds.attrs), 'X': from_array_like(_Stacked(ds, vars, dims)), 'names': [*vars], **({'units': units} if any(units) else {}), **beside}
+    when = ds[steps].values[:1000] if steps in ds.coords else np.empty(0)
+    said = {**_attrs(ds.attrs), **(clock(when) if len(when) and when.dtype.kind == 'M' else {})}
+    return {**said, 'X': from_array_like(_Stacked(ds, vars, dims)), 'names': [*vars], **({'units': units} if any(units) else {}), **beside}
 
 # %% ../nbs/07_importers.ipynb #2a050de7
 @reader('.nc', '.nc4', '.cdf')

@@ -35,7 +35,11 @@ def _dataset(src, keep=(), texts=()):
 
 def _batches(table, columns):
     "Rows of some columns, in small batches, few at a time"
-    return table.to_batches(columns=columns, batch_size=2**16, batch_readahead=2, fragment_readahead=1)
+    if getattr(table, 'files', None) and str(table.format.default_extname) == 'parquet':
+        pq = need('pyarrow.parquet', 'tables')
+        for o in table.files:
+            with pq.ParquetFile(o, pre_buffer=False) as f: yield from f.iter_batches(batch_size=2**16, columns=columns, use_threads=False)
+    else: yield from table.to_batches(columns=columns, batch_size=2**16, batch_readahead=2, fragment_readahead=1)
 
 def _is_number(t): return str(t).startswith(('int','uint','float','double','half','bool','decimal'))
 
@@ -79,7 +83,8 @@ def read_table(
     _columns(table, names, 'the series')
     time = time or next((o.name for o in table.schema if str(o.type).startswith(('timestamp','date'))), None)
     head = table.head(1000, columns=[time])[time].to_numpy() if time else np.array([])
-    res = dict(names=names, **(clock(head) if len(head) and head.dtype.kind == 'M' else {}))
+    left_out = [o.name for o in table.schema if o.name not in (*names, time)] if name is None else []
+    res = dict(names=names, **(dict(left_out=left_out) if left_out else {}), **(clock(head) if len(head) and head.dtype.kind == 'M' else {}))
     parts = (_values(o, names) for o in _onward(_batches(table, [*names, *([time] if time else [])]), time) if len(o))
     return dict(X=np.concatenate([*parts], 1) if os.path.getsize(path) < large else parts, **res)
 

@@ -67,6 +67,8 @@ def check_about(item):
 _floats = ("Its `X` are floats, yet its `scale` says what integers count: let `tfm` scale them, with `real_units(o['X'], o['scale'], o['offset'], o.get('missing'))`, "
     "and leave out `scale`, `offset` and `missing` of what it gives")
 
+
+# %% ../nbs/07_work.ipynb #73f769ed
 def with_place(item, known):
     "An item with what its place says; targets that were asked of the place come first"
     return {**known, **item, **({'y': known['y']} if 'y' in known else {})}
@@ -187,6 +189,13 @@ def _pool(job, n):
     return ProcessPoolExecutor(n, mp.get_context(how), _remember, (job, os.getpid()))
 
 # %% ../nbs/07_work.ipynb #31bd25cd
+def _result(pending):
+    (_,sources),o = pending.popleft()
+    try: return o.result()
+    except BrokenProcessPool as e:
+        names = f"{sources[0][1]} to {sources[-1][1]}" if len(sources) > 1 else sources[0][1]
+        raise RuntimeError(f"A worker was ended from outside, most often because memory ran out, when {names} or some after it were read: give fewer `n_workers`; what was done is kept") from e
+
 def run_jobs(
     job, # What is done to each group
     groups, # (number of the first source, sources) of each
@@ -200,14 +209,16 @@ def run_jobs(
     ahead = 2*(getattr(executor, '_max_workers', None) or n)+1
     try:
         for o in groups:
-            pending.append(pool.submit(job, *o) if executor else pool.submit(_work, *o))
-            if len(pending) >= ahead: yield pending.popleft().result()
-        while pending: yield pending.popleft().result()
+            pending.append((o, pool.submit(job, *o) if executor else pool.submit(_work, *o)))
+            if len(pending) >= ahead: yield _result(pending)
+        while pending: yield _result(pending)
     except (pickle.PicklingError,AttributeError) as e:
         if 'pickle' not in str(e): raise
         raise ValueError(f"`read` and `tfm` must be functions of a module, to be sent to the processes of this executor: {e}") from e
-    except BrokenProcessPool as e:
-        raise RuntimeError("A worker was ended from outside, most often because memory ran out: give fewer `n_workers`; what was done is kept") from e
+    except BaseException:
+        if not executor: # What they are about to write would not be used
+            for o in [*(pool._processes or {}).values()]: o.terminate()
+        raise
     finally:
-        for o in pending: o.cancel()
+        for _,o in pending: o.cancel()
         if not executor: pool.shutdown(cancel_futures=True)
