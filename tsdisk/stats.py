@@ -123,9 +123,9 @@ class Moments:
     def _less(self, t):
         "A block less the first mean, in memory that is used again"
         import torch
-        like = lambda o: (o.dtype, o.shape[1:])
-        if self.room is None or like(self.room) != like(t) or len(self.room) < len(t): self.room = torch.empty(t.shape, dtype=t.dtype)
-        return torch.sub(t, torch.as_tensor(self.shift, dtype=t.dtype)[:,None], out=self.room[:len(t)])
+        if self.room is None or self.room.dtype != t.dtype or self.room.shape[1:] != t.shape[1:] or len(self.room) < len(t):
+            self.room,self.less = torch.empty(t.shape, dtype=t.dtype),torch.as_tensor(self.shift, dtype=t.dtype)[:,None].contiguous()
+        return torch.sub(t, self.less, out=self.room if len(t) == len(self.room) else self.room[:len(t)])
 
 # %% ../nbs/07_stats.ipynb #0f5e248b
 @patch
@@ -135,19 +135,19 @@ def _block(self:Moments, a):
     t = tensor_view(a if min(a.strides) >= 0 else a.copy())
     if t.dtype != torch.float32 or t.shape[-1] > 4096: t = t.double()
     d = self._less(t)
-    total = d.sum(-1)
-    n = torch.full((t.shape[1],), t.shape[0]*t.shape[2])
-    nans,low,high = torch.zeros_like(n),t,t
-    if not total.isfinite().all():
+    rows = lambda o: o.numpy().astype('f8') # One number for each row and variable
+    total,nans,low,high = rows(d.sum(-1)).sum(0),np.zeros(t.shape[1]),t,t
+    if not np.isfinite(total).all():
         miss = t.isnan()
-        nans = miss.sum((0,2))
+        nans = rows(miss.sum((0,2)))
         d,low,high = d.masked_fill(miss, 0), t.masked_fill(miss, float('inf')), t.masked_fill(miss, -float('inf'))
-        total = d.sum(-1)
-    low,high = (o.double().numpy() for o in (low.amin(-1).amin(0), high.amax(-1).amax(0)))
+        total = rows(d.sum(-1)).sum(0)
+    low,high = rows(low.amin(-1)).min(0),rows(high.amax(-1)).max(0)
     far = np.maximum(np.abs(low-self.shift), np.abs(high-self.shift))
     if t.dtype == torch.float32 and ((far > 1e15) | ((far < 1e-15) & (far > 0))).any(): return self._block(a.astype('f8'))
-    squares = torch.linalg.vector_norm(d, dim=-1).double().square()
-    return [*(o.numpy() for o in (n.double()-nans, nans.double(), total.double().sum(0), squares.sum(0))), low, high]
+    squares = np.square(rows(torch.linalg.vector_norm(d, dim=-1))).sum(0)
+    return t.shape[0]*t.shape[2]-nans, nans, total, squares, low, high
+
 
 # %% ../nbs/07_stats.ipynb #ce0ab349
 def _deviations(n, total, squares):
