@@ -269,13 +269,16 @@ def _does(o, depth=6):
     if isinstance(o, (str,bytes,int,float,complex,bool,type(None),Path)): return o
     if isinstance(o, np.ndarray): return o.shape, str(o.dtype), crc32(np.ascontiguousarray(o).view('u1')) if not o.dtype.hasobject else repr(o)
     if not depth: return type(o).__qualname__
+    if hasattr(o, '__len__') and len(o) > 1000: return type(o).__qualname__, len(o)
     if isinstance(o, (list,tuple)): return [deeper(v) for v in o]
     if isinstance(o, Mapping): return [(str(k),deeper(v)) for k,v in o.items()]
     if hasattr(o, 'co_code'): return o.co_code, o.co_names, [deeper(v) for v in o.co_consts]
     if isinstance(o, partial): return deeper((o.func, o.args, o.keywords))
     if hasattr(o, '__code__') and hasattr(o, '__globals__'):
+        if o.__module__.partition('.')[0] == __name__.partition('.')[0]: return o.__module__, o.__qualname__ # What this library does, it says by name
         inner = [v.cell_contents for v in o.__closure__ or ()]
         used = {k: o.__globals__[k] for k in o.__code__.co_names if isinstance(o.__globals__.get(k), (str,int,float,tuple,list,dict,np.ndarray,type(_does)))}
+        used = {k: v if getattr(v, '__module__', o.__module__) == o.__module__ else v.__qualname__ for k,v in used.items()}
         return deeper((o.__code__, o.__defaults__, o.__kwdefaults__, inner, used))
     if hasattr(o, '__self__') and hasattr(o, '__func__'): return deeper((o.__func__, o.__self__))
     return type(o).__qualname__, deeper(getattr(o, '__dict__', None))
