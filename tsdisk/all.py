@@ -28,3 +28,4 @@ from tsdisk.augment import (Augment, ChannelDropout, Cutout, CutMixSteps, Freque
     MoveSteps, Permutation, RandomCrop, Scaling, TimeWarp, WindowSlice, WindowWarp)
 from tsdisk.transforms import Clip, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.show import plot_top_losses, show_batch, show_grid, show_results
+from tsdisk.summary import summary

@@ -44,6 +44,15 @@ def _write(args):
 def _info(args):
     from tsdisk.convert import info # With the readers of all formats
     for o in args.path: print(info(o), end='\n\n')
+    if args.plot: _plot(args)
+
+def _plot(args):
+    import matplotlib
+    matplotlib.use('Agg')
+    from tsdisk.summary import summary
+    if len(args.path) > 1: raise ValueError(f"`--plot` draws one dataset, got {len(args.path)}")
+    summary(args.path[0]).savefig(args.plot)
+    print(f'Drawn to {args.plot}')
 
 def _verify(args):
     from tsdisk.checks import add_checksums, verify
@@ -76,7 +85,8 @@ def parser() -> argparse.ArgumentParser: # One subcommand each
     src = 'files, folders in quotes with wildcards, such as "data/**/*.edf", or file.h5::name'
     _command(sub, 'convert', 'make a dataset of files of any known format; the same command goes on where it was stopped', _write, ('src', src, many), ('dst', 'folder of the new dataset'), **read, **stored)
     _command(sub, 'append', 'add files at the end of a dataset', _write, ('dst', 'folder of the dataset'), ('src', src, many), **read)
-    _command(sub, 'info', 'list what is in files or datasets', _info, ('path', 'a dataset folder, or a file of any known format', many))
+    _command(sub, 'info', 'list what is in files or datasets', _info, ('path', 'a dataset folder, or a file of any known format', many),
+        plot=dict(nargs='?', const='tsdisk_info.png', metavar='FILE', help='draw samples, values, what is missing, classes; for a dataset folder or a `.npy` (default: %(const)s)'))
     _command(sub, 'verify', 'compare every byte of a dataset with its checksums', _verify, ('path', 'a dataset folder'), add=dict(yes, help='read and keep the checksums of what has none'))
     _command(sub, 'doctor', 'measure how fast an array can be read from its disk, and say what would be faster (half a minute)', _doctor, ('path', 'a `.npy` file, or a dataset folder'),
         bs=dict(type=int, default=64, help=f'rows of a batch{shown}'))
