@@ -899,6 +899,17 @@ def test_all_that_is_in_no_other_split_is_for_training(tmp_path):
     convert(tmp_path/'raw', tmp_path/'set2', split=lambda p: 'valid' if p[-5] in '37' else 'test')
     with expect_fail(ValueError, "no `train`"): TSDataLoaders.from_folder(tmp_path/'set2')
 
+def test_what_is_added_to_no_split_is_said(tmp_path, capsys):
+    for k in ('train','valid'):
+        for i in range(3):
+            (tmp_path/f'raw/{k}').mkdir(parents=True, exist_ok=True)
+            np.save(tmp_path/f'raw/{k}/{i}.npy', np.ones((2,9), 'f4'))
+    convert(tmp_path/'raw', tmp_path/'set', n_workers=0)
+    append(tmp_path/'set', tmp_path/'raw/train', n_workers=0, split=lambda p: 'train')
+    assert 'none of the splits' not in capsys.readouterr().out
+    append(tmp_path/'set', np.ones((4,2,9), 'f4'))
+    assert "4 of the items that were added are in none of the splits ['train', 'valid']" in capsys.readouterr().out
+
 def test_slow_sources_are_noted_soon(tmp_path):
     made = [*Sources([np.ones((2,9))]*300).groups()]
     assert [len(g) for _,g in made][:7] == [1,2,4,8,16,32,64] and [k for k,_ in made][:4] == [0,1,3,7] and sum(len(g) for _,g in made) == 300

@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from .arrays import progress, read_header
 from .checks import add_checksums, from_hex
 from .commit import Journal, seen_after, splits_of, stat_of
-from .folder import alone, manifest_name, read_manifest, staging
+from .folder import alone, manifest_name, open_folder, read_manifest, staging
 from .importers import read_file
 from .info import Info, info
 from . import recordings, tables
@@ -383,4 +383,7 @@ def append(
         job,before = Job(read, tfm, j.specs, '', on_error == 'skip'),kept_stats(dst)
         _run(j, sources, job, executor=executor, n_workers=n_workers)
     add_stats(dst, before)
+    arrays,splits = open_folder(dst)
+    lost = len(arrays['X'])-before[0] - sum(int((np.asarray(o) >= before[0]).sum()) for o in splits.values())
+    if splits and lost > 0: print(f"{lost:,} of the items that were added are in none of the splits {[*splits]}: say which with `split`")
     return info(dst)
