@@ -6,7 +6,10 @@ from tsdisk.arrays import save_array
 from tsdisk.cli import main
 from tsdisk.convert import convert
 from tsdisk.folder import read_manifest
+from tsdisk.loaders import TSDataLoaders
+from tsdisk.show import show_grid
 from tsdisk.summary import summary
+from tsdisk.transforms import Standardize
 
 matplotlib.use('Agg')
 x = filled((60,3,40))
@@ -46,3 +49,13 @@ def test_from_the_command_line(tmp_path, capsys):
     save_array(tmp_path/'x.npy', x)
     assert main(['info', str(tmp_path/'x.npy'), '--plot', str(tmp_path/'a.png')]) == 0 and (tmp_path/'a.png').stat().st_size > 5000
     assert main(['info', str(tmp_path/'x.npy'), str(tmp_path/'x.npy'), '--plot']) == 1 and 'one dataset' in capsys.readouterr().err
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_what_was_recorded_is_above_what_is_seen(workers):
+    dls = TSDataLoaders.from_arrays(x*50+20, np.arange(60.), bs=16, seed=1, num_workers=workers, device='cpu', batch_tfms=Standardize())
+    axs = dls.show_seen(3)
+    assert len(axs) == 2*len(show_grid(3))
+    tfm = dls.after_batch.fs[0]
+    for top,low in zip(axs[:3], axs[3:]):
+        a,b = (np.stack([o.get_ydata() for o in ax.lines]) for ax in (top, low))
+        assert (abs(a[None]-(x*50+20)) < 1e-3).all((1,2)).sum() == 1 and np.allclose(b, (a-tfm.mean.numpy())/tfm.std.numpy(), atol=1e-4)

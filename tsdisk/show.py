@@ -10,6 +10,7 @@ from math import ceil
 from fastai.basics import *
 from fastai.interpret import *
 from .batches import Labels, TensorTarget, TSTensor
+from .loaders import TSDataLoader, TSDataLoaders
 
 # %% ../nbs/13_show.ipynb #a101aea5
 def show_grid(
@@ -39,6 +40,30 @@ def show_batch(x:TSTensor, y, samples, ctxs=None, max_n=9, ncols=3, nrows=None, 
 def _start(x, o):
     "A target series as long as the input is drawn over it, another after its end"
     return {'start': x.len} if isinstance(o, TensorTarget) and o.is_series() and o.shape[-1] != x.len else {}
+
+# %% ../nbs/13_show.ipynb #6c2d114e
+@patch
+def show_seen(self:TSDataLoader,
+    max_n:int=4, # Samples
+    figsize=None, # Inches
+    **kwargs # Of `plot`
+) -> list: # Axes
+    "Samples as they were recorded, above what a model sees of them"
+    batches = iter(self)
+    x = next(batches)[0]
+    rows,n = self.idxs,min(max_n, len(x))
+    batches.close()
+    axs = plt.subplots(2, n, figsize=figsize or (3*n,3.5), squeeze=False, layout='constrained')[1]
+    for i,(top,low) in enumerate(axs.T):
+        self.dataset[int(rows[i])][0].show(ctx=top, **kwargs)
+        x[i].show(ctx=low, **kwargs)
+    axs[0,0].set_ylabel('recorded')
+    axs[1,0].set_ylabel('seen')
+    return list(axs.flat)
+
+@patch
+def show_seen(self:TSDataLoaders, max_n:int=4, **kwargs): return self.train.show_seen(max_n, **kwargs)
+
 
 # %% ../nbs/13_show.ipynb #82abd9aa
 def _text(o):
