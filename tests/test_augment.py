@@ -16,7 +16,7 @@ from tsdisk.datasets import TSDatasets
 from tsdisk.learner import Checkpoint
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.panels import Ragged
-from tsdisk.transforms import FillNaN, Standardize
+from tsdisk.transforms import FillNaN, PerSample, Standardize
 from tsdisk.windows import Windows
 
 values = [Jitter,Scaling,MagnitudeWarp,ChannelDropout,Cutout,FrequencyMask]
@@ -470,3 +470,10 @@ def test_transforms_of_datasets_are_not_needed():
     ds = TSDatasets(wide(), np.arange(40)%2)
     xb,yb = TSDataLoaders.from_dsets(ds, bs=8, device='cpu', batch_tfms=TimeWarp(p=1)).train.one_batch()
     assert xb.shape == (8,3,40) and yb.shape == (8,)
+
+@pytest.mark.parametrize('tfm', [Jitter(0., p=1), Jitter(0., p=.5), Scaling(0.), TimeWarp(0., p=1), [Scaling(0.),FillNaN()]], ids=str)
+def test_batches_scaled_each_by_itself_still_decode(tfm):
+    x = np.random.default_rng(0).normal(5, 3, (40,2,30)).astype('f4')
+    tfms = [PerSample(), *(tfm if isinstance(tfm, list) else [tfm])]
+    dls = TSDataLoaders.from_arrays(x, splits=[range(40),[]], bs=20, shuffle=False, device='cpu', batch_tfms=tfms)
+    np.testing.assert_allclose(dls.train.decode(dls.train.one_batch())[0], x[:20], atol=1e-4)

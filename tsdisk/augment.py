@@ -31,7 +31,7 @@ def _some(o, rows, f):
     "`o`, some rows of which `f` has changed"
     t = torch.as_subclass(o, Tensor)
     t = f(t) if len(rows) == len(t) else t.index_copy(0, rows, f(t[rows]))
-    return torch.as_subclass(t, type(o))
+    return _like(o, t)
 
 # %% ../nbs/12_augment.ipynb #559ece58
 class Augment(Transform):
@@ -60,11 +60,17 @@ class Augment(Transform):
 
     def changed(self, b, rows):
         res,there = _some(b[0], rows, self.change),_steps_there(b)
-        return (res if there is None else torch.where(there, res, b[0]), *b[1:])
+        return (res if there is None else _like(b[0], torch.where(there, torch.as_subclass(res, Tensor), torch.as_subclass(b[0], Tensor))), *b[1:])
 
     def __repr__(self):
         names = [k for k in signature(type(self).__init__).parameters if k in self.__dict__]
         return f"{type(self).__name__}({', '.join(f'{k}={getattr(self, k)!r}' for k in names)})"
+
+def _like(o, t):
+    "A tensor of the type of `o`, with what that knows of itself"
+    res = torch.as_subclass(t, type(o))
+    retain_meta(o, res)
+    return res
 
 def _steps_there(b):
     "Of padded series, which steps are there: (bs, 1, steps)"
@@ -352,7 +358,7 @@ class MaskedSteps(Augment):
         gen = None if split_idx == 0 else torch.Generator(x.device).manual_seed(self.seed)
         hide = self.places(*x.shape, x.device, gen) & ~x.isnan() & (True if there is None else there)
         seen,target = x.masked_fill(hide, self.value),x.masked_fill(~hide, float('nan'))
-        return (torch.as_subclass(seen, type(b[0])), *[o for o in b[1:] if isinstance(o, TSBeside)], torch.as_subclass(target, TensorTarget))
+        return (_like(b[0], seen), *[o for o in b[1:] if isinstance(o, TSBeside)], torch.as_subclass(target, TensorTarget))
 
     def places(self, n, vars, steps, device='cpu', gen=None):
         "Which values to hide, (n, vars, steps)"

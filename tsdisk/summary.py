@@ -12,6 +12,7 @@ from .arrays import open_array
 from .folder import open_folder, read_manifest, units_of
 from .info import human
 from .panels import Ragged
+from .plan import real_units
 from .sources import as_source
 from .stats import array_counts, train_stats
 
@@ -37,8 +38,7 @@ class _Set:
     def series(self, i):
         "One sample in units, (vars, steps)"
         x = np.asarray(self.X[i:i+2000].T if self.long else self.X[i])
-        a = np.where(x == self.missing, np.nan, x.astype('f8')) if self.missing is not None else x.astype('f8')
-        return np.atleast_2d(a if self.scale is None else a*np.reshape(self.scale[0], (-1,1)) + np.reshape(self.scale[1], (-1,1)))
+        return np.atleast_2d(x.astype('f8') if self.scale is None else real_units(x, *self.scale, self.missing))
 
 # %% ../nbs/13_summary.ipynb #aa6d47e6
 def _samples(ax, s, n, seed):

@@ -14,6 +14,11 @@ from .reader import Buffers
 from .stats import Stats, train_stats
 
 # %% ../nbs/12_transforms.ipynb #c3111278
+def _stats_of(tl, rows):
+    "Statistics of some rows of a column, in units"
+    stats = train_stats(tl.items, rows, tl.kind.missing)
+    return stats if tl.kind.units is None else stats.in_units(*tl.kind.units)
+
 class ByStats(Transform):
     "What needs statistics of the training rows"
     parameters,order = L('mean','std'),99
@@ -64,9 +69,8 @@ def seen_stats(
 ) -> Stats: # Per variable, in units
     "Statistics of the series of the training rows, as a transform of `dl.after_batch` gets them"
     tl,before = dl.dataset.tls[0],[o for o in dl.after_batch.fs if isinstance(o, PointWise)]
-    if before: return train_stats(tl.items, dl.dataset.idxs, tl.kind.missing, _Seen(before, tl.kind.units))
-    stats = train_stats(tl.items, dl.dataset.idxs, tl.kind.missing)
-    return stats if tl.kind.units is None else stats.in_units(*tl.kind.units)
+    return train_stats(tl.items, dl.dataset.idxs, tl.kind.missing, _Seen(before, tl.kind.units)) if before else _stats_of(tl, dl.dataset.idxs)
+
 
 # %% ../nbs/12_transforms.ipynb #2410e829
 @patch
@@ -225,8 +229,7 @@ class StandardizeTarget(ByStats):
         if self.mean is None:
             tl = dl.dataset.tls[-1]
             if len(dl.dataset.tls) < 2 or not issubclass(tl.kind.typ, TensorTarget): raise ValueError("StandardizeTarget is for targets that are numbers, this dataset has none")
-            stats = train_stats(tl.items, dl.dataset.idxs, tl.kind.missing)
-            self._set(stats if tl.kind.units is None else stats.in_units(*tl.kind.units))
+            self._set(_stats_of(tl, dl.dataset.idxs))
         if dl.device is not None: self.mean,self.std = self.mean.to(dl.device),self.std.to(dl.device)
 
     def _like(self, y):
