@@ -1,5 +1,5 @@
 "What benchmarks share: the machine, made-up data, processes to measure in, Markdown"
-import multiprocessing as mp, os, platform, shutil, signal, sys, tempfile, threading, time, warnings
+import argparse, json, multiprocessing as mp, os, platform, shutil, signal, sys, tempfile, threading, time, warnings
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
@@ -200,3 +200,25 @@ def md_table(
     head,*rows = [[str(c) for c in r] for r in rows]
     line = lambda r: '| ' + ' | '.join(r) + ' |'
     return '\n'.join(map(line, [head, ['---' if i < left else '---:' for i in range(len(head))], *rows]))
+
+# The frame of a benchmark
+
+def arguments(doc, quick, rounds, disk):
+    "The arguments that benchmarks have; `rounds` of all, and with --quick"
+    p = argparse.ArgumentParser(description=doc)
+    p.add_argument('--quick', action='store_true', help=quick)
+    p.add_argument('--rounds', type=int, help='rounds of each measurement: {}, or {} with --quick'.format(*rounds))
+    p.add_argument('--tmp', help=f'where to put up to {disk} GB of data for the time being')
+    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
+    args = p.parse_args()
+    args.rounds,args.start = args.rounds or rounds[args.quick], time.time()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return args
+
+def keep(args, name, res, report):
+    "Write and print what came out"
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out/f'{name}.json').write_text(json.dumps(res, indent=1))
+    (args.out/f'{name}.md').write_text(report)
+    print(report)
+    print(f'Took {time.time()-args.start:.0f} s; see {args.out}/{name}.md and .json')

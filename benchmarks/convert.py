@@ -1,12 +1,12 @@
 "Getting data onto disk, side by side: see README.md"
-import argparse, json, os, random, shutil, signal, sys, time
+import os, random, shutil, sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
 import numpy as np
-from common import describe, drop_cache, machine, md_table, med, peak_private, Quiet, seconds, temp_folder
+from common import arguments, describe, drop_cache, keep, machine, md_table, med, peak_private, Quiet, seconds, temp_folder
 from loaders import say
 
 piece = np.random.default_rng(0).standard_normal((500,16,500), np.float32) # 16 MB
@@ -184,14 +184,8 @@ Arrays of {o['store_gb']:g} GB.
 """
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--quick', action='store_true', help='one round of less data: a minute')
-    p.add_argument('--rounds', type=int, help='rounds of each measurement: 5, or 1 with --quick')
-    p.add_argument('--tmp', help='where to put up to 9 GB of data for the time being')
-    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
-    args = p.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    start,rounds = time.time(),args.rounds or (1 if args.quick else 5)
+    args = arguments(__doc__, 'one round of less data: a minute', (5,1), 9)
+    rounds = args.rounds
     opts = dict(rounds=rounds, gb=1 if args.quick else 4, files=1000 if args.quick else 5000, store_gb=.25 if args.quick else 1)
     res,quiet = dict(machine=machine(), options=opts),Quiet(20 if args.quick else 180)
     with temp_folder(args.tmp, need=opts['gb']*2.1e9+.5e9) as folder:
@@ -200,11 +194,7 @@ def main():
         res['stores'] = measure_stores(folder, opts['store_gb'], rounds, quiet)
     res['others'] = quiet.seen
     say('')
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out/'convert.json').write_text(json.dumps(res, indent=1))
-    (args.out/'convert.md').write_text(report(res))
-    print(report(res))
-    print(f'Took {time.time()-start:.0f} s; see {args.out}/convert.md and .json')
+    keep(args, 'convert', res, report(res))
 
 if __name__ == '__main__':
     try: main()

@@ -1,9 +1,8 @@
 "Statistics of a whole array, side by side: see README.md"
-import argparse, json, random, signal, sys, time
+import random, sys
 from functools import partial
-from pathlib import Path
 import numpy as np
-from common import describe, drop_cache, machine, md_table, med, peak_private, Quiet, seconds, temp_folder
+from common import arguments, describe, drop_cache, keep, machine, md_table, med, peak_private, Quiet, seconds, temp_folder
 from loaders import say
 
 def make(path, gb, shape=(12,1000)):
@@ -69,14 +68,8 @@ float32, 12 variables, 1,000 steps. Ways take turns, medians of {o['rounds']} ro
 """
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--quick', action='store_true', help='two rounds of less data: a quarter of a minute')
-    p.add_argument('--rounds', type=int, help='rounds of each measurement: 7, or 2 with --quick')
-    p.add_argument('--tmp', help='where to put up to 4 GB of data for the time being')
-    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
-    args = p.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    start,rounds = time.time(),args.rounds or (2 if args.quick else 7)
+    args = arguments(__doc__, 'two rounds of less data: a quarter of a minute', (7,2), 4)
+    rounds = args.rounds
     opts = dict(rounds=rounds, gb=.5 if args.quick else 2, cold_gb=1 if args.quick else 4)
     res,quiet = dict(machine=machine(), options=opts),Quiet(20 if args.quick else 180)
     with temp_folder(args.tmp, need=opts['cold_gb']*1.1e9) as folder:
@@ -86,11 +79,7 @@ def main():
             path.unlink()
     res['others'] = quiet.seen
     say('')
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out/'stats.json').write_text(json.dumps(res, indent=1))
-    (args.out/'stats.md').write_text(report(res))
-    print(report(res))
-    print(f'Took {time.time()-start:.0f} s; see {args.out}/stats.md and .json')
+    keep(args, 'stats', res, report(res))
 
 if __name__ == '__main__':
     try: main()

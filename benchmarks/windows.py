@@ -1,14 +1,13 @@
 "Windows over one long series, side by side: see README.md"
-import argparse, json, random, shutil, signal, sys, time
+import random, shutil, sys
 from contextlib import redirect_stdout
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
-from pathlib import Path
 import numpy as np
 from cold import Again, beside, job
-from common import describe, machine, md_table, med, memory_limit, peak_private, Quiet, seconds, temp_folder, workers
+from common import arguments, describe, keep, machine, md_table, med, memory_limit, peak_private, Quiet, seconds, temp_folder, workers
 from loaders import say, some_batches
 
 kinds,sizes = {'96 × 4': (96,4), '512 × 16': (512,16)},(64,1024)
@@ -243,14 +242,8 @@ in {o['many']['made']*1e3:.0f} ms and {o['many']['mb']:.0f} MB. {m['cpu']}, {m['
 """
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--quick', action='store_true', help='two rounds, and no data larger than memory: under two minutes')
-    p.add_argument('--rounds', type=int, help='rounds of each measurement: 5, or 2 with --quick')
-    p.add_argument('--tmp', help='where to put up to 5 GB of data for the time being')
-    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
-    args = p.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    start,rounds = time.time(),args.rounds or (2 if args.quick else 5)
+    args = arguments(__doc__, 'two rounds, and no data larger than memory: under two minutes', (5,2), 5)
+    rounds = args.rounds
     quiet,opts = Quiet(30 if args.quick else 180), dict(rounds=rounds, gb=.5, cold_gb=4, limit=1.2e9)
     res = dict(machine=machine(), options=opts, cold=[])
     with temp_folder(args.tmp, need=2.2e9 if args.quick else 4.2e9) as folder:
@@ -268,12 +261,8 @@ def main():
             (path/'X.npy').unlink()
     res['others'] = quiet.seen
     say('')
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out/'windows.json').write_text(json.dumps(res, indent=1))
-    (args.out/'windows.md').write_text(report(res))
+    keep(args, 'windows', res, report(res))
     if res['cold']: (args.out/'windows_readme.md').write_text(readme_md(res))
-    print(report(res))
-    print(f'Took {time.time()-start:.0f} s; see {args.out}/windows.md and .json')
 
 if __name__ == '__main__':
     try: main()
