@@ -268,7 +268,7 @@ def test_empty_loader_says_so():
     with fails(ValueError, 'does not contain any batches'): dls.valid.one_batch()
 
 @pytest.mark.parametrize('kw,err,word', [(dict(bs=0), ValueError, 'at least 1'), (dict(shuffle='blocks'), ValueError, "'blocks'"),
-    (dict(after_item=lambda o: o), ValueError, 'batch_tfms'), (dict(before_batch=lambda o: o), ValueError, 'batch_tfms'), (dict(split=[[0],[1]]), TypeError, 'split')], ids=str)
+    (dict(after_item=lambda o: o), ValueError, 'batch_tfms'), (dict(before_batch=lambda o: o), ValueError, 'batch_tfms'), (dict(split=[[0],[1]]), TypeError, 'split')])
 def test_options_that_cannot_work_are_refused(kw, err, word):
     with fails(err, word): TSDataLoaders.from_arrays(ramp(5), **kw)
 

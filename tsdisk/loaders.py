@@ -395,6 +395,7 @@ def load_state_dict(self:TSDataLoader,
 # %% ../nbs/11_loaders.ipynb #a8354cd8
 class TSDataLoaders(DataLoaders):
     "`TSDataLoader`s for training and validation"
+    _dsets_type = TSDatasets
     @classmethod
     @delegates(TSDataLoader.__init__, but='dataset')
     def from_dsets(cls,
@@ -413,7 +414,7 @@ class TSDataLoaders(DataLoaders):
         if len(ds) > 1: ds = [ds[0]._with(split_idx=ifnone(ds[0].split_idx, 0)), *[o if o.tls is ds[0].tls else o.like(ds[0]) for o in ds[1:]]]
         device = torch.device(ifnone(device, default_device()))
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)
-        train = TSDataLoader(ds[0], bs=bs, shuffle=shuffle, drop_last=ifnone(drop_last, bool(shuffle)), device=device, **kwargs)
+        train = ds[0]._dl_type(ds[0], bs=bs, shuffle=shuffle, drop_last=ifnone(drop_last, bool(shuffle)), device=device, **kwargs)
         if drop_last is None and not len(train): train.drop_last = False
         rest = [train.new(o, bs=ifnone(val_bs, bs), shuffle=False, drop_last=False, rank=train.rank, world_size=train.world_size) for o in ds[1:]]
         return cls(train, *rest, path=path, device=device)
@@ -445,7 +446,8 @@ def from_arrays(cls:TSDataLoaders,
     if splits is None:
         w = X[0] if isinstance(X, tuple) else X
         splits = time_splits(w, valid_pct) if isinstance(w, Windows) else random_splits(len(TSDatasets(X)), valid_pct, seed)
-    dsets = TSDatasets(X, y, tfms=tfms, splits=splits, cat=cat, vocab=vocab, mask=mask, missing=missing, scale=scale, sel_vars=sel_vars, sel_steps=sel_steps)
+    dsets = cls._dsets_type(X, y, tfms=tfms, splits=splits, cat=cat, vocab=vocab, mask=mask, missing=missing, scale=scale, sel_vars=sel_vars,
+        sel_steps=sel_steps)
     return cls.from_dsets(dsets, seed=seed, **kwargs)
 
 # %% ../nbs/11_loaders.ipynb #3ae625fb
