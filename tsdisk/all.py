@@ -24,6 +24,7 @@ from tsdisk.batches import Labels, mse_there, TensorTarget, TSInput, TSMask, TST
 from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.learner import Checkpoint
+from tsdisk.predict import preds_to_disk, stitch_forecasts
 from tsdisk.augment import (Augment, ChannelDropout, Cutout, CutMixSteps, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps,
     MoveSteps, Permutation, RandomCrop, Scaling, TimeWarp, WindowSlice, WindowWarp)
 from tsdisk.transforms import Clip, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget

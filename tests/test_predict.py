@@ -1,0 +1,282 @@
+"Predictions on disk: the right rows, in memory that does not grow, whatever happens"
+import errno, shutil, signal, subprocess, sys, textwrap, time
+from types import SimpleNamespace
+import numpy as np, pytest, torch
+from fastai.basics import AccumMetric, Callback, Learner, nn
+from fastai.callback.progress import *
+from conftest import fails, filled, fresh, here, linux, same
+from tsdisk import predict
+from tsdisk.augment import Jitter
+from tsdisk.datasets import TSDatasets
+from tsdisk.loaders import TSDataLoaders
+from tsdisk.panels import save_ragged
+from tsdisk.predict import preds_to_disk, stitch_forecasts
+from tsdisk.transforms import Standardize, StandardizeTarget
+from tsdisk.windows import Crops, Windows
+
+def quiet(learn, *args, **kwargs):
+    with learn.no_bar(): return preds_to_disk(learn, *args, **kwargs)
+
+class Net(nn.Module):
+    "Numbers of a series that depend on all of it"
+    def __init__(self, vars, out, shape=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body,self.head,self.shape = nn.Sequential(nn.Conv1d(vars, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten()),nn.Linear(8, out),shape
+    def forward(self, x, *others):
+        res = self.head(self.body(x))
+        return res if self.shape is None else res.reshape(-1, *self.shape)
+
+def learner(X=None, y=None, out=3, shape=None, cbs=None, loss=None, **kwargs):
+    X = filled((103,2,20)) if X is None else X
+    dls = TSDataLoaders.from_arrays(X, y, bs=8, seed=0, device='cpu', **kwargs)
+    return Learner(dls, Net(dls.vars, out, shape), cbs=cbs, loss_func=loss)
+
+classes = np.array(['a','bb','c'])[np.arange(103)%3]
+all_of = dict(targs=True, losses=True, decoded=True)
+
+def check(learn, dl, path, decoded=True, **kwargs):
+    "What is on disk is what `get_preds` gives, row for row"
+    kw = dict(with_decoded=True, with_loss=True)
+    with learn.no_bar(): want = learn.get_preds(dl=dl.new(shuffle=False, drop_last=False), **kw)
+    got = quiet(learn, dl, path, **all_of, **kwargs)
+    for k,o in zip(('preds','targs','losses'), (want[0], want[1], want[3])): np.testing.assert_allclose(got[k], o, rtol=1e-6)
+    assert sorted(o.name for o in path.iterdir()) == [f'{o}.npy' for o in sorted(got)] and not path.with_name(f'{path.name}.part').exists()
+    return got,want
+
+def test_classes(tmp_path):
+    learn = learner(y=classes, batch_tfms=[Standardize(), Jitter(.1)])
+    got,want = check(learn, learn.dls.valid, tmp_path/'p')
+    same(got.decoded, np.array(learn.dls.vocab)[want[2]])
+    assert [*got] == ['decoded','losses','preds','targs'] and isinstance(got.preds, np.memmap)
+
+def test_shuffled_weighted_or_partial_loaders_give_each_row_at_its_place(tmp_path):
+    learn = learner(y=classes, partial_n=20, weights=dict(a=1, bb=2, c=3))
+    got,_ = check(learn, learn.dls.train, tmp_path/'p')
+    same(got.targs, learn.dls.train.dataset.tls[1].kind.to_tensor(classes[np.asarray(learn.dls.train.dataset.idxs)]).numpy())
+
+def test_workers_change_nothing(tmp_path):
+    learn = learner(y=classes)
+    same(quiet(learn, learn.dls.valid.new(num_workers=2), tmp_path/'a').preds, quiet(learn, learn.dls.valid, tmp_path/'b').preds)
+
+def test_targets_in_their_units(tmp_path):
+    y = filled(103)*100+5
+    learn = learner(y=y, out=1, batch_tfms=StandardizeTarget())
+    got,_ = check(learn, learn.dls.valid, tmp_path/'p')
+    f = learn.dls.valid.after_batch.fs[0]
+    np.testing.assert_allclose(got.decoded, got.preds*float(f.std) + float(f.mean), rtol=1e-4)
+
+def test_labels_of_steps_and_several_labels(tmp_path):
+    steps = np.array(['x','y'])[np.arange(103*4).reshape(103,4)%2]
+    learn = learner(y=steps, out=8, shape=(2,4))
+    got,want = check(learn, learn.dls.valid, tmp_path/'p')
+    assert got.preds.shape[1:] == (2,4)
+    same(got.decoded, np.array(['x','y'])[want[2]])
+    from fastai.losses import BCEWithLogitsLossFlat
+    learn = learner(y=(np.arange(309).reshape(103,3)%2).astype('f4'), loss=BCEWithLogitsLossFlat(thresh=.5))
+    with learn.no_bar(): want = learn.get_preds()[0]
+    np.testing.assert_allclose(quiet(learn, learn.dls.valid, tmp_path/'q').preds, want, rtol=1e-6)
+
+def test_windows_masks_and_ragged_series(tmp_path):
+    w = Windows(filled((400,2)), 20, horizon=3)
+    learn = learner(w, out=6, shape=(2,3))
+    check(learn, learn.dls.valid, tmp_path/'w')
+    learn = learner(y=classes, mask=True)
+    check(learn, learn.dls.valid, tmp_path/'m')
+    r = save_ragged(tmp_path/'r', [filled((2, 9+i%7), seed=i) for i in range(103)])
+    learn = learner(r, classes)
+    check(learn, learn.dls.train, tmp_path/'x')
+
+def test_outputs_of_a_layer(tmp_path):
+    learn = learner(y=classes)
+    got = quiet(learn, learn.dls.valid, tmp_path/'p', layer='body')
+    x = torch.cat([b[0] for b in learn.dls.valid])
+    with torch.no_grad(): np.testing.assert_allclose(got.layer, learn.model.body(x), rtol=1e-5, atol=1e-6)
+    assert not learn.model.body._forward_hooks
+
+def test_new_samples_need_no_targets(tmp_path):
+    learn = learner(y=classes)
+    X = filled((11,2,20), seed=1)
+    got = quiet(learn, learn.dls.test_dl(X), tmp_path/'p', decoded=True)
+    with learn.no_bar(): same(got.preds, learn.get_preds(dl=learn.dls.test_dl(X))[0].numpy())
+    with fails(ValueError, 'no targets'): preds_to_disk(learn, learn.dls.test_dl(X), tmp_path/'q', losses=True)
+
+def test_halves_are_stored_as_floats(tmp_path):
+    learn = learner(y=classes, loss=nn.CrossEntropyLoss())
+    learn.model.head = nn.Sequential(learn.model.head, SimpleModule(lambda t: t.bfloat16()))
+    assert quiet(learn, learn.dls.test_dl(filled((11,2,20))), tmp_path/'p').preds.dtype == np.float32
+
+class SimpleModule(nn.Module):
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+    def forward(self, x): return self.f(x)
+
+@pytest.mark.parametrize('world_size', [1,2,3,11])
+def test_processes_share_the_work(tmp_path, world_size):
+    learn = learner(y=classes)
+    want = quiet(learn, learn.dls.train, tmp_path/'a').preds
+    ranks = [*range(world_size)][::-1]
+    for o in ranks[:-1]:
+        res = quiet(learn, learn.dls.train, tmp_path/'b', rank=o, world_size=world_size)
+        assert res is None and not (tmp_path/'b').exists()
+    same(quiet(learn, learn.dls.train, tmp_path/'b', rank=ranks[-1], world_size=world_size).preds, want)
+
+code = """
+import numpy as np, sys, torch
+sys.path.insert(0, {here!r})
+from test_predict import learner, classes, preds_to_disk, Callback, filled
+class Slow(Callback):
+    def after_batch(self): {each}
+learn = learner(filled((1003,2,20)), np.arange(1003)%3, cbs=Slow(), valid_pct=.9)
+import tsdisk.predict
+tsdisk.predict._Rows.every = .01
+with learn.no_bar(): preds_to_disk(learn, learn.dls.valid, {path!r}, targs=True, losses=True, decoded=True, layer='body', **{kw})
+"""
+def start(path, each='pass', **kw):
+    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', textwrap.dedent(code).format(here=str(here), each=each, path=str(path), kw=kw)], stderr=subprocess.PIPE)
+
+def test_goes_on_after_kills_to_the_same_bits(tmp_path):
+    assert start(tmp_path/'whole').wait() == 0
+    kills = 0
+    for wait in (.05,.1,.15,.2):
+        p = start(tmp_path/'p', 'import time; time.sleep(.01)')
+        deadline = time.time()+60
+        while not (tmp_path/'p.part'/'0.json').exists() and p.poll() is None and time.time() < deadline: time.sleep(.01)
+        time.sleep(wait)
+        kills += p.poll() is None
+        p.send_signal(signal.SIGKILL)
+        p.communicate()
+        if (tmp_path/'p').exists(): break
+    assert kills
+    assert start(tmp_path/'p', "assert self.dl.a").wait() == 0 # Not from the start again
+    for o in ('preds','targs','losses','decoded','layer'): assert (tmp_path/'p'/f'{o}.npy').read_bytes() == (tmp_path/'whole'/f'{o}.npy').read_bytes()
+
+def test_processes_at_the_same_time(tmp_path):
+    whole = start(tmp_path/'whole')
+    both = [start(tmp_path/'p', rank=o, world_size=3) for o in range(3)]
+    for o in (whole,*both): assert o.wait() == 0, o.stderr.read().decode()[-2000:]
+    for o in ('preds','decoded'): assert (tmp_path/'p'/f'{o}.npy').read_bytes() == (tmp_path/'whole'/f'{o}.npy').read_bytes()
+    assert sorted(o.name for o in tmp_path.iterdir()) == ['p','whole']
+
+class Stop(Callback):
+    def __init__(self, at, err=KeyboardInterrupt): self.stop,self.err = at,err
+    def after_batch(self):
+        if self.iter == self.stop: raise self.err
+
+def stopped(learn, dl, path, **kwargs):
+    with pytest.raises(KeyboardInterrupt), learn.added_cbs(Stop(5)): quiet(learn, dl, path, **kwargs)
+
+def test_another_model_or_other_data_do_not_go_on(tmp_path):
+    np.save(tmp_path/'X.npy', filled((103,2,20)))
+    learn = learner(tmp_path/'X.npy', classes)
+    stopped(learn, learn.dls.train, tmp_path/'p')
+    for kw in (dict(targs=True), dict(layer='body'), dict(rank=0, world_size=2)):
+        with fails(ValueError, 'begun with other', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p', **kw)
+    with fails(ValueError, 'other bs'): quiet(learn, learn.dls.train.new(bs=4), tmp_path/'p')
+    with fails(ValueError, 'other data'): quiet(learn, learn.dls.valid, tmp_path/'p')
+    np.save(tmp_path/'X.npy', filled((103,2,20), seed=1))
+    with fails(ValueError, 'other data'): quiet(learn, learn.dls.train, tmp_path/'p')
+    np.save(tmp_path/'X.npy', filled((103,2,20)))
+    with torch.no_grad(): learn.model.head.bias.add_(1e-3)
+    with fails(ValueError, 'other model'): quiet(learn, learn.dls.train, tmp_path/'p')
+    shutil.rmtree(tmp_path/'p.part')
+    quiet(learn, learn.dls.train, tmp_path/'p')
+
+def test_what_can_not_be_is_said_before_work_starts(tmp_path):
+    learn = learner(y=classes)
+    with fails(TypeError, 'TSDataLoader', 'test_dl'): preds_to_disk(learn, [1], tmp_path/'p')
+    with fails(ValueError, "no layer 'top'", "'body'", "'head'"): preds_to_disk(learn, learn.dls.valid, tmp_path/'p', layer='top')
+    with fails(ValueError, 'empty'): preds_to_disk(learn, TSDataLoaders.from_arrays(filled((9,2,20)), splits=[range(9),[]]).valid, tmp_path/'p')
+    with fails(ValueError, '3 batches for 4'): preds_to_disk(learn, learn.dls.valid, tmp_path/'p', rank=1, world_size=4)
+    with fails(ValueError, 'got 2 of 2'): preds_to_disk(learn, learn.dls.valid, tmp_path/'p', rank=2, world_size=2)
+    assert not [*tmp_path.iterdir()]
+    (tmp_path/'p').mkdir()
+    with fails(FileExistsError, 'another path'): preds_to_disk(learn, learn.dls.valid, tmp_path/'p')
+
+def test_outputs_that_fit_no_array_are_refused(tmp_path):
+    learn = learner(y=classes, loss=lambda p, y: torch.tensor(0.))
+    learn.model.head = SimpleModule(lambda t: torch.zeros(len(t), len(t)))
+    with fails(ValueError, 'one shape'): quiet(learn, learn.dls.train, tmp_path/'p')
+    learn.model.head = SimpleModule(lambda t: (t,t))
+    with pytest.raises(TypeError, match='one tensor'): quiet(learn, learn.dls.train, tmp_path/'q')
+
+def test_disk_that_is_full(tmp_path, monkeypatch):
+    learn = learner(y=classes)
+    want = quiet(learn, learn.dls.train, tmp_path/'a').preds
+    monkeypatch.setattr(predict.shutil, 'disk_usage', lambda o: SimpleNamespace(free=100))
+    with pytest.raises(OSError, match='make room'): quiet(learn, learn.dls.train, tmp_path/'p')
+    monkeypatch.undo()
+    real,left = predict.write_at,[6]
+    def full(*args):
+        left[0] -= 1
+        if left[0] < 0: raise OSError(errno.ENOSPC, 'No space left on device')
+        return real(*args)
+    monkeypatch.setattr(predict, 'write_at', full)
+    with pytest.raises(OSError, match='No space'): quiet(learn, learn.dls.train, tmp_path/'p')
+    monkeypatch.undo()
+    same(quiet(learn, learn.dls.train, tmp_path/'p').preds, want)
+
+def test_metrics_are_left_out_and_stay(tmp_path):
+    seen = []
+    class Keeps(AccumMetric):
+        def accumulate(self, learn): seen.append(1)
+    learn = learner(y=classes)
+    learn.metrics = [Keeps(lambda p, y: 0)]
+    quiet(learn, learn.dls.valid, tmp_path/'p')
+    assert not seen and len(learn.metrics) == 1
+
+@linux
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    "400,000 rows of 500 numbers: 0.8 GB of predictions"
+    grown = fresh(f"""
+        import sys, numpy as np, torch
+        from conftest import rss_anon
+        from test_predict import Learner, TSDataLoaders, Net, preds_to_disk, Callback
+        torch.set_num_threads(1)
+        X = np.broadcast_to(np.zeros((1,1,4), 'f4'), (400_064,1,4))
+        dls = TSDataLoaders.from_arrays(X, np.arange(-64, 400_000), splits=[range(64), range(64,400_064)], cat=False, bs=1024, device='cpu')
+        learn,seen = Learner(dls, Net(1, 500), loss_func=lambda p, y, reduction='mean': torch.zeros(len(y))),[]
+        class Look(Callback):
+            def after_batch(self): seen.append(rss_anon())
+        learn.add_cb(Look())
+        with learn.no_bar(): res = preds_to_disk(learn, dls.valid, {str(tmp_path/'p')!r}, targs=True, losses=True)
+        assert res.preds.shape == (400_000,500) and (res.targs[::1000] == np.arange(400_000)[::1000]).all()
+        res = max(seen)-seen[20]""")
+    assert grown < 60
+
+def brute(preds, w, rows, how, n):
+    "Forecasts put together one by one"
+    out = [[{} for _ in range(int(w.panel.length(s)))] for s in range(n)]
+    for p,i in zip(preds, rows):
+        s,start = w.locate(i)
+        for h in range(w.horizon): out[int(s)][int(start)+w.span-w.horizon+h][int(start)] = p[:,h]
+    pick = (lambda o: np.mean([*o.values()], axis=0)) if how == 'mean' else lambda o: o[max(o)]
+    return [np.stack([pick(o) if o else np.full(preds.shape[1], np.nan) for o in series]).T for series in out]
+
+@pytest.mark.parametrize('how', ['mean','last'])
+@pytest.mark.parametrize('kw', [dict(), dict(stride=3), dict(gap=2, stride=2), dict(stride=9), dict(targets=[1])], ids=str)
+@pytest.mark.parametrize('pick', ['all','late','random'])
+@pytest.mark.parametrize('step', [2**14,7])
+def test_forecasts_are_stitched(tmp_path, monkeypatch, how, kw, pick, step):
+    monkeypatch.setattr(predict._pieces, '__defaults__', (step,))
+    series = [filled((k,2), seed=k) for k in (40,9,33,12)]
+    w = Windows(series, 6, horizon=4, **kw)
+    n = len(w)
+    rows = dict(all=np.arange(n), late=np.arange(n//2, n), random=np.random.default_rng(0).permutation(n)[:n//2])[pick]
+    ds = TSDatasets(w, splits=[range(n//2, n) if pick == 'late' else range(n) if pick == 'all' else rows, []]).subset(0)
+    preds = filled((len(rows), len(kw.get('targets', [0,1])), 4))
+    res = stitch_forecasts(preds, ds, tmp_path/'s', how)
+    assert len(res) == 4
+    for a,b in zip(res, brute(preds.astype('f8'), w, rows, how, 4)): np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+def test_what_can_not_be_stitched(tmp_path):
+    w = Windows(filled((60,2)), 6, horizon=4)
+    ds = TSDatasets(w)
+    crops = Crops([filled((60,2))]*2, 6, horizon=4)
+    for bad,words in ((TSDatasets(filled((51,2,4)), filled((51,2,4))),'Windows'), (TSDatasets(Windows(filled((60,2)), 6)),'Windows'), (TSDatasets(crops),'Crops')):
+        with fails(ValueError, words): stitch_forecasts(filled((51,2,4)), bad, tmp_path/'s')
+    with fails(ValueError, "'mean' or 'last'"): stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s', 'median')
+    with fails(ValueError, '51 windows with a horizon of 4'): stitch_forecasts(filled((50,2,4)), ds, tmp_path/'s')
+    stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s')
+    with fails(FileExistsError, 'another path'): stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s')
