@@ -4,7 +4,7 @@ from collections import namedtuple
 from contextlib import contextmanager, ExitStack, nullcontext
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import islice, product
 from pathlib import Path
@@ -98,6 +98,26 @@ def tsdisk(path, shape, bs, shuffle, direct=None):
     n = len(open_data(path)[0])
     return TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=[range(n), []], bs=bs, shuffle=shuffle, direct=direct, device='cpu').train
 
+class Tensors:
+    "Batches of arrays, which a function gives for each pass, as tensors over the same memory"
+    def __init__(self, arrays): self.arrays = arrays
+    def __iter__(self):
+        import torch
+        return (tuple(map(torch.from_numpy, b)) for b in self.arrays())
+
+def rows_of(path):
+    from tsdisk.datasets import TSDatasets
+    import_module('tsdisk.frameworks')
+    return TSDatasets(path/'X.npy', path/'y.npy')
+
+def tsdisk_torch(path, shape, bs, num_workers):
+    rows = rows_of(path).torch()
+    return torch_dl(rows, bs, num_workers, shuffle=True, drop_last=True, collate_fn=rows.collate)
+
+def tsdisk_numpy(path, shape, bs): return Tensors(rows_of(path).numpy(bs, shuffle=True, drop_last=True).__iter__)
+def tsdisk_keras(path, shape, bs): return Tensors(rows_of(path).keras(bs, shuffle=True, drop_last=True, channels_last=False).__iter__)
+def tsdisk_tf(path, shape, bs): return Tensors(rows_of(path).tf(bs, shuffle=True, drop_last=True, channels_last=False).as_numpy_iterator)
+
 def litdata(path, shape, bs, num_workers, **kwargs):
     from litdata import StreamingDataLoader, StreamingDataset
     ds = StreamingDataset(str(path), shuffle=True, drop_last=True, **kwargs)
@@ -153,6 +173,10 @@ Peer = namedtuple('Peer', 'package module write batches options shuffle how')
 workers = [dict(num_workers=o) for o in (0,2)]
 peers = {'tsdisk, `shuffle=True`': Peer('tsdisk', 'tsdisk.loaders', None, tsdisk, [dict(shuffle=True)], 'rows', '`TSDataLoaders.from_arrays` over the `.npy` files'),
     "tsdisk, `shuffle='block'`": Peer('tsdisk', 'tsdisk.loaders', None, tsdisk, [dict(shuffle='block')], 'blocks', 'likewise'),
+    "tsdisk in torch's `DataLoader`": Peer('torch', 'torch', None, tsdisk_torch, workers, 'rows', '`DataLoader(rows, bs, shuffle=True, collate_fn=rows.collate)` with `rows = dset.torch()`'),
+    'tsdisk, arrays': Peer('numpy', 'numpy', None, tsdisk_numpy, [{}], 'rows', '`dset.numpy(bs, shuffle=True)`'),
+    'tsdisk for Keras': Peer('keras', 'keras', None, tsdisk_keras, [{}], 'rows', '`dset.keras(bs, shuffle=True)`, batches by their numbers'),
+    'tsdisk for tf.data': Peer('tensorflow', 'tensorflow', None, tsdisk_tf, [{}], 'rows', '`dset.tf(bs, shuffle=True)`'),
     'torch, by batch': Peer('torch', 'torch', None, memmap, workers, 'rows',
         'memory maps of the `.npy` files; a dataset whose `__getitems__` takes the sorted rows of a batch, `X[rows]`, in a `DataLoader`'),
     'tensordict': Peer('tensordict', 'tensordict', write_tensordict, tensordict, workers, 'rows',
@@ -173,6 +197,10 @@ peers = {'tsdisk, `shuffle=True`': Peer('tsdisk', 'tsdisk.loaders', None, tsdisk
         'the whole array (n, channels, timepoints) in memory, as aeon takes it; `X[rows]` of a permutation. Not for data larger than memory')}
 ours = [k for k,v in peers.items() if v.package == 'tsdisk']
 ahead = dict(rows=128, blocks=8192) # Read-ahead of the disk in KiB: Linux's own choice, and one that suits reading in order
+
+def release(package):
+    try: return version(package)
+    except PackageNotFoundError: return version(f'{package}-cpu') # Another build of TensorFlow
 
 # One library in its own process
 
@@ -398,12 +426,12 @@ def main():
     missing = {k: 'not installed' for k,v in peers.items() if not find_spec(v.module.split('.')[0])}
     names = [k for k,v in peers.items() if k not in missing and (k in ours or not args.only or v.package in args.only)]
     with temp_folder(args.tmp, need=min(o['disk'], 1.15e9*o['gb']*len(names))) as folder, memory_limit(o['limit']) as group, ExitStack() as stack:
-        os.environ.update(TMPDIR=str(folder), PYTHONWARNINGS='ignore')
+        os.environ.update(TMPDIR=str(folder), PYTHONWARNINGS='ignore', KERAS_BACKEND='numpy')
         with read_ahead(folder, ahead['rows']) as can: o.update(limited=group is not None, read_ahead=can)
         m,bench = machine(),Bench(folder, {k: stack.enter_context(Again(contestant, k, folder, group)) for k in names}, o)
         found = [r for part,row in product(('warm','cold'), o['rows']) for r in bench.rounds(part, row)]
     say('')
-    versions = {o: version(o) for o in dict.fromkeys(peers[k].package for k in names)}
+    versions = {o: release(o) for o in dict.fromkeys(peers[k].package for k in names)}
     res = dict(machine=m, versions=versions, options=o, failed={**missing, **bench.failed}, others=bench.quiet.seen, results=found)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out/'peers.json').write_text(json.dumps(res, indent=1))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['preds_to_disk', 'stitch_forecasts']
 
-# %% ../nbs/20_predict.ipynb #e31a00fc
+# %% ../nbs/20_predict.ipynb #00e65e29
 import json, os, shutil, time
 from bisect import bisect_left
 from contextlib import contextmanager, nullcontext, suppress
@@ -20,7 +20,7 @@ from .loaders import TSDataLoader
 from .panels import Ragged, open_ragged
 from .windows import Part
 
-# %% ../nbs/20_predict.ipynb #220f61ba
+# %% ../nbs/20_predict.ipynb #ced2df5f
 class _Rows:
     "Arrays of one row for each of n, written in order from row `first` on"
     every = 5. # Seconds from one note of what is done to the next
@@ -45,7 +45,7 @@ class _Rows:
         write_at(f, _header((self.n, *a.shape[1:]), a.dtype), 0)
         if path.stat().st_size < size: f.truncate(size)
 
-# %% ../nbs/20_predict.ipynb #cf79ceb4
+# %% ../nbs/20_predict.ipynb #1588b7f3
 @patch
 def sync(self:_Rows, rows):
     "Note that so many rows are done"
@@ -59,7 +59,7 @@ def sync(self:_Rows, rows):
 def close(self:_Rows):
     for f,*_ in self.files.values(): f.close()
 
-# %% ../nbs/20_predict.ipynb #6da4b7a8
+# %% ../nbs/20_predict.ipynb #637be258
 def _as_rows(t):
     "A batch of tensors as an array"
     t = t.detach().cpu().as_subclass(Tensor)
@@ -95,7 +95,7 @@ class _Keep(Callback):
         self.at += find_bs(self.xb)
         if time.time()-self.rows.noted > self.rows.every: self.rows.sync(self.at)
 
-# %% ../nbs/20_predict.ipynb #242e1032
+# %% ../nbs/20_predict.ipynb #2762e3c1
 class _Batches(GetAttr):
     "Batches a to b-1 of a loader"
     _default = 'dl'
@@ -127,7 +127,7 @@ def _same_run(folder, run):
     other = [k for k,v in run.items() if found.get(k) != v]
     if other: raise ValueError(f"{folder} has predictions that were begun with other {', '.join(other)}: call this as it was called then, or delete that folder to begin anew")
 
-# %% ../nbs/20_predict.ipynb #ca0b505f
+# %% ../nbs/20_predict.ipynb #f27b6c33
 def preds_to_disk(
     learn:Learner, # Makes the predictions
     dl, # `TSDataLoader` over the rows: `learn.dls.valid`, or `learn.dls.test_dl(X)`
@@ -149,7 +149,7 @@ def preds_to_disk(
     if not len(dl.dataset): raise ValueError("There is nothing to predict: the dataset is empty")
     if (targs or losses) and len(dl.dataset.tls) == dl.dataset.n_inp: raise ValueError("There are no targets to keep, and no losses: leave out `targs` and `losses`")
     layers = dict(learn.model.named_modules())
-    if layer is not None and layer not in layers: raise ValueError(f"The model has no layer {layer!r}, but {', '.join(map(repr, [*layers][1:20]))}")
+    if layer is not None and layer not in layers: raise ValueError(f"The model has no layer {layer!r}, but {', '.join(map(repr, sorted([*layers][1:], key=lambda o: o.count('.'))[:20]))}")
     dl,part = dl.new(shuffle=False, drop_last=False),path.with_name(f'{path.name}.part')
     if world_size > len(dl): raise ValueError(f"There are {len(dl)} batches for {world_size} processes: let fewer share the work, or take a smaller `bs`")
     part.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def preds_to_disk(
         _predict(learn, dl, _Rows(part, len(dl.dataset), rank), keep, layers.get(layer), act, rank, world_size)
     return _publish(part, path, len(dl), dl.bs, world_size)
 
-# %% ../nbs/20_predict.ipynb #cdbfef06
+# %% ../nbs/20_predict.ipynb #1d8b1ea0
 def _share(n_batches, rank, world_size): return n_batches*rank//world_size, n_batches*(rank+1)//world_size
 
 def _predict(learn, dl, rows, keep, layer, act, rank, world_size):
@@ -187,7 +187,7 @@ def _publish(part, path, n_batches, bs, world_size):
         for o in path.glob('*.json'): o.unlink(missing_ok=True)
     return AttrDict({o.stem: open_array(o) for o in sorted(path.glob('*.npy'))})
 
-# %% ../nbs/20_predict.ipynb #834a274d
+# %% ../nbs/20_predict.ipynb #3ede9122
 class _Stitch:
     "Forecasts of a series by windows that start later and later, put together"
     def __init__(self, vars, horizon, how): self.horizon,self.how,self.done,self.sums,self.counts = horizon,how,0,np.zeros((0,vars)),np.zeros((0,1))
@@ -209,7 +209,7 @@ class _Stitch:
         self.done,self.sums,self.counts = stop,self.sums[k:],self.counts[k:]
         return np.concatenate([res,none]).astype('f4')
 
-# %% ../nbs/20_predict.ipynb #60dd4198
+# %% ../nbs/20_predict.ipynb #f85c3be1
 def _pieces(preds, rows, grid, how, step=2**14):
     "Pieces (steps, vars) of all series, from first to last"
     horizon,vars = preds.shape[-1],int(np.prod(preds.shape[1:-1]))
@@ -225,7 +225,7 @@ def _pieces(preds, rows, grid, how, step=2**14):
             yield all_of.take(int(at[-1]))
         for o in range(all_of.done, total, 2**20): yield all_of.take(min(o+2**20, total))
 
-# %% ../nbs/20_predict.ipynb #3f249ae0
+# %% ../nbs/20_predict.ipynb #a2c90056
 def stitch_forecasts(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over `Windows` with a horizon, which they are of
