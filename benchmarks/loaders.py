@@ -233,7 +233,7 @@ def stats_job():
         return {k: dict(gb=X.nbytes/1e9/med(v), mb=peaks[k]) for k,v in times.items()}
     return run
 
-stats_ways = {'tsdisk': '`array_stats(X)`: mean, std, min, max, NaNs of each variable', 'numpy two': 'numpy `X.mean(), X.std()`: two numbers for the whole array',
+stats_ways = {'tsdisk': '`array_stats(X)`: mean, std, min, max, NaNs, quantiles of each variable', 'numpy two': 'numpy `X.mean(), X.std()`: two numbers for the whole array',
     'numpy all': 'numpy, the same as `array_stats`: five calls over axes (0, 2)'}
 
 def stats_md(res):

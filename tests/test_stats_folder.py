@@ -511,3 +511,35 @@ def test_nans_among_the_values_are_told_of():
         Standardize(array_stats(x))
     x[:5, 1, :4] = np.nan
     with pytest.warns(UserWarning, match='0.02 of the values of variable 1 are NaN'): Standardize(array_stats(x))
+
+def test_statistics_of_windows_and_ragged_series_are_kept(tmp_path, monkeypatch):
+    from tsdisk import stats
+    from tsdisk.panels import open_ragged, save_ragged
+    from tsdisk.windows import Windows
+    save_array(tmp_path/'x.npy', filled((500,3)))
+    save_ragged(tmp_path/'r', [filled((3,n), seed=n) for n in (50,9,30)])
+    def made(o): return dict(plain=Windows(tmp_path/'x.npy', 20, stride=7), wide=Windows(tmp_path/'x.npy', 30, stride=7),
+        some=Windows(tmp_path/'x.npy', 20, stride=7, sel_vars=[2,0]), ragged=open_ragged(tmp_path/'r'), of_ragged=Windows(open_ragged(tmp_path/'r'), 8))[o]
+    names,rows = ('plain','wide','some','ragged','of_ragged'),dict(ragged=[0,2])
+    want = {o: array_stats(made(o), rows.get(o, range(10))) for o in names}
+    for o in names: assert train_stats(made(o), rows.get(o, range(10))) == want[o]
+    def again(*args, **kwargs): raise AssertionError('computed again')
+    with monkeypatch.context() as m:
+        m.setattr(stats, 'array_stats', again)
+        for o in names: assert train_stats(made(o), rows.get(o, range(10))) == want[o]
+        with pytest.raises(AssertionError, match='again'): train_stats(made('plain'), range(11))
+    save_ragged(tmp_path/'r', [filled((3,n), seed=n) for n in (49,10,30)])
+    assert train_stats(made('ragged'), [0,2]) == array_stats(made('ragged'), [0,2]) != want['ragged']
+
+def test_several_arrays_in_one_call():
+    a,b = filled((50,3,4)),filled((20,2))
+    assert array_stats((a,b)) == (array_stats(a),array_stats(b))
+
+def test_samples_of_a_random_split_are_counted_in_few_blocks():
+    "Some steps of arrays (n, vars, steps): rows that are not neighbours come together"
+    from tsdisk.windows import Windows
+    x = filled((20_000,3,12))
+    w,rows = Windows(x[:,:,2:8], 6, 6, sel_vars=[1,0]),np.sort(np.random.default_rng(0).permutation(20_000)[:9000])
+    blocks = [*w.blocks(rows)]
+    assert len(blocks) < 20
+    same(np.concatenate(blocks), x[rows][:,[1,0],2:8])

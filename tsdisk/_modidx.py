@@ -1019,6 +1019,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'tsdisk.stats._blocks': ('stats.html#_blocks', 'tsdisk/stats.py'),
                               'tsdisk.stats._both': ('stats.html#_both', 'tsdisk/stats.py'),
                               'tsdisk.stats._deviations': ('stats.html#_deviations', 'tsdisk/stats.py'),
+                              'tsdisk.stats._file_of': ('stats.html#_file_of', 'tsdisk/stats.py'),
                               'tsdisk.stats._first_mean': ('stats.html#_first_mean', 'tsdisk/stats.py'),
                               'tsdisk.stats._kept': ('stats.html#_kept', 'tsdisk/stats.py'),
                               'tsdisk.stats._merge': ('stats.html#_merge', 'tsdisk/stats.py'),

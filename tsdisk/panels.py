@@ -120,13 +120,15 @@ def pieces(self:Dense, series, first, stop):
     if self.unit is None or not len(series): return (yield from Panel.pieces(self, series, first, stop))
     if self.steps_first: return (yield from _together(self, self.rows(series, first, None), stop-first))
     v,size = self._view(),self.vars*self.dtype.itemsize
-    alike = np.flatnonzero(np.append(True, (np.diff(series) != 1) | (np.diff(first) != 0) | (np.diff(stop) != 0)))
+    alike = np.flatnonzero(np.append(True, (np.diff(first) != 0) | (np.diff(stop) != 0)))
     for i,j in zip(alike, [*alike[1:], len(series)]):
-        s,a,b = (int(o[i]) for o in (series,first,stop))
+        a,b = int(first[i]),int(stop[i])
         if b-a > 2**21//size: yield from Panel.pieces(self, series[i:j], first[i:j], stop[i:j])
         else:
             k = max(1, 2**21//((b-a)*size))
-            for c in range(s, s+j-i, k): yield v[c:min(c+k, s+j-i), a:b].swapaxes(1, 2)
+            for c in range(i, j, k):
+                s = series[c:min(c+k, j)]
+                yield v[slice(s[0], s[-1]+1) if s[-1]-s[0] == len(s)-1 else s, a:b].swapaxes(1, 2)
 
 def _together(panel, at, n):
     "Stretches of steps by their places, in blocks (k, vars, steps); neighbours as one, short ones of one length together"

@@ -9,13 +9,16 @@ __all__ = ['shares', 'Stats', 'Moments', 'array_stats', 'train_stats', 'kept_sta
 # %% ../nbs/07_stats.ipynb #b7adc42d
 from functools import partial
 from pathlib import Path
+from zlib import crc32
 import numpy as np
 from fastcore.basics import patch, store_attr
 from .arrays import progress
 from .folder import cached_result, fingerprint, open_folder, read_manifest
+from .panels import Dense, Ragged
 from .sketch import Sample
 from .splits import check_rows
 from .sources import ArraySource, Source, as_source, tensor_view
+from .windows import Part
 
 # %% ../nbs/07_stats.ipynb #62b5195d
 shares = (0,.001,.005,*(i/100 for i in range(1, 100)),.995,.999,1) # Of the values, that lie below the quantiles which are kept
@@ -191,13 +194,14 @@ def _short(q):
 
 # %% ../nbs/07_stats.ipynb #ef02bcda
 def array_stats(
-    x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,)
+    x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,); a tuple of several, one after the other
     idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
     missing=None, # Number that stands for a missing value, beside NaN
     by:str='vars', # One number per variable; of 'all', or per variable and step: 'steps'
     tfm=None, # Count what this function makes of the values: tensors (rows, vars, steps) to others of that shape
-) -> Stats: # (vars,) each; (1,); or (vars, steps)
+) -> Stats: # (vars,) each; (1,); or (vars, steps); a tuple for several
     "Statistics in one pass, in memory that does not grow with the array"
+    if isinstance(x, tuple): return tuple(array_stats(o, idxs, missing, by, tfm) for o in x)
     s = as_source(x)
     if s.dtype.kind not in 'biuf': raise TypeError(f"Statistics are of numbers, got dtype {s.dtype}")
     if by not in ('vars','all','steps'): raise ValueError(f"`by` must be 'vars', 'all' or 'steps', got {by!r}")
@@ -218,6 +222,16 @@ def array_stats(
     return moments.stats(sample, s.shape[1:] if by == 'steps' else (a.shape[1],))
 
 # %% ../nbs/07_stats.ipynb #e899ea4b
+def _file_of(s):
+    "The array on disk that a source is made of, and a text that says how; None if there are several"
+    if isinstance(s, ArraySource): return s.array,''
+    if isinstance(s, Part): panel,how = s.stored.panel,[*s.settings, None if s.vars is None else [*map(int, s.vars)]]
+    else: panel,how = s,[]
+    flat = panel.panel if isinstance(panel, Ragged) else panel
+    if not isinstance(flat, Dense) or not isinstance(flat.source, ArraySource): return None,''
+    code = crc32(repr([*how, flat.given, getattr(panel, 'most', None), getattr(panel, 'side', None)]).encode())
+    return flat.source.array,f' of series {crc32(np.ascontiguousarray(panel.offsets), code) if isinstance(panel, Ragged) else code:08x}'
+
 def train_stats(
     x, # Anything `as_source` takes
     idxs=None, # Rows to count; all by default
@@ -228,8 +242,9 @@ def train_stats(
     s = as_source(x)
     if idxs is not None: idxs = check_rows(idxs, len(s), '`idxs`')
     compute = lambda: array_stats(s, idxs, missing, tfm=tfm).to_dict()
-    kind = 'stats' + ('' if tfm is None else f' of {tfm!r}') + ('' if missing is None else f' but {missing}')
-    return Stats.from_dict(cached_result(s.array, kind, compute, idxs) if isinstance(s, ArraySource) else compute())
+    array,how = _file_of(s)
+    kind = f'stats{how}' + ('' if tfm is None else f' of {tfm!r}') + ('' if missing is None else f' but {missing}')
+    return Stats.from_dict(cached_result(array, kind, compute, idxs))
 
 # %% ../nbs/07_stats.ipynb #0aab10ec
 def _kept(folder):
