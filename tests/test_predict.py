@@ -2,8 +2,11 @@
 import errno, shutil, signal, subprocess, sys, textwrap, time
 from types import SimpleNamespace
 import numpy as np, pytest, torch
-from fastai.basics import AccumMetric, Callback, Learner, nn
+from fastai.basics import AccumMetric, Callback, Learner, nn, noop
 from fastai.callback.progress import *
+from fastai.callback.schedule import *
+from fastai.callback.tracker import *
+from fastai.losses import BCEWithLogitsLossFlat
 from conftest import fails, filled, fresh, here, linux, same
 from tsdisk import predict
 from tsdisk.augment import Jitter
@@ -41,7 +44,7 @@ def check(learn, dl, path, decoded=True, **kwargs):
     with learn.no_bar(): want = learn.get_preds(dl=dl.new(shuffle=False, drop_last=False), **kw)
     got = quiet(learn, dl, path, **all_of, **kwargs)
     for k,o in zip(('preds','targs','losses'), (want[0], want[1], want[3])): np.testing.assert_allclose(got[k], o, rtol=1e-6)
-    assert sorted(o.name for o in path.iterdir()) == [f'{o}.npy' for o in sorted(got)] and not path.with_name(f'{path.name}.part').exists()
+    assert sorted(o.name for o in path.iterdir()) == sorted([*(f'{o}.npy' for o in got),'run.json']) and not path.with_name(f'{path.name}.part').exists()
     return got,want
 
 def test_classes(tmp_path):
@@ -64,7 +67,7 @@ def test_targets_in_their_units(tmp_path):
     learn = learner(y=y, out=1, batch_tfms=StandardizeTarget())
     got,_ = check(learn, learn.dls.valid, tmp_path/'p')
     f = learn.dls.valid.after_batch.fs[0]
-    np.testing.assert_allclose(got.decoded, got.preds*float(f.std) + float(f.mean), rtol=1e-4)
+    np.testing.assert_allclose(got.decoded, got.preds[:,0]*float(f.std) + float(f.mean), rtol=1e-4)
 
 def test_labels_of_steps_and_several_labels(tmp_path):
     steps = np.array(['x','y'])[np.arange(103*4).reshape(103,4)%2]
@@ -72,7 +75,6 @@ def test_labels_of_steps_and_several_labels(tmp_path):
     got,want = check(learn, learn.dls.valid, tmp_path/'p')
     assert got.preds.shape[1:] == (2,4)
     same(got.decoded, np.array(['x','y'])[want[2]])
-    from fastai.losses import BCEWithLogitsLossFlat
     learn = learner(y=(np.arange(309).reshape(103,3)%2).astype('f4'), loss=BCEWithLogitsLossFlat(thresh=.5))
     with learn.no_bar(): want = learn.get_preds()[0]
     np.testing.assert_allclose(quiet(learn, learn.dls.valid, tmp_path/'q').preds, want, rtol=1e-6)
@@ -149,7 +151,7 @@ def test_goes_on_after_kills_to_the_same_bits(tmp_path):
         p.communicate()
         if (tmp_path/'p').exists(): break
     assert kills
-    assert start(tmp_path/'p', "assert self.dl.a").wait() == 0 # Not from the start again
+    assert start(tmp_path/'p', "assert len(self.dl.parts) == 2").wait() == 0 # Not from the start again
     for o in ('preds','targs','losses','decoded','layer'): assert (tmp_path/'p'/f'{o}.npy').read_bytes() == (tmp_path/'whole'/f'{o}.npy').read_bytes()
 
 def test_processes_at_the_same_time(tmp_path):
@@ -175,6 +177,9 @@ def test_another_model_or_other_data_do_not_go_on(tmp_path):
         with fails(ValueError, 'begun with other', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p', **kw)
     with fails(ValueError, 'other bs'): quiet(learn, learn.dls.train.new(bs=4), tmp_path/'p')
     with fails(ValueError, 'other data'): quiet(learn, learn.dls.valid, tmp_path/'p')
+    learn.dls.train.dataset.tls[-1].items = learner(tmp_path/'X.npy', classes[::-1].copy()).dls.train.dataset.tls[-1].items
+    with fails(ValueError, 'other data'): quiet(learn, learn.dls.train, tmp_path/'p')
+    learn = learner(tmp_path/'X.npy', classes)
     np.save(tmp_path/'X.npy', filled((103,2,20), seed=1))
     with fails(ValueError, 'other data'): quiet(learn, learn.dls.train, tmp_path/'p')
     np.save(tmp_path/'X.npy', filled((103,2,20)))
@@ -182,6 +187,88 @@ def test_another_model_or_other_data_do_not_go_on(tmp_path):
     with fails(ValueError, 'other model'): quiet(learn, learn.dls.train, tmp_path/'p')
     shutil.rmtree(tmp_path/'p.part')
     quiet(learn, learn.dls.train, tmp_path/'p')
+
+@pytest.mark.parametrize('change', ['act','loss','transforms','batchnorm'])
+def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, change):
+    def made(**kw): return learner(y=classes, **kw)
+    learn = made()
+    stopped(learn, learn.dls.train, tmp_path/'p')
+    if change == 'loss': learn.loss_func.activation = torch.sigmoid
+    if change == 'transforms': learn = made(batch_tfms=Standardize())
+    if change == 'batchnorm': learn.model.head = nn.Sequential(learn.model.head, nn.BatchNorm1d(3))
+    with fails(ValueError, 'begun with other model' if change == 'batchnorm' else 'comes out otherwise'):
+        quiet(learn, learn.dls.train, tmp_path/'p', act=noop if change == 'act' else None)
+    assert not (tmp_path/'p').exists()
+
+def test_a_finished_call_made_again_opens_what_there_is(tmp_path):
+    learn = learner(y=classes)
+    want = np.array(quiet(learn, learn.dls.train, tmp_path/'p').preds)
+    (tmp_path/'p'/'0.json').write_text('{}') # As after a kill at the very end
+    with learn.added_cbs(Stop(0)): same(quiet(learn, learn.dls.train, tmp_path/'p').preds, want)
+    assert not (tmp_path/'p'/'0.json').exists()
+    with torch.no_grad(): learn.model.head.bias.add_(1)
+    with fails(ValueError, 'other model', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p')
+
+@pytest.mark.parametrize('first', [0,1])
+def test_a_rank_that_notes_what_it_did_and_is_stopped(tmp_path, monkeypatch, first):
+    monkeypatch.setattr(predict._Rows, 'every', 0.)
+    learn = learner(y=classes)
+    want = quiet(learn, learn.dls.train, tmp_path/'a').preds
+    kw = dict(world_size=2)
+    with pytest.raises(KeyboardInterrupt), learn.added_cbs(Stop(3)): quiet(learn, learn.dls.train, tmp_path/'p', rank=first, **kw)
+    assert quiet(learn, learn.dls.train, tmp_path/'p', rank=1-first, **kw) is None
+    same(quiet(learn, learn.dls.train, tmp_path/'p', rank=first, **kw).preds, want)
+    for rank in (0,1): same(quiet(learn, learn.dls.train, tmp_path/'p', rank=rank, **kw).preds, want)
+
+def test_outputs_whose_first_axis_is_another_are_refused(tmp_path):
+    learn = learner(y=classes)
+    apart,together = SimpleModule(lambda t: t.flatten(0, 1)),SimpleModule(lambda t: t.reshape(-1, 8, 18))
+    learn.model.body = nn.Sequential(learn.model.body[0], apart, together, *learn.model.body[1:])
+    with fails(ValueError, '`layer` of a batch of 8 rows', '(64, 18)'): quiet(learn, learn.dls.train, tmp_path/'p', layer='body.1')
+    learn.model.body.add_module('two', SimpleModule(lambda t: (t,t)))
+    learn.model.body.add_module('one', SimpleModule(lambda t: t[0]))
+    with pytest.raises(TypeError, match='makes a tuple'): quiet(learn, learn.dls.train, tmp_path/'q', layer='body.two')
+    assert not (tmp_path/'p').exists() and not (tmp_path/'q').exists()
+
+def test_callbacks_that_only_train_do_nothing(tmp_path):
+    learn = learner(y=classes)
+    learn.path = tmp_path
+    cbs = [CSVLogger(), SaveModelCallback(), EarlyStoppingCallback(), ReduceLROnPlateau()]
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, cbs=cbs)
+    log = (tmp_path/'history.csv').read_text()
+    with learn.added_cbs(cbs): quiet(learn, learn.dls.valid, tmp_path/'p')
+    assert (tmp_path/'history.csv').read_text() == log and log.count('\n') == 2
+
+def test_losses_of_padded_targets(tmp_path):
+    steps = [5+i%7 for i in range(103)]
+    r = save_ragged(tmp_path/'r', [filled((2, n), seed=i) for i,n in enumerate(steps)])
+    y = save_ragged(tmp_path/'y', [np.array(['a','b'])[np.arange(n)%2] for n in steps])
+    dls = TSDataLoaders.from_arrays(r, y, bs=8, splits=[range(80), range(80,103)], device='cpu')
+    class Steps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv = nn.Conv1d(2, 2, 1)
+        def forward(self, x, mask): return self.conv(x)
+    learn = Learner(dls, Steps())
+    got = quiet(learn, learn.dls.valid, tmp_path/'p', losses=True, act=lambda p: p.mean(-1)).losses
+    for i,loss in zip(range(80, 103), got):
+        with torch.no_grad(): p = learn.model(torch.tensor(np.array(r[i]))[None], None)[0].T
+        assert loss == pytest.approx(float(nn.functional.cross_entropy(p, torch.tensor(np.arange(steps[i])%2))), rel=1e-4)
+    y = save_ragged(tmp_path/'z', [filled(1+i%3, seed=i) for i in range(103)])
+    learn = learner(y=y, out=3)
+    got = quiet(learn, learn.dls.valid, tmp_path/'q', losses=True)
+    idxs = np.asarray(learn.dls.valid.dataset.idxs)
+    for i,p,loss in zip(idxs, got.preds, got.losses): assert loss == pytest.approx(((p[:1+i%3]-y[i][0])**2).mean(), rel=1e-4)
+
+def test_flat_forecasts_are_decoded(tmp_path):
+    w = Windows(filled((400,2))*9+5, 20, horizon=3)
+    a = learner(w, out=6, shape=(2,3), batch_tfms=[Standardize(), StandardizeTarget()])
+    b = learner(w, out=6, batch_tfms=[Standardize(), StandardizeTarget()])
+    same(quiet(a, a.dls.valid, tmp_path/'a', decoded=True).decoded, quiet(b, b.dls.valid, tmp_path/'b', decoded=True).decoded)
+    c = learner(y=classes, loss=nn.CrossEntropyLoss())
+    got = quiet(c, c.dls.valid, tmp_path/'c', decoded=True)
+    same(got.decoded, np.array(c.dls.vocab)[got.preds.argmax(1)])
 
 def test_what_can_not_be_is_said_before_work_starts(tmp_path):
     learn = learner(y=classes)
@@ -269,6 +356,19 @@ def test_forecasts_are_stitched(tmp_path, monkeypatch, how, kw, pick, step):
     res = stitch_forecasts(preds, ds, tmp_path/'s', how)
     assert len(res) == 4
     for a,b in zip(res, brute(preds.astype('f8'), w, rows, how, 4)): np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+def test_stitching_takes_little_memory_and_any_direction(tmp_path):
+    w = Windows(np.broadcast_to(np.zeros((1,1), 'f4'), (40_000_000,1)), 8, stride=2000, horizon=4)
+    import tracemalloc
+    tracemalloc.start()
+    stitch_forecasts(np.ones((len(w),1,4), 'f4'), TSDatasets(w), tmp_path/'s')
+    assert tracemalloc.get_traced_memory()[1] < 60e6
+    tracemalloc.stop()
+    w = Windows(filled((60,2)), 6, horizon=4)
+    preds = filled((51,2,4))
+    a,b = (stitch_forecasts(o, TSDatasets(w, splits=[r, []]).subset(0), tmp_path/n)[0] for o,r,n in ((preds, range(51), 'a'), (preds[::-1], range(50, -1, -1), 'b')))
+    np.testing.assert_array_equal(a, b)
+    assert not (tmp_path/'a.part').exists()
 
 def test_what_can_not_be_stitched(tmp_path):
     w = Windows(filled((60,2)), 6, horizon=4)

@@ -118,6 +118,15 @@ def test_options_of_tsai(motions):
     assert get_ts_dls(motions[0], np.arange(40), tfms=[None,core.TSRegression()]).d is None and len(get_ts_dls(motions[0], motions[1]).valid) == 0
     assert of(motions, tfms=[None,core.TSClassification(vocab=['badminton','running','standing','walking','x'])]).c == 5
 
+def test_data_sets_and_loaders_as_in_tsais_tutorials(motions):
+    X,y = (np.load(o) for o in motions)
+    ds = TSDatasets(X, y, tfms=[None,core.TSClassification()], splits=(list(range(24)),list(range(24,40))), inplace=True)
+    dls = TSDataLoaders.from_dsets(ds.train, ds.valid, bs=[8,16], shuffle_train=False, batch_tfms=prep.TSStandardize(by_var=True), device='cpu')
+    assert (dls.train.bs, dls.valid.bs, dls.train.shuffle, dls.c) == (8, 16, False, 4) and type(dls.one_batch()[0]) is TSTensor
+    assert not TSDatasets(X, np.arange(40), tfms=[None,core.TSRegression()]).cat
+    same(TSDatasets(X[:,0], y, sel_steps=[3,4,5], splits=(range(30),None))[1][0], X[1,:1,3:6])
+    with fails(ValueError, 'in a row'): get_ts_dls(X, y, sel_steps=[1,3])
+
 def test_what_tsai_asks_of_loaders(motions):
     X,y = (np.load(o) for o in motions)
     dls = of(motions)
@@ -185,8 +194,24 @@ def test_importance_of_part_of_the_rows(motions, learn, monkeypatch):
     assert a.shape == (6,6,100) and b.shape == (6,)
     c,d = bridge._rows_of_its_own(learn, X, y, .5, 1)
     assert all((X == o).all((1,2)).any() for o in c) and len(c) == 20
+    with fails(ValueError, 'both `X` and `y`'): learn.feature_importance(X[30:])
+    sizes = []
+    monkeypatch.setattr(bridge, '_rows_of_its_own', lambda *args: sizes.append(args[3]) or (X[:4].copy(),y[:4]))
+    assert len(quiet(learn, learn.feature_importance, X, y, 16, show_chart=False, verbose=False)) == 7 and sizes == [None] # The third is `bs`
+    monkeypatch.undo()
     monkeypatch.setattr(bridge, 'free_memory', lambda: 10_000)
     with fails(ValueError, 'partial_n'): learn.feature_importance()
+
+def test_importance_of_selected_variables_and_of_integers(motions):
+    X,y = (np.load(o) for o in motions)
+    learn = trained(of(motions, sel_vars=[2,5]), metrics=accuracy_)
+    names = quiet(learn, learn.feature_importance, show_chart=False, verbose=False).Feature
+    assert sorted(names) == ['BASELINE','var_2','var_5']
+    dls = TSDataLoaders.from_arrays((X*100).astype('i2'), y, scale=.01, splits=two, bs=8, device='cpu')
+    learn = trained(dls, metrics=accuracy_)
+    tfms = [*learn.dls.valid.after_batch.fs]
+    assert len(quiet(learn, learn.feature_importance, method='ablation', show_chart=False, verbose=False)) == 7
+    assert [*learn.dls.valid.after_batch.fs] == tfms
 
 def test_weights_of_a_loss_are_those_of_the_rows(motions):
     seen = []
@@ -225,6 +250,25 @@ def test_a_learner_in_one_line(motions):
     assert not c.dls.cat and c.dls.valid.one_batch()[1].dtype == torch.float32
     d = TSForecaster(motions[0], filled((40,6,5)), splits=two, arch='PatchTST', bs=8, device='cpu')
     assert d.dls.d == [6,5]
+    e = TSClassifier(of(motions), arch='FCN', verbose=False, device='cpu', pipelines=[])
+    assert e.pipelines == [] and a.dls.device.type == 'cpu'
+
+def test_the_device_is_that_of_the_loaders(motions, monkeypatch):
+    seen,real = [],bridge.get_ts_dls
+    monkeypatch.setattr(bridge, 'get_ts_dls', lambda *args, **kw: seen.append(kw['device']) or real(*args, **kw))
+    monkeypatch.setattr(bridge, 'signature', lambda f: inspect.signature(real))
+    TSClassifier(*motions, splits=two, arch='FCN', device=torch.device('cpu'))
+    assert seen == [torch.device('cpu')]
+
+def test_loaders_keep_where_they_are(motions):
+    plain = loaders.TSDataLoaders.from_arrays(*motions, splits=two, bs=8, seed=3, device='cpu')
+    next(iter(plain.train))
+    state = plain.train.state_dict()
+    plain.train.load_state_dict(state)
+    left = [b[1] for b in as_tsai(plain).train]
+    assert len(left) == 2
+    for a,b in zip(left, plain.train): same(a, b[1])
+    assert as_tsai(plain.preload()).train.kept is not None
 
 def test_loaders_made_without_tsai_in_mind(motions):
     plain = loaders.TSDataLoaders.from_arrays(*motions, splits=two, bs=8, seed=3, partial_n=16, weights=np.arange(40.)+1, device='cpu')

@@ -118,10 +118,11 @@ class ToTarget(ToSeries):
 def mse_there(
     pred, # (bs, k), or (bs, vars, k), for the longest
     targ, # As long as the longest of the batch; NaN where there is no target
+    reduction:str='mean', # 'none' for the squared differences themselves, 0 where there is no target
 ): # Their mean squared difference
     "Mean squared error over the targets that are there"
-    there = ~targ.isnan()
-    return F.mse_loss(pred[..., :targ.shape[-1]].reshape(targ.shape)[there], targ[there])
+    there,pred = ~targ.isnan(),pred[..., :targ.shape[-1]].reshape(targ.shape)
+    return F.mse_loss(pred[there], targ[there]) if reduction == 'mean' else (pred-targ.nan_to_num())**2*there
 
 class ToTargets(ToTarget):
     "Rows of as many numbers as each has, padded with NaN"

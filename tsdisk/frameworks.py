@@ -168,7 +168,9 @@ class TorchRows(Dataset):
     "Rows of a `TSDatasets` for PyTorch's `DataLoader`"
     def __init__(self, dset): self.dset,self.read = dset,_Bulk(dset)
     def __len__(self): return len(self.dset)
-    def __getitem__(self, i): return TorchBatch(self.read([i]))[0] if is_indexer(i) else self.__getitems__(i).batch
+    def __getitem__(self, i):
+        if is_indexer(i): return TorchBatch(self.read([i]))[0]
+        return self.__getitems__(range(len(self))[i] if isinstance(i, slice) else i).batch
     def __getitems__(self, idxs): return TorchBatch(self.read(idxs, getattr(idxs, 'epoch', 0)))
 
     @staticmethod

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['preds_to_disk', 'stitch_forecasts']
 
-# %% ../nbs/20_predict.ipynb #00e65e29
+# %% ../nbs/20_predict.ipynb #c5db98fd
 import json, os, shutil, time
 from bisect import bisect_left
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from itertools import islice
+from math import prod
 from zlib import crc32
 from fastai.basics import *
 from .arrays import _header, create_array, data_start, open_array, progress, save_array, sync_folder, write_at
@@ -20,7 +21,7 @@ from .loaders import TSDataLoader
 from .panels import Ragged, open_ragged
 from .windows import Part
 
-# %% ../nbs/20_predict.ipynb #ced2df5f
+# %% ../nbs/20_predict.ipynb #3d6046a0
 class _Rows:
     "Arrays of one row for each of n, written in order from row `first` on"
     every = 5. # Seconds from one note of what is done to the next
@@ -45,7 +46,7 @@ class _Rows:
         write_at(f, _header((self.n, *a.shape[1:]), a.dtype), 0)
         if path.stat().st_size < size: f.truncate(size)
 
-# %% ../nbs/20_predict.ipynb #1588b7f3
+# %% ../nbs/20_predict.ipynb #d1a1364b
 @patch
 def sync(self:_Rows, rows):
     "Note that so many rows are done"
@@ -56,65 +57,107 @@ def sync(self:_Rows, rows):
     self.noted = time.time()
 
 @patch
+def read(self:_Rows, name, at, n):
+    "Rows that were written"
+    return open_array(self.folder/f'{name}.npy')[at:at+n]
+
+@patch
 def close(self:_Rows):
     for f,*_ in self.files.values(): f.close()
 
-# %% ../nbs/20_predict.ipynb #637be258
+# %% ../nbs/20_predict.ipynb #b9f51cfb
 def _as_rows(t):
     "A batch of tensors as an array"
     t = t.detach().cpu().as_subclass(Tensor)
     return (t.float() if t.dtype in (torch.bfloat16,torch.float16) else t).numpy()
+
+def _row_losses(loss, y):
+    "The mean loss of each row, over the targets that are there"
+    loss,y = (o.reshape(len(y), -1).as_subclass(Tensor) for o in (loss,y))
+    if loss.shape != y.shape: return loss.mean(1)
+    there = ~y.isnan() if y.is_floating_point() else y != -100
+    return (loss*there).nan_to_num().sum(1)/there.sum(1).clamp(min=1)
 
 def _meaning(learn):
     "A function that makes labels, or targets in their units, of predictions"
     ds = first(o.dataset for o in learn.dls.loaders if len(o.dataset.tls) > o.dataset.n_inp)
     if ds is None: raise ValueError("This learner was made without targets, which would say what its predictions mean: leave out `decoded`")
     tl,how = ds.tls[-1],getcallable(learn.loss_func, 'decodes')
-    if isinstance(tl.kind, ToCategory): return lambda p: np.array(list(tl.kind.vocab))[_as_rows(how(p))]
-    return lambda p: _as_rows(Pipeline(tl.extra).decode(learn.dl.decode((*learn.xb, how(p).clone().as_subclass(tl.kind.typ)))[-1]))
+    names,shape = np.array(list(getattr(tl.kind, 'vocab', []))),tl.items.shape[1:]
+    def labels(p):
+        ids = how(p)
+        return names[_as_rows(ids.argmax(1) if ids.is_floating_point() else ids)]
+    def amounts(p):
+        p = how(p).clone()
+        if p.ndim != 1+len(shape) and p[0].numel() == prod(shape): p = p.reshape(-1, *shape)
+        return _as_rows(Pipeline(tl.extra).decode(learn.dl.decode((*learn.xb, p.as_subclass(tl.kind.typ)))[-1]))
+    return labels if isinstance(tl.kind, ToCategory) else amounts
 
+# %% ../nbs/20_predict.ipynb #1e84b062
 class _Keep(Callback):
     "Write what comes of each batch"
-    order = 90
-    def __init__(self, rows, at, keep, act, layer): self.rows,self.at,self.keep,self.act,self.layer = rows,at,keep,act,layer
+    order,name = 90,'gather_preds' # Callbacks that only train leave that alone
+    def __init__(self, rows, first, done, keep, act, layer):
+        self.rows,self.first,self.at,self.keep,self.act,self.layer = rows,first,first+done,keep,act,layer
+        self.check = done > 0 # Does the first batch come out as it is there?
 
     def before_validate(self):
         act = ifnone(self.act, getcallable(self.loss_func, 'activation'))
         self.make = dict(preds=lambda p: _as_rows(p))
         if 'targs' in self.keep: self.make['targs'] = lambda p: _as_rows(self.y)
-        if 'losses' in self.keep: self.make['losses'] = lambda p: _as_rows(self.learn.loss.reshape(len(self.y), -1).mean(1))
+        if 'losses' in self.keep: self.make['losses'] = lambda p: _as_rows(_row_losses(self.learn.loss, self.y))
         if 'decoded' in self.keep: self.make['decoded'] = _meaning(self.learn)
         if self.layer: self.make['layer'] = lambda p: _as_rows(self.seen)
         self.of = act
 
-    def saw(self, module, x, res): self.seen = res
+    def saw(self, module, x, res):
+        if not isinstance(res, Tensor): raise TypeError(f"That layer makes a {type(res).__name__}: choose one which makes a tensor")
+        self.seen = res
+
     def after_batch(self):
         if not isinstance(self.learn.pred, Tensor): raise TypeError(f"The model makes a {type(self.learn.pred).__name__} of a batch: wrap it so that it makes one tensor")
-        p = self.of(self.learn.pred)
-        for name,f in self.make.items(): self.rows.put(name, self.at, f(p))
-        self.at += find_bs(self.xb)
-        if time.time()-self.rows.noted > self.rows.every: self.rows.sync(self.at)
+        p,n = self.of(self.learn.pred),find_bs(self.xb)
+        made = {k: f(p) for k,f in self.make.items()}
+        for k,a in made.items():
+            if len(a) != n: raise ValueError(f"`{k}` of a batch of {n} rows has shape {a.shape}: its first axis must be that of the rows")
+        if self.check: return self._checked(made)
+        for k,a in made.items(): self.rows.put(k, self.at, a)
+        self.at += n
+        if time.time()-self.rows.noted > self.rows.every: self.rows.sync(self.at-self.first)
 
-# %% ../nbs/20_predict.ipynb #2762e3c1
+    def _checked(self, made):
+        self.check = False
+        for k,a in made.items():
+            b = self.rows.read(k, self.first, len(a))
+            if a.shape != b.shape or a.dtype != b.dtype or not (np.allclose(a, b, 1e-3, 1e-5, equal_nan=True) if a.dtype.kind == 'f' else (a == b).all()):
+                raise ValueError(f"`{k}` of the first batch comes out otherwise than before the stop: put model, transforms, loss and data back, or delete {self.rows.folder} to begin anew")
+
+# %% ../nbs/20_predict.ipynb #0a2dbd57
 class _Batches(GetAttr):
-    "Batches a to b-1 of a loader"
+    "Batches a to b-1 of a loader; if some of them are done, the first and then the others"
     _default = 'dl'
-    def __init__(self, dl, a, b): self.dl,self.a,self.b = dl,a,b
-    def __len__(self): return self.b-self.a
+    def __init__(self, dl, a, done, b): self.dl,self.parts = dl,[(a,a+1)]*(done > 0) + [(a+done,b)]
+    def __len__(self): return sum(b-a for a,b in self.parts)
     def __iter__(self):
-        self.dl._resumed,it = (0,self.a),iter(self.dl)
-        try: yield from islice(it, len(self))
-        finally: it.close()
+        for a,b in self.parts:
+            self.dl._resumed,it = (0,a),iter(self.dl)
+            try: yield from islice(it, b-a)
+            finally: it.close()
 
 def _of_run(learn, dl, keep, layer, world_size):
     "What has to be the same for a run to go on"
     crc = 0
     for k,v in get_model(learn.model).state_dict().items():
         crc = crc32(v.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() if isinstance(v, Tensor) and v.numel() else repr((k, v)).encode(), crc)
-    ds,file = dl.dataset,_file_of(dl.dataset.tls[0].items)
-    st,some = file and os.stat(file),ds.tls[0].read(dl._rows(np.array([0,len(ds)//2,len(ds)-1])))
-    data = dict(dl._settings(), file=st and [st.st_size,st.st_mtime_ns], some=crc32(np.ascontiguousarray(some).reshape(-1).view('u1')))
+    data = [dl._settings(), *map(partial(_seen, dl), dl.dataset.tls)]
     return json.loads(json.dumps(dict(model=crc, keep=sorted(keep), layer=layer, bs=dl.bs, world_size=world_size, data=data)))
+
+# %% ../nbs/20_predict.ipynb #b99dc980
+def _seen(dl, tl, most=2**12):
+    "What tells the data of a column from other data: size and time of its file; of an array in memory many values"
+    if file := _file_of(tl.items): return [os.stat(file).st_size, os.stat(file).st_mtime_ns]
+    rows = dl._rows(np.unique(np.linspace(0, dl.n-1, min(dl.n, most)).astype(int)))
+    return crc32(np.ascontiguousarray(tl.read(rows)).reshape(-1).view('u1'))
 
 def _same_run(folder, run):
     "Begin a run in a folder, or go on with the same"
@@ -127,7 +170,7 @@ def _same_run(folder, run):
     other = [k for k,v in run.items() if found.get(k) != v]
     if other: raise ValueError(f"{folder} has predictions that were begun with other {', '.join(other)}: call this as it was called then, or delete that folder to begin anew")
 
-# %% ../nbs/20_predict.ipynb #f27b6c33
+# %% ../nbs/20_predict.ipynb #23c4866d
 def preds_to_disk(
     learn:Learner, # Makes the predictions
     dl, # `TSDataLoader` over the rows: `learn.dls.valid`, or `learn.dls.test_dl(X)`
@@ -145,49 +188,56 @@ def preds_to_disk(
     rank,world_size,path = ifnone(rank, rank_distrib()),ifnone(world_size, num_distrib() or 1),Path(path).absolute()
     keep = {k for k,v in dict(targs=targs, losses=losses, decoded=decoded).items() if v}
     if not 0 <= rank < world_size: raise ValueError(f"`rank` must be 0 to `world_size`-1, got {rank} of {world_size}")
-    if path.exists(): raise FileExistsError(f"{path} exists: delete it, or give another path")
+    if path.exists() and not (path/'run.json').exists(): raise FileExistsError(f"{path} exists: delete it, or give another path")
     if not len(dl.dataset): raise ValueError("There is nothing to predict: the dataset is empty")
     if (targs or losses) and len(dl.dataset.tls) == dl.dataset.n_inp: raise ValueError("There are no targets to keep, and no losses: leave out `targs` and `losses`")
     layers = dict(learn.model.named_modules())
     if layer is not None and layer not in layers: raise ValueError(f"The model has no layer {layer!r}, but {', '.join(map(repr, sorted([*layers][1:], key=lambda o: o.count('.'))[:20]))}")
     dl,part = dl.new(shuffle=False, drop_last=False),path.with_name(f'{path.name}.part')
     if world_size > len(dl): raise ValueError(f"There are {len(dl)} batches for {world_size} processes: let fewer share the work, or take a smaller `bs`")
-    part.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with alone(path.with_name(f'.{path.name}.{rank}')):
-        _same_run(part, _of_run(learn, dl, keep, layer, world_size))
-        _predict(learn, dl, _Rows(part, len(dl.dataset), rank), keep, layers.get(layer), act, rank, world_size)
-    return _publish(part, path, len(dl), dl.bs, world_size)
+        if not path.exists(): part.mkdir(exist_ok=True)
+        _same_run(path if path.exists() else part, _of_run(learn, dl, keep, layer, world_size))
+        if not path.exists(): _predict(learn, dl, _Rows(part, len(dl.dataset), rank), keep, layers.get(layer), act, rank, world_size)
+        if num_distrib() == world_size > 1: distrib_barrier()
+        if not path.exists(): _publish(part, path, len(dl.dataset), dl, world_size)
+    return _opened(path) if path.exists() else print(f"{path.name} appears when the other processes are done")
 
-# %% ../nbs/20_predict.ipynb #1d8b1ea0
+# %% ../nbs/20_predict.ipynb #86b1cecb
 def _share(n_batches, rank, world_size): return n_batches*rank//world_size, n_batches*(rank+1)//world_size
+def _rows_of(n, bs, a, b): return min(b*bs, n) - a*bs
 
 def _predict(learn, dl, rows, keep, layer, act, rank, world_size):
     "The rest of the batches of a process"
     (a,b),done = _share(len(dl), rank, world_size),rows.done
-    cb,n = _Keep(rows, a*dl.bs+done, keep, act, layer),min(b*dl.bs, len(dl.dataset))-a*dl.bs
-    if done >= n: return
+    cb = _Keep(rows, a*dl.bs, done, keep, act, layer)
+    if done == _rows_of(len(dl.dataset), dl.bs, a, b): return
     with learn.removed_cbs(learn.cbs.filter(lambda o: o.name == 'distributed_trainer')), contextmanager(replacing_yield)(learn, 'metrics', L()):
         with learn.validation_context(cbs=[cb]), learn.loss_not_reduced() if 'losses' in keep else nullcontext():
             hook = layer.register_forward_hook(cb.saw) if layer else None
-            try: learn._do_epoch_validate(dl=_Batches(dl, a + done//dl.bs, b))
+            try: learn._do_epoch_validate(dl=_Batches(dl, a, done//dl.bs, b))
             finally:
                 if hook: hook.remove()
-                if cb.at > a*dl.bs+done: rows.sync(cb.at-a*dl.bs)
+                if cb.at > a*dl.bs+done: rows.sync(cb.at - a*dl.bs)
                 rows.close()
 
-def _publish(part, path, n_batches, bs, world_size):
+# %% ../nbs/20_predict.ipynb #b09f8afd
+def _publish(part, path, n, dl, world_size):
     "Give the folder its name, if all processes are done"
-    if num_distrib() == world_size > 1: distrib_barrier()
-    shares = [_share(n_batches, o, world_size) for o in range(world_size)]
-    notes = [json.loads(o.read_text()) if o.exists() else {'rows': 0, 'arrays': []} for o in (part/f'{i}.json' for i in range(world_size))]
-    if not path.exists():
-        if any(o['rows'] <= (b-a-1)*bs for o,(a,b) in zip(notes, shares)): return print(f"{path.name} appears when the other processes are done")
-        with suppress(FileNotFoundError): os.rename(part, path) # Another may have been first
+    done = lambda i: json.loads((part/f'{i}.json').read_text())['rows'] if (part/f'{i}.json').exists() else 0
+    try:
+        if any(done(o) != _rows_of(n, dl.bs, *_share(len(dl), o, world_size)) for o in range(world_size)): return
+        for o in part.glob('*.npy'): open_array(o)
+        os.rename(part, path)
         sync_folder(path.parent)
-        for o in path.glob('*.json'): o.unlink(missing_ok=True)
+    except FileNotFoundError: pass # Another was first
+
+def _opened(path):
+    for o in path.glob('[0-9]*.json'): o.unlink(missing_ok=True)
     return AttrDict({o.stem: open_array(o) for o in sorted(path.glob('*.npy'))})
 
-# %% ../nbs/20_predict.ipynb #3ede9122
+# %% ../nbs/20_predict.ipynb #4c0762da
 class _Stitch:
     "Forecasts of a series by windows that start later and later, put together"
     def __init__(self, vars, horizon, how): self.horizon,self.how,self.done,self.sums,self.counts = horizon,how,0,np.zeros((0,vars)),np.zeros((0,1))
@@ -209,23 +259,26 @@ class _Stitch:
         self.done,self.sums,self.counts = stop,self.sums[k:],self.counts[k:]
         return np.concatenate([res,none]).astype('f4')
 
-# %% ../nbs/20_predict.ipynb #f85c3be1
+# %% ../nbs/20_predict.ipynb #4b00f2e7
 def _pieces(preds, rows, grid, how, step=2**14):
     "Pieces (steps, vars) of all series, from first to last"
     horizon,vars = preds.shape[-1],int(np.prod(preds.shape[1:-1]))
+    if isinstance(rows, range) and rows.step < 0: rows,preds = rows[::-1],preds[::-1]
     order = np.argsort(rows, kind='stable') if isinstance(rows, np.ndarray) else None
     if order is not None: rows = rows[order]
     for s in progress(range(len(grid.panel))):
         a,b = (bisect_left(rows, int(grid.first(o))) for o in (s,s+1))
         total,all_of = int(grid.panel.length(s)),_Stitch(vars, horizon, how)
-        for i in range(a, b, step):
-            j = min(i+step, b)
-            at = grid.locate(np.asarray(rows[i:j]))[1] + grid.span - horizon # First steps that are forecast
+        while a < b:
+            at = grid.locate(np.asarray(rows[a:min(a+step, b)]))[1] + grid.span - horizon # First steps that are forecast
+            at = at[:np.searchsorted(at, at[0]+step, 'right')]
+            i,j = a,a+len(at)
             all_of.add(at, np.asarray(preds[i:j] if order is None else preds[order[i:j]]).reshape(j-i, vars, horizon))
             yield all_of.take(int(at[-1]))
+            a = j
         for o in range(all_of.done, total, 2**20): yield all_of.take(min(o+2**20, total))
 
-# %% ../nbs/20_predict.ipynb #a2c90056
+# %% ../nbs/20_predict.ipynb #8b2d9222
 def stitch_forecasts(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over `Windows` with a horizon, which they are of
@@ -243,7 +296,10 @@ def stitch_forecasts(
     grid,path = part.stored.grid,Path(path)
     stops = np.append(0, np.cumsum(np.broadcast_to(grid.panel.lengths, len(grid.panel))))
     if path.exists(): raise FileExistsError(f"{path} exists: delete it, or give another path")
-    with create_array(path/'values.npy', (int(stops[-1]), int(np.prod(preds.shape[1:-1])))) as w:
+    tmp = path.with_name(f'{path.name}.part')
+    shutil.rmtree(tmp, ignore_errors=True) # Of a call that was stopped
+    with create_array(tmp/'values.npy', (int(stops[-1]), int(np.prod(preds.shape[1:-1])))) as w:
         for o in _pieces(preds, ds.idxs, grid, how): w.append(o) if len(o) else None
-    save_array(path/'offsets.npy', stops)
+    save_array(tmp/'offsets.npy', stops)
+    os.rename(tmp, path)
     return open_ragged(path)

@@ -39,7 +39,13 @@ def _batches(table, columns):
         pq = need('pyarrow.parquet', 'tables')
         for o in table.files:
             with pq.ParquetFile(o, pre_buffer=False) as f: yield from f.iter_batches(batch_size=2**16, columns=columns, use_threads=False)
-    else: yield from table.to_batches(columns=columns, batch_size=2**16, batch_readahead=2, fragment_readahead=1)
+    elif getattr(table, 'files', None):
+        csv,types = need('pyarrow.csv', 'tables'),{o.name: o.type for o in table.schema}
+        convert = csv.ConvertOptions(column_types=types, include_columns=columns, include_missing_columns=True)
+        how = csv.ReadOptions(use_threads=False, block_size=2**22),table.format.parse_options,convert
+        for o in table.files:
+            with csv.open_csv(o, *how) as rows: yield from rows
+    else: yield from table.to_batches(columns=columns, batch_size=2**16)
 
 def _is_number(t): return str(t).startswith(('int','uint','float','double','half','bool','decimal'))
 

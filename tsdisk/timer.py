@@ -60,9 +60,10 @@ class DataTimer(Callback):
         if self.now is None: self._reset()
         self.tips,place = _tips(self.dl),next(self.model.parameters()).device
         self.epochs.append(dict(epoch=self.epoch, batches=0, samples=0, waiting=0., model=0., used=0., read=0.)) # In seconds and bytes
-        self.now = SimpleNamespace(going=True, marks=deque(), row=_used_bytes(self.dl), place=place, before=disk_bytes(), last=_mark(place))
+        self.now = SimpleNamespace(going=True, marks=deque(), row=_used_bytes(self.dl), place=place, before=disk_bytes(), last=_mark(place), start=None)
 
     def before_batch(self): self.now.start = _mark(self.now.place)
+    def after_cancel_batch(self): self.now.start = self.now.start or _mark(self.now.place)
 
     def after_batch(self):
         o,now,n = self.epochs[-1],self.now,find_bs(self.xb)
@@ -70,7 +71,7 @@ class DataTimer(Callback):
         if o['batches']%32 == 0: o['read'] = disk_bytes()-now.before # To ask takes longer than all else here
         end = _mark(now.place)
         now.marks.append((now.last, now.start, end))
-        now.last = end
+        now.last,now.start = end,None
         while now.marks and _passed(now.marks[0][-1]): self._count(*now.marks.popleft())
 
     def after_train(self):

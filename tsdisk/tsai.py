@@ -6,7 +6,7 @@
 __all__ = ['learners', 'TSForecaster', 'TSTensor', 'TSDatasets', 'TSDataLoader', 'TSDataLoaders', 'as_tsai', 'get_ts_dls',
            'ts_learner', 'TSClassifier', 'TSRegressor']
 
-# %% ../nbs/21_tsai.ipynb #836ab1d1
+# %% ../nbs/21_tsai.ipynb #3c466a1c
 import functools, warnings
 from importlib import import_module
 from inspect import signature
@@ -14,26 +14,48 @@ from fastai.basics import *
 from . import batches, datasets, loaders
 from .disk import free_memory
 from .importers import need
-from .sources import as_source
+from .sources import Source
 from .stats import array_stats
 from .transforms import stats_of
+from .windows import vars_by_number
 
-# %% ../nbs/21_tsai.ipynb #c63fda1d
+# %% ../nbs/21_tsai.ipynb #2be7b8f1
 with warnings.catch_warnings():
     need('tsai', 'tsai')
     core,prep,learner = map(import_module, ('tsai.data.core','tsai.data.preprocessing','tsai.learner'))
     for o in ('tsai.inference','tsai.analysis','tsdisk.show'): import_module(o)
 
-# %% ../nbs/21_tsai.ipynb #048995a3
+# %% ../nbs/21_tsai.ipynb #97f6f985
 class TSTensor(batches.TSTensor, core.TSTensor): "Series (vars, steps), or a batch of them (bs, vars, steps), for tsdisk and tsai"
 
-# %% ../nbs/21_tsai.ipynb #90be77c9
+# %% ../nbs/21_tsai.ipynb #d046a3e8
+def _tfms(tfms):
+    "Transforms as tsai gives them, and what they say of the targets"
+    x_tfms,y_tfms = (*L(tfms, use_list=None), None, None)[:2]
+    x_tfms,y_tfms = L(x_tfms),L(y_tfms).map(instantiate)
+    how,rest = first(y_tfms),y_tfms[1:]
+    if isinstance(how, core.TSMultiLabelClassification):
+        raise ValueError("Several labels a row are an array (n, classes) of 0 and 1 here: make one, and leave out `TSMultiLabelClassification`")
+    if isinstance(how, core.TSClassification): return [x_tfms,rest],dict(cat=True, **({} if how.vocab is None else dict(vocab=list(how.vocab))))
+    return ([x_tfms,rest],dict(cat=False)) if isinstance(how, core.ToFloat) else ([x_tfms,y_tfms],{})
+
+def _as_slice(steps):
+    "Steps in a row, given one by one, as a slice"
+    if steps is None or isinstance(steps, slice): return steps
+    steps = np.asarray(steps)
+    if steps.ndim != 1 or steps.dtype.kind not in 'iu' or not len(steps) or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be steps in a row, got {steps!r}")
+    return slice(int(steps[0]), int(steps[-1])+1)
+
+# %% ../nbs/21_tsai.ipynb #1e55709c
 class TSDatasets(datasets.TSDatasets):
     "`tsdisk.datasets.TSDatasets` for tsai"
     sel_vars = sel_steps = slice(None) # What is read is selected already
     @delegates(datasets.TSDatasets.__init__)
-    def __init__(self, X, y=None, **kwargs):
-        super().__init__(X, y, **kwargs)
+    def __init__(self, X, y=None, tfms=None, splits=None, sel_steps=None, inplace=None, **kwargs):
+        tfms,known = _tfms(tfms)
+        if getattr(X, 'ndim', 3) == 2 and not isinstance(X, Source): X = X[:,None]
+        if isinstance(splits, (tuple,list)): splits = [[] if o is None else o for o in splits]
+        super().__init__(X, y, tfms=tfms, splits=splits, sel_steps=_as_slice(sel_steps), **{**known, **kwargs})
         self._typed()
 
     def _typed(self):
@@ -59,7 +81,7 @@ class TSDatasets(datasets.TSDatasets):
         rows = self.split_idxs[i]
         return self._with(idxs=rows, splits=[rows], split_idx=ifnone(self.split_idx, 1))
 
-# %% ../nbs/21_tsai.ipynb #56a8a0e5
+# %% ../nbs/21_tsai.ipynb #1c6e5d0b
 learners = prep.TSStandardize,prep.TSNormalize,prep.TSRobustScale,prep.TSClipOutliers
 
 def _learnt(tfm, s):
@@ -84,7 +106,7 @@ def _teach(tfm, dset):
         setattr(tfm, k, v)
     tfm._setup = False
 
-# %% ../nbs/21_tsai.ipynb #7d75bea0
+# %% ../nbs/21_tsai.ipynb #68322b33
 class TSDataLoader(loaders.TSDataLoader):
     "`tsdisk.loaders.TSDataLoader` for tsai"
     @delegates(loaders.TSDataLoader.__init__)
@@ -111,7 +133,7 @@ class TSDataLoader(loaders.TSDataLoader):
     @property
     def class_priors(self): return torch.tensor(self._classes()[0].counts/self.n, dtype=torch.float32, device=self.device)
 
-# %% ../nbs/21_tsai.ipynb #863c984a
+# %% ../nbs/21_tsai.ipynb #67570af2
 @patch
 def show_dist(self:TSDataLoader,
     figsize=None, # Inches
@@ -129,14 +151,21 @@ def show_dist(self:TSDataLoader,
     ax.set(ylabel='share', title=f'Targets of {self.n:,} rows')
     return ax
 
-# %% ../nbs/21_tsai.ipynb #1b3c4dfa
+# %% ../nbs/21_tsai.ipynb #b145c1b6
 class TSDataLoaders(loaders.TSDataLoaders):
     "`tsdisk.loaders.TSDataLoaders` for tsai"
     _dsets_type = TSDatasets
+    @classmethod
+    def from_dsets(cls, *ds, bs=64, shuffle_train=None, partial_n=None, sampler=None, sort=False, **kwargs):
+        "As of tsdisk, with tsai's options: `bs` and `partial_n` may be lists, for training and validation"
+        if sampler is not None: raise ValueError("Samplers are not used: say `shuffle_train='stratified'`, 'balanced' or 'block', or give `weights`")
+        bs,val_bs = (*L(bs), *L(bs))[:2]
+        if shuffle_train is not None: kwargs['shuffle'] = shuffle_train
+        return super().from_dsets(*ds, **{'bs': bs, 'val_bs': val_bs, 'partial_n': first(L(partial_n)), **kwargs})
 
 TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 
-# %% ../nbs/21_tsai.ipynb #33d14241
+# %% ../nbs/21_tsai.ipynb #8022c810
 def as_tsai(
     dls, # `TSDataLoaders` of tsdisk
 ) -> TSDataLoaders: # The same, for tsai
@@ -148,19 +177,11 @@ def _as_tsai(dl):
     names = 'seed','direct','partial_n','weights','groups','rank','world_size','shuffle'
     res = dl.new(TSDatasets.of(dl.dataset), TSDataLoader, **{o: getattr(dl, o) for o in names})
     res._types = {tuple: [o.kind.typ for o in res.dataset.tls]}
+    own = 'kept','epoch','_resumed','by_length','thread','group_bytes','block_bytes','window_bytes','block_rows'
+    res.__dict__.update({o: dl.__dict__[o] for o in own if o in dl.__dict__})
     return res
 
-# %% ../nbs/21_tsai.ipynb #cf666b35
-def _tfms(tfms):
-    "tsai's transforms of targets as tsdisk's: (transforms, are there categories?, vocabulary)"
-    x_tfms,y_tfms = (*L(tfms, use_list=None), None, None)[:2]
-    x_tfms,y_tfms = L(x_tfms),L(y_tfms).map(instantiate)
-    how,rest = first(y_tfms),y_tfms[1:]
-    if isinstance(how, core.TSMultiLabelClassification): raise ValueError("Several labels a row are an array (n, classes) of 0 and 1 here: make one, and leave out `TSMultiLabelClassification`")
-    if isinstance(how, core.TSClassification): return [x_tfms, rest],True,None if how.vocab is None else list(how.vocab)
-    if isinstance(how, core.ToFloat): return [x_tfms, rest],False,None
-    return [x_tfms, y_tfms],None,None
-
+# %% ../nbs/21_tsai.ipynb #ba5522c0
 @delegates(loaders.TSDataLoader.__init__, but='dataset,shuffle,weights,partial_n')
 def get_ts_dls(
     X, # Inputs (n, vars, steps): array, path or source
@@ -185,30 +206,32 @@ def get_ts_dls(
     **kwargs
 ) -> TSDataLoaders:
     "Loaders as those of tsai's `get_ts_dls`, over data on disk"
-    if sampler is not None: raise ValueError("Samplers are not used: say `shuffle_train='stratified'`, 'balanced' or 'block', or give `weights`")
-    tfms,cat,classes = _tfms(tfms)
-    dsets = TSDatasets(X, y, splits=splits, tfms=tfms, cat=cat, vocab=ifnone(vocab, classes), sel_vars=sel_vars, sel_steps=sel_steps)
-    bs,val_bs = (*L(bs), *L(bs))[:2]
-    return TSDataLoaders.from_dsets(dsets, bs=bs, val_bs=val_bs, batch_tfms=batch_tfms, num_workers=num_workers, device=device, shuffle=shuffle_train,
-        drop_last=drop_last, weights=weights, partial_n=first(L(partial_n)), path=path, **kwargs)
+    known = dict() if vocab is None else dict(vocab=vocab)
+    dsets = TSDatasets(X, y, splits=splits, tfms=tfms, sel_vars=sel_vars, sel_steps=sel_steps, **known)
+    return TSDataLoaders.from_dsets(dsets, bs=bs, batch_tfms=batch_tfms, num_workers=num_workers, device=device, shuffle_train=shuffle_train,
+        drop_last=drop_last, weights=weights, partial_n=partial_n, sampler=sampler, path=path, **kwargs)
 
-# %% ../nbs/21_tsai.ipynb #cce5d56a
+# %% ../nbs/21_tsai.ipynb #ad534706
 @delegates(learner.ts_learner)
 def ts_learner(dls, arch=None, **kwargs):
     "tsai's `ts_learner`, for loaders of tsdisk"
     return learner.ts_learner(as_tsai(dls), arch, **kwargs)
 
-# %% ../nbs/21_tsai.ipynb #b285e8ec
+# %% ../nbs/21_tsai.ipynb #c4257fa8
 def _learner(X, y, splits, tfms, arch_config, seed, kwargs):
     "A learner in one line, from loaders or from arrays"
-    of_dls = {*signature(get_ts_dls).parameters, 'batch_size'} - {'path','device'}
+    of_dls,pipelines = {*signature(get_ts_dls).parameters, 'batch_size'} - {'path','device','verbose','do_setup'},kwargs.pop('pipelines', None)
+    kwargs.pop('do_setup', None)
     opts = {k: kwargs.pop(k) for k in [*kwargs] if k in of_dls}
     if isinstance(X, DataLoaders):
         opts.update({k: v for k,v in dict(y=y, splits=splits).items() if v is not None})
         if opts: raise ValueError(f"Loaders are made already: give {', '.join(map(repr, sorted(opts)))} to them")
         dls = X
-    else: dls = get_ts_dls(X, y, splits, tfms=tfms, seed=seed, bs=opts.pop('batch_size', opts.pop('bs', [64,128])), **opts)
-    return ts_learner(dls, seed=seed, **kwargs, **(arch_config or {}))
+    else: dls = get_ts_dls(X, y, splits, tfms=tfms, seed=seed, device=kwargs.get('device'), bs=opts.pop('batch_size', opts.pop('bs', [64,128])), **opts)
+    if isinstance(kwargs['arch'], nn.Module): kwargs.pop('device', None)
+    learn = ts_learner(dls, seed=seed, **kwargs, **(arch_config or {}))
+    learn.pipelines = None if pipelines is None else listify(pipelines)
+    return learn
 
 def TSClassifier(
     X, # Loaders, or inputs (n, vars, steps): array, path or source
@@ -238,27 +261,37 @@ def TSRegressor(
 
 TSForecaster = TSRegressor
 
-# %% ../nbs/21_tsai.ipynb #0a0d782a
+# %% ../nbs/21_tsai.ipynb #4643c535
 def _rows_of_its_own(learn, X, y, partial_n, random_state):
-    "Rows in memory, some at random if there are to be fewer"
-    ds,copied = learn.dls.valid.dataset if len(learn.dls.valid.dataset) else learn.dls.train.dataset,X is None
-    if copied and ds.n_inp > 1: raise ValueError("Importance is of models of one input")
-    X,y = [as_source(ifnone(a, tl.items)) for a,tl in zip((X,y), ds.tls)]
-    rows = np.asarray(ds.idxs if copied else range(len(X)))
-    n = len(rows) if partial_n is None else partial_n if isinstance(partial_n, int) else max(1, round(partial_n*len(rows)))
-    need = n*X.row_bytes
+    "Rows in memory, in units, some at random if there are to be fewer"
+    if (X is None) != (y is None): raise ValueError("Rows and targets go together: give both `X` and `y`, or none for the validation rows")
+    ds = learn.dls.valid.dataset if len(learn.dls.valid.dataset) else learn.dls.train.dataset
+    if ds.n_inp > 1: raise ValueError("Importance is of models of one input")
+    if X is not None: ds = ds.test_set((X, y), True)
+    n = len(ds) if partial_n is None else partial_n if isinstance(partial_n, int) else max(1, round(partial_n*len(ds)))
+    need = n*np.prod(ds.tls[0].items.shape[1:])*4
     if need > .25*free_memory(): raise ValueError(f"{n:,} rows take {need/1e9:.3g} GB, which is much of the memory that is free: give `partial_n`, a number of rows or a share")
-    rows = np.sort(np.random.default_rng(random_state).permutation(rows)[:n])
-    return X.gather(rows),y.gather(rows)
+    rows = np.sort(np.random.default_rng(random_state).permutation(ds.split_idxs)[:n])
+    return ds.tls[0].typed(ds.tls[0].read(rows)).numpy(),ds.tls[1].items.gather(rows)
 
 def _safely(name):
     "A method of tsai's that writes into `X`, on a copy of the rows it needs"
     theirs = getattr(Learner, name)
     @functools.wraps(theirs)
-    def f(self, X=None, y=None, partial_n=None, random_state=23, **kwargs):
-        if not isinstance(self.dls, TSDataLoaders): return theirs(self, X, y, partial_n=partial_n, random_state=random_state, **kwargs)
-        X,y = _rows_of_its_own(self, X, y, partial_n, random_state)
-        return theirs(self, X, y, random_state=random_state, **kwargs)
+    def f(self, *args, **kwargs):
+        if not isinstance(self.dls, TSDataLoaders): return theirs(self, *args, **kwargs)
+        given = signature(theirs).bind(self, *args, **kwargs)
+        given.apply_defaults()
+        o,tfms = given.arguments,self.dls.valid.after_batch.fs
+        o['X'],o['y'] = _rows_of_its_own(self, o['X'], o['y'], o.pop('partial_n'), o['random_state'])
+        if o.get('feature_names', 0) is None and self.dls.dataset.selected: o['feature_names'] = [f'var_{i}' for i in _numbers_of(self.dls.dataset)]
+        try: return theirs(**o)
+        finally: self.dls.valid.after_batch.fs = tfms
     return f
+
+def _numbers_of(ds):
+    "Numbers of the variables that were selected"
+    vars,_,(n,_) = ds.selected
+    return range(n) if vars is None else vars_by_number(vars, n)
 
 for o in ('feature_importance','step_importance'): setattr(Learner, o, _safely(o))
