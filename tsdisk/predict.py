@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['preds_to_disk', 'stitch_forecasts']
 
-# %% ../nbs/20_predict.ipynb #c5db98fd
+# %% ../nbs/20_predict.ipynb #0bd4a5e2
 import json, os, shutil, time
 from bisect import bisect_left
 from contextlib import contextmanager, nullcontext
@@ -21,7 +21,7 @@ from .loaders import TSDataLoader
 from .panels import Ragged, open_ragged
 from .windows import Part
 
-# %% ../nbs/20_predict.ipynb #3d6046a0
+# %% ../nbs/20_predict.ipynb #0d291f0c
 class _Rows:
     "Arrays of one row for each of n, written in order from row `first` on"
     every = 5. # Seconds from one note of what is done to the next
@@ -46,7 +46,7 @@ class _Rows:
         write_at(f, _header((self.n, *a.shape[1:]), a.dtype), 0)
         if path.stat().st_size < size: f.truncate(size)
 
-# %% ../nbs/20_predict.ipynb #d1a1364b
+# %% ../nbs/20_predict.ipynb #3aea82b0
 @patch
 def sync(self:_Rows, rows):
     "Note that so many rows are done"
@@ -65,7 +65,7 @@ def read(self:_Rows, name, at, n):
 def close(self:_Rows):
     for f,*_ in self.files.values(): f.close()
 
-# %% ../nbs/20_predict.ipynb #b9f51cfb
+# %% ../nbs/20_predict.ipynb #a1b2e08e
 def _as_rows(t):
     "A batch of tensors as an array"
     t = t.detach().cpu().as_subclass(Tensor)
@@ -93,7 +93,7 @@ def _meaning(learn):
         return _as_rows(Pipeline(tl.extra).decode(learn.dl.decode((*learn.xb, p.as_subclass(tl.kind.typ)))[-1]))
     return labels if isinstance(tl.kind, ToCategory) else amounts
 
-# %% ../nbs/20_predict.ipynb #1e84b062
+# %% ../nbs/20_predict.ipynb #c0e2f11c
 class _Keep(Callback):
     "Write what comes of each batch"
     order,name = 90,'gather_preds' # Callbacks that only train leave that alone
@@ -132,7 +132,7 @@ class _Keep(Callback):
             if a.shape != b.shape or a.dtype != b.dtype or not (np.allclose(a, b, 1e-3, 1e-5, equal_nan=True) if a.dtype.kind == 'f' else (a == b).all()):
                 raise ValueError(f"`{k}` of the first batch comes out otherwise than before the stop: put model, transforms, loss and data back, or delete {self.rows.folder} to begin anew")
 
-# %% ../nbs/20_predict.ipynb #0a2dbd57
+# %% ../nbs/20_predict.ipynb #24592242
 class _Batches(GetAttr):
     "Batches a to b-1 of a loader; if some of them are done, the first and then the others"
     _default = 'dl'
@@ -152,11 +152,12 @@ def _of_run(learn, dl, keep, layer, world_size):
     data = [dl._settings(), *map(partial(_seen, dl), dl.dataset.tls)]
     return json.loads(json.dumps(dict(model=crc, keep=sorted(keep), layer=layer, bs=dl.bs, world_size=world_size, data=data)))
 
-# %% ../nbs/20_predict.ipynb #b99dc980
-def _seen(dl, tl, most=2**12):
+# %% ../nbs/20_predict.ipynb #e4eb1b8b
+def _seen(dl, tl):
     "What tells the data of a column from other data: size and time of its file; of an array in memory many values"
     if file := _file_of(tl.items): return [os.stat(file).st_size, os.stat(file).st_mtime_ns]
-    rows = dl._rows(np.unique(np.linspace(0, dl.n-1, min(dl.n, most)).astype(int)))
+    k = min(dl.n, max(3, 2**24//tl.items.stored.row_bytes)) # 16 MB of them, spread evenly
+    rows = dl._rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
     return crc32(np.ascontiguousarray(tl.read(rows)).reshape(-1).view('u1'))
 
 def _same_run(folder, run):
@@ -170,7 +171,7 @@ def _same_run(folder, run):
     other = [k for k,v in run.items() if found.get(k) != v]
     if other: raise ValueError(f"{folder} has predictions that were begun with other {', '.join(other)}: call this as it was called then, or delete that folder to begin anew")
 
-# %% ../nbs/20_predict.ipynb #23c4866d
+# %% ../nbs/20_predict.ipynb #36816264
 def preds_to_disk(
     learn:Learner, # Makes the predictions
     dl, # `TSDataLoader` over the rows: `learn.dls.valid`, or `learn.dls.test_dl(X)`
@@ -204,7 +205,7 @@ def preds_to_disk(
         if not path.exists(): _publish(part, path, len(dl.dataset), dl, world_size)
     return _opened(path) if path.exists() else print(f"{path.name} appears when the other processes are done")
 
-# %% ../nbs/20_predict.ipynb #86b1cecb
+# %% ../nbs/20_predict.ipynb #fee9a6f8
 def _share(n_batches, rank, world_size): return n_batches*rank//world_size, n_batches*(rank+1)//world_size
 def _rows_of(n, bs, a, b): return min(b*bs, n) - a*bs
 
@@ -222,7 +223,7 @@ def _predict(learn, dl, rows, keep, layer, act, rank, world_size):
                 if cb.at > a*dl.bs+done: rows.sync(cb.at - a*dl.bs)
                 rows.close()
 
-# %% ../nbs/20_predict.ipynb #b09f8afd
+# %% ../nbs/20_predict.ipynb #33e68882
 def _publish(part, path, n, dl, world_size):
     "Give the folder its name, if all processes are done"
     done = lambda i: json.loads((part/f'{i}.json').read_text())['rows'] if (part/f'{i}.json').exists() else 0
@@ -237,7 +238,7 @@ def _opened(path):
     for o in path.glob('[0-9]*.json'): o.unlink(missing_ok=True)
     return AttrDict({o.stem: open_array(o) for o in sorted(path.glob('*.npy'))})
 
-# %% ../nbs/20_predict.ipynb #4c0762da
+# %% ../nbs/20_predict.ipynb #dc1a52cb
 class _Stitch:
     "Forecasts of a series by windows that start later and later, put together"
     def __init__(self, vars, horizon, how): self.horizon,self.how,self.done,self.sums,self.counts = horizon,how,0,np.zeros((0,vars)),np.zeros((0,1))
@@ -259,7 +260,7 @@ class _Stitch:
         self.done,self.sums,self.counts = stop,self.sums[k:],self.counts[k:]
         return np.concatenate([res,none]).astype('f4')
 
-# %% ../nbs/20_predict.ipynb #4b00f2e7
+# %% ../nbs/20_predict.ipynb #5d16ccbe
 def _pieces(preds, rows, grid, how, step=2**14):
     "Pieces (steps, vars) of all series, from first to last"
     horizon,vars = preds.shape[-1],int(np.prod(preds.shape[1:-1]))
@@ -278,7 +279,7 @@ def _pieces(preds, rows, grid, how, step=2**14):
             a = j
         for o in range(all_of.done, total, 2**20): yield all_of.take(min(o+2**20, total))
 
-# %% ../nbs/20_predict.ipynb #8b2d9222
+# %% ../nbs/20_predict.ipynb #fdcb501f
 def stitch_forecasts(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over `Windows` with a horizon, which they are of
