@@ -312,9 +312,31 @@ def test_metrics_are_left_out_and_stay(tmp_path):
     class Keeps(AccumMetric):
         def accumulate(self, learn): seen.append(1)
     learn = learner(y=classes)
-    learn.metrics = [Keeps(lambda p, y: 0)]
+    with learn.no_bar(), learn.no_logging(): learn.fit(1)
+    learn.metrics,values = [Keeps(lambda p, y: 0)],learn.recorder.values
     quiet(learn, learn.dls.valid, tmp_path/'p')
-    assert not seen and len(learn.metrics) == 1
+    assert not seen and len(learn.metrics) == 1 and learn.recorder.values is values and len(values) == 1 and learn.recorder.run
+
+torchrun = """
+import sys
+sys.path.insert(0, {here!r})
+import torch.distributed as dist
+from test_predict import *
+dist.init_process_group('gloo')
+learn = learner(y=classes)
+res = quiet(learn, learn.dls.train, {path!r}, losses=True)
+assert len(res.preds) == 82
+dist.destroy_process_group()
+"""
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason='no torch.distributed here')
+def test_processes_of_torchrun(tmp_path):
+    (tmp_path/'go.py').write_text(torchrun.format(here=str(here), path=str(tmp_path/'p')))
+    run = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', str(tmp_path/'go.py')]
+    done = subprocess.run(run, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    learn = learner(y=classes)
+    same(np.load(tmp_path/'p'/'preds.npy'), quiet(learn, learn.dls.train, tmp_path/'q').preds)
 
 @linux
 def test_memory_does_not_grow_with_the_rows(tmp_path):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['preds_to_disk', 'stitch_forecasts']
 
-# %% ../nbs/20_predict.ipynb #0bd4a5e2
+# %% ../nbs/20_predict.ipynb #a54b178e
 import json, os, shutil, time
 from bisect import bisect_left
 from contextlib import contextmanager, nullcontext
@@ -21,7 +21,7 @@ from .loaders import TSDataLoader
 from .panels import Ragged, open_ragged
 from .windows import Part
 
-# %% ../nbs/20_predict.ipynb #0d291f0c
+# %% ../nbs/20_predict.ipynb #a203e221
 class _Rows:
     "Arrays of one row for each of n, written in order from row `first` on"
     every = 5. # Seconds from one note of what is done to the next
@@ -46,7 +46,7 @@ class _Rows:
         write_at(f, _header((self.n, *a.shape[1:]), a.dtype), 0)
         if path.stat().st_size < size: f.truncate(size)
 
-# %% ../nbs/20_predict.ipynb #3aea82b0
+# %% ../nbs/20_predict.ipynb #7c7935c0
 @patch
 def sync(self:_Rows, rows):
     "Note that so many rows are done"
@@ -65,7 +65,7 @@ def read(self:_Rows, name, at, n):
 def close(self:_Rows):
     for f,*_ in self.files.values(): f.close()
 
-# %% ../nbs/20_predict.ipynb #a1b2e08e
+# %% ../nbs/20_predict.ipynb #29648dd0
 def _as_rows(t):
     "A batch of tensors as an array"
     t = t.detach().cpu().as_subclass(Tensor)
@@ -93,7 +93,7 @@ def _meaning(learn):
         return _as_rows(Pipeline(tl.extra).decode(learn.dl.decode((*learn.xb, p.as_subclass(tl.kind.typ)))[-1]))
     return labels if isinstance(tl.kind, ToCategory) else amounts
 
-# %% ../nbs/20_predict.ipynb #c0e2f11c
+# %% ../nbs/20_predict.ipynb #55126be7
 class _Keep(Callback):
     "Write what comes of each batch"
     order,name = 90,'gather_preds' # Callbacks that only train leave that alone
@@ -132,7 +132,7 @@ class _Keep(Callback):
             if a.shape != b.shape or a.dtype != b.dtype or not (np.allclose(a, b, 1e-3, 1e-5, equal_nan=True) if a.dtype.kind == 'f' else (a == b).all()):
                 raise ValueError(f"`{k}` of the first batch comes out otherwise than before the stop: put model, transforms, loss and data back, or delete {self.rows.folder} to begin anew")
 
-# %% ../nbs/20_predict.ipynb #24592242
+# %% ../nbs/20_predict.ipynb #3d2b70b8
 class _Batches(GetAttr):
     "Batches a to b-1 of a loader; if some of them are done, the first and then the others"
     _default = 'dl'
@@ -152,7 +152,7 @@ def _of_run(learn, dl, keep, layer, world_size):
     data = [dl._settings(), *map(partial(_seen, dl), dl.dataset.tls)]
     return json.loads(json.dumps(dict(model=crc, keep=sorted(keep), layer=layer, bs=dl.bs, world_size=world_size, data=data)))
 
-# %% ../nbs/20_predict.ipynb #e4eb1b8b
+# %% ../nbs/20_predict.ipynb #981b7a8f
 def _seen(dl, tl):
     "What tells the data of a column from other data: size and time of its file; of an array in memory many values"
     if file := _file_of(tl.items): return [os.stat(file).st_size, os.stat(file).st_mtime_ns]
@@ -171,7 +171,7 @@ def _same_run(folder, run):
     other = [k for k,v in run.items() if found.get(k) != v]
     if other: raise ValueError(f"{folder} has predictions that were begun with other {', '.join(other)}: call this as it was called then, or delete that folder to begin anew")
 
-# %% ../nbs/20_predict.ipynb #36816264
+# %% ../nbs/20_predict.ipynb #c15c2c02
 def preds_to_disk(
     learn:Learner, # Makes the predictions
     dl, # `TSDataLoader` over the rows: `learn.dls.valid`, or `learn.dls.test_dl(X)`
@@ -205,7 +205,7 @@ def preds_to_disk(
         if not path.exists(): _publish(part, path, len(dl.dataset), dl, world_size)
     return _opened(path) if path.exists() else print(f"{path.name} appears when the other processes are done")
 
-# %% ../nbs/20_predict.ipynb #fee9a6f8
+# %% ../nbs/20_predict.ipynb #a98dce46
 def _share(n_batches, rank, world_size): return n_batches*rank//world_size, n_batches*(rank+1)//world_size
 def _rows_of(n, bs, a, b): return min(b*bs, n) - a*bs
 
@@ -214,7 +214,7 @@ def _predict(learn, dl, rows, keep, layer, act, rank, world_size):
     (a,b),done = _share(len(dl), rank, world_size),rows.done
     cb = _Keep(rows, a*dl.bs, done, keep, act, layer)
     if done == _rows_of(len(dl.dataset), dl.bs, a, b): return
-    with learn.removed_cbs(learn.cbs.filter(lambda o: o.name == 'distributed_trainer')), contextmanager(replacing_yield)(learn, 'metrics', L()):
+    with learn.removed_cbs(learn.cbs.filter(lambda o: o.name == 'distributed_trainer')), contextmanager(replacing_yield)(learn.recorder, 'run', False):
         with learn.validation_context(cbs=[cb]), learn.loss_not_reduced() if 'losses' in keep else nullcontext():
             hook = layer.register_forward_hook(cb.saw) if layer else None
             try: learn._do_epoch_validate(dl=_Batches(dl, a, done//dl.bs, b))
@@ -223,7 +223,7 @@ def _predict(learn, dl, rows, keep, layer, act, rank, world_size):
                 if cb.at > a*dl.bs+done: rows.sync(cb.at - a*dl.bs)
                 rows.close()
 
-# %% ../nbs/20_predict.ipynb #33e68882
+# %% ../nbs/20_predict.ipynb #48355d24
 def _publish(part, path, n, dl, world_size):
     "Give the folder its name, if all processes are done"
     done = lambda i: json.loads((part/f'{i}.json').read_text())['rows'] if (part/f'{i}.json').exists() else 0
@@ -238,7 +238,7 @@ def _opened(path):
     for o in path.glob('[0-9]*.json'): o.unlink(missing_ok=True)
     return AttrDict({o.stem: open_array(o) for o in sorted(path.glob('*.npy'))})
 
-# %% ../nbs/20_predict.ipynb #dc1a52cb
+# %% ../nbs/20_predict.ipynb #bdc4d2e5
 class _Stitch:
     "Forecasts of a series by windows that start later and later, put together"
     def __init__(self, vars, horizon, how): self.horizon,self.how,self.done,self.sums,self.counts = horizon,how,0,np.zeros((0,vars)),np.zeros((0,1))
@@ -260,7 +260,7 @@ class _Stitch:
         self.done,self.sums,self.counts = stop,self.sums[k:],self.counts[k:]
         return np.concatenate([res,none]).astype('f4')
 
-# %% ../nbs/20_predict.ipynb #5d16ccbe
+# %% ../nbs/20_predict.ipynb #17db5eae
 def _pieces(preds, rows, grid, how, step=2**14):
     "Pieces (steps, vars) of all series, from first to last"
     horizon,vars = preds.shape[-1],int(np.prod(preds.shape[1:-1]))
@@ -279,7 +279,7 @@ def _pieces(preds, rows, grid, how, step=2**14):
             a = j
         for o in range(all_of.done, total, 2**20): yield all_of.take(min(o+2**20, total))
 
-# %% ../nbs/20_predict.ipynb #fdcb501f
+# %% ../nbs/20_predict.ipynb #e92f91b3
 def stitch_forecasts(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over `Windows` with a horizon, which they are of
