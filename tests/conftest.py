@@ -88,3 +88,12 @@ def quiet():
     yield
     import matplotlib.pyplot as plt
     plt.close('all')
+
+@pytest.fixture(scope='module')
+def one_thread():
+    "Small networks train faster so, most of all on a busy machine"
+    import torch
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)

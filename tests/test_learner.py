@@ -20,13 +20,6 @@ from tsdisk.transforms import Standardize
 from tsdisk.show import show_grid
 
 pytestmark = [pytest.mark.usefixtures('quiet','one_thread'), pytest.mark.filterwarnings('ignore')]
-@pytest.fixture(scope='module')
-def one_thread():
-    "Small networks train faster so, most of all on a busy machine"
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
 
 names = np.array(['fast','medium','slow'])
 

@@ -17,13 +17,6 @@ from tsdisk.sources import as_source, Source, why_not_direct
 from tsdisk.timer import DataTimer, disk_bytes
 
 pytestmark = [pytest.mark.usefixtures('quiet','one_thread'), pytest.mark.filterwarnings('ignore')]
-@pytest.fixture(scope='module')
-def one_thread():
-    "Small networks train faster so, most of all on a busy machine"
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
 
 nap = .05
 x,y = filled((600,2,30)),np.arange(600)%3

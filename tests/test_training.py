@@ -24,14 +24,6 @@ pytestmark = [pytest.mark.usefixtures('quiet','one_thread'), pytest.mark.filterw
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU here')
 
 @pytest.fixture(scope='module')
-def one_thread():
-    "Small networks train faster so, most of all on a busy machine"
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
-
-@pytest.fixture(scope='module')
 def motions(tmp_path_factory):
     "BasicMotions: 40 recordings to train on, 40 to validate"
     d = tmp_path_factory.mktemp('motions')
