@@ -3,11 +3,13 @@ import os, pickle, subprocess, sys, textwrap
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np, pytest
+from fastai.torch_core import default_device
 from hypothesis import HealthCheck, settings
 
 settings.register_profile('tsdisk', deadline=None, derandomize=True, database=None, max_examples=60,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile('tsdisk')
+on_cpu = {**os.environ, 'CUDA_VISIBLE_DEVICES': ''} # For other processes
 
 here = Path(__file__).parent
 linux = pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='private memory is read from /proc')
@@ -27,7 +29,8 @@ out.write(pickle.dumps(ns['res']))"""
 
 def fresh(code, *args, env=None):
     "`res` after running `code` on `args` in a process of its own"
-    env = {**os.environ, 'PYTHONPATH': str(here), 'PYTHONWARNINGS': 'ignore', 'MPLBACKEND': 'Agg', **(env or {})}
+    path = os.pathsep.join([str(here), *filter(None, [os.environ.get('PYTHONPATH')])])
+    env = {**on_cpu, 'PYTHONPATH': path, 'PYTHONWARNINGS': 'ignore', 'MPLBACKEND': 'Agg', **(env or {})}
     done = subprocess.run([sys.executable,'-c',_run], input=pickle.dumps((textwrap.dedent(code), args)), capture_output=True, env=env)
     assert not done.returncode, done.stderr.decode()[-3000:]
     return pickle.loads(done.stdout)
@@ -79,6 +82,11 @@ def epoch(dl):
     return ids,[len(o[0]) for o in bs]
 
 all_dtypes = 'f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 ? <U5 S3 M8[s]'.split()
+
+@pytest.fixture(autouse=True)
+def device(request):
+    "Where there is a GPU, only tests that say so use it"
+    default_device(None if request.node.get_closest_marker('gpu') else False)
 
 @pytest.fixture
 def quiet():

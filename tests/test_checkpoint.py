@@ -11,7 +11,7 @@ from fastai.callback.training import GradientAccumulation, ShortEpochCallback
 from fastai.optimizer import OptimWrapper
 from functools import partial
 from torch import nn
-from conftest import fails, filled, here
+from conftest import fails, filled, here, on_cpu
 from tsdisk.learner import Checkpoint
 from tsdisk.loaders import TSDataLoaders
 
@@ -234,7 +234,7 @@ torch.save(learn.model.state_dict(), Path(sys.argv[2])/'model.pth')
 """
 
 def test_a_killed_process_loses_nothing(tmp_path):
-    def start(*args): return subprocess.Popen([sys.executable,'-c',code, here, *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    def start(*args): return subprocess.Popen([sys.executable,'-c',code, here, *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=on_cpu)
     for k in (12,17,30):
         with start(tmp_path, 'slow') as p:
             for line in p.stdout:

@@ -1,15 +1,23 @@
 "Batches on their way to a device. What needs a GPU is marked `gpu` and reported as skipped where there is none"
-import ctypes
+import ctypes, gc, os, weakref
+from functools import partial
 import numpy as np, pytest, torch
+from fastai.learner import Learner
+from fastai.losses import MSELossFlat
+from torch import nn
 from conftest import filled
+from tsdisk import augment, reader, transforms
 from tsdisk.arrays import save_array
 from tsdisk.batches import TSTensor
 from tsdisk.datasets import TSDatasets
 from tsdisk import loaders
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.reader import Buffers, InFlight, ToDevice
+from tsdisk.panels import save_ragged
+from tsdisk.predict import preds_to_disk
+from tsdisk.reader import Buffers, InFlight, ToDevice, split
 from tsdisk.stats import array_stats
 from tsdisk.transforms import Standardize
+from tsdisk.windows import Crops, Windows
 
 x = np.random.default_rng(0).integers(-1000, 1000, (2000,3,40)).astype('int16')
 
@@ -44,11 +52,11 @@ def test_batches_go_to_any_device_and_are_cast_there():
 class Late(ToDevice):
     "Copies as a busy GPU does: when somebody waits for it, from where a batch was, whatever lies there by then"
     copies = []
-    def send(self, host):
-        there = [[torch.empty_like(o) for o in b] for b in host]
-        self.copies.append(Copies([(o.data_ptr(), p.data_ptr(), o.nbytes) for b,c in zip(there, host) for o,p in zip(b, c)]))
-        self.in_flight.add(host, self.copies[-1])
-        return there,None
+    def send(self, columns, bs):
+        there = [torch.empty_like(o) for o in columns]
+        self.copies.append(Copies([(o.data_ptr(), p.data_ptr(), o.nbytes) for o,p in zip(there, columns)]))
+        self.in_flight.add(columns, self.copies[-1])
+        return split(there, bs),None
 
 class Copies:
     def __init__(self, todo): self.todo = todo
@@ -75,6 +83,23 @@ def test_slots_that_are_not_held_are_caught(monkeypatch, fault):
     monkeypatch.setattr(InFlight, fault, lambda *_: None)
     assert not late_epoch(monkeypatch)
 
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no forks here')
+def test_page_locked_memory_is_given_back_by_the_process_that_took_it_alone(monkeypatch):
+    "Else CUDA ends the workers of a loader"
+    empty = torch.empty
+    monkeypatch.setattr(torch, 'empty', lambda *args, pin_memory, **kw: empty(*args, **kw))
+    pool = Buffers((4,8), np.dtype('f4'), pin=True)
+    pool.me = pool
+    pool.take(4)
+    block, = map(weakref.ref, reader._locked.values())
+    del pool # But it is there until garbage is collected
+    if not (child := os.fork()):
+        gc.collect()
+        os._exit(block() is None)
+    assert os.waitpid(child, 0)[1] == 0 and block() is not None
+    gc.collect()
+    assert block() is None
+
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU here')
 
 def on_gpu(X, n_batches, **kw):
@@ -87,7 +112,8 @@ def on_gpu(X, n_batches, **kw):
             if len(sums)%7 == 0: torch.cuda._sleep(2_000_000) # A millisecond
             sums.append(xb.sum((1,2)))
             ids.append(yb)
-    return torch.cat(sums).cpu().numpy(), np.asarray(X).sum((1,2))[torch.cat(ids).cpu().numpy().astype(int)]
+    ids = torch.cat(ids).nan_to_num().clamp(0, len(X)-1).long().cpu().numpy() # Numbers of rows, unless memory was overwritten
+    return torch.cat(sums).cpu().numpy(), np.asarray(X).sum((1,2))[ids]
 
 @pytest.mark.gpu
 @gpu
@@ -108,9 +134,9 @@ def test_ten_thousand_batches_on_the_gpu_equal_those_on_disk(tmp_path, monkeypat
 def test_faults_on_the_way_to_the_gpu_are_caught(monkeypatch, fault):
     "Slots used again at once, or batches used before they came: a slow copy shows either"
     send = ToDevice.send
-    def slow(self, host):
+    def slow(self, *args, **kw):
         with torch.cuda.stream(self.stream): torch.cuda._sleep(20_000_000)
-        return send(self, host)
+        return send(self, *args, **kw)
     monkeypatch.setattr(ToDevice, 'send', slow)
     monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
     sums,want = on_gpu(x, 80)
@@ -119,6 +145,18 @@ def test_faults_on_the_way_to_the_gpu_are_caught(monkeypatch, fault):
     else: monkeypatch.setattr(ToDevice, 'arrived', lambda self,there,event: there)
     sums,want = on_gpu(x, 80)
     assert not np.array_equal(sums, want)
+
+@pytest.mark.gpu
+@gpu
+def test_workers_that_are_forked_outlive_loaders_on_the_gpu():
+    dl = TSDataLoader(TSDatasets(x), bs=50, device=torch.device('cuda'))
+    for _ in dl: pass
+    dl.me,there = dl,weakref.ref(dl)
+    del dl
+    if not (child := os.fork()):
+        gc.collect()
+        os._exit(there() is not None)
+    assert os.waitpid(child, 0)[1] == 0
 
 @pytest.mark.gpu
 @gpu
@@ -133,3 +171,77 @@ def test_standardize_on_the_gpu():
     dls = TSDataLoaders.from_arrays(x, np.arange(2000)%3, bs=500, splits=[range(2000), range(0)], device='cuda', batch_tfms=Standardize())
     z = torch.cat([o[0] for o in dls.train])
     assert z.is_cuda and abs(z.mean().item()) < 1e-3 and np.allclose(dls.after_batch.decode((z,))[0].cpu().numpy().std((0,2)), array_stats(x).std, rtol=1e-3)
+
+# Whatever goes to a GPU is there what it is on the CPU
+
+def stored(path, data): return save_array(path/'X.npy', data)
+def long(path): return stored(path, filled((5000,4)))
+def dense(path): return dict(X=stored(path, x), y=np.arange(2000)%3)
+def counts(path): return dict(X=stored(path, x), y=np.arange(2000.), scale=([.5,.1,2.],[0.,1.,2.]))
+def gaps(path): return dict(X=stored(path, np.where(x > 900, -32768, x).astype('i2')), y=np.arange(2000.), missing=-32768, mask=True)
+def pairs(path): return dict(X=(stored(path, x), save_array(path/'Z.npy', filled((2000,5)))), y=np.arange(2000)%3)
+def forecasts(path): return dict(X=Windows(long(path), 96, horizon=24, targets=[0,2]))
+def crops(path): return dict(X=Crops(stored(path, filled((20,4,300))), 64, per_series=9), splits=[range(150),range(150, 180)])
+def ragged(path): return dict(X=save_ragged(path/'ragged', [filled((3, 5+i%40), seed=i) for i in range(300)]), y=np.arange(300)%4)
+def windows(path):
+    w = Windows(long(path), 50, stride=3)
+    return dict(X=w, y=w.label(np.arange(5000)//50%9))
+
+def flat(b): return [torch.as_subclass(p, torch.Tensor) for o in b for p in (flat(o) if isinstance(o, (tuple,list)) else [o])]
+def loaders_of(data, device, **kw): return TSDataLoaders.from_arrays(**data, bs=64, seed=0, device=device, **kw)
+def passes(dls): return [flat(b) for dl in dls.loaders for _ in range(2) for b in dl]
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.filterwarnings('ignore:Rows of')
+@pytest.mark.parametrize('kind,way', [(k,w) for k in (dense,counts,gaps,pairs,forecasts,windows,crops,ragged) for w in ('cached','disk','block','preload')
+    if w != 'preload' or k is not ragged]) # Series of unequal lengths are not preloaded
+def test_batches_on_the_gpu_are_those_on_the_cpu(tmp_path, kind, way):
+    data,kw = kind(tmp_path),dict(disk=dict(direct=True), block=dict(shuffle='block')).get(way, {})
+    here,there = passes(loaders_of(data, 'cpu', **kw)),loaders_of(data, 'cuda', **kw)
+    there = passes(there.preload() if way == 'preload' else there)
+    assert len(here) == len(there) > 4
+    for a,b in zip(here, there):
+        assert all(o.is_cuda for o in b)
+        for o,p in zip(a, b, strict=True): assert o.dtype == p.dtype and torch.equal(o.nan_to_num(-9.), p.cpu().nan_to_num(-9.))
+
+scaling = [transforms.Standardize, transforms.RobustScale, transforms.Normalize, transforms.Clip, transforms.Log, transforms.PerSample]
+augmenting = [augment.Jitter, augment.Scaling, augment.MagnitudeWarp, augment.ChannelDropout, augment.Cutout, augment.FrequencyMask, augment.TimeWarp,
+    augment.Permutation, augment.WindowSlice, augment.WindowWarp, partial(augment.RandomCrop, 30), augment.MaskedSteps]
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize('tfm', scaling)
+def test_transforms_on_the_gpu_give_and_decode_what_they_do_on_the_cpu(tfm):
+    data = dict(X=abs(filled((600,3,40))), y=np.arange(600.))
+    here,there = (loaders_of(data, o, batch_tfms=tfm()) for o in ('cpu','cuda'))
+    for (a,_),(b,_) in zip(here.valid, there.valid, strict=True):
+        assert b.is_cuda and torch.allclose(a, b.cpu(), rtol=1e-4, atol=1e-5)
+        a,b = (o.after_batch.decode((p,))[0] for o,p in ((here,a),(there,b)))
+        assert torch.allclose(a, b.cpu(), rtol=1e-4, atol=1e-5)
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize('tfm', augmenting)
+def test_augmentations_on_the_gpu_are_seeded_and_leave_validation_alone(tfm):
+    data = dict(X=filled((600,3,40)))
+    def made(tfm):
+        torch.manual_seed(0)
+        dls = loaders_of(dict(data, y=data['X']), 'cuda', batch_tfms=tfm)
+        return [[flat(b) for b in dl] for dl in dls.loaders]
+    a,b,plain = made(tfm()),made(tfm()),made(None)
+    there = [o for dl in a for b in dl for o in b]
+    assert all(o.is_cuda for o in there) and all(torch.equal(o.nan_to_num(-9.), p.nan_to_num(-9.)) for o,p in zip(there, (o for dl in b for b in dl for o in b), strict=True))
+    assert not torch.equal(a[0][0][0], plain[0][0][0])
+    if tfm in augmenting[:-2]: assert torch.equal(a[1][0][0], plain[1][0][0]) # Those of validation are cropped, or hidden, too
+
+@pytest.mark.gpu
+@gpu
+def test_predictions_on_the_gpu_go_to_disk(tmp_path):
+    data = dict(X=stored(tmp_path, filled((3000,3,40))), y=np.arange(3000.))
+    net,res = nn.Sequential(nn.Flatten(), nn.Linear(120, 1)),[]
+    for o in ('cpu','cuda'):
+        dls = loaders_of(data, o)
+        learn = Learner(dls, net.to(o), loss_func=MSELossFlat(), path=tmp_path)
+        res.append(preds_to_disk(learn, dls.test_dl(data['X']), tmp_path/f'preds_{o}').preds)
+    assert np.allclose(res[0], res[1], atol=1e-5) and np.allclose(res[1], learn.get_preds(dl=dls.test_dl(data['X']))[0], atol=1e-5)

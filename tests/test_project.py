@@ -2,6 +2,7 @@
 import configparser, importlib.metadata, json, os, re, runpy, shutil, subprocess, sys
 from pathlib import Path
 import pytest
+from conftest import on_cpu
 
 root = Path(__file__).parent.parent
 notebooks = sorted((root/'nbs').glob('*.ipynb'))
@@ -10,7 +11,7 @@ by_hand = {'__init__','__main__','_modidx','all'}
 disk_side = 'arrays disk items rows sources files panels windows order splits folder stats'.split()
 
 def run(*args, cwd=root, **env):
-    res = subprocess.run([str(o) for o in args], cwd=cwd, capture_output=True, text=True, env={**os.environ, 'MPLBACKEND': 'Agg', 'OMP_NUM_THREADS': '1', **env})
+    res = subprocess.run([str(o) for o in args], cwd=cwd, capture_output=True, text=True, env={**on_cpu, 'MPLBACKEND': 'Agg', 'OMP_NUM_THREADS': '1', **env})
     assert not res.returncode, res.stdout[-6000:] + res.stderr[-6000:]
     return res.stdout
 

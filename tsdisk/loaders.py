@@ -7,6 +7,7 @@ __all__ = ['TSDataLoader', 'TSDataLoaders']
 
 # %% ../nbs/11_loaders.ipynb #db4d6d1b
 import inspect, os, warnings, zlib
+from contextlib import closing
 from itertools import chain
 from math import prod
 from fastai.basics import *
@@ -18,7 +19,7 @@ from .disk import free_memory
 from .folder import open_folder, read_manifest
 from .items import take_idxs
 from .order import ByLength, ByWeight, order
-from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache
+from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache, split
 from .sources import _check_idxs, why_not_direct
 from .rows import Ranges
 from .sampling import by_class, check_shuffle, epoch_size, row_classes, row_groups, row_weights, with_train
@@ -219,7 +220,7 @@ def _advise(self:TSDataLoader):
 # %% ../nbs/11_loaders.ipynb #deed26e5
 @patch
 def create_batches(self:TSDataLoader, samps):
-    "Lists of batches as stored, on the CPU: tuples of tensors"
+    "Groups of batches as stored, on the CPU: a tensor for each element of the sample"
     reader,samps,idxs = self._reader(),iter(samps),self._idxs
     self._unit = reader.unit # Of use to `sample`
     first,windows = next(samps, None),getattr(idxs, 'windows', None)
@@ -230,14 +231,13 @@ def create_batches(self:TSDataLoader, samps):
     if self.pools is None or self._made_for != key: self._made_for,self.pools = key,[self._buffers(o, key[0]) for o in reader.tls]
     if windows is None or not reader.told: groups = reader.groups(groups)
     else: groups = reader.windows(self._needs(groups, windows), lambda w: self._rows(idxs.rows(w)), len(windows))
-    for rows in groups: yield self._split(reader.read(rows, [o for o,_ in self.pools]))
+    for rows in groups: yield self._columns(reader.read(rows, [o for o,_ in self.pools]))
 
 @patch
-def _split(self:TSDataLoader, whole):
-    "Tensors of the batches that were gathered together, each for itself"
-    whole = [self._cast(o, to).numpy() for o,(_,to) in zip(whole, self.pools)]
-    if self._early(): whole = [tl.items.take(whole[i]) for tl,(i,_) in zip(self.dataset.tls.items, self.dataset.reads()[1])]
-    return [tuple([torch.from_numpy(o[i:i+self.bs]) for o in whole]) for i in range(0, len(whole[0]), self.bs)]
+def _columns(self:TSDataLoader, read):
+    "What was read, as batches have it"
+    res = [self._cast(o, to) for o,(_,to) in zip(read, self.pools)]
+    return [tl.items.take(res[i]) for tl,(i,_) in zip(self.dataset.tls.items, self.dataset.reads()[1])] if self._early() else res
 
 # %% ../nbs/11_loaders.ipynb #26df9188
 @patch
@@ -277,7 +277,7 @@ def _wrapped(self:TSDataLoader, pos):
     "Whole batches of positions that another loader, such as fastai's `DistributedDL`, gives one by one"
     if self.world_size > 1: raise ValueError("Another loader shares the rows among processes already: leave out `rank` and `world_size`")
     self._idxs = None
-    for group in self.create_batches(np.array(o) for o in chunked(pos, self.bs, self.drop_last)): yield from map(self._finish, group)
+    for columns in self.create_batches(np.array(o) for o in chunked(pos, self.bs, self.drop_last)): yield from map(self._finish, split(columns, self.bs))
 
 # %% ../nbs/11_loaders.ipynb #b9af6f80
 @patch
@@ -301,7 +301,7 @@ def _batches(self:TSDataLoader):
     if self.kept: return (yield from self._kept_batches())
     to,workers = ToDevice(self.device),self.fake_l.num_workers
     with torch.random.fork_rng([], enabled=workers > 0): groups = _loaders[0](self.fake_l) if workers else self.create_batches(self.sample()) # Workers draw a seed
-    groups = map(to.send, groups)
+    groups = map(partial(to.send, bs=self.bs), groups)
     if ifnone(self.thread, self._pin()) and not workers: groups = made_ahead(groups, init=to.use)
     try:
         for group in groups:
@@ -352,12 +352,13 @@ def __iter__(self:TSDataLoader):
     self._idxs,self._of = self.get_idxs(),None
     self.at = epoch,first = self.epoch,self._first
     tfms = self._tfms()
-    for step,b in enumerate(self._batches(), first+1):
-        b = self._finish(b)
-        for f in tfms: b = f(b)
-        self.at = epoch,step
-        yield b
-        del b # Else the next batch would need one more block
+    with closing(self._batches()) as batches: # Python 3.12.3 lets go of what a closed generator holds too late
+        for step,b in enumerate(batches, first+1):
+            b = self._finish(b)
+            for f in tfms: b = f(b)
+            self.at = epoch,step
+            yield b
+            del b # Else the next batch would need one more block
     self.at = None
     self.after_iter()
 
@@ -505,12 +506,13 @@ def _keep_rows(self:TSDataLoader, tl):
 # %% ../nbs/11_loaders.ipynb #076d990e
 @patch
 def _kept_batches(self:TSDataLoader):
+    epoch = max(self.epoch, 0) if self.shuffle else 0
     for pos in self.sample():
-        pos,epoch = _check_idxs(pos, self.n),max(self.epoch, 0) if self.shuffle else 0
+        pos = _check_idxs(pos, self.n)
+        there = torch.from_numpy(pos).to(self.kept[0].device, non_blocking=True) # Waiting for that would be waiting for the model
         for i in range(0, len(pos), self.bs):
-            at = pos[i:i+self.bs]
-            there = [o.pick(self._rows(at), epoch) if isinstance(o, KeptSpans) else o.index_select(0, torch.from_numpy(at).to(o.device)) for o in self.kept]
-            yield [o.to(self.device) for o in there]
+            at = slice(i, i+self.bs)
+            yield [(o.pick(self._rows(pos[at]), epoch) if isinstance(o, KeptSpans) else o.index_select(0, there[at])).to(self.device) for o in self.kept]
 
 
 # %% ../nbs/11_loaders.ipynb #3416ff5a

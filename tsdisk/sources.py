@@ -137,12 +137,14 @@ class Faster:
     def __init__(self): self.lock,self.turns = Lock(),self._turns()
 
     def _turns(self):
-        "Whose turn is it? Three calls each way, in turns, then 200 to 1000 of the faster: the more, the worse the other was"
+        "Whose turn is it? Three calls each way, in turns, then 200 to 1000 of the faster: the more, the worse the other was; fewer at first, when memory is new"
+        calls = 10
         while True:
             self.times = [],[]
             yield from [0,1]*3
             a,b = (median(o or [1]) for o in self.times)
-            yield from repeat(int(b < a), int(200*min(max(a/b, b/a), 5)))
+            yield from repeat(int(b < a), calls)
+            calls = min(2*calls, int(200*min(max(a/b, b/a), 5)))
 
     def __call__(self,
         nbytes:int, # Size of the work, by which its time is judged

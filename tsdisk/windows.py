@@ -108,7 +108,7 @@ class KeptSpans:
     def __init__(self, spans, device):
         import torch
         steps = spans.panel.stretches(1).array
-        self.spans,self.flat = spans,torch.empty((len(steps), *steps.shape[2:]), dtype=tensor_view(steps[:1]).dtype, device=device)
+        self.spans,self.device,self.flat = spans,device,torch.empty((len(steps), *steps.shape[2:]), dtype=tensor_view(steps[:1]).dtype, device=device)
         k = max(1, 2**24//max(1, steps[:1].nbytes))
         for i in range(0, len(steps), k): self.flat[i:i+k] = tensor_view(np.array(steps[i:i+k, 0])).to(device)
 
@@ -116,7 +116,7 @@ class KeptSpans:
         "A batch of `spans`: rows (k,) on the CPU"
         import torch
         s,(unit,*_) = self.spans.of_epoch(epoch),self.flat.stride()
-        at,span = torch.from_numpy(s.places(rows)).to(self.flat.device),s.span*unit
+        at,span = torch.from_numpy(s.places(rows)).to(self.flat.device, non_blocking=True),s.span*unit
         res = self.flat.as_strided(((self.flat.numel()-span)//unit+1, span), (unit,1)).index_select(0, at)
         return res.reshape(len(rows), *s.shape[1:])
 
@@ -313,9 +313,11 @@ class _Made(Source):
         out[...] = res
     def prefetch(self, idxs): self.part.prefetch(idxs)
     def of_epoch(self, epoch):
+        stored = self.part.stored.of_epoch(epoch)
+        if stored is self.part.stored: return self
         res = copy(self)
         res.part = copy(self.part)
-        res.part.stored = self.part.stored.of_epoch(epoch)
+        res.part.stored = stored
         return res
     def blocks(self, rows): return self.part.blocks(rows) if self.f in (_majority,_only) else super().blocks(rows)
 
