@@ -87,68 +87,60 @@ def step_times(path, bs, device, rounds, secs):
 
 # Copies to the device
 
-class Marks:
-    "Notes when the device starts and ends copying, for all loaders made while it is in use"
-    def __init__(self, device): self.device,self.seen,self.nbytes = device,[],0
-    def __enter__(self):
-        from tsdisk import loaders
-        self.module,self.before,marks = loaders,loaders.ToDevice,self
-        class Marked(loaders.ToDevice):
-            def send(self, host):
-                if self.stream is None: return super().send(host)
-                start,end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-                start.record(self.stream)
-                res = super().send(host)
-                end.record(self.stream)
-                marks.seen.append((start,end))
-                marks.nbytes += sum(o.nbytes for b in host for o in b)
-                return res
-        loaders.ToDevice = Marked
-        return self
-    def __exit__(self, *_): self.module.ToDevice = self.before
-    def rate(self):
-        "GB/s while copies are under way; forgets them"
-        sync(self.device)
-        res = self.nbytes/1e6/sum(a.elapsed_time(b) for a,b in self.seen) if self.seen else float('nan')
-        self.seen,self.nbytes = [],0
-        return res
+def copying(dl, device):
+    "GB/s of the copies of an epoch, while they are under way, as the device's own clock has it"
+    if device.type != 'cuda': return float('nan')
+    from torch.profiler import ProfilerActivity, profile
+    nbytes = 0
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        for xb, in dl: nbytes += xb.nbytes
+        sync(device)
+    return nbytes/1e3/sum(o.self_device_time_total for o in seen.key_averages() if 'Memcpy HtoD' in o.key)
 
 def copies(path, bs, device, rounds):
-    "GB/s of batches of X alone: by a plain copy from page-locked memory, of the loader's copies while they are under way, and of a loader and nothing else"
+    """GB/s of batches of X alone: of a plain copy from page-locked memory, of the loader's copies while they are under way, of a gather into page-locked memory
+    and nothing else, and of a loader and nothing else"""
     from tsdisk.datasets import TSDatasets
     from tsdisk.loaders import TSDataLoader
     X = open_data(path)[0]
     pinned,n = torch.empty(bs, *X.shape[1:], pin_memory=device.type == 'cuda'),len(X)//bs
-    there,res = torch.empty_like(pinned, device=device),dict(plain=[], copying=[], loader=[])
-    def timed(f):
-        sync(device)
-        start = time.perf_counter()
-        f()
-        sync(device)
-        return n*bs*X[0].nbytes/1e9/(time.perf_counter()-start)
+    there,T,rows = torch.empty_like(pinned, device=device),torch.from_numpy(X),torch.randperm(len(X))
+    dl = TSDataLoader(TSDatasets(X), bs=bs, shuffle=True, drop_last=True, device=device, seed=0)
     def plain():
         for _ in range(n): there.copy_(pinned, non_blocking=True)
-    with Marks(device) as marks:
-        dl = TSDataLoader(TSDatasets(X), bs=bs, shuffle=True, drop_last=True, device=device, seed=0)
-        def loader():
-            for _ in dl: pass
-        for _ in range(rounds+1):
-            for k,f in (('plain',plain), ('loader',loader)): res[k].append(timed(f))
-            res['copying'].append(marks.rate())
+    def gather():
+        for i in range(n): torch.index_select(T, 0, rows[i*bs:(i+1)*bs], out=pinned)
+    def loader():
+        for _ in dl: pass
+    ways,res = dict(plain=plain, gather=gather, loader=loader),dict(plain=[], copying=[], gather=[], loader=[])
+    for _ in range(rounds+1):
+        for k,f in ways.items():
+            sync(device)
+            start = time.perf_counter()
+            f()
+            sync(device)
+            res[k].append(n*bs*X[0].nbytes/1e9/(time.perf_counter()-start))
+        res['copying'].append(copying(dl, device))
     return {k: v[1:] for k,v in res.items()}
 
 # The report
 
+def step_table(res, *columns):
+    "A row for each loader, and for each of the columns one for each batch size: (its name, function of the times of the loader and of one batch)"
+    sizes,times = res['options']['sizes'],{(r['bs'],k): v for r in res['steps'] for k,v in r['times'].items()}
+    rows = [['loader', *(f'bs {b}: {name}' for name,_ in columns for b in sizes)]]
+    return md_table(rows + [[f'**{k}**' if 'tsdisk' in k else k, *(f(times[b,k], times[b,ceiling]) for _,f in columns for b in sizes)] for k in ways])
+
+def ms(times, _): return f'{med(times)*1e3:.2f}'
+def of_one(times, one): return f'{med([p/q for p,q in zip(times, one)]):.2f}'
+
 def report(res):
-    o,sizes = res['options'],res['options']['sizes']
-    rows = [['loader', *(f'bs {b}: ms a step' for b in sizes), *(f'bs {b}: of one batch' for b in sizes)]]
-    times = {(r['bs'],k): v for r in res['steps'] for k,v in r['times'].items()}
-    ratio = lambda b,k: med([p/q for p,q in zip(times[b,k], times[b,ceiling])])
-    for k in ways: rows.append([f'**{k}**' if 'tsdisk' in k else k, *(f'{med(times[b,k])*1e3:.2f}' for b in sizes), *(f'{ratio(b, k):.2f}' for b in sizes)])
-    sent = [['batch', 'plain copy, GB/s', "the loader's copies, GB/s", 'of the plain copy', 'loader alone, GB/s', 'of the plain copy']]
+    o = res['options']
+    sent = [['batch', 'plain copy, GB/s', "the loader's copies, GB/s", 'of the plain copy', 'bare gather, GB/s', 'loader alone, GB/s', 'of plain copy or bare gather, whichever is slower']]
     for r in res['copies']:
-        cells = [c for k in ('copying','loader') for c in (f"{med(r[k]):.1f}", f"{med([p/q for p,q in zip(r[k], r['plain'])]):.2f}")]
-        sent.append([f"{r['bs']} rows, {r['mb']:.1f} MB", f"{med(r['plain']):.1f}", *cells])
+        share = med([p/q for p,q in zip(r['copying'], r['plain'])]), med([p/min(q, g) for p,q,g in zip(r['loader'], r['plain'], r['gather'])])
+        rates = [f'{med(r[k]):.1f}' for k in ('plain','copying','gather','loader')]
+        sent.append([f"{r['bs']} rows, {r['mb']:.1f} MB", *rates[:2], f'{share[0]:.2f}', *rates[2:], f'{share[1]:.2f}'])
     return f"""# Training on a GPU
 
 {describe(res['machine'])} · {res['device']}
@@ -156,14 +148,24 @@ def report(res):
 X {' × '.join(map(str, o['shape']))} float32, int64 labels. InceptionTime, Adam; the time of a step with each loader, and its ratio to that of the same step with one batch that
 is on the device already, medians of {o['rounds']} rounds, in turns. *From disk* reads past the page cache.
 
-{md_table(rows)}
+{step_table(res, ('ms a step', ms), ('of one batch', of_one))}
 
 ## Copies to the device
 
-Batches of X alone, shuffled, files in the page cache, beside `copy_` of as many bytes from page-locked memory, the same again and again. *The loader's copies*: their rate while
-they are under way, by events on their stream. *Loader alone*: an epoch in which nothing else is done, rows gathered from the page cache included.
+Batches of X alone, shuffled, files in the page cache. *Plain copy*: `copy_` of as many bytes from page-locked memory, the same again and again. *The loader's copies*: their rate while they
+are under way, by PyTorch's profiler. *Bare gather*: `index_select` of the same rows into page-locked memory. *Loader alone*: an epoch in which nothing else is done, which is both.
 
 {md_table(sent)}
+"""
+
+def readme_md(res):
+    "The table of the README"
+    o,m = res['options'],res['machine']
+    times = [v for r in res['steps'] if r['bs'] == o['sizes'][0] for v in r['times'][ceiling]]
+    return f"""{step_table(res, ('time of a step', of_one))}
+
+InceptionTime, X {' × '.join(map(str, o['shape']))} float32, labels; {res['device']}, {m['cores']} cores; torch {m['torch']}, tsai {m['tsai']}; {m['date']}. The step that is 1 takes {min(times)*1e3:.1f} to {max(times)*1e3:.1f} ms
+at batches of {o['sizes'][0]}, from turn to turn: so much of the ratios there is chance.
 """
 
 def main():
@@ -176,7 +178,7 @@ def main():
     args = p.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if args.device == 'cuda' and not torch.cuda.is_available(): sys.exit('There is no GPU here, and this measures nothing else')
-    device,(rounds,secs) = torch.device(args.device),(2,.3) if args.quick else (5,1)
+    device,(rounds,secs) = torch.device(args.device),(3,.2) if args.quick else (25,.2) # Short turns: a machine is faster now, slower then
     shape = (6_000 if args.quick else 80_000,12,500)
     with temp_folder(args.tmp, need=np.prod(shape)*4.2) as path:
         say('writing data')
@@ -184,12 +186,13 @@ def main():
         name = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'cpu'
         res = dict(machine=machine(), device=name, options=dict(rounds=rounds, shape=shape, sizes=args.bs), steps=[], copies=[])
         for bs in args.bs:
-            res['copies'].append(dict(bs=bs, mb=bs*np.prod(shape[1:])*4/1e6, **copies(path, bs, device, rounds)))
+            res['copies'].append(dict(bs=bs, mb=bs*np.prod(shape[1:])*4/1e6, **copies(path, bs, device, min(rounds, 5))))
             res['steps'].append(dict(bs=bs, times=step_times(path, bs, device, rounds, secs)))
     say('')
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out/'gpu.json').write_text(json.dumps(res, indent=1))
     (args.out/'gpu.md').write_text(report(res))
+    (args.out/'gpu_readme.md').write_text(readme_md(res))
     print(report(res))
 
 if __name__ == '__main__':

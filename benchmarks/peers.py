@@ -1,7 +1,7 @@
 "The same rows as other libraries keep and read them, beside tsdisk: in the page cache, and from data larger than memory; see README.md"
 import argparse, ctypes, gc, json, logging, os, random, shutil, signal, sys, time
 from collections import namedtuple
-from contextlib import contextmanager, ExitStack, nullcontext
+from contextlib import contextmanager, ExitStack
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -245,7 +245,7 @@ def rate(batches, row, secs, before):
         elif now-first[1] > secs: break
     return dict(used=(n-first[0])/(now-first[1])/1e6, times=(io_read()-was)/n)
 
-def contestant(name, folder, group):
+def contestant(name, folder, limit):
     "A function that writes the data of a library, and checks or measures its batches"
     p = peers[name]
     path = folder/(p.package if p.write else 'npy')
@@ -255,8 +255,9 @@ def contestant(name, folder, group):
     def write():
         if p.write: p.write(folder/'npy', path)
     def measure(row, bs, opts, secs, cold):
-        if p.package == 'tsdisk' and cold and not group: opts = dict(opts, direct=True)
-        with within(group) if cold and group else nullcontext():
+        if p.package == 'tsdisk' and cold and not limit: opts = dict(opts, direct=True)
+        with ExitStack() as stack:
+            if cold and limit: stack.enter_context(within(stack.enter_context(memory_limit(limit)))) # Another each time: shared memory that is left behind would count
             for o in path.rglob('*'):
                 if o.is_file(): (drop_cache if cold else fill_cache)(o)
             dl = p.batches(path, rows[row], bs, **opts)
@@ -425,10 +426,10 @@ def main():
     o.update(gb=args.gb or o['gb'], rounds=args.rounds or o['rounds'], sizes=args.bs or o['sizes'], limit=args.limit*1e9, disk=10e9)
     missing = {k: 'not installed' for k,v in peers.items() if not find_spec(v.module.split('.')[0])}
     names = [k for k,v in peers.items() if k not in missing and (k in ours or not args.only or v.package in args.only)]
-    with temp_folder(args.tmp, need=min(o['disk'], 1.15e9*o['gb']*len(names))) as folder, memory_limit(o['limit']) as group, ExitStack() as stack:
-        os.environ.update(TMPDIR=str(folder), PYTHONWARNINGS='ignore', KERAS_BACKEND='numpy')
-        with read_ahead(folder, ahead['rows']) as can: o.update(limited=group is not None, read_ahead=can)
-        m,bench = machine(),Bench(folder, {k: stack.enter_context(Again(contestant, k, folder, group)) for k in names}, o)
+    with temp_folder(args.tmp, need=min(o['disk'], 1.15e9*o['gb']*len(names))) as folder, ExitStack() as stack:
+        os.environ.update(TMPDIR=str(folder), PYTHONWARNINGS='ignore', KERAS_BACKEND='torch')
+        with read_ahead(folder, ahead['rows']) as can, memory_limit(o['limit']) as group: o.update(limited=group is not None, read_ahead=can)
+        m,bench = machine(),Bench(folder, {k: stack.enter_context(Again(contestant, k, folder, o['limit'] if o['limited'] else None)) for k in names}, o)
         found = [r for part,row in product(('warm','cold'), o['rows']) for r in bench.rounds(part, row)]
     say('')
     versions = {o: release(o) for o in dict.fromkeys(peers[k].package for k in names)}

@@ -100,6 +100,12 @@ def test_page_locked_memory_is_given_back_by_the_process_that_took_it_alone(monk
     gc.collect()
     assert block() is None
 
+@pytest.mark.parametrize('device', ['cpu','meta'])
+def test_autograd_counts_changes_to_each_batch_of_a_group_for_itself(device):
+    (a,),(b,) = split([torch.zeros(4, 2, device=device)], 2)
+    a.add_(1)
+    assert (a._version, b._version) == (1,0)
+
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU here')
 
 def on_gpu(X, n_batches, **kw):

@@ -2,6 +2,7 @@ import json, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest
 from fastcore.test import expect_fail
+from conftest import fails
 from tsdisk.convert import convert
 from tsdisk.exporters import to_hdf5, to_parquet
 from tsdisk.folder import open_folder, read_manifest
@@ -103,6 +104,18 @@ def test_edf_keeps_integers_units_and_annotations(tmp_path, kind):
     dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(3)], shuffle=False, bs=3, drop_last=False)
     assert np.allclose(dls.train.one_batch()[0], x[:3], atol=400/2**16)
     assert json.loads(open(tmp_path/'set/items.jsonl').readlines()[1])[1]['annotations'] == [[1.0, 2.0, 'spindle']]
+
+@pytest.mark.parametrize('kind', ['edf','bdf'])
+def test_recordings_with_gaps_are_not_joined(tmp_path, kind):
+    import edfio
+    Signal,File = (edfio.EdfSignal,edfio.Edf) if kind == 'edf' else (edfio.BdfSignal,edfio.Bdf)
+    path = tmp_path/f'a.{kind}'
+    File([Signal(np.arange(200.), 100, label='c')], annotations=[edfio.EdfAnnotation(1, 0, 'x')]).write(path)
+    assert read_file(path)['fs'] == 100
+    raw = path.read_bytes()
+    assert raw[192:197] == f'{kind.upper()}+C'.encode()
+    path.write_bytes(raw[:196] + b'D' + raw[197:])
+    with fails(ValueError, 'a.'+kind, 'discontinuous', 'gaps', '`read`'): read_file(path)
 
 @pytest.mark.parametrize('kind', ['wfdb','edf','h5','parquet'])
 def test_long_recordings_come_in_pieces(tmp_path, kind, monkeypatch):

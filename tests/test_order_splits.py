@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 from fastai.data.transforms import RandomSplitter
 from conftest import elsewhere, fails, fresh, linux, same
 from tsdisk.arrays import open_array, save_array
+from tsdisk import order as module
 from tsdisk.order import BlockOrder, ByWeight, Order, order
 from tsdisk.splits import RandomShare, check_splits, random_splits
 
@@ -183,6 +184,17 @@ def test_random_splits_differ_by_seed_and_hold_out_every_row_alike():
 @pytest.mark.parametrize('n,pct,word', [(10, 0, 'between 0 and 1'), (10, 1, 'between 0 and 1'), (10, 20, 'got 20'), (10, -.1, 'between'), (1, .2, 'two rows'), (0, .2, 'two rows')])
 def test_impossible_random_splits_are_refused(n, pct, word):
     with fails(ValueError, word): random_splits(n, pct)
+
+def test_small_parts_of_a_large_order_are_computed_together_and_none_is_kept_whole(monkeypatch):
+    n,calls,permute = 2*10**6,[],module._permute
+    monkeypatch.setattr(module, '_permute', lambda pos, *args: (calls.append(len(pos)), permute(pos, *args))[1])
+    o,whole = order(n, seed=3),order(n, seed=3)[:]
+    calls.clear()
+    for a in range(0, 64*200, 64): same(o[a:a+64], whole[a:a+64])
+    assert sum(k > 1000 for k in calls) == 2
+    for a in (n-10, 5, n//2, n-64): same(o[a:a+70], whole[a:a+70])
+    o[:]
+    assert len(o.made[1]) <= 2**13
 
 def test_an_order_pickles_as_three_numbers(path):
     o = order(10**6, seed=3, epoch=2)

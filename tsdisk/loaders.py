@@ -236,8 +236,8 @@ def create_batches(self:TSDataLoader, samps):
 @patch
 def _columns(self:TSDataLoader, read):
     "What was read, as batches have it"
-    res = [self._cast(o, to) for o,(_,to) in zip(read, self.pools)]
-    return [tl.items.take(res[i]) for tl,(i,_) in zip(self.dataset.tls.items, self.dataset.reads()[1])] if self._early() else res
+    res,(parts,early) = [self._cast(o, to) for o,(_,to) in zip(read, self.pools)],self._parts()
+    return [take(res[i]) for _,i,take,_ in parts] if early else res
 
 # %% ../nbs/11_loaders.ipynb #26df9188
 @patch
@@ -312,16 +312,17 @@ def _batches(self:TSDataLoader):
 @patch
 def _finish(self:TSDataLoader, b):
     "A batch cast and typed for the model"
-    ds = self.dataset
-    if self._of is None: self._of = [(tl, i, tl.items.take, own) for tl,(i,own) in zip(ds.tls, ds.reads()[1])], self._early()
-    of,early = self._of
-    if early: return ds.finished([tl.typed(o, own) for o,(tl,_,_,own) in zip(b, of)])
-    return ds.finished([tl.typed(take(b[i]), own) for tl,i,take,own in of])
+    parts,early = self._parts()
+    if early: return self.dataset.finished([tl.typed(o, own) for o,(tl,_,_,own) in zip(b, parts)])
+    return self.dataset.finished([tl.typed(take(b[i]), own) for tl,i,take,own in parts])
 
 @patch
-def _early(self:TSDataLoader):
-    "Are columns cut out of what is read for all batches of a group at once? Else of each batch on the device"
-    return (self.device is None or self.device.type == 'cpu') and not (get_worker_info() or self.fake_l.num_workers or self.kept)
+def _parts(self:TSDataLoader):
+    "Of each column: (what it is, the number of the read that it is cut out of, how, does it need memory of its own?). And: is it cut for a whole group at once, not for each batch on the device?"
+    if self._of is None:
+        parts = [(tl, i, tl.items.take, own) for tl,(i,own) in zip(self.dataset.tls, self.dataset.reads()[1])]
+        self._of = parts, (self.device is None or self.device.type == 'cpu') and not (get_worker_info() or self.fake_l.num_workers or self.kept)
+    return self._of
 
 # %% ../nbs/11_loaders.ipynb #6810b3d3
 def _resolves(tfm, x):

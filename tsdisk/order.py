@@ -42,17 +42,23 @@ def _permute(pos, n, tables):
 # %% ../nbs/04_order.ipynb #793ed554
 class Order(Positions):
     "The positions 0 to n-1 as one epoch visits them; `o[a:b]` is computed when asked"
-    small = 2**20 # Rows up to which the permutation is kept as an array
+    small,ahead = 2**20,2**13 # Rows up to which the permutation is kept as an array; of more, rows that are computed together
     def __init__(self, n, seed=0, epoch=0, places=None):
         super().__init__(n, seed, epoch)
         self.places = places
         rng = np.random.default_rng([seed, epoch])
         self.kept = rng.permutation(n) if n <= self.small else None
-        self.tables = _tables(n, rng) if n > self.small else None
+        self.tables,self.made = _tables(n, rng) if n > self.small else None, (0,[])
 
     def _at(self, i): return i if self.places is None else self.places[i]
     def _get(self, pos): return self._at(_permute(pos, self.n, self.tables) if self.kept is None else self.kept[pos])
-    def _span(self, a, b): return self._at(self.kept[a:b]) if self.kept is not None else super()._span(a, b)
+    def _span(self, a, b):
+        if self.kept is not None: return self._at(self.kept[a:b])
+        if b-a > self.ahead: return super()._span(a, b)
+        first,made = self.made
+        if not first <= a < b <= first+len(made): first,made = self.made = a,_permute(np.arange(a, min(a+self.ahead, self.n)), self.n, self.tables)
+        return self._at(made[a-first:b-first])
+
     def __reduce__(self): return Order, (self.n, self.seed, self.epoch, self.places)
 
 # %% ../nbs/04_order.ipynb #33f31040

@@ -13,7 +13,7 @@ from operator import attrgetter
 from math import prod
 from fastai.basics import *
 from concurrent.futures import ThreadPoolExecutor # fastai has another of that name
-from .disk import free_memory
+from .disk import _block, free_memory
 from .sources import why_not_direct
 
 # %% ../nbs/10_reader.ipynb #5cf7174c
@@ -32,7 +32,8 @@ class Buffers:
         self.free,self.out = [],{}
 
     def _new(self):
-        block = torch.empty(prod(self.shape)*self.dtype.itemsize, dtype=torch.uint8, pin_memory=self.pin).numpy()
+        n = prod(self.shape)*self.dtype.itemsize
+        block = torch.empty(n, dtype=torch.uint8, pin_memory=True).numpy() if self.pin else _block(n) # For which numpy asks for huge pages
         if self.pin: _locked[id(block)] = block
         return block.view(self.dtype).reshape(self.shape)
 

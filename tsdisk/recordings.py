@@ -43,6 +43,9 @@ def read_wfdb(path, name=None):
 def read_edf(path, name=None):
     "A recording: counts with their gain, units, sampling rate, start and annotations; with `path::label` of one signal"
     edfio = need('edfio', 'edf')
+    with open(path, 'rb') as f: kind = f.read(197)[192:]
+    if kind in (b'EDF+D',b'BDF+D'): raise ValueError(f"{path} is discontinuous ({kind.decode()}): there are gaps between its records, and steps that follow each other would not be so in time. "
+        "Give `read` with a function that yields each piece, or fills the gaps with NaN")
     e = (edfio.read_bdf if path.lower().endswith('.bdf') else edfio.read_edf)(path)
     signals = [s for s in e.signals if name in (None, s.label)]
     if not signals: raise KeyError(f"{path} has no signal {name!r}, it has {[*e.labels]}")
