@@ -95,7 +95,8 @@ def copying(dl, device):
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         for xb, in dl: nbytes += xb.nbytes
         sync(device)
-    return nbytes/1e3/sum(o.self_device_time_total for o in seen.key_averages() if 'Memcpy HtoD' in o.key)
+    us = sum(o.self_device_time_total for o in seen.key_averages() if 'Memcpy HtoD' in o.key)
+    return nbytes/1e3/us if us else float('nan')
 
 def copies(path, bs, device, rounds):
     """GB/s of batches of X alone: of a plain copy from page-locked memory, of the loader's copies while they are under way, of a gather into page-locked memory
