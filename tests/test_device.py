@@ -236,8 +236,8 @@ def test_augmentations_on_the_gpu_are_seeded_and_leave_validation_alone(tfm):
         dls = loaders_of(dict(data, y=data['X']), 'cuda', batch_tfms=tfm)
         return [[flat(b) for b in dl] for dl in dls.loaders]
     a,b,plain = made(tfm()),made(tfm()),made(None)
-    there = [o for dl in a for b in dl for o in b]
-    assert all(o.is_cuda for o in there) and all(torch.equal(o.nan_to_num(-9.), p.nan_to_num(-9.)) for o,p in zip(there, (o for dl in b for b in dl for o in b), strict=True))
+    for o,p in zip(*([t for dl in m for batch in dl for t in batch] for m in (a,b)), strict=True):
+        assert o.is_cuda and torch.equal(o.nan_to_num(-9.), p.nan_to_num(-9.))
     assert not torch.equal(a[0][0][0], plain[0][0][0])
     if tfm in augmenting[:-2]: assert torch.equal(a[1][0][0], plain[1][0][0]) # Those of validation are cropped, or hidden, too
 

@@ -1,5 +1,5 @@
 "The project holds together: notebooks run, modules match them, the wheel works, the README is true"
-import configparser, importlib.metadata, json, os, re, runpy, shutil, subprocess, sys
+import configparser, importlib.metadata, json, re, runpy, shutil, subprocess, sys
 from pathlib import Path
 import pytest
 from conftest import on_cpu
