@@ -353,7 +353,7 @@ def __iter__(self:TSDataLoader):
     self._idxs,self._of = self.get_idxs(),None
     self.at = epoch,first = self.epoch,self._first
     tfms = self._tfms()
-    with closing(self._batches()) as batches: # Python 3.12.3 lets go of what a closed generator holds too late
+    with closing(self._batches()) as batches: # On Python 3.12.3 they went on when this was closed
         for step,b in enumerate(batches, first+1):
             b = self._finish(b)
             for f in tfms: b = f(b)
@@ -510,7 +510,8 @@ def _kept_batches(self:TSDataLoader):
     epoch = max(self.epoch, 0) if self.shuffle else 0
     for pos in self.sample():
         pos = _check_idxs(pos, self.n)
-        there = torch.from_numpy(pos).to(self.kept[0].device, non_blocking=True) # Waiting for that would be waiting for the model
+        device = self.kept[0].device
+        there = torch.from_numpy(pos).to(device, non_blocking=device.type == 'cuda') # Waiting for that would be waiting for the model
         for i in range(0, len(pos), self.bs):
             at = slice(i, i+self.bs)
             yield [(o.pick(self._rows(pos[at]), epoch) if isinstance(o, KeptSpans) else o.index_select(0, there[at])).to(self.device) for o in self.kept]

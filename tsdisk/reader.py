@@ -17,9 +17,6 @@ from .disk import _block, free_memory
 from .sources import why_not_direct
 
 # %% ../nbs/10_reader.ipynb #5cf7174c
-_locked,_held = weakref.WeakValueDictionary(),[] # Page-locked blocks; the same, in processes that were forked
-if hasattr(os, 'register_at_fork'): os.register_at_fork(before=lambda: _held.extend(_locked.values()), after_in_parent=_held.clear)
-
 class Buffers:
     "Blocks of memory for gathered rows; each is used again once no tensor lies in it"
     keep = 4 # Free blocks kept for later
@@ -50,6 +47,10 @@ class Buffers:
     def _back(self, key, block, _):
         del self.out[key]
         if len(self.free) < self.keep: self.free.append(block)
+
+# %% ../nbs/10_reader.ipynb #7d1e90b2
+_locked,_held = weakref.WeakValueDictionary(),[] # Page-locked blocks; the same, in processes that were forked
+if hasattr(os, 'register_at_fork'): os.register_at_fork(before=lambda: _held.extend(_locked.values()), after_in_parent=_held.clear)
 
 # %% ../nbs/10_reader.ipynb #179417c9
 def past_cache(
@@ -158,7 +159,7 @@ class InFlight:
     def wait(self):
         while self.queue: self._next()
 
-# %% ../nbs/10_reader.ipynb #bbb0b938
+# %% ../nbs/10_reader.ipynb #91ad4e63
 def split(
     columns, # Tensors, one for each element of the sample, (rows, ...)
     bs:int, # Rows of a batch
@@ -167,6 +168,7 @@ def split(
     whole,own = ([o.numpy() for o in columns],torch.from_numpy) if columns[0].device.type == 'cpu' else (columns,attrgetter('data'))
     return [tuple([own(o[i:i+bs]) for o in whole]) for i in range(0, len(whole[0]), bs)]
 
+# %% ../nbs/10_reader.ipynb #bbb0b938
 @cache
 def _copy_stream(device): return torch.cuda.Stream(device) # One for all passes: the memory of batches is kept for each stream apart
 

@@ -108,7 +108,8 @@ class KeptSpans:
     def __init__(self, spans, device):
         import torch
         steps = spans.panel.stretches(1).array
-        self.spans,self.device,self.flat = spans,device,torch.empty((len(steps), *steps.shape[2:]), dtype=tensor_view(steps[:1]).dtype, device=device)
+        self.spans,self.device = spans,torch.device(device)
+        self.flat = torch.empty((len(steps), *steps.shape[2:]), dtype=tensor_view(steps[:1]).dtype, device=device)
         k = max(1, 2**24//max(1, steps[:1].nbytes))
         for i in range(0, len(steps), k): self.flat[i:i+k] = tensor_view(np.array(steps[i:i+k, 0])).to(device)
 
@@ -116,7 +117,7 @@ class KeptSpans:
         "A batch of `spans`: rows (k,) on the CPU"
         import torch
         s,(unit,*_) = self.spans.of_epoch(epoch),self.flat.stride()
-        at,span = torch.from_numpy(s.places(rows)).to(self.flat.device, non_blocking=True),s.span*unit
+        at,span = torch.from_numpy(s.places(rows)).to(self.device, non_blocking=self.device.type == 'cuda'),s.span*unit
         res = self.flat.as_strided(((self.flat.numel()-span)//unit+1, span), (unit,1)).index_select(0, at)
         return res.reshape(len(rows), *s.shape[1:])
 
