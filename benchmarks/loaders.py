@@ -22,6 +22,20 @@ class BareGather:
         from torch import index_select
         for i in range(0, len(self.idx)-self.bs+1, self.bs): yield index_select(self.T, 0, self.idx[i:i+self.bs], out=self.buf), None
 
+class ByHand:
+    "The fewest lines that do what a loader does: a new order each epoch, labels, and two buffers in turn, as the batch before is still in use"
+    def __init__(self, path, bs, quick):
+        import torch
+        (self.X,self.y),self.bs,self.rng = map(torch.from_numpy, open_data(path)), bs, np.random.default_rng(0)
+        self.bufs = torch.empty(2, bs, *self.X.shape[1:])
+
+    def __iter__(self):
+        import torch
+        idx = torch.from_numpy(self.rng.permutation(len(self.X)))
+        for i,j in enumerate(range(0, len(idx)-self.bs+1, self.bs)):
+            rows = idx[j:j+self.bs]
+            yield torch.index_select(self.X, 0, rows, out=self.bufs[i%2]), torch.index_select(self.y, 0, rows)
+
 def tsdisk_loader(path, bs, quick):
     from tsdisk.loaders import TSDataLoaders
     n = len(open_data(path)[0])
@@ -56,8 +70,8 @@ def torch_batches(path, bs, quick):
     rows = Rows(path)
     return DataLoader(rows, sampler=BatchSampler(RandomSampler(rows), bs, drop_last=True), batch_size=None)
 
-contestants = {'bare gather (ceiling)': BareGather, 'tsdisk': tsdisk_loader, 'tsai, lazy': tsai_lazy, 'torch, by batch': torch_batches, 'torch, by item': torch_items,
-    'torch, by item, 2 workers': partial(torch_items, num_workers=2), 'tsai, itemify + DataBlock': tsai_itemify}
+contestants = {'bare gather (ceiling)': BareGather, 'a loop by hand': ByHand, 'tsdisk': tsdisk_loader, 'tsai, lazy': tsai_lazy, 'torch, by batch': torch_batches,
+    'torch, by item': torch_items, 'torch, by item, 2 workers': partial(torch_items, num_workers=2), 'tsai, itemify + DataBlock': tsai_itemify}
 ceiling,few = 'bare gather (ceiling)',('tsai, itemify + DataBlock',)
 
 # One contestant in its own process
@@ -276,7 +290,8 @@ def report(res):
 
 Shuffled batches of float32 X and integer labels as tensors on the CPU, from files in the page cache, {o['threads']} torch threads. GB/s counts X. Each contestant
 runs in its own process, in turn, in random order; medians of {k} rounds, ratios within a round. A round is whole epochs, permutation included, except: the
-*bare gather* copies X alone, in an order made beforehand; *itemify + DataBlock* is slow, so {slow},
+*bare gather* copies X alone, into one buffer, in an order made beforehand; *a loop by hand* also makes the order, gathers labels and uses two buffers in turn
+(a batch is lost at the next but one); *itemify + DataBlock* is slow, so {slow},
 without its permutation, and built of {most} rows at most; where there are more, *by item* times {most} of them, likewise. Worker processes are started beforehand. *tsdisk is* says how many times as fast as that line tsdisk is.
 
 {loaders_md(res['loaders'])}

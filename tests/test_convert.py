@@ -1,4 +1,4 @@
-import errno, filecmp, json, os, random, re, shutil, signal, subprocess, sys, time
+import errno, filecmp, json, os, pickle, random, re, shutil, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -525,7 +525,7 @@ def test_an_append_without_targets_is_refused(raw, tmp_path):
 def test_columns_that_new_items_lack_are_named(tmp_path, capsys):
     convert([dict(X=X(i), patient=f'p{i}') for i in range(3)], tmp_path/'set')
     append(tmp_path/'set', [dict(X=X(9))])
-    assert 'No columns any more' in capsys.readouterr().out and 'patient' not in open_folder(tmp_path/'set')[0]
+    assert 'alone, as they are lists, differ in kind' in capsys.readouterr().out and 'patient' not in open_folder(tmp_path/'set')[0]
 
 def test_splits_grow(tmp_path):
     save_folder(tmp_path/'set', np.zeros((100,2,10), 'f4'), splits=dict(train=range(80), valid=range(80,100)))
@@ -932,3 +932,16 @@ convert('raw', 'set', read=read, n_workers=2)
     start = time.time()
     p.communicate()
     assert p.returncode and time.time()-start < 20, 'each worker has up to 64 seconds of work before it'
+
+def test_ragged_integers_are_padded_with_what_is_zero_in_their_units(tmp_path):
+    rng = np.random.default_rng(0)
+    xs = [(rng.random((2,k))+[[100],[-7]]).astype('f4') for k in (5,9,3,8)]
+    convert([dict(X=np.rint((o-[[50],[0]])/[[.01],[.001]]).astype('i2'), scale=[.01,.001], offset=[50.,0.], y='ab'[i%2]) for i,o in enumerate(xs)], tmp_path/'set', layout='ragged')
+    dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(4),[]], bs=4, shuffle=False, device='cpu')
+    xb,mask,_ = dls.train.one_batch()
+    assert (xb[~mask[:,None].expand_as(xb)].abs() <= .005).all() and not mask.all()
+    for a,o in zip(xb, xs): np.testing.assert_allclose(a[:, :o.shape[1]], o, atol=.011)
+    new = dls.test_dl([o for o in xs])
+    assert (new.one_batch()[0][~mask[:,None].expand_as(xb)] == 0).all()
+    again = pickle.loads(pickle.dumps(dls.train.dataset)).batch([0,1])[0]
+    assert (again[0,:,5:].abs() <= .005).all()

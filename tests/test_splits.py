@@ -6,7 +6,9 @@ from hypothesis import assume, example, given, strategies as st
 from sklearn.model_selection import TimeSeriesSplit
 from conftest import fails, filled, same
 from tsdisk.arrays import open_array, save_array
+from tsdisk.datasets import TSDatasets
 from tsdisk.folder import fingerprint, open_folder, read_manifest, save_folder
+from tsdisk.loaders import TSDataLoaders
 from tsdisk.panels import Ragged
 from tsdisk.rows import Ranges
 from tsdisk.splits import (RandomShare, check_leakage, check_rows, check_splits, group_splits, predefined_splits, random_splits, stratified_splits, time_splits,
@@ -468,3 +470,12 @@ def test_ranges_meet_any_choice_of_rows():
     np.testing.assert_array_equal((Ranges([(5,2**21)]) & train)[:1000], np.asarray(train[:2000])[np.asarray(train[:2000]) >= 5][:1000])
     np.testing.assert_array_equal(Ranges([(2,5)]) & (np.arange(10) > 3), [4])
     assert not len(Ranges([]) & np.arange(5)) and not len(Ranges([]) & Ranges([(1,3)]))
+
+def test_datasets_of_the_same_windows_are_looked_at_together():
+    w = Windows(filled((2,300)).T, 10)
+    one = lambda rows: TSDatasets(w, np.zeros(len(w)), splits=[rows,[]])
+    with pytest.warns(UserWarning, match='Splits 0 and 1 share'): TSDataLoaders.from_dsets(one(range(100)).train, one(range(100, 200)).train, device='cpu')
+    w = Windows(filled((2,300)).T, 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        TSDataLoaders.from_dsets(one(range(100)).train, one(range(120, 200)).train, device='cpu')

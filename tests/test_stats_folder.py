@@ -9,10 +9,11 @@ from conftest import elsewhere, fails, filled, fresh, linux, same
 from tsdisk.arrays import open_array, save_array
 from tsdisk.folder import cached_result, fingerprint, open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.loaders import TSDataLoaders
+from tsdisk.sources import LikeSource
 from tsdisk.splits import check_splits
 from tsdisk.convert import append, convert
 from tsdisk.sketch import Sample
-from tsdisk.stats import Stats, array_counts, array_stats, array_vocab, class_weights, shares, train_stats, train_vocab
+from tsdisk.stats import Stats, array_counts, array_stats, array_vocab, class_weights, shares, train_counts, train_stats, train_vocab
 from tsdisk.transforms import Standardize
 
 # Statistics
@@ -242,7 +243,27 @@ def test_memory_does_not_grow_with_the_array(tmp_path):
     assert size == 600*10**6 and max(grown, peak) < 100, f'{grown:.0f} MB, {peak:.0f} MB'
     np.testing.assert_allclose(mean, chunk.astype('f8').mean((0,2))+24.5, rtol=1e-6)
 
-# Vocabularies
+@pytest.mark.parametrize('shift', [0, .5, 1e8, -1e8])
+@pytest.mark.parametrize('size', [1, 1e-21, 1e-30, 1e25])
+@pytest.mark.parametrize('dtype', ['f4','f8'])
+def test_mean_and_deviation_alone_are_those_of_everything(shift, size, dtype):
+    a = filled((500,4,40), 'f8')
+    a[:,1] = np.sign(a[:,1]) # Its sum may be 0, its squares none
+    a[:,2] = 0
+    a[::7,3,::3] = np.nan
+    x = ((a+shift)*size).astype(dtype)
+    every,few = array_stats(x),array_stats(x, ranges=False)
+    for o in ('count','nans','mean','std'): same(getattr(few, o), getattr(every, o))
+    assert np.isnan(few.min).all() and np.isnan(few.max).all() and few.quantiles is None and 'mean' in repr(few)
+    check(x, got=every)
+    both = few+array_stats(x[:1], ranges=False)
+    assert (both.count == every.count+array_stats(x[:1]).count).all() and np.isnan(both.max).all()
+
+def test_symmetric_values_whose_squares_vanish():
+    x = np.tile(np.array([1,-1], 'f4')*np.float32(1e-25), (10,1,50))
+    for ranges in (True,False): np.testing.assert_allclose(array_stats(x, ranges=ranges).std, 1e-25, rtol=1e-6)
+
+# Labels
 
 labels = [filled(500, 'i1'), filled((50,9), 'u2')%7, filled(300, '?'), filled(400)//1, np.array([*'cab'*50]), np.array(['é','','zz']), np.array([b'b',b'a']*9)]
 @pytest.mark.parametrize('y', labels, ids=lambda o: o.dtype.str)
@@ -257,6 +278,31 @@ def test_vocab_is_what_is_there_sorted(tmp_path, y):
 def test_too_many_labels_are_refused():
     same(array_vocab(np.arange(100)%10, max_n=10), np.arange(10))
     with fails(ValueError, 'more than 10 distinct', 'cat=False'): array_vocab(np.arange(100), max_n=10)
+
+def test_too_many_labels_are_noticed_before_all_is_read(monkeypatch):
+    seen = []
+    class Many(LikeSource):
+        def _read(self, rows):
+            seen.append(len(rows))
+            return rows
+    y = np.arange(10**6)
+    src = Many(y)
+    with fails(ValueError, 'more than 100,000 distinct'): array_counts(src)
+    assert sum(seen) < 10**6
+
+def test_counts_of_labels_are_kept_and_appended_to(tmp_path, monkeypatch):
+    x,y = filled((90,2,5)),np.array([*'abc'*30])
+    d = tmp_path/'set'
+    convert([(o, v) for o,v in zip(x, y)], d)
+    for rows in (None, range(60)): train_counts(d/'y.npy', rows)
+    labels,n = train_counts(d/'y.npy')
+    assert [*labels] == [*'abc'] and n.tolist() == [30]*3 and n.dtype == np.int64 and entries(open_array(d/'y.npy'), 'labels')
+    append(d, [(o, v) for o,v in zip(x, [*'cd'*45])])
+    y = open_folder(d)[0]['y']
+    assert len(y) == 180
+    monkeypatch.setattr('tsdisk.stats.array_counts', lambda *_: 1/0) # All is there
+    labels,n = train_counts(y)
+    assert [*labels] == [*'abcd'] and n.tolist() == [30,30,75,45] and [*train_vocab(y)] == [*'abcd']
 
 # Kept beside the file
 
@@ -347,7 +393,7 @@ def test_vocab_is_kept_and_keeps_its_dtype(tmp_path):
         y = save_array(tmp_path/f'y{i}.npy', y)
         same(train_vocab(y), np.unique(y))
         same(train_vocab(y), np.unique(y))
-        assert len(entries(y, 'vocab')) == 1
+        assert len(entries(y, 'labels')) == 1
 
 def test_cached_result_computes_once_and_passes_errors_on(X):
     calls = []

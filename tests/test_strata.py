@@ -2,6 +2,7 @@
 import pickle, numpy as np, pytest, torch
 from hypothesis import given, strategies as st
 from conftest import fails, filled
+from tsdisk.folder import save_folder
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.datasets import TSDatasets
 from tsdisk.stats import class_weights
@@ -131,3 +132,13 @@ def test_weights_for_a_loss():
     assert np.allclose(dls.cws, class_weights(n)) and dls.cws.dtype == torch.float32
     dls = TSDataLoaders.from_arrays(filled((50,2,3)), ['a','b']*25, vocab=['a','x','b'], splits=[range(50),[]], device='cpu')
     assert dls.cws.tolist() == [1,0,1]
+
+def test_weights_for_a_loss_come_from_the_counts_that_are_kept(tmp_path, monkeypatch):
+    save_folder(tmp_path, filled((50,2,3)), np.array(['b','a','c','a','a']*10), dict(train=range(40), valid=range(40, 50)))
+    dls = TSDataLoaders.from_folder(tmp_path, device='cpu')
+    want = class_weights(np.array([24,8,8]))
+    assert np.allclose(dls.cws, want)
+    dl = TSDataLoader(TSDatasets(x, labels).train, groups=codes%2)
+    assert len(dl.cws) == len(np.unique(codes%2))
+    monkeypatch.setattr('tsdisk.stats.array_counts', lambda *_: 1/0)
+    assert np.allclose(dls.cws, want) and dls.train._strata is None

@@ -19,7 +19,7 @@ from tsdisk.tables import from_long, from_wide, read_table
 from tsdisk.checks import add_checksums, verify
 from tsdisk.convert import append, convert
 from tsdisk.exporters import to_hdf5, to_npy, to_parquet
-from tsdisk.stats import Stats, array_counts, array_stats, array_vocab, class_weights, train_stats
+from tsdisk.stats import Stats, array_counts, array_stats, array_vocab, class_weights, train_counts, train_stats
 from tsdisk.batches import Labels, mse_there, TensorTarget, TSInput, TSMask, TSTensor
 from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader, TSDataLoaders

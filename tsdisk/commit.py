@@ -157,7 +157,7 @@ def _lines(path):
     with open(path, 'rb') as f: yield from map(json.loads, f)
 
 def _kinds(path):
-    "(items, values that are the same for all, dtype of each column)"
+    "(items, values that are the same for all, dtype of each column, what else is known of some)"
     n,first,same,types,wide,held = 0,{},{},{},{},{}
     for k,o in _lines(path):
         for key,v in o.items():
@@ -170,7 +170,8 @@ def _kinds(path):
         n += k
     every = [k for k,v in held.items() if v == n]
     common = {k: first[k] for k in every if same[k] and k not in ('source','y','split')}
-    return n, common, {k: t for k in every if k not in common and (t := _dtype_of(types[k], wide[k]))}
+    columns = {k: t for k in every if k not in common and (t := _dtype_of(types[k], wide[k]))}
+    return n, common, columns, [k for k in first if k not in common and k not in columns]
 
 def _dtype_of(types, wide, most=1000):
     "Dtype of a column of values of some types; None if it would be none, or much too wide"
@@ -242,9 +243,10 @@ def finish(self:Journal):
     "Make a dataset of what was written"
     self.note()
     shutil.copyfile(self.dir/'items.jsonl', told := self.made/f'items{self._tag()}.jsonl')
-    n,common,kinds = _kinds(told)
+    n,common,kinds,rest = _kinds(told)
     if {len(o) for o in self.columns.values()} != {n}: raise RuntimeError(f"{self.dst} is damaged: its columns have {[len(o) for o in self.columns.values()]} items, {n} are known. Give `resume=False` to begin anew")
     kinds = {k: v for k,v in kinds.items() if is_name(k) and k.casefold() not in {o.casefold() for o in self.columns}}
+    if rest: print(f"In {told.name} alone, as they are lists, differ in kind, or are not known of all items: {', '.join(rest[:20])}")
     made = {k: Column(self.made, k, 'dense', (), v, {f'{k}{self._tag()}.npy': (0,())}) for k,v in kinds.items()}
     for k,o in made.items(): o.add(_chunks(told, k, kinds[k]))
     arrays,checks = {},{}
@@ -277,7 +279,6 @@ def _manifest(self:Journal, arrays, checks, splits, common):
     "What `tsdisk.json` will say"
     before = read_manifest(self.dst)
     gone = [k for k,v in before.get('arrays', {}).items() if v.get('of') == 'items' and k not in arrays]
-    if gone: print(f"No columns any more, as the new items lack them or differ in kind: {', '.join(gone)}; what is known of each item is in {self.dst}/items*.jsonl")
     kept = {k: v for k,v in before.get('arrays', {}).items() if k not in gone}
     splits = {**before.get('splits', {}), **splits}
     data = {**before, 'version': manifest_version, 'id': self.head['id'], 'arrays': {**kept, **arrays}, 'info': common, 'splits': splits,

@@ -42,11 +42,18 @@ def check(self:ToCategory, s, rows):
     if len(rows): self.to_tensor(train_vocab(s, rows))
 
 # %% ../nbs/10_datasets.ipynb #4d229bd6
+def _padded_in(kind, s):
+    "Series of integers that count something, padded with what counts as the value they are padded with"
+    if kind.units is None or not isinstance(s, Ragged) or np.ndim(s.value) or s.value == kind.missing: return s
+    scale,offset = np.array(kind.units)
+    ends = np.iinfo(s.dtype)
+    return Ragged(s.panel.source, s.offsets, np.clip(np.round((s.value-offset)/scale), ends.min, ends.max).astype(s.dtype), s.side, s.most)
+
 class TSList(GetAttr):
     "A source, and the transforms that make tensors of its rows"
     _default = 'kind'
     def __init__(self, items, kind, tfms=None):
-        self.items,self.kind,self.extra = items,kind,[mk_transform(f) for f in L(tfms)]
+        self.items,self.kind,self.extra = _padded_in(kind, items),kind,[mk_transform(f) for f in L(tfms)]
         self.tfms = Pipeline([kind, *self.extra])
 
     def read(self, rows, pool=None):
@@ -170,7 +177,7 @@ def _y_list(y, n, splits, cat, vocab, tfms, missing, units, X):
 # %% ../nbs/10_datasets.ipynb #9ab9711b
 class TSDatasets(Datasets):
     "fastai datasets over arrays on disk: samples `(X[i], y[i])`, read in bulk"
-    split_idx,splits,selected,ragged = None,None,None,None # The last two: how `X` was selected and padded, for new data
+    split_idx,splits,windows,selected,ragged = None,None,None,None,None # The last two: how `X` was selected and padded, for new data
     def __init__(self,
         X, # Inputs (n, vars, steps): array, path, `Windows`, `Ragged` or source; a tuple of those for models of several inputs
         y=None, # Targets (n, ...), likewise; those of `Windows` with a horizon; else none, for inference
@@ -194,6 +201,7 @@ class TSDatasets(Datasets):
         scale,missing = ifnone(scale, said.get('scale')),ifnone(missing, said.get('missing'))
         if isinstance(inputs[0], Ragged): self.ragged = {o: getattr(inputs[0], o) for o in ('value','side','most')}
         self.splits = check_splits(splits, n) if splits is not None else [range(n), range(0)]
+        self.windows = windows
         if windows is not None: warn_leakage(windows, self.splits)
         self.tls,self.idxs = _input_lists(inputs, x_tfms, mask, missing, scale),range(n)
         self.n_inp = len(self.tls)
@@ -264,7 +272,7 @@ def subset(self:TSDatasets, i):
 @patch
 def new_empty(self:TSDatasets):
     "The same dataset without its data"
-    return self._with(tls=L([o.new_empty() for o in self.tls]), idxs=range(0), splits=[range(0) for _ in self.splits])
+    return self._with(tls=L([o.new_empty() for o in self.tls]), idxs=range(0), splits=[range(0) for _ in self.splits], windows=None)
 
 # %% ../nbs/10_datasets.ipynb #2e763ea8
 @patch

@@ -200,7 +200,7 @@ def fingerprint(
 # %% ../nbs/06_folder.ipynb #7cb6ee4a
 def cached_result(
     x, # What it is computed from; anything but a whole `.npy` on disk is not cached
-    kind:str, # Name of the result: 'stats', 'vocab'
+    kind:str, # Name of the result: 'stats', 'labels'
     compute, # Function of no arguments that gives something JSON can hold
     rows=None, # Rows it is computed from
 ): # What `compute` gave, now or at an earlier time

@@ -197,7 +197,9 @@ def read_mat(path, name=None):
     f = h5py.File(path, 'r')
     names = [o for o in names_in(f) if not o.startswith('#')]
     if name is None and len(names) > 1 and 'X' not in names: raise ValueError(f"{path} has several arrays, {names}: say which, as in `{path}::{names[0]}`")
-    return {'X': from_array_like(_Turned(f[name or ('X' if 'X' in names else names[0])]))}
+    name = name or ('X' if 'X' in names else names[0])
+    rest = [o for o in names if o != name]
+    return {'X': from_array_like(_Turned(f[name])), **(dict(left_out=rest) if rest else {})}
 
 # %% ../nbs/07_importers.ipynb #5dd3dc9b
 @reader('.zarr')

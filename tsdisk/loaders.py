@@ -22,8 +22,8 @@ from .order import ByLength, ByWeight, order
 from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache, split
 from .sources import _check_idxs, why_not_direct
 from .rows import Ranges
-from .sampling import by_class, check_shuffle, epoch_size, row_classes, row_groups, row_weights, with_train
-from .splits import random_splits, time_splits
+from .sampling import by_class, check_shuffle, class_counts, epoch_size, row_classes, row_groups, row_weights, with_train
+from .splits import random_splits, time_splits, warn_leakage
 from .strata import Strata
 from .windows import KeptSpans, Windows, keeps_series, vars_by_number
 
@@ -172,7 +172,7 @@ def input_idxs(self:TSDataLoader): return self._rows(self.idxs) # Rows of the ar
 @patch(as_prop=True)
 def cws(self:TSDataLoader):
     "Weights of the classes for a loss, which make all count the same; 0 for a class without rows. As in tsai"
-    n = self._classes()[0].counts
+    n = class_counts(self.dataset) if self.groups is None else self._classes()[0].counts
     return torch.tensor(np.where(n > 0, n.sum()/((n > 0).sum()*np.maximum(n, 1)), 0), dtype=torch.float32, device=self.device)
 
 
@@ -413,6 +413,8 @@ class TSDataLoaders(DataLoaders):
     ):
         "Loaders over datasets; the first is for training"
         if len(ds) == 1 and ds[0].split_idx is None: ds = [ds[0].subset(i) for i in range_of(ds[0].splits)]
+        for o in ds[1:]:
+            if o.windows is not None and o.windows is ds[0].windows: warn_leakage(o.windows, [ds[0].idxs, o.idxs])
         if len(ds) > 1: ds = [ds[0]._with(split_idx=ifnone(ds[0].split_idx, 0)), *[o if o.tls is ds[0].tls else o.like(ds[0]) for o in ds[1:]]]
         device = torch.device(ifnone(device, default_device()))
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)

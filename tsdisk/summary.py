@@ -14,7 +14,7 @@ from .info import human
 from .panels import Ragged
 from .plan import real_units
 from .sources import as_source
-from .stats import array_counts, train_stats
+from .stats import train_counts, train_stats
 
 # %% ../nbs/13_summary.ipynb #86a69852
 class _Set:
@@ -73,7 +73,7 @@ def _lengths(ax, s):
 def _targets(ax, s):
     y = as_source(s.y)
     if y.dtype.kind in 'USb' or y.dtype.kind in 'iu' and y.ndim == 1:
-        names,n = array_counts(y)
+        names,n = train_counts(y)
         most = np.argsort(-n)[:30]
         ax.barh(range(len(most)), n[most], color='C2')
         ax.set(title=f'rows of {len(n)} classes', yticks=range(len(most)), yticklabels=[str(o) for o in names[most]])
