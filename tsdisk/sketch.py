@@ -6,7 +6,9 @@
 __all__ = ['Sample']
 
 # %% ../nbs/07_sketch.ipynb #61021ac7
+from concurrent.futures import ThreadPoolExecutor
 from math import log, sqrt
+from os import cpu_count
 import numpy as np
 from fastcore.basics import patch
 
@@ -56,7 +58,9 @@ def quantiles(self:Sample,
     at, # Shares from 0 to 1
 ) -> np.ndarray: # (shares, vars); NaN where a variable has no values
     "Below which values these shares lie; NaNs do not count"
-    a = np.sort(np.ascontiguousarray(np.concatenate(self.parts).T), 1).T
+    a = np.ascontiguousarray(np.concatenate(self.parts).T)
+    with ThreadPoolExecutor() as pool: list(pool.map(np.ndarray.sort, np.array_split(a, cpu_count())))
+    a = a.T
     k = (~np.isnan(a)).sum(0)
     pos = np.asarray(at)[:,None]*np.maximum(k-1, 0)
     low = pos.astype(np.int64)
