@@ -6,6 +6,7 @@ import numpy as np, pytest, torch
 from fastcore.test import expect_fail
 from tsdisk.arrays import save_array
 from tsdisk.checks import add_checksums, verify
+from tsdisk import columns, importers
 from tsdisk.columns import Column
 from tsdisk.commit import Journal
 from tsdisk.convert import append, convert, Sources
@@ -13,6 +14,7 @@ from tsdisk.folder import open_folder, read_manifest, save_folder
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.demo import private_memory
 from tsdisk.panels import Ragged
+from tsdisk.importers import FromFront, read_file
 from tsdisk.plan import as_items, real_units
 from tsdisk.windows import Windows
 
@@ -187,7 +189,6 @@ def test_other_sources_or_options_do_not_go_on(raw, tmp_path):
         with expect_fail(FileExistsError, 'is not empty'): convert(raw, tmp_path/'set', **kwargs)
 
 def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, monkeypatch):
-    from tsdisk import columns
     write,left = columns.Growing.write,[3]
     def full(self, data):
         if not left[0]: raise OSError(errno.ENOSPC, 'No space left on device')
@@ -203,6 +204,69 @@ def test_room_is_looked_for_before_work_starts(raw, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(1000, 1000, 1000))
     with expect_fail(OSError, 'needs 0.0 GB'): convert(raw, tmp_path/'set')
     assert not (tmp_path/'set').exists()
+
+def rows_of_a_file(d):
+    np.savez(d/'a.npz', X=np.zeros((5000,4,100), 'f4'))
+    return d/'a.npz'
+
+def compressed(d):
+    np.savez_compressed(d/'a.npz', X=np.zeros((5000,4,100), 'f4'))
+    return d/'a.npz'
+
+def recording(d):
+    h5py = pytest.importorskip('h5py')
+    with h5py.File(d/'a.h5', 'w') as f: f['X'] = np.zeros((4,500_000), 'f4')
+    return d/'a.h5'
+
+def recordings(d): return [np.zeros((4,100_000+i), 'f4') for i in range(5)]
+def in_memory(d): return np.zeros((5000,4,100), 'f4')
+
+@pytest.mark.parametrize('kind', [rows_of_a_file, compressed, recording, recordings, in_memory])
+def test_room_is_counted_for_all_that_is_known(tmp_path, monkeypatch, kind):
+    "Eight MB each"
+    monkeypatch.setattr(importers, 'large', 2**20)
+    monkeypatch.setattr('tsdisk.convert._by_rows.__defaults__', (2**20,))
+    free,src = shutil.disk_usage(tmp_path).free,kind(tmp_path)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(free, 0, 7_900_000))
+    with expect_fail(OSError, 'make room'): convert(src, tmp_path/'set')
+    assert not (tmp_path/'set').exists()
+    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(free, 0, 8_100_000))
+    convert(src, tmp_path/'set')
+    assert verify(tmp_path/'set') == []
+
+def test_room_is_looked_for_before_rows_are_added(tmp_path, monkeypatch):
+    convert(np.ones((5,4,100), 'f4'), tmp_path/'set')
+    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(0, 0, 7_900_000))
+    with expect_fail(OSError, 'make room'): append(tmp_path/'set', np.ones((5000,4,100), 'f4'))
+    assert len(open_folder(tmp_path/'set')[0]['X']) == 5 and not (tmp_path/'set/.convert').exists()
+
+def test_what_is_compressed_is_read_from_its_front(tmp_path, monkeypatch):
+    monkeypatch.setattr(importers, 'large', 2**20)
+    x,y = np.random.default_rng(0).normal(size=(3000,4,100)),np.arange(3000)
+    np.savez_compressed(tmp_path/'a.npz', X=x, y=y, fs=50.)
+    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', tfm=lambda o: {**o, 'X': o['X'][:,:2]*2}))
+    assert np.array_equal(arrays['X'], x[:,:2]*2) and np.array_equal(arrays['y'], y)
+    got = read_file(tmp_path/'a.npz')['X']
+    assert type(got) is FromFront and len(got) == 3000 and got.shape == x.shape
+    assert np.array_equal(got[2000:2010], x[2000:2010]) and np.array_equal(got[7], x[7]) and np.array_equal(got[-1], x[-1]) and got[5:5].shape == (0,4,100)
+    with expect_fail(ValueError, 'a step of 2'): got[::2]
+    with expect_fail(IndexError): got[3000]
+    pair = convert(dict(X=str(tmp_path/'a.npz'), y=f'{tmp_path}/a.npz::y'), tmp_path/'pair')
+    assert np.array_equal(open_folder(pair)[0]['X'], x) and np.array_equal(open_folder(pair)[0]['y'], y)
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='room is given back on Linux')
+def test_a_recording_takes_its_room_once(tmp_path, monkeypatch):
+    used = lambda: sum(o.stat().st_blocks for o in tmp_path.rglob('*') if o.is_file())*512
+    most,write = [0],columns.Growing.write
+    def seen(self, data):
+        write(self, data)
+        most[0] = max(most[0], used())
+    monkeypatch.setattr(columns.Growing, 'write', seen)
+    x = np.random.default_rng(0).random((2,2**22), 'f4')
+    pieces = lambda p: dict(X=(x[:,i:i+2**18] for i in range(0, 2**22, 2**18)))
+    convert([str(tmp_path/'one.rec')], tmp_path/'set', read=pieces, n_workers=0)
+    assert x.nbytes < most[0] < 1.4*x.nbytes, most
+    assert np.array_equal(open_folder(tmp_path/'set')[0]['X'][0], x)
 
 def dies(p):
     if p.endswith('040.npy') and not Path(p).with_suffix('.died').exists():
@@ -682,6 +746,10 @@ print('grew', most[0]-before)
 for i in range(3): np.save({str(tmp_path)!r}+f'/{{i}}.npy', np.full((1,2**23), i, 'f4'))
 most[0],before = 0,anon()
 convert({str(tmp_path)!r}+'/*.npy', {str(tmp_path/'b')!r}, dtype='int16', n_workers=0)
+print('grew', most[0]-before)
+np.savez_compressed({str(tmp_path/'c.npz')!r}, X=np.zeros((150,4,2**17), 'f4'))
+most[0],before = 0,anon()
+convert({str(tmp_path/'c.npz')!r}, {str(tmp_path/'c')!r}, n_workers=0)
 done.set()
 print('grew', most[0]-before)
 """

@@ -1,4 +1,4 @@
-import json, subprocess, sys
+import json, os, signal, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest
 from fastcore.test import expect_fail
@@ -265,6 +265,27 @@ def test_what_differs_among_steps_is_not_known_of_a_series(tmp_path):
     pq.write_table(table()[1], tmp_path/'a.parquet')
     with expect_fail(ValueError, "'a' differs among the steps"): [*from_long(tmp_path/'a.parquet', 'who', 't', vars=['b'], y='a')]
     with expect_fail(ValueError, "no column 'nobody'"): from_long(tmp_path/'a.parquet', 'nobody')
+
+@pytest.mark.parametrize('late,column', [(0,'id'), (999_000,'id'), (0,'é')])
+def test_a_table_in_another_encoding_says_so(tmp_path, late, column):
+    import pandas as pd
+    df = pd.DataFrame({column: ['e']*late + ['é']*1000, 'v': np.arange(late+1000.)})
+    df.to_csv(tmp_path/'a.csv', index=False, encoding='latin-1')
+    with expect_fail(ValueError, 'not in UTF-8'): [*from_long(tmp_path/'a.csv', column)]
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='there is no SIGKILL')
+def test_rows_that_are_dealt_out_leave_nothing_behind_when_killed(tmp_path):
+    import pandas as pd
+    pd.DataFrame(dict(id=np.arange(100_000)%7, v=np.arange(100_000.))).to_parquet(tmp_path/'a.parquet')
+    (tmp_path/'tmp').mkdir()
+    code = f"""
+import os, signal
+from tsdisk.tables import LongTable
+next(iter(LongTable({str(tmp_path/'a.parquet')!r}, 'id', part=100_000)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    out = subprocess.run([sys.executable, '-c', code], env={**os.environ, 'TMPDIR': str(tmp_path/'tmp')})
+    assert out.returncode == -signal.SIGKILL and not [*(tmp_path/'tmp').iterdir()]
 
 def test_wide_tables(tmp_path):
     import pyarrow as pa, pyarrow.csv as csv

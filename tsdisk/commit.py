@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from .arrays import open_array, read_header, save_array, sync_folder
 from .checks import as_hex, files_of, Sums
 from .columns import Column, redone
+from .disk import free_room
 from .folder import manifest_name, manifest_text, manifest_version, read_manifest, staging
 from .plan import is_name
 from .plan import about, Spec
@@ -98,15 +99,21 @@ def take(self:Journal,
     "Add what a worker has put aside"
     at,self.whole = lambda c: self.parts/f"{part['first']}.{c}", False
     for c,col in self.columns.items():
-        with open(at(c), 'rb') as f:
+        with open(at(c), 'r+b') as f:
             steps = np.fromfile(at(f'{c}.steps'), np.int64) if col.layout == 'ragged' else None
             row = col.values.row
-            col.add(iter(partial(f.read, max(1, 2**22//row)*row), b''), steps)
+            col.add(_used_up(f, max(1, 2**22//row)*row), steps)
     with open(at('items'), 'rb') as f: shutil.copyfileobj(f, self.told)
     for o in self.parts.glob(f"{part['first']}.*"): o.unlink()
     for o in sources[:part['sources']]: self.hash = seen_after(self.hash, *o[:2])
     self.sources,self.new,self.whole = part['first']+part['sources'],self.new+part['faults'],True
     if time.time()-self.last > self.every: self.note()
+
+def _used_up(file, size):
+    "What a file holds, whose room is given back as it is read"
+    while data := file.read(size):
+        yield data
+        free_room(file, file.tell()-len(data), len(data))
 
 # %% ../nbs/08_commit.ipynb #afe5f1a9
 def stat_of(source):

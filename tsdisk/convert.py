@@ -21,7 +21,7 @@ from .arrays import progress, read_header
 from .checks import add_checksums, from_hex
 from .commit import Journal, seen_after, splits_of, stat_of
 from .folder import alone, manifest_name, open_folder, read_manifest, staging
-from .importers import read_file
+from .importers import FromFront, read_file
 from .info import Info, info
 from . import recordings, tables
 from .plan import about, find_sources, how_many, no_value, plan, scale_of, Spec
@@ -36,9 +36,10 @@ class Sources:
         label=None, # Targets: 'folder', or a function of the path
         split=None, # Splits: 'folder', or a function of the path
         least:int=2, # Splits that folders must name, to be taken for such
+        rows:int=0, # Items that they hold, if that is known
     ):
         if not (label is None or label == 'folder' or callable(label)): raise ValueError(f"`label` must be 'folder' or a function of a path, got {label!r}")
-        self.every,self.label,self.split = every,label,split
+        self.every,self.label,self.split,self.rows = every,label,split,rows
         self.again = isinstance(every, list) # Can they be looked at again?
         self.files = self.again and all(map(_is_path, every))
         self.cut = len(os.path.join(os.path.commonpath({os.path.dirname(_path(o)) for o in every}), '')) if self.files else 0
@@ -148,10 +149,12 @@ def _extent(job, sources, **kwargs):
         warn(f"Loaders give values in float32, which does not tell steps of {scale[i]:.3g} apart at {far[i]:.6g} (variable {i}): subtract what all its values have in common with `tfm`")
     return dict(scale=scale.tolist(), offset=offset.tolist(), missing=no_value, measured=True)
 
+def _values(v): return int(np.prod(v.shape)) if hasattr(v, 'shape') else getattr(v, 'size', 0)
+
 def _room(dst, specs, items, n):
-    "Is there room for n sources, if each has one item of known size?"
-    if any(o.layout == 'ragged' for o in specs.values()) or any(how_many(o) for o in items): return
-    need,free = n*sum(o.row for o in specs.values()), shutil.disk_usage(dst).free
+    "Is there room for these items, and for n of which each has as many values?"
+    seen = sum(_values(o[c])*np.dtype(s.dtype).itemsize for o in items for c,s in specs.items() if c in o)
+    need,free = max(seen, n*sum(o.row for o in specs.values() if o.layout != 'ragged')), shutil.disk_usage(dst).free
     if need > free: raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or convert to another folder")
 
 # %% ../nbs/08_convert.ipynb #b413110a
@@ -204,31 +207,32 @@ def _is_done(dst, sources, options):
 formats = recordings,tables # Rooms whose readers are known from here on
 
 def _same(o): return o
-def _is_item(o):
+def _x_of(o):
     if isinstance(o, tuple): o = o[0] if len(o) == 2 else None
-    return hasattr(o.get('X') if isinstance(o, Mapping) else o, 'shape')
+    return o.get('X') if isinstance(o, Mapping) else o
 
 # %% ../nbs/08_convert.ipynb #b7a5f33d
 def _reading(src, read, n_workers):
-    "(sources, how they are read, number of processes)"
-    if _is_item(src): return [src], _same, 0
+    "(sources, how they are read, number of processes, number of items if that is known)"
+    if hasattr(x := _x_of(src), 'shape'): return [src], _same, 0, how_many(dict(X=x)) or 0
     if isinstance(src, Iterator):
         first = next(src, None)
         src = [first, *src] if isinstance(first, (str,Path)) else chain([first], src) if first is not None else []
     sources = find_sources(src, read is not None)
     if isinstance(sources, list) and not sources: raise ValueError("There is nothing to convert: the list of sources is empty")
-    if isinstance(sources, list) and all(map(_is_path, sources)): return _by_rows(sources) if read is None else sources, read or read_file, n_workers
-    return sources, read or _same, n_workers if read else 0
+    if not (isinstance(sources, list) and all(map(_is_path, sources))): return sources, read or _same, n_workers if read else 0, 0
+    parts,rows = _by_rows(sources) if read is None else (sources,0)
+    return parts, read or read_file, n_workers, rows
 
 def _by_rows(sources, size=2**26):
-    "One large array as parts of some rows each"
-    if len(sources) > 1 or not isinstance(sources[0], str): return sources
+    "One large array as parts of some rows each; and how many there are"
+    if len(sources) > 1 or not isinstance(sources[0], str): return sources,0
     got = read_file(sources[0])
     x = got['X'] if isinstance(got, Mapping) and 'X' in got else got
-    if getattr(x, 'ndim', 0) != 3: return sources
+    if getattr(x, 'ndim', 0) != 3: return sources,0
     rows = max(1, size//max(1, int(np.prod(x.shape[1:]))*x.dtype.itemsize))
     n = x.shape[0]
-    return sources if n <= rows else [f'{sources[0]}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)]
+    return (sources if n <= rows or isinstance(x, FromFront) else [f'{sources[0]}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)]), n
 
 def _first(sources):
     "Sources to look at"
@@ -253,7 +257,7 @@ def _begin(j, sources, job, pool, layout, dtype, options):
         x.update(_extent(Extent(job.read, job.tfm, specs, '', job.skip), sources, **pool))
     if sources.again:
         _say(specs, seen, len(sources))
-        _room(j.dst, specs, seen, len(sources))
+        _room(j.dst, specs, seen, sources.rows or len(sources))
     j.begin(specs=specs, options=options)
 
 # %% ../nbs/08_convert.ipynb #51ffb846
@@ -311,8 +315,8 @@ def convert(
     if on_error not in ('stop','skip'): raise ValueError(f"`on_error` must be 'stop' or 'skip', got {on_error!r}")
     dst = Path(dst)
     if dst.exists() and not dst.is_dir(): raise NotADirectoryError(f"{dst} is a file: give the folder of the new dataset")
-    sources,read,n_workers = _reading(src, read, n_workers)
-    sources = Sources(sources, label, split)
+    sources,read,n_workers,rows = _reading(src, read, n_workers)
+    sources = Sources(sources, label, split, rows=rows)
     job,pool = Job(read, tfm, None, '', on_error == 'skip'), dict(executor=executor, n_workers=n_workers)
     options = dict(layout=repr(layout), dtype=repr(dtype), label=_name(label), split=_name(split), read=_name(read), tfm=_name(tfm))
     with alone(dst):
@@ -368,8 +372,8 @@ def append(
     "Add items at the end of a dataset"
     dst = Path(dst)
     if not (dst/manifest_name).exists(): raise FileNotFoundError(f"{dst} is {'not finished: call `convert` again as it was called' if (dst/staging).exists() else 'no dataset: make one with `convert` or `save_folder`'}")
-    sources,read,n_workers = _reading(src, read, n_workers)
-    sources = Sources(sources, label, split, least=1 if read_manifest(dst).get('splits') else 2)
+    sources,read,n_workers,rows = _reading(src, read, n_workers)
+    sources = Sources(sources, label, split, 1 if read_manifest(dst).get('splits') else 2, rows)
     options = dict(label=_name(label), split=_name(split), read=_name(read), tfm=_name(tfm))
     with alone(dst):
         if _published(Journal(dst)):
@@ -379,6 +383,7 @@ def append(
         if j and resume: _goes_on(j, sources, options)
         else:
             specs,files,n,told = _base(dst)
+            if sources.again: _room(dst, specs, (), rows or len(sources))
             j.begin(told, append=True, n=n, specs=specs, files=files, options=options)
         job,before = Job(read, tfm, j.specs, '', on_error == 'skip'),kept_stats(dst)
         _run(j, sources, job, executor=executor, n_workers=n_workers)

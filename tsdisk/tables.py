@@ -6,8 +6,8 @@
 __all__ = ['read_table', 'from_wide', 'LongTable', 'from_long']
 
 # %% ../nbs/07_tables.ipynb #923db91a
-import os, re, shutil, tempfile
-from pathlib import Path
+import os, re, tempfile
+from contextlib import contextmanager
 from warnings import warn
 from zlib import crc32
 import numpy as np
@@ -17,6 +17,15 @@ from .importers import clock, large, need, reader
 from .plan import find_sources
 
 # %% ../nbs/07_tables.ipynb #57e818a3
+@contextmanager
+def _utf8(path):
+    "Says so where a text is in another encoding"
+    try: yield
+    except ValueError as e:
+        if 'utf' not in str(e).lower(): raise
+        raise ValueError(f"{path} is not in UTF-8: write it anew, as `iconv -f latin1 -t utf-8` does, or give `convert` a `read` with `pandas.read_csv(path, encoding='latin1')`") from e
+
+# %% ../nbs/07_tables.ipynb #dataset-of
 def _dataset(src, keep=(), texts=()):
     "Files of a table, as pyarrow reads them; integers of a csv may turn out to be floats, but in the columns to `keep`, or be no numbers at all: `texts`"
     pa,ds = need('pyarrow', 'tables'),need('pyarrow.dataset', 'tables')
@@ -27,9 +36,11 @@ def _dataset(src, keep=(), texts=()):
     csv = need('pyarrow.csv', 'tables')
     texts = csv.ConvertOptions(column_types={o: pa.string() for o in texts})
     how = 'parquet' if kind in ('.parquet','.pq') else ds.CsvFileFormat(csv.ParseOptions(delimiter='\t' if kind == '.tsv' else ','), convert_options=texts)
-    res = ds.dataset([str(o) for o in files], format=how)
+    with _utf8(files[0]):
+        res = ds.dataset([str(o) for o in files], format=how)
+        names = res.schema.names
     if how == 'parquet': return res
-    if all(re.fullmatch(r'[-+]?[\d.]+(e[-+]?\d+)?', o.name, re.I) for o in res.schema): raise ValueError(f"{files[0]} has no header: its first line must name the columns, it has {res.schema.names[:5]}")
+    if all(re.fullmatch(r'[-+]?[\d.]+(e[-+]?\d+)?', o, re.I) for o in names): raise ValueError(f"{files[0]} has no header: its first line must name the columns, it has {names[:5]}")
     schema = pa.schema([o.with_type(pa.float64()) if pa.types.is_null(o.type) or pa.types.is_integer(o.type) and o.name not in keep else o for o in res.schema])
     return ds.dataset([str(o) for o in files], format=how, schema=schema)
 
@@ -44,7 +55,7 @@ def _batches(table, columns):
         convert = csv.ConvertOptions(column_types=types, include_columns=columns, include_missing_columns=True)
         how = csv.ReadOptions(use_threads=False, block_size=2**22),table.format.parse_options,convert
         for o in table.files:
-            with csv.open_csv(o, *how) as rows: yield from rows
+            with _utf8(o), csv.open_csv(o, *how) as rows: yield from rows
     else: yield from table.to_batches(columns=columns, batch_size=2**16)
 
 def _is_number(t): return str(t).startswith(('int','uint','float','double','half','bool','decimal'))
@@ -133,10 +144,8 @@ class LongTable:
         self.parts = 1+sum(os.path.getsize(o) for o in files)*(4 if files and files[0].endswith(('.parquet','.pq')) else 1)//part
 
     def __iter__(self):
-        folder = tempfile.mkdtemp(dir=os.environ.get('TMPDIR'))
-        try:
-            for o in self._dealt(Path(folder)): yield from self._series(o)
-        finally: shutil.rmtree(folder)
+        with tempfile.TemporaryFile() as file:
+            for o in self._dealt(file): yield from self._series(o)
 
 # %% ../nbs/07_tables.ipynb #4745bc0f
 def _part_of(ids, n):
@@ -144,40 +153,37 @@ def _part_of(ids, n):
     values,at = np.unique(ids.astype(str), return_inverse=True)
     return np.array([crc32(o.encode())%n for o in values])[at]
 
-def _spill(folder, held):
-    "Write rows to the small tables that they belong to; only one file is open at a time"
+def _spill(file, held, where):
+    "Write rows of each small table, and note where"
     pa = need('pyarrow', 'tables')
     for k,v in held.items():
-        with open(folder/str(k), 'ab') as f, pa.ipc.new_stream(f, v[0].schema) as w:
+        where.setdefault(k, []).append(file.tell())
+        with pa.ipc.new_stream(file, v[0].schema) as w:
             for o in v: w.write_batch(o)
     held.clear()
 
-def _spilt(path):
-    "All that was written to a small table"
+def _spilt(file, where):
+    "All that was written of a small table"
     pa = need('pyarrow', 'tables')
-    with pa.OSFile(str(path)) as f:
-        size,res = f.size(),[]
-        while f.tell() < size: res.append(pa.ipc.open_stream(f).read_all())
-    return pa.concat_tables(res)
+    return pa.concat_tables([pa.ipc.open_stream(file).read_all() for o in where if file.seek(o) == o])
 
 
 # %% ../nbs/07_tables.ipynb #7f937d65
 @patch
-def _dealt(self:LongTable, folder):
+def _dealt(self:LongTable, file):
     "Small tables of all rows of some ids"
     pa = need('pyarrow', 'tables')
-    held,size,rows = {},0,_batches(self.table, [self.id, *([self.time] if self.time else []), *self.known, *self.vars])
+    held,where,size,rows = {},{},0,_batches(self.table, [self.id, *([self.time] if self.time else []), *self.known, *self.vars])
     if self.parts == 1: return (yield pa.Table.from_batches([*rows]))
     for o in progress(rows):
         part = _part_of(o.column(self.id).to_numpy(zero_copy_only=False), self.parts)
         for k in np.unique(part): held.setdefault(int(k), []).append(o.filter(pa.array(part == k)))
         size += o.nbytes
         if size > large:
-            _spill(folder, held)
+            _spill(file, held, where)
             size = 0
-    _spill(folder, held)
-    for k in range(self.parts):
-        if (folder/str(k)).exists(): yield _spilt(folder/str(k))
+    _spill(file, held, where)
+    for k in sorted(where): yield _spilt(file, where[k])
 
 # %% ../nbs/07_tables.ipynb #8c4c80ea
 @patch

@@ -16,6 +16,7 @@ from threading import Thread
 import numpy as np
 from fastcore.basics import patch
 from .arrays import _cast
+from .importers import in_order
 from .plan import about, as_counts, as_items, how_many, listed, real_units, target_kind
 
 # %% ../nbs/07_work.ipynb #dc5c9d7a
@@ -25,7 +26,8 @@ class Job:
     def __init__(self, read, tfm, specs, folder, skip): self.read,self.tfm,self.specs,self.folder,self.skip = read,tfm,specs,str(folder),skip
 
     def items(self, source):
-        for o in as_items(self.read(source)): yield check_about(self.tfm(o) if self.tfm else o)
+        for o in as_items(self.read(source)):
+            for part in in_order(o): yield check_about(self.tfm(part) if self.tfm else part)
 
     def __call__(self,
         k, # Number of the first source
