@@ -52,7 +52,7 @@ def test_batches_go_to_any_device_and_are_cast_there():
 class Late(ToDevice):
     "Copies as a busy GPU does: when somebody waits for it, from where a batch was, whatever lies there by then"
     copies = []
-    def send(self, columns, bs):
+    def send(self, columns, bs, types=()):
         there = [torch.empty_like(o) for o in columns]
         self.copies.append(Copies([(o.data_ptr(), p.data_ptr(), o.nbytes) for o,p in zip(there, columns)]))
         self.in_flight.add(columns, self.copies[-1])

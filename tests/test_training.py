@@ -150,8 +150,9 @@ def test_metrics_over_all_rows_and_reports_agree(motions, capsys):
     learn = learner(motions)
     learn.metrics = [accuracy, F1Score(average='macro')]
     quietly(learn, 'fit', 3, 5e-3)
+    said = learn.recorder.values[-1][2]
     probs,targs = quietly(learn, 'get_preds')
-    assert learn.recorder.values[-1][2] == pytest.approx((probs.argmax(1) == targs).float().mean().item())
+    assert said == pytest.approx((probs.argmax(1) == targs).float().mean().item())
     with learn.no_bar():
         interp = ClassificationInterpretation.from_learner(learn)
         cm = interp.confusion_matrix()

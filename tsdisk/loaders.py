@@ -70,7 +70,7 @@ class TSDataLoader(TfmdDL):
         if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
 
     def _forget(self): 
-        self._unit,self._does = 1,{}
+        self._unit,self._does,self._cut_as = 1,{},None
         self.pools = self.kept = self._crc = self._sorted = self._by_weight = self._of = self._strata = None
     def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('pools','kept','_crc','_does','_sorted','_by_weight','_of','_strata')}
     def __setstate__(self, state):
@@ -237,7 +237,17 @@ def create_batches(self:TSDataLoader, samps):
 def _columns(self:TSDataLoader, read):
     "What was read, as batches have it"
     res,(parts,early) = [self._cast(o, to) for o,(_,to) in zip(read, self.pools)],self._parts()
-    return [take(res[i]) for _,i,take,_ in parts] if early else res
+    if not early: return res
+    res = [take(res[i]) for _,i,take,_ in parts]
+    if self._cut_as is None: self._cut_as = self._as_they_are(res)
+    return res
+
+@patch
+def _as_they_are(self:TSDataLoader, columns):
+    "The types of the columns, if nothing but these makes batches of what was read"
+    parts = self._parts()[0]
+    same = not any(own or tl.extra or tl.cast(o) is not o for o,(tl,_,_,own) in zip([c[:1] for c in columns], parts))
+    return [tl.kind.typ for tl,*_ in parts] if same else []
 
 # %% ../nbs/11_loaders.ipynb #26df9188
 @patch
@@ -277,7 +287,7 @@ def _wrapped(self:TSDataLoader, pos):
     "Whole batches of positions that another loader, such as fastai's `DistributedDL`, gives one by one"
     if self.world_size > 1: raise ValueError("Another loader shares the rows among processes already: leave out `rank` and `world_size`")
     self._idxs = None
-    for columns in self.create_batches(np.array(o) for o in chunked(pos, self.bs, self.drop_last)): yield from map(self._finish, split(columns, self.bs))
+    for o in self.create_batches(np.array(o) for o in chunked(pos, self.bs, self.drop_last)): yield from map(self._finish, split(o, self.bs, self._cut_as))
 
 # %% ../nbs/11_loaders.ipynb #b9af6f80
 @patch
@@ -301,7 +311,7 @@ def _batches(self:TSDataLoader):
     if self.kept: return (yield from self._kept_batches())
     to,workers = ToDevice(self.device),self.fake_l.num_workers
     with torch.random.fork_rng([], enabled=workers > 0): groups = _loaders[0](self.fake_l) if workers else self.create_batches(self.sample()) # Workers draw a seed
-    groups = map(partial(to.send, bs=self.bs), groups)
+    groups = (to.send(o, self.bs, self._cut_as) for o in groups)
     if ifnone(self.thread, self._pin()) and not workers: groups = made_ahead(groups, init=to.use)
     try:
         for group in groups:
@@ -312,6 +322,7 @@ def _batches(self:TSDataLoader):
 @patch
 def _finish(self:TSDataLoader, b):
     "A batch cast and typed for the model"
+    if self._cut_as: return b
     parts,early = self._parts()
     if early: return self.dataset.finished([tl.typed(o, own) for o,(tl,_,_,own) in zip(b, parts)])
     return self.dataset.finished([tl.typed(take(b[i]), own) for tl,i,take,own in parts])
@@ -350,7 +361,7 @@ def _tfms(self:TSDataLoader):
 def __iter__(self:TSDataLoader):
     self.randomize()
     self.before_iter()
-    self._idxs,self._of = self.get_idxs(),None
+    self._idxs,self._of,self._cut_as = self.get_idxs(),None,None
     self.at = epoch,first = self.epoch,self._first
     tfms = self._tfms()
     with closing(self._batches()) as batches: # On Python 3.12.3 they went on when this was closed

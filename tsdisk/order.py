@@ -40,6 +40,11 @@ def _permute(pos, n, tables):
 
 
 # %% ../nbs/04_order.ipynb #793ed554
+def _randperm(n, rng):
+    "A permutation by torch, which takes half as long as numpy's"
+    import torch
+    return torch.randperm(n, generator=torch.Generator().manual_seed(int(rng.integers(2**63)))).numpy()
+
 class Order(Positions):
     "The positions 0 to n-1 as one epoch visits them; `o[a:b]` is computed when asked"
     small,ahead = 2**20,2**13 # Rows up to which the permutation is kept as an array; of more, rows that are computed together
@@ -47,7 +52,7 @@ class Order(Positions):
         super().__init__(n, seed, epoch)
         self.places = places
         rng = np.random.default_rng([seed, epoch])
-        self.kept = rng.permutation(n) if n <= self.small else None
+        self.kept = _randperm(n, rng) if n <= self.small else None
         self.tables,self.made = _tables(n, rng) if n > self.small else None, (0,[])
 
     def _at(self, i): return i if self.places is None else self.places[i]

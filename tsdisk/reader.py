@@ -163,10 +163,13 @@ class InFlight:
 def split(
     columns, # Tensors, one for each element of the sample, (rows, ...)
     bs:int, # Rows of a batch
+    types=(), # Types of the tensors, for those who know them already
 ) -> list: # Of tuples of tensors
     "The batches of a group, in its memory; autograd counts changes to each batch for itself"
     whole,own = ([o.numpy() for o in columns],torch.from_numpy) if columns[0].device.type == 'cpu' else (columns,attrgetter('data'))
-    return [tuple([own(o[i:i+bs]) for o in whole]) for i in range(0, len(whole[0]), bs)]
+    starts = range(0, len(whole[0]), bs)
+    if not types: return [tuple([own(o[i:i+bs]) for o in whole]) for i in starts]
+    return [*zip(*[[torch.as_subclass(own(o[i:i+bs]), t) for i in starts] for o,t in zip(whole, types)])]
 
 # %% ../nbs/10_reader.ipynb #bbb0b938
 @cache
@@ -187,9 +190,10 @@ class ToDevice:
     def send(self,
         columns:list, # Tensors of a group of batches, in page-locked memory if they are large
         bs:int, # Rows of a batch
+        types=(), # As for `split`
     ): # Batches on the device, and the event after which they are there, if there is one to wait for
         "Queue copies"
-        if self.device.type == 'cpu': return split(columns, bs),None
+        if self.device.type == 'cpu': return split(columns, bs, types),None
         if self.stream is None: return split([o.to(self.device) for o in columns], bs),None
         with torch.cuda.stream(self.stream): there = [o.to(self.device, non_blocking=True) for o in columns]
         event = self.stream.record_event()
