@@ -2,7 +2,7 @@
 import json, math, os, shutil, warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-import numpy as np, pytest, torch
+import numpy as np, pytest, torch, tsdisk.stats
 from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
 from conftest import elsewhere, fails, filled, fresh, linux, same
@@ -11,6 +11,7 @@ from tsdisk.folder import cached_result, fingerprint, open_folder, read_manifest
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.sources import LikeSource
 from tsdisk.splits import check_splits
+from tsdisk.columns import Column
 from tsdisk.convert import append, convert
 from tsdisk.sketch import Sample
 from tsdisk.stats import Stats, array_counts, array_stats, array_vocab, class_weights, shares, train_counts, train_stats, train_vocab
@@ -125,6 +126,26 @@ def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeyp
     got = train_stats(tmp_path/'set/X.npy')
     np.testing.assert_allclose(got.std, x.astype('f8').std((0,2)), rtol=1e-6)
     assert got.count[0] == 80*30 and got.error == .01
+
+@pytest.mark.parametrize('layout,file', [('shards','000000.npy'), ('ragged','values.npy')])
+def test_statistics_of_shards_and_of_series_are_kept_and_added_to(tmp_path, monkeypatch, layout, file):
+    x = [filled((2,30+i%5*(layout == 'ragged')), seed=i) for i in range(40)]
+    monkeypatch.setattr(Column, 'shard', 2000)
+    convert(x[:25], tmp_path/'set', layout=layout)
+    opened = lambda: open_folder(tmp_path/'set')[0]['X']
+    assert layout == 'ragged' or len(opened().paths) > 3
+    st = train_stats(opened())
+    with monkeypatch.context() as m:
+        m.setattr(tsdisk.stats, 'array_stats', None)
+        assert train_stats(opened()) == st
+    append(tmp_path/'set', x[25:])
+    monkeypatch.setattr(tsdisk.stats, 'array_stats', None) # Not needed any more
+    got,values = train_stats(opened()),np.concatenate(x, 1).astype('f8')
+    assert got.count.tolist() == [values.shape[1]]*2
+    for o in ('mean','std','min','max'): np.testing.assert_allclose(getattr(got, o), getattr(values, o)(1), rtol=1e-6)
+    p = tmp_path/'set/X'/file
+    np.save(p, np.load(p)+1)
+    with fails(TypeError, 'not callable'): train_stats(opened())
 
 def test_a_sample_needs_no_more_memory_with_more_values():
     s = Sample()

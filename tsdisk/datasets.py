@@ -41,7 +41,7 @@ def check(self:ToCategory, s, rows):
     "Labels of some rows of a source that are not in the vocabulary are an error"
     if len(rows): self.to_tensor(train_vocab(s, rows))
 
-# %% ../nbs/10_datasets.ipynb #4d229bd6
+# %% ../nbs/10_datasets.ipynb #padded-in
 def _padded_in(kind, s):
     "Series of integers that count something, padded with what counts as the value they are padded with"
     if kind.units is None or not isinstance(s, Ragged) or np.ndim(s.value) or s.value == kind.missing: return s
@@ -49,6 +49,7 @@ def _padded_in(kind, s):
     ends = np.iinfo(s.dtype)
     return Ragged(s.panel.source, s.offsets, np.clip(np.round((s.value-offset)/scale), ends.min, ends.max).astype(s.dtype), s.side, s.most)
 
+# %% ../nbs/10_datasets.ipynb #4d229bd6
 class TSList(GetAttr):
     "A source, and the transforms that make tensors of its rows"
     _default = 'kind'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['manifest_name', 'manifest_version', 'staging', 'read_manifest', 'manifest_text', 'write_manifest', 'alone',
-           'save_folder', 'units_of', 'Replaced', 'open_folder', 'fingerprint', 'cached_result']
+           'save_folder', 'units_of', 'Replaced', 'open_folder', 'fingerprint', 'kept_result', 'cached_result']
 
 # %% ../nbs/06_folder.ipynb #8a044a2b
 import json, os, secrets
@@ -185,12 +185,13 @@ def _open_as(path, manifest):
 
 # %% ../nbs/06_folder.ipynb #215ed3f2
 def fingerprint(
-    x:np.memmap, # An array on disk, whole
+    x, # An array on disk, whole, or `Shards`
     rows=None, # Rows that were used: a range, `Ranges` or row numbers; all by default
+    also=None, # What else it depends on: where series start
 ) -> str: # 32 hex digits
     "A short text that changes when the data does"
-    st,h = os.stat(x.filename),blake2b(digest_size=16)
-    h.update(repr((st.st_size, st.st_mtime_ns, x.shape, x.dtype.str, x.offset)).encode())
+    h = blake2b(repr((x.shape, x.dtype.str, getattr(x, 'offset', None), also)).encode(), digest_size=16)
+    for o in [x.filename] if hasattr(x, 'filename') else [os.path.join(x.folder, o) for o in x.paths]: h.update(repr(((st := os.stat(o)).st_size, st.st_mtime_ns)).encode())
     if isinstance(rows, Ranges): h.update(rows.pairs)
     elif not isinstance(rows, (np.ndarray,list)): h.update(repr(rows).encode())
     else:
@@ -198,24 +199,41 @@ def fingerprint(
     return h.hexdigest()
 
 # %% ../nbs/06_folder.ipynb #7cb6ee4a
+def kept_result(
+    x, # What it was computed from
+    kind:str, # Name of the result
+    rows=None, # Rows it was computed from
+    also=None, # What else
+): # What is kept of it; None if nothing is
+    "A result of earlier"
+    folder,name = _home(x)
+    return folder and read_manifest(folder).get(kind, {}).get(name, {}).get(fingerprint(x, rows, also))
+
 def cached_result(
-    x, # What it is computed from; anything but a whole `.npy` on disk is not cached
+    x, # What it is computed from; anything but a whole `.npy` on disk, or the shards of a dataset, is not cached
     kind:str, # Name of the result: 'stats', 'labels'
     compute, # Function of no arguments that gives something JSON can hold
     rows=None, # Rows it is computed from
+    also=None, # What else
 ): # What `compute` gave, now or at an earlier time
     "A result kept beside the file it was computed from"
-    path = getattr(x, 'filename', None)
-    if path is None or getattr(x, 'mode', None) != 'r' or not _whole(x): return compute()
-    path,key = Path(path),fingerprint(x, rows)
-    kept = read_manifest(path.parent).get(kind, {}).get(path.name, {})
-    if key in kept: return kept[key]
-    value = compute()
-    kept = dict([*kept.items(), (key,value)][-32:])
+    folder,name = _home(x)
+    if folder is None: return compute()
+    if (value := kept_result(x, kind, rows, also)) is not None: return value
+    key,value = fingerprint(x, rows, also),compute()
     try:
-        with alone(path.parent): write_manifest(path.parent, **{kind: {**read_manifest(path.parent).get(kind, {}), path.name: kept}})
+        with alone(folder):
+            kept = read_manifest(folder).get(kind, {})
+            write_manifest(folder, **{kind: {**kept, name: dict([*kept.get(name, {}).items(), (key,value)][-32:])}})
     except OSError: pass # A folder that can't be written to, or is being written
     return value
+
+def _home(x):
+    "(folder whose `tsdisk.json` keeps what is known of it, its name there); None for what is not kept"
+    if not isinstance(x, Shards) and (getattr(x, 'filename', None) is None or getattr(x, 'mode', None) != 'r' or not _whole(x)): return None,None
+    inner = Path(x.folder) if isinstance(x, Shards) else Path(x.filename).parent
+    if inner.name in {o.get('file') for o in read_manifest(inner.parent).get('arrays', {}).values()}: return inner.parent, inner.name # Ragged series, or shards
+    return (None,None) if isinstance(x, Shards) else (inner, Path(x.filename).name)
 
 def _whole(x):
     "Is `x` all of its file, and not a part of it?"

@@ -7,14 +7,15 @@ __all__ = ['shares', 'Stats', 'Moments', 'array_stats', 'train_stats', 'kept_sta
            'class_weights', 'train_counts', 'train_vocab']
 
 # %% ../nbs/07_stats.ipynb #b7adc42d
+import re
 from functools import partial
-from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch, store_attr
 from .arrays import progress
-from .folder import cached_result, fingerprint, open_folder, read_manifest
-from .panels import Dense, Ragged
+from .files import Shards
+from .folder import cached_result, kept_result, open_folder, read_manifest
+from .panels import ManyFiles, Ragged
 from .sketch import Sample
 from .splits import check_rows
 from .sources import ArraySource, Source, as_source, tensor_view
@@ -235,14 +236,15 @@ def array_stats(
 
 # %% ../nbs/07_stats.ipynb #e899ea4b
 def _file_of(s):
-    "The array on disk that a source is made of, and a text that says how; None if there are several"
-    if isinstance(s, ArraySource): return s.array,''
+    "(the array on disk or the shards that a source is made of, a text that says how, a number for where its series start); None if there are several"
+    if isinstance(s, (ArraySource,Shards)): return getattr(s, 'array', s),'',None
     if isinstance(s, Part): panel,how = s.stored.panel,[*s.settings, None if s.vars is None else [*map(int, s.vars)]]
     else: panel,how = s,[]
     flat = panel.panel if isinstance(panel, Ragged) else panel
-    if not isinstance(flat, Dense) or not isinstance(flat.source, ArraySource): return None,''
-    code = crc32(repr([*how, flat.given, getattr(panel, 'most', None), getattr(panel, 'side', None)]).encode())
-    return flat.source.array,f' of series {crc32(np.ascontiguousarray(panel.offsets), code) if isinstance(panel, Ragged) else code:08x}'
+    source = flat.shards if isinstance(flat, ManyFiles) else getattr(flat, 'source', None)
+    if not isinstance(source, (ArraySource,Shards)): return None,'',None
+    code = crc32(repr([*how, *(getattr(o, k, None) for o,k in ((flat,'given'), (panel,'most'), (panel,'side')))]).encode())
+    return getattr(source, 'array', source), f' of series {code:08x}', crc32(np.ascontiguousarray(panel.offsets)) if isinstance(panel, Ragged) else None
 
 def train_stats(
     x, # Anything `as_source` takes
@@ -254,36 +256,33 @@ def train_stats(
     s = as_source(x)
     if idxs is not None: idxs = check_rows(idxs, len(s), '`idxs`')
     compute = lambda: array_stats(s, idxs, missing, tfm=tfm).to_dict()
-    array,how = _file_of(s)
+    file,how,starts = _file_of(s)
     kind = f'stats{how}' + ('' if tfm is None else f' of {tfm!r}') + ('' if missing is None else f' but {missing}')
-    return Stats.from_dict(cached_result(array, kind, compute, idxs))
+    return Stats.from_dict(cached_result(file, kind, compute, idxs, starts))
 
 # %% ../nbs/07_stats.ipynb #0aab10ec
 def _kept(folder):
-    "What can be kept of the arrays of a dataset folder, by (role, kind, split): (array, rows of the split)"
-    arrays,splits = open_folder(folder)
-    kinds = [o for o in read_manifest(folder) if o == 'labels' or o.startswith('stats') and ' of ' not in o]
-    res = {}
-    for role,a in arrays.items():
-        if not isinstance(a, np.memmap): continue
-        rows = {None: None} | {k: check_rows(v, len(a), k) for k,v in splits.items() if k == 'train'}
-        res |= {(role,kind,k): (a,v) for kind in kinds for k,v in rows.items()}
+    "Number of rows; and what can be kept of the arrays of a dataset folder, by (role, kind, split): (source, rows of the split)"
+    (arrays,splits),kinds,res = open_folder(folder),[*read_manifest(folder)],{}
+    for role,s in {k: as_source(v) for k,v in arrays.items()}.items():
+        mine = [o for o in kinds if o == 'labels' or re.fullmatch(rf'stats{_file_of(s)[1]}( but \S+)?', o)]
+        rows = {None: None} | {k: check_rows(v, len(s), k) for k,v in splits.items() if k == 'train'}
+        res |= {(role,kind,k): (s,v) for kind in mine for k,v in rows.items()}
     return len(arrays['X']), res
 
-def _more(kind, old, a, new):
+def _more(kind, old, s, new):
     "What was kept, and that of more rows"
     if not len(new): return old
-    if kind == 'labels': return [o.tolist() for o in _both(*map(np.array, old), *array_counts(a, new))]
-    missing = float(kind.rpartition(' ')[2]) if ' ' in kind else None
-    return (Stats.from_dict(old) + array_stats(a, new, missing)).to_dict()
+    if kind == 'labels': return [o.tolist() for o in _both(*map(np.array, old), *array_counts(s, new))]
+    missing = float(kind.rpartition(' ')[2]) if ' but ' in kind else None
+    return (Stats.from_dict(old) + array_stats(s, new, missing)).to_dict()
 
 def kept_stats(
     folder, # Of a dataset
 ): # For `add_stats`
     "(rows, what is kept of them), before others are added"
     n,could = _kept(folder)
-    kept = read_manifest(folder)
-    there = {k: kept[k[1]].get(Path(a.filename).name, {}).get(fingerprint(a, rows)) for k,(a,rows) in could.items()}
+    there = {k: kept_result((file := _file_of(s))[0], k[1], rows, file[2]) for k,(s,rows) in could.items()}
     return n, {k: v for k,v in there.items() if v}
 
 
@@ -295,10 +294,10 @@ def add_stats(
 ):
     "Keep what is known of all its rows, from what was known of some and those that were added since"
     n,kept = before
-    for k,(a,rows) in _kept(folder)[1].items():
+    for k,(s,rows) in _kept(folder)[1].items():
         if k not in kept: continue
-        new = range(n, len(a)) if rows is None else (r := np.asarray(rows))[r >= n]
-        cached_result(a, k[1], partial(_more, k[1], kept[k], a, new), rows)
+        new,(file,_,starts) = range(n, len(s)) if rows is None else (r := np.asarray(rows))[r >= n], _file_of(s)
+        cached_result(file, k[1], partial(_more, k[1], kept[k], s, new), rows, starts)
 
 # %% ../nbs/07_stats.ipynb #2b7d61e0
 def _distinct(blocks, dtype, max_n):
