@@ -10,11 +10,12 @@ from tsdisk import columns, importers
 from tsdisk.columns import Column
 from tsdisk.commit import Journal
 from tsdisk.convert import append, convert, Sources
-from tsdisk.folder import open_folder, read_manifest, save_folder
+from tsdisk.folder import open_folder, read_manifest, save_folder, units_of
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.demo import private_memory
 from tsdisk.panels import Ragged
-from tsdisk.importers import FromFront, read_file
+from tsdisk.importers import FromFront, open_npz, read_file
+from tsdisk.info import info
 from tsdisk.plan import as_items, real_units
 from tsdisk.windows import Windows
 
@@ -234,6 +235,12 @@ def test_room_is_counted_for_all_that_is_known(tmp_path, monkeypatch, kind):
     convert(src, tmp_path/'set')
     assert verify(tmp_path/'set') == []
 
+def test_what_is_left_out_needs_no_room(tmp_path, monkeypatch):
+    monkeypatch.setattr('tsdisk.convert._by_rows.__defaults__', (2**20,))
+    src = rows_of_a_file(tmp_path)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(0, 0, 2_000_000))
+    assert open_folder(convert(src, tmp_path/'set', tfm=lambda o: {**o, 'X': o['X'][::10]}))[0]['X'].shape == (504,4,100)
+
 def test_room_is_looked_for_before_rows_are_added(tmp_path, monkeypatch):
     convert(np.ones((5,4,100), 'f4'), tmp_path/'set')
     monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(0, 0, 7_900_000))
@@ -250,6 +257,7 @@ def test_what_is_compressed_is_read_from_its_front(tmp_path, monkeypatch):
     assert type(got) is FromFront and len(got) == 3000 and got.shape == x.shape
     assert np.array_equal(got[2000:2010], x[2000:2010]) and np.array_equal(got[7], x[7]) and np.array_equal(got[-1], x[-1]) and got[5:5].shape == (0,4,100)
     with expect_fail(ValueError, 'a step of 2'): got[::2]
+    assert 'compressed' in str(info(tmp_path/'a.npz')) and type(open_npz(tmp_path/'a.npz')['X']) is np.ndarray
     with expect_fail(IndexError): got[3000]
     pair = convert(dict(X=str(tmp_path/'a.npz'), y=f'{tmp_path}/a.npz::y'), tmp_path/'pair')
     assert np.array_equal(open_folder(pair)[0]['X'], x) and np.array_equal(open_folder(pair)[0]['y'], y)
@@ -932,6 +940,12 @@ def test_a_map_of_a_file_is_not_copied(tmp_path, monkeypatch):
     convert(x, tmp_path/'set')
     assert most < 30e6, most
     assert open_folder(tmp_path/'set')[0]['X'].shape == (100,2,10**5)
+
+def test_units_are_found_beside_other_notes(tmp_path):
+    "As earlier releases left them in the folder of the series"
+    convert([dict(X=np.ones((1,5+i), 'i2'), scale=[.5], offset=[0.]) for i in range(3)], tmp_path/'set', layout='ragged')
+    (tmp_path/'set/X/tsdisk.json').write_text('{"version": 1, "stats": {}}')
+    assert units_of(tmp_path/'set/X/values.npy')['scale'] == ([.5],[0.])
 
 def test_what_is_masked_is_missing(tmp_path):
     x = np.ma.masked_greater(np.arange(60.).reshape(2,30), 50)

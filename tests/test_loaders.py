@@ -2,13 +2,14 @@
 import copy, gc, io, json, pickle, random, subprocess, sys, threading, time
 from itertools import islice
 import numpy as np, pytest, torch
-from fastai.torch_core import set_seed
+from fastai.torch_core import TensorCategory, set_seed
 from fastcore.basics import noop
 from fasttransform import Pipeline
 from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, rows, same
 from tsdisk import loaders
 from tsdisk.arrays import save_array
+from tsdisk.batches import TSTensor
 from tsdisk.datasets import TSDatasets
 from tsdisk.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.reader import Buffers
@@ -454,6 +455,22 @@ def test_weights_of_the_array_go_with_its_rows_in_any_order():
     assert set(epoch(TSDataLoader(dsets.train, shuffle=True, weights=np.arange(100) < 30))[0]) == {*range(30)}
 
 def test_fewer_rows_can_be_asked_for(): assert epoch(TSDataLoader(TSDatasets(ramp(100)), bs=10, n=50))[0] == [*range(50)]
+def test_batches_for_another_loader_are_cast_and_typed_whatever_was_before(monkeypatch):
+    from fastai.distributed import DistributedDL
+    monkeypatch.setattr(DistributedDL, '_broadcast', lambda self,t,rank: t)
+    dl = TSDataLoader(TSDatasets(filled((40,2,10), 'i2'), np.arange(40)), bs=10)
+    next(iter(dl)) # On the CPU
+    dl.device = torch.device('meta')
+    x,y = next(iter(DistributedDL(dl, rank=0, world_size=2)))
+    assert (type(x),x.dtype,type(y)) == (TSTensor,torch.float32,TensorCategory)
+
+def test_a_state_of_another_shuffle_is_refused(monkeypatch):
+    dl = loader(shuffle=True, seed=1)
+    state = json.loads(json.dumps(dl.state_dict()))
+    dl.load_state_dict(state)
+    monkeypatch.setattr(loaders, 'permutation_check', lambda: 7)
+    with fails(ValueError, 'other releases of torch and numpy'): dl.load_state_dict(state)
+
 def test_no_rows_have_no_parts(): assert epoch(TSDataLoader(TSDatasets(ramp(10), splits=[range(10), range(0)]).valid, shuffle=True, partial_n=3)) == ([], [])
 
 # In a thread

@@ -129,7 +129,7 @@ def _values_seen(o):
     file = getattr(o, 'filename', None)
     if file is not None: return [stat_of(str(file))]
     if isinstance(o, np.ndarray) and not o.dtype.hasobject: return [crc32(np.ascontiguousarray(v)) for v in (o[i:i+2**10] for i in range(0, len(o), 2**10))]
-    return [_seen_row(o[i:][:1]) for i in (0,-1)]
+    return [_seen_row(o[:1]), _seen_row(o[-1:])]
 
 def _seen_row(o):
     a = np.asarray(o)

@@ -152,7 +152,7 @@ def _extent(job, sources, **kwargs):
 def _values(v): return int(np.prod(v.shape)) if hasattr(v, 'shape') else getattr(v, 'size', 0)
 
 def _room(dst, specs, items, n):
-    "Is there room for these items, and for n of which each has as many values?"
+    "Is there room for these items, and for n items of those columns whose items all have one size?"
     seen = sum(_values(o[c])*np.dtype(s.dtype).itemsize for o in items for c,s in specs.items() if c in o)
     need,free = max(seen, n*sum(o.row for o in specs.values() if o.layout != 'ragged')), shutil.disk_usage(dst).free
     if need > free: raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or convert to another folder")
@@ -257,7 +257,7 @@ def _begin(j, sources, job, pool, layout, dtype, options):
         x.update(_extent(Extent(job.read, job.tfm, specs, '', job.skip), sources, **pool))
     if sources.again:
         _say(specs, seen, len(sources))
-        _room(j.dst, specs, seen, sources.rows or len(sources))
+        _room(j.dst, specs, seen, (not job.tfm and sources.rows) or len(sources))
     j.begin(specs=specs, options=options)
 
 # %% ../nbs/08_convert.ipynb #51ffb846
@@ -301,7 +301,7 @@ def convert(
     src, # Glob, folder, file, `file::name`, list of files, mapping of roles to these, or an iterable of items
     dst, # Folder of the new dataset
     read=None, # Function of a source (a path) that gives its items; by default the reader of its format
-    tfm=None, # Function of an item, a mapping, that gives it as it will be stored
+    tfm=None, # Function of an item, a mapping, that gives it as it will be stored; of a large array it gets some rows at a time
     layout=None, # Of `X`, or of columns by name: 'dense', 'ragged', 'shards'; by default as the first sources are
     dtype=None, # Of `X`, or of columns by name; that of the sources by default. 'int16' stores floats as integers with a scale
     label=None, # Targets: 'folder' for the name of the folder that a file is in, or a function of its path
@@ -361,7 +361,7 @@ def append(
     dst, # Folder of a dataset
     src, # What to add: as for `convert`; or an array, the pair `(X, y)`, or a mapping of arrays
     read=None, # Function of a source (a path) that gives its items
-    tfm=None, # Function of an item, a mapping, that gives it as it will be stored
+    tfm=None, # Function of an item, a mapping, that gives it as it will be stored; of a large array it gets some rows at a time
     label=None, # Targets: 'folder', or a function of the path
     split='folder', # Splits: by default as folders or files are named; or a function of a path
     n_workers:int=None, # Processes that read
@@ -383,7 +383,7 @@ def append(
         if j and resume: _goes_on(j, sources, options)
         else:
             specs,files,n,told = _base(dst)
-            if sources.again: _room(dst, specs, (), rows or len(sources))
+            if sources.again: _room(dst, specs, (), (not tfm and rows) or len(sources))
             j.begin(told, append=True, n=n, specs=specs, files=files, options=options)
         job,before = Job(read, tfm, j.specs, '', on_error == 'skip'),kept_stats(dst)
         _run(j, sources, job, executor=executor, n_workers=n_workers)

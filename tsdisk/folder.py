@@ -154,7 +154,7 @@ def units_of(
         if not (at/manifest_name).exists(): continue
         name = path.relative_to(at).parts[0]
         o = next((o for o in read_manifest(at).get('arrays', {}).values() if o['file'] == name), {})
-        return dict(scale=(o['scale'], o.get('offset') or 0.), missing=o.get('missing')) if o.get('scale') is not None else {}
+        if o: return dict(scale=(o['scale'], o.get('offset') or 0.), missing=o.get('missing')) if o.get('scale') is not None else {}
     return {}
 
 # %% ../nbs/06_folder.ipynb #d8506596
@@ -191,14 +191,25 @@ def fingerprint(
 ) -> str: # 32 hex digits
     "A short text that changes when the data does"
     h = blake2b(repr((x.shape, x.dtype.str, getattr(x, 'offset', None), also)).encode(), digest_size=16)
-    for o in [x.filename] if hasattr(x, 'filename') else [os.path.join(x.folder, o) for o in x.paths]: h.update(repr(((st := os.stat(o)).st_size, st.st_mtime_ns)).encode())
+    for o in map(os.stat, [x.filename] if hasattr(x, 'filename') else [os.path.join(x.folder, o) for o in x.paths]): h.update(repr((o.st_size, o.st_mtime_ns)).encode())
     if isinstance(rows, Ranges): h.update(rows.pairs)
     elif not isinstance(rows, (np.ndarray,list)): h.update(repr(rows).encode())
     else:
         for i in range(0, len(rows), 2**20): h.update(np.ascontiguousarray(rows[i:i+2**20], np.int64))
     return h.hexdigest()
 
-# %% ../nbs/06_folder.ipynb #7cb6ee4a
+# %% ../nbs/06_folder.ipynb #home-of
+def _home(x):
+    "(folder whose `tsdisk.json` keeps what is known of it, its name there); None for what is not kept"
+    if not isinstance(x, Shards) and (getattr(x, 'filename', None) is None or getattr(x, 'mode', None) != 'r' or not _whole(x)): return None,None
+    inner = Path(x.folder) if isinstance(x, Shards) else Path(x.filename).parent
+    if inner.name in {o.get('file') for o in read_manifest(inner.parent).get('arrays', {}).values()}: return inner.parent, inner.name # Ragged series, or shards
+    return (None,None) if isinstance(x, Shards) else (inner, Path(x.filename).name)
+
+def _whole(x):
+    "Is `x` all of its file, and not a part of it?"
+    return x.flags.c_contiguous and os.path.getsize(x.filename) == x.offset+x.nbytes
+
 def kept_result(
     x, # What it was computed from
     kind:str, # Name of the result
@@ -209,6 +220,7 @@ def kept_result(
     folder,name = _home(x)
     return folder and read_manifest(folder).get(kind, {}).get(name, {}).get(fingerprint(x, rows, also))
 
+# %% ../nbs/06_folder.ipynb #7cb6ee4a
 def cached_result(
     x, # What it is computed from; anything but a whole `.npy` on disk, or the shards of a dataset, is not cached
     kind:str, # Name of the result: 'stats', 'labels'
@@ -227,14 +239,3 @@ def cached_result(
             write_manifest(folder, **{kind: {**kept, name: dict([*kept.get(name, {}).items(), (key,value)][-32:])}})
     except OSError: pass # A folder that can't be written to, or is being written
     return value
-
-def _home(x):
-    "(folder whose `tsdisk.json` keeps what is known of it, its name there); None for what is not kept"
-    if not isinstance(x, Shards) and (getattr(x, 'filename', None) is None or getattr(x, 'mode', None) != 'r' or not _whole(x)): return None,None
-    inner = Path(x.folder) if isinstance(x, Shards) else Path(x.filename).parent
-    if inner.name in {o.get('file') for o in read_manifest(inner.parent).get('arrays', {}).values()}: return inner.parent, inner.name # Ragged series, or shards
-    return (None,None) if isinstance(x, Shards) else (inner, Path(x.filename).name)
-
-def _whole(x):
-    "Is `x` all of its file, and not a part of it?"
-    return x.flags.c_contiguous and os.path.getsize(x.filename) == x.offset+x.nbytes

@@ -6,7 +6,7 @@
 __all__ = ['human', 'spark', 'Info', 'info']
 
 # %% ../nbs/07_info.ipynb #10990199
-import os
+import os, re
 from html import escape
 from pathlib import Path
 import numpy as np
@@ -74,7 +74,8 @@ def _of_dataset(path):
     if bad := data.get('faults'): notes.append(f"left out: {len(bad):,} sources, such as {bad[0][0]}: {bad[0][1]}"[:160])
     notes.append(f"checksums: {'yes, see `tsdisk verify`' if data.get('checksums') else 'none'}")
     if (path/staging).exists(): notes.append("rows are being added, or that was stopped: call `append` again as it was called, and it goes on")
-    kept = [*data.get('stats', {}).get('X.npy', {}).values()]
+    kinds = [o for o in data if re.fullmatch(r'stats( of series \w+)?( but \S+)?', o)]
+    kept = [v for k in kinds for o in (['X'] if ' of ' in k else ['X','X.npy']) for v in data[k].get(o, {}).values() if len(v['mean']) == _shape(arrays['X'])[1]]
     notes.append('low and high: ' + ('of the statistics that were kept' if kept else 'of five items'))
     return Info(path, rows, notes, _variables(arrays['X'], said, kept[-1] if kept else None))
 
@@ -142,7 +143,7 @@ def info(
         shape,dtype,fortran,start = read_header(path)
         return Info(path, [('', shape, str(dtype), path.stat().st_size, f"data from byte {start:,}{', Fortran order' if fortran else ''}")])
     if kind == '.npz':
-        return Info(path, [(k, v.shape, str(v.dtype), v.nbytes, 'in place' if isinstance(v, np.memmap) else 'compressed') for k,v in open_npz(path).items()])
+        return Info(path, [(k, v.shape, str(v.dtype), v.nbytes, 'in place' if isinstance(v, np.memmap) else 'compressed') for k,v in open_npz(path, True).items()])
     if kind in ('.h5','.hdf5','.hdf','.mat'):
         with need('h5py', 'hdf5').File(path, 'r') as f: return Info(path, _of_tree(f))
     if kind in ('.nc','.nc4','.cdf'):

@@ -18,7 +18,7 @@ from .datasets import TSDatasets
 from .disk import free_memory
 from .folder import open_folder, read_manifest
 from .items import take_idxs
-from .order import ByLength, ByWeight, order
+from .order import ByLength, ByWeight, order, permutation_check
 from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache, split
 from .sources import _check_idxs, why_not_direct
 from .rows import Ranges
@@ -244,10 +244,10 @@ def _columns(self:TSDataLoader, read):
 
 @patch
 def _as_they_are(self:TSDataLoader, columns):
-    "The types of the columns, if nothing but these makes batches of what was read"
+    "The types of the columns, if nothing but these makes batches of what was read; else an empty list"
     parts = self._parts()[0]
     same = not any(own or tl.extra or tl.cast(o) is not o for o,(tl,_,_,own) in zip([c[:1] for c in columns], parts))
-    return [tl.kind.typ for tl,*_ in parts] if same else []
+    return [tl.kind.typ for tl,*_ in parts] if same and type(self.dataset).finished is TSDatasets.finished else []
 
 # %% ../nbs/11_loaders.ipynb #26df9188
 @patch
@@ -286,7 +286,7 @@ def _pre_show_batch(self:TSDataLoader, b, max_n=9):
 def _wrapped(self:TSDataLoader, pos):
     "Whole batches of positions that another loader, such as fastai's `DistributedDL`, gives one by one"
     if self.world_size > 1: raise ValueError("Another loader shares the rows among processes already: leave out `rank` and `world_size`")
-    self._idxs = None
+    self._idxs = self._of = self._cut_as = None
     for o in self.create_batches(np.array(o) for o in chunked(pos, self.bs, self.drop_last)): yield from map(self._finish, split(o, self.bs, self._cut_as))
 
 # %% ../nbs/11_loaders.ipynb #b9af6f80
@@ -322,7 +322,7 @@ def _batches(self:TSDataLoader):
 @patch
 def _finish(self:TSDataLoader, b):
     "A batch cast and typed for the model"
-    if self._cut_as: return b
+    if self._cut_as and type(b[0]) is self._cut_as[0]: return b
     parts,early = self._parts()
     if early: return self.dataset.finished([tl.typed(o, own) for o,(tl,_,_,own) in zip(b, parts)])
     return self.dataset.finished([tl.typed(take(b[i]), own) for tl,i,take,own in parts])
@@ -383,23 +383,23 @@ def _settings(self:TSDataLoader):
         None if self.weights is None else zlib.crc32(repr(self.weights).encode() if isinstance(self.weights, dict) else self.weights.astype(np.float64)))
     return dict(rows=self.n, split=self._crc[0], rows_of_an_epoch=self.size, rows_of_a_step=self._rows_of_step(), drop_last=bool(self.drop_last),
         shuffle=self.shuffle if isinstance(self.shuffle, str) else bool(self.shuffle), blocks=[*self._blocks()] if self.shuffle == 'block' else None,
-        weights=self._crc[1], by_length=bool(self.by_length and X.alone),
+        weights=self._crc[1], permutation=permutation_check(), by_length=bool(self.by_length and X.alone),
         data=[*X.shape, X.dtype.str, *[o for tl in self.dataset.tls for o in getattr(tl.items, 'settings', [])]])
 
 @patch
 def state_dict(self:TSDataLoader) -> dict: # Numbers and texts, for JSON
     "Which batch comes next"
     epoch,step = self._resumed or (self.at if self.at and self.at[1] < len(self) else (self.epoch+1, 0))
-    return dict(version=1, seed=self.seed, epoch=epoch, step=step, **self._settings())
+    return dict(version=2, seed=self.seed, epoch=epoch, step=step, **self._settings())
 
 @patch
 def load_state_dict(self:TSDataLoader,
     state:dict, # From `state_dict`
 ):
     "Let the next pass go on where a state was taken"
-    if state.get('version') != 1: raise ValueError(f"The state must be of version 1, got {state.get('version')!r}: was it taken by another release?")
+    if state.get('version') != 2: raise ValueError(f"The state must be of version 2, got {state.get('version')!r}: was it taken by another release?")
     for k,v in self._settings().items():
-        why = ' (a random split differs from run to run: give `seed` or `splits`)' if k == 'split' else ''
+        why = dict(split=' (a random split differs from run to run: give `seed` or `splits`)', permutation=' (other releases of torch and numpy shuffle otherwise)').get(k, '')
         if state.get(k) != v: raise ValueError(f"The state is of a loader with {k} = {state.get(k)!r}, this one has {v!r}: make it as that one was{why}")
     epoch,step = state['epoch'],state['step']
     if epoch < 0 or not 0 <= step < max(1, len(self)): raise ValueError(f"The state must be of an epoch from 0 on and a step of 0 to {len(self)-1}, got epoch {epoch} and step {step}")

@@ -9,7 +9,7 @@ __all__ = ['kinds', 'read_wfdb', 'read_edf', 'read_ts', 'read_tsf']
 import os
 from datetime import datetime
 import numpy as np
-from .importers import large, need, Pieces, reader
+from .importers import InPieces, large, need, reader
 
 # %% ../nbs/07_recordings.ipynb #e27d79b3
 @reader('.hea')
@@ -28,7 +28,7 @@ def read_wfdb(path, name=None):
             if code not in (None, missing): x[x == code] = missing
         return X
     k = max(1, 2**24//(h.n_sig*bits//8))
-    X = part(0, h.sig_len) if h.sig_len*h.n_sig*bits//8 < large else Pieces((part(a, min(a+k, h.sig_len)) for a in range(0, h.sig_len, k)), h.sig_len*h.n_sig)
+    X = part(0, h.sig_len) if h.sig_len*h.n_sig*bits//8 < large else InPieces((part(a, min(a+k, h.sig_len)) for a in range(0, h.sig_len, k)), h.sig_len*h.n_sig)
     gain,zero = np.array(h.adc_gain, 'f8'),np.array(h.baseline, 'f8')
     res = dict(X=X, names=h.sig_name, units=h.units, fs=h.fs, scale=1/gain, offset=-zero/gain, missing=missing)
     if h.comments: res['comments'] = h.comments
@@ -55,7 +55,7 @@ def read_edf(path, name=None):
     steps,(scale,offset) = round(e.num_data_records*signals[0].samples_per_data_record), zip(*map(_gain, signals))
     part = lambda a,b: np.stack([s.get_digital_slice(a/fs, b/fs) for s in signals])
     k = max(1, 2**24//(len(signals)*4))
-    pieces = Pieces((part(a, min(a+k, steps)) for a in range(0, steps, k)), steps*len(signals))
+    pieces = InPieces((part(a, min(a+k, steps)) for a in range(0, steps, k)), steps*len(signals))
     X = np.stack([s.digital for s in signals]) if pieces.size*4 < large else pieces
     res = dict(X=X, names=[s.label for s in signals], units=[s.physical_dimension for s in signals], fs=fs, scale=[*scale], offset=[*offset])
     if others: res['left_out'] = others

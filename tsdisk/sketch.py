@@ -59,7 +59,7 @@ def quantiles(self:Sample,
 ) -> np.ndarray: # (shares, vars); NaN where a variable has no values
     "Below which values these shares lie; NaNs do not count"
     a = np.ascontiguousarray(np.concatenate(self.parts).T)
-    with ThreadPoolExecutor() as pool: list(pool.map(np.ndarray.sort, np.array_split(a, cpu_count())))
+    with ThreadPoolExecutor() as pool: list(pool.map(np.ndarray.sort, np.array_split(a, cpu_count() or 1)))
     a = a.T
     k = (~np.isnan(a)).sum(0)
     pos = np.asarray(at)[:,None]*np.maximum(k-1, 0)

@@ -15,7 +15,7 @@ from fastcore.basics import patch, store_attr
 from .arrays import progress
 from .files import Shards
 from .folder import cached_result, kept_result, open_folder, read_manifest
-from .panels import ManyFiles, Ragged
+from .panels import Dense, ManyFiles, Ragged
 from .sketch import Sample
 from .splits import check_rows
 from .sources import ArraySource, Source, as_source, tensor_view
@@ -241,7 +241,7 @@ def _file_of(s):
     if isinstance(s, Part): panel,how = s.stored.panel,[*s.settings, None if s.vars is None else [*map(int, s.vars)]]
     else: panel,how = s,[]
     flat = panel.panel if isinstance(panel, Ragged) else panel
-    source = flat.shards if isinstance(flat, ManyFiles) else getattr(flat, 'source', None)
+    source = flat.shards if isinstance(flat, ManyFiles) else flat.source if isinstance(flat, Dense) else None
     if not isinstance(source, (ArraySource,Shards)): return None,'',None
     code = crc32(repr([*how, *(getattr(o, k, None) for o,k in ((flat,'given'), (panel,'most'), (panel,'side')))]).encode())
     return getattr(source, 'array', source), f' of series {code:08x}', crc32(np.ascontiguousarray(panel.offsets)) if isinstance(panel, Ragged) else None

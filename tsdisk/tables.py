@@ -22,7 +22,7 @@ def _utf8(path):
     "Says so where a text is in another encoding"
     try: yield
     except ValueError as e:
-        if 'utf' not in str(e).lower(): raise
+        if not isinstance(e, UnicodeDecodeError) and 'invalid UTF8' not in str(e): raise
         raise ValueError(f"{path} is not in UTF-8: write it anew, as `iconv -f latin1 -t utf-8` does, or give `convert` a `read` with `pandas.read_csv(path, encoding='latin1')`") from e
 
 # %% ../nbs/07_tables.ipynb #dataset-of
@@ -144,7 +144,7 @@ class LongTable:
         self.parts = 1+sum(os.path.getsize(o) for o in files)*(4 if files and files[0].endswith(('.parquet','.pq')) else 1)//part
 
     def __iter__(self):
-        with tempfile.TemporaryFile() as file:
+        with tempfile.TemporaryFile(dir=os.environ.get('TMPDIR')) as file:
             for o in self._dealt(file): yield from self._series(o)
 
 # %% ../nbs/07_tables.ipynb #4745bc0f
