@@ -262,12 +262,13 @@ def train_stats(
 
 # %% ../nbs/07_stats.ipynb #0aab10ec
 def _kept(folder):
-    "Number of rows; and what can be kept of the arrays of a dataset folder, by (role, kind, split): (source, rows of the split)"
+    "Number of rows; and what can be kept of the arrays of a dataset folder, by (role, kind, split): (source, rows of the split, its file, where series start)"
     (arrays,splits),kinds,res = open_folder(folder),[*read_manifest(folder)],{}
     for role,s in {k: as_source(v) for k,v in arrays.items()}.items():
-        mine = [o for o in kinds if o == 'labels' or re.fullmatch(rf'stats{_file_of(s)[1]}( but \S+)?', o)]
+        file,how,starts = _file_of(s)
+        mine = [o for o in kinds if o == 'labels' or re.fullmatch(rf'stats{how}( but \S+)?', o)]
         rows = {None: None} | {k: check_rows(v, len(s), k) for k,v in splits.items() if k == 'train'}
-        res |= {(role,kind,k): (s,v) for kind in mine for k,v in rows.items()}
+        res |= {(role,kind,k): (s,v,file,starts) for kind in mine for k,v in rows.items()}
     return len(arrays['X']), res
 
 def _more(kind, old, s, new):
@@ -282,7 +283,7 @@ def kept_stats(
 ): # For `add_stats`
     "(rows, what is kept of them), before others are added"
     n,could = _kept(folder)
-    there = {k: kept_result((file := _file_of(s))[0], k[1], rows, file[2]) for k,(s,rows) in could.items()}
+    there = {k: kept_result(file, k[1], rows, starts) for k,(_,rows,file,starts) in could.items()}
     return n, {k: v for k,v in there.items() if v}
 
 
@@ -294,9 +295,9 @@ def add_stats(
 ):
     "Keep what is known of all its rows, from what was known of some and those that were added since"
     n,kept = before
-    for k,(s,rows) in _kept(folder)[1].items():
+    for k,(s,rows,file,starts) in _kept(folder)[1].items():
         if k not in kept: continue
-        new,(file,_,starts) = range(n, len(s)) if rows is None else (r := np.asarray(rows))[r >= n], _file_of(s)
+        new = range(n, len(s)) if rows is None else (r := np.asarray(rows))[r >= n]
         cached_result(file, k[1], partial(_more, k[1], kept[k], s, new), rows, starts)
 
 # %% ../nbs/07_stats.ipynb #2b7d61e0
