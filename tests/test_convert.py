@@ -235,6 +235,16 @@ def test_room_is_counted_for_all_that_is_known(tmp_path, monkeypatch, kind):
     convert(src, tmp_path/'set')
     assert verify(tmp_path/'set') == []
 
+def test_where_room_is_not_given_back_a_source_needs_it_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr('tsdisk.commit.free_room', lambda *args: False)
+    monkeypatch.setattr('tsdisk.convert.free_room', lambda *args: False)
+    for free,kind in ((15.9e6,in_memory), (9.5e6,recordings)):
+        monkeypatch.setattr(shutil, 'disk_usage', lambda p, free=free: shutil._ntuple_diskusage(0, 0, int(free)))
+        with expect_fail(OSError, 'make room'): convert(kind(tmp_path), tmp_path/'set')
+    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(0, 0, 16_100_000))
+    convert(in_memory(tmp_path), tmp_path/'set')
+    with expect_fail(OSError, 'make room'): append(tmp_path/'set', np.ones((5050,4,100), 'f4'))
+
 def test_what_is_left_out_needs_no_room(tmp_path, monkeypatch):
     monkeypatch.setattr('tsdisk.convert._by_rows.__defaults__', (2**20,))
     src = rows_of_a_file(tmp_path)
@@ -261,6 +271,46 @@ def test_what_is_compressed_is_read_from_its_front(tmp_path, monkeypatch):
     with expect_fail(IndexError): got[3000]
     pair = convert(dict(X=str(tmp_path/'a.npz'), y=f'{tmp_path}/a.npz::y'), tmp_path/'pair')
     assert np.array_equal(open_folder(pair)[0]['X'], x) and np.array_equal(open_folder(pair)[0]['y'], y)
+
+def a_recording(x, d): np.savez_compressed(d/'a.npz', X=x[0])
+def of_columns(x, d): np.savez_compressed(d/'a.npz', X=np.asfortranarray(x))
+def flat_columns(x, d): np.savez(d/'a.npz', X=np.asfortranarray(x))
+def big_endian(x, d): np.savez(d/'a.npz', X=x.astype('>f8'))
+
+@pytest.mark.parametrize('kind,layout,shape', [(a_recording,None,(1,40,400_000)), (a_recording,'ragged',(1,40,400_000)), (of_columns,None,(10,40,40_000)),
+    (flat_columns,None,(10,40,40_000)), (big_endian,None,(10,40,40_000))])
+def test_what_is_in_another_order_is_never_whole_in_memory(tmp_path, kind, layout, shape):
+    x = np.arange(np.prod(shape), dtype='f8').reshape(shape)
+    kind(x, tmp_path)
+    code = f"""
+import threading
+from tsdisk import importers
+importers.large = 2**20
+from tsdisk.convert import convert
+from tsdisk.demo import private_memory
+seen,wait = [],threading.Event()
+def watch():
+    while True: wait.wait(.002) or seen.append(private_memory())
+threading.Thread(target=watch, daemon=True).start()
+before = private_memory()
+convert({str(tmp_path/'a.npz')!r}, {str(tmp_path/'set')!r}, layout={layout!r}, n_workers=0)
+print(max(seen)-before)
+"""
+    (tmp_path/'tmp').mkdir()
+    most = float(subprocess.run([sys.executable, '-c', code], env={**os.environ, 'TMPDIR': str(tmp_path/'tmp')}, capture_output=True, text=True, check=True).stdout.split()[-1])
+    got = open_folder(tmp_path/'set')[0]['X']
+    assert np.array_equal(got[0] if layout else got[:], x[0] if layout else x) and not [*(tmp_path/'tmp').iterdir()]
+    assert most < 40e6, f'{most/1e6:.0f} MB of the 128 of the file'
+
+def test_a_disk_of_temporary_files_that_is_full_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(importers, 'large', 2**10)
+    monkeypatch.setenv('TMPDIR', str(tmp_path))
+    np.savez_compressed(tmp_path/'a.npz', X=np.ones((3,1000)))
+    def full(*args): raise OSError(errno.ENOSPC, 'No space left on device')
+    with monkeypatch.context() as m:
+        m.setattr(importers.shutil, 'copyfileobj', full)
+        with expect_fail(OSError, f'The disk of {tmp_path} is full'): convert(tmp_path/'a.npz', tmp_path/'set', n_workers=0)
+    assert open_folder(convert(tmp_path/'a.npz', tmp_path/'set', n_workers=0))[0]['X'].shape == (1,3,1000)
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='room is given back on Linux')
 def test_a_recording_takes_its_room_once(tmp_path, monkeypatch):
@@ -308,7 +358,7 @@ class Killer:
             self.step()
             if self.n+1 == self.at: data = memoryview(data).cast('B')[:len(memoryview(data).cast('B'))//2]
             if self.n+1 == self.at:
-                columns.write_at(s.file, data, s.start+s.n*s.row)
+                columns.write_at(s.file, data, s.start+s.sums.size)
                 os._exit(9)
             write(s, data)
         columns.Growing.write = torn

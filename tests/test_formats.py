@@ -260,6 +260,49 @@ def test_long_tables_in_any_order_give_whole_series(tmp_path, kind, part, monkey
     assert sorted(arrays['who'].tolist()) == sorted(f'p{i}' for i in range(40)) and info(tmp_path/'set')['names'] == ['a','b']
     for i,o in enumerate(arrays['who'].tolist()): assert np.allclose(arrays['X'][i], series[int(o[1:])]) and arrays['y'][i] == int(o[1:])%3
 
+def test_long_tables_take_as_much_memory_whatever_their_size(tmp_path):
+    code = """
+import threading, numpy as np, pyarrow as pa, pyarrow.csv
+import tsdisk.importers
+tsdisk.importers.large = 2**22
+from tsdisk.convert import convert
+from tsdisk.demo import private_memory
+from tsdisk.tables import LongTable
+rng,seen = np.random.default_rng(0),[]
+def rows(n): return pa.table(dict(who=pa.array([f'patient{o}' for o in rng.integers(0, 1000, n)]), t=rng.integers(0, 2**40, n), **{k: rng.random(n) for k in 'abc'}))
+def watch():
+    while True: wait.wait(.002) or seen.append(private_memory())
+wait = threading.Event()
+threading.Thread(target=watch, daemon=True).start()
+for size in (1, 10, 40):
+    with pa.csv.CSVWriter('a.csv', rows(1).schema) as w:
+        for _ in range(size): w.write_table(rows(20_000))
+    table,before = LongTable('a.csv', 'who', 't'),private_memory()
+    seen.clear()
+    convert(table, f'{size}')
+    print(table.parts, (max(seen)-before)/2**20)
+"""
+    out = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    parts,most = np.array([o.split() for o in out.splitlines()], 'f8').T
+    assert parts[0] == 1 and parts[2] > 30 and (most < 30).all(), f'{most} MB; the last file has 64'
+
+def test_what_is_missing_of_a_series_is_the_same_in_all_its_steps():
+    import pandas as pd
+    got = [*from_long(pd.DataFrame(dict(who=[*'aabb'], v=np.arange(4.), age=[np.nan,np.nan,30,30], site=['n','n',None,None])), 'who', y='age', beside=['site'])]
+    assert [o['who'] for o in got] == ['a','b'] and np.isnan(got[0]['y']) and got[1]['y'] == 30 and [o['site'] for o in got] == ['n','']
+
+def test_a_long_frame_is_dealt_out_too(tmp_path):
+    series,tab = table()
+    src = LongTable(tab.to_pandas(), 'who', 't', y='sick', part=1000)
+    assert src.parts > 1
+    for o in src: assert np.array_equal(o['X'], series[int(o['who'][1:])])
+
+def test_lines_of_a_csv_may_be_longer_than_a_megabyte(tmp_path):
+    steps = np.random.default_rng(0).random((3,60_000))
+    lines = [','.join(['y', *(f't{i}' for i in range(60_000))]), *(','.join(['1', *map(str, o)]) for o in steps)]
+    (tmp_path/'a.csv').write_text('\n'.join(lines))
+    assert len(lines[1]) > 2**20 and np.array_equal(np.concatenate([o['X'][:,0] for o in from_wide(tmp_path/'a.csv', y='y')]), steps)
+
 def test_what_differs_among_steps_is_not_known_of_a_series(tmp_path):
     import pyarrow.parquet as pq
     pq.write_table(table()[1], tmp_path/'a.parquet')

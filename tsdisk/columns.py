@@ -25,7 +25,7 @@ class Growing:
         n:int=0, # Rows that are there; what follows them is cut off
         crcs=(), # Their checksums
     ):
-        self.path,self.trail,self.dtype,self.n = Path(path),tuple(trail),np.dtype(dtype),n
+        self.path,self.trail,self.dtype = Path(path),tuple(trail),np.dtype(dtype)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         there = self.path.exists()
         if n and not there: raise FileNotFoundError(f"{path} is gone, which held {n:,} rows: begin again, in another folder")
@@ -35,20 +35,19 @@ class Growing:
         self.sums,self.file = Sums(crcs, n*self.row), open(path, 'r+b' if there else 'x+b', buffering=0)
         self.file.truncate(end)
 
-    def __len__(self): return self.n
+    def __len__(self): return self.sums.size//self.row
     def _headed(self):
         with open(self.path, 'rb') as f: return f.read(1) == b'\x93'
 
 # %% ../nbs/08_columns.ipynb #90068ea9
 @patch
 def write(self:Growing,
-    data, # Bytes of whole rows
+    data, # Bytes; those of a long row may come in pieces
 ):
     "Add rows"
-    data,at = memoryview(data).cast('B'),self.start + self.n*self.row
+    data,at = memoryview(data).cast('B'),self.start + self.sums.size
     self.sums.add(data)
     write_at(self.file, data, at, at < uncached)
-    self.n += len(data)//self.row
 
 @patch
 def sync(self:Growing):
@@ -59,7 +58,7 @@ def sync(self:Growing):
 def finish(self:Growing):
     "Make the rows part of the array"
     self.sync()
-    head = _header((self.n, *self.trail), self.dtype, self.start)
+    head = _header((len(self), *self.trail), self.dtype, self.start)
     write_at(self.file, head, 0)
     self.sync()
     self.file.close()
@@ -100,7 +99,7 @@ def __len__(self:Column):
 
 @patch
 def add(self:Column,
-    chunks, # Bytes of whole rows, in pieces
+    chunks, # Bytes of rows, in pieces
     steps=None, # Steps of each item, if ragged
 ):
     "Add items"
@@ -113,7 +112,7 @@ def _to_shards(self:Column, data):
     data = memoryview(data).cast('B')
     while len(data):
         f = self.values
-        room = (max(1, self.shard//f.row)-f.n)*f.row
+        room = max(1, self.shard//f.row)*f.row-f.sums.size
         f.write(data[:room])
         data = data[room:]
         if not len(data) or room > len(data): continue

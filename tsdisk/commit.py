@@ -101,15 +101,14 @@ def take(self:Journal,
     for c,col in self.columns.items():
         with open(at(c), 'r+b') as f:
             steps = np.fromfile(at(f'{c}.steps'), np.int64) if col.layout == 'ragged' else None
-            row = col.values.row
-            col.add(_used_up(f, max(1, 2**22//row)*row), steps)
+            col.add(_used_up(f), steps)
     with open(at('items'), 'rb') as f: shutil.copyfileobj(f, self.told)
     for o in self.parts.glob(f"{part['first']}.*"): o.unlink()
     for o in sources[:part['sources']]: self.hash = seen_after(self.hash, *o[:2])
     self.sources,self.new,self.whole = part['first']+part['sources'],self.new+part['faults'],True
     if time.time()-self.last > self.every: self.note()
 
-def _used_up(file, size):
+def _used_up(file, size=2**22):
     "What a file holds, whose room is given back as it is read"
     while data := file.read(size):
         yield data

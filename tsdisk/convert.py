@@ -13,6 +13,7 @@ from functools import partial
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from warnings import warn
 from zlib import crc32
 import numpy as np
@@ -20,8 +21,9 @@ from fastcore.basics import patch
 from .arrays import progress, read_header
 from .checks import add_checksums, from_hex
 from .commit import Journal, seen_after, splits_of, stat_of
+from .disk import free_room
 from .folder import alone, manifest_name, open_folder, read_manifest, staging
-from .importers import FromFront, read_file
+from .importers import Packed, read_file
 from .info import Info, info
 from . import recordings, tables
 from .plan import about, find_sources, how_many, no_value, plan, scale_of, Spec
@@ -151,10 +153,13 @@ def _extent(job, sources, **kwargs):
 
 def _values(v): return int(np.prod(v.shape)) if hasattr(v, 'shape') else getattr(v, 'size', 0)
 
-def _room(dst, specs, items, n):
-    "Is there room for these items, and for n items of those columns whose items all have one size?"
+def _room(dst, specs, items, sources, tfm):
+    "Is there room for these items, and for those columns of all sources whose items have one size?"
+    n = (not tfm and sources.rows) or len(sources)
     seen = sum(_values(o[c])*np.dtype(s.dtype).itemsize for o in items for c,s in specs.items() if c in o)
     need,free = max(seen, n*sum(o.row for o in specs.values() if o.layout != 'ragged')), shutil.disk_usage(dst).free
+    with TemporaryFile(dir=dst) as f:
+        if not free_room(f, 0, 1): need += need//len(sources) # What a worker has put aside stays until all of it is in its place
     if need > free: raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or convert to another folder")
 
 # %% ../nbs/08_convert.ipynb #b413110a
@@ -186,7 +191,7 @@ def _run(j, sources, job, **kwargs):
         if isinstance(e, Exception) and getattr(e, 'errno', None) is None: j.note() # Whatever else it is may have come at any point: the last line counts
         j.close()
         if j.whole and not j.sources: shutil.rmtree(j.dir) # Nothing was written, and there is nothing to go on from
-        if getattr(e, 'errno', None) == errno.ENOSPC: raise OSError(errno.ENOSPC, f"The disk of {j.dst} is full. What is done is kept: make room, and call again") from e
+        if getattr(e, 'errno', None) == errno.ENOSPC: raise OSError(errno.ENOSPC, f"The disk of {e.filename or j.dst} is full. What is done is kept: make room, and call again") from e
         raise
     j.finish()
     if j.faults: print(f"Left out, {_many_of(len(j.faults))}: " + '; '.join(f'{k}: {v}' for k,v in j.faults[:10]) + (' …' if len(j.faults) > 10 else ''))
@@ -232,7 +237,7 @@ def _by_rows(sources, size=2**26):
     if getattr(x, 'ndim', 0) != 3: return sources,0
     rows = max(1, size//max(1, int(np.prod(x.shape[1:]))*x.dtype.itemsize))
     n = x.shape[0]
-    return (sources if n <= rows or isinstance(x, FromFront) else [f'{sources[0]}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)]), n
+    return (sources if n <= rows or isinstance(x, Packed) else [f'{sources[0]}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)]), n
 
 def _first(sources):
     "Sources to look at"
@@ -257,7 +262,7 @@ def _begin(j, sources, job, pool, layout, dtype, options):
         x.update(_extent(Extent(job.read, job.tfm, specs, '', job.skip), sources, **pool))
     if sources.again:
         _say(specs, seen, len(sources))
-        _room(j.dst, specs, seen, (not job.tfm and sources.rows) or len(sources))
+        _room(j.dst, specs, seen, sources, job.tfm)
     j.begin(specs=specs, options=options)
 
 # %% ../nbs/08_convert.ipynb #51ffb846
@@ -383,7 +388,7 @@ def append(
         if j and resume: _goes_on(j, sources, options)
         else:
             specs,files,n,told = _base(dst)
-            if sources.again: _room(dst, specs, (), (not tfm and rows) or len(sources))
+            if sources.again: _room(dst, specs, (), sources, tfm)
             j.begin(told, append=True, n=n, specs=specs, files=files, options=options)
         job,before = Job(read, tfm, j.specs, '', on_error == 'skip'),kept_stats(dst)
         _run(j, sources, job, executor=executor, n_workers=n_workers)

@@ -6,14 +6,15 @@
 __all__ = ['read_table', 'from_wide', 'LongTable', 'from_long']
 
 # %% ../nbs/07_tables.ipynb #923db91a
-import os, re, tempfile
+import os, re
+from array import array
 from contextlib import contextmanager
 from warnings import warn
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from .arrays import progress
-from .importers import clock, large, need, reader
+from .importers import clock, large, need, reader, temporary
 from .plan import find_sources
 
 # %% ../nbs/07_tables.ipynb #57e818a3
@@ -35,7 +36,8 @@ def _dataset(src, keep=(), texts=()):
     if kind not in ('.csv','.tsv','.parquet','.pq'): raise ValueError(f"{files[0]} is no table: known are .csv, .tsv, .parquet")
     csv = need('pyarrow.csv', 'tables')
     texts = csv.ConvertOptions(column_types={o: pa.string() for o in texts})
-    how = 'parquet' if kind in ('.parquet','.pq') else ds.CsvFileFormat(csv.ParseOptions(delimiter='\t' if kind == '.tsv' else ','), convert_options=texts)
+    how = 'parquet' if kind in ('.parquet','.pq') else ds.CsvFileFormat(csv.ParseOptions(delimiter='\t' if kind == '.tsv' else ','), convert_options=texts,
+        read_options=csv.ReadOptions(block_size=_block(files)))
     with _utf8(files[0]):
         res = ds.dataset([str(o) for o in files], format=how)
         names = res.schema.names
@@ -43,6 +45,15 @@ def _dataset(src, keep=(), texts=()):
     if all(re.fullmatch(r'[-+]?[\d.]+(e[-+]?\d+)?', o, re.I) for o in names): raise ValueError(f"{files[0]} has no header: its first line must name the columns, it has {names[:5]}")
     schema = pa.schema([o.with_type(pa.float64()) if pa.types.is_null(o.type) or pa.types.is_integer(o.type) and o.name not in keep else o for o in res.schema])
     return ds.dataset([str(o) for o in files], format=how, schema=schema)
+
+def _is_number(t): return str(t).startswith(('int','uint','float','double','half','bool','decimal'))
+
+# %% ../nbs/07_tables.ipynb #blocks-of
+def _block(files):
+    "Bytes of csv files that are read at once: some lines at least"
+    def _line(path):
+        with open(path, 'rb') as f: return max(len(f.readline()) for _ in range(2))
+    return max(large//64, 4*max(map(_line, files)))
 
 def _batches(table, columns):
     "Rows of some columns, in small batches, few at a time"
@@ -53,17 +64,17 @@ def _batches(table, columns):
     elif getattr(table, 'files', None):
         csv,types = need('pyarrow.csv', 'tables'),{o.name: o.type for o in table.schema}
         convert = csv.ConvertOptions(column_types=types, include_columns=columns, include_missing_columns=True)
-        how = csv.ReadOptions(use_threads=False, block_size=2**22),table.format.parse_options,convert
+        how = csv.ReadOptions(use_threads=False, block_size=_block(table.files)),table.format.parse_options,convert
         for o in table.files:
             with _utf8(o), csv.open_csv(o, *how) as rows: yield from rows
     else: yield from table.to_batches(columns=columns, batch_size=2**16)
 
-def _is_number(t): return str(t).startswith(('int','uint','float','double','half','bool','decimal'))
 
 # %% ../nbs/07_tables.ipynb #c267c3a8
 def _columns(table, names, what):
     "Names of columns, after a look whether they are there"
-    bad = [o for o in names if o not in table.schema.names]
+    known = {*table.schema.names}
+    bad = [o for o in names if o not in known]
     if bad: raise ValueError(f"The table has no column {bad[0]!r} for {what}, it has {table.schema.names[:20]}")
     return [*names]
 
@@ -120,8 +131,9 @@ def from_wide(
         if len(o): yield dict(X=np.ascontiguousarray(_values(o, steps).T)[:,None], **{'y' if k == y else k: _known(o.column(k)) for k in known})
 
 def _known(col):
+    "Values of a column; a missing text is an empty one"
     a = col.to_numpy(zero_copy_only=False)
-    return a.astype(str) if a.dtype.hasobject else a
+    return np.array(['' if o is None else str(o) for o in a]) if a.dtype.hasobject else a
 
 # %% ../nbs/07_tables.ipynb #fc30ed15
 class LongTable:
@@ -133,7 +145,7 @@ class LongTable:
         vars:list=None, # Columns of the variables; by default all of numbers that are not named otherwise
         y:str=None, # Column of the target, the same for all steps of a series
         beside:list=(), # Columns of what else is known, likewise
-        part:int=2**26, # Bytes of a small table, about
+        part:int=large//2, # Bytes of a small table, about
     ):
         self.table,self.id,self.time,self.y = _dataset(src, {id, time, y, *beside}, [id]),id,time,y
         self.known = _columns(self.table, [*([y] if y else []), *beside], '`y` or `beside`')
@@ -141,31 +153,39 @@ class LongTable:
         named = {id, time, *self.known}
         self.vars = _columns(self.table, vars or [o.name for o in self.table.schema if _is_number(o.type) and o.name not in named], '`vars`')
         files = getattr(self.table, 'files', []) # None of a frame
-        self.parts = 1+sum(os.path.getsize(o) for o in files)*(4 if files and files[0].endswith(('.parquet','.pq')) else 1)//part
+        size = sum(os.path.getsize(o) for o in files) if files else src.memory_usage().sum()
+        self.parts = 1+int(size)*(4 if files and files[0].endswith(('.parquet','.pq')) else 1)//part
 
     def __iter__(self):
-        with tempfile.TemporaryFile(dir=os.environ.get('TMPDIR')) as file:
+        with temporary() as file:
             for o in self._dealt(file): yield from self._series(o)
 
 # %% ../nbs/07_tables.ipynb #4745bc0f
-def _part_of(ids, n):
-    "Number of the small table of each id"
-    values,at = np.unique(ids.astype(str), return_inverse=True)
-    return np.array([crc32(o.encode())%n for o in values])[at]
+def _coded(col):
+    "Distinct values of a column, sorted, and which of them each row has"
+    col = col.combine_chunks()
+    if str(col.type).startswith('dictionary'): col = col.cast(col.type.value_type)
+    col = col.dictionary_encode('encode')
+    values,at = np.unique(_known(col.dictionary), return_inverse=True)
+    return values,at[col.indices.to_numpy(zero_copy_only=False)]
 
-def _spill(file, held, where):
-    "Write rows of each small table, and note where"
+@patch
+def _spill(self:LongTable, file, batches, runs):
+    "Write rows of each small table one after the other, and note where"
     pa = need('pyarrow', 'tables')
-    for k,v in held.items():
-        where.setdefault(k, []).append(file.tell())
-        with pa.ipc.new_stream(file, v[0].schema) as w:
-            for o in v: w.write_batch(o)
-    held.clear()
+    table = pa.Table.from_batches(batches)
+    values,at = _coded(table.column(self.id))
+    part = np.array([crc32(str(o).encode())%self.parts for o in values])[at]
+    table,ends = table.take(np.argsort(part, kind='stable')),np.cumsum(np.bincount(part, minlength=self.parts))
+    for k in np.unique(part):
+        runs[k].append(file.tell())
+        start = int(ends[k-1]) if k else 0
+        with pa.ipc.new_stream(file, table.schema) as w: w.write_table(table.slice(start, int(ends[k])-start))
 
-def _spilt(file, where):
+def _spilt(file, run):
     "All that was written of a small table"
     pa = need('pyarrow', 'tables')
-    return pa.concat_tables([pa.ipc.open_stream(file).read_all() for o in where if file.seek(o) == o])
+    return pa.concat_tables([pa.ipc.open_stream(file).read_all() for o in run if file.seek(o) == o])
 
 
 # %% ../nbs/07_tables.ipynb #7f937d65
@@ -173,35 +193,39 @@ def _spilt(file, where):
 def _dealt(self:LongTable, file):
     "Small tables of all rows of some ids"
     pa = need('pyarrow', 'tables')
-    held,where,size,rows = {},{},0,_batches(self.table, [self.id, *([self.time] if self.time else []), *self.known, *self.vars])
+    rows = _batches(self.table, [self.id, *([self.time] if self.time else []), *self.known, *self.vars])
     if self.parts == 1: return (yield pa.Table.from_batches([*rows]))
+    held,size,runs = [],0,[array('q') for _ in range(self.parts)]
     for o in progress(rows):
-        part = _part_of(o.column(self.id).to_numpy(zero_copy_only=False), self.parts)
-        for k in np.unique(part): held.setdefault(int(k), []).append(o.filter(pa.array(part == k)))
+        held.append(o)
         size += o.nbytes
-        if size > large:
-            _spill(file, held, where)
-            size = 0
-    _spill(file, held, where)
-    for k in sorted(where): yield _spilt(file, where[k])
+        if size < large//2: continue
+        self._spill(file, held, runs)
+        held,size = [],0
+    if held: self._spill(file, held, runs)
+    del o, held
+    for run in runs:
+        pa.default_memory_pool().release_unused()
+        if run: yield _spilt(file, run)
+
 
 # %% ../nbs/07_tables.ipynb #8c4c80ea
 @patch
 def _series(self:LongTable, table):
     "Series of all rows of some ids"
-    ids = _known(table.column(self.id))
-    if table.column(self.id).null_count: raise ValueError(f"{table.column(self.id).null_count:,} rows have no {self.id}: fill in whose they are, or leave them out")
-    codes = np.unique(ids, return_inverse=True)[1]
+    missing = table.column(self.id).null_count
+    if missing: raise ValueError(f"{missing:,} rows have no {self.id}: fill in whose they are, or leave them out")
+    ids,codes = _coded(table.column(self.id))
     times = table.column(self.time).to_numpy() if self.time else None
     order = np.argsort(codes, kind='stable') if times is None else np.lexsort((times, codes))
-    values,known = _values(table, self.vars),{k: _known(table.column(k)) for k in self.known}
-    ends = np.flatnonzero(np.diff(codes[order]))+1
-    for rows in np.split(order, ends):
-        said = {'y' if k == self.y else k: v[rows[0]].item() for k,v in known.items()}
-        bad = next((k for k,v in known.items() if (v[rows] != v[rows[0]]).any()), None)
-        if bad: raise ValueError(f"{bad!r} differs among the steps of {self.id} {ids[rows[0]]}: give it in `vars`, not as what is known of a series")
+    values,known = _values(table, self.vars),{k: _coded(table.column(k)) for k in self.known}
+    for rows in np.split(order, np.flatnonzero(np.diff(codes[order]))+1):
+        of,first = ids[codes[rows[0]]].item(),rows[0]
+        bad = next((k for k,(_,at) in known.items() if (at[rows] != at[first]).any()), None)
+        if bad: raise ValueError(f"{bad!r} differs among the steps of {self.id} {of}: give it in `vars`, not as what is known of a series")
+        said = {'y' if k == self.y else k: v[at[first]].item() for k,(v,at) in known.items()}
         start = clock(times[rows]) if times is not None and times.dtype.kind == 'M' else {}
-        yield dict(X=values[:,rows], names=self.vars, **{self.id: ids[rows[0]].item()}, **said, **start)
+        yield dict(X=values[:,rows], names=self.vars, **{self.id: of}, **said, **start)
 
 def from_long(
     src, # Files: csv or parquet; or a pandas frame
@@ -211,3 +235,4 @@ def from_long(
 ) -> LongTable: # Items, one a series
     "Series of a table with a row for each step of each"
     return LongTable(src, id, time, **kwargs)
+
