@@ -420,7 +420,8 @@ def test_a_clock_of_dates_says_start_and_rate(tmp_path):
     got = from_xarray(xr.Dataset(dict(a=(('site','time'), x[:,0])), coords=dict(time=t)))
     assert got['fs'] == 50 and got['start'].startswith('2024-01-01T00:00:00')
 
-def test_parquet_is_never_whole_in_memory(tmp_path):
+@pytest.mark.parametrize('groups', ['many','one'])
+def test_parquet_is_never_whole_in_memory(tmp_path, groups):
     code = """
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq, sys
 from tsdisk.demo import private_memory
@@ -428,14 +429,16 @@ from tsdisk.tables import read_table
 rng = np.random.default_rng(0)
 block = lambda: pa.table({f'v{k}': rng.random(2**18) for k in range(4)})
 with pq.ParquetWriter('a.parquet', block().schema) as w:
-    for _ in range(20): w.write_table(block())
+    if sys.argv[1] == 'one': w.write_table(pa.concat_tables([block() for _ in range(20)]), row_group_size=10**8)
+    else:
+        for _ in range(20): w.write_table(block())
 parts = read_table('a.parquet')['X']
 next(parts)
 before,most,n = private_memory(),0,0
 for o in parts: most,n = max(most, private_memory()-before),n+o.shape[1]
 print(n, most)
 """
-    n,most = map(float, subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split())
+    n,most = map(float, subprocess.run([sys.executable, '-c', code, groups], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split())
     assert n == 20*2**18-2**16 and most < 60e6, 'the file has 168 MB'
 
 def test_labels_of_hdf5_of_fixed_width(tmp_path):

@@ -26,7 +26,7 @@ from .folder import alone, manifest_name, open_folder, read_manifest, staging
 from .importers import Packed, read_file
 from .info import Info, info
 from . import recordings, tables
-from .plan import about, find_sources, how_many, no_value, plan, scale_of, Spec
+from .plan import about, differ_in_scale, find_sources, how_many, no_value, plan, scale_of, Spec
 from .stats import add_stats, kept_stats
 from .work import Extent, Job, run_jobs, with_place
 
@@ -59,8 +59,8 @@ class Sources:
                 continue
             if k == first and not self.again and first: _check_seen(hash, seen, first)
             group.append((o, *self._named(k, o)))
-            size += _size_of(o) if not self.files else 2**26 if _path(o).endswith(']') else stat_of(_path(o))[0]
-            if len(group) == most or size > 2**25:
+            size += _size_of(o) if not self.files else 2**25 if _path(o).endswith(']') else stat_of(_path(o))[0]
+            if len(group) == most or size >= 2**25:
                 yield k+1-len(group), group
                 group,size,most = [],0,min(2*most, 64) # The first are few, so that slow ones are soon noted as done
         if k+1 < first: _check_seen(None, seen, first)
@@ -131,9 +131,11 @@ def _look(job, sources, known):
 # %% ../nbs/08_convert.ipynb #8f8c392f
 def _say(specs, items, n):
     "What will be, in a line"
-    cols = [f"{c} {o.layout} ({', '.join([*map(str, o.trail), *(['steps'] if o.layout == 'ragged' else [])])}) {np.dtype(o.dtype)}" for c,o in specs.items()]
+    def _col(c, o):
+        real = c == 'X' and np.dtype(o.dtype).kind == 'f' and differ_in_scale(items)
+        return f"{c} {o.layout} ({', '.join([*map(str, o.trail), *(['steps'] if o.layout == 'ragged' else [])])}) {np.dtype(o.dtype)}{', as scales differ' if real else ''}"
     rest = [k for k in items[0] if k not in specs and k not in about]
-    print(f"{_many_of(n)}: {', '.join(cols)}" + (f"; with {', '.join(rest)}" if rest else ""))
+    print(f"{_many_of(n)}: {', '.join(_col(*o) for o in specs.items())}" + (f"; with {', '.join(rest)}" if rest else ""))
 
 def _many_of(n): return f"{n:,} source{'s' if n > 1 else ''}"
 
@@ -176,8 +178,8 @@ def _write(j, job, sources, **kwargs):
         for part in run_jobs(job, _noted(), **kwargs):
             j.take(part, given.popleft())
             yield from range(part['sources'])
-            if part['error']: raise Fault(f"{part['error'][0]} could not be read: {part['error'][1]}. The {j.sources:,} sources before it are done, and kept: "
-                "mend it or give `on_error='skip'`, and call again")
+            if part['error']: raise Fault(f"{part['error'][0]} could not be read: {part['error'][1]}. "
+                f"{f'{_many_of(j.sources)} before it: done, and kept. ' if j.sources else ''}Mend it or give `on_error='skip'`, and call again")
     for _ in progress(_done(), total, unit='sources'): pass
 
 # %% ../nbs/08_convert.ipynb #dd03140f
@@ -229,7 +231,7 @@ def _reading(src, read, n_workers):
     parts,rows = _by_rows(sources) if read is None else (sources,0)
     return parts, read or read_file, n_workers, rows
 
-def _by_rows(sources, size=2**26):
+def _by_rows(sources, size=2**25):
     "One large array as parts of some rows each; and how many there are"
     if len(sources) > 1 or not isinstance(sources[0], str): return sources,0
     got = read_file(sources[0])

@@ -57,17 +57,18 @@ def _block(files):
 
 def _batches(table, columns):
     "Rows of some columns, in small batches, few at a time"
+    rows = max(1, large//32//(8*max(1, len(columns))))
     if getattr(table, 'files', None) and str(table.format.default_extname) == 'parquet':
         pq = need('pyarrow.parquet', 'tables')
         for o in table.files:
-            with pq.ParquetFile(o, pre_buffer=False) as f: yield from f.iter_batches(batch_size=2**16, columns=columns, use_threads=False)
+            with pq.ParquetFile(o, pre_buffer=False, buffer_size=2**20) as f: yield from f.iter_batches(batch_size=rows, columns=columns, use_threads=False)
     elif getattr(table, 'files', None):
         csv,types = need('pyarrow.csv', 'tables'),{o.name: o.type for o in table.schema}
         convert = csv.ConvertOptions(column_types=types, include_columns=columns, include_missing_columns=True)
         how = csv.ReadOptions(use_threads=False, block_size=_block(table.files)),table.format.parse_options,convert
         for o in table.files:
-            with _utf8(o), csv.open_csv(o, *how) as rows: yield from rows
-    else: yield from table.to_batches(columns=columns, batch_size=2**16)
+            with _utf8(o), csv.open_csv(o, *how) as some: yield from some
+    else: yield from table.to_batches(columns=columns, batch_size=rows)
 
 
 # %% ../nbs/07_tables.ipynb #c267c3a8
