@@ -271,6 +271,8 @@ def finish(self:Journal):
     os.replace(tmp, self.ready)
     self.publish()
 
+
+# %% ../nbs/08_commit.ipynb #of-file
 def _of_file(path):
     "Checksums of a small file"
     s,head = Sums(),read_header(path)[3] if path.suffix == '.npy' else 0

@@ -72,6 +72,8 @@ class Sources:
         for k,o in enumerate(islice(self.every, n)): res = seen_after(res, o, self._named(k, o)[0])
         return res
 
+
+# %% ../nbs/08_convert.ipynb #check-seen
 def _check_seen(hash, seen, n):
     if hash != seen: raise ValueError(f"Of the {n:,} sources that are done some have changed, are gone, or others came before them: give `resume=False` to begin anew")
 
@@ -304,6 +306,8 @@ def _published(j):
     else: return False
     return True
 
+
+# %% ../nbs/08_convert.ipynb #convert-itself
 def convert(
     src, # Glob, folder, file, `file::name`, list of files, mapping of roles to these, or an iterable of items
     dst, # Folder of the new dataset

@@ -117,6 +117,8 @@ class FromFront(Packed):
         if self.file.readinto(res.reshape(-1).view('u1')) < res.nbytes: raise EOFError(f"{self.name} ends before row {rows.stop} of {len(self)}")
         return res
 
+
+# %% ../nbs/07_importers.ipynb #in-order
 def in_order(
     item, # Mapping of roles to arrays, and what else is known
 ): # The same; or several of some MB each, if it holds samples that are read in their order

@@ -187,7 +187,7 @@ def plan(
     dtype=None, # Likewise
 ) -> dict: # `Spec` by column
     "How items will be stored"
-    seen,target = {},None
+    seen,target,items = {},None,[*items]
     info = next(filter(None, _said(items)), {})
     for o in items:
         many = how_many(o)
