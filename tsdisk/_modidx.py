@@ -857,6 +857,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'tsdisk.reader.InFlight.wait': ('reader.html#inflight.wait', 'tsdisk/reader.py'),
                                'tsdisk.reader.Reader': ('reader.html#reader', 'tsdisk/reader.py'),
                                'tsdisk.reader.Reader.__init__': ('reader.html#reader.__init__', 'tsdisk/reader.py'),
+                               'tsdisk.reader.Reader.cut': ('reader.html#reader.cut', 'tsdisk/reader.py'),
                                'tsdisk.reader.Reader.groups': ('reader.html#reader.groups', 'tsdisk/reader.py'),
                                'tsdisk.reader.Reader.read': ('reader.html#reader.read', 'tsdisk/reader.py'),
                                'tsdisk.reader.Reader.tell': ('reader.html#reader.tell', 'tsdisk/reader.py'),

@@ -30,7 +30,7 @@ from .windows import KeptSpans, Windows, keeps_series, vars_by_number
 # %% ../nbs/11_loaders.ipynb #9d237b9b
 class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
-    group_bytes = 6*2**20 # Batches smaller than this are gathered together
+    group_bytes,span = 6*2**20,2**15 # Batches smaller than this are gathered together; rows whose numbers and labels are looked up together
     thread = None # Gather in a thread? By default for a GPU
     by_length = True # Shuffle series of unequal lengths so that those of a batch are alike?
     block_bytes,window_bytes,block_rows = 2*2**20,128*2**20,2**13 # Of `shuffle='block'`: what is read in one piece, what is shuffled together, most rows of a block
@@ -179,8 +179,8 @@ def cws(self:TSDataLoader):
 # %% ../nbs/11_loaders.ipynb #0f9e02a6
 @patch
 def sample(self:TSDataLoader):
-    "Positions of the batches that this process makes, as many as are gathered at once: one, then twice as many each time"
-    idxs,step,most = self._idxs,self._rows_of_step(),self._group()
+    "Positions of the batches that this process makes: of one, then of twice as many each time"
+    idxs,step,most = self._idxs,self._rows_of_step(),1 if get_worker_info() else max(self._group(), self.span//self.bs)
     if not hasattr(idxs, '__len__'): return (yield from (np.array(o) for o in chunked(idxs, self.bs, self.drop_last)))
     stop = len(idxs) - (len(idxs)%step if self.drop_last else 0)
     i,k = (self._first+self.offs)*step,1
@@ -227,11 +227,12 @@ def create_batches(self:TSDataLoader, samps):
     if first is None: return
     if np.ndim(first) == 0: return (yield from self._wrapped(chain([first], samps)))
     self._advise()
-    groups,key = map(self._rows, chain([first], samps)),(self._group()*self.bs, self.device, os.getpid())
+    key = self._group()*self.bs, self.device, os.getpid()
     if self.pools is None or self._made_for != key: self._made_for,self.pools = key,[self._buffers(o, key[0]) for o in reader.tls]
+    groups = reader.cut(map(self._rows, chain([first], samps)), key[0])
     if windows is None or not reader.told: groups = reader.groups(groups)
     else: groups = reader.windows(self._needs(groups, windows), lambda w: self._rows(idxs.rows(w)), len(windows))
-    for rows in groups: yield self._columns(reader.read(rows, [o for o,_ in self.pools]))
+    for rows,early in groups: yield self._columns(reader.read(rows, [o for o,_ in self.pools], early))
 
 @patch
 def _columns(self:TSDataLoader, read):
@@ -271,10 +272,10 @@ def _group(self:TSDataLoader):
 def _needs(self:TSDataLoader, groups, windows):
     "Groups of rows with the numbers of the first and the last window they are from"
     step,a = self._rows_of_step(),(self._first+self.offs)*self._rows_of_step()
-    for rows in groups:
-        whole = -(-len(rows)//self.bs)*step
+    for o in groups:
+        whole = -(-len(o[0])//self.bs)*step
         first,last = np.searchsorted(windows, [a, min(a+whole, windows[-1])-1], 'right').tolist()
-        yield rows,first,last
+        yield o,first,last
         a += whole*self.num_workers
 
 @patch

@@ -48,7 +48,7 @@ def _randperm(n, rng):
 
 class Order(Positions):
     "The positions 0 to n-1 as one epoch visits them; `o[a:b]` is computed when asked"
-    small,ahead = 2**20,2**13 # Rows up to which the permutation is kept as an array; of more, rows that are computed together
+    small,ahead = 2**20,2**14 # Rows up to which the permutation is kept as an array; of more, rows that are computed together
     def __init__(self, n, seed=0, epoch=0, places=None):
         super().__init__(n, seed, epoch)
         self.places = places
@@ -60,7 +60,7 @@ class Order(Positions):
     def _get(self, pos): return self._at(_permute(pos, self.n, self.tables) if self.kept is None else self.kept[pos])
     def _span(self, a, b):
         if self.kept is not None: return self._at(self.kept[a:b])
-        if b-a > self.ahead: return super()._span(a, b)
+        if b-a > self.ahead: return np.concatenate([self._span(i, min(i+self.ahead, b)) for i in range(a, b, self.ahead)])
         first,made = self.made
         if not first <= a < b <= first+len(made): first,made = self.made = a,_permute(np.arange(a, min(a+self.ahead, self.n)), self.n, self.tables)
         return self._at(made[a-first:b-first])

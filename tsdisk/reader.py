@@ -98,33 +98,46 @@ class Reader:
         "Announce rows"
         for s in self.told: s.prefetch(rows)
 
-    def read(self, rows, pools): return [tl.read(rows, o) for tl,o in zip(self.tls, pools)]
+    def read(self, rows, pools, early=None):
+        "Tensors of some rows, one for each column, in memory from `pools`; but those that were read `early`"
+        return [tl.read(rows, p) if o is None else o for tl,p,o in zip(self.tls, pools, early or [None]*len(self.tls))]
 
 # %% ../nbs/10_reader.ipynb #e824d73f
 @patch
+def cut(self:Reader,
+    spans, # Rows of some groups at a time
+    k:int, # Rows of a group
+): # Groups: their rows, and what `read` takes as `early`
+    "Groups of rows; labels, and other single values, are read for those of a span together"
+    single = [s.ndim == 1 and s not in self.told for s in (o.items.stored for o in self.tls)]
+    for rows in spans:
+        early = [tl.read(rows) if o else None for tl,o in zip(self.tls, single)]
+        for i in range(0, len(rows), k): yield rows[i:i+k], [o if o is None else o[i:i+k] for o in early]
+
+@patch
 def groups(self:Reader,
-    groups, # Groups of rows
+    groups, # Groups, from `cut`
 ): # The same, each some groups after it was announced
     "Announce groups"
     if not self.told: return (yield from groups)
     coming = deque()
-    for rows in groups:
-        self.tell(rows)
-        coming.append(rows)
+    for o in groups:
+        self.tell(o[0])
+        coming.append(o)
         if len(coming) > self.ahead: yield coming.popleft()
     yield from coming
 
 @patch
 def windows(self:Reader,
-    groups, # Groups of rows, each with the numbers of its first and its last window
+    groups, # Groups, from `cut`, each with the numbers of its first and its last window
     rows_of, # The rows of a window: a function of its number
     stop:int, # Number of windows
-): # Groups of rows
+): # The groups
     "Announce windows; while the groups of one are used, the next is read"
     known,ahead = -1,1
-    for rows,first,last in groups:
+    for o,first,last in groups:
         for w in range(max(known, first), min(last+ahead, stop)): self.tell(rows_of(w))
-        yield rows
+        yield o
         known,ahead = max(known, last+ahead),2 # Before the first group, all the disk is for the first window
 
 # %% ../nbs/10_reader.ipynb #3cf4ade3
