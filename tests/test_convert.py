@@ -1083,8 +1083,33 @@ def test_sources_of_several_scales_are_stored_as_what_they_mean(tmp_path, capsys
     gain = lambda k: dict(X=counts, scale=[.5,.5*k], names=['a','b'], units=['mV','mV'])
     files = [f'{i}' for i in range(8)]
     arrays,_ = open_folder(convert(files, tmp_path/'set', read=lambda p: gain(1+int(p)), n_workers=0))
-    assert 'float32, as scales differ' in capsys.readouterr().out and arrays['X'].dtype == 'f4' and read_manifest(tmp_path/'set')['arrays']['X']['units'] == ['mV','mV']
+    assert 'float32, in real units, as scales differ' in capsys.readouterr().out and arrays['X'].dtype == 'f4' and read_manifest(tmp_path/'set')['arrays']['X']['units'] == ['mV','mV']
     for i in range(8): assert np.array_equal(arrays['X'][i], counts*[[.5],[.5*(1+i)]])
     assert open_folder(convert(files, tmp_path/'same', read=lambda p: gain(1), n_workers=0))[0]['X'].dtype == 'i2'
     with expect_fail(ValueError, "give `dtype='float32'`"): convert(files, tmp_path/'late', read=lambda p: gain(1+(p == '4')), n_workers=0)
     with expect_fail(ValueError, "give `dtype='float32'`"): convert(files, tmp_path/'int', dtype='int16', read=lambda p: gain(1+int(p)), n_workers=0)
+
+def test_numbers_that_stand_for_missing_values_differ(tmp_path):
+    said = lambda p: dict(X=np.array([[1,-1,-9]], 'i2'), missing=-1 if p == '0' else -9)
+    with expect_fail(ValueError, "`missing` is"): convert(['0','1'], tmp_path/'set', read=said, n_workers=0)
+    arrays,_ = open_folder(convert(['0','1'], tmp_path/'floats', read=said, n_workers=0, dtype='float32'))
+    assert np.array_equal(arrays['X'][:,0], [[1,np.nan,-9],[1,-1,np.nan]], equal_nan=True)
+
+def test_floats_keep_their_type_whatever_is_said_of_them(tmp_path):
+    items = [dict(X=np.ones((2,5)), offset=float(i)) for i in range(3)]
+    assert open_folder(convert(items, tmp_path/'set'))[0]['X'].dtype == 'f8'
+
+@pytest.mark.parametrize('kind', [a_recording, of_columns])
+def test_what_is_unpacked_can_be_computed_with(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(importers, 'large', 2**10)
+    x = np.random.default_rng(0).normal(size=(3,4,100))
+    kind(x, tmp_path)
+    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', tfm=lambda o: {**o, 'X': o['X']*2}, n_workers=0))
+    assert np.array_equal(arrays['X'], 2*x if kind is of_columns else 2*x[:1])
+
+def test_large_texts_of_a_packed_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(importers, 'large', 2**10)
+    x,y = np.asfortranarray(np.random.default_rng(0).normal(size=(200,4,10))),np.array([f'label {i%3}' for i in range(200)])
+    np.savez_compressed(tmp_path/'a.npz', X=x, y=y)
+    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', n_workers=0))
+    assert np.array_equal(arrays['X'], x) and np.array_equal(arrays['y'], y)

@@ -291,6 +291,20 @@ def test_what_is_missing_of_a_series_is_the_same_in_all_its_steps():
     got = [*from_long(pd.DataFrame(dict(who=[*'aabb'], v=np.arange(4.), age=[np.nan,np.nan,30,30], site=['n','n',None,None])), 'who', y='age', beside=['site'])]
     assert [o['who'] for o in got] == ['a','b'] and np.isnan(got[0]['y']) and got[1]['y'] == 30 and [o['site'] for o in got] == ['n','']
 
+def test_texts_of_a_table_may_be_bytes_or_categories(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    who = np.array([f'patient {i%7}' for i in range(700)])
+    tab = pa.table(dict(who=pa.array(who).dictionary_encode(), site=pa.array([b'north']*700, pa.binary()), v=np.arange(700.)))
+    pq.write_table(tab, tmp_path/'a.parquet')
+    for part in (2**26, 1000):
+        got = {o['who']: o for o in LongTable(tmp_path/'a.parquet', 'who', beside=['site'], part=part)}
+        assert sorted(got) == sorted({*who}) and got['patient 3']['site'] == 'north' and np.array_equal(got['patient 3']['X'][0], np.arange(3., 700, 7))
+
+def test_a_target_in_another_encoding_says_so(tmp_path):
+    import pandas as pd
+    pd.DataFrame(dict(id=[*'ab'], y=[*'é1'], v=[1.,2])).to_csv(tmp_path/'a.csv', index=False, encoding='latin-1')
+    with expect_fail(ValueError, 'not in UTF-8'): [*from_long(tmp_path/'a.csv', 'id', y='y')]
+
 def test_a_long_frame_is_dealt_out_too(tmp_path):
     series,tab = table()
     src = LongTable(tab.to_pandas(), 'who', 't', y='sick', part=1000)

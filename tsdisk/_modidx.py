@@ -1109,6 +1109,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'tsdisk.tables._coded': ('tables.html#_coded', 'tsdisk/tables.py'),
                                'tsdisk.tables._columns': ('tables.html#_columns', 'tsdisk/tables.py'),
                                'tsdisk.tables._dataset': ('tables.html#_dataset', 'tsdisk/tables.py'),
+                               'tsdisk.tables._in_full': ('tables.html#_in_full', 'tsdisk/tables.py'),
                                'tsdisk.tables._is_float': ('tables.html#_is_float', 'tsdisk/tables.py'),
                                'tsdisk.tables._is_number': ('tables.html#_is_number', 'tsdisk/tables.py'),
                                'tsdisk.tables._known': ('tables.html#_known', 'tsdisk/tables.py'),

@@ -135,7 +135,7 @@ def _say(specs, items, n):
     "What will be, in a line"
     def _col(c, o):
         real = c == 'X' and np.dtype(o.dtype).kind == 'f' and differ_in_scale(items)
-        return f"{c} {o.layout} ({', '.join([*map(str, o.trail), *(['steps'] if o.layout == 'ragged' else [])])}) {np.dtype(o.dtype)}{', as scales differ' if real else ''}"
+        return f"{c} {o.layout} ({', '.join([*map(str, o.trail), *(['steps'] if o.layout == 'ragged' else [])])}) {np.dtype(o.dtype)}{', in real units, as scales differ' if real else ''}"
     rest = [k for k in items[0] if k not in specs and k not in about]
     print(f"{_many_of(n)}: {', '.join(_col(*o) for o in specs.items())}" + (f"; with {', '.join(rest)}" if rest else ""))
 

@@ -121,9 +121,10 @@ class FromFront(Packed):
 # %% ../nbs/07_importers.ipynb #in-order
 def in_order(
     item, # Mapping of roles to arrays, and what else is known
+    unpack:bool=False, # Unpack an `X` that is read in another order now, for those who compute with it?
 ): # The same; or several of some MB each, if it holds samples that are read in their order
     "Items that are small enough to be read"
-    if not isinstance(item['X'], FromFront): return (yield item)
+    if not isinstance(item['X'], FromFront): return (yield {k: v.values if isinstance(v, Packed) and (unpack or k != 'X') else v for k,v in item.items()})
     n,rows = len(item['X']),max(1, large//4*len(item['X'])//item['X'].nbytes)
     for i in range(0, n, rows): yield _rows(item, i, min(i+rows, n))
 

@@ -177,7 +177,7 @@ def differ_in_scale(
 ) -> bool: # Do integers count one thing in some, and another in others?
     "Is there no scale for all of them?"
     said = _said(items)
-    return any(o.get(k) != said[0].get(k) for o in said for k in ('scale','offset','missing'))
+    return all('scale' in o for o in said) and any(o.get(k) != said[0].get(k) for o in said for k in ('scale','offset','missing'))
 
 
 # %% ../nbs/07_plan.ipynb #plan-itself

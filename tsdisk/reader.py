@@ -108,8 +108,8 @@ def cut(self:Reader,
     spans, # Rows of some groups at a time
     k:int, # Rows of a group
 ): # Groups: their rows, and what `read` takes as `early`
-    "Groups of rows; labels, and other single values, are read for those of a span together"
-    single = [s.ndim == 1 and s not in self.told for s in (o.items.stored for o in self.tls)]
+    "Groups of rows; labels, and other single values of few bytes, are read for those of a span together"
+    single = [s.ndim == 1 and s.row_bytes <= 64 and s not in self.told for s in (o.items.stored for o in self.tls)]
     for rows in spans:
         early = [tl.read(rows) if o else None for tl,o in zip(self.tls, single)]
         for i in range(0, len(rows), k): yield rows[i:i+k], [o if o is None else o[i:i+k] for o in early]

@@ -41,6 +41,7 @@ def _dataset(src, keep=(), texts=()):
     with _utf8(files[0]):
         res = ds.dataset([str(o) for o in files], format=how)
         names = res.schema.names
+        if how != 'parquet' and any(pa.types.is_binary(o.type) and o.name in keep for o in res.schema): raise ValueError("invalid UTF8")
     if how == 'parquet': return res
     if all(re.fullmatch(r'[-+]?[\d.]+(e[-+]?\d+)?', o, re.I) for o in names): raise ValueError(f"{files[0]} has no header: its first line must name the columns, it has {names[:5]}")
     schema = pa.schema([o.with_type(pa.float64()) if pa.types.is_null(o.type) or pa.types.is_integer(o.type) and o.name not in keep else o for o in res.schema])
@@ -52,8 +53,8 @@ def _is_number(t): return str(t).startswith(('int','uint','float','double','half
 def _block(files):
     "Bytes of csv files that are read at once: some lines at least"
     def _line(path):
-        with open(path, 'rb') as f: return max(len(f.readline()) for _ in range(2))
-    return max(large//64, 4*max(map(_line, files)))
+        with open(path, 'rb') as f: return max(len(f.readline(2**28)) for _ in range(2))
+    return max(large//64, min(2**30, 4*max(map(_line, files))))
 
 def _batches(table, columns):
     "Rows of some columns, in small batches, few at a time"
@@ -134,7 +135,7 @@ def from_wide(
 def _known(col):
     "Values of a column; a missing text is an empty one"
     a = col.to_numpy(zero_copy_only=False)
-    return np.array(['' if o is None else str(o) for o in a]) if a.dtype.hasobject else a
+    return np.array(['' if o is None else o.decode() if isinstance(o, bytes) else str(o) for o in a]) if a.dtype.hasobject else a
 
 # %% ../nbs/07_tables.ipynb #fc30ed15
 class LongTable:
@@ -162,10 +163,14 @@ class LongTable:
             for o in self._dealt(file): yield from self._series(o)
 
 # %% ../nbs/07_tables.ipynb #4745bc0f
+def _in_full(batch):
+    "Rows whose categories are written out: each part would have all of them else"
+    pa = need('pyarrow', 'tables')
+    return pa.RecordBatch.from_arrays([o.cast(o.type.value_type) if pa.types.is_dictionary(o.type) else o for o in batch.columns], batch.schema.names)
+
 def _coded(col):
     "Distinct values of a column, sorted, and which of them each row has"
     col = col.combine_chunks()
-    if str(col.type).startswith('dictionary'): col = col.cast(col.type.value_type)
     col = col.dictionary_encode('encode')
     values,at = np.unique(_known(col.dictionary), return_inverse=True)
     return values,at[col.indices.to_numpy(zero_copy_only=False)]
@@ -183,18 +188,18 @@ def _spill(self:LongTable, file, batches, runs):
         start = int(ends[k-1]) if k else 0
         with pa.ipc.new_stream(file, table.schema) as w: w.write_table(table.slice(start, int(ends[k])-start))
 
+
+# %% ../nbs/07_tables.ipynb #7f937d65
 def _spilt(file, run):
     "All that was written of a small table"
     pa = need('pyarrow', 'tables')
     return pa.concat_tables([pa.ipc.open_stream(file).read_all() for o in run if file.seek(o) == o])
 
-
-# %% ../nbs/07_tables.ipynb #7f937d65
 @patch
 def _dealt(self:LongTable, file):
     "Small tables of all rows of some ids"
     pa = need('pyarrow', 'tables')
-    rows = _batches(self.table, [self.id, *([self.time] if self.time else []), *self.known, *self.vars])
+    rows = map(_in_full, _batches(self.table, [self.id, *([self.time] if self.time else []), *self.known, *self.vars]))
     if self.parts == 1: return (yield pa.Table.from_batches([*rows]))
     held,size,runs = [],0,[array('q') for _ in range(self.parts)]
     for o in progress(rows):

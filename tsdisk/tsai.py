@@ -177,7 +177,7 @@ def _as_tsai(dl):
     names = 'seed','direct','partial_n','weights','groups','rank','world_size','shuffle'
     res = dl.new(TSDatasets.of(dl.dataset), TSDataLoader, **{o: getattr(dl, o) for o in names})
     res._types = {tuple: [o.kind.typ for o in res.dataset.tls]}
-    own = 'kept','epoch','_resumed','by_length','thread','group_bytes','block_bytes','window_bytes','block_rows'
+    own = 'kept','epoch','_resumed','by_length','thread','group_bytes','span','block_bytes','window_bytes','block_rows'
     res.__dict__.update({o: dl.__dict__[o] for o in own if o in dl.__dict__})
     return res
 
