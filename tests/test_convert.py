@@ -1094,6 +1094,8 @@ def test_numbers_that_stand_for_missing_values_differ(tmp_path):
     with expect_fail(ValueError, "`missing` is"): convert(['0','1'], tmp_path/'set', read=said, n_workers=0)
     arrays,_ = open_folder(convert(['0','1'], tmp_path/'floats', read=said, n_workers=0, dtype='float32'))
     assert np.array_equal(arrays['X'][:,0], [[1,np.nan,-9],[1,-1,np.nan]], equal_nan=True)
+    big = [dict(X=np.array([[2**40+1,-1]]), missing=-1)]
+    assert open_folder(convert(big, tmp_path/'wide', dtype='float64'))[0]['X'][0,0,0] == 2**40+1
 
 def test_floats_keep_their_type_whatever_is_said_of_them(tmp_path):
     items = [dict(X=np.ones((2,5)), offset=float(i)) for i in range(3)]

@@ -170,8 +170,7 @@ def _in_full(batch):
 
 def _coded(col):
     "Distinct values of a column, sorted, and which of them each row has"
-    col = col.combine_chunks()
-    col = col.dictionary_encode('encode')
+    col = col.combine_chunks().dictionary_encode('encode')
     values,at = np.unique(_known(col.dictionary), return_inverse=True)
     return values,at[col.indices.to_numpy(zero_copy_only=False)]
 

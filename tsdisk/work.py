@@ -111,7 +111,7 @@ def _stored(a, spec, own, axis):
     "Values as they are stored; `own` is what the source says of them"
     if 'scale' in own and a.dtype.kind == 'f': raise ValueError(_floats)
     if 'scale' in own and np.dtype(spec.dtype).kind == 'f': a = real_units(a, own['scale'], own.get('offset', 0), own.get('missing'), axis)
-    elif own.get('missing') is not None and np.dtype(spec.dtype).kind == 'f' and a.dtype.kind != 'f': a = real_units(a, 1., 0., own['missing'], axis)
+    elif own.get('missing') is not None and np.dtype(spec.dtype).kind == 'f' and a.dtype.kind != 'f': a = np.where(a == own['missing'], np.nan, a)
     elif 'scale' not in own and spec.scale is not None:
         if a.dtype.kind != 'f' and not spec.measured: raise ValueError("Integers need their `scale`, as the others have one: give it with them, or the floats that they mean")
         a = as_counts(a, spec.scale, spec.offset, spec.missing, spec.dtype, axis)
