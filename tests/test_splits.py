@@ -99,6 +99,11 @@ def test_what_is_held_out_does_not_depend_on_the_gap():
     w = Windows(np.zeros(100), 7, stride=3)
     assert time_splits(w, .3)[1] == time_splits(w, .3, gap=20)[1] and len(time_splits(w, .3, gap=20)[0]) < len(time_splits(w, .3)[0])
 
+def test_series_too_short_to_split_by_time_may_be_held_out_whole():
+    with fails(ValueError, 'none is left for validation', '`group_splits(windows)`'): time_splits(Windows([np.zeros(40),np.zeros(45)], 20))
+    with pytest.raises(ValueError) as e: time_splits(Windows(np.zeros(40), 20))
+    assert 'group_splits' not in str(e.value)
+
 @pytest.mark.parametrize('kw,err,words', [
     (dict(x=np.zeros(9)), TypeError, ('number of rows, or `Windows`','ndarray')), (dict(x=10.), TypeError, ('float',)), (dict(x=10, gap=-1), ValueError, ('`gap`','got -1')),
     (dict(x=10, gap=1.5), ValueError, ('`gap`','1.5')), (dict(x=10, valid_pct=0), ValueError, ('`valid_pct`','between 0 and 1')), (dict(x=1), ValueError, ('1 rows','validation')),

@@ -11,7 +11,7 @@ from tsdisk.folder import cached_result, fingerprint, open_folder, read_manifest
 from tsdisk.info import info
 from tsdisk.loaders import TSDataLoaders
 from tsdisk.sources import LikeSource
-from tsdisk.splits import check_splits
+from tsdisk.splits import check_splits, random_splits
 from tsdisk.columns import Column
 from tsdisk.convert import append, convert
 from tsdisk.sketch import Sample
@@ -531,6 +531,14 @@ def test_folder_opens_in_another_process(tmp_path):
     arrays,splits = elsewhere("[{k: np.array(v) for k,v in o.items()} for o in __import__('tsdisk.folder').folder.open_folder(a)]", tmp_path)
     same(arrays['X'], filled((10,1,4)))
     assert splits['train'].tolist() == [1,2] and math.prod(arrays['y'].shape) == 10
+
+@pytest.mark.parametrize('test_pct', [0,.1])
+def test_splits_are_saved_as_they_were_made(test_pct, tmp_path):
+    made = random_splits(100, seed=0, test_pct=test_pct)
+    save_folder(tmp_path, filled((100,2,5)), splits=made)
+    saved = open_folder(tmp_path)[1]
+    assert [*saved] == ['train','valid','test'][:len(made)] and all(np.array_equal(a, b) for a,b in zip(saved.values(), made))
+    with fails(ValueError, 'their names'): save_folder(tmp_path/'b', filled((100,2,5)), splits=[[0],[1],[2],[3]])
 
 def test_a_folder_without_training_rows_is_refused(tmp_path):
     with fails(ValueError, "'train'"): save_folder(tmp_path, filled((20,2,5)), splits=dict(valid=range(10), test=range(10, 20)))

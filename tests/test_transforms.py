@@ -7,7 +7,8 @@ from conftest import fails, filled
 from tsdisk.arrays import save_array
 from tsdisk.batches import TensorTarget, TSTensor
 from tsdisk.loaders import TSDataLoaders
-from tsdisk.transforms import Clip, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
+from tsdisk.panels import open_ragged, save_ragged
+from tsdisk.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.windows import Windows
 
 train = range(150)
@@ -136,3 +137,28 @@ def test_revin_learns_where_levels_drift(tmp_path):
     learn.fit(2)
     err = (learn.get_preds()[0]-learn.get_preds()[1]).abs().mean()
     assert err < 150, err
+
+def test_what_is_mostly_missing_is_dropped_from_training_batches_alone():
+    x = filled((120,3,40)).astype('f4')
+    x[::4,:,15:],x[1::4,:2] = np.nan,np.nan # 3/8 and 1/3 are there
+    def pass_(least, part):
+        dls = TSDataLoaders.from_arrays(x, np.arange(120.), splits=[range(80),range(80, 120)], bs=16, seed=0, device='cpu',
+            batch_tfms=[FillNaN(),DropMissing(least)])
+        batches = list(dls.loaders[part])
+        assert all(len(a) == len(b) and not a.isnan().any() and type(a) is TSTensor and type(b) is TensorTarget for a,b in batches)
+        return sorted(int(o) for _,b in batches for o in b)
+    share = (~np.isnan(x)).mean((1,2))
+    for least in (.2,.35,.4): assert pass_(least, 0) == [i for i in range(80) if share[i] >= least]
+    assert pass_(.4, 1) == [*range(80, 120)]
+    x[:80,:,1:] = np.nan
+    assert len(pass_(.5, 0)) == 5 # One of each batch
+    with fails(ValueError, '`min_valid`'): DropMissing(0)
+
+def test_padding_is_not_what_is_missing(tmp_path):
+    series = [np.full((2,k), v, 'f4') for k,v in ((10,1),(40,2),(40,3))]
+    series[2][:,5:] = np.nan
+    for value in (0,np.nan):
+        save_ragged(tmp_path/'r', series)
+        dls = TSDataLoaders.from_arrays(open_ragged(tmp_path/'r', value=value), [0.,1,2], splits=[range(3),[]], bs=3, device='cpu', batch_tfms=[DropMissing(.5)])
+        x,mask,y = dls.train.one_batch()
+        assert sorted(y.tolist()) == [0,1] and len(mask) == 2 and sorted(mask.sum(1).tolist()) == [10,40]

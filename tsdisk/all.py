@@ -28,7 +28,7 @@ from tsdisk.timer import DataTimer
 from tsdisk.predict import preds_to_disk, stitch_forecasts
 from tsdisk.augment import (Augment, ChannelDropout, Cutout, CutMixSteps, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps,
     MoveSteps, Permutation, RandomCrop, Scaling, TimeWarp, WindowSlice, WindowWarp)
-from tsdisk.transforms import Clip, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
+from tsdisk.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.show import plot_top_losses, show_batch, show_grid, show_results
 from tsdisk.summary import summary
 from tsdisk.frameworks import BatchOrder, NumpyBatches

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['data_start', 'uncached', 'read_header', 'open_array', 'ArrayWriter', 'sync_folder', 'write_at', 'create_array',
-           'progress', 'save_array', 'file_of', 'map_file', 'pack_array', 'unpack_array']
+           'progress', 'human', 'save_array', 'file_of', 'map_file', 'pack_array', 'unpack_array']
 
 # %% ../nbs/00_arrays.ipynb #07b11451
 import errno, mmap, os, secrets, shutil, struct, time, tokenize
@@ -285,6 +285,11 @@ def progress(
         if bar and unit: bar.comment = f'{(i+1)/(time.time()-start):,.0f} {unit} a second'
         if bar: bar.update(i+1)
     if bar and not IN_NOTEBOOK: print()
+
+def human(n):
+    "A number of bytes to be read"
+    if n < 1000: return f'{n:,} B'
+    return next(f'{n/10**k:.3g} {o}' for k,o in ((12,'TB'), (9,'GB'), (6,'MB'), (3,'kB')) if n >= 10**k)
 
 # %% ../nbs/00_arrays.ipynb #793e63fe
 def _as_chunks(data, step=16*2**20):

@@ -12,7 +12,7 @@ from inspect import signature
 from fastai.basics import *
 from fastai.callback.mixup import MixHandler
 from scipy.interpolate import CubicSpline
-from .batches import TensorTarget, ToCategory, ToMask, TSBeside, TSMask
+from .batches import steps_there, TensorTarget, ToCategory, ToMask, TSBeside
 from .windows import Part
 
 # %% ../nbs/12_augment.ipynb #35d6498f
@@ -59,7 +59,7 @@ class Augment(Transform):
         return self.changed(b, rows.to(b[0].device)) if len(rows) else b
 
     def changed(self, b, rows):
-        res,there = _some(b[0], rows, self.change),_steps_there(b)
+        res,there = _some(b[0], rows, self.change),steps_there(b)
         return (res if there is None else _like(b[0], torch.where(there, torch.as_subclass(res, Tensor), torch.as_subclass(b[0], Tensor))), *b[1:])
 
     def __repr__(self):
@@ -71,10 +71,6 @@ def _like(o, t):
     res = torch.as_subclass(t, type(o))
     retain_meta(o, res)
     return res
-
-def _steps_there(b):
-    "Of padded series, which steps are there: (bs, 1, steps)"
-    return first(torch.as_subclass(o, Tensor)[:,None] for o in b[1:] if isinstance(o, TSMask) and o.ndim == 2)
 
 # %% ../nbs/12_augment.ipynb #82fd7aeb
 class Jitter(Augment):
@@ -354,7 +350,7 @@ class MaskedSteps(Augment):
 
     def __call__(self, b, split_idx=None, **kwargs):
         b = b if isinstance(b, tuple) else (b,)
-        x,there = torch.as_subclass(b[0], Tensor),_steps_there(b)
+        x,there = torch.as_subclass(b[0], Tensor),steps_there(b)
         gen = None if split_idx == 0 else torch.Generator(x.device).manual_seed(self.seed)
         hide = self.places(*x.shape, x.device, gen) & ~x.isnan() & (True if there is None else there)
         seen,target = x.masked_fill(hide, self.value),x.masked_fill(~hide, float('nan'))

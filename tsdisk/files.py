@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
-from .arrays import _check_size, map_file, progress, read_header
+from .arrays import _check_size, human, map_file, progress, read_header
 from .sources import ArraySource, Source, rows_there, why_not_direct
 
 # %% ../nbs/03_files.ipynb #2c0fb87d
@@ -118,7 +118,7 @@ class Shards(Joined):
 
     @property
     def nbytes(self): return len(self)*self.row_bytes
-    def __repr__(self): return f"Shards({len(self.paths):,} files, shape={self.shape}, dtype={self.dtype}, {self.nbytes/1e9:.3g} GB)"
+    def __repr__(self): return f"Shards({len(self.paths):,} files, shape={self.shape}, dtype={self.dtype}, {human(self.nbytes)})"
 
 # %% ../nbs/03_files.ipynb #cfe44f70
 @patch

@@ -101,14 +101,19 @@ def _save_split(path, name, rows):
     save_array(path/file, rows.pairs if ranges else np.asarray(rows))
     return dict(ranges=file, of=rows.of) if ranges else file
 
+def _split_names(splits):
+    if len(splits) > 3: raise ValueError(f"There are {len(splits)} splits: give a dict with their names")
+    return ('train','valid','test')[:len(splits)]
+
 def save_folder(
     path, # Folder to write to; made as needed
     X=None, # Inputs (n, vars, steps): anything `save_array` takes, or None if `X.npy` is there
     y=None, # Targets (n, ...), likewise
-    splits:dict=None, # Rows of each split by name, 'train' first: row numbers, masks, slices, ranges, or `Ranges` of rows or windows
+    splits=None, # Rows of each split: a dict by name, or a list for 'train', 'valid' and 'test'; row numbers, masks, slices, ranges, or `Ranges` of rows or windows
 ):
     "Write arrays and splits as a dataset folder"
     path = Path(path)
+    if isinstance(splits, (list,tuple)): splits = dict(zip(_split_names(splits), splits))
     if splits and 'train' not in splits: raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")
     if X is not None and y is None and (path/'y.npy').exists():
         raise FileExistsError(f"{path/'y.npy'} is there, and would become the targets of the new `X`: give `y` too, or delete it")

@@ -15,7 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from numpy.lib.stride_tricks import as_strided
-from .arrays import _cast, _header, create_array, data_start, map_file, open_array, pack_array, progress, read_header, save_array, unpack_array
+from .arrays import _cast, _header, create_array, data_start, human, map_file, open_array, pack_array, progress, read_header, save_array, unpack_array
 from .disk import Incoming
 from .files import Joined, Shards
 from .sources import _check_idxs, ArraySource, Source, as_source, rows_there, why_not_direct, will_need
@@ -28,7 +28,7 @@ class Panel:
     def __len__(self): return self.n
     def __repr__(self):
         low,high = np.min(self.lengths),np.max(self.lengths)
-        return f"{type(self).__name__}: {self.n:,} series of {low:,}{f' to {high:,}' if high > low else ''} steps, {self.vars} vars, {self.dtype}, {self.nbytes/1e9:.3g} GB"
+        return f"{type(self).__name__}: {self.n:,} series of {low:,}{f' to {high:,}' if high > low else ''} steps, {self.vars} vars, {self.dtype}, {human(self.nbytes)}"
 
     def length(self, series): return np.broadcast_to(self.lengths, self.n)[series]
     def part(self, i, a, b): return self[i][:, a:b] # Steps a to b of series i, (vars, steps)

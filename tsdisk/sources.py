@@ -18,7 +18,7 @@ from statistics import median
 from threading import Lock, RLock
 import numpy as np
 from fastcore.basics import patch
-from .arrays import _map_of, file_of, open_array, pack_array, unpack_array
+from .arrays import _map_of, file_of, human, open_array, pack_array, unpack_array
 from .disk import DiskFile, Incoming, mapped_inode, populate
 
 # %% ../nbs/02_sources.ipynb #bb041366
@@ -32,7 +32,7 @@ class Source:
     def row_bytes(self): return prod(self.shape[1:])*self.dtype.itemsize
     @property
     def nbytes(self): return len(self)*self.row_bytes
-    def __repr__(self): return f"{type(self).__name__}(shape={tuple(self.shape)}, dtype={self.dtype}, {self.nbytes/1e9:.3g} GB)"
+    def __repr__(self): return f"{type(self).__name__}(shape={tuple(self.shape)}, dtype={self.dtype}, {human(self.nbytes)})"
     def __getitem__(self, i): raise NotImplementedError
     def _gather(self, idxs, out): raise NotImplementedError
     def prefetch(self,

@@ -257,7 +257,8 @@ def _filled(x, splits):
     for o,name in zip(splits, ('training','validation','test')):
         if len(o): continue
         what = f"windows of {x.span:,} steps in series of up to {np.max(x.panel.lengths):,}" if isinstance(x, Windows) else f"{x:,} rows"
-        raise ValueError(f"Of {what}, none is left for {name}: take other shares, a smaller `gap`, fewer splits or shorter windows")
+        raise ValueError(f"Of {what}, none is left for {name}: take other shares, a smaller `gap`, fewer splits or shorter windows"
+            + (", or hold out whole series: `group_splits(windows)`" if isinstance(x, Windows) and len(x.panel) > 1 else ''))
     return tuple(splits)
 
 # %% ../nbs/05_splits.ipynb #03bcb932

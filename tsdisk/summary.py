@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
 from .arrays import open_array
 from .folder import open_folder, read_manifest, units_of
-from .info import human
+from .arrays import human
 from .panels import Ragged
 from .plan import real_units
 from .sources import as_source

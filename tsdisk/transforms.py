@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['stats_of', 'ByStats', 'Standardize', 'PointWise', 'seen_stats', 'RobustScale', 'Normalize', 'Log', 'Power', 'Clip',
-           'PerSample', 'own_moments', 'RevIN', 'StandardizeTarget', 'FillNaN']
+           'PerSample', 'own_moments', 'RevIN', 'StandardizeTarget', 'FillNaN', 'DropMissing']
 
 # %% ../nbs/12_transforms.ipynb #ff46232d
 import warnings
 from fastai.basics import *
-from .batches import TensorTarget, TSTensor
+from .batches import steps_there, TensorTarget, TSTensor
 from .reader import Buffers
 from .stats import Stats, train_stats
 
@@ -255,3 +255,22 @@ class FillNaN(Transform):
     def encodes(self, x:TSTensor):
         miss = x.isnan()
         return x.masked_fill(miss, self.value) if miss.any() else x
+
+# %% ../nbs/12_transforms.ipynb #8a7be310
+class DropMissing(Transform):
+    "Training batches without the series of which too little is there; one at least stays"
+    split_idx,order = 0,-1
+    def __init__(self,
+        min_valid:float=.5, # Least share of the values, all variables, that must be there; of padded series, of their own steps
+    ):
+        if not 0 < min_valid <= 1: raise ValueError(f"`min_valid` must be a share, above 0 and at most 1, got {min_valid}")
+        self.min_valid = min_valid
+
+    def __call__(self, b, split_idx=None, **kwargs):
+        if split_idx != 0: return b
+        there,own = ~torch.as_subclass(b[0], Tensor).isnan(),steps_there(b)
+        share = there.float().mean((1,2)) if own is None else (there & own).sum((1,2))/(own.sum((1,2))*there.shape[1])
+        keep = (share >= self.min_valid-1e-6).nonzero()[:,0]
+        return b if len(keep) == len(share) else tuple(o[keep if len(keep) else share.argmax()[None]] for o in b)
+
+    def __repr__(self): return f"DropMissing({self.min_valid})"
