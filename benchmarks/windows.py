@@ -159,7 +159,7 @@ def cold_tsdisk(path, size, bs, shuffle, limited):
     w = Windows(path/'X.npy', size)
     dl = TSDataLoader(TSDatasets(w), bs=bs, shuffle=shuffle, direct=None if limited else True)
     if not dl._direct(): raise RuntimeError(f"The loader did not find that the data is larger than memory: {dl}")
-    for b, in dl: yield len(b)*w.stored.row_bytes
+    for _ in dl: yield bs*w.stored.row_bytes
 
 def cold_numpy(path, size, bs):
     for b in Numpy(path, size, bs): yield b.nbytes

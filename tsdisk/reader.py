@@ -12,6 +12,7 @@ from functools import cache
 from operator import attrgetter
 from math import prod
 from fastai.basics import *
+from fastcore.xtras import timed_cache
 from concurrent.futures import ThreadPoolExecutor # fastai has another of that name
 from .disk import _block, free_memory
 from .sources import why_not_direct
@@ -63,8 +64,11 @@ def past_cache(
 def _large(sources, direct=None):
     "Sources that don't fit in free memory together, but for small ones"
     total = sum(o.nbytes for o in sources)
-    if direct is False or direct is None and total < .8*free_memory(): return []
+    if direct is False or direct is None and total < .8*_lately(free_memory): return []
     return [o for o in sources if o.nbytes > total/16]
+
+@timed_cache(seconds=1)
+def _lately(f): return f() # To ask takes a millisecond, as long as a short pass
 
 # %% ../nbs/10_reader.ipynb #f29d750d
 class Reader:

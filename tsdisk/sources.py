@@ -188,6 +188,7 @@ def _look(self:ArraySource):
     "See which ways of copying rows this array allows"
     a = np.asarray(self.array)
     self._word,plain = _word(a), a.flags.c_contiguous and a.flags.aligned
+    self._type = np.dtype(f'i{self._word}') if self._word else None
     self._words = _table(a, self._word) if self._word else None
     self._flat = a.reshape(len(a), -1).view('u1').view(f'i{self._word}') if self._word and plain else a if plain and a.ndim == 1 else None
     self._base = a # Last: another thread may look at the same time
@@ -195,11 +196,13 @@ def _look(self:ArraySource):
 @patch
 def _gather(self:ArraySource, idxs, out):
     if self._base is None: self._look()
-    if not len(idxs) or out.__array_interface__['data'][0] % (self._word or out.itemsize): return _plain(self._base, idxs, out)
-    if not self._word: return _plain(self._base, idxs, out) if self._flat is None else np.take(self._flat, idxs, 0, out, 'clip')
+    if not len(idxs): return
+    if not self._word:
+        odd = self._flat is None or out.__array_interface__['data'][0] % out.itemsize
+        return _plain(self._base, idxs, out) if odd else np.take(self._flat, idxs, 0, out, 'clip')
     import torch
-    to = out.reshape(len(out), -1).view('u1').view(f'i{self._word}')
-    rows,to = torch.from_numpy(idxs),torch.from_numpy(to)
+    rows,to = torch.from_numpy(idxs),torch.from_numpy(out.reshape(len(out), -1).view('u1').view(self._type))
+    if to.data_ptr() % self._word: return _plain(self._base, idxs, out)
     def all_threads(): torch.index_select(self._words, 0, rows, out=to)
     def one_thread():
         if self._flat is not None: return np.take(self._flat, idxs, 0, to.numpy(), 'clip')
@@ -220,7 +223,7 @@ def _runs(idxs, stride, row, start=0, unit=1):
     low = start + rows*stride
     gaps = np.maximum(0, low[1:]//unit*unit - -(-(low[:-1]+row)//unit)*unit)
     least = np.sort(gaps)
-    k = np.searchsorted(np.cumsum(least), len(rows)*row * (8 if ordered else .5), 'right')
+    k = np.searchsorted(np.cumsum(least), len(rows)*row * (8 if ordered else .4), 'right')
     cut = np.flatnonzero(gaps >= (min(_near, least[k]) if k < len(least) else _near))
     return rows[np.append(0, cut+1)], rows[np.append(cut, len(rows)-1)]
 
