@@ -220,11 +220,12 @@ def _runs(idxs, stride, row, start=0, unit=1):
     "Rows to read in one go: (the first of each run, the last)"
     ordered = (idxs[1:] > idxs[:-1]).all()
     rows = idxs if ordered else np.unique(idxs)
-    low = start + rows*stride
-    gaps = np.maximum(0, low[1:]//unit*unit - -(-(low[:-1]+row)//unit)*unit)
+    cut = np.flatnonzero(rows[1:] > rows[:-1]+1) if stride <= row else np.arange(len(rows)-1) # Rows with something between them and the next
+    a,b = start + rows[cut]*stride + row, start + rows[cut+1]*stride
+    gaps = np.maximum(0, b//unit*unit - -(-a//unit)*unit)
     least = np.sort(gaps)
     k = np.searchsorted(np.cumsum(least), len(rows)*row * (8 if ordered else .4), 'right')
-    cut = np.flatnonzero(gaps >= (min(_near, least[k]) if k < len(least) else _near))
+    cut = cut[gaps >= (min(_near, least[k]) if k < len(least) else _near)]
     return rows[np.append(0, cut+1)], rows[np.append(cut, len(rows)-1)]
 
 # %% ../nbs/02_sources.ipynb #9e9ba5c9
@@ -272,11 +273,13 @@ class _Coming(Incoming):
     def __init__(self, s, idxs, block=None):
         self.left,self.stride,(self.first,self.last) = len(idxs),s.stride,_runs(idxs, s.stride, s.row_bytes, s.start, s.file.unit)
         super().__init__(s.file, s.start + self.first*s.stride, (self.last-self.first)*s.stride + s.row_bytes, block)
+        self.zero = self.where - self.first*self.stride # Where row 0 would be
 
     def find(self, idxs):
         "Bytes in `block` at which rows start; -1 for those that are not in it"
-        run = np.searchsorted(self.first, idxs, 'right')-1
-        return np.where((run >= 0) & (idxs <= self.last[run]), self.where[run] + (idxs-self.first[run])*self.stride, -1)
+        from torch import from_numpy, searchsorted # Of two threads, and faster than numpy's
+        run = searchsorted(from_numpy(self.first), from_numpy(idxs), right=True).numpy()-1
+        return np.where((run >= 0) & (idxs <= self.last[run]), self.zero[run] + idxs*self.stride, -1)
 
 # %% ../nbs/02_sources.ipynb #1d7cf8f7
 def _copy(block, at, out):
