@@ -8,7 +8,7 @@ from fastcore.foundation import L
 from hypothesis import given, strategies as st
 from numpy.lib import format as npy
 from conftest import all_dtypes, elsewhere, fails, filled, fresh, linux, same
-from tsdisk.arrays import create_array, data_start, file_of, map_file, open_array, pack_array, progress, read_header, save_array, unpack_array
+from tsdisk.arrays import create_array, data_start, file_of, human, map_file, open_array, pack_array, progress, read_header, save_array, unpack_array
 
 x = filled((100,3,50))
 
@@ -519,3 +519,6 @@ def test_a_header_of_any_garbage_is_an_error_that_says_so(tmp_path):
             (tmp_path/'a.npy').write_bytes(good[:at]+bytes([good[at]^1<<bit])+good[at+1:])
             try: open_array(tmp_path/'a.npy')
             except (ValueError,TypeError): pass
+
+@pytest.mark.parametrize('n,text', [(0,'0 B'), (999,'999 B'), (1000,'1 kB'), (208_400,'208 kB'), (999_800,'1 MB'), (52_400_000_000,'52.4 GB'), (3*10**15,'3e+03 TB')])
+def test_sizes_are_to_be_read(n, text): assert human(n) == text

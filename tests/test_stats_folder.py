@@ -538,7 +538,9 @@ def test_splits_are_saved_as_they_were_made(test_pct, tmp_path):
     save_folder(tmp_path, filled((100,2,5)), splits=made)
     saved = open_folder(tmp_path)[1]
     assert [*saved] == ['train','valid','test'][:len(made)] and all(np.array_equal(a, b) for a,b in zip(saved.values(), made))
-    with fails(ValueError, 'their names'): save_folder(tmp_path/'b', filled((100,2,5)), splits=[[0],[1],[2],[3]])
+    for bad,words in (([[0],[1],[2],[3]], ['their names','folds']), ([[0,1],[1]], ['Row 1']), ([[0],[100]], ['100'])):
+        with pytest.raises((ValueError,IndexError)) as e: save_folder(tmp_path/'b', filled((100,2,5)), splits=bad)
+        assert all(o in str(e.value) for o in words) and not (tmp_path/'b').exists()
 
 def test_a_folder_without_training_rows_is_refused(tmp_path):
     with fails(ValueError, "'train'"): save_folder(tmp_path, filled((20,2,5)), splits=dict(valid=range(10), test=range(10, 20)))

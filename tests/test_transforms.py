@@ -151,8 +151,26 @@ def test_what_is_mostly_missing_is_dropped_from_training_batches_alone():
     for least in (.2,.35,.4): assert pass_(least, 0) == [i for i in range(80) if share[i] >= least]
     assert pass_(.4, 1) == [*range(80, 120)]
     x[:80,:,1:] = np.nan
-    assert len(pass_(.5, 0)) == 5 # One of each batch
+    assert len(pass_(.5, 0)) == 5 and len(pass_(.008, 0)) == 80 # One of each batch; of 120 values, one is there
+    x[:79] = np.nan
+    assert pass_(1e-7, 0)[-1] == 79 and len(pass_(1e-7, 0)) == 5
     with fails(ValueError, '`min_valid`'): DropMissing(0)
+
+def test_what_is_dropped_is_known_and_never_dropped_from_predictions():
+    x = filled((60,2,10)).astype('f4')
+    x[::3] = np.nan
+    dls = TSDataLoaders.from_arrays(x, np.arange(60.), splits=[range(48),range(48, 60)], bs=16, seed=0, device='cpu', batch_tfms=[DropMissing(),FillNaN()])
+    rows = []
+    for _,y in dls.train:
+        assert dls.train.idxs.tolist() == y.tolist() == dls.train.input_idxs.tolist()
+        rows += y.tolist()
+    assert sorted(rows) == [i for i in range(48) if i%3]
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(20, 1), nn.Flatten(0)), loss_func=nn.MSELoss())
+    preds,targs = learn.get_preds(ds_idx=0)
+    assert len(preds) == 48 and targs.tolist() == [*range(48)]
+    for dl in dls.loaders:
+        with torch.no_grad(): assert sum(len(y) for _,y in dl) == len(dl.dataset)
+    assert DropMissing()(TSTensor(torch.full((3,2), torch.nan)), split_idx=0).shape == (1,2)
 
 def test_padding_is_not_what_is_missing(tmp_path):
     series = [np.full((2,k), v, 'f4') for k,v in ((10,1),(40,2),(40,3))]
@@ -160,5 +178,7 @@ def test_padding_is_not_what_is_missing(tmp_path):
     for value in (0,np.nan):
         save_ragged(tmp_path/'r', series)
         dls = TSDataLoaders.from_arrays(open_ragged(tmp_path/'r', value=value), [0.,1,2], splits=[range(3),[]], bs=3, device='cpu', batch_tfms=[DropMissing(.5)])
+        with fails(ValueError, '`mask=False`'):
+            TSDataLoaders.from_arrays(open_ragged(tmp_path/'r'), mask=False, splits=[range(3),[]], bs=3, device='cpu', batch_tfms=[DropMissing(.5)])
         x,mask,y = dls.train.one_batch()
         assert sorted(y.tolist()) == [0,1] and len(mask) == 2 and sorted(mask.sum(1).tolist()) == [10,40]

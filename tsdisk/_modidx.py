@@ -1167,6 +1167,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'tsdisk/transforms.py'),
                                    'tsdisk.transforms.DropMissing.__repr__': ( 'transforms.html#dropmissing.__repr__',
                                                                                'tsdisk/transforms.py'),
+                                   'tsdisk.transforms.DropMissing.setups': ('transforms.html#dropmissing.setups', 'tsdisk/transforms.py'),
                                    'tsdisk.transforms.FillNaN': ('transforms.html#fillnan', 'tsdisk/transforms.py'),
                                    'tsdisk.transforms.FillNaN.__init__': ('transforms.html#fillnan.__init__', 'tsdisk/transforms.py'),
                                    'tsdisk.transforms.FillNaN.encodes': ('transforms.html#fillnan.encodes', 'tsdisk/transforms.py'),

@@ -289,7 +289,7 @@ def progress(
 def human(n):
     "A number of bytes to be read"
     if n < 1000: return f'{n:,} B'
-    return next(f'{n/10**k:.3g} {o}' for k,o in ((12,'TB'), (9,'GB'), (6,'MB'), (3,'kB')) if n >= 10**k)
+    return next(f'{n/10**k:.3g} {o}' for k,o in ((12,'TB'), (9,'GB'), (6,'MB'), (3,'kB')) if n >= .9995*10**k)
 
 # %% ../nbs/00_arrays.ipynb #793e63fe
 def _as_chunks(data, step=16*2**20):

@@ -80,7 +80,7 @@ class TSMask(TSBeside):
         return ax
 
 def steps_there(b):
-    "Of a batch of padded series, which steps are there: (bs, 1, steps)"
+    "Of a batch of padded series, which steps are there: (bs, 1, steps); None without a mask"
     return first(torch.as_subclass(o, Tensor)[:,None] for o in b[1:] if isinstance(o, TSMask) and o.ndim == 2)
 
 

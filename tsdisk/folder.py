@@ -102,7 +102,7 @@ def _save_split(path, name, rows):
     return dict(ranges=file, of=rows.of) if ranges else file
 
 def _split_names(splits):
-    if len(splits) > 3: raise ValueError(f"There are {len(splits)} splits: give a dict with their names")
+    if len(splits) > 3: raise ValueError(f"There are {len(splits)} splits: give a dict with their names; or, if these are folds, one of them")
     return ('train','valid','test')[:len(splits)]
 
 def save_folder(
@@ -113,13 +113,15 @@ def save_folder(
 ):
     "Write arrays and splits as a dataset folder"
     path = Path(path)
-    if isinstance(splits, (list,tuple)): splits = dict(zip(_split_names(splits), splits))
+    if splits is not None and not isinstance(splits, dict): splits = dict(zip(_split_names(splits), splits))
     if splits and 'train' not in splits: raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")
     if X is not None and y is None and (path/'y.npy').exists():
         raise FileExistsError(f"{path/'y.npy'} is there, and would become the targets of the new `X`: give `y` too, or delete it")
     given = {f'`{k}`': a for k,a in dict(X=X, y=y).items() if isinstance(a, np.ndarray)}
     for name,a in given.items(): _check_dtype(a.dtype, name)
     if len({len(a) for a in given.values()}) > 1: raise ValueError(f"`X` and `y` need as many rows, got {len(X)} and {len(y)}: nothing was written")
+    n = next((o.of for o in (splits or {}).values() if isinstance(o, Ranges) and o.of), None)
+    if splits and (n or given): check_splits(splits.values(), n or len(next(iter(given.values()))))
     for name,a in dict(X=X, y=y).items():
         if a is not None: save_array(path/f'{name}.npy', a)
     arrays = {o: dict(file=f'{o}.npy', role=o) for o in ('X','y') if (path/f'{o}.npy').exists()}
@@ -128,8 +130,7 @@ def save_folder(
         o.update(shape=list(a.shape), dtype=a.dtype.str)
     sizes = {k: o['shape'][0] for k,o in arrays.items()}
     if 'X' not in sizes or len({*sizes.values()}) > 1: raise ValueError(f"{path} is no dataset yet: it needs an `X` and as many rows of `y`, it has {sizes or 'none'}")
-    n = next((o.of for o in (splits or {}).values() if isinstance(o, Ranges) and o.of), sizes['X'])
-    splits = {k: _save_split(path, k, v) for k,v in zip(splits, check_splits(splits.values(), n))} if splits else {}
+    splits = {k: _save_split(path, k, v) for k,v in zip(splits, check_splits(splits.values(), n or sizes['X']))} if splits else {}
     write_manifest(path, arrays=arrays, **({'splits': splits} if splits or X is not None else {}))
 
 # %% ../nbs/06_folder.ipynb #a83c7842

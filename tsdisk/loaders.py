@@ -164,7 +164,9 @@ def idxs(self:TSDataLoader):
     "Positions in the dataset of the rows of the batch that came last"
     if self.at is None or self._idxs is None: raise ValueError("No batch of this loader is in use: ask while it is iterated over")
     a = (self.at[1]-1)*self._rows_of_step()
-    return self._part(self._idxs, a, min(a+self._rows_of_step(), len(self._idxs)))
+    res = self._part(self._idxs, a, min(a+self._rows_of_step(), len(self._idxs)))
+    kept = first(f.kept for f in getattr(self.after_batch, 'fs', []) if getattr(f, 'kept', None) is not None) # By `DropMissing`
+    return res if kept is None else res[kept.cpu()]
 
 @patch(as_prop=True)
 def input_idxs(self:TSDataLoader): return self._rows(self.idxs) # Rows of the arrays, as in tsai

@@ -6,13 +6,12 @@
 __all__ = ['Buffers', 'past_cache', 'Reader', 'made_ahead', 'InFlight', 'split', 'ToDevice']
 
 # %% ../nbs/10_reader.ipynb #f0df67ac
-import os, weakref
+import os, time, weakref
 from collections import deque
 from functools import cache
 from operator import attrgetter
 from math import prod
 from fastai.basics import *
-from fastcore.xtras import timed_cache
 from concurrent.futures import ThreadPoolExecutor # fastai has another of that name
 from .disk import _block, free_memory
 from .sources import why_not_direct
@@ -67,8 +66,14 @@ def _large(sources, direct=None):
     if direct is False or direct is None and total < .8*_lately(free_memory): return []
     return [o for o in sources if o.nbytes > total/16]
 
-@timed_cache(seconds=1)
-def _lately(f): return f() # To ask takes a millisecond, as long as a short pass
+_told = None,0.,0.
+
+def _lately(f):
+    "What `f()` was at most a second ago: to ask for free memory takes a millisecond, as long as a short pass"
+    global _told
+    told = _told
+    if told[0] is not f or time.monotonic()-told[1] > 1: _told = told = f,time.monotonic(),f()
+    return told[2]
 
 # %% ../nbs/10_reader.ipynb #f29d750d
 class Reader:

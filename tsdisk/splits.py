@@ -258,7 +258,7 @@ def _filled(x, splits):
         if len(o): continue
         what = f"windows of {x.span:,} steps in series of up to {np.max(x.panel.lengths):,}" if isinstance(x, Windows) else f"{x:,} rows"
         raise ValueError(f"Of {what}, none is left for {name}: take other shares, a smaller `gap`, fewer splits or shorter windows"
-            + (", or hold out whole series: `group_splits(windows)`" if isinstance(x, Windows) and len(x.panel) > 1 else ''))
+            + (", or hold out whole series: `group_splits(windows)`" if isinstance(x, Windows) and np.count_nonzero(np.diff(x.grid.first(np.arange(len(x.panel)+1)))) >= len(splits) else ''))
     return tuple(splits)
 
 # %% ../nbs/05_splits.ipynb #03bcb932

@@ -8,9 +8,8 @@ __all__ = ['summary']
 # %% ../nbs/13_summary.ipynb #b87c5ad3
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
-from .arrays import open_array
+from .arrays import human, open_array
 from .folder import open_folder, read_manifest, units_of
-from .arrays import human
 from .panels import Ragged
 from .plan import real_units
 from .sources import as_source

@@ -258,19 +258,27 @@ class FillNaN(Transform):
 
 # %% ../nbs/12_transforms.ipynb #8a7be310
 class DropMissing(Transform):
-    "Training batches without the series of which too little is there; one at least stays"
-    split_idx,order = 0,-1
+    "Training batches without the series of which too little is there; one at least stays. Targets are not looked at"
+    split_idx,order,kept = 0,-1,None # Rows of the last batch that stayed; None if all did
     def __init__(self,
         min_valid:float=.5, # Least share of the values, all variables, that must be there; of padded series, of their own steps
     ):
         if not 0 < min_valid <= 1: raise ValueError(f"`min_valid` must be a share, above 0 and at most 1, got {min_valid}")
         self.min_valid = min_valid
 
+    def setups(self, dl:DataLoader):
+        if dl.dataset.ragged is None or dl.dataset._of_steps(): return
+        raise ValueError("DropMissing would take padding for data, got series of unequal lengths: leave out `mask=False`, so that it is known")
+
     def __call__(self, b, split_idx=None, **kwargs):
-        if split_idx != 0: return b
+        if not isinstance(b, tuple): return self((b,), split_idx)[0]
+        self.kept = None
+        if split_idx != 0 or not torch.is_grad_enabled(): return b
         there,own = ~torch.as_subclass(b[0], Tensor).isnan(),steps_there(b)
-        share = there.float().mean((1,2)) if own is None else (there & own).sum((1,2))/(own.sum((1,2))*there.shape[1])
-        keep = (share >= self.min_valid-1e-6).nonzero()[:,0]
-        return b if len(keep) == len(share) else tuple(o[keep if len(keep) else share.argmax()[None]] for o in b)
+        share = there.flatten(1).float().mean(1) if own is None else (there & own).sum((1,2))/(own.sum((1,2))*there.shape[1])
+        keep = (share >= self.min_valid*(1-1e-6)).nonzero()[:,0]
+        if len(keep) == len(share): return b
+        self.kept = keep if len(keep) else share.argmax()[None]
+        return tuple(o[self.kept] for o in b)
 
     def __repr__(self): return f"DropMissing({self.min_valid})"
