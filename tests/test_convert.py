@@ -1048,8 +1048,9 @@ def test_slow_sources_are_noted_soon(tmp_path):
 
 def test_ctrl_c_waits_for_no_worker(tmp_path):
     code = """
-import numpy as np, sys, time
+import numpy as np, signal, time
 from tsdisk.convert import convert
+signal.signal(signal.SIGINT, signal.default_int_handler) # Shells start what runs in the background without it
 def read(p):
     time.sleep(1 if int(p[-7:-4]) > 5 else 0)
     return np.load(p)
