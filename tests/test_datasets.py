@@ -9,7 +9,7 @@ from fasttransform import Transform
 from torch import nn
 from conftest import epoch, fails, filled, ramp, rows, same
 from tsdisk.arrays import save_array
-from tsdisk.batches import Labels, TensorTarget, TSTensor
+from tsdisk.batches import Labels, TensorTarget, TSInput, TSMask, TSTensor
 from tsdisk.datasets import TSDatasets
 from tsdisk.items import itemify
 from tsdisk.loaders import TSDataLoaders
@@ -236,6 +236,20 @@ def test_test_dl_refuses_labels_of_another_length():
     with fails(ValueError, '10', '9'): dls.test_dl((ramp(10), y10[:9]), with_labels=True)
 
 # TSTensor
+
+def test_a_model_works_on_plain_features():
+    x,mask,other,y = TSTensor(torch.randn(4,2,9)),TSMask(torch.rand(4,9) > .5),TSInput(torch.randn(4,3)),TensorTarget(torch.zeros(4))
+    layers = nn.Conv1d(2, 3, 3, padding=1),nn.BatchNorm1d(2),nn.LayerNorm(9),nn.Linear(9, 5)
+    plain = x.as_subclass(torch.Tensor)
+    for layer in layers:
+        layer.eval()
+        assert type(layer(x)) is torch.Tensor and torch.equal(layer(x), layer(plain))
+    h = layers[0](x)
+    beside = h*mask[:,None], mask[:,None]*h, torch.where(mask[:,None], h, 0), h.masked_fill(~mask[:,None], 0), torch.cat([h[...,0], other], 1), h[mask[:,0]]
+    for o in (*beside, h + other[...,None], nn.Linear(3, 2)(other)): assert type(o) is torch.Tensor
+    assert all(type(o) is TSTensor for o in (x*2, x*mask[:,None], x[:2], x[torch.tensor([0,1])], x.relu(), nn.functional.pad(x, (1,1))))
+    assert all(type(o) is TSMask for o in (mask[:2], mask[torch.tensor([0,1])], ~mask, mask[:,None])) and type(other[torch.tensor([0])]) is TSInput
+    assert type(y[mask[:,0]]) is TensorTarget and type(h.mean((1,2))-y) is TensorTarget
 
 def test_tstensor_stays_itself():
     t = TSTensor(torch.tensor(ramp(4)))

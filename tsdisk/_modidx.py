@@ -148,6 +148,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'tsdisk.batches.ToSteps.cast': ('batches.html#tosteps.cast', 'tsdisk/batches.py'),
                                 'tsdisk.batches.ToTarget': ('batches.html#totarget', 'tsdisk/batches.py'),
                                 'tsdisk.batches.ToTargets': ('batches.html#totargets', 'tsdisk/batches.py'),
+                                'tsdisk.batches._any': ('batches.html#_any', 'tsdisk/batches.py'),
+                                'tsdisk.batches._plain': ('batches.html#_plain', 'tsdisk/batches.py'),
                                 'tsdisk.batches.mse_there': ('batches.html#mse_there', 'tsdisk/batches.py'),
                                 'tsdisk.batches.steps_there': ('batches.html#steps_there', 'tsdisk/batches.py')},
             'tsdisk.checks': { 'tsdisk.checks.Sums': ('checks.html#sums', 'tsdisk/checks.py'),

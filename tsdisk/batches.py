@@ -8,7 +8,17 @@ __all__ = ['TSBeside', 'TSTensor', 'TensorTarget', 'TSInput', 'TSMask', 'steps_t
 
 # %% ../nbs/10_batches.ipynb #2f3ffb89
 import numpy as np, torch
+from itertools import chain
 from fastai.basics import *
+
+# %% ../nbs/10_batches.ipynb #d2f8a6b1
+def _any(types, args, kwargs):
+    "Is a tensor of one of some types among the arguments of a function?"
+    many = args[0] if args and isinstance(args[0], (list,tuple)) else ()
+    return any(type(o) in types for o in chain(args, many, (kwargs or {}).values()))
+
+def _plain(func, args, kwargs):
+    with torch._C.DisableTorchFunctionSubclass(): return func(*args, **(kwargs or {}))
 
 # %% ../nbs/10_batches.ipynb #4d7715c2
 class TSBeside(TensorBase):
@@ -16,6 +26,8 @@ class TSBeside(TensorBase):
     def show(self, ctx=None, **kwargs): return ctx
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None): # Beside labels or targets, the result is of their type: `y[mask]`
+        picked = func is Tensor.__getitem__ and isinstance(args[0], TSBeside)
+        if not picked and _any((Tensor,nn.Parameter), args, kwargs): return _plain(func, args, kwargs)
         others = [o for o in types if not issubclass(o, TSBeside)]
         others,typ = (others, others[0]) if others and issubclass(others[0], TensorBase) else (types, super())
         return typ.__torch_function__(func, others, args, kwargs)
@@ -33,6 +45,7 @@ class TSTensor(TensorBase):
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None): # Beside masks and other inputs, the result is a series
+        if _any((nn.Parameter,), args, kwargs): return _plain(func, args, kwargs)
         return super().__torch_function__(func, [o for o in types if not issubclass(o, TSBeside)], args, kwargs)
     def __repr__(self):
         names = ['bs','vars','steps'][-self.ndim:] if self.ndim <= 3 else [f'axis{i}' for i in range(self.ndim)]
