@@ -1,5 +1,5 @@
 "Batches on their way to a device. What needs a GPU is marked `gpu` and reported as skipped where there is none"
-import ctypes, gc, os, weakref
+import copy, ctypes, gc, os, pickle, weakref
 from functools import partial
 import numpy as np, pytest, torch
 from fastai.learner import Learner
@@ -105,6 +105,16 @@ def test_autograd_counts_changes_to_each_batch_of_a_group_for_itself(device):
     (a,),(b,) = split([torch.zeros(4, 2, device=device)], 2)
     a.add_(1)
     assert (a._version, b._version) == (1,0)
+
+def test_typed_batches_are_tensors_of_their_own():
+    "As leaves of autograd, changed in place, copied and pickled"
+    (a,),(b,) = split([torch.arange(8.).reshape(4, 2)], 2, [TSTensor])
+    assert type(a) is type(b) is type(a*2) is TSTensor and not a._is_view()
+    (a.requires_grad_()**2).sum().backward()
+    assert a.grad.tolist() == [[0,2],[4,6]] and not b.requires_grad
+    b.mul_(-1)
+    assert (a._version, b._version, b.tolist()) == (0,1,[[-4,-5],[-6,-7]])
+    for o in (copy.deepcopy(b), pickle.loads(pickle.dumps(b)), b.clone()): assert type(o) is TSTensor and torch.equal(o, b)
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU here')
 

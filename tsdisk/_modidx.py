@@ -875,6 +875,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'tsdisk.reader._copy_stream': ('reader.html#_copy_stream', 'tsdisk/reader.py'),
                                'tsdisk.reader._large': ('reader.html#_large', 'tsdisk/reader.py'),
                                'tsdisk.reader._lately': ('reader.html#_lately', 'tsdisk/reader.py'),
+                               'tsdisk.reader._typed': ('reader.html#_typed', 'tsdisk/reader.py'),
                                'tsdisk.reader.made_ahead': ('reader.html#made_ahead', 'tsdisk/reader.py'),
                                'tsdisk.reader.past_cache': ('reader.html#past_cache', 'tsdisk/reader.py'),
                                'tsdisk.reader.split': ('reader.html#split', 'tsdisk/reader.py')},

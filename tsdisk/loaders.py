@@ -30,7 +30,7 @@ from .windows import KeptSpans, Windows, keeps_series, vars_by_number
 # %% ../nbs/11_loaders.ipynb #9d237b9b
 class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
-    group_bytes,span = 6*2**20,2**15 # Batches smaller than this are gathered together; rows whose numbers and labels are looked up together
+    group_bytes,span = 6*2**20,2**16 # Batches smaller than this are gathered together; rows whose numbers and labels are looked up together
     thread = None # Gather in a thread? By default for a GPU
     by_length = True # Shuffle series of unequal lengths so that those of a batch are alike?
     block_bytes,window_bytes,block_rows = 2*2**20,128*2**20,2**13 # Of `shuffle='block'`: what is read in one piece, what is shuffled together, most rows of a block
@@ -239,7 +239,7 @@ def create_batches(self:TSDataLoader, samps):
 @patch
 def _columns(self:TSDataLoader, read):
     "What was read, as batches have it"
-    res,(parts,early) = [self._cast(o, to) for o,(_,to) in zip(read, self.pools)],self._parts()
+    res,(parts,early) = [o if to is None else self._cast(o, to) for o,(_,to) in zip(read, self.pools)],self._parts()
     if not early: return res
     res = [take(res[i]) for _,i,take,_ in parts]
     if self._cut_as is None: self._cut_as = self._as_they_are(res)
@@ -267,6 +267,7 @@ def _group(self:TSDataLoader):
     if any(o.alone for o in cols): return 1
     row = sum(o.row_bytes for o in cols)
     if unit > 1: row = row*self._spread()[0] if not self.shuffle else row + 2*unit if row%unit else row
+    elif not self._pin(): row *= 1.5 # Two groups, what is used and what comes next, stay in the processor's cache
     return int(max(1, self.group_bytes // max(1, self.bs*row)))
 
 # %% ../nbs/11_loaders.ipynb #4d0af95b
@@ -305,7 +306,7 @@ def _buffers(self:TSDataLoader, tl, rows):
     return [Buffers((rows, *s.shape[1:]), o, pin) if need else None for o,need in ((s.dtype,True), (dtype, cast and s.dtype != dtype))]
 
 @patch
-def _cast(self:TSDataLoader, t, to): return t if to is None or get_worker_info() else torch.from_numpy(to.take(tuple(t.shape))).copy_(t)
+def _cast(self:TSDataLoader, t, to): return t if get_worker_info() else torch.from_numpy(to.take(tuple(t.shape))).copy_(t)
 
 # %% ../nbs/11_loaders.ipynb #43e10bfe
 @patch

@@ -109,7 +109,7 @@ class Reader:
 
     def read(self, rows, pools, early=None):
         "Tensors of some rows, one for each column, in memory from `pools`; but those that were read `early`"
-        return [tl.read(rows, p) if o is None else o for tl,p,o in zip(self.tls, pools, early or [None]*len(self.tls))]
+        return [tl.read(rows, p) if o is None else torch.from_numpy(o) for tl,p,o in zip(self.tls, pools, early or [None]*len(self.tls))]
 
 # %% ../nbs/10_reader.ipynb #e824d73f
 @patch
@@ -120,7 +120,7 @@ def cut(self:Reader,
     "Groups of rows; labels, and other single values of few bytes, are read for those of a span together"
     single = [s.ndim == 1 and s.row_bytes <= 64 and s not in self.told for s in (o.items.stored for o in self.tls)]
     for rows in spans:
-        early = [tl.read(rows) if o else None for tl,o in zip(self.tls, single)]
+        early = [tl.read(rows).numpy() if o else None for tl,o in zip(self.tls, single)] # Which is cut in a third of the time
         for i in range(0, len(rows), k): yield rows[i:i+k], [o if o is None else o[i:i+k] for o in early]
 
 @patch
@@ -182,6 +182,11 @@ class InFlight:
         while self.queue: self._next()
 
 # %% ../nbs/10_reader.ipynb #91ad4e63
+def _typed(t, typ):
+    "A tensor that is ours alone as another type, in a fifth of the time that `as_subclass` takes"
+    t.__class__ = typ # As in torch's `UninitializedParameter.materialize`
+    return t
+
 def split(
     columns, # Tensors, one for each element of the sample, (rows, ...)
     bs:int, # Rows of a batch
@@ -191,7 +196,7 @@ def split(
     whole,own = ([o.numpy() for o in columns],torch.from_numpy) if columns[0].device.type == 'cpu' else (columns,attrgetter('data'))
     starts = range(0, len(whole[0]), bs)
     if not types: return [tuple([own(o[i:i+bs]) for o in whole]) for i in starts]
-    return [*zip(*[[torch.as_subclass(own(o[i:i+bs]), t) for i in starts] for o,t in zip(whole, types)])]
+    return [*zip(*[[_typed(own(o[i:i+bs]), t) for i in starts] for o,t in zip(whole, types)])]
 
 # %% ../nbs/10_reader.ipynb #bbb0b938
 @cache
