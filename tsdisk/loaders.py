@@ -234,7 +234,8 @@ def create_batches(self:TSDataLoader, samps):
     groups = reader.cut(map(self._rows, chain([first], samps)), key[0])
     if windows is None or not reader.told: groups = reader.groups(groups)
     else: groups = reader.windows(self._needs(groups, windows), lambda w: self._rows(idxs.rows(w)), len(windows))
-    for rows,early in groups: yield self._columns(reader.read(rows, [o for o,_ in self.pools], early))
+    pools = [o for o,_ in self.pools]
+    for rows,early in groups: yield self._columns(reader.read(rows, pools, early))
 
 @patch
 def _columns(self:TSDataLoader, read):
