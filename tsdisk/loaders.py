@@ -182,7 +182,8 @@ def cws(self:TSDataLoader):
 @patch
 def sample(self:TSDataLoader):
     "Positions of the batches that this process makes: of one, then of twice as many each time"
-    idxs,step,most = self._idxs,self._rows_of_step(),1 if get_worker_info() else max(self._group(), self.span//self.bs)
+    idxs,step,group = self._idxs,self._rows_of_step(),self._group()
+    most = 1 if get_worker_info() else max(1, self.span//self.bs//group)*group # Whole groups
     if not hasattr(idxs, '__len__'): return (yield from (np.array(o) for o in chunked(idxs, self.bs, self.drop_last)))
     stop = len(idxs) - (len(idxs)%step if self.drop_last else 0)
     i,k = (self._first+self.offs)*step,1
