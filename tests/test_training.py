@@ -283,3 +283,25 @@ def test_memory_that_falls_to_pieces_can_be_given_back(large):
     learn = learner(Last(50, 3))
     with learn.no_bar(): res = most(learn.get_preds)""", *large, env=dict(MALLOC_MMAP_THRESHOLD_='1048576'))
     assert grown < 80e6
+
+class Masked(nn.Module):
+    "Features of the steps that are there"
+    def __init__(self):
+        super().__init__()
+        self.conv,self.head = nn.Conv1d(3, 8, 5, padding=2),nn.Linear(8, 2)
+    def forward(self, x, mask):
+        mask = mask[:,None]
+        return self.head((self.conv(x-x.mean(-1, keepdim=True)).relu()*mask).sum(-1)/mask.sum(-1))
+
+def test_a_compiled_model_trains_on_series_and_their_mask():
+    "fastai gives models plain tensors; of each length, one for the compiler"
+    lengths = np.random.default_rng(0).integers(10, 40, 60)
+    r = Ragged(filled((lengths.sum(), 3)), np.append(0, lengths.cumsum()))
+    dls = TSDataLoaders.from_arrays(r, np.arange(60)%2, bs=16, seed=1, device='cpu')
+    model = Masked()
+    learn = Learner(dls, torch.compile(model, backend='aot_eager'), loss_func=nn.CrossEntropyLoss())
+    before = model.conv.weight.clone()
+    quietly(learn, 'fit', 2, 1e-2)
+    assert (model.conv.weight != before).any()
+    preds = quietly(learn, 'get_preds')[0]
+    assert torch.allclose(preds, quietly(Learner(dls, model, loss_func=nn.CrossEntropyLoss()), 'get_preds')[0], atol=1e-5)
