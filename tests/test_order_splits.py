@@ -46,6 +46,12 @@ def test_ints_slices_and_arrays_agree(path, epoch, cut, idxs, plain):
     same(o[np.array(plain, int)], whole[np.array(plain, int)])
     same(o[np.array(idxs, int)], whole[np.array(idxs, int)])
 
+def test_rows_that_were_given_out_can_be_changed(path):
+    o = order(1000, 42)
+    whole = o[:].copy()
+    for a in (0,100): o[a:a+50][:] = 0
+    same(o[:], whole)
+
 def test_every_form_agrees(path):
     o = order(300, 5, 2)
     whole = np.array([o[i] for i in range(300)])

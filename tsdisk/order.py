@@ -58,7 +58,7 @@ class Order(Positions):
         self.kept = _randperm(n, rng) if n <= self.small else None
         self.tables,self.made = _tables(n, rng) if n > self.small else None, (0,[])
 
-    def _at(self, i): return i.astype(np.int64, copy=False) if self.places is None else self.places[i]
+    def _at(self, i): return i.astype(np.int64) if self.places is None else self.places[i] # A copy: what is kept is ours alone
     def _get(self, pos): return self._at(_permute(pos, self.n, self.tables) if self.kept is None else self.kept[pos])
     def _span(self, a, b):
         if self.kept is not None: return self._at(self.kept[a:b])

@@ -120,9 +120,9 @@ def tensor_view(
 
 # %% ../nbs/02_sources.ipynb #ce676c80
 def _word(a):
-    "The longest machine word, in bytes, that the rows of `a` are whole numbers of; 0 if they aren't contiguous, or texts"
+    "The longest machine word, in bytes, that the rows of `a` are whole numbers of; 0 if they aren't contiguous"
     row,at = prod(a.shape[1:])*a.itemsize,a.__array_interface__['data'][0]
-    if a.ndim == 1 or a.dtype.kind in 'SUV' or not a[:1].flags.c_contiguous or a.strides[0] < 0 or not row: return 0
+    if a.ndim == 1 or not a[:1].flags.c_contiguous or a.strides[0] < 0 or not row: return 0
     return next(w for w in (8,4,2,1) if row%w == at%w == (a.strides[0]%w if len(a) > 1 else 0) == 0)
 
 def _table(a, word):
@@ -205,7 +205,7 @@ def _gather(self:ArraySource, idxs, out):
         odd = self._flat is None or out.__array_interface__['data'][0] % out.itemsize
         return _plain(self._base, idxs, out) if odd else np.take(self._flat, idxs, 0, out, 'clip')
     torch = self._torch # Looked up for each of many small groups, an `import` takes its time
-    rows,to = torch.from_numpy(idxs),torch.from_numpy(out.reshape(len(out), -1).view(self._type))
+    rows,to = torch.from_numpy(idxs),torch.from_numpy(out.reshape(len(out), -1).view('u1').view(self._type))
     if to.data_ptr() % self._word: return _plain(self._base, idxs, out)
     def all_threads(): torch.index_select(self._words, 0, rows, out=to)
     def one_thread():
