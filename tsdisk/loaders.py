@@ -30,7 +30,7 @@ from .windows import KeptSpans, Windows, keeps_series, vars_by_number
 # %% ../nbs/11_loaders.ipynb #9d237b9b
 class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
-    group_bytes,span = 6*2**20,2**16 # Batches smaller than this are gathered together; rows whose numbers and labels are looked up together
+    group_bytes,span = 6*2**20,2**16 # Batches smaller than this are gathered together, two thirds of it where memory is copied to memory; rows whose numbers and labels are looked up together
     thread = None # Gather in a thread? By default for a GPU
     by_length = True # Shuffle series of unequal lengths so that those of a batch are alike?
     block_bytes,window_bytes,block_rows = 2*2**20,128*2**20,2**13 # Of `shuffle='block'`: what is read in one piece, what is shuffled together, most rows of a block

@@ -189,8 +189,7 @@ def _unpickle(*args):
 @patch
 def _look(self:ArraySource):
     "See which ways of copying rows this array allows"
-    import torch
-    self._torch,a = torch,np.asarray(self.array)
+    a = np.asarray(self.array)
     self._word,plain = _word(a), a.flags.c_contiguous and a.flags.aligned
     self._type = np.dtype(f'i{self._word}') if self._word else None
     self._words = _table(a, self._word) if self._word else None
@@ -204,7 +203,7 @@ def _gather(self:ArraySource, idxs, out):
     if not self._word:
         odd = self._flat is None or out.__array_interface__['data'][0] % out.itemsize
         return _plain(self._base, idxs, out) if odd else np.take(self._flat, idxs, 0, out, 'clip')
-    torch = self._torch # Looked up for each of many small groups, an `import` takes its time
+    import torch
     rows,to = torch.from_numpy(idxs),torch.from_numpy(out.reshape(len(out), -1).view('u1').view(self._type))
     if to.data_ptr() % self._word: return _plain(self._base, idxs, out)
     def all_threads(): torch.index_select(self._words, 0, rows, out=to)
