@@ -9,7 +9,7 @@ from fasttransform import Transform
 from torch import nn
 from conftest import epoch, fails, filled, ramp, rows, same
 from tsdisk.arrays import save_array
-from tsdisk.batches import Labels, TensorTarget, TSInput, TSMask, TSTensor
+from tsdisk.batches import Labels, TensorTarget, ToCategory, TSInput, TSMask, TSTensor
 from tsdisk.datasets import TSDatasets
 from tsdisk.items import itemify
 from tsdisk.loaders import TSDataLoaders
@@ -101,6 +101,19 @@ def test_label_unseen_in_training_is_an_error_not_class_0(y):
 
 def test_label_missing_in_a_given_vocabulary_is_found_before_training():
     with fails(ValueError, "Label 'b' is not in the vocabulary"): TSDataLoaders.from_arrays(ramp(4), [*'aaab'], vocab=['a','c'], splits=[[0,1,2],[3]])
+
+@pytest.mark.parametrize('vocab', [range(10), range(1, 11), [-3,0,200], [7], [-5,100_000], [-2**63,-2**63+1], [2**63-2,2**63-1], [False,True], [0.5,2]], ids=str)
+@pytest.mark.parametrize('dtype', ['i1','u1','i2','u2','i4','u4','i8','?'])
+def test_labels_of_all_types_become_their_places_in_the_vocabulary(vocab, dtype):
+    "As a dictionary has them; those that are not there are told apart, whatever they are"
+    keys,places = np.array(vocab),{k: i for i,k in enumerate(vocab)}
+    low,high = (0,1) if dtype == '?' else (np.iinfo(dtype).min,np.iinfo(dtype).max)
+    y = np.array([o for o in [*vocab,*vocab[::-1]] if low <= o <= high and o == int(o)], dtype)
+    new = np.array([o for o in [0,1,-1,7,127,-129,255,256,99_999,low,high] if low <= o <= high and o not in places], dtype)
+    assert ToCategory(keys).to_tensor(y).tolist() == [places[o] for o in y.tolist()]
+    for o in new:
+        with fails(ValueError, f"Label {o.item()!r} is not in the vocabulary"): ToCategory(keys).to_tensor(np.append(y[:1], o))
+    assert ToCategory(keys, add_na=True).to_tensor(np.append(y, new)).tolist() == [places[o]+1 for o in y.tolist()] + [0]*len(new)
 
 @pytest.mark.parametrize('X,y,kw,err,words', [
     (ramp(5)[:, 0], None, {}, ValueError, ('(n, vars, steps)','X[:, None]')), (ramp(5)[..., None], None, {}, ValueError, ('(n, vars, steps)',)),

@@ -98,6 +98,17 @@ def test_error_in_a_worker_reaches_the_user():
     dl = dls.test_dl((ramp(8), ['a','b','c','a']*2), with_labels=True, num_workers=1)
     with fails(ValueError, "'c' is not in the vocabulary"): list(dl)
 
+@pytest.mark.parametrize('y', [np.arange(40_000)%3, np.arange(40_000)%300 - 7, np.arange(40_000)%2 + 2**40, (np.arange(40_000)%3).astype('u1')], ids=['short','negative','long','bytes'])
+def test_labels_of_a_long_pass_are_those_of_the_array(y, tmp_path):
+    "They are looked up in shorter numbers, made anew for each pass; those of other rows may be anything"
+    vocab,y = np.unique(y),np.append(y, y.max()+1)
+    def right(dl): return all((vocab[labels.numpy()] == y[x.flatten().long().numpy()]).all() for x,labels in dl)
+    for o in (save_array(tmp_path/'y.npy', y), y):
+        dl = TSDataLoaders.from_arrays(np.arange(len(y), dtype='f4')[:,None,None], o, vocab=vocab, splits=[range(40_000), []], bs=100, seed=0).train
+        assert right(dl) and right(dl)
+    y[:40_000] = y[:40_000][::-1].copy()
+    assert right(dl)
+
 def test_no_y_gives_inputs_alone(block):
     bs = list(loader(100, y=False, bs=32))
     assert [type(o) for o in bs] == [tuple]*4 and [len(o) for o in bs] == [1]*4

@@ -180,21 +180,40 @@ class ToCategory(Categorize):
         self.by_value = np.argsort(self.keys, kind='stable')
         self.sorted = self.keys[self.by_value]
         self.is_range = self.keys.dtype.kind in 'iu' and not add_na and np.array_equal(self.keys, np.arange(self.c))
+        self.first,self.table = self._as_table()
 
     def cast(self, t): return t if self.pad is None or t.ndim < 3 else t[:,0]
     def to_tensor(self, a):
         if self.pad is None: return self._codes(a)
         beyond = torch.from_numpy(a == self.pad)
         return self._codes(np.where(beyond, self.keys[0], a)).masked_fill_(beyond, -100) # Which PyTorch's losses leave out
-    def _codes(self, a):
-        if self.is_range and a.dtype == np.int64 and a.size and a.view(np.uint64).max() < self.c: return torch.from_numpy(a)
+    def _as_table(self):
+        "(the smallest label, codes of all numbers from there on), if labels are whole numbers that are close together"
+        if self.keys.dtype.kind not in 'biu': return 0,None
+        first,last = int(self.sorted[0]), int(self.sorted[-1])
+        if last-first > max(2**12, 4*len(self.keys)) or max(-first, last) > 2**62: return 0,None
+        table = np.full(last-first+2, -1) # The last place is that of all others
+        table[self.keys.astype(np.int64)-first] = np.arange(len(self.keys))
+        return first,table
+
+    def _places(self, a):
+        "The place of each label in the vocabulary, -1 if it is not there"
+        if self.table is not None and np.can_cast(a.dtype, np.int64):
+            at = np.subtract(a, self.first, dtype=np.int64).view(np.uint64)
+            return self.table.take(np.minimum(at, len(self.table)-1, out=at).view(np.int64))
         at = np.searchsorted(self.sorted, a).clip(max=len(self.keys)-1)
-        new = self.sorted[at] != a
-        if self.add_na: return torch.from_numpy(np.where(new, 0, self.by_value[at]+1))
-        if new.any(): raise ValueError(f"Label {a[new][0].item()!r} is not in the vocabulary {self.keys.tolist()[:20]}, by default that of the training rows: "
+        return np.where(self.sorted[at] == a, self.by_value[at], -1)
+
+    def _codes(self, a):
+        if self.is_range and a.size and np.can_cast(a.dtype, np.int64):
+            codes = a.astype(np.int64, copy=False)
+            if codes.view(np.uint64).max() < self.c: return torch.from_numpy(codes)
+        places = self._places(a)
+        if self.add_na: return torch.from_numpy(places+1)
+        if (new := places < 0).any(): raise ValueError(f"Label {a[new][0].item()!r} is not in the vocabulary {self.keys.tolist()[:20]}, by default that of the training rows: "
             "add such rows to them, give all labels as `vocab=[…]`, or let `tfms=[None, Categorize(add_na=True)]` make it `#na#`"
             + ('; if these are amounts, not categories, say `cat=False`' if self.keys.dtype.kind in 'iu' else ''))
-        return torch.from_numpy(self.by_value[at])
+        return torch.from_numpy(places)
     def encodes(self, a:np.ndarray): return self.to_tensor(a).as_subclass(TensorCategory)
     def decodes(self, o):
         if np.ndim(o) == 0: return Category(self.vocab[o])
