@@ -3,8 +3,8 @@ import copy, gc, io, json, pickle, random, subprocess, sys, threading, time
 from itertools import islice
 import numpy as np, pytest, torch
 from fastai.torch_core import TensorCategory, set_seed
-from fastcore.basics import noop
-from fasttransform import Pipeline
+from fastcore.basics import first, noop
+from fasttransform import Pipeline, Transform
 from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, rows, same
 from tsdisk import loaders
@@ -108,6 +108,19 @@ def test_labels_of_a_long_pass_are_those_of_the_array(y, tmp_path):
         assert right(dl) and right(dl)
     y[:40_000] = y[:40_000][::-1].copy()
     assert right(dl)
+
+def test_no_batch_to_train_with_is_said():
+    "A learner would train on nothing"
+    with pytest.warns(UserWarning, match='there are 40 rows for batches of 64'): TSDataLoaders.from_arrays(ramp(50), splits=[range(40), range(40, 50)], drop_last=True)
+    assert len(TSDataLoaders.from_arrays(ramp(50), splits=[range(40), range(40, 50)]).train) == 1
+
+def test_transforms_may_draw_batches_to_set_themselves_up():
+    class Centre(Transform):
+        def setups(self, dl): self.mean = first(dl)[0].mean()
+        def encodes(self, x:TSTensor): return x-self.mean if hasattr(self, 'mean') else x
+    dl = TSDataLoaders.from_arrays(ramp(40), splits=[range(40), []], bs=40, batch_tfms=Centre(), device='cpu', seed=3).train
+    x, = dl.one_batch()
+    assert abs(x.mean()) < 1e-3 and dl.epoch == 0
 
 def test_no_y_gives_inputs_alone(block):
     bs = list(loader(100, y=False, bs=32))

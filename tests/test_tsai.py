@@ -79,10 +79,24 @@ def test_variables_that_are_left_out_stay(motions):
     assert not np.allclose(x[:,1], raw[:,1])
 
 def test_what_would_come_of_one_batch_is_said(motions):
-    with pytest.warns(UserWarning, match='ONE batch'): of(motions, batch_tfms=prep.TSStandardize(by_step=True))
+    "And does: transforms draw it while the loader is made, through those that come before them"
+    with pytest.warns(UserWarning, match='ONE batch'): x = of(motions, bs=24, batch_tfms=prep.TSStandardize(by_step=True)).one_batch()[0]
+    np.testing.assert_allclose(x.mean((0,1)), 0, atol=1e-4)
     X = (np.load(motions[0])*100).astype('i2')
     with fails(ValueError, 'by_var=True'):
         TSDataLoaders.from_dsets(TSDatasets(X, np.load(motions[1]), scale=.01), bs=8, batch_tfms=prep.TSStandardize())
+
+@pytest.mark.parametrize('before', ['TSDiff','TSLog','TSNormalize'])
+def test_scalers_of_tsai_scale_what_earlier_transforms_make(motions, before):
+    with pytest.warns(UserWarning, match=f'ONE batch, as it comes after {before}'):
+        dls = of(motions, bs=24, batch_tfms=[getattr(prep, before)(), prep.TSStandardize(by_var=True)])
+    x = dls.one_batch()[0]
+    np.testing.assert_allclose(x.mean((0,2)), 0, atol=1e-4)
+    np.testing.assert_allclose(x.std((0,2)), 1, atol=1e-2)
+    assert dls.train.epoch == 0 # The batch that was drawn before is no pass
+
+def test_few_rows_train(motions):
+    assert len(of(motions, bs=64).train) == 1
 
 @pytest.mark.parametrize('tfm', ['TSMagScale','TSTimeWarp','TSCutOut','TSRandomTimeStep','TSGaussianNoise','TSDiff','TSLog','TSMaskOut'])
 def test_transforms_of_tsai_are_not_passed_by(motions, tfm):

@@ -50,6 +50,7 @@ class TSDataLoader(TfmdDL):
         **kwargs
     ):
         if not isinstance(dataset, TSDatasets): raise TypeError(f"TSDataLoader reads a `TSDatasets`, got {type(dataset).__name__}: for others use fastai's `TfmdDL`")
+        bs = ifnone(kwargs.pop('batch_size', None), bs) # As in torch
         if not hasattr(bs, '__index__') or bs < 1: raise ValueError(f"`bs` must be a whole number of rows, at least 1, got {bs!r}")
         if seed is not None and seed < 0: raise ValueError(f"`seed` must be 0 or more, got {seed}")
         check_shuffle(shuffle, weights)
@@ -63,10 +64,12 @@ class TSDataLoader(TfmdDL):
         if world_size > 1 and seed is None: raise ValueError("Processes that train together need the same `seed`, to share the same batches")
         self.seed,self.direct,self.rank,self.world_size = random.randrange(2**32) if seed is None else seed, direct, rank, world_size
         self.partial_n,self.weights,self.groups,self._idxs = partial_n,row_weights(weights, dataset),row_groups(groups, dataset),None
-        self.epoch,self.at,self._first,self._resumed,self._n_inp,self._types = -1,None,0,None,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
-        super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
-        self.size = epoch_size(partial_n, self.n)
+        self.at,self._first,self._resumed,self._n_inp,self._types = None,0,None,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
+        self.epoch,self.size = -1,epoch_size(partial_n, ifnone(kwargs.get('n'), len(dataset)))
+        if kwargs.get('drop_last', False) is None: kwargs['drop_last'] = bool(shuffle) and self.size >= bs*world_size
         self._forget()
+        super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
+        self.epoch = -1 # Transforms may have drawn batches to set themselves up
         if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
 
     def _forget(self): 
@@ -435,8 +438,8 @@ class TSDataLoaders(DataLoaders):
         if len(ds) > 1: ds = [ds[0]._with(split_idx=ifnone(ds[0].split_idx, 0)), *[o if o.tls is ds[0].tls else o.like(ds[0]) for o in ds[1:]]]
         device = torch.device(ifnone(device, default_device()))
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)
-        train = ds[0]._dl_type(ds[0], bs=bs, shuffle=shuffle, drop_last=ifnone(drop_last, bool(shuffle)), device=device, **kwargs)
-        if drop_last is None and not len(train): train.drop_last = False
+        train = ds[0]._dl_type(ds[0], bs=bs, shuffle=shuffle, drop_last=drop_last, device=device, **kwargs)
+        if train.n and not len(train): warnings.warn(f"No batch trains: there are {train.size} rows for batches of {train._rows_of_step()}, and `drop_last=True`")
         rest = [train.new(o, bs=ifnone(val_bs, bs), shuffle=False, drop_last=False, rank=train.rank, world_size=train.world_size) for o in ds[1:]]
         return cls(train, *rest, path=path, device=device)
 

@@ -93,9 +93,12 @@ def _learnt(tfm, s):
     if isinstance(tfm, prep.TSRobustScale): return dict(median=s.median, iqr=np.maximum(high-low, tfm.eps))
     return dict(min=low - 1.5*(high-low), max=high + 1.5*(high-low)) # As tsai's `get_outliers_IQR`
 
-def _teach(tfm, dset):
+def _teach(tfm, dset, before=()):
     "Statistics of the rows of a data set, for a transform that would take those of one batch"
     if not isinstance(tfm, _learners) or not tfm._setup: return
+    x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
+    if other := first(o for o in before if o.split_idx != 0 and loaders._resolves(o, x)):
+        return warnings.warn(f"{tfm} learns from ONE batch, as it comes after {other.name}; alone, from all training rows")
     tl,by_var = dset.tls[0],getattr(tfm, 'by_var', True)
     if getattr(tfm, 'by_step', False) or is_listy(by_var): return warnings.warn(f"{tfm} learns from ONE batch; with `by_var=True` alone, from all training rows")
     if not by_var and tl.kind.units: raise ValueError(f"{tfm} needs `by_var=True`: the variables are integers that count different things")
@@ -111,7 +114,8 @@ class TSDataLoader(loaders.TSDataLoader):
     "`tsdisk.loaders.TSDataLoader` for tsai"
     @delegates(loaders.TSDataLoader.__init__)
     def __init__(self, dataset, *args, **kwargs):
-        for f in Pipeline(kwargs.get('after_batch')).fs: _teach(f, dataset)
+        fs = Pipeline(kwargs.get('after_batch')).fs
+        for i,f in enumerate(fs): _teach(f, dataset, fs[:i])
         super().__init__(dataset, *args, **kwargs)
 
     def to(self, device):
@@ -197,7 +201,7 @@ def get_ts_dls(
     num_workers:int=0, # Processes that read; none is fastest unless transforms are slow
     device=None, # Where batches go; the GPU if there is one
     shuffle_train=True, # Or an order of tsdisk's, like 'block'
-    drop_last:bool=True, # Leave out the last, smaller training batch?
+    drop_last:bool=None, # Leave out the last, smaller training batch? By default if there are others
     weights=None, # Of the rows of `X`, for drawing training rows
     partial_n=None, # Training rows of an epoch, a number or a share
     sampler=None, # Not used: `shuffle_train='stratified'`, or `weights`
