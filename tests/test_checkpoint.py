@@ -3,12 +3,12 @@ import os, pickle, subprocess, sys
 from contextlib import suppress
 import numpy as np, pytest, torch
 from fastai.basics import Learner, accuracy, set_seed
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback import tracker
 from fastai.callback.schedule import *
 from fastai.callback.mixup import MixUp
 from fastai.callback.training import GradientAccumulation, ShortEpochCallback
-from fastai.optimizer import OptimWrapper
+from fastai.optimizer import OptimWrapper, SGD
 from functools import partial
 from torch import nn
 from conftest import fails, filled, here, on_cpu
@@ -165,6 +165,76 @@ def test_a_fit_that_was_stopped_early_is_passed_by(tmp_path):
     again = train(learner(tmp_path), cbs=cbs())
     assert len(whole.recorder.values) == 2
     equal(again, whole)
+
+class Cancels(Callback):
+    "Ends the fit at some batch, as a callback does that watches the clock"
+    def __init__(self, at, event): self.at = at; setattr(self, event, self.end)
+    def end(self):
+        if self.training and self.train_iter == self.at: raise CancelFitException
+
+@pytest.mark.parametrize('event', ['before_batch','after_pred','after_batch'])
+@pytest.mark.parametrize('at', [1,27,39])
+def test_a_fit_that_a_callback_ended_amid_an_epoch_goes_on(tmp_path, at, event):
+    train(learner(tmp_path), cbs=[Checkpoint('a'), Cancels(at, event)])
+    count = Once()
+    again = train(learner(tmp_path), cbs=[Checkpoint('a'), count])
+    assert count.n == 60-at
+    if event == 'after_pred': return # The batch that was not learned from is in the statistics of the batchnorm
+    whole = train(learner(tmp_path/'whole'))
+    for p,q in zip(again.model.state_dict().values(), whole.model.state_dict().values(), strict=True): assert torch.equal(p, q)
+
+def test_weights_that_are_not_finite_replace_no_checkpoint(tmp_path, capsys):
+    class Breaks(Callback):
+        def after_pred(self):
+            if self.training and self.train_iter == 33: self.learn.pred = self.learn.pred*float('nan')
+    train(learner(tmp_path), cbs=[Breaks(), Checkpoint('a', 5), tracker.TerminateOnNaNCallback()])
+    kept = torch.load(file_of(tmp_path))
+    assert 'left as it was' in capsys.readouterr().out and not kept['done'] and all(o.isfinite().all() for o in kept['model'].values())
+    equal(train(learner(tmp_path), cbs=Checkpoint('a')), train(learner(tmp_path/'whole')))
+
+def two_groups(net): return [[*net[:3].parameters()],[*net[3:].parameters()]]
+
+@pytest.mark.parametrize('at', [7,27,999])
+def test_fine_tune_goes_on_in_the_fit_that_was_stopped(tmp_path, at):
+    def run(path, *cbs):
+        learn = learner(path, cbs=[Checkpoint('a', 5), *cbs], splitter=two_groups)
+        with learn.no_bar(), learn.no_logging(), suppress(KeyboardInterrupt): learn.fine_tune(1, 1e-2)
+        return learn
+    class Late(Callback):
+        "Ends training at some batch of all fits"
+        order,n = 80,0
+        def after_batch(self):
+            self.n += self.training
+            if self.n == at: raise KeyboardInterrupt
+    run(tmp_path, Late())
+    count = Once()
+    again = run(tmp_path, count)
+    assert count.n == {7: 35, 27: 15, 999: 0}[at]
+    equal(again, run(tmp_path/'whole'))
+
+@pytest.mark.parametrize('other,words', [(dict(opt_func=SGD), 'optimizer'), (dict(splitter=two_groups), 'parameters [6], this one has [4, 2]'), (dict(way='fit'), 'schedules')])
+def test_a_fit_that_is_another_is_refused(tmp_path, other, words):
+    stopped(tmp_path, 27)
+    other = dict(other)
+    way,learn = other.pop('way', 'fit_one_cycle'),learner(tmp_path, **other)
+    before = [o.clone() for o in learn.model.parameters()]
+    with fails(ValueError, words, 'a.ckpt', 'delete the file'): train(learn, cbs=Checkpoint('a'), way=way)
+    assert all(torch.equal(a, b) for a,b in zip(before, learn.model.parameters()))
+
+def test_other_models_and_other_data_leave_the_model_as_it_was(tmp_path):
+    stopped(tmp_path, 27)
+    learn = learner(tmp_path)
+    learn.model[6] = nn.Linear(8, 5)
+    with fails(ValueError, 'a.ckpt', 'another model'): train(learn, cbs=Checkpoint('a'))
+    learn = learner(tmp_path)
+    learn.dls = TSDataLoaders.from_dsets(*[o.dataset for o in learn.dls.loaders], bs=16, seed=1, device='cpu')
+    before = [o.clone() for o in learn.model.parameters()]
+    with fails(ValueError, 'rows_of_a_step'): train(learn, cbs=Checkpoint('a'))
+    assert all(torch.equal(a, b) for a,b in zip(before, learn.model.parameters()))
+
+def test_folders_of_checkpoints_are_made(tmp_path):
+    train(learner(tmp_path), 1, cbs=Checkpoint('runs/1/a'))
+    assert (tmp_path/'models'/'runs'/'1'/'a.ckpt').exists()
 
 def test_other_passes_are_left_alone(tmp_path):
     stopped(tmp_path, 27)

@@ -3,11 +3,12 @@ import errno, shutil, signal, subprocess, sys, textwrap, time, tracemalloc
 from copy import copy
 from types import SimpleNamespace
 import numpy as np, pytest, torch
-from fastai.basics import AccumMetric, Callback, Learner, nn, noop
+from fastai.basics import AccumMetric, Callback, CancelValidException, Learner, nn, noop
 from fastai.callback.progress import *
 from fastai.callback.schedule import *
 from fastai.callback.tracker import *
 from fastai.losses import BCEWithLogitsLossFlat
+from fasttransform import Transform
 from conftest import fails, filled, fresh, here, linux, same
 from tsdisk import predict
 from tsdisk.augment import Jitter
@@ -189,19 +190,68 @@ def test_another_model_or_other_data_do_not_go_on(tmp_path):
     shutil.rmtree(tmp_path/'p.part')
     quiet(learn, learn.dls.train, tmp_path/'p')
 
-@pytest.mark.parametrize('change', ['act','loss','transforms','batchnorm'])
-def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, change):
+@pytest.mark.parametrize('change,words', dict(act='begun with other act', loss='begun with other act', transforms='begun with other transforms', batchnorm='begun with other model', hook='comes out otherwise').items())
+@pytest.mark.parametrize('whole', [False,True])
+def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, change, words, whole):
+    "Nor are those opened that are there, where it can be told without predicting"
     def made(**kw): return learner(y=classes, **kw)
     learn = made()
-    stopped(learn, learn.dls.train, tmp_path/'p')
+    if whole and change == 'hook': return
+    (quiet if whole else stopped)(learn, learn.dls.train, tmp_path/'p')
     if change == 'loss':
         learn.loss_func = copy(learn.loss_func)
         learn.loss_func.activation = torch.sigmoid
     if change == 'transforms': learn = made(batch_tfms=Standardize())
     if change == 'batchnorm': learn.model.head = nn.Sequential(learn.model.head, nn.BatchNorm1d(3))
-    with fails(ValueError, 'begun with other model' if change == 'batchnorm' else 'comes out otherwise'):
-        quiet(learn, learn.dls.train, tmp_path/'p', act=noop if change == 'act' else None)
+    if change == 'hook': learn.model.register_forward_hook(lambda m, x, res: res*2)
+    with fails(ValueError, words): quiet(learn, learn.dls.train, tmp_path/'p', act=noop if change == 'act' else None)
+    assert (tmp_path/'p').exists() == whole
+
+class Other(Transform):
+    "Drops or doubles rows"
+    def __init__(self, how): self.how = how
+    def __call__(self, b, split_idx=None, **kwargs): return tuple([torch.cat([o,o]) if self.how == 'double' else o[1:] for o in b])
+
+@pytest.mark.parametrize('how', ['drop','double'])
+def test_each_row_has_one_prediction(tmp_path, how):
+    learn = learner(y=classes, batch_tfms=Other(how))
+    for _ in range(2):
+        with fails(ValueError, f"A batch of 8 rows came to the model as one of {dict(drop=7, double=16)[how]}"): quiet(learn, learn.dls.train, tmp_path/'p')
     assert not (tmp_path/'p').exists()
+
+class Ends(Callback):
+    def after_batch(self):
+        if self.iter == 2: raise CancelValidException
+
+def test_a_pass_that_a_callback_ends_is_no_whole_one(tmp_path):
+    learn = learner(y=classes)
+    want = np.array(quiet(learn, learn.dls.train, tmp_path/'q').preds)
+    with learn.added_cbs(Ends()), fails(RuntimeError, 'after 16 of 82 rows'): quiet(learn, learn.dls.train, tmp_path/'p')
+    same(quiet(learn, learn.dls.train, tmp_path/'p').preds, want)
+
+def test_labels_of_a_model_with_one_output(tmp_path):
+    y = np.array(['no','yes'])[np.arange(103)%2]
+    for bs in (8,2):
+        learn = learner(y=y, out=1, loss=BCEWithLogitsLossFlat())
+        res = quiet(learn, learn.dls.valid.new(bs=bs), tmp_path/f'{bs}', decoded=True)
+        assert res.decoded.shape == (len(res.preds),) and (res.decoded == np.where(res.preds[:,0] > .5, 'yes', 'no')).all()
+
+def test_a_layer_that_is_not_used_is_said(tmp_path):
+    learn = learner(y=classes)
+    learn.model.idle = nn.Linear(2, 2)
+    with fails(ValueError, 'did not use that layer'): quiet(learn, learn.dls.valid, tmp_path/'p', layer='idle')
+
+def test_what_others_wrote_is_left_alone(tmp_path):
+    "A folder, or a file, of the name under which unfinished work is kept"
+    learn,w = learner(y=classes),Windows(filled((54,2)), 4, horizon=4, gap=0)
+    for o in ('p','s'):
+        (tmp_path/f'{o}.part').mkdir()
+        (tmp_path/f'{o}.part'/'precious.txt').write_text('x')
+    (tmp_path/'f.part').write_text('x')
+    for o in 'pf':
+        with fails(FileExistsError, f'{o}.part', 'another path'): quiet(learn, learn.dls.valid, tmp_path/o)
+    stitch_forecasts(filled((len(w),2,4)), TSDatasets(w), tmp_path/'s')
+    assert all((tmp_path/f'{o}.part'/'precious.txt').exists() for o in 'ps') and (tmp_path/'f.part').exists()
 
 def test_a_finished_call_made_again_opens_what_there_is(tmp_path):
     learn = learner(y=classes)
@@ -393,6 +443,12 @@ def test_stitching_takes_little_memory_and_any_direction(tmp_path):
     a,b = (stitch_forecasts(o, TSDatasets(w, splits=[r, []]).subset(0), tmp_path/n)[0] for o,r,n in ((preds, range(51), 'a'), (preds[::-1], range(50, -1, -1), 'b')))
     np.testing.assert_array_equal(a, b)
     assert not (tmp_path/'a.part').exists()
+
+def test_a_window_that_comes_twice_counts_twice(tmp_path):
+    w = Windows(filled((54,1)), 4, horizon=3)
+    ds = TSDatasets(w, splits=[np.array([5,5,6]), []]).subset(0)
+    res = stitch_forecasts(np.array([0,10,20], 'f4')[:,None,None]*np.ones((3,1,3), 'f4'), ds, tmp_path/'s')[0]
+    assert res[0,9:13].tolist() == [5,10,10,20]
 
 def test_what_can_not_be_stitched(tmp_path):
     w = Windows(filled((60,2)), 6, horizon=4)

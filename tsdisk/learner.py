@@ -44,14 +44,14 @@ class Checkpoint(Callback):
     "Save all that training needs, every some batches; a fit that was stopped goes on from there when it is called again"
     order,run_valid = 1000,False
     def __init__(self,
-        fname:str, # Name of the file, `fname.ckpt` in the learner's `path/model_dir`; each fit needs its own
+        fname:str, # Name of the file, `fname.ckpt` in the learner's `path/model_dir`; of further fits with this callback, `fname-2.ckpt` and so on
         every:int=1000, # Batches from one checkpoint to the next; there is one after each epoch as well
     ):
         if not hasattr(every, '__index__') or every < 1: raise ValueError(f"`every` must be a number of batches, at least 1, got {every!r}")
-        self.fname,self.every,self.found,self.active = fname,every,None,False
+        self.fname,self.every,self.fits,self.found,self.active = fname,every,0,None,False
 
     @property
-    def file(self): return join_path_file(self.fname, self.path/self.model_dir, ext='.ckpt')
+    def file(self): return join_path_file(self.fname + (f'-{self.fits+1}' if self.fits else ''), self.path/self.model_dir, ext='.ckpt')
     @property
     def skips(self): return self.found is not None and (self.found['done'] or self.epoch < self.found['epoch'])
 
@@ -64,7 +64,9 @@ class Checkpoint(Callback):
         if not self.active: self._start()
         if self.skips: self._pass_by()
         elif self.found: self._go_on()
-        self.of_pass = None
+        self.of_pass,self.amid = None,None
+
+    def after_train(self): self.amid = None
 
     def before_validate(self):
         if self.active and self.skips: raise CancelValidException
@@ -72,13 +74,16 @@ class Checkpoint(Callback):
     def after_epoch(self):
         if not self.active: return
         self.learn.__dict__.pop('save', None)
+        self.amid = None
         if not self.skips: self._epoch_done()
 
     def after_fit(self):
         if not self.active: return
-        if self.found: self._load_all(self.found)
+        if self.amid: self._save(self.epoch, self.amid) # Something ended the fit amid an epoch: the next call goes on there
+        elif self.found: self._load_all(self.found)
         else: self._save(self.epoch+1, done=True)
-        self.active,self.found = False,None
+        if not self.amid: self.fits += 1
+        self.active,self.found,self.amid = False,None,None
 
 # %% ../nbs/20_learner.ipynb #b88e23f9
 @patch
@@ -90,13 +95,15 @@ def before_batch(self:Checkpoint):
     self.stepped = False
 
 @patch
-def after_step(self:Checkpoint): self.stepped = True
+def after_step(self:Checkpoint):
+    if not self.active: return
+    self.stepped,step = True,self.of_pass[1]+self.iter
+    self.amid = dict(epoch=self.of_pass[0], step=step) if step < self.n_iter else None
 
 @patch
 def after_batch(self:Checkpoint):
     if not (self.active and self.training and self.stepped): return
-    epoch,step = self.of_pass[0],self.of_pass[1]+self.iter
-    if (self.due or self.train_iter-self.saved >= self.every) and step < self.n_iter: self._save(self.epoch, dict(epoch=epoch, step=step))
+    if (self.due or self.train_iter-self.saved >= self.every) and self.amid: self._save(self.epoch, self.amid)
 
 # %% ../nbs/20_learner.ipynb #5b497f82
 @patch
@@ -109,8 +116,9 @@ def _save(self:Checkpoint, epoch, at=None, done=False):
     "Write a checkpoint in place of the last"
     self.saved,self.due = self.train_iter,False
     if rank_distrib(): return
+    if not all(o.isfinite().all() for o in get_model(self.model).parameters()): return print(f"{self.file.name} is left as it was: the weights are not finite numbers any more")
     scaler,sched,dl = getattr(self.learn, 'scaler', None),getattr(self.learn, 'param_scheduler', None),self.dls.train
-    state = dict(version=1, done=done, n_epoch=self.n_epoch, epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train, passes=dl.epoch,
+    state = dict(version=1, done=done, n_epoch=self.n_epoch, how=self._how(), epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train, passes=dl.epoch,
         loader={**dl.state_dict(), **(at or {})},
         model=get_model(self.model).state_dict(), opt=self.opt.state_dict(), scaler=scaler and scaler.state_dict(), hps=sched and sched.hps,
         recorder=_get_recorder(self.recorder), rng=_get_rng())
@@ -131,14 +139,25 @@ def _read(file):
     return res
 
 @patch
+def _how(self:Checkpoint):
+    "What has to be the same for a fit to go on"
+    opt,sched = self.opt,getattr(self.learn, 'param_scheduler', None)
+    steps = [getattr(f, '__name__', type(f).__name__) for f in getattr(opt, 'cbs', [])] or [type(getattr(opt, 'opt', opt)).__name__]
+    return dict(optimizer=steps, parameters=[len(o) for o in opt.param_lists], schedules=sorted(sched.scheds) if sched else [])
+
+@patch
 def _start(self:Checkpoint):
     "A fit begins"
     if not hasattr(self.dls.train, 'load_state_dict'): raise TypeError(f"A checkpoint needs a loader that knows where it is, as `TSDataLoader` does, got {type(self.dls.train).__name__}")
     self.active,self.saved,self.due,self.stepped,self.tried,self.passes = True,0,False,False,False,None
+    self.file.parent.mkdir(parents=True, exist_ok=True)
     self.found = _read(self.file) if self.file.exists() else None
     if self.found is None: return
     if self.found['n_epoch'] != self.n_epoch:
         raise ValueError(f"{self.file} is of a fit of {self.found['n_epoch']} epochs, this one is of {self.n_epoch}: call it as that one was, give another `fname`, or delete the file")
+    for k,v in self._how().items():
+        if (was := self.found.get('how', {}).get(k, v)) != v:
+            raise ValueError(f"{self.file} is of a fit with {k} {was}, this one has {v}: call it as that one was, give another `fname`, or delete the file")
     print(f"{self.file.name}: " + ("the fit had ended" if self.found['done'] else f"going on from epoch {self.found['epoch']}, batch {self.found['loader']['step']}"))
 
 @patch
@@ -158,7 +177,8 @@ def _near(s, p):
 @patch
 def _load_all(self:Checkpoint, o):
     "Model, optimizer and what was recorded"
-    get_model(self.model).load_state_dict(o['model'])
+    try: get_model(self.model).load_state_dict(o['model'])
+    except RuntimeError as e: raise ValueError(f"{self.file} is of another model: call this with the same, give another `fname`, or delete the file. {e}") from e
     opt = o['opt']
     if 'hypers' in opt: opt = dict(hypers=L(opt['hypers']), state=[_near(s, p) for s,(p,*_) in zip(opt['state'], self.opt.all_params())])
     self.opt.load_state_dict(opt)
@@ -168,9 +188,9 @@ def _load_all(self:Checkpoint, o):
 @patch
 def _go_on(self:Checkpoint):
     o,self.found = self.found,None
+    self.dl.load_state_dict(o['loader']) # First, as it refuses other data
     self._load_all(o)
     if o['scaler'] and getattr(self.learn, 'scaler', None): self.scaler.load_state_dict(o['scaler'])
-    self.dl.load_state_dict(o['loader'])
     self.learn.train_iter = self.saved = o['train_iter']
     if o['loader']['step']: self.learn.pct_train,self.passes = o['pct_train'],o['passes']
     _set_rng(o['rng'])

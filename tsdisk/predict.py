@@ -6,7 +6,7 @@
 __all__ = ['preds_to_disk', 'stitch_forecasts']
 
 # %% ../nbs/20_predict.ipynb #a54b178e
-import json, os, shutil, time
+import json, os, re, shutil, time
 from bisect import bisect_left
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -86,7 +86,8 @@ def _meaning(learn):
     names,shape = np.array(list(getattr(tl.kind, 'vocab', []))),tl.items.shape[1:]
     def labels(p):
         ids = how(p)
-        return names[_as_rows(ids.argmax(1) if ids.is_floating_point() else ids)]
+        ids = _as_rows(ids.argmax(1) if ids.is_floating_point() else ids).astype(np.int64) # Those of one output are True or False
+        return names[ids.reshape(len(ids), *shape) if ids[:1].size == prod(shape) else ids]
     def amounts(p):
         p = how(p).clone()
         if p.ndim != 1+len(shape) and p[0].numel() == prod(shape): p = p.reshape(-1, *shape)
@@ -97,8 +98,8 @@ def _meaning(learn):
 class _Keep(Callback):
     "Write what comes of each batch"
     order,name = 90,'gather_preds' # Callbacks that only train leave that alone
-    def __init__(self, rows, first, done, keep, act, layer):
-        self.rows,self.first,self.at,self.keep,self.act,self.layer = rows,first,first+done,keep,act,layer
+    def __init__(self, rows, bs, first, done, keep, act, layer):
+        self.rows,self.bs,self.first,self.at,self.keep,self.act,self.layer = rows,bs,first,first+done,keep,act,layer
         self.check = done > 0 # Does the first batch come out as it is there?
 
     def before_validate(self):
@@ -107,8 +108,13 @@ class _Keep(Callback):
         if 'targs' in self.keep: self.make['targs'] = lambda p: _as_rows(self.y)
         if 'losses' in self.keep: self.make['losses'] = lambda p: _as_rows(_row_losses(self.learn.loss, self.y))
         if 'decoded' in self.keep: self.make['decoded'] = _meaning(self.learn)
-        if self.layer: self.make['layer'] = lambda p: _as_rows(self.seen)
+        if self.layer: self.make['layer'] = lambda p: self._layer()
         self.of = act
+
+    def before_batch(self): self.seen = None
+    def _layer(self):
+        if self.seen is None: raise ValueError("The model did not use that layer for a batch: choose one that it always uses")
+        return _as_rows(self.seen)
 
     def saw(self, module, x, res):
         if not isinstance(res, Tensor): raise TypeError(f"That layer makes a {type(res).__name__}: choose one which makes a tensor")
@@ -117,6 +123,8 @@ class _Keep(Callback):
     def after_batch(self):
         if not isinstance(self.learn.pred, Tensor): raise TypeError(f"The model makes a {type(self.learn.pred).__name__} of a batch: wrap it so that it makes one tensor")
         p,n = self.of(self.learn.pred),find_bs(self.xb)
+        if n != (want := min(self.bs, self.rows.n - (self.first if self.check else self.at))):
+            raise ValueError(f"A batch of {want} rows came to the model as one of {n}: take out the batch transforms that drop or double rows, for each needs its prediction")
         made = {k: f(p) for k,f in self.make.items()}
         for k,a in made.items():
             if len(a) != n: raise ValueError(f"`{k}` of a batch of {n} rows has shape {a.shape}: its first axis must be that of the rows")
@@ -144,13 +152,19 @@ class _Batches(GetAttr):
             try: yield from islice(it, b-a)
             finally: it.close()
 
-def _of_run(learn, dl, keep, layer, world_size):
+def _of_run(learn, dl, keep, layer, act, world_size):
     "What has to be the same for a run to go on"
     crc = 0
     for k,v in get_model(learn.model).state_dict().items():
         crc = crc32(v.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() if isinstance(v, Tensor) and v.numel() else repr((k, v)).encode(), crc)
     data = [dl._settings(), *map(partial(_seen, dl), dl.dataset.tls)]
-    return json.loads(json.dumps(dict(model=crc, keep=sorted(keep), layer=layer, bs=dl.bs, world_size=world_size, data=data)))
+    how = dict(act=_named(ifnone(act, getcallable(learn.loss_func, 'activation'))), loss=_named(learn.loss_func) if keep & {'losses','decoded'} else None,
+        transforms=[_named(o) for o in dl.after_batch.fs if o.split_idx != 0])
+    return json.loads(json.dumps(dict(model=crc, keep=sorted(keep), layer=layer, bs=dl.bs, world_size=world_size, data=data, **how)))
+
+def _named(o):
+    "What an object calls itself, without its place in memory"
+    return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
 
 # %% ../nbs/20_predict.ipynb #981b7a8f
 def _seen(dl, tl):
@@ -198,22 +212,28 @@ def preds_to_disk(
     if world_size > len(dl): raise ValueError(f"There are {len(dl)} batches for {world_size} processes: let fewer share the work, or take a smaller `bs`")
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone(path.with_name(f'.{path.name}.{rank}')):
-        if not path.exists(): part.mkdir(exist_ok=True)
-        _same_run(path if path.exists() else part, _of_run(learn, dl, keep, layer, world_size))
+        if not path.exists(): _make(part)
+        _same_run(path if path.exists() else part, _of_run(learn, dl, keep, layer, act, world_size))
         if not path.exists(): _predict(learn, dl, _Rows(part, len(dl.dataset), rank), keep, layers.get(layer), act, rank, world_size)
         if num_distrib() == world_size > 1: distrib_barrier()
         if not path.exists(): _publish(part, path, len(dl.dataset), dl, world_size)
     return _opened(path) if path.exists() else print(f"{path.name} appears when the other processes are done")
 
 # %% ../nbs/20_predict.ipynb #a98dce46
+def _make(part):
+    "The folder of a run; one that is there must be of a run"
+    if part.exists() and not (part.is_dir() and ((part/'run.json').exists() or all(o.name.startswith('run.') for o in part.iterdir()))):
+        raise FileExistsError(f"{part} exists, and has no predictions: they are written there until they are whole. Move it away, or give another path")
+    part.mkdir(exist_ok=True)
+
 def _share(n_batches, rank, world_size): return n_batches*rank//world_size, n_batches*(rank+1)//world_size
 def _rows_of(n, bs, a, b): return min(b*bs, n) - a*bs
 
 def _predict(learn, dl, rows, keep, layer, act, rank, world_size):
     "The rest of the batches of a process"
     (a,b),done = _share(len(dl), rank, world_size),rows.done
-    cb = _Keep(rows, a*dl.bs, done, keep, act, layer)
-    if done == _rows_of(len(dl.dataset), dl.bs, a, b): return
+    cb,most = _Keep(rows, dl.bs, a*dl.bs, done, keep, act, layer),_rows_of(len(dl.dataset), dl.bs, a, b)
+    if done == most: return
     with learn.removed_cbs(learn.cbs.filter(lambda o: o.name == 'distributed_trainer')), contextmanager(replacing_yield)(learn.recorder, 'run', False):
         with learn.validation_context(cbs=[cb]), learn.loss_not_reduced() if 'losses' in keep else nullcontext():
             hook = layer.register_forward_hook(cb.saw) if layer else None
@@ -222,6 +242,7 @@ def _predict(learn, dl, rows, keep, layer, act, rank, world_size):
                 if hook: hook.remove()
                 if cb.at > a*dl.bs+done: rows.sync(cb.at - a*dl.bs)
                 rows.close()
+    if cb.at < a*dl.bs+most: raise RuntimeError(f"A callback ended the pass after {cb.at - a*dl.bs:,} of {most:,} rows: take it out of the learner, and call this again, which goes on there")
 
 # %% ../nbs/20_predict.ipynb #48355d24
 def _publish(part, path, n, dl, world_size):
@@ -250,7 +271,9 @@ class _Stitch:
         for h in range(self.horizon)[::-1]: # Those of the latest window last
             i,v = at-self.done+h,p[:,:,h].astype('f8')
             if self.how == 'last': self.sums[i],self.counts[i] = v,1
-            else: self.sums[i],self.counts[i] = self.sums[i]+v,self.counts[i]+1
+            else: # A window may come twice
+                np.add.at(self.sums, i, v)
+                np.add.at(self.counts, i, 1)
 
     def take(self, stop):
         "The steps before `stop`, (steps, vars), which no later window forecasts"
@@ -297,7 +320,7 @@ def stitch_forecasts(
     grid,path = part.stored.grid,Path(path)
     stops = np.append(0, np.cumsum(np.broadcast_to(grid.panel.lengths, len(grid.panel))))
     if path.exists(): raise FileExistsError(f"{path} exists: delete it, or give another path")
-    tmp = path.with_name(f'{path.name}.part')
+    tmp = path.with_name(f'.{path.name}.stitch')
     shutil.rmtree(tmp, ignore_errors=True) # Of a call that was stopped
     with create_array(tmp/'values.npy', (int(stops[-1]), int(np.prod(preds.shape[1:-1])))) as w:
         for o in _pieces(preds, ds.idxs, grid, how): w.append(o) if len(o) else None

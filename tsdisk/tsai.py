@@ -35,7 +35,7 @@ def _tfms(tfms):
     x_tfms,y_tfms = L(x_tfms),L(y_tfms).map(instantiate)
     how,rest = first(y_tfms),y_tfms[1:]
     if isinstance(how, core.TSMultiLabelClassification):
-        raise ValueError("Several labels a row are an array (n, classes) of 0 and 1 here: make one, and leave out `TSMultiLabelClassification`")
+        raise ValueError("Several labels a row are an array (n, classes) of 0 and 1 here: give it with `tfms=None` and `loss_func=BCEWithLogitsLossFlat()`")
     if isinstance(how, core.TSClassification): return [x_tfms,rest],dict(cat=True, **({} if how.vocab is None else dict(vocab=list(how.vocab))))
     return ([x_tfms,rest],dict(cat=False)) if isinstance(how, core.ToFloat) else ([x_tfms,y_tfms],{})
 
