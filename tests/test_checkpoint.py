@@ -168,7 +168,9 @@ def test_a_fit_that_was_stopped_early_is_passed_by(tmp_path):
 
 class Cancels(Callback):
     "Ends the fit at some batch, as a callback does that watches the clock"
-    def __init__(self, at, event): self.at = at; setattr(self, event, self.end)
+    def __init__(self, at, event):
+        self.at = at
+        setattr(self, event, self.end)
     def end(self):
         if self.training and self.train_iter == self.at: raise CancelFitException
 

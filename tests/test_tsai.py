@@ -95,8 +95,7 @@ def test_scalers_of_tsai_scale_what_earlier_transforms_make(motions, before):
     np.testing.assert_allclose(x.std((0,2)), 1, atol=1e-2)
     assert dls.train.epoch == 0 # The batch that was drawn before is no pass
 
-def test_few_rows_train(motions):
-    assert len(of(motions, bs=64).train) == 1
+def test_few_rows_train(motions): assert len(of(motions, bs=64).train) == 1
 
 @pytest.mark.parametrize('tfm', ['TSMagScale','TSTimeWarp','TSCutOut','TSRandomTimeStep','TSGaussianNoise','TSDiff','TSLog','TSMaskOut'])
 def test_transforms_of_tsai_are_not_passed_by(motions, tfm):

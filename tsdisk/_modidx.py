@@ -916,6 +916,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'tsdisk.rows.Ranges.pairs': ('rows.html#ranges.pairs', 'tsdisk/rows.py'),
                              'tsdisk.rows.mix': ('rows.html#mix', 'tsdisk/rows.py')},
             'tsdisk.sampling': { 'tsdisk.sampling._labels': ('sampling.html#_labels', 'tsdisk/sampling.py'),
+                                 'tsdisk.sampling.check_ranks': ('sampling.html#check_ranks', 'tsdisk/sampling.py'),
                                  'tsdisk.sampling.check_shuffle': ('sampling.html#check_shuffle', 'tsdisk/sampling.py'),
                                  'tsdisk.sampling.class_counts': ('sampling.html#class_counts', 'tsdisk/sampling.py'),
                                  'tsdisk.sampling.epoch_size': ('sampling.html#epoch_size', 'tsdisk/sampling.py'),

@@ -118,8 +118,8 @@ def _save(self:Checkpoint, epoch, at=None, done=False):
     if rank_distrib(): return
     if not all(o.isfinite().all() for o in get_model(self.model).parameters()): return print(f"{self.file.name} is left as it was: the weights are not finite numbers any more")
     scaler,sched,dl = getattr(self.learn, 'scaler', None),getattr(self.learn, 'param_scheduler', None),self.dls.train
-    state = dict(version=1, done=done, n_epoch=self.n_epoch, how=self._how(), epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train, passes=dl.epoch,
-        loader={**dl.state_dict(), **(at or {})},
+    state = dict(version=1, done=done, n_epoch=self.n_epoch, how=self._how(), loader={**dl.state_dict(), **(at or {})},
+        epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train, passes=dl.epoch,
         model=get_model(self.model).state_dict(), opt=self.opt.state_dict(), scaler=scaler and scaler.state_dict(), hps=sched and sched.hps,
         recorder=_get_recorder(self.recorder), rng=_get_rng())
     tmp = self.file.with_suffix('.tmp')
@@ -130,6 +130,14 @@ def _save(self:Checkpoint, epoch, at=None, done=False):
     if not self.tried: self.tried = bool(_read(tmp)) # What can be saved can be loaded
     os.replace(tmp, self.file)
 
+# %% ../nbs/20_learner.ipynb #how-code
+@patch
+def _how(self:Checkpoint):
+    "What has to be the same for a fit to go on"
+    opt,sched = self.opt,getattr(self.learn, 'param_scheduler', None)
+    steps = [getattr(f, '__name__', type(f).__name__) for f in getattr(opt, 'cbs', [])] or [type(getattr(opt, 'opt', opt)).__name__]
+    return dict(optimizer=steps, parameters=[len(o) for o in opt.param_lists], schedules=sorted(sched.scheds) if sched else [])
+
 # %% ../nbs/20_learner.ipynb #1df55bb1
 def _read(file):
     "A checkpoint, of tensors, numbers and texts alone"
@@ -137,13 +145,6 @@ def _read(file):
     except Exception as e: raise ValueError(f"{file} can't be read as a checkpoint: {(str(e) or type(e).__name__).splitlines()[0]}. Give another `fname`, or delete it to train from the start") from e
     if not isinstance(res, dict) or res.get('version') != 1: raise ValueError(f"{file} is no checkpoint of this version: give another `fname`, or delete it to train from the start")
     return res
-
-@patch
-def _how(self:Checkpoint):
-    "What has to be the same for a fit to go on"
-    opt,sched = self.opt,getattr(self.learn, 'param_scheduler', None)
-    steps = [getattr(f, '__name__', type(f).__name__) for f in getattr(opt, 'cbs', [])] or [type(getattr(opt, 'opt', opt)).__name__]
-    return dict(optimizer=steps, parameters=[len(o) for o in opt.param_lists], schedules=sorted(sched.scheds) if sched else [])
 
 @patch
 def _start(self:Checkpoint):

@@ -22,7 +22,7 @@ from .order import ByLength, ByWeight, order, permutation_check
 from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache, split
 from .sources import _check_idxs, why_not_direct
 from .rows import Ranges
-from .sampling import by_class, check_shuffle, class_counts, epoch_size, row_classes, row_groups, row_weights, with_train
+from .sampling import by_class, check_ranks, check_shuffle, class_counts, epoch_size, row_classes, row_groups, row_weights, with_train
 from .splits import random_splits, time_splits, warn_leakage
 from .strata import Strata
 from .windows import KeptSpans, Windows, keeps_series, vars_by_number
@@ -52,7 +52,6 @@ class TSDataLoader(TfmdDL):
         if not isinstance(dataset, TSDatasets): raise TypeError(f"TSDataLoader reads a `TSDatasets`, got {type(dataset).__name__}: for others use fastai's `TfmdDL`")
         bs = ifnone(kwargs.pop('batch_size', None), bs) # As in torch
         if not hasattr(bs, '__index__') or bs < 1: raise ValueError(f"`bs` must be a whole number of rows, at least 1, got {bs!r}")
-        if seed is not None and seed < 0: raise ValueError(f"`seed` must be 0 or more, got {seed}")
         check_shuffle(shuffle, weights)
         kwargs.pop('shuffled', None) # Given by fastai's `tta`, not used by it
         never = {'create_item','create_batch','retain','do_batch'} # Steps of fastai's loader that this one skips
@@ -60,16 +59,15 @@ class TSDataLoader(TfmdDL):
         if unknown: raise TypeError(f"TSDataLoader has no option {', '.join(map(repr, sorted(unknown)))}")
         per_item = [o for o in ('after_item','before_batch') if L(Pipeline(kwargs.get(o)).fs).filter(lambda f: f.name != 'noop')]
         if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
-        if not 0 <= rank < world_size: raise ValueError(f"`rank` must be 0 to `world_size`-1, got {rank} of {world_size}")
-        if world_size > 1 and seed is None: raise ValueError("Processes that train together need the same `seed`, to share the same batches")
+        check_ranks(rank, world_size, seed)
         self.seed,self.direct,self.rank,self.world_size = random.randrange(2**32) if seed is None else seed, direct, rank, world_size
         self.partial_n,self.weights,self.groups,self._idxs = partial_n,row_weights(weights, dataset),row_groups(groups, dataset),None
         self.at,self._first,self._resumed,self._n_inp,self._types = None,0,None,dataset.n_inp,{tuple: [o.kind.typ for o in dataset.tls]}
-        self.epoch,self.size = -1,epoch_size(partial_n, ifnone(kwargs.get('n'), len(dataset)))
+        self.size,self.epoch = epoch_size(partial_n, ifnone(kwargs.get('n'), len(dataset))), -1
         if kwargs.get('drop_last', False) is None: kwargs['drop_last'] = bool(shuffle) and self.size >= bs*world_size
         self._forget()
         super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
-        self.epoch = -1 # Transforms may have drawn batches to set themselves up
+        self.epoch = -1 # After transforms drew batches, to set themselves up
         if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
 
     def _forget(self): 
@@ -90,7 +88,6 @@ class TSDataLoader(TfmdDL):
 
     def __len__(self): return self.size//self._rows_of_step() + (self.size%self._rows_of_step() > 0 and not self.drop_last)
     def _rows_of_step(self): return self.bs*self.world_size
-    def _one_pass(self): "Types are known without drawing a batch"
     def new(self, dataset=None, cls=None, **kwargs):
         direct = None if self.direct and dataset is not None and why_not_direct(dataset.tls[0].items) else self.direct
         names = 'partial_n','weights','groups','rank','world_size'
@@ -366,6 +363,9 @@ def _tfms(self:TSDataLoader):
     return [partial(self._run_tfm, f) for f in self.after_batch.fs] if isinstance(self.after_batch, Pipeline) else [self.after_batch]
 
 # %% ../nbs/11_loaders.ipynb #421f2f3a
+@patch
+def _one_pass(self:TSDataLoader): "Types are known without drawing a batch"
+
 @patch
 def __iter__(self:TSDataLoader):
     self.randomize()

@@ -174,6 +174,12 @@ def _seen(dl, tl):
     rows = dl._rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
     return crc32(np.ascontiguousarray(tl.read(rows)).reshape(-1).view('u1'))
 
+def _make(part):
+    "The folder of a run; one that is there must be of a run"
+    if part.exists() and not (part.is_dir() and ((part/'run.json').exists() or all(o.name.startswith('run.') for o in part.iterdir()))):
+        raise FileExistsError(f"{part} exists, and has no predictions: they are written there until they are whole. Move it away, or give another path")
+    part.mkdir(exist_ok=True)
+
 def _same_run(folder, run):
     "Begin a run in a folder, or go on with the same"
     file = folder/'run.json'
@@ -220,12 +226,6 @@ def preds_to_disk(
     return _opened(path) if path.exists() else print(f"{path.name} appears when the other processes are done")
 
 # %% ../nbs/20_predict.ipynb #a98dce46
-def _make(part):
-    "The folder of a run; one that is there must be of a run"
-    if part.exists() and not (part.is_dir() and ((part/'run.json').exists() or all(o.name.startswith('run.') for o in part.iterdir()))):
-        raise FileExistsError(f"{part} exists, and has no predictions: they are written there until they are whole. Move it away, or give another path")
-    part.mkdir(exist_ok=True)
-
 def _share(n_batches, rank, world_size): return n_batches*rank//world_size, n_batches*(rank+1)//world_size
 def _rows_of(n, bs, a, b): return min(b*bs, n) - a*bs
 

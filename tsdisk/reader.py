@@ -126,13 +126,6 @@ def cut(self:Reader,
         early = [tl and tl.read(rows).numpy() for tl in single] # Which is cut in a third of the time
         for i in range(0, len(rows), k): yield rows[i:i+k], [o if o is None else o[i:i+k] for o in early]
 
-def _narrow(tl):
-    "Labels of up to a million rows as the shortest numbers that hold them: so they stay in the processor's cache"
-    s = tl.items.stored
-    if type(s) is not ArraySource or s.dtype.kind not in 'iu' or not 0 < len(s) <= 2**20 or not isinstance(tl.kind, ToCategory): return tl
-    dtype = np.promote_types(np.min_scalar_type(s.array.min()), np.min_scalar_type(s.array.max()))
-    return tl.new(ArraySource(np.asarray(s.array).astype(dtype))) if dtype.itemsize < s.row_bytes else tl
-
 @patch
 def groups(self:Reader,
     groups, # Groups, from `cut`
@@ -158,6 +151,14 @@ def windows(self:Reader,
         for w in range(max(known, first), min(last+ahead, stop)): self.tell(rows_of(w))
         yield o
         known,ahead = max(known, last+ahead),2 # Before the first group, all the disk is for the first window
+
+# %% ../nbs/10_reader.ipynb #narrow-code
+def _narrow(tl):
+    "Labels of up to a million rows as the shortest numbers that hold them: so they stay in the processor's cache"
+    s = tl.items.stored
+    if type(s) is not ArraySource or s.dtype.kind not in 'iu' or not 0 < len(s) <= 2**20 or not isinstance(tl.kind, ToCategory): return tl
+    dtype = np.promote_types(np.min_scalar_type(s.array.min()), np.min_scalar_type(s.array.max()))
+    return tl.new(ArraySource(np.asarray(s.array).astype(dtype))) if dtype.itemsize < s.row_bytes else tl
 
 # %% ../nbs/10_reader.ipynb #3cf4ade3
 def made_ahead(
