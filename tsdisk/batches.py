@@ -187,23 +187,6 @@ class ToCategory(Categorize):
         if self.pad is None: return self._codes(a)
         beyond = torch.from_numpy(a == self.pad)
         return self._codes(np.where(beyond, self.keys[0], a)).masked_fill_(beyond, -100) # Which PyTorch's losses leave out
-    def _as_table(self):
-        "(the smallest label, codes of all numbers from there on), if labels are whole numbers that are close together"
-        if self.keys.dtype.kind not in 'biu': return 0,None
-        first,last = int(self.sorted[0]), int(self.sorted[-1])
-        if last-first > max(2**12, 4*len(self.keys)) or max(-first, last) > 2**62: return 0,None
-        table = np.full(last-first+2, -1) # The last place is that of all others
-        table[self.keys.astype(np.int64)-first] = np.arange(len(self.keys))
-        return first,table
-
-    def _places(self, a):
-        "The place of each label in the vocabulary, -1 if it is not there"
-        if self.table is not None and np.can_cast(a.dtype, np.int64):
-            at = np.subtract(a, self.first, dtype=np.int64).view(np.uint64)
-            return self.table.take(np.minimum(at, len(self.table)-1, out=at).view(np.int64))
-        at = np.searchsorted(self.sorted, a).clip(max=len(self.keys)-1)
-        return np.where(self.sorted[at] == a, self.by_value[at], -1)
-
     def _codes(self, a):
         if self.is_range and a.size and np.can_cast(a.dtype, np.int64):
             codes = a.astype(np.int64, copy=False)
@@ -218,6 +201,26 @@ class ToCategory(Categorize):
     def decodes(self, o):
         if np.ndim(o) == 0: return Category(self.vocab[o])
         return Labels(np.asarray((o if self.pad is None else o[o != -100]).cpu()), self.vocab)
+
+# %% ../nbs/10_batches.ipynb #places-code
+@patch
+def _as_table(self:ToCategory):
+    "(the smallest label, codes of all numbers from there on), if labels are whole numbers that are close together"
+    if self.keys.dtype.kind not in 'biu': return 0,None
+    first,last = int(self.sorted[0]), int(self.sorted[-1])
+    if last-first > max(2**12, 4*len(self.keys)) or max(-first, last) > 2**62: return 0,None
+    table = np.full(last-first+2, -1) # The last place is that of all others
+    table[self.keys.astype(np.int64)-first] = np.arange(len(self.keys))
+    return first,table
+
+@patch
+def _places(self:ToCategory, a):
+    "The place of each label in the vocabulary, -1 if it is not there"
+    if self.table is not None and np.can_cast(a.dtype, np.int64):
+        at = np.subtract(a, self.first, dtype=np.int64).view(np.uint64)
+        return self.table.take(np.minimum(at, len(self.table)-1, out=at).view(np.int64))
+    at = np.searchsorted(self.sorted, a).clip(max=len(self.keys)-1)
+    return np.where(self.sorted[at] == a, self.by_value[at], -1)
 
 # %% ../nbs/10_batches.ipynb #167486c0
 class Labels(L):

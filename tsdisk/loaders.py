@@ -67,7 +67,7 @@ class TSDataLoader(TfmdDL):
         if kwargs.get('drop_last', False) is None: kwargs['drop_last'] = bool(shuffle) and self.size >= bs*world_size
         self._forget()
         super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
-        self.epoch = -1 # After transforms drew batches, to set themselves up
+        self.epoch,self.at,self._idxs = -1,None,None # Transforms may have drawn batches, to set themselves up
         if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
 
     def _forget(self): 

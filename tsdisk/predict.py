@@ -266,14 +266,15 @@ class _Stitch:
 
     def add(self, at, p):
         "Forecasts (k, vars, horizon) from steps `at`, (k,)"
+        starts = np.flatnonzero(np.append(True, at[1:] > at[:-1])) # A window may come twice
+        at,times = at[starts],np.diff(np.append(starts, len(at)))[:,None]
+        p = np.add.reduceat(p.astype('f8'), starts) if self.how == 'mean' else p[np.append(starts[1:], len(p))-1]
         more = max(0, int(at[-1])+self.horizon-self.done-len(self.sums))
         self.sums,self.counts = (np.pad(o, ((0,more), (0,0))) for o in (self.sums,self.counts))
         for h in range(self.horizon)[::-1]: # Those of the latest window last
             i,v = at-self.done+h,p[:,:,h].astype('f8')
             if self.how == 'last': self.sums[i],self.counts[i] = v,1
-            else: # A window may come twice
-                np.add.at(self.sums, i, v)
-                np.add.at(self.counts, i, 1)
+            else: self.sums[i],self.counts[i] = self.sums[i]+v,self.counts[i]+times
 
     def take(self, stop):
         "The steps before `stop`, (steps, vars), which no later window forecasts"
