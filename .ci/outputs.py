@@ -23,7 +23,7 @@ def shrink_nb(path):
     path.write_text(json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + '\n')
 
 if __name__ == '__main__':
-    nbs = [Path(o) for o in sys.argv[1:]] or sorted((root/'nbs').glob('*.ipynb'))
+    nbs = [Path(o) for o in sys.argv[1:]] or sorted((root/'nbs').rglob('*.ipynb'))
     for o in nbs: subprocess.run(['nbdev-test', o, '--save', '--n-workers', '0'], check=True, env={**os.environ, 'PYTHONWARNINGS': 'ignore'})
     subprocess.run(['nbdev-clean'], check=True, cwd=root)
     for o in nbs: shrink_nb(o)

@@ -16,7 +16,7 @@ def readme():
     cells = json.loads((root/'nbs/index.ipynb').read_text())['cells']
     parts = [''.join(c['source']) if c['cell_type'] == 'markdown' else code(c) for c in cells]
     text = '\n\n'.join(o for o in parts if o)
-    text = re.sub(r'\]\(([\w.]+\.ipynb)\)', r'](nbs/\1)', text)
+    text = re.sub(r'\]\(([\w./]+\.ipynb)\)', r'](nbs/\1)', text)
     text = re.sub(r'<!-- (\S+) -->', lambda m: (root/m[1]).read_text().strip(), text)
     return text.replace('](../', '](') + '\n'
 

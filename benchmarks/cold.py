@@ -57,8 +57,8 @@ disks = {'rows': {f'{t} threads{o}': (disk, t, *a) for t in (8,16,32,64) for o,a
 # Ways to get batches
 
 def tsdisk(path, row, bs, shuffle, limited):
-    from tsdisk.datasets import TSDatasets
-    from tsdisk.loaders import TSDataLoader
+    from tsdisk.data.datasets import TSDatasets
+    from tsdisk.data.loaders import TSDataLoader
     X = view(path, row)
     dl = TSDataLoader(TSDatasets(X, splits=[range(len(X))]).train, bs=bs, shuffle=shuffle, direct=None if limited else True)
     if not dl._direct(): raise RuntimeError(f"The loader did not find that the data is larger than memory: {dl}")
@@ -109,7 +109,7 @@ def rate(steps, secs, path):
 def job(group, path):
     if group: (Path(group)/'cgroup.procs').write_text(str(os.getpid()))
     import torch
-    import_module('tsdisk.loaders')
+    import_module('tsdisk.data.loaders')
     torch.index_select(torch.zeros(9, 9), 0, torch.tensor([1]))
     return lambda f,args,row,secs: rate(f(path, row, *args), secs, path)
 

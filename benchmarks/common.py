@@ -41,7 +41,7 @@ def make_data(
     shape, # (n, vars, steps) of `X`
 ) -> Path: # The folder
     "float32 noise whose first value is the row number, and integer labels: the row number modulo 10"
-    from tsdisk.arrays import create_array
+    from tsdisk.disk.arrays import create_array
     path,n,k = Path(path),shape[0],1000
     block = np.random.default_rng(0).standard_normal((k, *shape[1:]), np.float32)
     with create_array(path/'X.npy', shape) as X, create_array(path/'y.npy', (n,), 'int64') as y:

@@ -43,7 +43,7 @@ def as_in_the_tutorial(path, n):
     aside.unlink()
 
 def with_tsdisk(path, n):
-    from tsdisk.arrays import create_array
+    from tsdisk.disk.arrays import create_array
     with create_array(path, (n*len(piece), *piece.shape[1:])) as w:
         for _ in range(n): w.append(piece)
 
@@ -86,7 +86,7 @@ def stacked(src, dst, n_workers):
     np.save(dst/'X.npy', x)
 
 def by_tsdisk(src, dst, n_workers):
-    from tsdisk.convert import convert
+    from tsdisk.convert.convert import convert
     with redirect_stdout(StringIO()): convert(src, dst, n_workers=n_workers)
 
 def measure_files(folder, n, rounds, quiet):

@@ -16,7 +16,7 @@ def one_batch(path, bs, device):
     return [(torch.from_numpy(X[:bs].copy()).to(device), torch.from_numpy(y[:bs].copy()).to(device))]*(len(X)//bs)
 
 def tsdisk(path, bs, device, how):
-    from tsdisk.loaders import TSDataLoaders
+    from tsdisk.data.loaders import TSDataLoaders
     n = len(open_data(path)[0])
     opts = dict(disk=dict(direct=True), blocks=dict(direct=True, shuffle='block')).get(how, {})
     dls = TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=[range(n), range(0)], bs=bs, device=device, seed=0, **opts)
@@ -101,8 +101,8 @@ def copying(dl, device):
 def copies(path, bs, device, rounds):
     """GB/s of batches of X alone: of a plain copy from page-locked memory, of the loader's copies while they are under way, of a gather into page-locked memory
     and nothing else, and of a loader and nothing else"""
-    from tsdisk.datasets import TSDatasets
-    from tsdisk.loaders import TSDataLoader
+    from tsdisk.data.datasets import TSDatasets
+    from tsdisk.data.loaders import TSDataLoader
     X = open_data(path)[0]
     pinned,n = torch.empty(bs, *X.shape[1:], pin_memory=device.type == 'cuda'),len(X)//bs
     there,T,rows = torch.empty_like(pinned, device=device),torch.from_numpy(X),torch.randperm(len(X))

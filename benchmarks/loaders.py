@@ -37,7 +37,7 @@ class ByHand:
             yield torch.index_select(self.X, 0, rows, out=self.bufs[i%2]), torch.index_select(self.y, 0, rows)
 
 def tsdisk_loader(path, bs, quick):
-    from tsdisk.loaders import TSDataLoaders
+    from tsdisk.data.loaders import TSDataLoaders
     n = len(open_data(path)[0])
     return TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=[range(n), []], bs=bs, device='cpu').train
 
@@ -99,7 +99,7 @@ def some_batches(dl, k):
 def contestant(name, quick):
     "A function that builds and measures one of the contestants"
     make,dls = contestants[name],{}
-    import_module({'tsdisk': 'tsdisk.loaders', 'tsai': 'tsai.data.core'}.get(name.split(',')[0], 'torch.utils.data'))
+    import_module({'tsdisk': 'tsdisk.data.loaders', 'tsai': 'tsai.data.core'}.get(name.split(',')[0], 'torch.utils.data'))
     def build(path, shape, bs, most):
         start = time.perf_counter()
         dls[shape,bs] = make(path, bs, quick)
@@ -155,7 +155,7 @@ def loaders_md(res):
 def items_job():
     import torch, tracemalloc
     from fastcore.foundation import L
-    from tsdisk.items import itemify
+    from tsdisk.disk.items import itemify
     makes = {'itemify': itemify, 'zip': lambda X,y: L(X, y).zip()}
     def memory(f):
         tracemalloc.start()
@@ -191,7 +191,7 @@ def items_md(r):
 def memory_job(way):
     import torch
     from fastai.basics import CrossEntropyLossFlat, Learner, nn
-    if way == 'tsdisk': from tsdisk.loaders import TSDataLoaders
+    if way == 'tsdisk': from tsdisk.data.loaders import TSDataLoaders
     else: from tsai.data.core import get_ts_dls
     def dls_of(path, splits, bs):
         if way == 'tsdisk': return TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=splits, bs=bs, device='cpu')
@@ -229,7 +229,7 @@ def memory_md(res):
 # Statistics
 
 def stats_job():
-    from tsdisk.stats import array_stats
+    from tsdisk.folder.stats import array_stats
     def all_numpy(X):
         axes = (0,2)
         return X.mean(axes), X.std(axes), X.min(axes), X.max(axes), np.isnan(X).sum(axes)

@@ -94,7 +94,7 @@ def torch_dl(ds, bs, num_workers, **kwargs):
     return DataLoader(ds, bs, num_workers=num_workers, persistent_workers=num_workers > 0, **kwargs)
 
 def tsdisk(path, shape, bs, shuffle, direct=None):
-    from tsdisk.loaders import TSDataLoaders
+    from tsdisk.data.loaders import TSDataLoaders
     n = len(open_data(path)[0])
     return TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=[range(n), []], bs=bs, shuffle=shuffle, direct=direct, device='cpu').train
 
@@ -106,7 +106,7 @@ class Tensors:
         return (tuple(map(torch.from_numpy, b)) for b in self.arrays())
 
 def rows_of(path):
-    from tsdisk.datasets import TSDatasets
+    from tsdisk.data.datasets import TSDatasets
     import_module('tsdisk.frameworks')
     return TSDatasets(path/'X.npy', path/'y.npy')
 
@@ -171,8 +171,8 @@ def in_ram(path, shape, bs):
 
 Peer = namedtuple('Peer', 'package module write batches options shuffle how')
 workers = [dict(num_workers=o) for o in (0,2)]
-peers = {'tsdisk, `shuffle=True`': Peer('tsdisk', 'tsdisk.loaders', None, tsdisk, [dict(shuffle=True)], 'rows', '`TSDataLoaders.from_arrays` over the `.npy` files'),
-    "tsdisk, `shuffle='block'`": Peer('tsdisk', 'tsdisk.loaders', None, tsdisk, [dict(shuffle='block')], 'blocks', 'likewise'),
+peers = {'tsdisk, `shuffle=True`': Peer('tsdisk', 'tsdisk.data.loaders', None, tsdisk, [dict(shuffle=True)], 'rows', '`TSDataLoaders.from_arrays` over the `.npy` files'),
+    "tsdisk, `shuffle='block'`": Peer('tsdisk', 'tsdisk.data.loaders', None, tsdisk, [dict(shuffle='block')], 'blocks', 'likewise'),
     "tsdisk in torch's `DataLoader`": Peer('torch', 'torch', None, tsdisk_torch, workers, 'rows', '`DataLoader(rows, bs, shuffle=True, collate_fn=rows.collate)` with `rows = dset.torch()`'),
     'tsdisk, arrays': Peer('numpy', 'numpy', None, tsdisk_numpy, [{}], 'rows', '`dset.numpy(bs, shuffle=True)`'),
     'tsdisk for Keras': Peer('keras', 'keras', None, tsdisk_keras, [{}], 'rows', '`dset.keras(bs, shuffle=True)`, batches by their numbers'),

@@ -8,7 +8,7 @@ ours,theirs = 'tsdisk, `preds_to_disk`','fastai, `get_preds`'
 
 def make(path, n):
     import numpy as np
-    from tsdisk.arrays import create_array
+    from tsdisk.disk.arrays import create_array
     with create_array(path, (n,1,4)) as w:
         for i in range(0, n, 2**20): w.append(np.random.default_rng(i).standard_normal((min(2**20, n-i),1,4), np.float32))
     return path
@@ -17,8 +17,8 @@ def learner(path, bs):
     "A function that predicts all rows with a linear model; gives seconds and MB"
     import torch
     from fastai.basics import Learner, nn
-    from tsdisk.loaders import TSDataLoaders
-    from tsdisk.predict import preds_to_disk
+    from tsdisk.data.loaders import TSDataLoaders
+    from tsdisk.train.predict import preds_to_disk
     torch.manual_seed(0)
     dls = TSDataLoaders.from_arrays(path, splits=[range(bs), []], bs=bs, device='cpu')
     learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), loss_func=nn.MSELoss())

@@ -6,7 +6,7 @@ from common import arguments, describe, drop_cache, keep, machine, md_table, med
 from loaders import say
 
 def make(path, gb, shape=(12,1000)):
-    from tsdisk.arrays import create_array
+    from tsdisk.disk.arrays import create_array
     block = np.random.default_rng(0).standard_normal((1000, *shape), np.float32)
     n = int(gb*1e9/block.nbytes)
     with create_array(path, (n*len(block), *shape)) as w:
@@ -20,11 +20,11 @@ def read_all(path, size=2**24):
         while f.readinto(buf): pass
 
 def by_tsdisk(path):
-    from tsdisk.stats import array_stats
+    from tsdisk.folder.stats import array_stats
     return array_stats(path)
 
 def mean_and_std_by_tsdisk(path):
-    from tsdisk.stats import array_stats
+    from tsdisk.folder.stats import array_stats
     return array_stats(path, ranges=False)
 
 def opened(path): return np.load(path, mmap_mode='r')
@@ -32,7 +32,7 @@ def mean_std(path): return (x := opened(path)).mean(), x.std()
 def mean_std_of_variables(path): return (x := opened(path)).mean((0,2)), x.std((0,2))
 def torch_var_mean(path):
     import torch
-    from tsdisk.sources import tensor_view
+    from tsdisk.disk.sources import tensor_view
     return torch.var_mean(tensor_view(opened(path)), dim=(0,2), correction=0)
 
 ours = 'tsdisk, `array_stats`: count, NaNs, mean, std, min, max, quantiles of each variable'

@@ -14,7 +14,7 @@ kinds,sizes = {'96 × 4': (96,4), '512 × 16': (512,16)},(64,1024)
 
 def make_series(path, n_vars, gb):
     "float32 noise, (steps, vars)"
-    from tsdisk.arrays import create_array
+    from tsdisk.disk.arrays import create_array
     steps,k = int(gb*1e9)//(4*n_vars),10**6
     block = np.random.default_rng(0).standard_normal((k, n_vars), np.float32)
     path.mkdir()
@@ -48,9 +48,9 @@ class BareGather:
         for i in range(0, len(self.idx)-self.bs+1, self.bs): yield index_select(self.T, 0, self.idx[i:i+self.bs], out=self.buf)
 
 def tsdisk_loader(path, size, bs):
-    from tsdisk.datasets import TSDatasets
-    from tsdisk.loaders import TSDataLoader
-    from tsdisk.windows import Windows
+    from tsdisk.data.datasets import TSDatasets
+    from tsdisk.data.loaders import TSDataLoader
+    from tsdisk.series.windows import Windows
     return TSDataLoader(TSDatasets(Windows(path/'X.npy', size)), bs=bs, shuffle=True, drop_last=True)
 
 class Numpy:
@@ -106,7 +106,7 @@ except PackageNotFoundError: pass
 def contestant(name):
     "A function that measures one of the contestants: (windows a second, private memory that it took in MB)"
     import torch
-    import_module({'tsdisk': 'tsdisk.loaders', 'tsai, TSUnwindowedDataset': 'tsai.data.unwindowed'}.get(name, 'torch.utils.data'))
+    import_module({'tsdisk': 'tsdisk.data.loaders', 'tsai, TSUnwindowedDataset': 'tsai.data.unwindowed'}.get(name, 'torch.utils.data'))
     torch.index_select(torch.zeros(9, 9), 0, torch.tensor([1]))
     made = {}
     def rate(path, size, bs, k):
@@ -138,8 +138,8 @@ def measure_warm(folders, rounds, quiet):
 def very_many():
     "500 million windows over 200,000 series: seconds and MB to make them, seconds to find where a batch of 256 lies"
     import tracemalloc
-    from tsdisk.panels import Ragged
-    from tsdisk.windows import Windows
+    from tsdisk.series.panels import Ragged
+    from tsdisk.series.windows import Windows
     n,k = 200_000,2600
     r = Ragged(np.zeros((n*k,1), np.float16), np.arange(n+1)*k)
     w = Windows(r, 96)
@@ -153,9 +153,9 @@ def very_many():
 # Larger than memory
 
 def cold_tsdisk(path, size, bs, shuffle, limited):
-    from tsdisk.datasets import TSDatasets
-    from tsdisk.loaders import TSDataLoader
-    from tsdisk.windows import Windows
+    from tsdisk.data.datasets import TSDatasets
+    from tsdisk.data.loaders import TSDataLoader
+    from tsdisk.series.windows import Windows
     w = Windows(path/'X.npy', size)
     dl = TSDataLoader(TSDatasets(w), bs=bs, shuffle=shuffle, direct=None if limited else True)
     if not dl._direct(): raise RuntimeError(f"The loader did not find that the data is larger than memory: {dl}")

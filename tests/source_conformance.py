@@ -4,7 +4,7 @@
 processes open again."""
 import pickle, threading
 import numpy as np
-from tsdisk.sources import Source, as_source
+from tsdisk.disk.sources import Source, as_source
 
 def _raises(err, f, word=''):
     try: f()

@@ -6,13 +6,13 @@ from aeon.datasets import load_basic_motions
 from torch.utils.data import ConcatDataset, DataLoader, DistributedSampler, Subset
 from torchdata.stateful_dataloader import StatefulDataLoader
 from conftest import fails, filled, fresh, linux, ramp, rows, same
-from tsdisk.arrays import open_array, save_array
-from tsdisk.datasets import TSDatasets
+from tsdisk.disk.arrays import open_array, save_array
+from tsdisk.data.datasets import TSDatasets
 from tsdisk.frameworks import BatchOrder
-from tsdisk.loaders import TSDataLoader
-from tsdisk.panels import save_ragged
-from tsdisk.sources import ArraySource
-from tsdisk.windows import Crops, Windows
+from tsdisk.data.loaders import TSDataLoader
+from tsdisk.series.panels import save_ragged
+from tsdisk.disk.sources import ArraySource
+from tsdisk.series.windows import Crops, Windows
 
 pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore:.*torch.jit.script.*')
 n = 50
@@ -175,7 +175,7 @@ def test_private_memory_does_not_grow_with_the_data(tmp_path):
         import keras
         from conftest import rss_anon
         from torch.utils.data import DataLoader
-        from tsdisk.datasets import TSDatasets
+        from tsdisk.data.datasets import TSDatasets
         import tsdisk.frameworks
         dset,res = TSDatasets(args[0]),[]
         for batches in dset.numpy(64, True), DataLoader(dset.torch(), 64, shuffle=True), dset.keras(64, True):
@@ -306,7 +306,7 @@ def test_what_does_not_fit_in_memory_is_read_straight_from_disk(tmp_path, monkey
     save_array(tmp_path/'X.npy', ramp(4000))
     dset = TSDatasets(tmp_path/'X.npy', np.arange(4000).astype('f4'))
     want = ids(dset.numpy(100, True, seed=0))
-    monkeypatch.setattr('tsdisk.reader.free_memory', lambda: 0)
+    monkeypatch.setattr('tsdisk.data.reader.free_memory', lambda: 0)
     t,k = dset.torch(),dset.keras(100, True, seed=0, channels_last=False)
     opts = dict(num_workers=2, multiprocessing_context='fork') if where == 'workers' else {}
     t[5] # Its reader is not for other processes
@@ -368,7 +368,7 @@ def test_keras_says_where_variables_are(dset):
 def test_missing_libraries_are_named():
     code = """
         import sys, numpy as np
-        from tsdisk.datasets import TSDatasets
+        from tsdisk.data.datasets import TSDatasets
         import tsdisk.frameworks
         res = []
         def said(f):
@@ -410,7 +410,7 @@ def test_keras_fits_from_tensorflow():
     code = """
         import numpy as np, test_frameworks as t
         from aeon.datasets import load_basic_motions
-        from tsdisk.datasets import TSDatasets
+        from tsdisk.data.datasets import TSDatasets
         X,y = load_basic_motions()
         dset = TSDatasets(X.astype('f4'), y.astype(str), splits=[range(40), range(40, 80)])
         res = [t.keras_net().fit(train, validation_data=valid, epochs=15, verbose=0).history['val_accuracy'][-1] for train,valid in [

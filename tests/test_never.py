@@ -3,12 +3,12 @@ import numpy as np, pytest, torch
 from fastai.basics import Learner
 from torch import nn
 from conftest import fails
-from tsdisk.arrays import save_array
-from tsdisk.datasets import TSDatasets
-from tsdisk.items import itemify
-from tsdisk.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.sources import as_source
-from tsdisk.transforms import PerSample
+from tsdisk.disk.arrays import save_array
+from tsdisk.data.datasets import TSDatasets
+from tsdisk.disk.items import itemify
+from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
+from tsdisk.disk.sources import as_source
+from tsdisk.data.transforms import PerSample
 
 def ramp(n, dtype='f4'): return (np.arange(n)[:,None,None]*np.ones((1,2,5))).astype(dtype)
 def rows(dl): return torch.cat([b[0][:,0,0] for b in dl]).long().tolist()

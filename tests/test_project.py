@@ -1,14 +1,14 @@
 "The project holds together: notebooks run, modules match them, the wheel works, the README is true"
-import configparser, importlib.metadata, json, re, runpy, shutil, subprocess, sys
+import ast, configparser, importlib.metadata, itertools, json, re, runpy, shutil, subprocess, sys
 from pathlib import Path
 import pytest
 from conftest import on_cpu
 
 root = Path(__file__).parent.parent
-notebooks = sorted((root/'nbs').glob('*.ipynb'))
+notebooks = sorted((root/'nbs').rglob('*.ipynb'))
 modules = sorted(root.glob('tsdisk/**/*.py'))
 by_hand = {'__init__','__main__','_modidx','all'}
-disk_side = 'arrays disk items rows sources files panels windows order splits folder stats'.split()
+no_torch = 'disk','series','order','folder' # Rooms that import neither torch nor fastai
 
 def run(*args, cwd=root, **env):
     res = subprocess.run([str(o) for o in args], cwd=cwd, capture_output=True, text=True, env={**on_cpu, 'MPLBACKEND': 'Agg', 'OMP_NUM_THREADS': '1', **env})
@@ -39,17 +39,55 @@ def test_notebooks_and_modules_are_in_sync(copy):
     run(tool('nbdev-clean'), cwd=copy)
     for o in [*notebooks, *modules]: assert (copy/o.relative_to(root)).read_text() == o.read_text(), f'{o.name}: run nbdev-export && nbdev-clean'
 
-def test_every_module_has_its_notebook(): assert {o.stem for o in modules} - by_hand == {o for nb in notebooks if (o := exports(nb))}
+def name_of(path):
+    "The dotted name of a module; of a package, that of its folder"
+    parts = path.relative_to(root).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+def imports_of(path):
+    "Dotted names of what a module imports from this package, in any form"
+    package = name_of(path).split('.') if path.stem == '__init__' else name_of(path).split('.')[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import): yield from (o.name for o in node.names if o.name.split('.')[0] == 'tsdisk')
+        if isinstance(node, ast.ImportFrom):
+            base = '.'.join([*package[:len(package)-node.level+1], *([node.module] if node.module else [])]) if node.level else node.module
+            if base.split('.')[0] == 'tsdisk': yield from (f'{base}.{o.name}' if f'{base}.{o.name}' in module_names else base for o in node.names)
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', getattr(node.func, 'attr', '')) in ('import_module','__import__'):
+            if node.args and str(getattr(node.args[0], 'value', '')).startswith('tsdisk'): yield node.args[0].value
+
+module_names = {name_of(o): o for o in modules}
+
+def test_every_module_has_its_notebook():
+    generated = {name_of(o) for o in modules if o.stem not in by_hand}
+    assert generated == {f'tsdisk.{o}' for nb in notebooks if (o := exports(nb))}
 
 def test_modules_import_only_from_modules_above_them():
-    order = [exports(nb) for nb in notebooks if exports(nb)]
-    for o in modules:
-        if o.stem in by_hand: continue
-        for used in re.findall(r'^\s*from \.(\w+) import', o.read_text(), re.M):
-            assert order.index(used) < order.index(o.stem), f'{o.stem} imports {used}, which comes after it'
+    order = {f'tsdisk.{o}': i for i,o in enumerate(filter(None, map(exports, notebooks)))}
+    for name,path in module_names.items():
+        if name not in order: continue
+        for used in imports_of(path):
+            if used == 'tsdisk': continue # For its version
+            assert used in order, f'{name} imports {used}, which is no module'
+            assert order[used] < order[name], f'{name} imports {used}, which comes after it'
 
-def test_the_disk_side_imports_neither_torch_nor_fastai():
-    run(sys.executable, '-c', f"import sys\nfrom tsdisk import {', '.join(disk_side)}\nassert not {{'torch', 'fastai', 'matplotlib', 'fastprogress'}} & set(sys.modules)")
+def test_rooms_follow_each_other_and_name_their_notebooks():
+    rooms = [o.split('.')[0] for o in filter(None, map(exports, notebooks)) if '.' in o]
+    assert [*dict.fromkeys(rooms)] == [k for k,_ in itertools.groupby(rooms)] == ['disk','series','order','folder','convert','data','train','tools']
+    for nb in notebooks: assert exports(nb) in (None, nb.stem.partition('_')[2]), f'{nb.name} exports {exports(nb)}'
+
+@pytest.mark.parametrize('text,found', [('from . import b', ['tsdisk.room.b']), ('from .b import x', ['tsdisk.room.b']), ('from .. import other', ['tsdisk']),
+    ('from ..other.c import x', ['tsdisk.other.c']), ('from ..other import c', ['tsdisk.other.c']), ('import tsdisk.other.c as c', ['tsdisk.other.c']),
+    ('def f():\n    from tsdisk.room import b, x', ['tsdisk.room.b','tsdisk.room']), ("import_module('tsdisk.room.b')", ['tsdisk.room.b']), ('import numpy.tsdisk', [])])
+def test_every_form_of_import_is_seen(monkeypatch, tmp_path, text, found):
+    monkeypatch.setitem(globals(), 'root', tmp_path)
+    for o in ('room.b','other.c'): monkeypatch.setitem(module_names, f'tsdisk.{o}', None)
+    (tmp_path/'tsdisk/room').mkdir(parents=True)
+    (tmp_path/'tsdisk/room/a.py').write_text(text)
+    assert [*imports_of(tmp_path/'tsdisk/room/a.py')] == found
+
+def test_the_lower_rooms_import_neither_torch_nor_fastai():
+    lower = [o for o in module_names if o.split('.')[1:2] and o.split('.')[1] in no_torch]
+    run(sys.executable, '-c', f"import sys\nimport {', '.join(lower)}\nassert not {{'torch', 'fastai', 'matplotlib', 'fastprogress'}} & set(sys.modules)")
 
 def test_style(): run(tool('chkstyle'), 'nbs', 'tests', 'benchmarks', '.ci', 'setup.py')
 
@@ -76,14 +114,14 @@ def test_the_wheel_works_without_optional_packages(copy, tmp_path):
     pip = [sys.executable, '-m', 'pip', '-q', '--disable-pip-version-check']
     run(*pip, 'wheel', copy, '--no-deps', '--no-build-isolation', '-w', wheels)
     run(*pip, 'install', '--no-deps', '--target', site, *wheels.glob('*.whl'))
-    names = [f'tsdisk.{o.stem}' for o in modules if o.stem not in ('__init__','tsai')]
+    names = [o for o in module_names if o not in ('tsdisk.tsai', 'tsdisk.all') and not o.endswith(('_modidx', '__main__'))]
     script = f"""
 import sys, importlib
 sys.modules.update({{o: None for o in ('aeon', 'tsai', 'h5py', 'zarr', 'nbdev', 'pytest')}})
 import tsdisk
 assert tsdisk.__file__.startswith({str(site)!r})
 for o in {names}: importlib.import_module(o)
-from tsdisk.cli import main
+from tsdisk.tools.cli import main
 assert main(['demo', '--gb', '0.001']) == 1
 """
     run(sys.executable, '-W', 'ignore', '-c', script, cwd=site)

@@ -5,9 +5,10 @@ from fastai.basics import nn
 from fastai.callback.all import EarlyStoppingCallback, MixUp
 from fastai.interpret import ClassificationInterpretation
 from conftest import fails, filled, fresh, same
-from tsdisk import batches, loaders
-from tsdisk.demo import basic_motions
-from tsdisk.windows import Windows
+from tsdisk.data import batches
+from tsdisk.data import loaders
+from tsdisk.tools.demo import basic_motions
+from tsdisk.series.windows import Windows
 
 tsdisk_filters = [*warnings.filters]
 import tsdisk.tsai as bridge
@@ -106,8 +107,8 @@ def test_transforms_of_tsai_are_not_passed_by(motions, tfm):
     assert x.shape != plain.shape or not np.array_equal(x, plain)
 
 def test_transforms_of_both_work_together(motions):
-    from tsdisk.augment import Jitter
-    from tsdisk.transforms import Standardize
+    from tsdisk.data.augment import Jitter
+    from tsdisk.data.transforms import Standardize
     dls = of(motions, batch_tfms=[Standardize(), Jitter(.1), tfms.TSMagScale(magnitude=.1)])
     x = dls.one_batch()[0]
     assert type(x) is TSTensor and abs(float(x.std())-1) < .5

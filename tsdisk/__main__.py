@@ -1,5 +1,5 @@
 "`python -m tsdisk`"
 import sys
-from tsdisk.cli import main
+from tsdisk.tools.cli import main
 
 if __name__ == '__main__': sys.exit(main())

@@ -1,0 +1,184 @@
+"Transforms are those of plain numpy with the statistics of the training rows, come back exactly, and survive export"
+from copy import deepcopy
+import numpy as np, pytest, torch
+from fastai.basics import Learner, load_learner
+from torch import nn
+from conftest import fails, filled
+from tsdisk.disk.arrays import save_array
+from tsdisk.data.batches import TensorTarget, TSTensor
+from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.series.panels import open_ragged, save_ragged
+from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
+from tsdisk.series.windows import Windows
+
+train = range(150)
+def raw(): return (filled((200,3,40)).astype('f8')**3*[[1],[50],[.01]]+[[0],[1000],[3]]).astype('f4')
+def loaders(x, tfms, y=None, **kwargs):
+    splits = [train,range(150, 200)]
+    return TSDataLoaders.from_arrays(x, y, splits=splits, bs=30, shuffle=False, drop_last=False, device='cpu', batch_tfms=tfms, **kwargs)
+def all_of(dl): return np.concatenate([b[0].numpy().copy() for b in dl])
+
+def over(f, x, *args): return f(x[:150].astype('f8').swapaxes(0, 1).reshape(3, -1), *args, axis=1)[:,None]
+
+by_hand = {}
+by_hand['Standardize'] = Standardize(), lambda x: (x-over(np.mean, x))/over(np.std, x)
+by_hand['RobustScale'] = RobustScale(), lambda x: (x-over(np.median, x))/(over(np.quantile, x, .75)-over(np.quantile, x, .25))
+by_hand['Normalize'] = Normalize(), lambda x: (x-over(np.min, x))/(over(np.max, x)-over(np.min, x))
+by_hand['to_a_range'] = Normalize(low=-1, high=3), lambda x: (x-over(np.min, x))/(over(np.max, x)-over(np.min, x))*4-1
+by_hand['Log'] = Log(2.), lambda x: np.sign(x)*np.log1p(abs(x)/2)
+by_hand['Power'] = Power(1/3), lambda x: np.cbrt(x)
+by_hand['Clip'] = Clip(share=.01), lambda x: np.clip(x, over(np.quantile, x, .01), over(np.quantile, x, .99))
+by_hand['limits'] = Clip(low=[-1,0,2.5], high=5), lambda x: np.clip(x, [[-1],[0],[2.5]], 5)
+by_hand['PerSample'] = PerSample(), lambda x: (x-x.mean(-1, keepdims=True))/x.std(-1, keepdims=True)
+by_hand['of_all'] = PerSample(by='all'), lambda x: (x-x.mean((1,2), keepdims=True))/x.std((1,2), keepdims=True)
+
+@pytest.mark.parametrize('name', by_hand)
+@pytest.mark.parametrize('kind', ['memory','disk','int16'])
+def test_they_are_those_of_numpy(name, kind, tmp_path):
+    x,(tfm,want) = raw(),by_hand[name]
+    tfm,kwargs = deepcopy(tfm),{}
+    if kind == 'disk': x = save_array(tmp_path/'x.npy', x)
+    if kind == 'int16': x,kwargs = filled((200,3,40), 'i2'),dict(scale=[.1,2,.01])
+    dls = loaders(x, tfm, **kwargs)
+    there = np.asarray(x).astype('f8')*(np.array([[.1],[2],[.01]]) if kind == 'int16' else 1)
+    for dl,part in ((dls.train, there[:150]), (dls.valid, there[150:])):
+        got,expected = all_of(dl),want(there)[:150] if dl is dls.train else want(there)[150:]
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3*max(1, abs(expected).std()))
+        b, = next(iter(dl))
+        if not isinstance(tfm, Clip): np.testing.assert_allclose(dl.after_batch.decode((b,))[0].numpy(), part[:30], rtol=2e-3, atol=1e-3*abs(part).max())
+
+def test_statistics_are_of_what_came_before(tmp_path):
+    x = abs(raw())
+    x[::7] *= 1000
+    X = save_array(tmp_path/'x.npy', x)
+    dls = loaders(X, [Standardize(),Log(.1),Clip(share=.02)])
+    assert [type(o) for o in dls.after_batch.fs] == [Log,Clip,Standardize]
+    z = all_of(dls.train).astype('f8')
+    assert abs(z.mean((0,2))).max() < 1e-3 and abs(z.std((0,2))-1).max() < 1e-3
+    again = loaders(X, [Standardize(),Log(.1),Clip(share=.02)])
+    assert np.array_equal(all_of(again.train), all_of(dls.train))
+    assert not np.allclose(all_of(loaders(X, [Standardize(),Log(5.),Clip(share=.02)]).train), z, atol=.05), 'kept by what was done before'
+
+def test_missing_values_stay_so_and_do_not_count():
+    x = raw()
+    x[3,1,:20] = np.nan
+    for tfm in (RobustScale(),Normalize()):
+        with pytest.warns(UserWarning, match='are NaN'): got = all_of(loaders(x, tfm).train)
+        assert np.isnan(got[3,1,:20]).all() and np.isnan(got).sum() == 20
+    got = all_of(loaders(x, [PerSample(),FillNaN()]).train)
+    assert not np.isnan(got).any() and np.isclose(got[3,1,20:].std(), 1, atol=1e-3)
+
+def test_flat_variables_are_only_shifted():
+    x = np.full((200,1,40), 7, 'f4')
+    for tfm,want in ((RobustScale(),0), (Normalize(),0), (Normalize(low=-1, high=1),-1), (PerSample(),0)): assert (all_of(loaders(x, tfm).train) == want).all()
+
+@pytest.mark.parametrize('bad', [lambda: Normalize(low=1, high=1), lambda: Log(0), lambda: Power(-1), lambda: Clip(share=.5), lambda: PerSample(by='steps')])
+def test_bad_options_are_refused(bad):
+    with fails(ValueError, 'got'): bad()
+
+def test_transforms_without_statistics_say_so():
+    for tfm in (RobustScale(),Clip()):
+        with fails(ValueError, 'batch_tfms'): tfm(TSTensor(torch.ones(2,3,4)))
+    with fails(ValueError, 'targets that are numbers'): loaders(raw(), StandardizeTarget(), ['a','b']*100)
+
+# Targets
+
+class Mean(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 2)
+
+    def forward(self, x): return self.lin(x.mean(-1))
+
+def test_targets_come_back_in_their_units(tmp_path):
+    x = raw()
+    y = x[:,1:,-1]*100
+    dls = loaders(x, [Standardize(),StandardizeTarget()], y)
+    ys = torch.cat([b[1] for b in dls.train]).numpy()
+    np.testing.assert_allclose(ys, (y[:150]-y[:150].astype('f8').mean(0))/y[:150].astype('f8').std(0), atol=1e-4)
+    learn = Learner(dls, Mean(), path=tmp_path)
+    learn.fit(1)
+    preds,targs,dec = learn.get_preds(with_decoded=True)
+    want = dls.after_batch.decode((dls.valid.one_batch()[0], TensorTarget(preds)))[1]
+    one,_,_ = learn.predict(x[150])
+    np.testing.assert_allclose(np.array(one), want[0].numpy(), rtol=1e-3)
+    learn.export(tmp_path/'m.pkl')
+    np.testing.assert_allclose(np.array(load_learner(tmp_path/'m.pkl').predict(x[150])[0]), want[0].numpy(), rtol=1e-3)
+
+def test_each_variable_of_a_forecast_has_its_own_scale():
+    series = np.cumsum(np.random.default_rng(0).normal(size=(2000,3)), 0)*[1,100,.01]
+    dls = TSDataLoaders.from_arrays(Windows(series.astype('f4'), 20, horizon=5, targets=[2,1]), bs=64, device='cpu', batch_tfms=StandardizeTarget())
+    x,y = dls.train.one_batch()
+    assert y.shape == (64,2,5)
+    every = torch.cat([b[1] for b in dls.train])
+    assert abs(every.mean((0,2))).max() < .3 and abs(every.std((0,2))-1).max() < .3
+    d = dls.after_batch.decode((x,y))[1]
+    assert abs(d[:,1]).mean() > 1000*abs(d[:,0]).mean()
+
+# RevIN
+
+def test_a_forecast_comes_back_to_the_level_of_its_input():
+    class Seen(nn.Module):
+        def forward(self, x):
+            self.x = x
+            return x[...,-5:]
+    x = torch.randn(8,3,50)*torch.tensor([[1.],[100],[.01]])+1000
+    for kwargs in ({}, dict(affine=3)):
+        m = RevIN(Seen(), **kwargs)
+        assert torch.allclose(m(x), x[...,-5:], rtol=1e-4)
+        assert abs(m.model.x.mean(-1)).max() < .05 and abs(m.model.x.std(-1, correction=0)-1).max() < .05
+    assert {n for n,_ in RevIN(Seen(), affine=3).named_parameters()} == {'weight','bias'}
+    with fails(ValueError, 'which `vars`'): RevIN(lambda z: z[:, :1])(x)
+
+def test_revin_learns_where_levels_drift(tmp_path):
+    series = (np.cumsum(np.random.default_rng(0).normal(size=(3000,1)), 0)*50).astype('f4')
+    dls = TSDataLoaders.from_arrays(Windows(series, 20, horizon=3), bs=64, device='cpu', seed=0)
+    learn = Learner(dls, RevIN(nn.Linear(20, 3)), lr=1e-2, path=tmp_path)
+    learn.fit(2)
+    err = (learn.get_preds()[0]-learn.get_preds()[1]).abs().mean()
+    assert err < 150, err
+
+def test_what_is_mostly_missing_is_dropped_from_training_batches_alone():
+    x = filled((120,3,40)).astype('f4')
+    x[::4,:,15:],x[1::4,:2] = np.nan,np.nan # 3/8 and 1/3 are there
+    def pass_(least, part):
+        dls = TSDataLoaders.from_arrays(x, np.arange(120.), splits=[range(80),range(80, 120)], bs=16, seed=0, device='cpu',
+            batch_tfms=[FillNaN(),DropMissing(least)])
+        batches = list(dls.loaders[part])
+        assert all(len(a) == len(b) and not a.isnan().any() and type(a) is TSTensor and type(b) is TensorTarget for a,b in batches)
+        return sorted(int(o) for _,b in batches for o in b)
+    share = (~np.isnan(x)).mean((1,2))
+    for least in (.2,.35,.4): assert pass_(least, 0) == [i for i in range(80) if share[i] >= least]
+    assert pass_(.4, 1) == [*range(80, 120)]
+    x[:80,:,1:] = np.nan
+    assert len(pass_(.5, 0)) == 5 and len(pass_(.008, 0)) == 80 # One of each batch; of 120 values, one is there
+    x[:79] = np.nan
+    assert pass_(1e-7, 0)[-1] == 79 and len(pass_(1e-7, 0)) == 5
+    with fails(ValueError, '`min_valid`'): DropMissing(0)
+
+def test_what_is_dropped_is_known_and_never_dropped_from_predictions():
+    x = filled((60,2,10)).astype('f4')
+    x[::3] = np.nan
+    dls = TSDataLoaders.from_arrays(x, np.arange(60.), splits=[range(48),range(48, 60)], bs=16, seed=0, device='cpu', batch_tfms=[DropMissing(),FillNaN()])
+    rows = []
+    for _,y in dls.train:
+        assert dls.train.idxs.tolist() == y.tolist() == dls.train.input_idxs.tolist()
+        rows += y.tolist()
+    assert sorted(rows) == [i for i in range(48) if i%3]
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(20, 1), nn.Flatten(0)), loss_func=nn.MSELoss())
+    preds,targs = learn.get_preds(ds_idx=0)
+    assert len(preds) == 48 and targs.tolist() == [*range(48)]
+    for dl in dls.loaders:
+        with torch.no_grad(): assert sum(len(y) for _,y in dl) == len(dl.dataset)
+    assert DropMissing()(TSTensor(torch.full((3,2), torch.nan)), split_idx=0).shape == (1,2)
+
+def test_padding_is_not_what_is_missing(tmp_path):
+    series = [np.full((2,k), v, 'f4') for k,v in ((10,1),(40,2),(40,3))]
+    series[2][:,5:] = np.nan
+    for value in (0,np.nan):
+        save_ragged(tmp_path/'r', series)
+        dls = TSDataLoaders.from_arrays(open_ragged(tmp_path/'r', value=value), [0.,1,2], splits=[range(3),[]], bs=3, device='cpu', batch_tfms=[DropMissing(.5)])
+        with fails(ValueError, '`mask=False`'):
+            TSDataLoaders.from_arrays(open_ragged(tmp_path/'r'), mask=False, splits=[range(3),[]], bs=3, device='cpu', batch_tfms=[DropMissing(.5)])
+        x,mask,y = dls.train.one_batch()
+        assert sorted(y.tolist()) == [0,1] and len(mask) == 2 and sorted(mask.sum(1).tolist()) == [10,40]

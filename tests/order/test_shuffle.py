@@ -1,0 +1,358 @@
+"Orders are permutations, the same ones whichever way they are asked for; splits are in one form, or refused"
+import pickle
+from math import isqrt
+import numpy as np, pytest, torch
+from fastcore.foundation import L
+from hypothesis import given, strategies as st
+from fastai.data.transforms import RandomSplitter
+from conftest import elsewhere, fails, fresh, linux, same
+from tsdisk.disk.arrays import open_array, save_array
+from tsdisk.order import shuffle as module
+from tsdisk.order.shuffle import BlockOrder, ByWeight, Order, order
+from tsdisk.order.splits import RandomShare, check_splits, random_splits
+
+@pytest.fixture(params=['kept','computed'])
+def path(request, monkeypatch):
+    "Both ways in which an order is made"
+    if request.param == 'computed': monkeypatch.setattr(Order, 'small', 0)
+    return request.param
+
+@pytest.fixture
+def computed(monkeypatch): monkeypatch.setattr(Order, 'small', 0)
+
+sizes = [1,2,3,4,5,7,8,9,10,15,16,17,99,100,101,127,128,129,255,256,257,1000,1023,1024,1025,4096,32767,32768,32769,65535,65536,65537,10**5+3]
+
+@pytest.mark.parametrize('n', sizes)
+def test_order_is_a_permutation(path, n):
+    for seed,epoch in ((0,0),(1,0),(0,1),(2**40,7)): same(np.sort(order(n, seed, epoch)[:]), np.arange(n))
+
+@given(st.integers(1, 5000), st.integers(0, 2**64), st.integers(0, 2**33))
+def test_any_seed_and_epoch_permute(path, n, seed, epoch): same(np.sort(order(n, seed, epoch)[:]), np.arange(n))
+
+@pytest.mark.parametrize('off', [-1,0,1])
+def test_order_is_a_permutation_on_both_sides_of_small(off):
+    n = Order.small+off
+    o = order(n, seed=3)
+    assert (o.kept is None) == (off > 0)
+    same(np.sort(o[:]), np.arange(n))
+
+cuts = st.slices(1000)
+@given(st.integers(0, 5), cuts, st.lists(st.integers(-1000, 999)), st.lists(st.integers(0, 999)))
+def test_ints_slices_and_arrays_agree(path, epoch, cut, idxs, plain):
+    o = order(1000, 42, epoch)
+    whole = o[:]
+    same(o[cut], whole[cut])
+    for i in idxs[:5]: assert o[i] == o[np.int64(i)] == whole[i]
+    same(o[np.array(plain, int)], whole[np.array(plain, int)])
+    same(o[np.array(idxs, int)], whole[np.array(idxs, int)])
+
+def test_rows_that_were_given_out_can_be_changed(path):
+    o = order(1000, 42)
+    whole = o[:].copy()
+    for a in (0,100): o[a:a+50][:] = 0
+    same(o[:], whole)
+
+def test_every_form_agrees(path):
+    o = order(300, 5, 2)
+    whole = np.array([o[i] for i in range(300)])
+    same(np.asarray(o), whole)
+    same(np.array(o, 'i4'), whole.astype('i4'))
+    assert list(o) == whole.tolist() and len(o) == 300 and all(type(i) is int for i in [*o][:3])
+    same(o[[3,1,3]], whole[[3,1,3]])
+    same(o[np.arange(6).reshape(2, 3)], whole[:6].reshape(2, 3))
+    same(o[np.arange(5, dtype='u1')], whole[:5])
+    same(torch.as_tensor(np.asarray(o)).numpy(), whole)
+    assert o[:].dtype == np.int64 and o[:0].shape == (0,) and o[[]].shape == (0,)
+
+@pytest.mark.parametrize('i', [300, -301, [0,300], np.array([-301])], ids=str)
+def test_position_out_of_range_is_an_index_error(path, i):
+    with pytest.raises(IndexError): order(300)[i]
+
+def test_same_seed_and_epoch_give_the_same_order_everywhere(path):
+    a = order(2000, 7, 3)[:]
+    same(order(2000, 7, 3)[:], a)
+    same(order(2000, seed=7, epoch=3)[500:600], a[500:600])
+    small = 0 if path == 'computed' else Order.small
+    same(elsewhere("(setattr(m := __import__('tsdisk.order.shuffle').order.Order, 'small', b), m(2000, 7, 3)[:])[1]", None, small), a)
+
+def test_seeds_and_epochs_differ(path):
+    orders = [order(1000, s, e)[:] for s in range(6) for e in range(6)]
+    for i,a in enumerate(orders):
+        for b in orders[:i]: assert (a == b).mean() < .02
+
+def test_unshuffled_order_is_a_range(): assert order(5, shuffle=False) == range(5) and order(10**12, shuffle=False)[-1] == 10**12-1
+
+def test_a_trillion_rows_cost_nothing_until_asked():
+    o = order(10**12, 1)
+    part = o[10**11:10**11+1000]
+    assert part.min() >= 0 and part.max() < 10**12 and len(np.unique(part)) == 1000
+    assert o[10**11+5] == part[5] and o[-1] == o[10**12-1]
+    assert 'n=1000000000000' in repr(o) and str(o[0]) in repr(o)
+
+# How well it shuffles, without a list. Each bound is about five standard deviations from what a fair shuffle gives
+
+def chi2(counts):
+    "Chi-square of counts that should be equal, in standard deviations from its mean"
+    counts = np.asarray(counts, float).ravel()
+    c = ((counts-counts.mean())**2/counts.mean()).sum()
+    k = len(counts)-1
+    return (c-k)/np.sqrt(2*k)
+
+@pytest.mark.parametrize('n', [1009,4096,10_000,65_536,99_991])
+def test_places_and_rows_are_independent(computed, n):
+    k,counts,width = 12,0,isqrt(n-1)+1
+    for epoch in range(10):
+        o = order(n, 11, epoch)[:]
+        counts = counts + np.histogram2d(np.arange(n), o, bins=k)[0]
+        for m in (2,3,7,width): # Remainders, too: columns of the grid are one of them
+            if m <= 16: assert chi2(np.bincount((np.arange(n)%m)*m + o%m, minlength=m*m)) < 6
+            else: assert abs((np.arange(n)%m == o%m).mean() - 1/m) < 5*np.sqrt(1/m/n)
+    assert chi2(counts) < 5
+
+@pytest.mark.parametrize('n', [1009,10_000,65_536,99_991])
+def test_displacements_are_those_of_a_shuffle(computed, n):
+    moved = np.concatenate([(order(n, 5, e)[:]-np.arange(n))%n for e in range(10)])
+    assert abs(chi2(np.histogram(moved, bins=50, range=(0, n))[0])) < 6
+    assert abs((moved == 0).sum()-10) < 5*np.sqrt(10)
+
+@pytest.mark.parametrize('n', [1009,10_000,65_536,99_991])
+def test_neighbours_do_not_stay_together(computed, n):
+    steps = np.concatenate([np.diff(order(n, 9, e)[:]) for e in range(10)])
+    width = isqrt(n-1)+1
+    for d in (1,-1,2,width,-width,width+1): assert (steps == d).sum() < 10+5*np.sqrt(10)
+    assert abs(chi2(np.histogram(steps % n, bins=50, range=(0, n))[0])) < 6
+
+@pytest.mark.parametrize('n', [2,3,5,6])
+def test_small_orders_are_all_reached(computed, n):
+    seen = np.zeros((n,n))
+    for s in range(3000): seen[np.arange(n), order(n, s)[:]] += 1
+    assert chi2(seen) < 5 and len({tuple(order(n, s)[:]) for s in range(3000)}) >= {2: 2, 3: 6, 5: 120, 6: 690}[n]
+
+def test_two_epochs_are_independent(computed):
+    n = 10_000
+    a,b = order(n, 3, 0)[:],order(n, 3, 1)[:]
+    assert abs(np.corrcoef(a, b)[0,1]) < 5/np.sqrt(n) and abs(np.corrcoef(a[:-1], b[1:])[0,1]) < 5/np.sqrt(n)
+
+# Splits
+
+forms = dict(ints=[7,2,5], tuple=(7,2,5), array=np.array([7,2,5]), small=np.array([7,2,5], 'u1'), tensor=torch.tensor([7,2,5]), L=L(7,2,5), iter=iter([7,2,5]))
+masks = [i in (2,5,7) for i in range(10)]
+
+@pytest.mark.parametrize('form', forms)
+def test_rows_keep_their_order(form): assert [int(i) for i in check_splits([[0,1], forms[form]], 10)[1]] == [7,2,5]
+
+@pytest.mark.parametrize('way', [list, tuple, L, np.array, torch.tensor])
+def test_mask_gives_its_rows(way): assert check_splits([[0], way(masks)], 10)[1].tolist() == [2,5,7]
+
+@given(st.slices(10))
+def test_slices_stay_ranges(cut):
+    rows = range(10)[cut]
+    if not len(rows): return
+    got = check_splits([cut], 10)[0]
+    assert isinstance(got, range) and got == rows
+    assert check_splits([rows], 10)[0] == rows
+
+def test_rows_on_disk_are_splits(tmp_path):
+    train,valid = save_array(tmp_path/'t.npy', np.arange(8)[::-1]),save_array(tmp_path/'m.npy', np.arange(10) > 7)
+    assert [o.tolist() for o in check_splits([open_array(tmp_path/'t.npy'), valid], 10)] == [[*range(7, -1, -1)],[8,9]] and len(train) == 8
+
+def test_many_splits_and_empty_ones():
+    got = check_splits([range(3), [], slice(3,5), np.array([9]), range(0), np.zeros(10, bool)], 10)
+    assert [len(o) for o in got] == [3,0,2,1,0,0]
+
+def test_splits_of_a_billion_rows_stay_small(): assert check_splits([range(9*10**6), slice(9*10**6,None)], 10**7) == [range(9*10**6), range(9*10**6, 10**7)]
+
+@pytest.mark.parametrize('splits,err,words', [
+    ([range(8),[8,10]], IndexError, ('Split 1 has row 10','rows 0 to 9')), ([[0,-1]], IndexError, ('row -1',)), ([range(11)], IndexError, ('row 10',)),
+    ([range(9, -2, -1)], IndexError, ('row -1',)), ([np.array([10], 'u1')], IndexError, ('row 10',)),
+    ([range(8),[9,7]], ValueError, ('Row 7 is in split 1','one split only')), ([range(4, -1, -1),slice(4,6)], ValueError, ('Row 4',)),
+    ([[0],[1],[2,0]], ValueError, ('Row 0 is in split 2',)), ([masks,range(5, 6)], ValueError, ('Row 5',)), ([range(0, 10, 2),range(9, 5, -1)], ValueError, ('Row 8',)),
+    ([[True,False,True]], ValueError, ('a mask of 3 rows','has 10')), ([np.ones(11, bool)], ValueError, ('a mask of 11',)),
+    ([[[0,1]]], ValueError, ('shape (1, 2)',)), ([np.zeros((2,2), int)], ValueError, ('shape',)), ([[.5]], TypeError, ('float64',)), ([['a']], TypeError, ('row numbers',)),
+    ([], ValueError, ('train on, is empty',)), ([[]], ValueError, ('empty',)), ([slice(0,0),[1]], ValueError, ('empty',)), ([np.zeros(10, bool),[1]], ValueError, ('empty',))])
+def test_bad_splits_are_refused(splits, err, words):
+    with fails(err, *words): check_splits(splits, 10)
+
+@given(st.integers(2, 300), st.floats(.001, .999), st.integers(0, 99))
+def test_random_splits_share_out_all_rows(n, pct, seed):
+    train,valid = random_splits(n, pct, seed)
+    assert sorted([*train,*valid]) == [*range(n)] and len(train) and len(valid)
+    assert abs(len(valid)-n*pct) <= .5 or len(valid) in (1,n-1)
+    assert (np.diff(train) > 0).all() and (np.diff(valid) > 0).all()
+    same(random_splits(n, pct, seed)[1], valid)
+
+def test_random_splits_differ_by_seed_and_hold_out_every_row_alike():
+    held = np.zeros(50)
+    for s in range(2000): held[random_splits(50, .2, s)[1]] += 1
+    assert abs(chi2(held)) < 5
+    assert any(not np.array_equal(random_splits(50)[1], random_splits(50)[1]) for _ in range(5))
+
+@pytest.mark.parametrize('n,pct,word', [(10, 0, 'between 0 and 1'), (10, 1, 'between 0 and 1'), (10, 20, 'got 20'), (10, -.1, 'between'), (1, .2, 'two rows'), (0, .2, 'two rows')])
+def test_impossible_random_splits_are_refused(n, pct, word):
+    with fails(ValueError, word): random_splits(n, pct)
+
+def test_small_parts_of_a_large_order_are_computed_together_and_none_is_kept_whole(monkeypatch):
+    n,calls,permute = 2*10**6,[],module._permute
+    monkeypatch.setattr(module, '_permute', lambda pos, *args: (calls.append(len(pos)), permute(pos, *args))[1])
+    o,whole = order(n, seed=3),order(n, seed=3)[:]
+    calls.clear()
+    for a in range(0, 64*200, 64): same(o[a:a+64], whole[a:a+64])
+    assert sum(k > 1000 for k in calls) == 1
+    for a in (n-10, 5, n//2, n-64): same(o[a:a+70], whole[a:a+70])
+    o[:]
+    assert len(o.made[1]) <= o.ahead
+
+def test_an_order_pickles_as_three_numbers(path):
+    o = order(10**6, seed=3, epoch=2)
+    assert len(pickle.dumps(o)) < 200
+    same(pickle.loads(pickle.dumps(o))[:1000], o[:1000])
+
+# A share of very many rows
+
+@given(st.integers(2, 5000), st.floats(.01, .99), st.integers(0, 2**40))
+def test_shares_hold_every_row_once(n, pct, seed):
+    both = [RandomShare(n, pct, seed, o) for o in (False,True)]
+    same(np.sort(np.concatenate([o[:] for o in both])), np.arange(n))
+    assert [len(o[:]) for o in both] == [len(o) for o in both]
+
+def test_share_can_be_asked_in_any_way():
+    o = RandomShare(5000, .3, 7, True)
+    whole = o[:]
+    same(o[::-3], whole[::-3])
+    same(o[np.array([3,1498,3])], whole[[3,1498,3]])
+    assert o[-1] == whole[-1] and o[5] == whole[5] and [*o[2:4]] == whole[2:4].tolist()
+    same(pickle.loads(pickle.dumps(o))[:], whole)
+    with pytest.raises(IndexError): o[len(o)]
+
+def test_shares_differ_by_seed_and_spread_evenly():
+    a,b = (RandomShare(10**6, .2, seed, True)[:] for seed in (0,1))
+    assert abs(np.isin(a, b).mean()-.2) < .01
+    assert abs(np.corrcoef(a[:-1]%1024, a[1:]%1024)[0,1]) < .01 and np.bincount(a//1024, minlength=976)[:976].std() == 0
+    assert abs(np.bincount(a%1024, minlength=1024)/(10**6/1024)-.2).max() < .08
+
+@linux
+def test_splits_of_very_many_rows_take_no_memory():
+    mb,size,rows = fresh("""
+        import pickle
+        from conftest import rss_anon
+        from tsdisk.order.splits import RandomShare, check_splits, random_splits
+        before = rss_anon()
+        splits = check_splits(random_splits(300_000_000, seed=1), 300_000_000)
+        res = rss_anon()-before, len(pickle.dumps(splits)), sum(map(len, splits))""")
+    assert mb < 5 and size < 20_000 and rows == 300_000_000
+
+def test_shares_of_other_sizes_or_seeds_are_refused():
+    a,b = (RandomShare(3000, .2, seed, held) for seed,held in ((0,False),(1,True)))
+    with fails(ValueError, 'in split 1'): check_splits([a,b], 3000)
+    with fails(ValueError, 'in split 1'): check_splits([a,a], 3000)
+    with fails(IndexError, 'rows 0 to 99'): check_splits([a], 100)
+
+# Other forms
+
+def test_splitters_and_dicts_are_splits():
+    train,valid = check_splits(RandomSplitter(.3, seed=1), 10)
+    assert sorted([*train,*valid]) == [*range(10)] and len(valid) == 3
+    assert check_splits(dict(train=range(3), valid=[4]), 5)[0] == range(3)
+
+@pytest.mark.parametrize('splits', [np.ones(10, bool), range(10), slice(5), 'ab'], ids=repr)
+def test_one_choice_of_rows_is_not_splits(splits):
+    with fails(TypeError, '`[train, valid]`'): check_splits(splits, 10)
+
+@pytest.mark.parametrize('o', [slice(80, 1000), slice(-101, None), slice(101, None)], ids=str)
+def test_slices_out_of_range_are_refused(o):
+    with fails(IndexError, 'the data has 100 rows'): check_splits([o], 100)
+    assert check_splits([slice(-20, None)], 100) == [range(80, 100)]
+
+def test_folds_are_not_splits():
+    folds = [(np.arange(5), np.arange(5, 10))]*3
+    with fails(ValueError, 'Split 0', 'next(folds)'): check_splits(folds, 10)
+
+# Blocks
+
+sizes = [(1,1,1), (2,1,1), (5,10,3), (100,1,1), (100,1,7), (1000,7,3), (1000,1000,1), (999,10,1), (1024,16,64), (1025,16,64), (50,3,17)]
+
+@pytest.mark.parametrize('n,block,window', sizes)
+def test_block_order_is_a_permutation_of_whole_windows(n, block, window):
+    for seed,epoch in ((0,0),(5,0),(0,3)):
+        o = BlockOrder(n, seed, epoch, block, window)
+        whole = np.asarray(o)
+        same(np.sort(whole), np.arange(n))
+        assert o.stops[-1] == n and len(o.stops) == -(-len(o.blocks)//window) and (np.diff(o.stops) > 0).all()
+        for w,(a,b) in enumerate(zip([0,*o.stops], o.stops)):
+            same(np.sort(whole[a:b]), o.rows(w))
+            assert set(o.piece_of(np.arange(a, b))) == {w} and len(np.unique(o.rows(w)//block)) <= window
+
+@given(st.integers(1, 400), st.integers(1, 50), st.integers(1, 9), cuts, st.lists(st.integers(0, 10**6)))
+def test_any_part_of_a_block_order_is_that_of_the_whole(n, block, window, cut, idxs):
+    o = BlockOrder(n, 3, 1, block, window)
+    whole = np.asarray(o)
+    same(o[cut], whole[cut])
+    idxs = np.array(idxs, np.int64)%n
+    same(o[idxs], whole[idxs])
+    assert o[-1] == whole[-1] and list(o) == whole.tolist() and o[:0].shape == (0,)
+
+def test_block_orders_differ_by_seed_and_epoch_alone():
+    def made(seed, epoch): return tuple(order(1000, seed, epoch, 'block', block=10, window=5))
+    assert len({made(s, e) for s in range(4) for e in range(4)}) == 16 and made(3, 2) == made(3, 2)
+    o = order(1000, 3, 2, 'block', block=10, window=5)
+    assert tuple(pickle.loads(pickle.dumps(o))) == made(3, 2) and 'window=5' in repr(o)
+
+def test_every_row_comes_anywhere_in_an_epoch():
+    at = np.array([np.argsort(BlockOrder(100, 0, e, 10, 2))[[0,37,99]] for e in range(2000)])
+    for o in at.T: assert np.histogram(o, 10, (0,100))[0].min() > 140 # 200 expected, 14 standard deviation
+
+def test_places_are_given_instead_of_positions():
+    places = np.random.default_rng(0).permutation(100)
+    a,b = [BlockOrder(100, 1, 0, 8, 3, places=o) for o in (None,places)]
+    same(np.asarray(b), places[np.asarray(a)])
+    same(b.rows(1), places[a.rows(1)])
+
+@given(st.integers(1, 300), st.integers(1, 700), st.integers(0, 9), st.sampled_from([False,True,'block']), cuts)
+def test_epochs_of_any_size_are_cut_from_passes_over_all_rows(n, size, epoch, shuffle, cut):
+    opts = dict(block=7, window=3) if shuffle == 'block' else {}
+    passes = np.concatenate([order(n, 5, o, shuffle, **opts) for o in range((epoch+1)*size//n+1)])
+    o = order(n, 5, epoch, shuffle, size=size, **opts)
+    whole = np.asarray(o)
+    same(whole, passes[epoch*size:(epoch+1)*size].astype(np.int64))
+    same(np.asarray(o[cut], np.int64), whole[cut])
+    same(np.asarray(pickle.loads(pickle.dumps(o))), whole)
+    if shuffle: same(o[::-2], whole[::-2])
+    if shuffle == 'block':
+        assert o.windows[-1] == size and (np.diff(o.windows) > 0).all()
+        for w,(a,b) in enumerate(zip([0,*o.windows], o.windows)): same(o.rows(w), np.sort(whole[a:b]))
+
+def test_part_of_a_huge_pass_costs_nothing():
+    for shuffle in (True,'block'): assert len(np.unique(order(10**9, 1, 7, shuffle, size=10**6)[:5000])) == 5000
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=60), st.integers(1, 300), st.sampled_from([True,'block']))
+def test_draws_are_within_one_of_what_weights_ask(weights, n, shuffle):
+    w = np.array(weights) + (max(weights) == 0)
+    o = ByWeight(w).draw(n, 3, 1)[np.arange(n)]
+    assert (np.diff(o) >= 0).all() and (abs(np.bincount(o, minlength=len(w)) - w/w.sum()*n) < 1+1e-9).all() and (w[o] > 0).all()
+
+def test_draws_of_many_epochs_are_as_often_as_weights_ask():
+    w = np.random.default_rng(0).random(200)**4
+    counts = sum(np.bincount(order(200, 1, e, weights=w), minlength=200) for e in range(2000))
+    assert abs(counts/2000 - w/w.mean()).max() < .06 # Standard deviation at most .5/sqrt(2000)
+
+def test_weights_of_other_rows_are_refused():
+    with fails(ValueError, '3 weights', '4 rows'): order(4, weights=[1,2,3])
+    with fails(ValueError, 'shuffle=True'): order(3, shuffle=False, weights=[1,2,3])
+
+def test_a_billion_rows_in_blocks_cost_nothing():
+    o = order(10**9, 7, 0, 'block', block=4096, window=64)
+    part = o[5*10**8:5*10**8+1000]
+    assert len(np.unique(part)) == 1000 and len(np.unique(part//4096)) <= 128 and o.blocks.nbytes + o.stops.nbytes < 3e6
+
+def deviation(o, labels, bs=64):
+    "How far the shares of the classes in a batch are from those of the whole, on average"
+    k = labels.max()+1
+    shares = [np.bincount(labels[b], minlength=k)/len(b) for b in np.split(np.asarray(o), range(bs, len(o), bs))]
+    return np.abs(np.array(shares) - np.bincount(labels)/len(labels)).mean()
+
+def test_batches_of_class_sorted_rows_are_mixed():
+    labels = np.arange(100_000)//10_000 # Ten classes, one after the other, in 250 blocks
+    exact = deviation(order(100_000, 1), labels)
+    blocks = deviation(order(100_000, 1, 0, 'block', block=400, window=64), labels)
+    in_order = deviation(range(100_000), labels)
+    assert exact < .031 and blocks < 1.5*exact and in_order > 5*exact, (exact, blocks, in_order)

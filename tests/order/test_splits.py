@@ -1,0 +1,487 @@
+"Splits by class, group and time, and what windows of two splits share: against loops over all windows"
+import tracemalloc, warnings
+from collections import Counter
+import numpy as np, pytest
+from hypothesis import assume, example, given, strategies as st
+from sklearn.model_selection import TimeSeriesSplit
+from conftest import fails, filled, same
+from tsdisk.disk.arrays import open_array, save_array
+from tsdisk.data.datasets import TSDatasets
+from tsdisk.folder.manifest import fingerprint, open_folder, read_manifest, save_folder
+from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.series.panels import Ragged
+from tsdisk.disk.rows import Ranges
+from tsdisk.order.splits import (RandomShare, check_leakage, check_rows, check_splits, group_splits, predefined_splits, random_splits, stratified_splits,
+    time_splits, walk_forward_splits, warn_leakage)
+from tsdisk.series.windows import Windows
+
+# Panels of every kind, and their windows one by one
+
+def make_panel(kind, lengths, n_vars=2):
+    if kind == 'ragged': return Ragged(np.zeros((sum(lengths), n_vars), 'f4'), np.cumsum([0, *lengths]))
+    if kind == 'list': return [np.zeros((n, n_vars), 'f4') for n in lengths]
+    if kind == 'dense': return np.zeros((len(lengths), n_vars, lengths[0]), 'f4')
+    return np.zeros((lengths[0], n_vars) if kind == 'one' else lengths[0], 'f4')
+
+@st.composite
+def some_windows(draw, most=40):
+    kind = draw(st.sampled_from(['ragged','list','dense','one','flat']))
+    lengths = draw(st.lists(st.integers(1, most), min_size=1, max_size=5))
+    if kind == 'dense': lengths = [lengths[0]]*len(lengths)
+    if kind in ('one','flat'): lengths = lengths[:1]
+    size,horizon = draw(st.integers(1, 8)),draw(st.sampled_from([0,0,1,4]))
+    gap,stride = draw(st.integers(0, 2)),draw(st.integers(1, 12))
+    span = size + (gap+horizon if horizon else 0)
+    assume(max(lengths) >= span)
+    w = Windows(make_panel(kind, lengths), size, stride=stride, horizon=horizon, gap=gap)
+    all_windows = [(s, a) for s,n in enumerate(lengths) for a in range(0, n-span+1, stride)]
+    assert len(w) == len(all_windows) and w.span == span
+    return w, lengths, all_windows
+
+pcts = st.sampled_from([.05,.1,.2,.33,.5,.7])
+tests = st.sampled_from([0,0,.1,.25])
+
+def as_lists(splits): return [np.asarray(o).tolist() for o in splits]
+
+def held(n, valid, test):
+    "Steps or rows of n to validate and to test"
+    a = min(max(1, round(n*valid)), max(0, n-1-(test > 0)))
+    return a, min(max(1, round(n*test)), n-1-a) if test else 0
+
+def steps_of(w, all_windows, rows):
+    "Every step of every window, as pairs (series, step)"
+    return {(s, t) for i in np.asarray(rows).tolist() for s,a in [all_windows[i]] for t in range(a, a+w.span)}
+
+def expect(naive, make):
+    "What a loop finds; where that leaves a split empty, the error"
+    if all(naive): return as_lists(make()) == naive
+    with fails(ValueError, 'none is left for'): make()
+    return True
+
+# By time
+
+@given(some_windows(), pcts, tests, st.integers(0, 6))
+@example((Windows([np.zeros(1),np.zeros(5)], 1), [1,5], [(0,0)]+[(1,i) for i in range(5)]), .2, .2, 0)
+def test_windows_by_time_are_those_of_a_loop(o, valid, test, gap):
+    assume(valid+test < 1)
+    w,lengths,all_windows = o
+    naive = [[],[],[]][:2+(test > 0)]
+    for i,(s,a) in enumerate(all_windows):
+        n,(v,t) = lengths[s],held(lengths[s], valid, test)
+        ends = [n-v-t, n-t, n] if test else [n-v, n]
+        for k,(first,stop) in enumerate(zip([0,*ends], ends)):
+            if a >= first and a+w.span <= stop-gap*(stop < n or k+1 < len(ends)): naive[k].append(i)
+    assert expect(naive, lambda: time_splits(w, valid, test, gap))
+
+@given(some_windows(), pcts, tests, st.integers(0, 6))
+def test_no_step_is_in_two_splits_by_time_and_gaps_lie_between(o, valid, test, gap):
+    assume(valid+test < 1)
+    w,_,all_windows = o
+    try: splits = time_splits(w, valid, test, gap)
+    except ValueError: return
+    steps = [steps_of(w, all_windows, o) for o in splits]
+    for s in range(len(w.panel)):
+        mine = [[t for k,t in o if k == s] for o in steps]
+        mine = [o for o in mine if o]
+        for a,b in zip(mine, mine[1:]): assert min(b)-max(a) > gap
+    assert all(isinstance(o, Ranges) and o.of == len(w) for o in splits) and not check_leakage(w, splits) and check_splits(splits, len(w)) == list(splits)
+
+@given(st.integers(3, 400), pcts, tests, st.integers(0, 6))
+def test_rows_by_time_are_ranges_in_order(n, valid, test, gap):
+    assume(valid+test < 1)
+    v,t = held(n, valid, test)
+    ends = [n-v-t, n-t, n] if test else [n-v, n]
+    naive = [[*range(a, b-gap*(b < n))] for a,b in zip([0,*ends], ends)]
+    assert expect(naive, lambda: time_splits(n, valid, test, gap))
+    if all(naive): assert all(isinstance(o, range) for o in time_splits(np.int64(n), valid, test, gap))
+
+def test_what_is_held_out_does_not_depend_on_the_gap():
+    w = Windows(np.zeros(100), 7, stride=3)
+    assert time_splits(w, .3)[1] == time_splits(w, .3, gap=20)[1] and len(time_splits(w, .3, gap=20)[0]) < len(time_splits(w, .3)[0])
+
+def test_series_too_short_to_split_by_time_may_be_held_out_whole():
+    with fails(ValueError, 'none is left for validation', '`group_splits(windows)`'): time_splits(Windows([np.zeros(40),np.zeros(45)], 20))
+    for few in (np.zeros(40), [np.zeros(40),np.zeros(5)]):
+        with pytest.raises(ValueError) as e: time_splits(Windows(few, 20))
+        assert 'group_splits' not in str(e.value)
+
+@pytest.mark.parametrize('kw,err,words', [
+    (dict(x=np.zeros(9)), TypeError, ('number of rows, or `Windows`','ndarray')), (dict(x=10.), TypeError, ('float',)), (dict(x=10, gap=-1), ValueError, ('`gap`','got -1')),
+    (dict(x=10, gap=1.5), ValueError, ('`gap`','1.5')), (dict(x=10, valid_pct=0), ValueError, ('`valid_pct`','between 0 and 1')), (dict(x=1), ValueError, ('1 rows','validation')),
+    (dict(x=10, valid_pct=.5, test_pct=.5), ValueError, ('`test_pct`','0.5')), (dict(x=10, test_pct=-.1), ValueError, ('`test_pct`',)), (dict(x=10, gap=9), ValueError, ('for training','smaller `gap`'))])
+def test_impossible_splits_by_time_are_refused(kw, err, words):
+    with fails(err, *words): time_splits(**kw)
+
+# Walk forward
+
+@given(st.integers(2, 200), st.integers(2, 8), st.none() | st.integers(1, 30), st.integers(0, 5), st.none() | st.integers(1, 40))
+def test_folds_of_rows_are_those_of_scikit_learn(n, k, size, gap, most):
+    theirs = TimeSeriesSplit(k, max_train_size=most, test_size=size, gap=gap)
+    try: folds = [[a.tolist(), b.tolist()] for a,b in theirs.split(np.zeros(n))]
+    except ValueError:
+        with fails(ValueError, 'none is left'): walk_forward_splits(n, k, size, gap, most)
+    else: assert [as_lists(o) for o in walk_forward_splits(n, k, size, gap, most)] == folds
+
+@given(some_windows(80), st.integers(1, 5), st.none() | st.integers(1, 20), st.integers(0, 5), st.none() | st.integers(1, 40))
+def test_folds_of_windows_are_those_of_a_loop(o, k, size, gap, most):
+    w,lengths,all_windows = o
+    folds = [([],[]) for _ in range(k)]
+    for f,(train,valid) in enumerate(folds):
+        for i,(s,a) in enumerate(all_windows):
+            step = lengths[s]//(k+1) if size is None else size
+            cut = lengths[s] - (k-f)*step
+            if a >= (0 if most is None else cut-gap-most) and a+w.span <= cut-gap: train.append(i)
+            if a >= cut and a+w.span <= cut+step: valid.append(i)
+    if not all(a and b for a,b in folds):
+        with fails(ValueError, 'none is left'): walk_forward_splits(w, k, size, gap, most)
+        return
+    got = walk_forward_splits(w, k, size, gap, most)
+    assert [as_lists(o) for o in got] == [[*map(list, o)] for o in folds]
+    for o in got: assert not check_leakage(w, o) and not steps_of(w, all_windows, o[0]) & steps_of(w, all_windows, o[1])
+
+@pytest.mark.parametrize('kw,words', [(dict(n_splits=0), ('`n_splits`','at least 1')), (dict(valid_size=0), ('`valid_size`',)), (dict(max_train=0), ('`max_train`',)),
+    (dict(gap=-2), ('`gap`','-2')), (dict(n_splits=200), ('none is left for',)), (dict(valid_size=20), ('for training',))])
+def test_impossible_folds_are_refused(kw, words):
+    with fails(ValueError, *words): walk_forward_splits(100, **kw)
+
+# By group
+
+def check_groups(groups, sizes, splits, valid, test):
+    "Each group is in one split, each share as near as one group more would bring it"
+    total,seen = sum(sizes.values()),[Counter(groups[i] for i in o) for o in splits]
+    assert sum(seen, Counter()) == Counter({g: n for g,n in sizes.items() if n}) and sum(map(len, seen)) == len([n for n in sizes.values() if n]) and all(seen)
+    for k,part in enumerate(held(total, valid, test)[:len(splits)-1], 1):
+        lack = part - sum(seen[k].values())
+        if len(seen[0]) > 1 and len(seen[k]) > 1:
+            for g,n in seen[0].items(): assert abs(lack-n) >= abs(lack), (g, n, lack)
+        if len(seen[k]) > 1: assert -lack < max(sizes.values())/2
+
+@given(st.lists(st.integers(0, 12), min_size=3, max_size=150), pcts, tests, st.integers(0, 99))
+def test_no_group_is_in_two_splits(groups, valid, test, seed):
+    assume(valid+test < 1 and len(set(groups)) > 1+(test > 0))
+    splits = group_splits(groups, valid, test, seed)
+    for o in splits: assert (np.diff(o) > 0).all()
+    check_groups(groups, Counter(groups), as_lists(splits), valid, test)
+    assert as_lists(group_splits(np.array(groups, 'u1'), valid, test, seed)) == as_lists(splits)
+
+@given(some_windows(), pcts, tests, st.integers(0, 99), st.booleans())
+def test_windows_of_a_group_are_in_one_split(o, valid, test, seed, labelled):
+    w,lengths,all_windows = o
+    labels = ['abc'[i%3] for i in range(len(lengths))] if labelled else [*range(len(lengths))]
+    groups = [labels[s] for s,_ in all_windows]
+    assume(valid+test < 1 and len(set(groups)) > 1+(test > 0))
+    splits = group_splits(labels, valid, test, seed, windows=w) if labelled else group_splits(w, valid, test, seed)
+    assert all(isinstance(o, Ranges) and o.of == len(w) for o in splits) and sorted(sum(as_lists(splits), [])) == [*range(len(w))]
+    check_groups(groups, Counter(groups), as_lists(splits), valid, test)
+    assert not check_leakage(w, splits)
+
+def test_shares_of_groups_are_near_and_seeds_differ():
+    groups = np.repeat(np.arange(200), np.random.default_rng(0).integers(5, 50, 200))
+    for seed in range(20):
+        a,b,c = group_splits(groups, .2, .1, seed)
+        assert abs(len(b)/len(groups)-.2) < .01 and abs(len(c)/len(groups)-.1) < .01
+    assert as_lists(group_splits(groups, seed=1)) == as_lists(group_splits(groups, seed=1)) != as_lists(group_splits(groups, seed=2))
+    state = np.random.get_state()
+    a = group_splits(groups)[1]
+    assert a.tolist() != group_splits(groups)[1].tolist()
+    np.random.set_state(state)
+    same(group_splits(groups)[1], a)
+
+def test_every_group_is_held_out_alike():
+    held = np.zeros(20)
+    for s in range(1000): held[group_splits(np.arange(20), .2, seed=s)[1]] += 1
+    assert held.sum() == 4000 and abs(held-200).max() < 5*np.sqrt(1000*.2*.8)
+
+def test_a_huge_group_trains():
+    groups = np.repeat([0,1,2], [100,10,10])
+    for s in range(9): assert set(groups[group_splits(groups, .1, seed=s)[0]]) >= {0}
+
+def test_impossible_groups_are_refused(tmp_path):
+    with fails(ValueError, 'It takes 2 groups', 'got 1', '`time_splits`'): group_splits(['a']*5)
+    with fails(ValueError, 'It takes 3 groups', 'got 2'): group_splits(['a','b'], .2, .2)
+    w = Windows([np.zeros(20)]*3, 5)
+    with fails(ValueError, '3 series and 2 groups'): group_splits(['a','b'], windows=w)
+    with fails(ValueError, '`groups` must be one label a row', '(2, 2)'): group_splits(np.zeros((2,2)))
+    with fails(ValueError, 'It takes 2 groups'): group_splits(Windows([np.zeros(20),np.zeros(3)], 5)) # The other has no windows
+
+# By class
+
+@given(st.lists(st.integers(0, 6), min_size=4, max_size=200), pcts, tests, st.integers(0, 99))
+def test_each_class_has_its_share(y, valid, test, seed):
+    n = Counter(y)
+    m = sum(k for k in n.values() if k > 1)
+    assume(valid+test < 1 and m > 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try: splits = stratified_splits(np.array(y), valid, test, seed)
+        except ValueError as e:
+            assert 'Too few rows' in str(e) and held(m, valid, test)[0] >= m - sum(k > 1 for k in n.values()) # Each class keeps a row to train on
+            return
+    train,*rest = as_lists(splits)
+    assert sorted(sum(as_lists(splits), [])) == [*range(len(y))] and all((np.diff(o) > 0).all() for o in splits)
+    assert set(y) == {y[i] for i in train}
+    for rows,total in zip(rest, held(m, valid, test)):
+        got = Counter(y[i] for i in rows)
+        for c,k in n.items(): assert abs(got[c] - k*(total/m)*(k > 1)) < 1+1e-9 or valid+test > .5, (c, k, got[c])
+        assert len(rows) == total or valid+test > .5 # Else a class may not have a row left to train on
+        assert not any(got[c] for c,k in n.items() if k == 1)
+
+def test_shares_are_exact_where_they_can_be():
+    y = np.repeat(['a','b','c'], [70,20,10])[np.random.default_rng(0).permutation(100)]
+    want = [Counter(a=49, b=14, c=7), Counter(a=14, b=4, c=2), Counter(a=7, b=2, c=1)]
+    for seed in range(9): assert [Counter(y[o]) for o in stratified_splits(y, .2, .1, seed)] == want
+
+def test_totals_fit_where_classes_are_small():
+    y = np.arange(300)//3 # A hundred classes of three
+    for seed in range(5):
+        train,valid = stratified_splits(y, .2, seed=seed)
+        assert len(valid) == 60 and np.bincount(y[valid]).max() == 1
+
+@pytest.mark.parametrize('dtype', ['i1','u8','f4','?','<U5','S3','M8[s]'])
+def test_labels_of_any_dtype_and_on_disk(tmp_path, dtype):
+    y = np.arange(60) % 2 if dtype == '?' else np.arange(60) % 3
+    y = (y == 1) if dtype == '?' else y.astype('i8').astype(dtype)
+    a,path = stratified_splits(y, .2, seed=3)[1],tmp_path/'y.npy'
+    save_array(path, y)
+    for form in (path, str(path), open_array(path), y.tolist() if dtype[0] != 'M' else y): same(stratified_splits(form, .2, seed=3)[1], a)
+    same(group_splits(path, .4, seed=1)[1], group_splits(y, .4, seed=1)[1])
+
+def test_labels_of_windows_are_labels():
+    w = Windows(np.zeros((2,1,50), 'f4'), 5, stride=5)
+    train,valid = stratified_splits(w.of_series(np.array(['x','y'])), .2, seed=0)
+    assert [int((valid < 10).sum()), int((valid >= 10).sum())] == [2,2]
+
+def test_classes_of_one_row_train_and_it_is_said():
+    y = np.array([0]*10 + [1] + [2]*10 + [3])
+    with pytest.warns(UserWarning, match='2 of 4, such as 1'): splits = stratified_splits(y, .5, seed=0)
+    assert {10,21} <= set(splits[0].tolist()) and len(splits[1]) == 10
+
+def test_splits_by_class_depend_on_the_seed_alone():
+    y = np.arange(500) % 5
+    assert as_lists(stratified_splits(y, seed=1)) == as_lists(stratified_splits(y, seed=1)) != as_lists(stratified_splits(y, seed=2))
+    np.random.seed(4)
+    a = stratified_splits(y)[1]
+    np.random.seed(4)
+    same(stratified_splits(y)[1], a)
+    same(stratified_splits(y, .2, .3, seed=7)[1], stratified_splits(y, .2, seed=7)[1]) # A test split leaves those to validate as they are
+
+def test_impossible_splits_by_class_are_refused():
+    with fails(ValueError, '`y` must be one label a row', '(4, 2)'): stratified_splits(np.zeros((4,2)))
+    with fails(ValueError, 'Too few rows', '4 rows of 4 classes'), pytest.warns(UserWarning, match='4 of 4'): stratified_splits(np.arange(4))
+    with fails(ValueError, 'Too few rows'): stratified_splits([1,1], .2, .2)
+
+# At random
+
+@given(st.integers(2, 300), st.floats(.001, .999), st.integers(0, 99))
+def test_random_splits_are_what_they_were(n, pct, seed):
+    valid = np.zeros(n, bool)
+    valid[np.random.default_rng(seed).choice(n, min(max(1, round(n*pct)), n-1), replace=False, shuffle=False)] = True
+    for a,b in zip(random_splits(n, pct, seed), (~valid,valid)): same(a, np.flatnonzero(b))
+
+def test_a_share_of_many_rows_is_what_it_was():
+    same(random_splits(10**9, .2, 0)[1][100_000_000:100_000_005], np.array([499511543, 499511545, 499511298, 499512309, 499512129]))
+    assert repr(random_splits(10**9, .2, 0)[1]) == 'RandomShare(1000000000, 0.2, 0, True)'
+
+@given(st.integers(3, 5000), pcts, st.sampled_from([.1,.25]), st.integers(0, 2**40), st.booleans())
+def test_three_random_splits_hold_every_row_once(n, valid, test, seed, shares):
+    made = [RandomShare(n, (valid,test), seed, o) for o in range(3)] if shares else random_splits(n, valid, seed, test)
+    same(np.sort(np.concatenate([o[:] for o in made])), np.arange(n))
+    assert [len(o[:]) for o in made] == [len(o) for o in made]
+    if not shares:
+        assert tuple(map(len, made[1:])) == held(n, valid, test)
+        if len(made[1]) == held(n, valid, 0)[0]: same(made[1], random_splits(n, valid, seed)[1])
+
+def test_three_shares_of_many_rows_are_splits():
+    made = random_splits(10**9, .1, 5, .2)
+    assert check_splits(made, 10**9) == list(made) and sum(map(len, made)) == 10**9
+    for o,p in zip(made, (.7,.1,.2)): assert abs(len(o)/10**9-p) < .001
+    same(made[1][:1000], random_splits(10**9, .1, 5)[1][:1000])
+    with fails(ValueError, 'in split 1'): check_splits([RandomShare(3000, (.1,.2), 1, 0), RandomShare(3000, (.1,.2), 1, 0)], 3000)
+
+def test_random_splits_of_windows_warn_if_they_share_steps():
+    w = Windows(np.zeros(100), 10, stride=5)
+    with pytest.warns(UserWarning, match=r'Splits 0 and 1 share .* use `time_splits\(windows\)` or a stride of at least 10 steps'): splits = random_splits(w, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert as_lists(random_splits(w, seed=0)) == as_lists(random_splits(len(w), seed=0)) == as_lists(splits) # Once is enough
+        random_splits(Windows(np.zeros(100), 10, stride=10))
+
+# Given beforehand
+
+@pytest.mark.parametrize('which', [['valid','train','test','train'], ['VALID','Train','TEST','train'], [1,0,2,0], np.array(['valid','train','test','train'], 'S5'), [1.,0.,2.,0.]], ids=str)
+def test_names_and_numbers_are_splits(which):
+    assert {k: v.tolist() for k,v in predefined_splits(which).items()} == dict(train=[1,3], valid=[0], test=[2]) and [*predefined_splits(which)] == ['train','valid','test']
+
+def test_training_comes_first_then_validation():
+    assert [*predefined_splits(['dev','validation','a','train'])] == ['train','validation','a','dev'] and [*predefined_splits([True,False])] == ['train','valid']
+    assert [*predefined_splits([3,0,1])] == ['train','valid','3']
+
+def test_series_given_beforehand():
+    w = Windows([np.zeros(n) for n in (10,20,7,4,12)], 5, stride=2)
+    splits = predefined_splits(['test','train','train','valid','test'], windows=w)
+    assert {k: set(w.locate(np.asarray(o))[0].tolist()) for k,o in splits.items()} == dict(train={1,2}, valid=set(), test={0,4}) # One series has no windows
+    assert sum(map(len, splits.values())) == len(w)
+    with fails(ValueError, '5 series and 1 names'): predefined_splits(['train'], windows=w)
+    with fails(ValueError, "named 'train'", "['x', 'y']"): predefined_splits(['x','y'])
+
+# One form
+
+some_rows = st.tuples(st.integers(0, 40), st.integers(0, 8)).map(lambda o: range(o[0], o[0]+o[1])) | st.lists(st.integers(0, 49), max_size=3)
+some_ranges = st.sets(st.integers(0, 49), max_size=10).map(lambda o: [*zip(*[iter(sorted(o))]*2)])
+
+@given(st.lists(some_ranges | some_rows, min_size=1, max_size=4))
+@example([[(0,10),(15,18)], [(20,30)]])
+@example([[(0,40)], [(3,4),(10,11)]])
+@example([[(0,10)], [9]])
+def test_rows_in_two_splits_are_found(splits):
+    splits = [Ranges(o) if len(o) and isinstance(o[0], tuple) else o for o in splits]
+    sets = [set(np.asarray(o).tolist()) for o in splits]
+    assume(sets[0])
+    if len(set.union(*sets)) == sum(map(len, sets)):
+        for a,b in zip(check_splits(splits, 50), splits): assert np.asarray(a).tolist() == np.asarray(b).tolist()
+        return
+    with pytest.raises(ValueError, match='Row .* is in split .* and in an earlier one') as e: check_splits(splits, 50)
+    row,i = [int(o) for o in str(e.value).replace(':', '').split() if o.isdigit()]
+    assert row in sets[i] and any(row in o for o in sets[:i])
+
+def test_ranges_are_checked_and_stay_ranges():
+    r = Ranges([(2,5),(8,9)], 10)
+    assert check_rows(r, 10, 'It') is r and check_rows(Ranges([(3,3)]), 10, 'It') == range(0)
+    with fails(IndexError, 'It has row 9, the data has rows 0 to 8'): check_rows(Ranges([(2,5),(8,10)]), 9, 'It')
+    with fails(ValueError, 'It is made for 10 rows, the data has 11'): check_rows(r, 11, 'It')
+    with fails(TypeError, '`[train, valid]`'): check_splits(r, 10)
+    with fails(ValueError, 'Split 0', 'next(folds)', 'folds[0]'): check_splits(walk_forward_splits(Windows(np.zeros(100), 5)), 96)
+
+# What splits share
+
+forms = st.sampled_from(['array','ranges','range','mask','step','share'])
+
+@given(some_windows(), st.integers(2, 4), st.integers(0, 99), forms)
+def test_what_splits_share_is_what_a_loop_finds(o, k, seed, form):
+    w,_,all_windows = o
+    n,rng = len(w),np.random.default_rng(seed)
+    assume(n >= k)
+    of = rng.integers(k+1, size=n) if form != 'ranges' else np.sort(rng.integers(k*2, size=n)) % k # One number is for rows in no split
+    if form == 'range': of = np.sort(of)
+    splits = [rng.permutation(np.flatnonzero(of == i)) if form == 'array' else np.flatnonzero(of == i) for i in range(k)]
+    if form == 'step': splits = [range(i, n, k) for i in range(k)]
+    if form == 'share': splits = [RandomShare(n, .3, seed, o) for o in (0,1)]
+    assume(len(splits[0]))
+    given = splits
+    if form == 'mask': given = [of == i for i in range(k)]
+    if form == 'range': given = [range(o[0], o[-1]+1) if len(o) else [] for o in splits]
+    if form == 'ranges': given = [Ranges([(i,i+1) for i in o], n) for o in splits]
+    steps = [steps_of(w, all_windows, o) for o in splits]
+    want = {(i,j): steps[i] & steps[j] for j in range(len(steps)) for i in range(j) if steps[i] & steps[j]}
+    leaks = check_leakage(w, given)
+    assert {o.splits: (o.steps, o.n_series) for o in leaks} == {ij: (len(o), len({s for s,_ in o})) for ij,o in want.items()}
+    for o in leaks:
+        (s,first,stop),rows = o.at,[splits[i] for i in o.splits]
+        assert (s, first) == min(want[o.splits]) and first < stop and not o.part and {(s, t) for t in range(first, stop)} <= want[o.splits]
+        for i,r in zip(o.windows, rows): assert i in np.asarray(r) and {(s, t) for t in range(first, stop)} <= steps_of(w, all_windows, [i])
+        assert f'share {o.steps:,} steps of {o.n_series:,} series: steps {first}:{stop} of series {s} are in window {o.windows[0]} and in window {o.windows[1]}' in repr(o)
+
+def test_leaks_name_splits_of_a_dict():
+    w = Windows(np.zeros(100), 10)
+    [a] = check_leakage(w, dict(train=range(50), test=range(50, 60), other=range(80, 91)))
+    assert a.splits == ('train','test') and (a.steps, a.at, a.windows) == (9, (0, 50, 51), (41, 50)) and repr(a).startswith('Splits train and test share 9 steps')
+    with fails(ValueError, 'Row 3 is in split 1'): check_leakage(w, [range(5), [3]])
+
+def test_windows_that_touch_share_nothing():
+    for stride in (10,11,25):
+        w = Windows(np.zeros(500), 10, stride=stride)
+        assert not check_leakage(w, random_splits(len(w), seed=0)) and not check_leakage(w, [range(5), range(5, len(w))])
+    assert check_leakage(Windows(np.zeros(500), 10, stride=9), [range(5), range(5, 50)])[0].steps == 1
+
+def test_of_a_random_share_a_part_is_looked_at():
+    w = Windows(np.zeros(6*10**6, 'i1'), 3)
+    [leak] = check_leakage(w, random_splits(w.grid.n, .3, 1))
+    assert leak.part and 'at least' in repr(leak) and leak.steps > 10**5
+    assert abs(int(leak.windows[0])-int(leak.windows[1])) < 3
+
+def test_it_is_said_once_and_with_the_way_out():
+    w = Windows([np.zeros(60)]*2, 10, stride=3)
+    with pytest.warns(UserWarning) as got:
+        for _ in range(3): warn_leakage(w, [range(12), range(12, 34)])
+    assert len(got) == 1
+    for word in ('Splits 0 and 1 share 7 steps of 1 series', '`time_splits(windows)`', '`group_splits(windows)`', 'stride of at least 10 steps'):
+        assert word in str(got[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        other = Windows([np.zeros(60)]*2, 10, stride=3)
+        warn_leakage(other, time_splits(other, .4))
+        warn_leakage(other, group_splits(other, .5, seed=0))
+    with pytest.warns(UserWarning, match='share'): warn_leakage(other, random_splits(len(other), seed=0))
+
+# Hundreds of millions of windows
+
+@pytest.fixture(scope='module')
+def many(tmp_path_factory):
+    "500 million windows over 200,000 series, in a file that takes no room"
+    lengths = np.random.default_rng(0).integers(100, 5000, 200_000)
+    values = np.lib.format.open_memmap(tmp_path_factory.mktemp('many')/'x.npy', 'w+', 'i1', (int(lengths.sum()),))
+    return Windows(Ragged(values, np.append(0, np.cumsum(lengths))), 48, horizon=12)
+
+@pytest.mark.parametrize('make,most', [(lambda w: time_splits(w, .2, .1, gap=24), 60), (lambda w: group_splits(w, .2, .1, seed=0), 60),
+    (lambda w: group_splits(np.arange(len(w.panel))//7, seed=0, windows=w), 60), (lambda w: walk_forward_splits(w, 2)[1], 80),
+    (lambda w: predefined_splits(np.arange(len(w.panel)) % 5 == 0, windows=w), 60), (lambda w: random_splits(len(w), .2, 0, .1), 5)])
+def test_splits_of_very_many_windows_take_little_memory(many, make, most):
+    assert len(many) > 490_000_000
+    tracemalloc.start()
+    splits = make(many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < most*10**6 and sum(map(len, [*splits.values()] if isinstance(splits, dict) else splits)) > 200_000_000, peak
+
+@pytest.mark.parametrize('make,leaks', [(lambda w: time_splits(w, .2, .1), 0), (lambda w: group_splits(w, .2, .1, seed=0), 0),
+    (lambda w: [range(len(w)//2), range(len(w)//2, len(w))], 1), (lambda w: random_splits(len(w), .2, 0), 1)])
+def test_very_many_windows_are_checked_in_little_memory(many, make, leaks):
+    splits = make(many)
+    tracemalloc.start()
+    found = check_leakage(many, splits)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150*10**6 and len(found) == leaks, peak
+
+# With the dataset
+
+@given(some_ranges, some_ranges)
+def test_ranges_come_back_from_a_folder(tmp_path_factory, a, b):
+    train = Ranges(a, 60)
+    assume(len(train))
+    path,splits = tmp_path_factory.mktemp('d'),dict(train=train, valid=Ranges([o for o in b if not set(range(*o)) & set(train)], 60))
+    save_folder(path, filled((4,1,5)), splits=splits)
+    got = open_folder(path)[1]
+    for k,o in splits.items(): assert np.asarray(got[k]).tolist() == np.asarray(o).tolist()
+    assert isinstance(got['train'], Ranges) and got['train'] == splits['train'] and got['train'].of == 60
+
+def test_splits_of_windows_are_saved_as_ranges(tmp_path):
+    w = Windows(save_array(tmp_path/'X.npy', filled((6,2,100))), 10, stride=3)
+    splits = dict(zip(('train','valid','test'), time_splits(w, .3, .2)))
+    save_folder(tmp_path, splits=splits)
+    assert open_folder(tmp_path)[1] == splits and read_manifest(tmp_path)['splits']['valid'] == {'ranges': 'split_valid_ranges.npy', 'of': len(w)}
+    assert np.load(tmp_path/'split_train_ranges.npy').shape == (6,2)
+    with fails(ValueError, f'made for {len(w)} rows', 'the data has 6'): check_splits(open_folder(tmp_path)[1], 6)
+    save_folder(tmp_path, splits=dict(train=Ranges([(0,2),(3,5)]), valid=[5])) # Rows, of X
+    assert open_folder(tmp_path)[1]['train'] == Ranges([(0,2),(3,5)]) and open_folder(tmp_path)[1]['valid'].tolist() == [5]
+    with fails(IndexError, 'row 6'): save_folder(tmp_path, splits=dict(train=Ranges([(0,2),(3,7)])))
+
+def test_other_ranges_are_other_data(tmp_path):
+    x = save_array(tmp_path/'X.npy', filled((100,1,4)))
+    a,b = (Ranges([(0,1),(2,3),(4,5),(6,7),(o,o+1)]) for o in (8,50))
+    assert repr(a) == repr(b) and fingerprint(x, a) != fingerprint(x, b) and fingerprint(x, a) == fingerprint(x, Ranges([(0,1),(2,3),(4,5),(6,7),(8,9)]))
+
+def test_ranges_meet_any_choice_of_rows():
+    train = random_splits(2**21, seed=0)[0]
+    np.testing.assert_array_equal((Ranges([(5,2**21)]) & train)[:1000], np.asarray(train[:2000])[np.asarray(train[:2000]) >= 5][:1000])
+    np.testing.assert_array_equal(Ranges([(2,5)]) & (np.arange(10) > 3), [4])
+    assert not len(Ranges([]) & np.arange(5)) and not len(Ranges([]) & Ranges([(1,3)]))
+
+def test_datasets_of_the_same_windows_are_looked_at_together():
+    w = Windows(filled((2,300)).T, 10)
+    one = lambda rows: TSDatasets(w, np.zeros(len(w)), splits=[rows,[]])
+    with pytest.warns(UserWarning, match='Splits 0 and 1 share'): TSDataLoaders.from_dsets(one(range(100)).train, one(range(100, 200)).train, device='cpu')
+    w = Windows(filled((2,300)).T, 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        TSDataLoaders.from_dsets(one(range(100)).train, one(range(120, 200)).train, device='cpu')

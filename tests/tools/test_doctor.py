@@ -1,0 +1,60 @@
+"The doctor measures what loaders do, and says what it cannot know"
+import math, os
+import numpy as np, pytest
+from conftest import fails, filled
+from tsdisk.tools import doctor as module
+from tsdisk.data import reader
+from tsdisk.disk.arrays import save_array
+from tsdisk.tools.cli import main
+from tsdisk.disk.io import DiskFile
+from tsdisk.tools.doctor import cached_share, doctor, file_system
+from tsdisk.folder.manifest import save_folder
+
+@pytest.fixture
+def quick(monkeypatch): monkeypatch.setattr(doctor, '__defaults__', (64,.05))
+
+def test_command_line(tmp_path, quick, capsys):
+    save_folder(tmp_path/'d', filled((2000,3,50)))
+    for path in (tmp_path/'d', tmp_path/'d'/'X.npy'):
+        assert main(['doctor', str(path)]) == 0
+        out = capsys.readouterr().out
+        assert all(o in out for o in ('2,000 × 3 × 50 float32', '600 bytes a row', 'samples/s', 'through the page cache: the array fits'))
+    for path in ('missing.npy', tmp_path):
+        assert main(['doctor', str(path)]) == 1
+        assert 'tsdisk: ' in capsys.readouterr().err
+
+def test_advice_for_what_does_not_fit(tmp_path, quick, capsys, monkeypatch):
+    path = tmp_path/'X.npy'
+    save_array(path, filled((20_000,3,50)))
+    monkeypatch.setattr(reader, 'free_memory', lambda: 0)
+    rates = doctor(path)
+    out = capsys.readouterr().out
+    assert 'straight from disk: the array does not fit' in out and 'float16' in out and 'multiple of 512' in out
+    assert all(v > 0 for v in rates.values()) and [*rates] == ['cached',True,'block',False]
+
+def test_without_an_engine(tmp_path, quick, capsys, monkeypatch):
+    monkeypatch.setattr(DiskFile, 'engines', ())
+    save_array(tmp_path/'X.npy', filled((2000,3,50)))
+    assert [*doctor(tmp_path/'X.npy')] == ['cached']
+    assert 'not here' in capsys.readouterr().out
+
+@pytest.mark.skipif(not hasattr(os, 'RWF_NOWAIT'), reason='the system cannot say what is cached')
+def test_cached_share(tmp_path):
+    path = tmp_path/'X.npy'
+    save_array(path, np.zeros((4000,2,500), 'f4'))
+    path.read_bytes()
+    if math.isnan(cached_share(path)): pytest.skip('the file system here does not say what is cached')
+    assert cached_share(path) > .9
+    with open(path, 'rb') as f: os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert cached_share(path) < .1
+
+def test_what_the_system_does_not_say(tmp_path, monkeypatch):
+    (tmp_path/'f').write_bytes(b'1')
+    monkeypatch.delattr(os, 'RWF_NOWAIT', raising=False)
+    assert math.isnan(cached_share(tmp_path/'f'))
+    def gone(*_, **__): raise OSError
+    monkeypatch.setattr(module.Path, 'read_text', gone)
+    assert file_system(tmp_path/'f') == ('unknown','unknown')
+
+def test_no_file_no_report(tmp_path):
+    with fails(FileNotFoundError, 'none.npy'): doctor(tmp_path/'none.npy')

@@ -1,0 +1,1 @@
+"Files of other formats to a dataset, and back"

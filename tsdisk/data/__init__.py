@@ -1,0 +1,1 @@
+"fastai datasets and loaders"

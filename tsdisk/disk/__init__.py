@@ -1,0 +1,1 @@
+"Arrays on disk: create, open, gather, prefetch"

@@ -1,0 +1,1 @@
+"A dataset folder: manifest, statistics, checksums"

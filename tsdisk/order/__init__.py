@@ -1,0 +1,1 @@
+"Which rows, in which order: pure functions of seed and epoch"

@@ -1,0 +1,1 @@
+"Series on disk, and windows over them"
