@@ -12,6 +12,7 @@ settings.load_profile('tsdisk')
 on_cpu = {**os.environ, 'CUDA_VISIBLE_DEVICES': ''} # For other processes
 
 here = Path(__file__).parent
+test_folders = [str(o) for o in (here, *here.iterdir()) if o.is_dir() and o.name != '__pycache__'] # Where other processes find test modules
 linux = pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='private memory is read from /proc')
 
 def rss_anon():
@@ -29,7 +30,7 @@ out.write(pickle.dumps(ns['res']))"""
 
 def fresh(code, *args, env=None):
     "`res` after running `code` on `args` in a process of its own"
-    path = os.pathsep.join([str(here), *filter(None, [os.environ.get('PYTHONPATH')])])
+    path = os.pathsep.join([*test_folders, *filter(None, [os.environ.get('PYTHONPATH')])])
     env = {**on_cpu, 'PYTHONPATH': path, 'PYTHONWARNINGS': 'ignore', 'MPLBACKEND': 'Agg', **(env or {})}
     done = subprocess.run([sys.executable,'-c',_run], input=pickle.dumps((textwrap.dedent(code), args)), capture_output=True, env=env)
     assert not done.returncode, done.stderr.decode()[-3000:]

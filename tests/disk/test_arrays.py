@@ -427,7 +427,7 @@ def test_view_is_the_same_in_another_process(tmp_path, name):
     save_array(tmp_path/'a.npy', big)
     cut = dict(rows=np.s_[2:5], steps=np.s_[:, 1, ::2], reversed=np.s_[::-1, :, ::-3], whole=np.s_[:], row=np.s_[3])[name]
     a = open_array(tmp_path/'a.npy')[cut]
-    same(elsewhere("__import__('tsdisk.disk.arrays').arrays.unpack_array(a)+0", pack_array(a)), big[cut])
+    same(elsewhere("__import__('tsdisk.disk.arrays').disk.arrays.unpack_array(a)+0", pack_array(a)), big[cut])
 
 def test_arrays_in_memory_are_packed_as_they_are(tmp_path):
     a = save_array(tmp_path/'a.npy', big)

@@ -528,7 +528,7 @@ def test_what_is_no_dataset_is_refused(tmp_path):
 
 def test_folder_opens_in_another_process(tmp_path):
     save_folder(tmp_path, filled((10,1,4)), [*'ab'*5], dict(train=[1,2], valid=[3]))
-    arrays,splits = elsewhere("[{k: np.array(v) for k,v in o.items()} for o in __import__('tsdisk.folder.manifest').folder.open_folder(a)]", tmp_path)
+    arrays,splits = elsewhere("[{k: np.array(v) for k,v in o.items()} for o in __import__('tsdisk.folder.manifest').folder.manifest.open_folder(a)]", tmp_path)
     same(arrays['X'], filled((10,1,4)))
     assert splits['train'].tolist() == [1,2] and math.prod(arrays['y'].shape) == 10
 

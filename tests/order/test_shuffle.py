@@ -73,7 +73,7 @@ def test_same_seed_and_epoch_give_the_same_order_everywhere(path):
     same(order(2000, 7, 3)[:], a)
     same(order(2000, seed=7, epoch=3)[500:600], a[500:600])
     small = 0 if path == 'computed' else Order.small
-    same(elsewhere("(setattr(m := __import__('tsdisk.order.shuffle').order.Order, 'small', b), m(2000, 7, 3)[:])[1]", None, small), a)
+    same(elsewhere("(setattr(m := __import__('tsdisk.order.shuffle').order.shuffle.Order, 'small', b), m(2000, 7, 3)[:])[1]", None, small), a)
 
 def test_seeds_and_epochs_differ(path):
     orders = [order(1000, s, e)[:] for s in range(6) for e in range(6)]

@@ -11,7 +11,7 @@ from fastai.callback.training import GradientAccumulation, ShortEpochCallback
 from fastai.optimizer import OptimWrapper, SGD
 from functools import partial
 from torch import nn
-from conftest import fails, filled, here, on_cpu
+from conftest import fails, filled, on_cpu, test_folders
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.data.loaders import TSDataLoaders
 
@@ -295,7 +295,7 @@ def test_other_loaders_are_refused(tmp_path):
 code = """
 import sys, numpy as np, torch
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(':')
 from test_checkpoint import learner, train, Callback
 from tsdisk.train.checkpoint import Checkpoint
 class Slow(Callback):
@@ -308,7 +308,7 @@ torch.save(learn.model.state_dict(), Path(sys.argv[2])/'model.pth')
 """
 
 def test_a_killed_process_loses_nothing(tmp_path):
-    def start(*args): return subprocess.Popen([sys.executable,'-c',code, here, *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=on_cpu)
+    def start(*args): return subprocess.Popen([sys.executable,'-c',code, ':'.join(test_folders), *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=on_cpu)
     for k in (12,17,30):
         with start(tmp_path, 'slow') as p:
             for line in p.stdout:

@@ -9,7 +9,7 @@ from fastai.callback.schedule import *
 from fastai.callback.tracker import *
 from fastai.losses import BCEWithLogitsLossFlat
 from fasttransform import Transform
-from conftest import fails, filled, fresh, here, linux, same
+from conftest import fails, filled, fresh, linux, same, test_folders
 from tsdisk.train import predict
 from tsdisk.data.augment import Jitter
 from tsdisk.data.datasets import TSDatasets
@@ -128,7 +128,7 @@ def test_processes_share_the_work(tmp_path, world_size):
 
 code = """
 import numpy as np, sys, torch
-sys.path.insert(0, {here!r})
+sys.path[:0] = {paths!r}
 from test_predict import learner, classes, preds_to_disk, Callback, filled
 class Slow(Callback):
     def after_batch(self): {each}
@@ -138,7 +138,7 @@ tsdisk.train.predict._Rows.every = .01
 with learn.no_bar(): preds_to_disk(learn, learn.dls.valid, {path!r}, targs=True, losses=True, decoded=True, layer='body', **{kw})
 """
 def start(path, each='pass', **kw):
-    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', textwrap.dedent(code).format(here=str(here), each=each, path=str(path), kw=kw)], stderr=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', textwrap.dedent(code).format(paths=test_folders, each=each, path=str(path), kw=kw)], stderr=subprocess.PIPE)
 
 def test_goes_on_after_kills_to_the_same_bits(tmp_path):
     assert start(tmp_path/'whole').wait() == 0
@@ -374,7 +374,7 @@ def test_metrics_are_left_out_and_stay(tmp_path):
 
 torchrun = """
 import sys
-sys.path.insert(0, {here!r})
+sys.path[:0] = {paths!r}
 import torch.distributed as dist
 from test_predict import *
 dist.init_process_group('gloo')
@@ -386,7 +386,7 @@ dist.destroy_process_group()
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason='no torch.distributed here')
 def test_processes_of_torchrun(tmp_path):
-    (tmp_path/'go.py').write_text(torchrun.format(here=str(here), path=str(tmp_path/'p')))
+    (tmp_path/'go.py').write_text(torchrun.format(paths=test_folders, path=str(tmp_path/'p')))
     run = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', str(tmp_path/'go.py')]
     done = subprocess.run(run, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
