@@ -138,7 +138,7 @@ def measure_warm(folders, rounds, quiet):
 def very_many():
     "500 million windows over 200,000 series: seconds and MB to make them, seconds to find where a batch of 256 lies"
     import tracemalloc
-    from tsdisk.series.panels import Ragged
+    from tsdisk.series.ragged import Ragged
     from tsdisk.series.windows import Windows
     n,k = 200_000,2600
     r = Ragged(np.zeros((n*k,1), np.float16), np.arange(n+1)*k)

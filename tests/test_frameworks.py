@@ -10,7 +10,7 @@ from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.frameworks import BatchOrder
 from tsdisk.data.loaders import TSDataLoader
-from tsdisk.series.panels import save_ragged
+from tsdisk.series.ragged import save_ragged
 from tsdisk.disk.sources import ArraySource
 from tsdisk.series.windows import Crops, Windows
 

@@ -7,11 +7,11 @@ from tsdisk.disk.items import Items, itemify
 from tsdisk.disk.sources import ArraySource, LikeSource, Source, as_source, tensor_view
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Joined, Shards
-from tsdisk.series.panels import Ragged, append_ragged, open_ragged, save_ragged
+from tsdisk.series.ragged import Ragged, append_ragged, open_ragged, save_ragged
 from tsdisk.series.windows import Crops, Windows
 from tsdisk.order.shuffle import order
-from tsdisk.order.splits import (check_leakage, group_splits, predefined_splits, random_splits, stratified_splits, time_splits,
-    walk_forward_splits)
+from tsdisk.order.leakage import check_leakage
+from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits, time_splits, walk_forward_splits
 from tsdisk.folder.manifest import open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.convert.info import info
 from tsdisk.convert.readers import from_frame, from_xarray, open_npz, open_raw

@@ -74,7 +74,7 @@ def tf(self:TSDatasets,
     first = batches.after_batch(self.batch(range(min(1, len(self)))))
     def spec(o, tl):
         shape = [bs if batches.drop_last else None, *o.shape[1:]]
-        if tl.items.alone: shape[1 if channels_last and o.ndim == 3 else -1] = None # As long as the longest of a batch
+        if tl.items.unequal: shape[1 if channels_last and o.ndim == 3 else -1] = None # As long as the longest of a batch
         return tf.TensorSpec(shape, o.dtype)
     signature = _nested([*map(spec, batches._arrays(first), self.tls)], self.n_inp)
     res = tf.data.Dataset.from_generator(lambda: (_nested(b, self.n_inp) for b in batches), output_signature=signature)
@@ -155,7 +155,7 @@ class _Bulk:
         (cols,of),now,(was,reader) = dset.reads(),(os.getpid(),epoch),self.held
         if was != now: _,reader = self.held = now,Reader(cols, epoch=epoch)
         got = reader.read(rows, [None]*len(cols))
-        return tuple([o.as_subclass(Tensor) for o in dset.finished([tl.typed(tl.items.take(got[i]), own) for tl,(i,own) in zip(dset.tls, of)])])
+        return tuple([o.as_subclass(Tensor) for o in dset.finished([tl.typed(tl.items.cut(got[i]), own) for tl,(i,own) in zip(dset.tls, of)])])
 
 # %% ../nbs/82_frameworks.ipynb #c12683b8
 class TorchBatch(Sequence):

@@ -14,7 +14,7 @@ from tsdisk.convert.convert import append, convert, Sources
 from tsdisk.folder.manifest import open_folder, read_manifest, save_folder, units_of
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.tools.demo import private_memory
-from tsdisk.series.panels import Ragged
+from tsdisk.series.ragged import Ragged
 from tsdisk.convert.readers import FromFront, open_npz, read_file
 from tsdisk.convert.info import info
 from tsdisk.convert.plan import as_items, real_units
@@ -736,9 +736,9 @@ def test_files_of_one_name_are_not_mixed_up(tmp_path):
     with expect_fail(ValueError, 'name of another one'): convert(dict(X=tmp_path/'a', y=tmp_path/'b'), tmp_path/'set')
 
 def test_one_writer_at_a_time(raw, tmp_path):
-    from tsdisk.folder.manifest import alone
+    from tsdisk.disk.publish import locked
     code = f"from tsdisk.convert.convert import convert; convert({str(raw)!r}, {str(tmp_path/'set')!r})"
-    with alone(tmp_path/'set'):
+    with locked(tmp_path/'set'):
         with expect_fail(BlockingIOError, 'being written by someone else'): convert(raw, tmp_path/'set')
         said = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stderr
         assert 'BlockingIOError' in said and 'being written by someone else' in said
@@ -747,10 +747,10 @@ def test_one_writer_at_a_time(raw, tmp_path):
     assert not (tmp_path/'set/.lock').exists()
 
 def test_a_reader_that_keeps_statistics_takes_nothing_back(tmp_path):
-    from tsdisk.folder.manifest import alone
+    from tsdisk.disk.publish import locked
     from tsdisk.folder.stats import train_stats
     convert(labelled(5), tmp_path/'set')
-    with alone(tmp_path/'set'): train_stats(tmp_path/'set/X.npy') # While somebody appends
+    with locked(tmp_path/'set'): train_stats(tmp_path/'set/X.npy') # While somebody appends
     assert 'stats' not in read_manifest(tmp_path/'set')
     train_stats(tmp_path/'set/X.npy')
     append(tmp_path/'set', labelled(3))
@@ -832,9 +832,8 @@ def test_where_processes_are_spawned(raw, tmp_path, monkeypatch):
     assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, n_workers=2))
     with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'three', read=lambda p: np.load(p), n_workers=2)
 
-def test_without_locks_and_positioned_writes(raw, tmp_path, monkeypatch):
+def test_without_positioned_writes(raw, tmp_path, monkeypatch):
     convert(raw, tmp_path/'one', read=as_item, n_workers=0)
-    monkeypatch.setattr('tsdisk.folder.manifest.fcntl', None)
     monkeypatch.delattr(os, 'pwritev', raising=False)
     assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, n_workers=0))
     append(tmp_path/'two', raw, read=as_item, n_workers=0)

@@ -8,7 +8,7 @@ from tsdisk.convert.export import to_hdf5, to_parquet
 from tsdisk.folder.manifest import open_folder, read_manifest
 from tsdisk.convert.readers import from_xarray, open_npz, open_raw, read_file
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.series.panels import Ragged
+from tsdisk.series.ragged import Ragged
 from tsdisk.convert.tables import LongTable, from_long, from_wide, read_table
 
 aeon_data = Path(__import__('aeon').__file__).parent/'datasets/data'

@@ -15,7 +15,7 @@ from tsdisk.data.batches import TensorTarget, TSInput, TSMask, TSTensor, mse_the
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.series.panels import Ragged
+from tsdisk.series.ragged import Ragged
 from tsdisk.data.transforms import FillNaN, PerSample, Standardize
 from tsdisk.series.windows import Windows
 

@@ -14,7 +14,7 @@ from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data import loaders
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.series.panels import save_ragged
+from tsdisk.series.ragged import save_ragged
 from tsdisk.train.predict import preds_to_disk
 from tsdisk.data.reader import Buffers, InFlight, ToDevice, split
 from tsdisk.folder.stats import array_stats

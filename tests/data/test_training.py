@@ -16,7 +16,7 @@ from tsdisk.data.augment import Jitter, Scaling
 from tsdisk.tools.demo import basic_motions, small_cnn
 from tsdisk.folder.manifest import save_folder
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.series.panels import Ragged
+from tsdisk.series.ragged import Ragged
 from tsdisk.data.transforms import Standardize
 from tsdisk.series.windows import Windows
 

@@ -7,7 +7,7 @@ from conftest import fails, filled
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TensorTarget, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.series.panels import open_ragged, save_ragged
+from tsdisk.series.ragged import open_ragged, save_ragged
 from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.series.windows import Windows
 

@@ -8,7 +8,8 @@ from fastcore.foundation import L
 from hypothesis import given, strategies as st
 from numpy.lib import format as npy
 from conftest import all_dtypes, elsewhere, fails, filled, fresh, linux, same
-from tsdisk.disk.arrays import create_array, data_start, file_of, human, map_file, open_array, pack_array, progress, read_header, save_array, unpack_array
+from tsdisk.disk.arrays import create_array, data_start, file_of, map_file, open_array, pack_array, read_header, save_array, unpack_array
+from tsdisk.disk.basics import human, progress
 
 x = filled((100,3,50))
 
@@ -258,7 +259,7 @@ def test_target_that_is_a_folder_is_refused(tmp_path):
 
 def _npz(p):
     with open(p, 'wb') as f: np.savez(f, x)
-def _header(p, **kw):
+def npy_header(p, **kw):
     f = io.BytesIO()
     npy.write_array_header_1_0(f, dict(shape=(100,3,50), fortran_order=False, descr='<f4') | kw)
     p.write_bytes(f.getvalue() + x.tobytes())
@@ -281,7 +282,7 @@ bad = dict(
     no_steps=(lambda p: np.save(p, x[:, :, :0]), ValueError, 'holds no data'),
     no_bytes=(lambda p: np.save(p, np.array(['',''])[:0]), ValueError, 'holds no data'),
     single=(lambda p: np.save(p, np.float32(1)), ValueError, 'single value'),
-    code=(lambda p: _header(p, descr="__import__('os')"), ValueError, 'damaged or unknown'))
+    code=(lambda p: npy_header(p, descr="__import__('os')"), ValueError, 'damaged or unknown'))
 
 @pytest.mark.parametrize('kind', bad)
 def test_bad_file_is_refused_with_its_own_message(tmp_path, kind):
@@ -307,7 +308,7 @@ def test_line_in_the_message_converts_the_file(tmp_path, kind):
     same(open_array(tmp_path/'b.npy'), x)
 
 def test_one_dimensional_fortran_file_opens(tmp_path):
-    _header(tmp_path/'a.npy', shape=(15000,), fortran_order=True)
+    npy_header(tmp_path/'a.npy', shape=(15000,), fortran_order=True)
     same(open_array(tmp_path/'a.npy'), x.reshape(-1))
 
 # Size does not matter

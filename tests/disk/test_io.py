@@ -14,7 +14,8 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.io import Aio, DiskFile, Incoming, Preadv, free_memory
 from tsdisk.tools.doctor import cached_share
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.disk.sources import ArraySource, DirectSource, as_source
+from tsdisk.disk.sources import ArraySource, as_source
+from tsdisk.disk.direct import DirectSource
 
 pytestmark = pytest.mark.filterwarnings('ignore:Rows of .* one by one')
 
@@ -288,7 +289,7 @@ def test_announcements_are_bounded(direct):
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=300), st.booleans(), st.sampled_from([40,100,4000,25_600]), st.sampled_from([1,512,4096]))
 def test_what_is_read_beside_the_rows_is_bounded(idxs, ordered, row, unit):
     idxs = np.array(sorted(set(idxs)) if ordered else idxs)
-    first,last = sources._runs(idxs, row, row, 4096, unit)
+    first,last = sources.find_runs(idxs, row, row, 4096, unit)
     rows = np.unique(idxs)
     assert all(((first <= o) & (o <= last)).any() for o in rows) and set(first) | set(last) <= set(rows)
     low,high = (4096+first*row)//unit*unit, -(-(4096+(last+1)*row)//unit)*unit

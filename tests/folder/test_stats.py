@@ -11,7 +11,8 @@ from tsdisk.folder.manifest import cached_result, fingerprint, open_folder, read
 from tsdisk.convert.info import info
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.sources import LikeSource
-from tsdisk.order.splits import check_splits, random_splits
+from tsdisk.order.split_rows import check_splits
+from tsdisk.order.splits import random_splits
 from tsdisk.convert.growing import Column
 from tsdisk.convert.convert import append, convert
 from tsdisk.folder.sketch import Sample
@@ -592,7 +593,7 @@ def test_nans_among_the_values_are_told_of():
 
 def test_statistics_of_windows_and_ragged_series_are_kept(tmp_path, monkeypatch):
     from tsdisk.folder import stats
-    from tsdisk.series.panels import open_ragged, save_ragged
+    from tsdisk.series.ragged import open_ragged, save_ragged
     from tsdisk.series.windows import Windows
     save_array(tmp_path/'x.npy', filled((500,3)))
     save_ragged(tmp_path/'r', [filled((3,n), seed=n) for n in (50,9,30)])

@@ -9,7 +9,8 @@ from conftest import elsewhere, fails, fresh, linux, same
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.order import shuffle as module
 from tsdisk.order.shuffle import BlockOrder, ByWeight, Order, order
-from tsdisk.order.splits import RandomShare, check_splits, random_splits
+from tsdisk.order.split_rows import RandomShare, check_splits
+from tsdisk.order.splits import random_splits
 
 @pytest.fixture(params=['kept','computed'])
 def path(request, monkeypatch):
@@ -235,7 +236,8 @@ def test_splits_of_very_many_rows_take_no_memory():
     mb,size,rows = fresh("""
         import pickle
         from conftest import rss_anon
-        from tsdisk.order.splits import RandomShare, check_splits, random_splits
+        from tsdisk.order.split_rows import RandomShare, check_splits
+        from tsdisk.order.splits import random_splits
         before = rss_anon()
         splits = check_splits(random_splits(300_000_000, seed=1), 300_000_000)
         res = rss_anon()-before, len(pickle.dumps(splits)), sum(map(len, splits))""")

@@ -9,10 +9,11 @@ from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.folder.manifest import fingerprint, open_folder, read_manifest, save_folder
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.series.panels import Ragged
+from tsdisk.series.ragged import Ragged
 from tsdisk.disk.rows import Ranges
-from tsdisk.order.splits import (RandomShare, check_leakage, check_rows, check_splits, group_splits, predefined_splits, random_splits, stratified_splits,
-    time_splits, walk_forward_splits, warn_leakage)
+from tsdisk.order.split_rows import RandomShare, check_rows, check_splits
+from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits, time_splits, walk_forward_splits
+from tsdisk.order.leakage import check_leakage, warn_leakage
 from tsdisk.series.windows import Windows
 
 # Panels of every kind, and their windows one by one

@@ -10,7 +10,7 @@ from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.series.panels import Ragged, append_ragged, open_ragged, save_ragged
+from tsdisk.series.ragged import Ragged, append_ragged, open_ragged, save_ragged
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Shards
 from tsdisk.order.splits import time_splits
@@ -290,7 +290,7 @@ def test_ragged_batches_are_padded(ragged, side, most):
         i[0] = (0,199)[seed%2]
         cut = [xs[j] if most is None else xs[j][:, :most] if side == 'right' else xs[j][:, -most:] for j in i]
         longest = max(o.shape[1] for o in cut)
-        got,mask = r.gather(i), np.empty(r.mask.room(i), bool)
+        got,mask = r.gather(i), np.empty(r.mask.batch_shape(i), bool)
         r.mask._gather(i, mask)
         assert got.shape == (16,3,longest) and mask.shape == (16,longest)
         for a,m,c in zip(got, mask, cut):
@@ -324,7 +324,7 @@ def test_ragged_series_straight_from_disk_are_the_same(ragged, side, most):
             i = rng.integers(0, 200, 16)
             if told: direct.prefetch([*i[:9], 500])
             if told: direct.prefetch(i[5:])
-            a,b = [np.full(r.room(i), 7, 'f4') for _ in range(2)]
+            a,b = [np.full(r.batch_shape(i), 7, 'f4') for _ in range(2)]
             r._gather(i, a)
             direct._gather(i, b)
             same(b, a)
@@ -481,7 +481,7 @@ def test_labels_made_by_a_function_are_not_cut():
 
 def test_crops_of_other_seeds_are_others():
     a,b = [Crops(np.arange(10_000.), 5, per_series=50, seed=s).stored for s in (0,1)]
-    assert (a.of_epoch(1).gather(range(50)) != b.of_epoch(0).gather(range(50))).mean() > .9
+    assert (a.at_epoch(1).gather(range(50)) != b.at_epoch(0).gather(range(50))).mean() > .9
     with fails(ValueError, '`seed`'): Crops(np.zeros(100), 5, seed=-1)
 
 def test_states_tell_other_windows_and_crops():

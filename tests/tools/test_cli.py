@@ -9,7 +9,7 @@ from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.folder.manifest import open_folder
 from tsdisk.convert.readers import read_file
 from tsdisk.convert.info import info
-from tsdisk.series.panels import Ragged
+from tsdisk.series.ragged import Ragged
 
 @pytest.fixture
 def raw(tmp_path):

@@ -14,7 +14,7 @@ from tsdisk.train import predict
 from tsdisk.data.augment import Jitter
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.series.panels import save_ragged
+from tsdisk.series.ragged import save_ragged
 from tsdisk.train.predict import preds_to_disk, stitch_forecasts
 from tsdisk.data.transforms import Standardize, StandardizeTarget
 from tsdisk.series.windows import Crops, Windows

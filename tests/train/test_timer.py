@@ -13,7 +13,7 @@ from tsdisk.train import timer as module
 from tsdisk.disk.arrays import save_array
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.disk.sources import as_source, Source, why_not_direct
+from tsdisk.disk.sources import as_source, Source
 from tsdisk.train.timer import DataTimer, disk_bytes
 
 pytestmark = [pytest.mark.usefixtures('quiet','one_thread'), pytest.mark.filterwarnings('ignore')]
@@ -69,7 +69,7 @@ def test_the_verdict_follows_from_the_shares():
     (dict(num_workers=2), 'fit in memory', 'num_workers')], ids=['fits','shuffled','blocks','workers'])
 def test_advice_goes_by_the_loader(tmp_path, kw, cold, warm):
     X = save_array(tmp_path/'X.npy', x)
-    if 'direct' in kw and why_not_direct(as_source(X)): pytest.skip('files can not be read past the page cache here')
+    if 'direct' in kw and as_source(X).why_not_direct(): pytest.skip('files can not be read past the page cache here')
     tips = module._tips(learner(X, **kw).dls.train)
     assert cold in tips[0] and warm in tips[1] and ('shuffle=' in tips[0]) == ('shuffle=' in cold)
 
@@ -97,7 +97,7 @@ def test_windows_count_as_they_are_read():
     assert timer.epochs[0]['used'] == 320*25*3*4
 
 def test_series_of_unequal_lengths_count_by_their_mean():
-    from tsdisk.series.panels import Ragged
+    from tsdisk.series.ragged import Ragged
     steps = 10+np.arange(64)%20
     X = Ragged(filled((steps.sum(),2)), np.append(0, steps.cumsum()))
     dls = TSDataLoaders.from_arrays(X, splits=[range(64), range(0)], bs=16, device='cpu', drop_last=False)
@@ -107,7 +107,7 @@ def test_series_of_unequal_lengths_count_by_their_mean():
 @pytest.mark.parametrize('workers', [0,2])
 def test_bytes_from_disk_are_told_from_cached_ones(tmp_path, workers):
     X = save_array(tmp_path/'X.npy', filled((600,16,256)))
-    if why_not_direct(as_source(X)): pytest.skip('files can not be read past the page cache here')
+    if as_source(X).why_not_direct(): pytest.skip('files can not be read past the page cache here')
     def hits(direct):
         timer = fit(learner(X, y, direct=direct, num_workers=workers), DataTimer())
         return timer.df().cache_hits['all'],timer.epochs[0]['read'],480*16*256*4

@@ -18,16 +18,19 @@ from warnings import warn
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import progress, read_header
+from ..disk.basics import progress
+from ..disk.arrays import read_header
 from ..folder.checks import add_checksums, from_hex
 from .journal import Journal, seen_after, splits_of, stat_of
 from ..disk.io import free_room
-from ..folder.manifest import alone, manifest_name, open_folder, read_manifest, staging
+from ..disk.publish import locked
+from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
 from .readers import Packed, read_file
 from .info import Info, info
 from . import recordings
 from . import tables
-from .plan import about, differ_in_scale, find_sources, how_many, no_value, plan, scale_of, Spec
+from .readers import about
+from .plan import differ_in_scale, find_sources, how_many, no_value, plan, scale_of, Spec
 from ..folder.stats import add_stats, kept_stats
 from .work import Extent, Job, run_jobs, with_place
 
@@ -331,7 +334,7 @@ def convert(
     sources = Sources(sources, label, split, rows=rows)
     job,pool = Job(read, tfm, None, '', on_error == 'skip'), dict(executor=executor, n_workers=n_workers)
     options = dict(layout=repr(layout), dtype=repr(dtype), label=_name(label), split=_name(split), read=_name(read), tfm=_name(tfm))
-    with alone(dst):
+    with locked(dst):
         j = Journal(dst)
         _published(j)
         if resume and _is_done(dst, sources, options): return info(dst)
@@ -387,7 +390,7 @@ def append(
     sources,read,n_workers,rows = _reading(src, read, n_workers)
     sources = Sources(sources, label, split, 1 if read_manifest(dst).get('splits') else 2, rows)
     options = dict(label=_name(label), split=_name(split), read=_name(read), tfm=_name(tfm))
-    with alone(dst):
+    with locked(dst):
         if _published(Journal(dst)):
             if _is_done(dst, sources, options): return info(dst)
             if not sources.again: raise ValueError(f"What was being added to {dst} was complete but for its name, and is there now: call again only if these are other rows")

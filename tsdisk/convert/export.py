@@ -10,10 +10,11 @@ import json, os, secrets
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
-from ..disk.arrays import progress, save_array
+from ..disk.basics import progress
+from ..disk.arrays import save_array
 from ..folder.manifest import open_folder, read_manifest
 from .readers import need
-from ..series.panels import Ragged, save_ragged
+from ..series.ragged import Ragged, save_ragged
 from .plan import real_units
 
 # %% ../../nbs/49_convert.export.ipynb #e80b31ea

@@ -12,7 +12,7 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import _header, data_start, open_array, read_header, uncached, write_at
+from ..disk.arrays import npy_header, data_start, open_array, read_header, uncached, write_at
 from ..folder.checks import as_hex, Sums
 
 # %% ../../nbs/45_convert.growing.ipynb #dbe2b1f7
@@ -58,7 +58,7 @@ def sync(self:Growing):
 def finish(self:Growing):
     "Make the rows part of the array"
     self.sync()
-    head = _header((len(self), *self.trail), self.dtype, self.start)
+    head = npy_header((len(self), *self.trail), self.dtype, self.start)
     write_at(self.file, head, 0)
     self.sync()
     self.file.close()

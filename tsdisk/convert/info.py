@@ -10,7 +10,8 @@ import os, re
 from html import escape
 from pathlib import Path
 import numpy as np
-from ..disk.arrays import human, read_header
+from ..disk.basics import human
+from ..disk.arrays import read_header
 from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
 from .readers import need, open_npz, read_file, readers
 from ..series.panels import Panel

@@ -13,13 +13,15 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import open_array, read_header, save_array, sync_folder
+from ..disk.arrays import open_array, read_header, save_array
+from ..disk.publish import sync_folder
 from ..folder.checks import as_hex, files_of, Sums
 from .growing import Column, redone
 from ..disk.io import free_room
 from ..folder.manifest import manifest_name, manifest_text, manifest_version, read_manifest, staging
 from .plan import is_name
-from .plan import about, Spec
+from .readers import about
+from .plan import Spec
 
 # %% ../../nbs/46_convert.journal.ipynb #0bf31052
 class Journal:

@@ -13,7 +13,7 @@ from warnings import warn
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import progress
+from ..disk.basics import progress
 from .readers import clock, large, need, reader, temporary
 from .plan import find_sources
 

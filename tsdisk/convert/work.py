@@ -15,9 +15,10 @@ from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import _cast
+from ..disk.arrays import cast_exactly
 from .readers import in_order
-from .plan import about, as_counts, as_items, how_many, listed, real_units, target_kind
+from .readers import about
+from .plan import as_counts, as_items, how_many, listed, real_units, target_kind
 
 # %% ../../nbs/44_convert.work.ipynb #dc5c9d7a
 class Job:
@@ -115,7 +116,7 @@ def _stored(a, spec, own, axis):
     elif 'scale' not in own and spec.scale is not None:
         if a.dtype.kind != 'f' and not spec.measured: raise ValueError("Integers need their `scale`, as the others have one: give it with them, or the floats that they mean")
         a = as_counts(a, spec.scale, spec.offset, spec.missing, spec.dtype, axis)
-    return _cast(a, np.dtype(spec.dtype))
+    return cast_exactly(a, np.dtype(spec.dtype))
 
 # %% ../../nbs/44_convert.work.ipynb #d1e8b854
 @patch

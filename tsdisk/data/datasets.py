@@ -15,9 +15,11 @@ from ..disk.items import Items
 from ..disk.rows import as_positions, take_idxs
 from ..disk.shards import Shards
 from ..folder.manifest import manifest_name, open_folder, units_of
-from ..series.panels import ManyFiles, Panel, Ragged, Several
+from ..series.panels import ManyFiles, Panel, Several
+from ..series.ragged import Ragged
 from ..disk.sources import ArraySource, Source, as_source
-from ..order.splits import check_splits, warn_leakage
+from ..order.split_rows import check_splits
+from ..order.leakage import warn_leakage
 from ..folder.stats import train_vocab
 from ..series.windows import Part, Windows
 
@@ -61,7 +63,7 @@ class TSList(GetAttr):
     def read(self, rows, pool=None):
         "Rows (int64, 0 to n-1) in bulk, as a tensor of the stored dtype, in memory from `pool` if there is one"
         s = self.items.stored
-        shape = s.room(rows)
+        shape = s.batch_shape(rows)
         out = pool.take(shape) if pool else np.empty(shape, s.dtype)
         s._gather(rows, out)
         return self.kind.to_tensor(out)
@@ -226,7 +228,7 @@ def batch(self:TSDatasets,
     rows = np.ascontiguousarray(take_idxs(self.idxs, as_positions(pos, len(self))), np.int64)
     cols,of = self.reads()
     got = [o.read(rows) for o in cols]
-    return self.finished([tl.typed(tl.items.take(got[i]), own) for tl,(i,own) in zip(self.tls, of)])
+    return self.finished([tl.typed(tl.items.cut(got[i]), own) for tl,(i,own) in zip(self.tls, of)])
 
 @patch
 def finished(self:TSDatasets, b):

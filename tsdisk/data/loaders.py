@@ -12,7 +12,7 @@ from itertools import chain
 from math import prod
 from fastai.basics import *
 from fastai.data.load import _loaders
-from ..disk.arrays import progress
+from ..disk.basics import progress
 from .batches import ToCategory
 from .datasets import TSDatasets
 from ..disk.io import free_memory
@@ -20,10 +20,11 @@ from ..folder.manifest import open_folder, read_manifest
 from ..disk.rows import take_idxs
 from ..order.shuffle import ByLength, ByWeight, order, permutation_check
 from .reader import Buffers, Reader, ToDevice, made_ahead, past_cache, split
-from ..disk.sources import _check_idxs, why_not_direct
+from ..disk.sources import check_idxs
 from ..disk.rows import Ranges
 from .sampling import by_class, check_ranks, check_shuffle, class_counts, epoch_size, row_classes, row_groups, row_weights, with_train
-from ..order.splits import random_splits, time_splits, warn_leakage
+from ..order.splits import random_splits, time_splits
+from ..order.leakage import warn_leakage
 from ..order.strata import Strata
 from ..series.windows import KeptSpans, Windows, keeps_series, vars_by_number
 
@@ -68,7 +69,7 @@ class TSDataLoader(TfmdDL):
         self._forget()
         super().__init__(dataset, bs=int(bs), shuffle=shuffle, num_workers=num_workers, **kwargs)
         self.epoch,self.at,self._idxs = -1,None,None # Transforms may have drawn batches, to set themselves up
-        if direct and (why := why_not_direct(dataset.tls[0].items)): raise ValueError(f"{why}, so `direct=True` can't be")
+        if direct and (why := dataset.tls[0].items.why_not_direct()): raise ValueError(f"{why}, so `direct=True` can't be")
 
     def _forget(self): 
         self._unit,self._does,self._cut_as = 1,{},None
@@ -89,7 +90,7 @@ class TSDataLoader(TfmdDL):
     def __len__(self): return self.size//self._rows_of_step() + (self.size%self._rows_of_step() > 0 and not self.drop_last)
     def _rows_of_step(self): return self.bs*self.world_size
     def new(self, dataset=None, cls=None, **kwargs):
-        direct = None if self.direct and dataset is not None and why_not_direct(dataset.tls[0].items) else self.direct
+        direct = None if self.direct and dataset is not None and dataset.tls[0].items.why_not_direct() else self.direct
         names = 'partial_n','weights','groups','rank','world_size'
         same = {o: getattr(self, o) for o in names} if dataset is None and kwargs.get('shuffle', True) else {} # Predictions are of all rows, each once
         res = super().new(dataset, cls, **{'seed': self.seed, 'direct': direct, **same, **kwargs})
@@ -116,7 +117,7 @@ def get_idxs(self:TSDataLoader):
     "Positions in the dataset, in the order of this epoch: a `range`, or computed when asked"
     idxs = self.shuffle_fn(range(self.n)) if self.shuffle or self.size != self.n else range(self.n)
     X = self.dataset.tls[0].items
-    if not (self.by_length and X.alone and self.shuffle is True): return idxs
+    if not (self.by_length and X.unequal and self.shuffle is True): return idxs
     return ByLength(idxs, self._lengths, self._rows_of_step(), self.seed, max(self.epoch, 0))
 
 
@@ -256,7 +257,7 @@ def _as_they_are(self:TSDataLoader, columns):
 
 # %% ../../nbs/56_data.loaders.ipynb #26df9188
 @patch
-def _rows(self:TSDataLoader, pos): return take_idxs(self.dataset.idxs, _check_idxs(pos, self.n)).astype(np.int64, copy=False)
+def _rows(self:TSDataLoader, pos): return take_idxs(self.dataset.idxs, check_idxs(pos, self.n)).astype(np.int64, copy=False)
 
 @patch
 def _lengths(self:TSDataLoader, pos): return self.dataset.tls[0].items.length(self._rows(pos))
@@ -266,7 +267,7 @@ def _group(self:TSDataLoader):
     "Batches gathered at once, by what is read for them; one in worker processes, which hand over memory as a whole"
     if get_worker_info(): return 1
     cols,unit = [o.items.stored for o in self.dataset.reads()[0]],self._unit
-    if any(o.alone for o in cols): return 1
+    if any(o.unequal for o in cols): return 1
     row = sum(o.row_bytes for o in cols)
     if unit > 1: row = row*self._spread()[0] if not self.shuffle else row + 2*unit if row%unit else row
     elif not self._pin(): row *= 1.5 # Two groups, what is used and what comes next, stay in the processor's cache
@@ -337,7 +338,7 @@ def _finish(self:TSDataLoader, b):
 def _parts(self:TSDataLoader):
     "Of each column: (what it is, the number of the read that it is cut out of, how, does it need memory of its own?). And: is it cut for a whole group at once, not for each batch on the device?"
     if self._of is None:
-        parts = [(tl, i, tl.items.take, own) for tl,(i,own) in zip(self.dataset.tls, self.dataset.reads()[1])]
+        parts = [(tl, i, tl.items.cut, own) for tl,(i,own) in zip(self.dataset.tls, self.dataset.reads()[1])]
         self._of = parts, (self.device is None or self.device.type == 'cpu') and not (get_worker_info() or self.fake_l.num_workers or self.kept)
     return self._of
 
@@ -392,7 +393,7 @@ def _settings(self:TSDataLoader):
         None if self.weights is None else zlib.crc32(repr(self.weights).encode() if isinstance(self.weights, dict) else self.weights.astype(np.float64)))
     return dict(rows=self.n, split=self._crc[0], rows_of_an_epoch=self.size, rows_of_a_step=self._rows_of_step(), drop_last=bool(self.drop_last),
         shuffle=self.shuffle if isinstance(self.shuffle, str) else bool(self.shuffle), blocks=[*self._blocks()] if self.shuffle == 'block' else None,
-        weights=self._crc[1], permutation=permutation_check(), by_length=bool(self.by_length and X.alone),
+        weights=self._crc[1], permutation=permutation_check(), by_length=bool(self.by_length and X.unequal),
         data=[*X.shape, X.dtype.str, *[o for tl in self.dataset.tls for o in getattr(tl.items, 'settings', [])]])
 
 @patch
@@ -497,7 +498,7 @@ def _kept_bytes(self:TSDataLoader, seen):
     for o in self.dataset.reads()[0]:
         s = o.items.stored
         if keeps_series(s) and not isinstance(o.kind, ToCategory): res += 0 if s in seen else s.nbytes
-        elif s.of_epoch(1) is not s: raise ValueError(f"{o.items} differ from epoch to epoch and can't be preloaded, unless they are numbers of one array: put series into one, with `save_ragged`")
+        elif s.at_epoch(1) is not s: raise ValueError(f"{o.items} differ from epoch to epoch and can't be preloaded, unless they are numbers of one array: put series into one, with `save_ragged`")
         else: res += self.n*prod(s.shape[1:])*(8 if isinstance(o.kind, ToCategory) else s.dtype.itemsize)
         seen.add(s)
     return res
@@ -531,7 +532,7 @@ def _keep_rows(self:TSDataLoader, tl):
 def _kept_batches(self:TSDataLoader):
     epoch = max(self.epoch, 0) if self.shuffle else 0
     for pos in self.sample():
-        pos = _check_idxs(pos, self.n)
+        pos = check_idxs(pos, self.n)
         device = self.kept[0].device
         there = torch.from_numpy(pos).to(device, non_blocking=device.type == 'cuda') # Waiting for that would be waiting for the model
         for i in range(0, len(pos), self.bs):
@@ -544,7 +545,7 @@ def _kept_batches(self:TSDataLoader):
 def preload(self:TSDataLoaders): # These loaders
     "Read all rows into the memory of the device, where batches are then gathered; `ValueError` if they don't fit"
     device,seen = self.device or torch.device('cpu'),set()
-    if any(o.items.alone for dl in self.loaders for o in dl.dataset.tls): raise ValueError("Series of unequal lengths are not preloaded: leave them on disk")
+    if any(o.items.unequal for dl in self.loaders for o in dl.dataset.tls): raise ValueError("Series of unequal lengths are not preloaded: leave them on disk")
     need = sum(o._kept_bytes(seen) for o in self.loaders)
     free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
     size = f"{need/1e9:.3g} GB; {free/1e9:.3g} GB are free on {device}"

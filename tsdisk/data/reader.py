@@ -14,8 +14,8 @@ from math import prod
 from fastai.basics import *
 from concurrent.futures import ThreadPoolExecutor # fastai has another of that name
 from .batches import ToCategory
-from ..disk.io import _block, free_memory
-from ..disk.sources import ArraySource, why_not_direct
+from ..disk.io import aligned_block, free_memory
+from ..disk.sources import ArraySource
 
 # %% ../../nbs/54_data.reader.ipynb #5cf7174c
 class Buffers:
@@ -31,7 +31,7 @@ class Buffers:
 
     def _new(self):
         n = prod(self.shape)*self.dtype.itemsize
-        block = torch.empty(n, dtype=torch.uint8, pin_memory=True).numpy() if self.pin else _block(n) # For which numpy asks for huge pages
+        block = torch.empty(n, dtype=torch.uint8, pin_memory=True).numpy() if self.pin else aligned_block(n) # For which numpy asks for huge pages
         if self.pin: _locked[id(block)] = block
         return block.view(self.dtype).reshape(self.shape)
 
@@ -59,7 +59,7 @@ def past_cache(
     direct:bool=None, # Read past the page cache? By default if they don't fit in free memory
 ) -> list: # Those of them that are read past it
     "Which sources are read straight from disk"
-    return [o for o in _large(sources, direct) if not why_not_direct(o)]
+    return [o for o in _large(sources, direct) if not o.why_not_direct()]
 
 def _large(sources, direct=None):
     "Sources that don't fit in free memory together, but for small ones"
@@ -89,20 +89,20 @@ class Reader:
     ):
         self.tls,self.told,stored = [],[],[o.items.stored for o in tls]
         large = _large(stored, direct)
-        past = [o for o in large if not why_not_direct(o)]
+        past = [o for o in large if not o.why_not_direct()]
         for tl,s in zip(tls, stored):
-            far,s = s in past,s.of_epoch(epoch)
+            far,s = s in past,s.at_epoch(epoch)
             if far and not (windows and shared): # Else the page cache has the windows once, for all processes
                 try: s = s.direct(3 if windows else self.ahead+1)
                 except OSError:
                     if direct: raise
             self.tls.append(tl if s is tl.items else tl.new(s))
-            if far or s.announced or any(o is tl.items.stored for o in large): self.told.append(s)
+            if far or s.wants_prefetch or any(o is tl.items.stored for o in large): self.told.append(s)
 
     @property
     def unit(self):
         "What the disk reads at least, in bytes; 1 for cached files"
-        return max([o.unit for o in self.told], default=1)
+        return max([o.sector for o in self.told], default=1)
 
     def tell(self, rows):
         "Announce rows"

@@ -8,9 +8,10 @@ __all__ = ['summary']
 # %% ../../nbs/60_data.summary.ipynb #b87c5ad3
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
-from ..disk.arrays import human, open_array
+from ..disk.basics import human
+from ..disk.arrays import open_array
 from ..folder.manifest import open_folder, read_manifest, units_of
-from ..series.panels import Ragged
+from ..series.ragged import Ragged
 from ..convert.plan import real_units
 from ..disk.sources import as_source
 from ..folder.stats import train_counts, train_stats

@@ -12,13 +12,14 @@ from pathlib import Path
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
-from .arrays import _check_size, human, map_file, progress, read_header
-from .sources import ArraySource, Source, rows_there, why_not_direct
+from .arrays import check_size, map_file, read_header
+from .basics import human, progress
+from .sources import ArraySource, Source, rows_there
 
 # %% ../../nbs/10_disk.shards.ipynb #2c0fb87d
 class Joined(Source):
     "Rows of several sources, one after the other"
-    announced = False
+    wants_prefetch = False
     def __init__(self,
         parts:list, # Sources whose rows have one shape and dtype
         firsts=None, # Number of the first row of each, and of all; by default that of their lengths
@@ -72,12 +73,12 @@ def prefetch(self:Joined, idxs):
     for k,rows,_ in self._by_part(rows_there(idxs, len(self))): self.part(k).prefetch(rows)
 
 @patch
-def _why_not_direct(self:Joined): return next(filter(None, (why_not_direct(o) for o in self.parts if len(o))), None)
+def why_not_direct(self:Joined): return next(filter(None, (o.why_not_direct() for o in self.parts if len(o))), None)
 
 @patch
 def direct(self:Joined, most):
     res = Joined([o.direct(most) if len(o) else o for o in self.parts], self.firsts)
-    res.announced,res.unit = True,max(o.unit for o in res.parts)
+    res.wants_prefetch,res.sector = True,max(o.sector for o in res.parts)
     return res
 
 # %% ../../nbs/10_disk.shards.ipynb #20d2daef
@@ -95,7 +96,7 @@ class Shards(Joined):
         self.stack,n,self.starts = stack,np.ones(len(paths), np.int64),np.zeros(len(paths), np.int32)
         for k,p in enumerate(progress(paths, len(paths))):
             shape,dtype,fortran,self.starts[k] = read_header(p)
-            _check_size(Path(p), shape, dtype, int(self.starts[k]))
+            check_size(Path(p), shape, dtype, int(self.starts[k]))
             trail = shape if stack else shape[1:]
             if not k: self.trail,self.dtype = trail,dtype
             if (trail,dtype) != (self.trail,self.dtype) or fortran and len(shape) > 1 or not dtype.isnative or not shape:
@@ -135,9 +136,9 @@ def part(self:Shards, k):
         return self.open[k]
 
 @patch
-def _why_not_direct(self:Shards):
+def why_not_direct(self:Shards):
     if len(self.paths) > self.most: return f"There are {len(self.paths):,} files, and at most {self.most} are open at a time"
-    return next(filter(None, (why_not_direct(self.part(k)) for k in range(len(self.paths)))), None)
+    return next(filter(None, (self.part(k).why_not_direct() for k in range(len(self.paths)))), None)
 
 @patch
 def direct(self:Shards, most): return Joined([self.part(k) for k in range(len(self.paths))], self.firsts).direct(most)

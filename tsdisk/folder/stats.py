@@ -12,12 +12,13 @@ from functools import partial
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch, store_attr
-from ..disk.arrays import progress
+from ..disk.basics import progress
 from ..disk.shards import Shards
 from .manifest import cached_result, kept_result, open_folder, read_manifest
-from ..series.panels import Dense, ManyFiles, Ragged
+from ..series.panels import Dense, ManyFiles
+from ..series.ragged import Ragged
 from .sketch import Sample
-from ..order.splits import check_rows
+from ..order.split_rows import check_rows
 from ..disk.sources import ArraySource, Source, as_source, tensor_view
 from ..series.windows import Part
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..disk.arrays import progress
+from ..disk.basics import progress
 from ..disk.rows import take_idxs
 from .panels import Dense, ManyFiles, Panel, Several
 from ..disk.rows import Ranges, mix
 from ..disk.shards import Shards
-from ..disk.sources import _check_idxs, ArraySource, Source, rows_there, tensor_view, as_source, why_not_direct
+from ..disk.sources import check_idxs, ArraySource, Source, rows_there, tensor_view, as_source
 
 # %% ../../nbs/14_series.windows.ipynb #41851687
 class Grid:
@@ -68,9 +68,9 @@ class Spans(Source):
     @property
     def settings(self): return [self.start, self.span, self.every, *self.grid.__reduce__()[1][1:4]] # What else makes the same windows
     @property
-    def announced(self): return self.base.announced
+    def wants_prefetch(self): return self.base.wants_prefetch
     @property
-    def unit(self): return self.base.unit
+    def sector(self): return self.base.sector
     def __reduce__(self): return Spans, (self.panel, self.grid, self.start, self.span, self.sel, self.every)
 
     def places(self, idxs):
@@ -87,7 +87,7 @@ class Spans(Source):
 
 # %% ../../nbs/14_series.windows.ipynb #c5cf61c5
 @patch
-def _why_not_direct(self:Spans): return why_not_direct(self.base)
+def why_not_direct(self:Spans): return self.base.why_not_direct()
 
 @patch
 def direct(self:Spans, most):
@@ -96,10 +96,10 @@ def direct(self:Spans, most):
     return res
 
 @patch
-def of_epoch(self:Spans, epoch):
-    if not hasattr(self.grid, 'of_epoch'): return self
+def at_epoch(self:Spans, epoch):
+    if not hasattr(self.grid, 'at_epoch'): return self
     res = copy(self)
-    res.grid = self.grid.of_epoch(epoch)
+    res.grid = self.grid.at_epoch(epoch)
     return res
 
 # %% ../../nbs/14_series.windows.ipynb #9f89c670
@@ -116,7 +116,7 @@ class KeptSpans:
     def pick(self, rows, epoch=0):
         "A batch of `spans`: rows (k,) on the CPU"
         import torch
-        s,(unit,*_) = self.spans.of_epoch(epoch),self.flat.stride()
+        s,(unit,*_) = self.spans.at_epoch(epoch),self.flat.stride()
         at,span = torch.from_numpy(s.places(rows)).to(self.device, non_blocking=self.device.type == 'cuda'),s.span*unit
         res = self.flat.as_strided(((self.flat.numel()-span)//unit+1, span), (unit,1)).index_select(0, at)
         return res.reshape(len(rows), *s.shape[1:])
@@ -142,10 +142,10 @@ class Part(Source):
     @property
     def settings(self): return [*self.stored.settings, self.steps.start, self.steps.stop]
     def __reduce__(self): return Part, (self.stored, self.steps, self.vars, self.flat)
-    def _gather(self, idxs, out): out[...] = self.take(self.stored.gather(idxs))
+    def _gather(self, idxs, out): out[...] = self.cut(self.stored.gather(idxs))
     def prefetch(self, idxs): self.stored.prefetch(idxs)
 
-    def take(self, t):
+    def cut(self, t):
         "This part of a batch of `stored`"
         t = t[:, self.steps].swapaxes(1, 2) if self.stored.panel.steps_first else t[:, :, self.steps]
         t = t if self._kept is None else t[:, self._kept]
@@ -254,7 +254,7 @@ def gather(self:Windows,
     if not self.horizon: return Part.gather(self, idxs, out)
     if out is not None: raise ValueError("Windows with a horizon are two arrays: gather `w.inputs[0]` and `w.target` for themselves, or leave out `out`")
     block = self.stored.gather(idxs)
-    return tuple(np.ascontiguousarray(o.take(block)) for o in (self.inputs[0], self.target))
+    return tuple(np.ascontiguousarray(o.cut(block)) for o in (self.inputs[0], self.target))
 
 
 # %% ../../nbs/14_series.windows.ipynb #bedde8c1
@@ -313,8 +313,8 @@ class _Made(Source):
             raise ValueError(f"The function made labels of {res.dtype}, those of the first windows were {out.dtype}: let it always give one dtype, `np.array(labels, dtype='<U20')` for instance")
         out[...] = res
     def prefetch(self, idxs): self.part.prefetch(idxs)
-    def of_epoch(self, epoch):
-        stored = self.part.stored.of_epoch(epoch)
+    def at_epoch(self, epoch):
+        stored = self.part.stored.at_epoch(epoch)
         if stored is self.part.stored: return self
         res = copy(self)
         res.part = copy(self.part)
@@ -397,7 +397,7 @@ def cover(
 ) -> tuple: # (series, first, stop): arrays (k,), ascending
     "Stretches of series that windows consist of"
     if isinstance(rows, range) and rows.step == 1: rows = Ranges([(rows.start, rows.stop)])
-    if hasattr(grid, 'of_epoch') or not len(rows): # Crops are anywhere in their series
+    if hasattr(grid, 'at_epoch') or not len(rows): # Crops are anywhere in their series
         series = np.unique(grid.series(np.asarray(rows))) if len(rows) else np.empty(0, np.int64)
         return series, np.zeros_like(series), grid.panel.length(series)
     if isinstance(rows, Ranges) and grid.stride <= grid.span: return _merged(*_in_a_row(grid, rows.first, rows.stop))
@@ -425,7 +425,7 @@ def cover(self:Windows,
     rows, # Numbers of windows
 ) -> tuple: # (series, first, stop): arrays (k,), ascending
     "Stretches of series that windows consist of"
-    if isinstance(rows, (list,tuple,np.ndarray)): rows = _check_idxs(rows, len(self))
+    if isinstance(rows, (list,tuple,np.ndarray)): rows = check_idxs(rows, len(self))
     return cover(self.grid, rows)
 
 # %% ../../nbs/14_series.windows.ipynb #90f4b09b
@@ -447,7 +447,7 @@ class CropGrid(Grid):
         self.n = len(self.long)*per
 
     def __reduce__(self): return CropGrid, (self.panel, self.span, self.per, self.seed, self.epoch)
-    def of_epoch(self, epoch): return CropGrid(self.panel, self.span, self.per, self.seed, epoch)
+    def at_epoch(self, epoch): return CropGrid(self.panel, self.span, self.per, self.seed, epoch)
     def series(self, i): return take_idxs(self.long, i//self.per)
     def first(self, series): return np.searchsorted(self.long, series)*self.per
     def locate(self, i):

@@ -42,7 +42,7 @@ def _write(args):
 
 # %% ../../nbs/72_tools.cli.ipynb #5b97af4b
 def _info(args):
-    from tsdisk.convert.convert import info # With the readers of all formats
+    from tsdisk.convert.info import info# With the readers of all formats
     for o in args.path: print(info(o), end='\n\n')
     if args.plot: _plot(args)
 

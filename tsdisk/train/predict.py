@@ -13,12 +13,14 @@ from itertools import islice
 from math import prod
 from zlib import crc32
 from fastai.basics import *
-from ..disk.arrays import _header, create_array, data_start, open_array, progress, save_array, sync_folder, write_at
+from ..disk.arrays import npy_header, create_array, data_start, open_array, save_array, write_at
+from ..disk.publish import sync_folder
+from ..disk.basics import progress
 from ..data.batches import ToCategory
 from ..data.datasets import TSDatasets, _file_of
-from ..folder.manifest import alone
+from ..disk.publish import locked
 from ..data.loaders import TSDataLoader
-from ..series.panels import Ragged, open_ragged
+from ..series.ragged import Ragged, open_ragged
 from ..series.windows import Part
 
 # %% ../../nbs/63_train.predict.ipynb #a203e221
@@ -43,7 +45,7 @@ class _Rows:
         if size > free: raise OSError(f"`{name}` of {self.n:,} rows takes {size/1e9:.3g} GB, {free/1e9:.3g} GB are free on the disk of {self.folder}: make room, and call this again")
         f = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_BINARY', 0)), 'r+b', 0)
         self.files[name] = f,a.shape[1:],a.dtype
-        write_at(f, _header((self.n, *a.shape[1:]), a.dtype), 0)
+        write_at(f, npy_header((self.n, *a.shape[1:]), a.dtype), 0)
         if path.stat().st_size < size: f.truncate(size)
 
 # %% ../../nbs/63_train.predict.ipynb #7c7935c0
@@ -217,7 +219,7 @@ def preds_to_disk(
     dl,part = dl.new(shuffle=False, drop_last=False),path.with_name(f'{path.name}.part')
     if world_size > len(dl): raise ValueError(f"There are {len(dl)} batches for {world_size} processes: let fewer share the work, or take a smaller `bs`")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with alone(path.with_name(f'.{path.name}.{rank}')):
+    with locked(path.with_name(f'.{path.name}.{rank}')):
         if not path.exists(): _make(part)
         _same_run(path if path.exists() else part, _of_run(learn, dl, keep, layer, act, world_size))
         if not path.exists(): _predict(learn, dl, _Rows(part, len(dl.dataset), rank), keep, layers.get(layer), act, rank, world_size)
@@ -314,7 +316,7 @@ def stitch_forecasts(
     ds,preds = getattr(dl, 'dataset', dl),open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
     part = ds.tls[-1].items if isinstance(ds, TSDatasets) else None
     if not isinstance(part, Part) or len(ds.tls) == ds.n_inp or part.steps.stop != part.stored.span: raise ValueError("Forecasts are of `Windows` with a horizon: give their loader, or dataset")
-    if hasattr(part.stored.grid, 'of_epoch'): raise ValueError("Crops are at random places: forecast from `Windows`")
+    if hasattr(part.stored.grid, 'at_epoch'): raise ValueError("Crops are at random places: forecast from `Windows`")
     if how not in ('mean','last'): raise ValueError(f"`how` must be 'mean' or 'last', got {how!r}")
     if preds.ndim < 2 or (len(preds), preds.shape[-1]) != (len(ds), part.shape[-1]):
         raise ValueError(f"There are {len(ds):,} windows with a horizon of {part.shape[-1]}, got forecasts of shape {tuple(preds.shape)}")

@@ -23,7 +23,7 @@ def _used_bytes(dl):
     "Bytes of a row of all arrays, as stored; a mean for series of unequal lengths; NaN for loaders that don't say"
     if not isinstance(dl, TSDataLoader): return float('nan')
     stored = [o.items.stored for o in dl.dataset.reads()[0]]
-    return sum(s.nbytes/max(1, len(s)) if s.alone else s.row_bytes for s in stored)
+    return sum(s.nbytes/max(1, len(s)) if s.unequal else s.row_bytes for s in stored)
 
 # %% ../../nbs/64_train.timer.ipynb #ad482fa9
 def _mark(device):
