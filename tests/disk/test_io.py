@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, same
 from source_conformance import check_gather, check_pickle, check_source
 from tsdisk.disk import io as disk
-from tsdisk.data import loaders
+from tsdisk.data import loader
 from tsdisk.data import reader
 from tsdisk.disk.direct import find_runs
 from tsdisk.disk.arrays import create_array, save_array
@@ -367,7 +367,7 @@ def test_labels_stay_in_the_page_cache(tmp_path):
 def test_shuffled_blocks_in_workers_go_through_the_page_cache(tmp_path, monkeypatch):
     dl = Small(TSDatasets(folder(tmp_path)[0]), bs=32, shuffle='block', direct=True)
     assert [type(o) for o in opened(dl)] == [DirectSource]
-    monkeypatch.setattr(loaders, 'get_worker_info', lambda: 1)
+    monkeypatch.setattr(loader, 'get_worker_info', lambda: 1)
     assert [type(o) for o in opened(dl)] == [ArraySource]
 
 def opened(dl):

@@ -162,4 +162,4 @@ def check_same_file(
     if rows.file.size >= rows.start + (n-1)*rows.stride + rows.nbytes:
         if mapped_inode(a.__array_interface__['data'][0]) == os.stat(rows.file.path).st_ino: return
         if all(_same_bytes(rows, a, i) for i in {0, n//2, n-1}): return
-    raise OSError(f"{rows.file.path} is not the file that was opened: it was replaced or truncated since. Open it again")
+    raise OSError(f"{rows.file.path} is not the file that was opened: it was replaced or truncated since: open it again")
