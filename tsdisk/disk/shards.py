@@ -12,7 +12,8 @@ from pathlib import Path
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
-from .arrays import check_size, map_file, read_header
+from .arrays import check_size, read_header
+from .views import map_file
 from .basics import human, progress
 from .basics import reset_after_fork
 from .sources import ArraySource, Place, Source, rows_there

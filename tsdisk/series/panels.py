@@ -15,9 +15,11 @@ import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from numpy.lib.stride_tricks import as_strided
-from ..disk.arrays import cast_exactly, npy_header, create_array, data_start, map_file, open_array, pack_array, read_header
+from ..disk.arrays import cast_exactly, npy_header, create_array, data_start, open_array, read_header
+from ..disk.views import map_file, pack_array
 from ..disk.basics import human, progress
-from ..disk.arrays import save_array, unpack_array
+from ..disk.arrays import save_array
+from ..disk.views import unpack_array
 from ..disk.io import Incoming
 from ..disk.shards import Joined, Shards
 from ..disk.sources import check_idxs, ArraySource, Source, as_source, rows_there, will_need

@@ -15,8 +15,8 @@ import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from itertools import chain
-from ..disk.arrays import (cast_exactly, create_array, data_start, npy_header,
-    open_array, pack_array, map_file, read_header, save_array, unpack_array)
+from ..disk.arrays import cast_exactly, create_array, data_start, npy_header, open_array, read_header, save_array
+from ..disk.views import pack_array, map_file, unpack_array
 from ..disk.basics import progress
 from ..disk.direct import ReadsAhead
 from ..disk.io import Incoming
