@@ -9,7 +9,8 @@ from tsdisk.disk.gather import tensor_view
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Joined, Shards
 from tsdisk.series.ragged import Ragged, append_ragged, open_ragged, save_ragged
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 from tsdisk.order.shuffle import order
 from tsdisk.order.leakage import check_leakage
 from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits, time_splits, walk_forward_splits

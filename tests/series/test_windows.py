@@ -16,7 +16,8 @@ from tsdisk.disk.shards import Shards
 from tsdisk.order.splits import time_splits
 from tsdisk.folder.stats import array_stats, array_vocab
 from tsdisk.data.transforms import FillNaN, Standardize
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 
 lens = [30,7,19,12,30]
 

@@ -17,7 +17,8 @@ from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged import save_ragged
 from tsdisk.train.predict import preds_to_disk, stitch_forecasts
 from tsdisk.data.transforms import Standardize, StandardizeTarget
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 
 def quiet(learn, *args, **kwargs):
     with learn.no_bar(): return preds_to_disk(learn, *args, **kwargs)

@@ -13,7 +13,7 @@ from fastai.basics import *
 from fastai.callback.mixup import MixHandler
 from scipy.interpolate import CubicSpline
 from .batches import steps_there, TensorTarget, ToCategory, ToMask, TSBeside
-from ..series.windows import Part
+from ..series.spans import Part
 
 # %% ../../nbs/58_data.augment.ipynb #35d6498f
 def _need(name, got, ok, what):

@@ -22,7 +22,8 @@ from ..disk.sources import ArraySource, Source, as_source
 from ..order.split_rows import check_splits
 from ..order.leakage import warn_leakage
 from ..folder.stats import train_vocab
-from ..series.windows import Part, Windows
+from ..series.spans import Part
+from ..series.windows import Windows
 
 
 # %% ../../nbs/52_data.datasets.ipynb #ee4ab87c

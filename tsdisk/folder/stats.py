@@ -22,7 +22,7 @@ from .sketch import Sample
 from ..order.split_rows import check_rows
 from ..disk.sources import ArraySource, Source, as_source
 from ..disk.gather import tensor_view
-from ..series.windows import Part
+from ..series.spans import Part
 
 # %% ../../nbs/32_folder.stats.ipynb #62b5195d
 shares = (0,.001,.005,*(i/100 for i in range(1, 100)),.995,.999,1) # Of the values, that lie below the quantiles which are kept

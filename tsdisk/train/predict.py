@@ -21,7 +21,7 @@ from ..data.datasets import TSDatasets, _file_of
 from ..disk.publish import locked
 from ..data.loaders import TSDataLoader
 from ..series.ragged import Ragged, open_ragged
-from ..series.windows import Part
+from ..series.spans import Part
 
 # %% ../../nbs/63_train.predict.ipynb #a203e221
 class _Rows:
