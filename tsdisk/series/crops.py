@@ -15,10 +15,11 @@ from .grid import Grid
 from .panels import Panel
 from .windows import Windows
 
-# %% ../../nbs/19_series.crops.ipynb #ccfc9c46
+# %% ../../nbs/19_series.crops.ipynb #9329bae2
 class CropGrid(Grid):
     "Where crops are: anywhere in their series, elsewhere in each epoch"
-    moves,stride = True,1
+    moves = True
+    stride = 1
     def __init__(self,
         panel:Panel, # Series
         span:int, # Steps of a crop
@@ -41,7 +42,7 @@ def _long_enough(panel, span):
     if np.ndim(panel.lengths): return np.flatnonzero(panel.lengths >= span)
     return range(len(panel) if panel.lengths >= span else 0)
 
-# %% ../../nbs/19_series.crops.ipynb #f0f7936b
+# %% ../../nbs/19_series.crops.ipynb #8907ce6d
 @patch
 def series(self:CropGrid, i): return take_idxs(self.long, i//self.per)
 
@@ -50,7 +51,8 @@ def first(self:CropGrid, series): return np.searchsorted(self.long, series)*self
 
 @patch
 def locate(self:CropGrid, i):
-    series,i = self.series(i),np.asarray(i)
+    i = np.asarray(i)
+    series = self.series(i)
     key = mix(mix(np.array([self.seed], np.uint64), np.uint64(0)), np.uint64(self.epoch))
     share = (mix(i.astype(np.uint64), key) >> np.uint64(11)) / 2**53
     start = (share*(self.panel.length(series)-self.span+1)).astype(np.int64)

@@ -12,17 +12,20 @@ from ..disk.sources import Source, as_source
 from .grid import Grid
 from .spans import Part
 
-# %% ../../nbs/17_series.labels.ipynb #d5f7ba94
+# %% ../../nbs/17_series.labels.ipynb #162cc2fb
 class OfSeries(Source):
     "For each window, the row of its series"
     def __init__(self,
         grid:Grid, # Which window is of which series
         values, # One row for each series, (n_series, ...): anything `as_source` takes
     ):
-        self.grid,self.values = grid,as_source(values)
-        n,rows = len(grid.panel),len(self.values)
-        if rows != n: raise ValueError(f"There are {n:,} series and {rows:,} rows for them: each series needs one")
-        self.shape,self.dtype = (len(grid), *self.values.shape[1:]), self.values.dtype
+        self.grid = grid
+        self.values = values = as_source(values)
+        self.shape = len(grid), *values.shape[1:]
+        self.dtype = values.dtype
+        if len(values) == len(grid.panel): return
+        n = len(grid.panel)
+        raise ValueError(f"There are {n:,} series and {len(values):,} rows for them: each series needs one")
 
     @property
     def nbytes(self): return self.values.nbytes
@@ -57,7 +60,7 @@ def majority(
     counts = np.bincount(codes.reshape(-1), minlength=k*n).reshape(k, n)
     return labels[counts.argmax(1)]
 
-# %% ../../nbs/17_series.labels.ipynb #5dee842e
+# %% ../../nbs/17_series.labels.ipynb #0bb65f7f
 class StepLabels(Source):
     "One label for each window, made from the labels of its steps"
     def __init__(self,
@@ -67,7 +70,8 @@ class StepLabels(Source):
         selects:bool=False, # Is each label that `f` gives one of those it got?
     ):
         self.part,self.f,self.selects = part,f,selects
-        self.shape,self.dtype = part.shape[:1],dtype
+        self.shape = part.shape[:1]
+        self.dtype = dtype
 
     @property
     def nbytes(self): return self.part.nbytes

@@ -14,7 +14,7 @@ from ..disk.sources import ArraySource, Source, rows_there
 from .grid import Grid
 from .panels import Panel
 
-# %% ../../nbs/16_series.spans.ipynb #9f3f2bee
+# %% ../../nbs/16_series.spans.ipynb #fc76c20f
 class Spans(Source):
     "Segments of series as they lie on disk: (n, steps, vars), or (n, vars, steps)"
     def __init__(self,
@@ -25,8 +25,9 @@ class Spans(Source):
         sel=None, # Variables to read, where the steps of each are adjacent; all by default
         every:int=1, # Steps of the grid for one step of these series
     ):
-        self.panel,self.grid,self.dtype = panel,grid,panel.dtype
-        self.start,self.span,self.every,self.sel = first,span,every,sel
+        self.panel,self.grid,self.sel = panel,grid,sel
+        self.start,self.span,self.every = first,span,every
+        self.dtype = panel.dtype
         self.vars = np.arange(panel.vars) if sel is None else np.asarray(sel)
         self.shape = (len(grid), span, panel.vars) if panel.steps_first else (len(grid), len(self.vars), span)
         self._segments = None # Made at the first use in each process
@@ -86,7 +87,7 @@ def at_epoch(self:Spans, epoch):
     res.grid = self.grid.at_epoch(epoch)
     return res
 
-# %% ../../nbs/16_series.spans.ipynb #4fdad11c
+# %% ../../nbs/16_series.spans.ipynb #214b4ad9
 class KeptSpans:
     "The series of `Spans` on a device, from which windows are cut"
     def __init__(self,
@@ -95,7 +96,8 @@ class KeptSpans:
     ):
         import torch
         steps = spans.panel.segments(1).array
-        self.spans,self.device = spans,torch.device(device)
+        self.spans = spans
+        self.device = torch.device(device)
         self.flat = torch.empty((len(steps), *steps.shape[2:]), dtype=tensor_view(steps[:1]).dtype, device=device)
         k = max(1, 2**24//max(1, steps[:1].nbytes))
         for i in range(0, len(steps), k): self.flat[i:i+k] = tensor_view(np.array(steps[i:i+k, 0])).to(device)
@@ -104,7 +106,7 @@ def keeps_series(s:Source) -> bool:
     "Can the series under some windows be kept on a device?"
     return isinstance(s, Spans) and isinstance(s.segments, ArraySource)
 
-# %% ../../nbs/16_series.spans.ipynb #c9741937
+# %% ../../nbs/16_series.spans.ipynb #8bcae743
 @patch
 def pick(self:KeptSpans,
     rows, # (k,) windows, on the CPU
@@ -112,7 +114,8 @@ def pick(self:KeptSpans,
 ):
     "A batch of the spans, cut on the device"
     import torch
-    spans,unit = self.spans.at_epoch(epoch),self.flat.stride(0)
+    spans = self.spans.at_epoch(epoch)
+    unit = self.flat.stride(0)
     width = spans.span*unit
     at = torch.from_numpy(spans.segment_rows(rows)).to(self.device, non_blocking=self.device.type == 'cuda')
     segments = self.flat.as_strided(((self.flat.numel()-width)//unit+1, width), (unit,1))
@@ -179,11 +182,12 @@ def place(self:Part):
     vars = None if self.vars is None else [int(o) for o in self.vars]
     return found and found._replace(how=(*self.settings, vars, *found.how))
 
-# %% ../../nbs/16_series.spans.ipynb #9371dc3b
+# %% ../../nbs/16_series.spans.ipynb #09efb8d0
 @patch
 def blocks(self:Part, rows):
     "The steps that some windows consist of, each once, in blocks (k, vars, steps)"
-    panel,every = self.stored.panel,self.stored.every
+    panel = self.stored.panel
+    every = self.stored.every
     series,first,stop = self.stored.grid.cover(rows)
-    first,stop = first//every, np.minimum(-(-stop//every), panel.length(series))
-    for o in panel.segment_blocks(series, first, stop): yield o if self.vars is None else o[:, self.vars]
+    stop = np.minimum(-(-stop//every), panel.length(series))
+    for o in panel.segment_blocks(series, first//every, stop): yield o if self.vars is None else o[:, self.vars]

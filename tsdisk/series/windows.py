@@ -17,11 +17,11 @@ from .panels import Dense
 from .several import as_panel, vars_by_number
 from .spans import Part, Spans
 
-# %% ../../nbs/18_series.windows.ipynb #96902e7a
+# %% ../../nbs/18_series.windows.ipynb #bf24e273
 class Windows(Part):
     "Windows over series: `w[i]` is (vars, size), with a horizon the pair of inputs and targets"
     def __init__(self,
-        x, # Series: (steps, vars), (steps,) or (n, vars, steps), a list of the first two, or a `Ragged`; arrays or paths
+        x, # Series: (steps, vars), (steps,) or (n, vars, steps), a list of the first two, or `Ragged`; arrays or paths
         size:int, # Steps of the inputs
         stride:int=1, # Steps from one window to the next
         horizon:int=0, # Steps to forecast
@@ -33,16 +33,17 @@ class Windows(Part):
         names=None, # Names of the variables
         axis:int=None, # Axis of the steps, where it is not the first of (steps, vars) or the last of (n, vars, steps)
     ):
-        self.panel,self.names = as_panel(x, axis),names
+        self.panel = as_panel(x, axis)
+        self.names = names
         self._set_steps(size, stride, horizon, gap)
         sel,targets,known = self._choose_vars(sel_vars, targets, known)
         spans = Spans(self.panel, self._make_grid(), 0, self.span, self._vars_to_read(sel, targets, known))
         super().__init__(spans, slice(0, self.size), sel)
         if not len(self): raise ValueError(self._too_short())
         future = slice(self.span-self.horizon, self.span)
-        self.target = Part(self.stored, future, targets) if horizon else None
-        self.inputs = [Part(self.stored, self.steps, sel)]
-        if known: self.inputs.append(Part(self.stored, future, known))
+        self.target = Part(spans, future, targets) if horizon else None
+        self.inputs = [Part(spans, self.steps, sel)]
+        if known: self.inputs.append(Part(spans, future, known))
         if static is not None: self.inputs.append(self.of_series(static))
 
     @property
@@ -66,11 +67,11 @@ def _too_short(self:Windows):
     hint = "if arrays are (vars, steps), give `axis=1`"
     return f"A window takes {self.span:,} steps, the longest series has {longest:,}: {hint}"
 
-# %% ../../nbs/18_series.windows.ipynb #17bd41aa
+# %% ../../nbs/18_series.windows.ipynb #8c10244e
 @patch
 def _choose_vars(self:Windows, *choices):
     "Variables of the inputs, to forecast and known, by number"
-    n,names = self.panel.vars,self.names
+    names,n = self.names,self.panel.vars
     if names is not None and len(names) != n: raise ValueError(f"There are {len(names)} names for {n} variables")
     sel,targets,known = (vars_by_number(o, n, names) for o in choices)
     if not self.horizon and (targets is not None or known is not None):
@@ -84,13 +85,13 @@ def _vars_to_read(self:Windows, sel, targets, known):
     if self.panel.steps_first or sel is None or all_targets: return None
     return sorted({*sel, *(targets or []), *(known or [])})
 
-# %% ../../nbs/18_series.windows.ipynb #8e9005db
+# %% ../../nbs/18_series.windows.ipynb #ba65d33b
 @patch
 def __repr__(self:Windows):
     after = f" after {self.gap}" if self.gap else ''
     then = f", then {self.horizon} to forecast{after}" if self.horizon else ''
-    name,n_vars = type(self).__name__,self.shape[1]
-    return f"{name}: {len(self):,} of {self.size} steps{then}, {self._spacing()}, {n_vars} vars, over {self.panel}"
+    windows = f"{len(self):,} of {self.size} steps{then}, {self._spacing()}, {self.shape[1]} vars"
+    return f"{type(self).__name__}: {windows}, over {self.panel}"
 
 @patch
 def _spacing(self:Windows): return f"every {self.stride} steps" if self.stride > 1 else "every step"
@@ -179,16 +180,17 @@ def _panel_over(self:Windows, x, axis):
     panel = as_panel(x, axis)
     return panel, panel.no_vars
 
-# %% ../../nbs/18_series.windows.ipynb #97b29e42
+# %% ../../nbs/18_series.windows.ipynb #60c1322f
 @patch
 def _check_clock(self:Windows, panel, every):
     "`ValueError` unless another panel covers the same time, one step for `every` of these"
-    n,size = len(self.panel),self.size
-    if size % every: raise ValueError(f"`every` must divide the size of the windows, {size}, got {every}")
+    n = len(self.panel)
+    if self.size % every: raise ValueError(f"`every` must divide the size of the windows, {self.size}, got {every}")
     if len(panel) != n: raise ValueError(f"There are {n} series, the other array has {len(panel)}: they must match")
-    short = np.broadcast_to(panel.lengths, n) < np.broadcast_to(self.panel.lengths, n)//every
+    short = np.broadcast_to(np.less(panel.lengths, self.panel.lengths//every), n)
     if not short.any(): return
-    i,each = int(short.argmax()),f" of {every} each" if every > 1 else ''
+    i = int(short.argmax())
+    each = f" of {every} each" if every > 1 else ''
     raise ValueError(f"Series {i} has {self.panel.length(i):,} steps, the other array has {panel.length(i):,}{each}")
 
 # %% ../../nbs/18_series.windows.ipynb #26ec5323
@@ -237,10 +239,10 @@ def true_runs(
     "Runs of True"
     return np.flatnonzero(np.diff(np.r_[False, mask, False])).reshape(-1, 2)
 
-# %% ../../nbs/18_series.windows.ipynb #69ff46f5
+# %% ../../nbs/18_series.windows.ipynb #65d2a7a5
 @patch
 def valid_rows(self:Windows,
-    min_valid:float=.5, # Least share of values present, of all variables, from a window's first input to its last target
+    min_valid:float=.5, # Least share of values present, from a window's first input to its last target
     missing=None, # Number that stands for a missing value, besides NaN
 ) -> Ranges: # Numbers of windows
     "Windows with enough values present, found in one pass"
@@ -253,10 +255,10 @@ def valid_rows(self:Windows,
 @patch
 def _valid_runs(self:Windows, series, least, missing):
     "Runs of windows of a series with at least so many values present, a block at a time"
-    low,high = int(self.grid.first(series)),int(self.grid.first(series+1))
+    first,stop = self.grid.first(np.array([series,series+1])).tolist()
     k = max(1, 2**22//(self.panel.vars*self.stride)) # Windows in a block
-    for a in range(low, high, k):
-        b = min(a+k, high)
-        first,stop = (a-low)*self.stride, (b-1-low)*self.stride + self.span
-        x = np.asarray(self.panel.segment(series, first, stop))
-        yield a + true_runs(window_sums(count_present(x, missing), self.span, self.stride) >= least)
+    for i in range(first, stop, k):
+        step = (i-first)*self.stride
+        steps = (min(k, stop-i)-1)*self.stride + self.span
+        present = count_present(np.asarray(self.panel.segment(series, step, step+steps)), missing)
+        yield i + true_runs(window_sums(present, self.span, self.stride) >= least)
