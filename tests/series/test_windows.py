@@ -124,13 +124,12 @@ def test_pickles_are_small(tmp_path):
     for a,b in zip(back.gather([3,700]), w.gather([3,700])): same(a, b)
     assert len(TSDatasets(back).reads()[0]) == 1
 
-mistakes = [(dict(size=0), "`size` must be"), (dict(size=5, stride=0), "`stride`"),
-    (dict(size=31), "longest series has 30"), (dict(size=2.5), "`size`"),
-    (dict(size=5, targets=[0]), "give `horizon`"), (dict(size=5, sel_vars=[4]), "no variable 4"),
-    (dict(size=5, sel_vars=['a']), "give `names`"), (dict(size=5, names=['a']), "1 names for 3"),
-    (dict(size=5, sel_vars=[]), "at least one"), (dict(size=5, static=np.zeros((7,2))), "5 series and 7 rows")]
+bad_steps = [(dict(size=0), "`size` must be"), (dict(size=5, stride=0), "`stride`"), (dict(size=2.5), "`size`"),
+    (dict(size=31), "longest series has 30"), (dict(size=5, static=np.zeros((7,2))), "5 series and 7 rows")]
+bad_vars = [(dict(targets=[0]), "give `horizon`"), (dict(sel_vars=[4]), "no variable 4"),
+    (dict(sel_vars=['a']), "give `names`"), (dict(names=['a']), "1 names for 3"), (dict(sel_vars=[]), "at least one")]
 
-@pytest.mark.parametrize('kwargs,words', mistakes)
+@pytest.mark.parametrize('kwargs,words', bad_steps + [(dict(size=5, **o), words) for o,words in bad_vars])
 def test_mistakes_are_named(kwargs, words):
     with fails(ValueError, words): Windows(recordings(lens, 3), **kwargs)
 
