@@ -9,7 +9,7 @@ __all__ = ['stats_of', 'ByStats', 'Standardize', 'PointWise', 'seen_stats', 'Rob
 # %% ../../nbs/57_data.transforms.ipynb #ff46232d
 import warnings
 from fastai.basics import *
-from .batches import steps_there, TensorTarget, TSTensor
+from .batches import step_mask, TensorTarget, TSTensor
 from .reader import Buffers
 from ..folder.stats import Stats, train_stats
 
@@ -274,7 +274,7 @@ class DropMissing(Transform):
         if not isinstance(b, tuple): return self((b,), split_idx)[0]
         self.kept = None
         if split_idx != 0 or not torch.is_grad_enabled(): return b
-        there,own = ~torch.as_subclass(b[0], Tensor).isnan(),steps_there(b)
+        there,own = ~torch.as_subclass(b[0], Tensor).isnan(),step_mask(b)
         share = there.flatten(1).float().mean(1) if own is None else (there & own).sum((1,2))/(own.sum((1,2))*there.shape[1])
         keep = (share >= self.min_valid*(1-1e-6)).nonzero()[:,0]
         if len(keep) == len(share): return b
