@@ -26,8 +26,8 @@ from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.train.timer import DataTimer
 from tsdisk.train.predict import preds_to_disk, stitch_forecasts
-from tsdisk.data.augment import (Augment, ChannelDropout, Cutout, CutMixSteps, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps,
-    MoveSteps, Permutation, RandomCrop, Scaling, TimeWarp, WindowSlice, WindowWarp)
+from tsdisk.data.augment import Augment, ChannelDropout, Cutout, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps, Scaling
+from tsdisk.data.warp import CutMixSteps, MoveSteps, Permutation, RandomCrop, TimeWarp, WindowSlice, WindowWarp
 from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results
 from tsdisk.data.summary import summary
