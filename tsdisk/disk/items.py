@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import argwhere, listify, noop, patch
 from fastcore.foundation import L, coll_repr, is_indexer
-from .arrays import open_array, pack_array, unpack_array
+from .arrays import open_array
+from .views import pack_array, unpack_array
 from .rows import as_positions, take_idxs
 
 # %% ../../nbs/06_disk.items.ipynb #9cf75fc3
