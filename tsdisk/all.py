@@ -21,14 +21,14 @@ from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.folder.stats import Stats, array_counts, array_stats, array_vocab, class_weights, train_counts, train_stats
-from tsdisk.data.batches import Labels, mse_there, TensorTarget, TSInput, TSMask, TSTensor
+from tsdisk.data.batches import Labels, masked_mse, TensorTarget, TSInput, TSMask, TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.train.timer import DataTimer
 from tsdisk.train.predict import preds_to_disk, stitch_forecasts
-from tsdisk.data.augment import (Augment, ChannelDropout, Cutout, CutMixSteps, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps,
-    MoveSteps, Permutation, RandomCrop, Scaling, TimeWarp, WindowSlice, WindowWarp)
+from tsdisk.data.augment import Augment, ChannelDropout, Cutout, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps, Scaling
+from tsdisk.data.warp import CutMixSteps, MoveSteps, Permutation, RandomCrop, TimeWarp, WindowSlice, WindowWarp
 from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results
 from tsdisk.data.summary import summary
