@@ -25,7 +25,8 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.train.timer import DataTimer
-from tsdisk.train.predict import preds_to_disk, stitch_forecasts
+from tsdisk.train.predict import preds_to_disk
+from tsdisk.train.stitch import stitch_forecasts
 from tsdisk.data.augment import (Augment, ChannelDropout, Cutout, CutMixSteps, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps,
     MoveSteps, Permutation, RandomCrop, Scaling, TimeWarp, WindowSlice, WindowWarp)
 from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget

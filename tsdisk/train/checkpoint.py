@@ -34,14 +34,13 @@ def _set_rng_state(state):
     torch.set_rng_state(state['torch'].cpu())
     if state['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all([o.cpu() for o in state['cuda']])
 
-# %% ../../nbs/61_train.checkpoint.ipynb #a7a4d232
+# %% ../../nbs/61_train.checkpoint.ipynb #4b2816a2
 def _recorder_state(recorder):
     "Learning rates and losses of all batches, and the values of all epochs"
     lrs = torch.tensor(recorder.lrs, dtype=torch.float64)
     losses = torch.tensor([float(o) for o in recorder.losses], dtype=torch.float64)
-    smooth = recorder.smooth_loss
-    return dict(lrs=lrs, losses=losses, iters=recorder.iters, values=recorder.values,
-        count=smooth.count, val=smooth.val)
+    smooth = dict(count=recorder.smooth_loss.count, val=recorder.smooth_loss.val)
+    return dict(lrs=lrs, losses=losses, iters=recorder.iters, values=recorder.values, **smooth)
 
 def _set_recorder_state(recorder, state):
     recorder.lrs = state['lrs'].tolist()
@@ -87,9 +86,10 @@ def _fit_settings(learn):
     schedules = sorted(schedule.scheds) if schedule else []
     return dict(optimizer=steps, parameters=[len(o) for o in opt.param_lists], schedules=schedules)
 
-# %% ../../nbs/61_train.checkpoint.ipynb #88dfa1fd
+# %% ../../nbs/61_train.checkpoint.ipynb #f4292129
 def _not_resumable(file, why):
-    return ValueError(f"{file} {why}: give another `fname`, or delete the file to train from the start")
+    advice = "give another `fname`, or delete the file to train from the start"
+    return ValueError(f"{file} {why}: {advice}")
 
 def _load_plain(file): return torch.load(file, map_location='cpu', weights_only=True)
 
@@ -273,7 +273,7 @@ def after_fit(self:Checkpoint):
     self.resume_from = None
     self.next_batch = None
 
-# %% ../../nbs/61_train.checkpoint.ipynb #42550f90
+# %% ../../nbs/61_train.checkpoint.ipynb #c09cdb13
 @patch
 def _save(self:Checkpoint, epoch, next_batch=None, done=False):
     "Save a checkpoint at which training resumes with batch `next_batch` of `epoch`"
@@ -289,7 +289,7 @@ def _save(self:Checkpoint, epoch, next_batch=None, done=False):
 def _state(self:Checkpoint, epoch, next_batch, done):
     "Everything that a checkpoint holds"
     loader = self.dls.train
-    return dict(version=1, done=done, n_epoch=self.n_epoch, how=_fit_settings(self.learn),
-        epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train,
-        loader={**loader.state_dict(), **(next_batch or {})}, passes=loader.epoch,
-        **_learner_state(self.learn), rng=_rng_state())
+    place = loader.state_dict() | (next_batch or {})
+    fit = dict(version=1, done=done, n_epoch=self.n_epoch, how=_fit_settings(self.learn))
+    progress = dict(epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train, loader=place, passes=loader.epoch)
+    return fit | progress | _learner_state(self.learn) | dict(rng=_rng_state())
