@@ -4,7 +4,8 @@ from fastai.callback.all import *
 
 from tsdisk.disk.arrays import create_array, open_array, save_array
 from tsdisk.disk.items import Items, itemify
-from tsdisk.disk.sources import ArraySource, LikeSource, Source, as_source, tensor_view
+from tsdisk.disk.sources import ArraySource, LikeSource, Source, as_source
+from tsdisk.disk.gather import tensor_view
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Joined, Shards
 from tsdisk.series.ragged import Ragged, append_ragged, open_ragged, save_ragged

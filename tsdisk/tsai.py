@@ -13,7 +13,7 @@ from inspect import signature
 from fastai.basics import *
 from .data import batches
 from .data import datasets
-from .data import loaders
+from .data import loader, loaders
 from .disk.io import free_memory
 from .convert.readers import need
 from .disk.sources import Source
@@ -99,7 +99,7 @@ def _teach(tfm, dset, before=()):
     "Statistics of the rows of a data set, for a transform that would take those of one batch"
     if not isinstance(tfm, _learners) or not tfm._setup: return
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
-    if other := first(o for o in before if o.split_idx != 0 and loaders._resolves(o, x)):
+    if other := first(o for o in before if o.split_idx != 0 and loader._resolves(o, x)):
         return warnings.warn(f"{tfm} learns from ONE batch, as it comes after {other.name}; alone, from all training rows")
     tl,by_var = dset.tls[0],getattr(tfm, 'by_var', True)
     if getattr(tfm, 'by_step', False) or is_listy(by_var): return warnings.warn(f"{tfm} learns from ONE batch; with `by_var=True` alone, from all training rows")

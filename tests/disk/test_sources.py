@@ -8,7 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from conftest import all_dtypes, elsewhere, fails, filled, fresh, linux, same
 from source_conformance import check_gather, check_order, check_pickle, check_reads_only, check_source, checks
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.sources import ArraySource, Faster, LikeSource, Source, as_source, tensor_view
+from tsdisk.disk.sources import ArraySource, LikeSource, Source, as_source
+from tsdisk.disk.gather import Faster, tensor_view
 
 x = filled((120,6,25))
 

@@ -328,7 +328,7 @@ def test_ragged_series_straight_from_disk_are_the_same(ragged, side, most):
             r._gather(i, a)
             direct._gather(i, b)
             same(b, a)
-        assert len(direct.coming) <= 4
+        assert len(direct.reads.coming) <= 4
     with fails(OSError, 'in memory'): Ragged(np.zeros((20,2)), [0,9,20]).direct(1)
 
 @linux

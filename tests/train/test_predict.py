@@ -1,5 +1,5 @@
 "Predictions on disk: the right rows, in memory that does not grow, whatever happens"
-import errno, shutil, signal, subprocess, sys, textwrap, time, tracemalloc
+import errno, shutil, signal, subprocess, sys, textwrap, time
 from copy import copy
 from types import SimpleNamespace
 import numpy as np, pytest, torch
@@ -18,7 +18,7 @@ from tsdisk.series.ragged import save_ragged
 from tsdisk.train.predict import preds_to_disk
 from tsdisk.train.stitch import stitch_forecasts
 from tsdisk.data.transforms import Standardize, StandardizeTarget
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.windows import Windows
 
 def quiet(learn, *args, **kwargs):
     with learn.no_bar(): return preds_to_disk(learn, *args, **kwargs)

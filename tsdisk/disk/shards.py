@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Joined', 'Shards']
 
-# %% ../../nbs/10_disk.shards.ipynb #b6f65939
+# %% ../../nbs/10_disk.shards.ipynb #8f00f1b9
 import os
 from collections import OrderedDict
 from pathlib import Path
@@ -14,7 +14,8 @@ import numpy as np
 from fastcore.basics import patch
 from .arrays import check_size, map_file, read_header
 from .basics import human, progress
-from .sources import ArraySource, Source, rows_there
+from .basics import reset_after_fork
+from .sources import ArraySource, Place, Source, rows_there
 
 # %% ../../nbs/10_disk.shards.ipynb #2c0fb87d
 class Joined(Source):
@@ -81,7 +82,7 @@ def direct(self:Joined, most):
     res.wants_prefetch,res.sector = True,max(o.sector for o in res.parts)
     return res
 
-# %% ../../nbs/10_disk.shards.ipynb #20d2daef
+# %% ../../nbs/10_disk.shards.ipynb #10f550c8
 class Shards(Joined):
     "Rows of many `.npy` files, of which few are open at a time"
     most = 200 # Files open at a time
@@ -106,12 +107,13 @@ class Shards(Joined):
         self._set(n)
 
     def _set(self, n):
-        self.firsts,self.lock = np.cumsum([0, *n]),RLock()
+        self.firsts = np.cumsum([0, *n])
         self.shape = (int(self.firsts[-1]),*self.trail)
-        self._forget()
+        self.reset()
+        reset_after_fork(self)
 
-    def _forget(self): self.pid,self.open = os.getpid(),OrderedDict()
-    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('lock','open','pid','firsts')} | {'n': np.diff(self.firsts)}
+    def reset(self): self.lock,self.open = RLock(),OrderedDict() # In a forked child too
+    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k not in ('lock','open','firsts')} | {'n': np.diff(self.firsts)}
     def __setstate__(self, state):
         n = state.pop('n')
         self.__dict__.update(state)
@@ -121,12 +123,11 @@ class Shards(Joined):
     def nbytes(self): return len(self)*self.row_bytes
     def __repr__(self): return f"Shards({len(self.paths):,} files, shape={self.shape}, dtype={self.dtype}, {human(self.nbytes)})"
 
-# %% ../../nbs/10_disk.shards.ipynb #cfe44f70
+# %% ../../nbs/10_disk.shards.ipynb #73c8d3b5
 @patch
 def part(self:Shards, k):
     "The rows of a file"
     with self.lock:
-        if self.pid != os.getpid(): self._forget()
         if k in self.open: self.open.move_to_end(k)
         else:
             n,item = int(self.firsts[k+1]-self.firsts[k]),self.dtype.itemsize
@@ -139,6 +140,11 @@ def part(self:Shards, k):
 def why_not_direct(self:Shards):
     if len(self.paths) > self.most: return f"There are {len(self.paths):,} files, and at most {self.most} are open at a time"
     return next(filter(None, (self.part(k).why_not_direct() for k in range(len(self.paths)))), None)
+
+@patch
+def place(self:Shards):
+    files = [Path(self.folder)/o for o in self.paths]
+    return Place(files, self.shape, self.dtype.str, None, True)
 
 @patch
 def direct(self:Shards, most): return Joined([self.part(k) for k in range(len(self.paths))], self.firsts).direct(most)
