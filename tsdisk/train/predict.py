@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['preds_to_disk']
 
-# %% ../../nbs/63_train.predict.ipynb #ef2fb040
-import json, os, re
+# %% ../../nbs/63_train.predict.ipynb #4258668f
+import json, re
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -14,9 +14,9 @@ from math import prod
 from zlib import crc32
 from fastai.basics import *
 from fastai.callback.hook import Hook
+from ..disk.fingerprint import file_id
 from ..disk.publish import locked
 from ..data.batches import ToCategory
-from ..data.datasets import _file_of
 from ..data.loaders import TSDataLoader
 from .writer import RowWriter, begin_run, claim_folder, open_run, publish_run, rows_done
 
@@ -142,7 +142,7 @@ def _alike(a, b):
     if (a.shape, a.dtype) != (b.shape, b.dtype): return False
     return np.allclose(a, b, 1e-3, 1e-5, equal_nan=True) if a.dtype.kind == 'f' else (a == b).all()
 
-# %% ../../nbs/63_train.predict.ipynb #f7c640f7
+# %% ../../nbs/63_train.predict.ipynb #8e069428
 def _model_crc(model):
     "Checksum of everything that `state_dict` names"
     crc = 0
@@ -154,7 +154,7 @@ def _model_crc(model):
 
 def _data_id(dl, column):
     "Size and time of a column's file, or a checksum of its values"
-    if file := _file_of(column.items): return [os.stat(file).st_size, os.stat(file).st_mtime_ns]
+    if place := column.items.place(): return file_id(str(place.files[0]))
     k = min(dl.n, max(3, 2**24//column.items.stored.row_bytes))
     rows = dl._rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
     return crc32(np.ascontiguousarray(column.read(rows)).reshape(-1).view('u1'))
