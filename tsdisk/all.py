@@ -14,7 +14,8 @@ from tsdisk.order.leakage import check_leakage
 from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits, time_splits, walk_forward_splits
 from tsdisk.folder.manifest import open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.convert.info import info
-from tsdisk.convert.readers import from_frame, from_xarray, open_npz, open_raw
+from tsdisk.convert.readers import from_frame, open_npz, open_raw
+from tsdisk.convert.hdf5 import from_xarray
 from tsdisk.convert.tables import from_long, from_wide, read_table
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.convert.convert import append, convert

@@ -25,11 +25,12 @@ from .journal import Journal, seen_after, splits_of, stat_of
 from ..disk.io import free_room
 from ..disk.publish import locked
 from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
-from .readers import Packed, read_file
+from .readers import Compressed as Packed, read_file
 from .info import Info, info
+from . import hdf5
 from . import recordings
 from . import tables
-from .readers import about
+from .readers import variable_metadata as about
 from .plan import differ_in_scale, find_sources, how_many, no_value, plan, scale_of, Spec
 from ..folder.stats import add_stats, kept_stats
 from .work import Extent, Job, run_jobs, with_place
@@ -217,7 +218,7 @@ def _is_done(dst, sources, options):
     return bool(made) and made['options'] == options and sources.again and len(sources) == made['sources'] and sources.seen(made['sources']) == made['seen']
 
 # %% ../../nbs/48_convert.convert.ipynb #2d93216e
-formats = recordings,tables # Rooms whose readers are known from here on
+formats = hdf5,recordings,tables # Rooms whose readers are known from here on
 
 def _same(o): return o
 def _x_of(o):
