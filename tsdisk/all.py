@@ -21,7 +21,7 @@ from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.folder.stats import Stats, array_counts, array_stats, array_vocab, class_weights, train_counts, train_stats
-from tsdisk.data.batches import Labels, mse_there, TensorTarget, TSInput, TSMask, TSTensor
+from tsdisk.data.batches import Labels, masked_mse, TensorTarget, TSInput, TSMask, TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.train.checkpoint import Checkpoint

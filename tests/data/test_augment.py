@@ -11,7 +11,7 @@ from torch import nn
 from conftest import fails, filled, same
 from tsdisk.data.augment import (Augment, ChannelDropout, Cutout, CutMixSteps, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps, MoveSteps,
     Permutation, RandomCrop, Scaling, TimeWarp, WindowSlice, WindowWarp, resample)
-from tsdisk.data.batches import TensorTarget, TSInput, TSMask, TSTensor, mse_there
+from tsdisk.data.batches import TensorTarget, TSInput, TSMask, TSTensor, masked_mse
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.data.loaders import TSDataLoaders
@@ -428,14 +428,14 @@ def test_a_learner_trains_on_what_was_hidden(quiet, y):
     dls = made([Standardize(),Jitter(),MaskedSteps(),FillNaN()], x, x if y else None, bs=25)
     set_seed(0)
     net = nn.Sequential(nn.Conv1d(2, 16, 9, padding=4), nn.ReLU(), nn.Conv1d(16, 2, 1))
-    learn = Learner(dls, net, loss_func=mse_there)
+    learn = Learner(dls, net, loss_func=masked_mse)
     with learn.no_bar(), learn.no_logging(): learn.fit(8, 1e-2)
     train_loss,valid_loss = learn.recorder.values[-1]
     assert valid_loss < .5 and train_loss < .8*learn.recorder.values[0][0]
     xb,yb = dls.valid.one_batch()
     pred = torch.randn(xb.shape)
     there = ~bare(yb).isnan()
-    assert torch.isclose(bare(mse_there(pred, yb)), ((pred-bare(yb))[there]**2).mean())
+    assert torch.isclose(bare(masked_mse(pred, yb)), ((pred-bare(yb))[there]**2).mean())
     dls.show_batch(max_n=2)
 
 # Together with fastai

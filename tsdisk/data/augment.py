@@ -12,7 +12,7 @@ from inspect import signature
 from fastai.basics import *
 from fastai.callback.mixup import MixHandler
 from scipy.interpolate import CubicSpline
-from .batches import steps_there, TensorTarget, ToCategory, ToMask, TSBeside
+from .batches import step_mask, TensorTarget, ToCategory, ToMask, TSExtra
 from ..series.windows import Part
 
 # %% ../../nbs/58_data.augment.ipynb #35d6498f
@@ -59,7 +59,7 @@ class Augment(Transform):
         return self.changed(b, rows.to(b[0].device)) if len(rows) else b
 
     def changed(self, b, rows):
-        res,there = _some(b[0], rows, self.change),steps_there(b)
+        res,there = _some(b[0], rows, self.change),step_mask(b)
         return (res if there is None else _like(b[0], torch.where(there, torch.as_subclass(res, Tensor), torch.as_subclass(b[0], Tensor))), *b[1:])
 
     def __repr__(self):
@@ -350,11 +350,11 @@ class MaskedSteps(Augment):
 
     def __call__(self, b, split_idx=None, **kwargs):
         b = b if isinstance(b, tuple) else (b,)
-        x,there = torch.as_subclass(b[0], Tensor),steps_there(b)
+        x,there = torch.as_subclass(b[0], Tensor),step_mask(b)
         gen = None if split_idx == 0 else torch.Generator(x.device).manual_seed(self.seed)
         hide = self.places(*x.shape, x.device, gen) & ~x.isnan() & (True if there is None else there)
         seen,target = x.masked_fill(hide, self.value),x.masked_fill(~hide, float('nan'))
-        return (_like(b[0], seen), *[o for o in b[1:] if isinstance(o, TSBeside)], torch.as_subclass(target, TensorTarget))
+        return (_like(b[0], seen), *[o for o in b[1:] if isinstance(o, TSExtra)], torch.as_subclass(target, TensorTarget))
 
     def places(self, n, vars, steps, device='cpu', gen=None):
         "Which values to hide, (n, vars, steps)"
