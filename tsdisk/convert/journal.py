@@ -20,7 +20,7 @@ from .growing import apply_changes, column_types, DenseColumn
 from ..disk.io import free_room
 from ..folder.manifest import manifest_name, manifest_text, manifest_version, read_manifest, staging
 from .plan import is_name
-from .readers import about
+from .readers import variable_metadata as about
 from .plan import Spec
 
 # %% ../../nbs/46_convert.journal.ipynb #afca0265
