@@ -7,13 +7,12 @@ from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
 from conftest import elsewhere, fails, filled, fresh, linux, same
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.folder.manifest import cached_result, fingerprint, open_folder, read_manifest, save_folder, write_manifest
+from tsdisk.folder.manifest import cached_result, open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.convert.info import info
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.sources import LikeSource
 from tsdisk.order.split_rows import check_splits
 from tsdisk.order.splits import random_splits
-from tsdisk.convert.growing import Column
 from tsdisk.convert.convert import append, convert
 from tsdisk.folder.sketch import Sample
 from tsdisk.folder.stats import Stats, array_counts, array_stats, array_vocab, class_weights, shares, train_counts, train_stats, train_vocab
@@ -132,7 +131,7 @@ def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeyp
 @pytest.mark.parametrize('layout,file', [('shards','000000.npy'), ('ragged','values.npy')])
 def test_statistics_of_shards_and_of_series_are_kept_and_added_to(tmp_path, monkeypatch, layout, file):
     x = [filled((2,30+i%5*(layout == 'ragged')), seed=i) for i in range(40)]
-    monkeypatch.setattr(Column, 'shard', 2000)
+    monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 2000)
     convert(x[:25], tmp_path/'set', layout=layout)
     opened = lambda: open_folder(tmp_path/'set')[0]['X']
     assert layout == 'ragged' or len(opened().paths) > 3
@@ -429,14 +428,6 @@ def test_cached_result_computes_once_and_passes_errors_on(X):
     assert len(calls) == 3
     with fails(ZeroDivisionError): cached_result(X, 'bad', lambda: 1/0)
     assert 'bad' not in read_manifest(os.path.dirname(X.filename))
-
-def test_fingerprint_follows_data_and_rows_alone(X, tmp_path):
-    f = fingerprint(X)
-    assert f == fingerprint(open_array(X.filename)) and len(f) == 32 and int(f, 16)
-    assert len({f, *(fingerprint(X, o) for o in (range(9), range(8), range(0, 9, 2), [1,2], [2,1], np.array([1,3])))}) == 7
-    assert fingerprint(X, [1,2]) == fingerprint(X, np.array([1,2], 'u1'))
-    shutil.copy2(X.filename, tmp_path/'copy.npy')
-    assert fingerprint(open_array(tmp_path/'copy.npy')) == f
 
 # The manifest
 
