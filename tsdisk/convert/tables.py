@@ -8,7 +8,7 @@ __all__ = ['table_formats', 'is_number', 'Table', 'rows_per_batch', 'FrameTable'
            'read_table', 'from_wide', 'LongTable', 'decode_categories', 'encode', 'read_runs', 'metadata_of_series',
            'from_long']
 
-# %% ../../nbs/43_convert.tables.ipynb #b7a91c4d
+# %% ../../nbs/43_convert.tables.ipynb #11b24538
 import os, re
 from array import array
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..disk.basics import progress
 from .readers import start_and_rate, large, need, reader, unnamed_file
-from .plan import find_sources
+from .inputs import find_inputs
 
 # %% ../../nbs/43_convert.tables.ipynb #ecdea9e5
 def is_number(
@@ -135,7 +135,7 @@ def batches(self:CsvTable, columns):
     for o in self.files:
         with explain_encoding(o), csv.open_csv(o, read, self.parsing, convert) as batches: yield from batches
 
-# %% ../../nbs/43_convert.tables.ipynb #4ce8fdea
+# %% ../../nbs/43_convert.tables.ipynb #60b8ff6e
 table_formats = {'.csv': CsvTable, '.tsv': CsvTable, '.parquet': ParquetTable, '.pq': ParquetTable} # By suffix
 
 def open_table(
@@ -145,7 +145,7 @@ def open_table(
 ) -> Table:
     "A table to be read in batches; `ValueError` if its format is unknown"
     if hasattr(src, 'select_dtypes'): return FrameTable(src)
-    files = [str(o) for o in find_sources(src, True)]
+    files = [str(o) for o in find_inputs(src, True)]
     suffix = os.path.splitext(files[0])[1].lower()
     if suffix not in table_formats: raise ValueError(f"{files[0]} is not a table: known suffixes are {', '.join(table_formats)}")
     return table_formats[suffix](files, keep, texts)
