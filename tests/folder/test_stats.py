@@ -13,7 +13,6 @@ from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.sources import LikeSource
 from tsdisk.order.split_rows import check_splits
 from tsdisk.order.splits import random_splits
-from tsdisk.convert.growing import Column
 from tsdisk.convert.convert import append, convert
 from tsdisk.folder.sketch import Sample
 from tsdisk.folder.stats import Stats, array_counts, array_stats, array_vocab, class_weights, shares, train_counts, train_stats, train_vocab
@@ -132,7 +131,7 @@ def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeyp
 @pytest.mark.parametrize('layout,file', [('shards','000000.npy'), ('ragged','values.npy')])
 def test_statistics_of_shards_and_of_series_are_kept_and_added_to(tmp_path, monkeypatch, layout, file):
     x = [filled((2,30+i%5*(layout == 'ragged')), seed=i) for i in range(40)]
-    monkeypatch.setattr(Column, 'shard', 2000)
+    monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 2000)
     convert(x[:25], tmp_path/'set', layout=layout)
     opened = lambda: open_folder(tmp_path/'set')[0]['X']
     assert layout == 'ragged' or len(opened().paths) > 3
