@@ -4,9 +4,9 @@ import numpy as np, pytest
 from hypothesis import assume, given, strategies
 from conftest import elsewhere, fails, filled, same
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.disk.arrays import open_array, save_array
+from tsdisk.disk.arrays import save_array
 from tsdisk.disk.rows import Ranges
-from tsdisk.folder.manifest import cached_result, fingerprint, open_folder, read_manifest, save_folder, write_manifest
+from tsdisk.folder.manifest import cached_result, open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.folder.stats import train_stats
 from tsdisk.order.split_rows import check_splits
 from tsdisk.order.splits import random_splits, time_splits
@@ -26,14 +26,6 @@ def test_cached_result_computes_once_and_passes_errors_on(X):
     assert len(calls) == 3
     with fails(ZeroDivisionError): cached_result(X, 'bad', lambda: 1/0)
     assert 'bad' not in read_manifest(os.path.dirname(X.filename))
-
-def test_fingerprint_follows_data_and_rows_alone(X, tmp_path):
-    f = fingerprint(X)
-    assert f == fingerprint(open_array(X.filename)) and len(f) == 32 and int(f, 16)
-    assert len({f, *(fingerprint(X, o) for o in (range(9), range(8), range(0, 9, 2), [1,2], [2,1], np.array([1,3])))}) == 7
-    assert fingerprint(X, [1,2]) == fingerprint(X, np.array([1,2], 'u1'))
-    shutil.copy2(X.filename, tmp_path/'copy.npy')
-    assert fingerprint(open_array(tmp_path/'copy.npy')) == f
 
 # The manifest
 
@@ -189,8 +181,3 @@ def test_splits_of_windows_are_saved_as_ranges(tmp_path):
     save_folder(tmp_path, splits=dict(train=Ranges([(0,2),(3,5)]), valid=[5])) # Rows, of X
     assert open_folder(tmp_path)[1]['train'] == Ranges([(0,2),(3,5)]) and open_folder(tmp_path)[1]['valid'].tolist() == [5]
     with fails(IndexError, 'row 6'): save_folder(tmp_path, splits=dict(train=Ranges([(0,2),(3,7)])))
-
-def test_other_ranges_are_other_data(tmp_path):
-    x = save_array(tmp_path/'X.npy', filled((100,1,4)))
-    a,b = (Ranges([(0,1),(2,3),(4,5),(6,7),(o,o+1)]) for o in (8,50))
-    assert repr(a) == repr(b) and fingerprint(x, a) != fingerprint(x, b) and fingerprint(x, a) == fingerprint(x, Ranges([(0,1),(2,3),(4,5),(6,7),(8,9)]))

@@ -5,36 +5,35 @@
 # %% auto #0
 __all__ = ['formats', 'Sources', 'Fault', 'convert', 'append']
 
-# %% ../../nbs/48_convert.convert.ipynb #11532c84
+# %% ../../nbs/48_convert.convert.ipynb #1ae73bad
 import errno, json, os, shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
-from functools import partial
-from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from warnings import warn
-from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import progress
 from ..disk.arrays import read_header
 from ..folder.checks import add_checksums, from_hex
-from .journal import Journal, seen_after, splits_of, stat_of
+from .journal import Journal, splits_of
+from ..disk.fingerprint import empty_digest, extend_digest, file_id, function_id
 from ..disk.io import free_room
 from ..disk.publish import locked
 from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
-from .readers import Packed, read_file
+from .readers import Compressed as Packed, read_file
 from .info import Info, info
+from . import hdf5
 from . import recordings
 from . import tables
-from .readers import about
+from .readers import variable_metadata as about
 from .plan import differ_in_scale, find_sources, how_many, no_value, plan, scale_of, Spec
 from ..folder.stats import add_stats, kept_stats
 from .work import Extent, Job, run_jobs, with_place
 
-# %% ../../nbs/48_convert.convert.ipynb #a75b8ab0
+# %% ../../nbs/48_convert.convert.ipynb #9c12e52b
 class Sources:
     "What is converted, in groups for workers"
     def __init__(self,
@@ -56,14 +55,14 @@ class Sources:
     def __len__(self): return len(self.every)
     def groups(self, first=0, seen=None):
         "(number of the first source, [(source, name, what its place says), …]) from some source on; those before must be as they were `seen`"
-        group,size,most,hash,k = [],0,1,_nothing_seen,-1
+        group,size,most,hash,k = [],0,1,empty_digest,-1
         for k,o in enumerate(self.every):
             if k < first:
-                if not self.again: hash = seen_after(hash, o, f'item {k}')
+                if not self.again: hash = extend_digest(hash, o, f'item {k}')
                 continue
             if k == first and not self.again and first: _check_seen(hash, seen, first)
             group.append((o, *self._named(k, o)))
-            size += _size_of(o) if not self.files else 2**25 if _path(o).endswith(']') else stat_of(_path(o))[0]
+            size += _size_of(o) if not self.files else 2**25 if _path(o).endswith(']') else file_id(_path(o))[0]
             if len(group) == most or size >= 2**25:
                 yield k+1-len(group), group
                 group,size,most = [],0,min(2*most, 64) # The first are few, so that slow ones are soon noted as done
@@ -72,20 +71,18 @@ class Sources:
 
     def seen(self, n):
         "A text that changes when one of the first n does"
-        res = _nothing_seen
-        for k,o in enumerate(islice(self.every, n)): res = seen_after(res, o, self._named(k, o)[0])
+        res = empty_digest
+        for k,o in enumerate(islice(self.every, n)): res = extend_digest(res, o, self._named(k, o)[0])
         return res
-
 
 # %% ../../nbs/48_convert.convert.ipynb #check-seen
 def _check_seen(hash, seen, n):
     if hash != seen: raise ValueError(f"Of the {n:,} sources that are done some have changed, are gone, or others came before them: give `resume=False` to begin anew")
 
-# %% ../../nbs/48_convert.convert.ipynb #a8d6b70f
+# %% ../../nbs/48_convert.convert.ipynb #9792c1fd
 def _is_path(o): return isinstance(o, str) or isinstance(o, dict) and all(isinstance(v, str) for v in o.values())
 def _path(o): return os.path.abspath(o if isinstance(o, str) else o.get('X', next(iter(o.values()))))
 def _size_of(o): return sum(getattr(v, 'nbytes', 0) for v in (o.values() if isinstance(o, Mapping) else o if isinstance(o, tuple) else [o]))
-_nothing_seen = blake2b(digest_size=16).hexdigest()
 
 # %% ../../nbs/48_convert.convert.ipynb #b79d84b9
 def _split_of(name):
@@ -217,7 +214,7 @@ def _is_done(dst, sources, options):
     return bool(made) and made['options'] == options and sources.again and len(sources) == made['sources'] and sources.seen(made['sources']) == made['seen']
 
 # %% ../../nbs/48_convert.convert.ipynb #2d93216e
-formats = recordings,tables # Rooms whose readers are known from here on
+formats = hdf5,recordings,tables # Rooms whose readers are known from here on
 
 def _same(o): return o
 def _x_of(o):
@@ -273,34 +270,6 @@ def _begin(j, sources, job, pool, layout, dtype, options):
         _room(j.dst, specs, seen, sources, job.tfm)
     j.begin(specs=specs, options=options)
 
-# %% ../../nbs/48_convert.convert.ipynb #51ffb846
-def _name(f):
-    "A text that tells functions apart, and does not change from one process to the next"
-    if f is None or isinstance(f, str): return f
-    of = f.func if isinstance(f, partial) else f
-    return f"{getattr(of, '__qualname__', type(of).__name__)}:{blake2b(repr(_does(f)).encode(), digest_size=6).hexdigest()}"
-
-def _does(o, depth=6):
-    "What a function does, as far as it can be said: its code, and the values that it uses"
-    deeper = lambda o: _does(o, depth-1)
-    if isinstance(o, (str,bytes,int,float,complex,bool,type(None),Path)): return o
-    if isinstance(o, np.ndarray): return o.shape, str(o.dtype), crc32(np.ascontiguousarray(o).view('u1')) if not o.dtype.hasobject else repr(o)
-    if not depth: return type(o).__qualname__
-    if hasattr(o, '__len__') and len(o) > 1000: return type(o).__qualname__, len(o)
-    if isinstance(o, (list,tuple)): return [deeper(v) for v in o]
-    if isinstance(o, Mapping): return [(str(k),deeper(v)) for k,v in o.items()]
-    if hasattr(o, 'co_code'): return o.co_code, o.co_names, [deeper(v) for v in o.co_consts]
-    if isinstance(o, partial): return deeper((o.func, o.args, o.keywords))
-    if hasattr(o, '__code__') and hasattr(o, '__globals__'):
-        if o.__module__.partition('.')[0] == __name__.partition('.')[0]: return o.__module__, o.__qualname__ # What this library does, it says by name
-        inner = [v.cell_contents for v in o.__closure__ or ()]
-        used = {k: o.__globals__[k] for k in o.__code__.co_names if isinstance(o.__globals__.get(k), (str,int,float,tuple,list,dict,np.ndarray,type(_does)))}
-        used = {k: v if getattr(v, '__module__', o.__module__) == o.__module__ else v.__qualname__ for k,v in used.items()}
-        return deeper((o.__code__, o.__defaults__, o.__kwdefaults__, inner, used))
-    if hasattr(o, '__self__') and hasattr(o, '__func__'): return deeper((o.__func__, o.__self__))
-    return type(o).__qualname__, deeper(getattr(o, '__dict__', None))
-
-
 # %% ../../nbs/48_convert.convert.ipynb #09c1c526
 def _published(j):
     "Was all done but to give it its name?"
@@ -310,8 +279,7 @@ def _published(j):
     else: return False
     return True
 
-
-# %% ../../nbs/48_convert.convert.ipynb #convert-itself
+# %% ../../nbs/48_convert.convert.ipynb #3f6cd6a2
 def convert(
     src, # Glob, folder, file, `file::name`, list of files, mapping of roles to these, or an iterable of items
     dst, # Folder of the new dataset
@@ -333,7 +301,7 @@ def convert(
     sources,read,n_workers,rows = _reading(src, read, n_workers)
     sources = Sources(sources, label, split, rows=rows)
     job,pool = Job(read, tfm, None, '', on_error == 'skip'), dict(executor=executor, n_workers=n_workers)
-    options = dict(layout=repr(layout), dtype=repr(dtype), label=_name(label), split=_name(split), read=_name(read), tfm=_name(tfm))
+    options = dict(layout=repr(layout), dtype=repr(dtype), label=function_id(label), split=function_id(split), read=function_id(read), tfm=function_id(tfm))
     with locked(dst):
         j = Journal(dst)
         _published(j)
@@ -371,7 +339,7 @@ def _rows_of(path, checks):
     shape,dtype,_,_ = read_header(path)
     return (checks['size']-checks['head'])//(int(np.prod(shape[1:]))*dtype.itemsize)
 
-# %% ../../nbs/48_convert.convert.ipynb #dafd165c
+# %% ../../nbs/48_convert.convert.ipynb #01999c43
 def append(
     dst, # Folder of a dataset
     src, # What to add: as for `convert`; or an array, the pair `(X, y)`, or a mapping of arrays
@@ -389,7 +357,7 @@ def append(
     if not (dst/manifest_name).exists(): raise FileNotFoundError(f"{dst} is {'not finished: call `convert` again as it was called' if (dst/staging).exists() else 'no dataset: make one with `convert` or `save_folder`'}")
     sources,read,n_workers,rows = _reading(src, read, n_workers)
     sources = Sources(sources, label, split, 1 if read_manifest(dst).get('splits') else 2, rows)
-    options = dict(label=_name(label), split=_name(split), read=_name(read), tfm=_name(tfm))
+    options = dict(label=function_id(label), split=function_id(split), read=function_id(read), tfm=function_id(tfm))
     with locked(dst):
         if _published(Journal(dst)):
             if _is_done(dst, sources, options): return info(dst)

@@ -4,18 +4,17 @@
 
 # %% auto #0
 __all__ = ['manifest_name', 'manifest_version', 'staging', 'read_manifest', 'manifest_text', 'write_manifest', 'save_folder',
-           'units_of', 'Replaced', 'open_folder', 'fingerprint', 'kept_result', 'cached_result']
+           'units_of', 'Replaced', 'open_folder', 'kept_result', 'cached_result']
 
-# %% ../../nbs/30_folder.manifest.ipynb #23b83461
+# %% ../../nbs/30_folder.manifest.ipynb #1611af1e
 import json, os
-from hashlib import blake2b
 from pathlib import Path
 from warnings import warn
 from zlib import crc32
 import numpy as np
 from ..disk.publish import atomic_write, locked
+from ..disk.fingerprint import fingerprint
 from ..disk.arrays import check_dtype, open_array, read_header, save_array
-from ..disk.publish import sync_folder
 from ..disk.shards import Shards
 from ..series.ragged import open_ragged
 from ..disk.rows import Ranges
@@ -151,21 +150,6 @@ def _open_as(path, manifest):
     first = ['train','valid']
     splits = {k: splits[k] for k in sorted(splits, key=lambda k: first.index(k) if k in first else 2)}
     return {k: _open_entry(path, v) for k,v in entries.items()}, splits
-
-# %% ../../nbs/30_folder.manifest.ipynb #215ed3f2
-def fingerprint(
-    x, # An array on disk, whole, or `Shards`
-    rows=None, # Rows that were used: a range, `Ranges` or row numbers; all by default
-    also=None, # What else it depends on: where series start
-) -> str: # 32 hex digits
-    "A short text that changes when the data does"
-    h = blake2b(repr((x.shape, x.dtype.str, getattr(x, 'offset', None), also)).encode(), digest_size=16)
-    for o in map(os.stat, [x.filename] if hasattr(x, 'filename') else [os.path.join(x.folder, o) for o in x.paths]): h.update(repr((o.st_size, o.st_mtime_ns)).encode())
-    if isinstance(rows, Ranges): h.update(rows.pairs)
-    elif not isinstance(rows, (np.ndarray,list)): h.update(repr(rows).encode())
-    else:
-        for i in range(0, len(rows), 2**20): h.update(np.ascontiguousarray(rows[i:i+2**20], np.int64))
-    return h.hexdigest()
 
 # %% ../../nbs/30_folder.manifest.ipynb #home-of
 def _home(x):

@@ -19,7 +19,8 @@ from ..series.panels import Dense, ManyFiles
 from ..series.ragged import Ragged
 from .sketch import Sample
 from ..order.split_rows import check_rows
-from ..disk.sources import ArraySource, Source, as_source, tensor_view
+from ..disk.sources import ArraySource, Source, as_source
+from ..disk.gather import tensor_view
 from ..series.windows import Part
 
 # %% ../../nbs/32_folder.stats.ipynb #62b5195d

@@ -15,14 +15,16 @@ import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from numpy.lib.stride_tricks import as_strided
-from ..disk.arrays import cast_exactly, npy_header, create_array, data_start, map_file, open_array, pack_array, read_header
+from ..disk.arrays import cast_exactly, npy_header, create_array, data_start, open_array, read_header
+from ..disk.views import map_file, pack_array
 from ..disk.basics import human, progress
-from ..disk.arrays import save_array, unpack_array
+from ..disk.arrays import save_array
+from ..disk.views import unpack_array
 from ..disk.io import Incoming
 from ..disk.shards import Joined, Shards
 from ..disk.sources import check_idxs, ArraySource, Source, as_source, rows_there, will_need
 
-# %% ../../nbs/12_series.panels.ipynb #a2bc601f
+# %% ../../nbs/12_series.panels.ipynb #6d926bc7
 class Panel:
     "Series on disk: `p[i]` is series i, (vars, steps); `lengths` are their steps, one number if all have as many"
     steps_first = True # Do the variables of a step lie together?
@@ -33,6 +35,7 @@ class Panel:
         return f"{type(self).__name__}: {self.n:,} series of {low:,}{f' to {high:,}' if high > low else ''} steps, {self.vars} vars, {self.dtype}, {human(self.nbytes)}"
 
     def length(self, series): return np.broadcast_to(self.lengths, self.n)[series]
+    def place(self): return None # The files that series are read from, as of a source
     def part(self, i, a, b): return self[i][:, a:b] # Steps a to b of series i, (vars, steps)
 
     def pieces(self, series, first, stop):
@@ -54,7 +57,7 @@ class _Stretches(Source):
     def _gather(self, idxs, out):
         for o,p in zip(out, idxs.tolist()): o[...] = self[p]
 
-# %% ../../nbs/12_series.panels.ipynb #7a0527b2
+# %% ../../nbs/12_series.panels.ipynb #a18d296c
 class Dense(Panel):
     "Series of one length, or one long series, in one array"
     def __init__(self,
@@ -75,6 +78,10 @@ class Dense(Panel):
         if isinstance(s, ArraySource): self._places()
 
     def __reduce__(self): return Dense, (self.source, self.given)
+    def place(self):
+        values = self.source.place()
+        return values and values._replace(whole=False, how=(self.given, None, None))
+
     def __getitem__(self, i): return self.part(range(self.n)[i], 0, self.lengths)
     def part(self, i, a, b):
         if isinstance(self.source, ArraySource): return self._view()[i,a:b].T
@@ -173,7 +180,7 @@ class Several(Panel):
         parts = [o.stretches(min(span, o.lengths)) for o in self.parts]
         return Joined([o if o.shape[1] == span else ArraySource(np.empty((0, span, *o.shape[2:]), o.dtype)) for o in parts], self.firsts)
 
-# %% ../../nbs/12_series.panels.ipynb #426a6c23
+# %% ../../nbs/12_series.panels.ipynb #3017a629
 class _Sliding(Joined):
     "Stretches of series in many files"
     def __init__(self, shards, span):
@@ -195,5 +202,6 @@ class ManyFiles(Panel):
         self.vars,self.dtype,self.nbytes = int(np.prod(shards.shape[1:])),shards.dtype,shards.nbytes
 
     def __getitem__(self, i): return Dense(self.shards.part(range(self.n)[i]))[0]
+    def place(self): return self.shards.place()._replace(whole=False, how=(None, None, None))
     def rows(self, series, step, vars): return self.shards.firsts[series] + step
     def stretches(self, span): return _Sliding(self.shards, span)

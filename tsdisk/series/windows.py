@@ -17,7 +17,8 @@ from ..disk.rows import take_idxs
 from .panels import Dense, ManyFiles, Panel, Several
 from ..disk.rows import Ranges, mix
 from ..disk.shards import Shards
-from ..disk.sources import check_idxs, ArraySource, Source, rows_there, tensor_view, as_source
+from ..disk.sources import check_idxs, ArraySource, Source, rows_there, as_source
+from ..disk.gather import tensor_view
 
 # %% ../../nbs/14_series.windows.ipynb #41851687
 class Grid:
@@ -123,7 +124,7 @@ class KeptSpans:
 
 def keeps_series(s): return isinstance(s, Spans) and isinstance(s.base, ArraySource)
 
-# %% ../../nbs/14_series.windows.ipynb #b174794f
+# %% ../../nbs/14_series.windows.ipynb #1897e83d
 class Part(Source):
     "Some steps and variables of windows, (n, vars, steps)"
     stored = None
@@ -144,6 +145,10 @@ class Part(Source):
     def __reduce__(self): return Part, (self.stored, self.steps, self.vars, self.flat)
     def _gather(self, idxs, out): out[...] = self.cut(self.stored.gather(idxs))
     def prefetch(self, idxs): self.stored.prefetch(idxs)
+    def place(self):
+        series = self.stored.panel.place()
+        vars = None if self.vars is None else [*map(int, self.vars)]
+        return series and series._replace(how=(*self.settings, vars, *series.how))
 
     def cut(self, t):
         "This part of a batch of `stored`"
@@ -208,7 +213,6 @@ def _again(cls, stored, attrs):
     w.__dict__.update(attrs, panel=stored.panel, stored=stored)
     return w
 
-
 # %% ../../nbs/14_series.windows.ipynb #ace71a86
 def as_panel(
     x, # Series, as `Windows` takes them
@@ -243,7 +247,6 @@ def vars_by_number(vars, n, names=None):
     if not vars: raise ValueError("Choose at least one variable")
     return [o % n for o in vars]
 
-
 # %% ../../nbs/14_series.windows.ipynb #f7717845
 @patch
 def gather(self:Windows,
@@ -255,7 +258,6 @@ def gather(self:Windows,
     if out is not None: raise ValueError("Windows with a horizon are two arrays: gather `w.inputs[0]` and `w.target` for themselves, or leave out `out`")
     block = self.stored.gather(idxs)
     return tuple(np.ascontiguousarray(o.cut(block)) for o in (self.inputs[0], self.target))
-
 
 # %% ../../nbs/14_series.windows.ipynb #bedde8c1
 @patch
@@ -297,7 +299,6 @@ class OfSeries(Source):
     def _gather(self, idxs, out): self.values._gather(np.ascontiguousarray(self.grid.series(idxs), np.int64), out)
     def blocks(self, rows): yield self.values.gather(np.unique(cover(self.grid, rows)[0]))
 
-
 # %% ../../nbs/14_series.windows.ipynb #d4262184
 class _Made(Source):
     "One value for each window, which a function makes of its steps"
@@ -338,7 +339,6 @@ def of_series(self:Windows,
     "For each window, what is known of its series"
     return OfSeries(self.grid, values)
 
-
 # %% ../../nbs/14_series.windows.ipynb #b3d6995c
 @patch
 def over(self:Windows,
@@ -363,7 +363,6 @@ def over(self:Windows,
         raise ValueError(f"Series {i} has {self.panel.length(i):,} steps, the other array has {panel.length(i):,}" + (f" of {every} each" if every > 1 else ''))
     spans = Spans(panel, self.grid, 0, self.size//every, None if sel is None or panel.steps_first else sorted({*sel}), every)
     return Part(spans, slice(0, spans.span), sel, panel.no_vars)
-
 
 # %% ../../nbs/14_series.windows.ipynb #d134a9c0
 @patch
@@ -406,7 +405,6 @@ def cover(
         series,start = grid.locate(np.asarray(rows[a:a+2**20]))
         res.append(_merged(series, start, start+grid.span))
     return _merged(*map(np.concatenate, zip(*res)))
-
 
 # %% ../../nbs/14_series.windows.ipynb #2c004386
 def _in_a_row(grid, a, b):

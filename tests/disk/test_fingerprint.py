@@ -1,0 +1,163 @@
+import functools, os, shutil
+from collections import Counter
+from functools import partial
+import h5py, numpy as np, pytest, torch
+from conftest import elsewhere, fails, filled
+from tsdisk.disk.arrays import open_array, save_array
+from tsdisk.disk.fingerprint import array_id, describe, digest, empty_digest, extend_digest, file_id, fingerprint, function_id, versioned
+from tsdisk.disk.rows import Ranges
+from tsdisk.disk.shards import Shards
+
+@pytest.fixture
+def X(tmp_path): return save_array(tmp_path/'X.npy', filled((9,2,5)))
+
+# Digests, files and arrays
+
+def test_digests_are_those_of_the_first_release():
+    "Manifests and journals hold them"
+    assert empty_digest == 'cae66941d9efbd404e4d88758ea67670'
+    assert digest('train', 64, [1,2.5]) == '4ba1ed8dac58207e02f4e0698b176690'
+    assert extend_digest(empty_digest, np.arange(6.).reshape(2,3), 'item 0') == '1d9f5a8e1861cc4aec3e9ef7762f30a9'
+
+def test_digest_follows_parts_and_their_order():
+    assert len({digest(), digest(1), digest('1'), digest(1, 2), digest(2, 1), digest([1,2])}) == 6
+    assert len(digest()) == 32 and int(digest(), 16)
+
+def test_file_id_is_that_of_the_file_whatever_is_read_of_it(tmp_path):
+    (tmp_path/'a.npz').write_bytes(b'12345')
+    os.utime(tmp_path/'a.npz', ns=(7,7))
+    assert file_id(f'{tmp_path}/a.npz') == file_id(f'{tmp_path}/a.npz::X') == file_id(f'{tmp_path}/a.npz[10:20]') == (5,7)
+    for o in (f'{tmp_path}/gone', 'a\0b', '<no path>'): assert file_id(o) == (0,0)
+
+def test_array_id_sees_every_value_in_memory_and_the_file_of_those_on_disk(tmp_path):
+    x = np.arange(9000.).reshape(3000,3)
+    for i,j in ((0,0),(1023,2),(1024,0),(2999,2)):
+        y = x.copy()
+        y[i,j] += 1
+        assert array_id(y) != array_id(x)
+    assert array_id(x.astype('f4')) != array_id(x) != array_id(x.reshape(1000,9))
+    np.save(tmp_path/'x.npy', x)
+    m = np.load(tmp_path/'x.npy', mmap_mode='r')
+    assert array_id(m) == [(3000,3), 'float64', file_id(str(tmp_path/'x.npy'))]
+
+@pytest.mark.parametrize('i,seen', [(0,True),(5,False),(9,True)])
+def test_array_id_of_other_arrays_sees_their_first_and_last_row(tmp_path, i, seen):
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        for x in (torch.zeros(10,2), np.array([[None,'a']]*10), f.create_dataset('x', data=np.zeros((10,2)))):
+            before = array_id(x)
+            x[i,0] = 7
+            assert (array_id(x) != before) == seen
+
+def test_a_sequence_of_inputs_is_known_by_members_order_and_names(tmp_path):
+    for o in 'ab': (tmp_path/o).write_text(o)
+    a,b = (str(tmp_path/o) for o in 'ab')
+    os.utime(a, ns=(1,1)), os.utime(b, ns=(2,2))
+    def of(*inputs): return functools.reduce(lambda h,o: extend_digest(h, *o), inputs, empty_digest)
+    x = np.ones((2,3))
+    some = [of(), of((a,'a')), of((a,'a'), (b,'b')), of((b,'b'), (a,'a')), of((a,'other')), of((dict(X=a, y=b),'a')), of((x,'a')), of((2*x,'a')),
+        of(((x,x[0]),'a')), of((dict(X=x, y=1),'a')), of((dict(X=x, y=2),'a')), of((dict(X=x, y=2.5),'a')), of(((x,'text'),'a')), of(((x,'other text'),'a'))]
+    assert len({*some}) == len(some)
+    was = of((a,'a'))
+    os.utime(a, ns=(3,3))
+    assert of((a,'a')) != was
+
+# Functions
+
+class Scaled:
+    def __init__(self, k): self.k = k
+    def __call__(self, o): return o*self.k
+    def method(self, o): return o*self.k
+
+def power(o, p=1.): return o**p
+factor = 2.
+def by_factor(o): return o*factor
+def uses_power(o): return power(o)+by_factor(o)
+def nested(k): return lambda o: (lambda v: v**k)(o)
+counts = Counter(a=1)
+def by_counts(o): return o*counts['a']
+
+@pytest.mark.parametrize('a,b', [(lambda o: np.log(o), lambda o: np.sqrt(o)), (Scaled(1.), Scaled(2.)),
+    (Scaled(1.).method, Scaled(2.).method), (nested(2), nested(3)),
+    (partial(power, p=2.), partial(power, p=3.)), (partial(power, p=np.ones(3)), partial(power, p=np.zeros(3))), (partial(power, 1), partial(by_factor, 1)),
+    (nested({'a': [1,(2,)]}), nested({'a': [1,(3,)]})), (lambda o: o+1, lambda o: o+2)])
+def test_other_functions_have_other_ids(a, b): assert function_id(a) != function_id(b) and function_id(a) == function_id(a)
+
+def test_what_a_function_uses_is_part_of_it(monkeypatch):
+    before = function_id(by_factor),function_id(uses_power),function_id(by_counts)
+    monkeypatch.setitem(globals(), 'factor', 3.)
+    assert function_id(by_factor) != before[0] and function_id(uses_power) != before[1]
+    monkeypatch.setattr(power, '__defaults__', (2.,))
+    monkeypatch.setitem(counts, 'a', 5)
+    assert function_id(by_counts) != before[2]
+
+def test_ids_are_the_same_in_another_process():
+    code = 'str([__import__("tsdisk.disk.fingerprint").disk.fingerprint.function_id(getattr(__import__("test_fingerprint"), o)) for o in a])'
+    names = ['power','by_factor','uses_power','Scaled','by_counts']
+    assert elsewhere(code, names) == str([function_id(globals()[o]) for o in names])
+
+def test_ids_hold_the_name_and_nothing_of_this_machine():
+    assert function_id(None) is None and function_id('folder') == 'folder'
+    assert function_id(power).startswith('power:') and function_id(partial(power, p=2)).startswith('power:') and function_id(Scaled(1)).startswith('Scaled:')
+    assert ' at 0x' not in repr(describe(uses_power)) and 'test_fingerprint.py' not in repr(describe(uses_power))
+
+def test_functions_of_this_library_go_by_their_names(): assert describe(save_array) == ('tsdisk.disk.arrays','save_array')
+
+@pytest.mark.parametrize('value', [dict, list, np.ndarray, torch.tensor(1.), np.float32(2), counts, object(), len])
+def test_functions_may_hold_anything(value):
+    f = partial(power, p=value)
+    assert function_id(f) == function_id(partial(power, p=value)) and function_id(nested(value)) == function_id(nested(value))
+
+def test_values_without_end_end():
+    loop = []
+    loop.append(loop)
+    assert function_id(nested(loop)) and function_id(partial(power, p=list(range(10**6)))).startswith('power:')
+
+# Functions with a version
+
+def test_a_version_counts_instead_of_the_code():
+    def made(version, change):
+        if change:
+            @versioned(version)
+            def f(o): return o*2
+        else:
+            @versioned(version)
+            def f(o): return o+o
+        return f
+    assert function_id(made('1', True)) == function_id(made('1', False)) == function_id(made(1, True)) != function_id(made('2', True))
+    plain = made('1', True)
+    del plain.tsdisk_version
+    assert function_id(plain) != function_id(made('1', True))
+    assert function_id(partial(made('1', True), 3)) == function_id(partial(made('1', False), 3)) != function_id(partial(made('1', True), 4))
+    assert function_id(nested(made('1', True))) == function_id(nested(made('1', False))) != function_id(nested(made('2', True)))
+
+def test_objects_of_a_class_with_a_version_keep_their_attributes():
+    A = versioned('1')(type('Scale', (Scaled,), {}))
+    B = versioned('1')(type('Scale', (Scaled,), {'more': 1}))
+    assert function_id(A(2)) == function_id(B(2)) != function_id(A(3)) and function_id(A) == function_id(B)
+    B.tsdisk_version = '2'
+    assert function_id(A(2)) != function_id(B(2)) and function_id(A) != function_id(B)
+
+def test_a_decorator_without_a_version_is_refused():
+    with fails(TypeError, "@versioned('2')"): versioned(power)
+
+# Rows of an array on disk
+
+def test_fingerprint_follows_data_and_rows_alone(X, tmp_path):
+    f = fingerprint(X)
+    assert f == fingerprint(open_array(X.filename)) and len(f) == 32 and int(f, 16)
+    assert len({f, *(fingerprint(X, o) for o in (range(9), range(8), range(0, 9, 2), [1,2], [2,1], np.array([1,3])))}) == 7
+    assert fingerprint(X, [1,2]) == fingerprint(X, np.array([1,2], 'u1'))
+    shutil.copy2(X.filename, tmp_path/'copy.npy')
+    assert fingerprint(open_array(tmp_path/'copy.npy')) == f
+
+def test_fingerprints_are_those_of_the_first_release(tmp_path):
+    "Cached statistics are found by them"
+    X = save_array(tmp_path/'X.npy', np.zeros((9,2,5), 'f4'))
+    os.utime(tmp_path/'X.npy', ns=(10**18,10**18))
+    assert fingerprint(X) == 'c7440770eb1ce6c323f73807576af547'
+    assert fingerprint(X, range(3)) == 'd02ab3929aee9559cadd3323fe50e125' and fingerprint(X, [0,2]) == 'a5bbb975ea0fec84adb16ed4d9d357c4' and fingerprint(X, Ranges([(0,2),(4,5)])) == '11644dfd8d2678fbc98adcc6640fe70d' and fingerprint(X, also=[3]) == '02b1472e3433ee3b233d2265f719c932'
+    assert fingerprint(Shards([tmp_path/'X.npy'])) == 'abd558ae12965d919361d0280e5299ac'
+
+def test_other_ranges_are_other_data(X):
+    a,b = (Ranges([(0,1),(2,3),(4,5),(6,7),(o,o+1)], 9) for o in (7,8))
+    assert fingerprint(X, a) != fingerprint(X, b) and fingerprint(X, a) == fingerprint(X, Ranges([(0,1),(2,3),(4,5),(6,8)], 9))
