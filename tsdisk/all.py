@@ -18,9 +18,10 @@ from tsdisk.folder.stats import array_stats, array_vocab, class_weights
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.convert.info import info
-from tsdisk.convert.readers import from_frame, from_xarray
+from tsdisk.convert.readers import from_frame
+from tsdisk.convert.hdf5 import from_xarray
 from tsdisk.convert.tables import from_long, from_wide, read_table
-from tsdisk.data.batches import TSTensor, mse_there
+from tsdisk.data.batches import TSTensor, masked_mse
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.loaders import TSDataLoaders

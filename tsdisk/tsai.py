@@ -19,7 +19,7 @@ from .convert.readers import need
 from .disk.sources import Source
 from .folder.stats import array_stats
 from .data.transforms import column_stats
-from .series.windows import vars_by_number
+from .series.several import vars_by_number
 
 # %% ../nbs/81_tsai.ipynb #0fe7751f
 with warnings.catch_warnings():

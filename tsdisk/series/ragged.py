@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Ragged', 'SeriesRead', 'DirectRagged', 'save_ragged', 'open_ragged', 'append_ragged']
 
-# %% ../../nbs/13_series.ragged.ipynb #eba125b2
+# %% ../../nbs/13_series.ragged.ipynb #8647bbb2
 import os
 from zlib import crc32
 from math import prod
@@ -21,9 +21,9 @@ from ..disk.basics import progress
 from ..disk.direct import ReadsAhead
 from ..disk.io import Incoming
 from ..disk.sources import ArraySource, Source, check_idxs, rows_there, will_need
-from .panels import Dense, Panel, stretches_together
+from .panels import Dense, Panel
 
-# %% ../../nbs/13_series.ragged.ipynb #8d47ebbe
+# %% ../../nbs/13_series.ragged.ipynb #092c918a
 class Ragged(Panel, Source):
     "Series of any length, one after the other"
     wants_prefetch,unequal = False,True
@@ -52,26 +52,26 @@ class Ragged(Panel, Source):
     def __getitem__(self, i):
         if isinstance(i, slice): return [self[j] for j in range(self.n)[i]]
         i = range(self.n)[i]
-        return self.part(i, 0, int(self.length(i)))
+        return self.segment(i, 0, int(self.length(i)))
 
     @property
     def nbytes(self): return self.panel.nbytes
     @property
     def lengths(self): return np.diff(self.offsets)
     def length(self, series): return self.offsets[series+1]-self.offsets[series]
-    def rows(self, series, step, vars): return self.panel.rows(np.zeros_like(series), self.offsets[series]+step, vars)
-    def part(self, i, a, b): return self.panel.part(0, int(self.offsets[i])+a, int(self.offsets[i])+b)
-    def stretches(self, span):
+    def segment_rows(self, series, step, vars): return self.panel.segment_rows(np.zeros_like(series), self.offsets[series]+step, vars)
+    def segment(self, i, a, b): return self.panel.segment(0, int(self.offsets[i])+a, int(self.offsets[i])+b)
+    def segments(self, span):
         if len(self._spans) > 256: self._spans.clear()
-        if span not in self._spans: self._spans[span] = self.panel.stretches(span)
+        if span not in self._spans: self._spans[span] = self.panel.segments(span)
         return self._spans[span]
-    def pieces(self, series, first, stop): return stretches_together(self.panel, self.offsets[series]+first, stop-first)
+    def segment_blocks(self, series, first, stop): return self.panel.blocks_at(self.offsets[series]+first, stop-first)
     def blocks(self, rows):
         rows = np.sort(np.asarray(rows))
-        return self.pieces(rows, np.zeros_like(rows), self.length(rows))
+        return self.segment_blocks(rows, np.zeros_like(rows), self.length(rows))
     __repr__ = Panel.__repr__
 
-# %% ../../nbs/13_series.ragged.ipynb #ec62ea5c
+# %% ../../nbs/13_series.ragged.ipynb #540f34a3
 @patch
 def batch_shape(self:Ragged, rows):
     "Shape of a batch as it is read: (k, longest, vars)"
@@ -83,11 +83,11 @@ def _gather(self:Ragged, rows, out):
     k,(first,n) = out.shape[1],self._used(rows)
     at = first if self.side == 'right' else first+n-k
     safe = (at >= 0) & (at <= self.panel.lengths-k) # The others would reach beyond the ends of the file
-    base = self.stretches(k)
+    base = self.segments(k)
     if safe.all(): base._gather(at, out)
     else:
         out[safe] = base.gather(at[safe])
-        for i in np.flatnonzero(~safe).tolist(): self._put(out[i], self.panel.part(0, int(first[i]), int(first[i]+n[i])).T)
+        for i in np.flatnonzero(~safe).tolist(): self._put(out[i], self.panel.segment(0, int(first[i]), int(first[i]+n[i])).T)
     self._pad(out, n)
 
 # %% ../../nbs/13_series.ragged.ipynb #153af8fc
@@ -134,7 +134,7 @@ def __reduce__(self:Ragged): return _ragged, (pack_array(self.panel.source.array
 
 def _ragged(values, offsets, *args): return Ragged(unpack_array(values), unpack_array(offsets), *args)
 
-# %% ../../nbs/13_series.ragged.ipynb #403e0b16
+# %% ../../nbs/13_series.ragged.ipynb #ee0df6cd
 class SeriesRead(Incoming):
     "Whole series of a file on their way to memory"
     def __init__(self, series, file, start, step_bytes, rows, block=None):
@@ -159,13 +159,13 @@ class DirectRagged(Ragged):
         most:int=8, # Reads that are held at a time; older ones are forgotten
     ):
         self.__dict__.update(series.__dict__)
-        steps = series.stretches(1).direct(1)
+        steps = series.segments(1).direct(1)
         self.sector = steps.sector
         self.reads = ReadsAhead(partial(SeriesRead, series, steps.rows.file, steps.rows.start, steps.row_bytes), most)
 
     def prefetch(self, idxs): self.reads.prefetch(rows_there(idxs, self.n))
 
-# %% ../../nbs/13_series.ragged.ipynb #0b75c8f5
+# %% ../../nbs/13_series.ragged.ipynb #2f5c2730
 @patch
 def _gather(self:DirectRagged, rows, out):
     def copy(read, found, places):
@@ -174,7 +174,7 @@ def _gather(self:DirectRagged, rows, out):
     self._pad(out, self._used(rows)[1])
 
 @patch
-def why_not_direct(self:Ragged): return self.stretches(1).why_not_direct()
+def why_not_direct(self:Ragged): return self.segments(1).why_not_direct()
 
 @patch
 def place(self:Ragged):
