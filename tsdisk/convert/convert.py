@@ -23,7 +23,7 @@ from ..disk.fingerprint import empty_digest, extend_digest, file_id, function_id
 from ..disk.io import free_room
 from ..disk.publish import locked
 from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
-from .readers import Compressed as Packed, read_file
+from .readers import Compressed, read_file
 from .info import Info, info
 from . import hdf5
 from . import recordings
@@ -242,7 +242,7 @@ def _by_rows(sources, size=2**25):
     if getattr(x, 'ndim', 0) != 3: return sources,0
     rows = max(1, size//max(1, int(np.prod(x.shape[1:]))*x.dtype.itemsize))
     n = x.shape[0]
-    return (sources if n <= rows or isinstance(x, Packed) else [f'{sources[0]}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)]), n
+    return (sources if n <= rows or isinstance(x, Compressed) else [f'{sources[0]}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)]), n
 
 def _first(sources):
     "Sources to look at"
