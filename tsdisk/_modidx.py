@@ -1322,6 +1322,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tsdisk.disk.rows.Ranges._get': ('disk.rows.html#ranges._get', 'tsdisk/disk/rows.py'),
                                   'tsdisk.disk.rows.Ranges.pairs': ('disk.rows.html#ranges.pairs', 'tsdisk/disk/rows.py'),
                                   'tsdisk.disk.rows.as_positions': ('disk.rows.html#as_positions', 'tsdisk/disk/rows.py'),
+                                  'tsdisk.disk.rows.intersect_intervals': ('disk.rows.html#intersect_intervals', 'tsdisk/disk/rows.py'),
                                   'tsdisk.disk.rows.merge_intervals': ('disk.rows.html#merge_intervals', 'tsdisk/disk/rows.py'),
                                   'tsdisk.disk.rows.mix': ('disk.rows.html#mix', 'tsdisk/disk/rows.py'),
                                   'tsdisk.disk.rows.take_idxs': ('disk.rows.html#take_idxs', 'tsdisk/disk/rows.py')},
