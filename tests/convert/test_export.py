@@ -12,7 +12,9 @@ def scaled_records(ragged, n=30):
     "Records of 16-bit integers with a scale, of one length or of many"
     rng = np.random.default_rng(0)
     packing = dict(scale=[.1,.2], offset=[0.,1.], names=['a','b'], units=['g','V'], fs=50)
-    for i in range(n): yield dict(X=rng.integers(-999, 999, size=(2,10+i*ragged)).astype('i2'), y='xy'[i%2], age=i, **packing)
+    for i in range(n):
+        X = rng.integers(-999, 999, size=(2,10+i*ragged)).astype('i2')
+        yield dict(X=X, y='xy'[i%2], age=i, **packing)
 
 @pytest.mark.parametrize('ragged', [False,True])
 def test_what_is_written_back_is_what_was_read(tmp_path, ragged):
@@ -26,7 +28,9 @@ def test_what_is_written_back_is_what_was_read(tmp_path, ragged):
     assert tab['y'].to_pylist() == [*'xy']*15 and tab['age'].to_pylist() == [*range(30)]
     for i,o in enumerate(want): assert np.allclose(np.stack([tab[k][i].as_py() for k in 'ab']), o, atol=1e-4)
     if ragged:
-        with h5py.File(tmp_path/'a.h5') as f: values,offsets,attrs = f['X/values'][:],f['X/offsets'][:],dict(f['X'].attrs)
+        with h5py.File(tmp_path/'a.h5') as f:
+            values,offsets = f['X/values'][:],f['X/offsets'][:]
+            attrs = dict(f['X'].attrs)
         plain = Ragged(tmp_path/'plain/X/values.npy', tmp_path/'plain/X/offsets.npy')
         for i,o in enumerate(want):
             assert np.allclose(values[offsets[i]:offsets[i+1]].T, o, atol=1e-4) and np.allclose(plain[i], o, atol=1e-4)
