@@ -100,15 +100,15 @@ def add_dataset(self:TSDatasets, X, y=None, inplace=True):
 
 TSDatasets.add_test = TSDatasets.add_unlabeled = TSDatasets.add_dataset
 
-# %% ../nbs/81_tsai.ipynb #4fc88f1d
+# %% ../nbs/81_tsai.ipynb #a51e5620
 _scalers = prep.TSStandardize,prep.TSNormalize,prep.TSRobustScale,prep.TSClipOutliers
 
 def _learnt(tfm, stats):
     "What a transform of tsai learns, by the names of its attributes"
-    def percentiles(percents): return np.asarray(stats.quantile([o/100 for o in percents]))
     if isinstance(tfm, prep.TSNormalize): return dict(min=stats.min, max=stats.max)
     if isinstance(tfm, prep.TSStandardize): return dict(mean=stats.mean, std=np.maximum(stats.std, tfm.eps))
-    low,high = percentiles(getattr(tfm, 'quantile_range', (25,75)))
+    percents = np.array(getattr(tfm, 'quantile_range', (25,75)))
+    low,high = np.asarray(stats.quantile(percents/100))
     if isinstance(tfm, prep.TSRobustScale): return dict(median=stats.median, iqr=np.maximum(high-low, tfm.eps))
     reach = 1.5*(high-low) # As tsai's `get_outliers_IQR`
     return dict(min=low-reach, max=high+reach)
@@ -177,7 +177,7 @@ def show_batch(self:TSDataLoader, b=None, decode=True, sharex=None, sharey=None,
     try: return loader.TSDataLoader.show_batch(self, b, **kwargs)
     finally: self.after_batch = tfms
 
-# %% ../nbs/81_tsai.ipynb #f0cdf995
+# %% ../nbs/81_tsai.ipynb #7e08db9b
 @patch
 def show_dist(self:TSDataLoader,
     figsize=None, # Inches
@@ -187,13 +187,18 @@ def show_dist(self:TSDataLoader,
     "Draw how the targets are distributed"
     if len(self.dataset.tls) == self.dataset.n_inp: raise ValueError("These samples have no targets")
     ax = plt.subplots(figsize=figsize or (6,3))[1]
-    if self.cat: ax.bar(list(map(str, self.vocab)), self._classes()[0].counts/self.n, **kwargs)
+    if self.cat: ax.bar([str(o) for o in self.vocab], self._classes()[0].counts/self.n, **kwargs)
     else:
-        rows = np.unique(np.linspace(0, self.n-1, min(self.n, max_n)).astype(int))
-        y = self.dataset.tls[-1].read(self.split_idxs[rows]).flatten()
+        y = self._some_targets(max_n)
         ax.hist(y, **{'bins': 50, 'weights': np.full(len(y), 1/len(y)), **kwargs})
     ax.set(ylabel='share', title=f'Targets of {self.n:,} rows')
     return ax
+
+@patch
+def _some_targets(self:TSDataLoader, most):
+    "The targets of at most `most` evenly spaced rows, flat"
+    rows = np.unique(np.linspace(0, self.n-1, min(self.n, most)).astype(int))
+    return self.dataset.tls[-1].read(self.split_idxs[rows]).flatten()
 
 # %% ../nbs/81_tsai.ipynb #c670afe3
 class TSDataLoaders(loaders.TSDataLoaders):
@@ -313,7 +318,7 @@ def TSRegressor(
 
 TSForecaster = TSRegressor
 
-# %% ../nbs/81_tsai.ipynb #ad9baf80
+# %% ../nbs/81_tsai.ipynb #4dfd6fcc
 def _analysed_rows(learn, X, y):
     "The dataset to analyse: new samples, or the validation rows"
     if (X is None) != (y is None):
@@ -322,19 +327,23 @@ def _analysed_rows(learn, X, y):
     if ds.n_inp > 1: raise ValueError("Importance is for models of one input")
     return ds if X is None else ds.test_set((X, y), True)
 
+def _check_memory(n, shape):
+    "`ValueError` if n float32 samples take more than a quarter of the free memory"
+    nbytes = n*np.prod(shape)*4
+    if nbytes <= .25*free_memory(): return
+    raise ValueError(f"{n:,} rows take {nbytes/1e9:.3g} GB, more than a quarter of the free memory: "
+        "give `partial_n`, a number of rows or a share")
+
 def _copied_rows(learn, X, y, partial_n, random_state):
     "Series and targets in memory, in the units of the data; some at random where `partial_n` asks for fewer"
     ds = _analysed_rows(learn, X, y)
     n = ifnone(partial_n, len(ds))
     if not isinstance(n, int): n = max(1, round(n*len(ds)))
-    nbytes = n*np.prod(ds.tls[0].items.shape[1:])*4
-    if nbytes > .25*free_memory():
-        raise ValueError(f"{n:,} rows take {nbytes/1e9:.3g} GB, more than a quarter of the free memory: "
-            "give `partial_n`, a number of rows or a share")
+    _check_memory(n, ds.tls[0].items.shape[1:])
     rows = np.sort(np.random.default_rng(random_state).permutation(ds.split_idxs)[:n])
     return ds.tls[0].typed(ds.tls[0].read(rows)).numpy(), ds.tls[1].items.gather(rows)
 
-# %% ../nbs/81_tsai.ipynb #a4e3103c
+# %% ../nbs/81_tsai.ipynb #548a0796
 def _selected_names(ds):
     "Names of the variables that were selected, by their numbers in the file"
     vars,_,(n,_) = ds.selected
@@ -352,7 +361,8 @@ def _on_copied_rows(name):
         o = given.arguments
         o['X'],o['y'] = _copied_rows(self, o['X'], o['y'], o.pop('partial_n'), o['random_state'])
         unnamed = 'feature_names' in o and o['feature_names'] is None
-        if unnamed and self.dls.dataset.selected: o['feature_names'] = _selected_names(self.dls.dataset)
+        ds = self.dls.dataset
+        if unnamed and ds.selected: o['feature_names'] = _selected_names(ds)
         tfms = self.dls.valid.after_batch.fs
         try: return theirs(**o)
         finally: self.dls.valid.after_batch.fs = tfms

@@ -16,22 +16,27 @@ from ..convert.plan import real_units
 from ..disk.sources import as_source
 from ..folder.stats import train_counts, train_stats
 
-# %% ../../nbs/60_data.summary.ipynb #04677bc7
+# %% ../../nbs/60_data.summary.ipynb #340636e4
 def _entry_of_X(path):
     "The manifest's entry for the series of a dataset folder; empty for a lone file"
     entries = read_manifest(path).get('arrays', {}).values() if path.is_dir() else []
     return next((o for o in entries if o['role'] == 'X'), {})
 
+def _open(path):
+    "Series, targets and splits of a dataset folder, or of a lone file"
+    arrays,splits = open_folder(path) if path.is_dir() else ({'X': open_array(path)}, {})
+    X = as_source(arrays['X'])
+    if X.dtype.kind not in 'biuf': raise TypeError(f"A summary is of numbers, {path} holds {X.dtype}")
+    return X,arrays.get('y'),splits
+
+# %% ../../nbs/60_data.summary.ipynb #02ef4b51
 class Overview:
     "The arrays of a dataset, their statistics and names, for the panels of `summary`"
     def __init__(self,
         path, # Dataset folder, or a `.npy` of numbers
     ):
         self.path = Path(path)
-        arrays,self.splits = open_folder(path) if self.path.is_dir() else ({'X': open_array(path)}, {})
-        self.X = as_source(arrays['X'])
-        self.y = arrays.get('y')
-        if self.X.dtype.kind not in 'biuf': raise TypeError(f"A summary is of numbers, {path} holds {self.X.dtype}")
+        self.X,self.y,self.splits = _open(self.path)
         entry = _entry_of_X(self.path)
         packing = units_of(self.path/entry['file']/'values.npy' if entry else self.path)
         self.missing = packing.get('missing')
@@ -58,11 +63,15 @@ def _series(o, i):
     x = x.astype('f8') if o.scale is None else real_units(x, *o.scale, o.missing)
     return np.atleast_2d(x)[:,:most_steps]
 
-# %% ../../nbs/60_data.summary.ipynb #70747b3e
+# %% ../../nbs/60_data.summary.ipynb #42cf6b5c
+def _random_rows(n, k, seed):
+    "`k` of n rows, or all if they are fewer, in ascending order"
+    rows = np.random.default_rng(seed).choice(n, min(n, k), replace=False)
+    return np.sort(rows).tolist()
+
 def _draw_samples(ax, o, n, seed):
     "Some random samples, or the first steps of a long recording"
-    n = min(len(o.X), n)
-    rows = [0] if o.long else np.sort(np.random.default_rng(seed).choice(len(o.X), n, replace=False)).tolist()
+    rows = [0] if o.long else _random_rows(len(o.X), n, seed)
     gap = 1. if np.isnan(o.stats.std).all() else 3.5*float(np.nanmax(o.stats.std))
     for k,row in enumerate(rows):
         for v,values in enumerate(_series(o, row)[:8]): ax.plot(values - k*gap, color=f'C{v}', lw=.8)
