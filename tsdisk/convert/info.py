@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['describers', 'spark', 'text_table', 'html_table', 'ArrayInfo', 'VariableInfo', 'Info', 'five_samples',
-           'variable_figures', 'describe_variables', 'describe_array', 'dataset_notes', 'cached_stats_of',
-           'describe_dataset', 'describes', 'describe_npy', 'describe_npz', 'describe_tree', 'describe_hdf5',
-           'describe_zarr', 'describe_netcdf', 'first_record', 'describe_records', 'info']
+           'sampled_figures', 'cached_figures', 'describe_variables', 'describe_array', 'dataset_notes',
+           'cached_stats_of', 'describe_dataset', 'describes', 'describe_npy', 'describe_npz', 'describe_tree',
+           'describe_hdf5', 'describe_zarr', 'describe_netcdf', 'first_record', 'describe_records', 'info']
 
-# %% ../../nbs/47_convert.info.ipynb #d4925074
+# %% ../../nbs/47_convert.info.ipynb #aada5f16
 import os, re
 from collections.abc import Mapping
 from html import escape
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
@@ -115,25 +116,28 @@ def five_samples(
     samples = [o.reshape(-1, o.shape[-1]) for o in samples]
     return [o.astype('f8') if packing.scale is None else packing.decode(o) for o in samples]
 
-# %% ../../nbs/47_convert.info.ipynb #3a74e38f
+# %% ../../nbs/47_convert.info.ipynb #fc48a85b
 def _number(v): return f'{v:.4g}'
 
-def variable_figures(
+def sampled_figures(
     samples, # Arrays (vars, steps)
-    stats=None, # Cached statistics of stored numbers: lists of `min`, `max`, `mean` and `std`
-    packing=Packing(), # What stored numbers stand for
-) -> list: # Texts (low, high, mean, std) of each variable; without `stats`, the last two are empty
-    "Range, mean and standard deviation of each variable"
-    n = len(samples[0])
-    if stats is None:
-        low = np.fmin.reduce([np.fmin.reduce(o, 1) for o in samples])
-        high = np.fmax.reduce([np.fmax.reduce(o, 1) for o in samples])
-        return [(_number(a), _number(b), '', '') for a,b in zip(low, high)]
-    scale,offset = (np.broadcast_to(o, n) for o in (packing.scale or 1., packing.offset or 0.))
-    values = [np.multiply(stats[k], scale)+offset for k in ('min','max','mean')] + [np.multiply(stats['std'], scale)]
-    return [tuple(map(_number, o)) for o in zip(*values)]
+) -> list: # Texts (low, high) of each variable
+    "The range of some samples"
+    low = np.fmin.reduce([np.fmin.reduce(o, 1) for o in samples])
+    high = np.fmax.reduce([np.fmax.reduce(o, 1) for o in samples])
+    return [tuple(map(_number, o)) for o in zip(low, high)]
 
-# %% ../../nbs/47_convert.info.ipynb #677801c0
+def cached_figures(
+    stats, # Cached statistics of stored numbers: lists of `min`, `max`, `mean` and `std`
+    packing:Packing, # What stored numbers stand for
+) -> list: # Texts (low, high, mean, std) of each variable
+    "Range, mean and standard deviation from cached statistics"
+    scale,offset = packing.scale or 1., packing.offset or 0.
+    figures = [np.multiply(stats[k], scale)+offset for k in ('min','max','mean')]
+    figures.append(np.multiply(stats['std'], scale))
+    return [tuple(map(_number, o)) for o in zip(*figures)]
+
+# %% ../../nbs/47_convert.info.ipynb #b5b2374e
 def describe_variables(
     X, # Array or source of samples
     metadata:dict, # `names`, `units`, `scale`, `offset`, `missing`: those that are known
@@ -142,14 +146,13 @@ def describe_variables(
     "The variables of an `X`"
     packing = Packing.from_entry(metadata)
     samples = five_samples(X, packing)
-    n = len(samples[0])
-    names = metadata.get('names') or [str(i) for i in range(n)]
-    units = metadata.get('units') or ''
-    units = [units]*n if isinstance(units, str) else units
     lines = [spark(o) for o in samples[len(samples)//2][:200]]
-    figures = variable_figures(samples, stats, packing)
-    get = lambda values,i,default: values[i] if i < len(values) else default
-    return [VariableInfo(get(names, i, i), get(units, i, ''), *figures[i], line) for i,line in enumerate(lines)]
+    figures = cached_figures(stats, packing) if stats else sampled_figures(samples)
+    names = metadata.get('names') or []
+    units = metadata.get('units') or []
+    if isinstance(units, str): units = [units]*len(lines)
+    variables = zip_longest(names[:len(lines)], units[:len(lines)], figures[:len(lines)], lines)
+    return [VariableInfo(name or str(i), unit or '', *values, line=line) for i,(name,unit,values,line) in enumerate(variables)]
 
 # %% ../../nbs/47_convert.info.ipynb #2165c470
 def _shape_of(a):
@@ -168,7 +171,7 @@ def describe_array(
     if 'scale' in entry: stored.append('with a scale')
     return ArrayInfo(name, _shape_of(a), str(a.dtype), a.nbytes, ', '.join(stored))
 
-# %% ../../nbs/47_convert.info.ipynb #9f11a9f7
+# %% ../../nbs/47_convert.info.ipynb #dec88c2f
 def dataset_notes(
     manifest:dict, # As `read_manifest` gives it
     splits:dict, # Rows by split
@@ -182,10 +185,10 @@ def dataset_notes(
         name,why = faults[0]
         notes.append(f'inputs left out: {len(faults):,}, such as {name}: {why}'[:160])
     notes.append('checksums: ' + ('yes, see `tsdisk verify`' if manifest.get('checksums') else 'none'))
-    if unfinished: notes.append("Rows are being added, or an `append` was interrupted: call it again with the same arguments to resume")
+    if unfinished: notes.append("Rows are being added, or `append` was interrupted: call it again with the same arguments to resume")
     return notes
 
-# %% ../../nbs/47_convert.info.ipynb #19cc7c19
+# %% ../../nbs/47_convert.info.ipynb #4c6f80f1
 def cached_stats_of(
     manifest:dict,
     n_vars:int, # Variables of `X`
@@ -199,13 +202,15 @@ def cached_stats_of(
             if len(stats['mean']) == n_vars: found = stats
     return found
 
+_resume = "Not finished: call `convert` again with the same arguments to resume"
+
 def describe_dataset(
     path, # Folder
 ) -> Info:
     "A dataset folder"
     manifest = read_manifest(path)
     unfinished = (path/staging).exists()
-    if unfinished and not manifest: return Info(path, [], ["Not finished: call `convert` again with the same arguments to resume"])
+    if unfinished and not manifest: return Info(path, [], [_resume])
     arrays,splits = open_folder(path)
     entries = manifest.get('arrays', {})
     rows = [describe_array(k, a, entries.get(k, {})) for k,a in arrays.items()]
@@ -214,7 +219,7 @@ def describe_dataset(
     notes.append('low and high: ' + ('from cached statistics' if stats else 'from five samples'))
     return Info(path, rows, notes, describe_variables(arrays['X'], entries.get('X', {}), stats))
 
-# %% ../../nbs/47_convert.info.ipynb #27b9cd97
+# %% ../../nbs/47_convert.info.ipynb #d8407759
 describers = {} # By suffix: a function of a path that gives an `Info`
 
 def describes(
@@ -236,16 +241,19 @@ def describe_npy(path):
 @describes('.npz')
 def describe_npz(path):
     "The arrays of a `.npz` file"
-    stored = lambda a: 'in place' if isinstance(a, np.memmap) else 'compressed'
-    return Info(path, [ArrayInfo(k, a.shape, str(a.dtype), a.nbytes, stored(a)) for k,a in open_npz(path, lazy=True).items()])
+    def row(name, a):
+        stored = 'in place' if isinstance(a, np.memmap) else 'compressed'
+        return ArrayInfo(name, a.shape, str(a.dtype), a.nbytes, stored)
+    return Info(path, [row(k, a) for k,a in open_npz(path, lazy=True).items()])
 
-# %% ../../nbs/47_convert.info.ipynb #a026b263
+# %% ../../nbs/47_convert.info.ipynb #af029ec1
 def _describe_node(name, a):
     "An array of h5py or zarr"
     chunks,compression = getattr(a, 'chunks', None),getattr(a, 'compression', None)
-    stored = [f"chunks {' x '.join(map(str, chunks))}" if chunks else 'in one piece', *([compression] if compression else [])]
+    stored = f"chunks {' x '.join(map(str, chunks))}" if chunks else 'in one piece'
+    if compression: stored += f', {compression}'
     dtype = np.dtype(a.dtype)
-    return ArrayInfo(name, tuple(a.shape), str(dtype), int(np.prod(a.shape))*dtype.itemsize, ', '.join(stored))
+    return ArrayInfo(name, tuple(a.shape), str(dtype), int(np.prod(a.shape))*dtype.itemsize, stored)
 
 def describe_tree(
     root, # File, group or array of h5py or zarr
@@ -275,29 +283,27 @@ def describe_netcdf(path):
     with need('xarray', 'netcdf').open_dataset(path) as ds:
         return Info(path, [row(k, v) for k,v in ds.variables.items()], [f'{k}: {v}' for k,v in ds.attrs.items()])
 
-# %% ../../nbs/47_convert.info.ipynb #1566250a
+# %% ../../nbs/47_convert.info.ipynb #a8e4e46b
 def first_record(
     records, # What a reader gives
 ) -> tuple: # (record, whether there can be more)
     "The first record of a file"
-    if isinstance(records, Mapping): return records, False
-    return (dict(X=records), False) if hasattr(records, 'shape') else (next(iter(records)), True)
+    if hasattr(records, 'shape'): return dict(X=records), False
+    return (dict(records), False) if isinstance(records, Mapping) else (dict(next(iter(records))), True)
 
 def describe_records(
     path:str, # Path or `path::name`
 ) -> Info:
     "The first record of a file"
     record,several = first_record(read_file(path))
-    X = record['X'] if hasattr(record['X'], 'shape') else next(record['X'])
+    X = record.pop('X')
+    if not hasattr(X, 'shape'): X = next(X) # The first piece
+    of_variables = {k: record.pop(k) for k in variable_metadata if k in record}
     notes = ['the first record of several'] if several else []
-    notes += [f'{k}: {str(v)[:100]}' for k,v in record.items() if k != 'X' and k not in variable_metadata]
+    notes += [f'{k}: {str(v)[:100]}' for k,v in record.items()]
     file = path.partition('::')[0]
     row = ArrayInfo('X', X.shape, str(X.dtype), os.path.getsize(file), os.path.splitext(file)[1])
-    return Info(path, [row], notes, describe_variables(X[None], _metadata_lists(record)) if X.ndim < 3 else ())
-
-def _metadata_lists(record):
-    "Metadata of the variables, with lists for arrays"
-    return {k: v.tolist() if hasattr(v, 'tolist') else v for k,v in record.items() if k in variable_metadata}
+    return Info(path, [row], notes, describe_variables(X[None], of_variables) if X.ndim < 3 else ())
 
 # %% ../../nbs/47_convert.info.ipynb #bd58d212
 def info(

@@ -27,7 +27,8 @@ def _doctor(args):
 # %% ../../nbs/72_tools.cli.ipynb #465d5e9c
 def _source(args):
     "(what is to be read: files, or series of a table; how)"
-    from tsdisk.convert.tables import from_long, read_table
+    from tsdisk.convert.long_tables import from_long
+    from tsdisk.convert.tables import read_table
     if args.id: return from_long(args.src, args.id, args.time, y=args.y), None
     return args.src[0] if len(args.src) == 1 else args.src, partial(read_table, time=args.time) if args.time else None
 
