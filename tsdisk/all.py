@@ -20,7 +20,8 @@ from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.convert.info import info
 from tsdisk.convert.readers import from_frame
 from tsdisk.convert.hdf5 import from_xarray
-from tsdisk.convert.tables import from_long, from_wide, read_table
+from tsdisk.convert.tables import from_wide, read_table
+from tsdisk.convert.long_tables import from_long
 from tsdisk.data.batches import TSTensor, masked_mse
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
