@@ -180,7 +180,7 @@ def why_not_direct(self:Ragged): return self.segments(1).why_not_direct()
 def place(self:Ragged):
     values = self.panel.place()
     if values is None: return None
-    return values._replace(whole=False, how=(self.panel.given, self.most, self.side), starts=crc32(np.ascontiguousarray(self.offsets)))
+    return values._replace(how=(self.panel.given, self.most, self.side), starts=crc32(np.ascontiguousarray(self.offsets)))
 
 @patch
 def direct(self:Ragged, most): return DirectRagged(self, most)
