@@ -126,7 +126,7 @@ def test_statistics_of_shards_and_of_series_are_kept_and_added_to(tmp_path, monk
     append(tmp_path/'set', x[25:])
     monkeypatch.setattr(tsdisk.folder.stats, 'array_stats', None) # Not needed any more
     got,values = train_stats(opened()),np.concatenate(x, 1).astype('f8')
-    assert got.count.tolist() == [values.shape[1]]*2 and 'of the statistics that were kept' in str(info(tmp_path/'set'))
+    assert got.count.tolist() == [values.shape[1]]*2 and 'from cached statistics' in str(info(tmp_path/'set'))
     for o in ('mean','std','min','max'): np.testing.assert_allclose(getattr(got, o), getattr(values, o)(1), rtol=1e-6)
     p = tmp_path/'set/X'/file
     np.save(p, np.load(p)+1)

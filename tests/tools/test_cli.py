@@ -14,7 +14,7 @@ def raw(tmp_path):
 def test_convert_verify_append_info(raw, tmp_path, capsys):
     dst = str(tmp_path/'set')
     assert main(['convert', str(raw/'a'), dst, '--workers', '1']) == 0 and main(['verify', dst]) == 0
-    assert 'every byte is as it was' in capsys.readouterr().out
+    assert 'every byte is unchanged' in capsys.readouterr().out
     assert main(['append', dst, str(raw/'b')]) == 0
     assert len(open_folder(dst)[0]['X']) == 12
     with open(tmp_path/'set/X.npy', 'r+b') as f:

@@ -30,14 +30,14 @@ def reader(
         return f
     return register
 
-# %% ../../nbs/40_convert.readers.ipynb #53cb934d
+# %% ../../nbs/40_convert.readers.ipynb #9b90cfb7
 def need(
     module:str, # Module to import
     extra:str, # Extra of tsdisk that installs it
 ):
     "Import a library that only some formats need"
     try: return importlib.import_module(module)
-    except ImportError as e: raise ImportError(f"This needs `{module}`, which is missing ({e}): pip install 'tsdisk[{extra}]'") from e
+    except ImportError as e: raise ImportError(f"`{module}` is not installed ({e}): pip install 'tsdisk[{extra}]'") from e
 
 # %% ../../nbs/40_convert.readers.ipynb #c470f6cd
 def split_rows(
@@ -216,12 +216,12 @@ class CompressedRows(Compressed):
         if self.file.readinto(res.reshape(-1).view('u1')) < res.nbytes: raise EOFError(f"{name} ends before row {rows.stop} of {len(self)}")
         return res
 
-# %% ../../nbs/40_convert.readers.ipynb #6c27fb14
+# %% ../../nbs/40_convert.readers.ipynb #b8d46d22
 def split_compressed(
     record, # Mapping of roles to arrays and metadata
     unpack:bool=False, # Unpack an `X` that can't be read in order, for functions that compute with it?
-): # The record; or several with some MB of its rows each
-    "Records of a size that can be read, of one that may hold compressed arrays"
+): # Records; those of compressed samples have a few MB of rows each
+    "A record as it is, or in parts that fit in memory if its samples are compressed"
     X = record['X']
     if isinstance(X, CompressedRows):
         rows = max(1, large//4//(X.nbytes//len(X)))
