@@ -4,7 +4,8 @@ import numpy as np, pytest
 from hypothesis import given, settings, strategies as st
 from conftest import same
 from layouts import laid_out, layouts, lens, loop, random_steps, recordings
-from tsdisk.folder.stats import array_stats, array_vocab
+from tsdisk.folder.stats import array_stats
+from tsdisk.folder.labels import array_vocab
 from tsdisk.series.crops import CropGrid
 from tsdisk.series.grid import Grid, merge_segments, unroll
 from tsdisk.series.ragged import Ragged

@@ -4,7 +4,7 @@ from conftest import fails, filled, same
 from layouts import laid_out, layouts, lens, loop, recordings
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.folder.stats import array_vocab
+from tsdisk.folder.labels import array_vocab
 from tsdisk.series.crops import Crops
 from tsdisk.series.ragged import save_ragged
 from tsdisk.series.windows import Windows
