@@ -97,16 +97,16 @@ def run_segments(self:Grid,
     some = b > a # Short series have no windows
     return series[some], a[some]*self.stride, (b[some]-1)*self.stride + self.span
 
-# %% ../../nbs/15_series.grid.ipynb #fc83f1c8
+# %% ../../nbs/15_series.grid.ipynb #7ab73259
 @patch
 def cover(self:Grid,
     rows, # Numbers of windows: a range, an array, or any that is computed when asked
 ) -> tuple: # (series, first, stop): arrays (k,), ascending
     "Segments of series that windows consist of"
-    if isinstance(rows, range) and rows.step == 1: rows = Ranges([(rows.start, rows.stop)])
     if not len(rows): return (np.empty(0, np.int64),)*3
-    in_runs = isinstance(rows, Ranges) and self.stride <= self.span
-    if in_runs: return merge_segments(*self.run_segments(rows.first, rows.stop))
+    if isinstance(rows, range) and rows.step == 1: rows = Ranges([(rows.start, rows.stop)])
+    gapless = self.stride <= self.span
+    if gapless and isinstance(rows, Ranges): return merge_segments(*self.run_segments(rows.first, rows.stop))
     parts = [self._cover(np.asarray(rows[a:a+2**20])) for a in range(0, len(rows), 2**20)]
     return merge_segments(*map(np.concatenate, zip(*parts)))
 

@@ -17,7 +17,7 @@ from .panels import Dense
 from .several import as_panel, vars_by_number
 from .spans import Part, Spans
 
-# %% ../../nbs/18_series.windows.ipynb #bf24e273
+# %% ../../nbs/18_series.windows.ipynb #a552b324
 class Windows(Part):
     "Windows over series: `w[i]` is (vars, size), with a horizon the pair of inputs and targets"
     def __init__(self,
@@ -40,14 +40,14 @@ class Windows(Part):
         spans = Spans(self.panel, self._make_grid(), 0, self.span, self._vars_to_read(sel, targets, known))
         super().__init__(spans, slice(0, self.size), sel)
         if not len(self): raise ValueError(self._too_short())
-        future = slice(self.span-self.horizon, self.span)
-        self.target = Part(spans, future, targets) if horizon else None
+        self.target = self._future(targets) if horizon else None
         self.inputs = [Part(spans, self.steps, sel)]
-        if known: self.inputs.append(Part(spans, future, known))
-        if static is not None: self.inputs.append(self.of_series(static))
+        if known: self.inputs.append(self._future(known))
+        if static is not None: self.inputs.append(OfSeries(self.grid, static))
 
     @property
     def grid(self): return self.stored.grid
+    def _future(self, vars): return Part(self.stored, slice(self.span-self.horizon, self.span), vars)
     def _make_grid(self): return Grid(self.panel, self.span, self.stride)
     def __getitem__(self, i): return (self.inputs[0][i], self.target[i]) if self.horizon else super().__getitem__(i)
 
@@ -84,6 +84,14 @@ def _vars_to_read(self:Windows, sel, targets, known):
     all_targets = self.horizon and targets is None
     if self.panel.steps_first or sel is None or all_targets: return None
     return sorted({*sel, *(targets or []), *(known or [])})
+
+# %% ../../nbs/18_series.windows.ipynb #276ea8d8
+@patch
+def cut_from(self:Windows, stored):
+    res = Part.cut_from(self, stored)
+    res.inputs = [o if o.stored is o else o.cut_from(stored) for o in self.inputs]
+    if self.target is not None: res.target = self.target.cut_from(stored)
+    return res
 
 # %% ../../nbs/18_series.windows.ipynb #ba65d33b
 @patch
@@ -239,7 +247,7 @@ def true_runs(
     "Runs of True"
     return np.flatnonzero(np.diff(np.r_[False, mask, False])).reshape(-1, 2)
 
-# %% ../../nbs/18_series.windows.ipynb #65d2a7a5
+# %% ../../nbs/18_series.windows.ipynb #6e36c236
 @patch
 def valid_rows(self:Windows,
     min_valid:float=.5, # Least share of values present, from a window's first input to its last target
@@ -255,10 +263,10 @@ def valid_rows(self:Windows,
 @patch
 def _valid_runs(self:Windows, series, least, missing):
     "Runs of windows of a series with at least so many values present, a block at a time"
+    span,stride = self.span,self.stride
     first,stop = self.grid.first(np.array([series,series+1])).tolist()
-    k = max(1, 2**22//(self.panel.vars*self.stride)) # Windows in a block
+    k = max(1, 2**22//(self.panel.vars*stride)) # Windows in a block
     for i in range(first, stop, k):
-        step = (i-first)*self.stride
-        steps = (min(k, stop-i)-1)*self.stride + self.span
-        present = count_present(np.asarray(self.panel.segment(series, step, step+steps)), missing)
-        yield i + true_runs(window_sums(present, self.span, self.stride) >= least)
+        a,b = (i-first)*stride, (min(i+k, stop)-1-first)*stride + span
+        present = count_present(np.asarray(self.panel.segment(series, a, b)), missing)
+        yield i + true_runs(window_sums(present, span, stride) >= least)
