@@ -6,12 +6,13 @@
 __all__ = ['TSForecaster', 'TSTensor', 'TSDatasets', 'TSDataLoader', 'TSDataLoaders', 'as_tsai', 'get_ts_dls', 'ts_learner',
            'TSClassifier', 'TSRegressor']
 
-# %% ../nbs/81_tsai.ipynb #14f9eadd
+# %% ../nbs/81_tsai.ipynb #bc497d7b
 import functools, warnings
 from importlib import import_module
 from inspect import signature
 from fastai.basics import *
 from .data import batches
+from .data import columns
 from .data import datasets
 from .data import loader, loaders
 from .disk.io import free_memory
@@ -48,7 +49,7 @@ def _as_slice(steps):
     if steps.ndim != 1 or steps.dtype.kind not in 'iu' or not len(steps) or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be steps in a row, got {steps!r}")
     return slice(int(steps[0]), int(steps[-1])+1)
 
-# %% ../nbs/81_tsai.ipynb #62be630a
+# %% ../nbs/81_tsai.ipynb #ecb9f59a
 class TSDatasets(datasets.TSDatasets):
     "`tsdisk.data.datasets.TSDatasets` for tsai"
     sel_vars = sel_steps = slice(None) # What is read is selected already
@@ -64,7 +65,7 @@ class TSDatasets(datasets.TSDatasets):
         tl = self.tls[0]
         kind = copy(tl.kind)
         kind.typ = TSTensor
-        self.tls = L([datasets.TSList(tl.items, kind, tl.extra), *self.tls[1:]])
+        self.tls = L([columns.Column(tl.items, kind, tl.extra), *self.tls[1:]])
 
     @classmethod
     def of(cls, dset):
@@ -83,7 +84,7 @@ class TSDatasets(datasets.TSDatasets):
         rows = self.split_idxs[i]
         return self._with(idxs=rows, splits=[rows], split_idx=ifnone(self.split_idx, 1))
 
-# %% ../nbs/81_tsai.ipynb #f204dd5c
+# %% ../nbs/81_tsai.ipynb #5620fc42
 _learners = prep.TSStandardize,prep.TSNormalize,prep.TSRobustScale,prep.TSClipOutliers
 
 def _learnt(tfm, s):
@@ -103,8 +104,8 @@ def _teach(tfm, dset, before=()):
         return warnings.warn(f"{tfm} learns from ONE batch, as it comes after {other.name}; alone, from all training rows")
     tl,by_var = dset.tls[0],getattr(tfm, 'by_var', True)
     if getattr(tfm, 'by_step', False) or is_listy(by_var): return warnings.warn(f"{tfm} learns from ONE batch; with `by_var=True` alone, from all training rows")
-    if not by_var and tl.kind.units: raise ValueError(f"{tfm} needs `by_var=True`: the variables are integers that count different things")
-    stats = column_stats(tl, dset.idxs) if by_var else array_stats(tl.items, dset.idxs, tl.kind.missing, 'all')
+    if not by_var and tl.packing.scale: raise ValueError(f"{tfm} needs `by_var=True`: the variables are integers that count different things")
+    stats = column_stats(tl, dset.idxs) if by_var else array_stats(tl.items, dset.idxs, tl.packing.missing, 'all')
     for k,v in _learnt(tfm, stats).items():
         v = torch.tensor(np.asarray(v), dtype=torch.float32).reshape((1,-1,1) if by_var else ())
         if getattr(tfm, 'exc_vars', None) is not None: v[:,tfm.exc_vars] = float(k in ('std','iqr'))

@@ -33,7 +33,7 @@ def _some(o, rows, f):
     t = f(t) if len(rows) == len(t) else t.index_copy(0, rows, f(t[rows]))
     return _like(o, t)
 
-# %% ../../nbs/58_data.augment.ipynb #559ece58
+# %% ../../nbs/58_data.augment.ipynb #1d31b7b0
 class Augment(Transform):
     "A random change of some series of each training batch, by `change`"
     split_idx,order,padded = 0,99.5,True # The last: can series be of unequal lengths?
@@ -48,7 +48,7 @@ class Augment(Transform):
     def setups(self, dl:DataLoader): self.look(dl.dataset)
     def look(self, ds):
         "See what is in a dataset"
-        if ds.ragged is None or self.padded and ds._of_steps(): return
+        if ds.ragged is None or self.padded and ds.has_step_mask: return
         raise ValueError(f"{type(self).__name__} would take padding for data, got series of unequal lengths: "
             + ("leave out `mask=False`, so that it is known" if self.padded else "leave it out, or cut `Windows` or `Crops` of one length from them"))
 

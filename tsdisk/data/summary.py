@@ -5,18 +5,17 @@
 # %% auto #0
 __all__ = ['summary']
 
-# %% ../../nbs/60_data.summary.ipynb #b87c5ad3
+# %% ../../nbs/60_data.summary.ipynb #0a380cab
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
 from ..disk.basics import human
 from ..disk.arrays import open_array
-from ..folder.manifest import open_folder, read_manifest, units_of
+from ..folder.manifest import open_folder, packing_of, read_manifest
 from ..series.ragged import Ragged
-from ..convert.plan import real_units
 from ..disk.sources import as_source
 from ..folder.stats import train_counts, train_stats
 
-# %% ../../nbs/60_data.summary.ipynb #86a69852
+# %% ../../nbs/60_data.summary.ipynb #a2f89631
 class _Set:
     "A dataset folder, or a file, as pictures need it"
     def __init__(self, path):
@@ -25,10 +24,9 @@ class _Set:
         self.X,self.y = as_source(arrays['X']),arrays.get('y')
         if self.X.dtype.kind not in 'biuf': raise TypeError(f"A summary is of numbers, {path} holds {self.X.dtype}")
         entry = next((o for o in read_manifest(path).get('arrays', {}).values() if o['role'] == 'X'), {}) if path.is_dir() else {}
-        said = units_of(path/entry['file']/'values.npy' if entry else path)
-        self.missing,self.scale = said.get('missing'),said.get('scale')
-        self.stats = train_stats(self.X, missing=self.missing)
-        if self.scale: self.stats = self.stats.in_units(*self.scale)
+        self.packing = packing_of(self.X)
+        self.stats = train_stats(self.X, missing=self.packing.missing)
+        if self.packing.scale is not None: self.stats = self.stats.in_units(self.packing.scale, self.packing.offset)
         self.names = entry.get('names') or [f'{i}' for i in range(len(self.stats.mean))]
         size = ' × '.join(f'{o:,}' for o in self.X.shape)
         self.title = f"{path.name}: {size} {self.X.dtype}, {human(self.X.nbytes)}" + ''.join(f', {len(v):,} {k}' for k,v in self.splits.items())
@@ -38,7 +36,7 @@ class _Set:
     def series(self, i):
         "One sample in units, (vars, steps)"
         x = np.asarray(self.X[i:i+2000].T if self.long else self.X[i])
-        return np.atleast_2d(x.astype('f8') if self.scale is None else real_units(x, *self.scale, self.missing))
+        return np.atleast_2d(x.astype('f8') if self.packing.scale is None else self.packing.decode(x))
 
 # %% ../../nbs/60_data.summary.ipynb #aa6d47e6
 def _samples(ax, s, n, seed):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['manifest_name', 'manifest_version', 'staging', 'read_manifest', 'manifest_text', 'write_manifest', 'save_folder',
-           'units_of', 'Replaced', 'open_folder', 'kept_result', 'cached_result']
+           'packing_at', 'packing_of', 'Replaced', 'open_folder', 'kept_result', 'cached_result']
 
-# %% ../../nbs/30_folder.manifest.ipynb #1611af1e
+# %% ../../nbs/30_folder.manifest.ipynb #96c26647
 import json, os
 from pathlib import Path
 from warnings import warn
@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 from ..disk.publish import atomic_write, locked
 from ..disk.fingerprint import fingerprint
+from ..disk.packing import Packing
 from ..disk.arrays import check_dtype, open_array, read_header, save_array
 from ..disk.shards import Shards
 from ..series.ragged import open_ragged
@@ -113,18 +114,24 @@ def _open_entry(path, o):
         raise Replaced(f"{file} has {rows:,} rows, {manifest_name} says {n:,}: it was replaced. Make the dataset again, with `convert` or `save_folder`, in another folder")
     return open_array(file, n)
 
-# %% ../../nbs/30_folder.manifest.ipynb #d526d13f
-def units_of(
+# %% ../../nbs/30_folder.manifest.ipynb #d51b0bb4
+def packing_at(
     path, # A file of a dataset
-) -> dict: # `scale` and `missing`, as `TSDatasets` takes them; empty if its integers count nothing
-    "What the manifest beside a file says of its integers"
+) -> Packing: # `Packing()` if no manifest describes the file
+    "The packing of an array, by one of its files"
     path = Path(path)
-    for at in (path.parent, path.parent.parent):
-        if not (at/manifest_name).exists(): continue
-        name = path.relative_to(at).parts[0]
-        o = next((o for o in read_manifest(at).get('arrays', {}).values() if o['file'] == name), {})
-        if o: return dict(scale=(o['scale'], o.get('offset') or 0.), missing=o.get('missing')) if o.get('scale') is not None else {}
-    return {}
+    for folder in (path.parent, path.parent.parent):
+        name = path.relative_to(folder).parts[0]
+        for entry in read_manifest(folder).get('arrays', {}).values():
+            if entry['file'] == name: return Packing.from_entry(entry)
+    return Packing()
+
+def packing_of(
+    source, # Source of stored integers; other rows are not packed
+) -> Packing: # `Packing()` if no manifest describes its files
+    "The packing of a source, by the manifest beside its files"
+    place = source.place() if source.dtype.kind in 'iu' else None
+    return Packing() if place is None else packing_at(place.files[0])
 
 # %% ../../nbs/30_folder.manifest.ipynb #d8506596
 class Replaced(ValueError): "An array is not what the manifest says"

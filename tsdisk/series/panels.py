@@ -150,7 +150,7 @@ def stretches_together(panel, at, n):
             for a in mine.tolist():
                 for i in range(a, a+m, k): yield np.asarray(steps[i:min(i+k, a+m)])[:,0].T[None]
 
-# %% ../../nbs/12_series.panels.ipynb #75191a28
+# %% ../../nbs/12_series.panels.ipynb #2088f875
 class Several(Panel):
     "Series in an array each"
     def __init__(self,
@@ -170,6 +170,9 @@ class Several(Panel):
 
     def __getitem__(self, i): return self.parts[i][0]
     def part(self, i, a, b): return self.parts[i].part(0, a, b)
+    def place(self):
+        places = [o.place() for o in self.parts]
+        return None if None in places else places[0]._replace(files=[o.files[0] for o in places], offset=None, shape=())
     def rows(self, series, step, vars):
         at = self.firsts[series] + step
         return at if self.steps_first else (at[:,None] + np.asarray(vars)*self.to_var[series][:,None]).reshape(-1)

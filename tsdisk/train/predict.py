@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['preds_to_disk', 'stitch_forecasts']
 
-# %% ../../nbs/63_train.predict.ipynb #a54b178e
+# %% ../../nbs/63_train.predict.ipynb #734f2f3f
 import json, os, re, shutil, time
 from bisect import bisect_left
 from contextlib import contextmanager, nullcontext
@@ -17,7 +17,7 @@ from ..disk.arrays import npy_header, create_array, data_start, open_array, save
 from ..disk.publish import sync_folder
 from ..disk.basics import progress
 from ..data.batches import ToCategory
-from ..data.datasets import TSDatasets, _file_of
+from ..data.datasets import TSDatasets
 from ..disk.publish import locked
 from ..data.loaders import TSDataLoader
 from ..series.ragged import Ragged, open_ragged
@@ -168,10 +168,10 @@ def _named(o):
     "What an object calls itself, without its place in memory"
     return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
 
-# %% ../../nbs/63_train.predict.ipynb #981b7a8f
+# %% ../../nbs/63_train.predict.ipynb #6a1225cd
 def _seen(dl, tl):
     "What tells the data of a column from other data: size and time of its file; of an array in memory many values"
-    if file := _file_of(tl.items): return [os.stat(file).st_size, os.stat(file).st_mtime_ns]
+    if place := tl.items.place(): return [os.stat(place.files[0]).st_size, os.stat(place.files[0]).st_mtime_ns]
     k = min(dl.n, max(3, 2**24//tl.items.stored.row_bytes)) # 16 MB of them, spread evenly
     rows = dl._rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
     return crc32(np.ascontiguousarray(tl.read(rows)).reshape(-1).view('u1'))
