@@ -65,7 +65,7 @@ TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 def _warn_no_batch(dl):
     warnings.warn(f"There are no training batches: there are {dl.size} rows for batches of {dl._rows_of_step()}, and `drop_last=True`")
 
-# %% ../../nbs/57_data.loaders.ipynb #9857f040
+# %% ../../nbs/57_data.loaders.ipynb #2b00e3f6
 def held_out(
     X, # Inputs, or a tuple of them
     valid_pct:float=.2, # Share of the rows to hold out
@@ -89,8 +89,8 @@ def from_arrays(cls:TSDataLoaders,
 ):
     "Loaders over arrays on disk, in memory, or from any source"
     if splits is None: splits = held_out(X, valid_pct, seed)
-    of_dsets = signature(cls._dsets_type.__init__).parameters
-    dsets_kwargs = {k: kwargs.pop(k) for k in list(kwargs) if k in of_dsets}
+    of_dsets = {k for o in (TSDatasets, cls._dsets_type) for k in signature(o.__init__).parameters}
+    dsets_kwargs = {k: kwargs.pop(k) for k in of_dsets & kwargs.keys()}
     dsets = cls._dsets_type(X, y, splits=splits, **dsets_kwargs)
     return cls.from_dsets(dsets, seed=seed, **kwargs)
 
