@@ -205,13 +205,13 @@ def test_importance_leaves_the_file_as_it_was(motions, tmp_path, what, n, method
 
 def test_importance_of_part_of_the_rows(motions, learn, monkeypatch):
     X,y = (np.load(o) for o in motions)
-    a,b = bridge._rows_of_its_own(learn, None, None, 6, 1)
+    a,b = bridge._copied_rows(learn, None, None, 6, 1)
     assert a.shape == (6,6,100) and b.shape == (6,)
-    c,d = bridge._rows_of_its_own(learn, X, y, .5, 1)
+    c,d = bridge._copied_rows(learn, X, y, .5, 1)
     assert all((X == o).all((1,2)).any() for o in c) and len(c) == 20
     with fails(ValueError, 'both `X` and `y`'): learn.feature_importance(X[30:])
     sizes = []
-    monkeypatch.setattr(bridge, '_rows_of_its_own', lambda *args: sizes.append(args[3]) or (X[:4].copy(),y[:4]))
+    monkeypatch.setattr(bridge, '_copied_rows', lambda *args: sizes.append(args[3]) or (X[:4].copy(),y[:4]))
     assert len(quiet(learn, learn.feature_importance, X, y, 16, show_chart=False, verbose=False)) == 7 and sizes == [None] # The third is `bs`
     monkeypatch.undo()
     monkeypatch.setattr(bridge, 'free_memory', lambda: 10_000)

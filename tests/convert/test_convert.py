@@ -9,14 +9,13 @@ from tsdisk.disk.arrays import save_array
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.convert import growing as columns
 from tsdisk.convert import readers as importers
-from tsdisk.convert.growing import Column
 from tsdisk.convert.journal import Journal
 from tsdisk.convert.convert import append, convert, Sources
 from tsdisk.folder.manifest import open_folder, packing_at, read_manifest, save_folder
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.tools.demo import private_memory
 from tsdisk.series.ragged import Ragged
-from tsdisk.convert.readers import FromFront, open_npz, read_file
+from tsdisk.convert.readers import CompressedRows as FromFront, open_npz, read_file
 from tsdisk.convert.info import info
 from tsdisk.convert.plan import as_items, real_units
 from tsdisk.series.windows import Windows
@@ -124,7 +123,7 @@ def test_pairs_of_folders_are_matched_by_name(tmp_path):
     with expect_fail(ValueError, "no file for 'y'"): convert(dict(X=f'{tmp_path}/*/imgs/*.npy', y=f'{tmp_path}/*/masks/*.npy'), tmp_path/'set2')
 
 def test_shards_are_files_of_limited_size(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(Column, 'shard', 5000)
+    monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 5000)
     convert(raw, tmp_path/'set', layout='shards')
     X = open_folder(tmp_path/'set')[0]['X']
     assert len(X.paths) == 3 and np.array_equal(X[:], np.stack([np.load(o) for o in sorted(raw.rglob('*.npy'))])) and verify(tmp_path/'set') == []
@@ -405,7 +404,7 @@ def groups_of_two(monkeypatch): # Many groups, so that a kill finds some done
 @pytest.mark.parametrize('read,kwargs', [(None, {}), (as_item, {}), (None, dict(layout='shards'))], ids=['dense','ragged','shards'])
 def test_killed_at_any_point_it_goes_on_to_the_same_result(raw, tmp_path, monkeypatch, read, kwargs):
     groups_of_two(monkeypatch)
-    monkeypatch.setattr(Column, 'shard', 5000)
+    monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 5000)
     go = lambda dst: convert(raw, tmp_path/dst, read=read, label='folder', n_workers=0, **kwargs)
     status,steps = in_child(lambda: go('whole'), -1)
     assert status == 0 and steps > 100
@@ -423,7 +422,7 @@ def test_killed_at_any_point_it_goes_on_to_the_same_result(raw, tmp_path, monkey
 @pytest.mark.parametrize('read,kwargs', [(None, {}), (as_item, {}), (None, dict(layout='shards'))], ids=['dense','ragged','shards'])
 def test_an_append_that_is_killed_leaves_the_old_rows_and_goes_on(raw, tmp_path, monkeypatch, read, kwargs):
     groups_of_two(monkeypatch)
-    monkeypatch.setattr(Column, 'shard', 5000)
+    monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 5000)
     paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
     convert(paths[:40], tmp_path/'base', read=read, n_workers=0, **kwargs)
     more = lambda dst: append(tmp_path/dst, paths[40:], read=read, n_workers=0)

@@ -5,7 +5,7 @@ import numpy as np, pytest, torch
 from fastai.callback import progress
 from hypothesis import given, settings, strategies as st
 from conftest import fails, filled, fresh, linux, same
-from source_conformance import checks
+from tsdisk.testing import checks
 from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.data.batches import TSTensor

@@ -73,4 +73,4 @@ def test_demo_of_no_data_is_refused(tmp_path, gb, capsys):
 
 def test_demo_looks_for_the_folder_of_the_picture_first(tmp_path, capsys):
     assert main(['demo', '--picture', str(tmp_path/'none'/'p.png'), '--folder', str(tmp_path/'d')]) == 1
-    assert 'does not exist' in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert 'no folder' in capsys.readouterr().err and not list(tmp_path.iterdir())

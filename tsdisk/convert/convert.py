@@ -23,11 +23,12 @@ from ..disk.fingerprint import empty_digest, extend_digest, file_id, function_id
 from ..disk.io import free_room
 from ..disk.publish import locked
 from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
-from .readers import Packed, read_file
+from .readers import Compressed, read_file
 from .info import Info, info
+from . import hdf5
 from . import recordings
 from . import tables
-from .readers import about
+from .readers import variable_metadata as about
 from .plan import differ_in_scale, find_sources, how_many, no_value, plan, scale_of, Spec
 from ..folder.stats import add_stats, kept_stats
 from .work import Extent, Job, run_jobs, with_place
@@ -213,7 +214,7 @@ def _is_done(dst, sources, options):
     return bool(made) and made['options'] == options and sources.again and len(sources) == made['sources'] and sources.seen(made['sources']) == made['seen']
 
 # %% ../../nbs/48_convert.convert.ipynb #2d93216e
-formats = recordings,tables # Rooms whose readers are known from here on
+formats = hdf5,recordings,tables # Rooms whose readers are known from here on
 
 def _same(o): return o
 def _x_of(o):
@@ -241,7 +242,7 @@ def _by_rows(sources, size=2**25):
     if getattr(x, 'ndim', 0) != 3: return sources,0
     rows = max(1, size//max(1, int(np.prod(x.shape[1:]))*x.dtype.itemsize))
     n = x.shape[0]
-    return (sources if n <= rows or isinstance(x, Packed) else [f'{sources[0]}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)]), n
+    return (sources if n <= rows or isinstance(x, Compressed) else [f'{sources[0]}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)]), n
 
 def _first(sources):
     "Sources to look at"

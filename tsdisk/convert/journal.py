@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['splits_of', 'Journal']
 
-# %% ../../nbs/46_convert.journal.ipynb #a0a657f1
+# %% ../../nbs/46_convert.journal.ipynb #2cf5adf3
 import json, os, secrets, shutil, time
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,14 @@ from ..disk.arrays import open_array, read_header, save_array
 from ..disk.fingerprint import empty_digest, extend_digest
 from ..disk.publish import sync_folder
 from ..folder.checks import as_hex, files_of, Sums
-from .growing import Column, redone
+from .growing import apply_changes, column_types, DenseColumn
 from ..disk.io import free_room
 from ..folder.manifest import manifest_name, manifest_text, manifest_version, read_manifest, staging
 from .plan import is_name
-from .readers import about
+from .readers import variable_metadata as about
 from .plan import Spec
 
-# %% ../../nbs/46_convert.journal.ipynb #7411f05d
+# %% ../../nbs/46_convert.journal.ipynb #afca0265
 class Journal:
     "The columns of a dataset that is being written, and how far they are"
     every = 1. # Seconds from one line to the next
@@ -51,12 +51,12 @@ class Journal:
         for o in lines[1:]:
             self.sources,self.seen,self.items = o['sources'],o['seen'],o['items']
             self.faults += map(tuple, o['faults'])
-            for c,done in o['done'].items(): self.files[c] = redone(self.files.get(c, {}), done)
+            for c,done in o['done'].items(): self.files[c] = apply_changes(self.files.get(c, {}), done)
 
     @property
     def specs(self): return {c: Spec(o) for c,o in self.head['specs'].items()}
 
-# %% ../../nbs/46_convert.journal.ipynb #860cad7d
+# %% ../../nbs/46_convert.journal.ipynb #ebf8128d
 @patch
 def begin(self:Journal,
     told:bytes=b'', # What is known of items that are there before
@@ -80,7 +80,7 @@ def start(self:Journal):
     self.file = open(self.path, 'r+b')
     self.file.truncate(self.file.seek(self.size))
     home = self.dst if self.head.get('append') else self.made
-    self.columns = {c: Column(home, c, o.layout, o.trail, o.dtype, self.files.get(c)) for c,o in self.specs.items()}
+    self.columns = {c: column_types[o.layout](home, c, o.trail, o.dtype, self.files.get(c)) for c,o in self.specs.items()}
     self.told = open(self.dir/'items.jsonl', 'ab')
     self.told.truncate(self.items)
     self.last,self.new,self.hash = time.time(),[],self.seen
@@ -116,13 +116,13 @@ def _used_up(file, size=2**22):
         yield data
         free_room(file, file.tell()-len(data), len(data))
 
-# %% ../../nbs/46_convert.journal.ipynb #5b6f32b6
+# %% ../../nbs/46_convert.journal.ipynb #8d9b58ba
 @patch
 def note(self:Journal):
     "Write down how far it is, after all else is on disk; nothing if something was interrupted"
     if not self.whole: return
     self.whole = False
-    done = {c: o.done() for c,o in self.columns.items()}
+    done = {c: o.changes() for c,o in self.columns.items()}
     self.told.flush()
     os.fsync(self.told.fileno())
     self.items,self.seen,self.faults = self.told.tell(),self.hash,self.faults+self.new
@@ -211,7 +211,7 @@ def _splits(self:Journal, told, n):
             res[k] = file if isinstance(rows, np.ndarray) else dict(ranges=file, of=n)
     return res
 
-# %% ../../nbs/46_convert.journal.ipynb #5d24e392
+# %% ../../nbs/46_convert.journal.ipynb #27b279ab
 @patch
 def _tag(self:Journal):
     "What the names of new files have, where there are others whose readers go on"
@@ -226,11 +226,11 @@ def finish(self:Journal):
     if {len(o) for o in self.columns.values()} != {n}: raise RuntimeError(f"{self.dst} is damaged: its columns have {[len(o) for o in self.columns.values()]} items, {n} are known. Give `resume=False` to begin anew")
     kinds = {k: v for k,v in kinds.items() if is_name(k) and k.casefold() not in {o.casefold() for o in self.columns}}
     if rest: print(f"In {told.name} alone, as they are lists, differ in kind, or are not known of all items: {', '.join(rest[:20])}")
-    made = {k: Column(self.made, k, 'dense', (), v, {f'{k}{self._tag()}.npy': (0,())}) for k,v in kinds.items()}
+    made = {k: DenseColumn(self.made, k, (), v, {f'{k}{self._tag()}.npy': (0,())}) for k,v in kinds.items()}
     for k,o in made.items(): o.add(_chunks(told, k, kinds[k]))
     arrays,checks = {},{}
     for k,o in {**self.columns, **made}.items():
-        o.done()
+        o.changes()
         checks.update(o.finish())
         arrays[k] = o.entry(**{a: v for a,v in self.specs.get(k, {}).items() if a in about and v is not None}, **({'of': 'items'} if k in made else {}))
     splits = self._splits(told, n)

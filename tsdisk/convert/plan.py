@@ -14,7 +14,7 @@ from glob import glob
 from pathlib import Path
 import numpy as np
 from ..folder.manifest import manifest_name
-from .readers import about, from_frame, readers
+from .readers import variable_metadata as about, from_frame, readers
 
 # %% ../../nbs/41_convert.plan.ipynb #06c09937
 def _inside(folder):

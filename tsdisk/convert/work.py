@@ -16,8 +16,8 @@ from threading import Thread
 import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import cast_exactly
-from .readers import in_order
-from .readers import about
+from .readers import split_compressed as in_order
+from .readers import variable_metadata as about
 from .plan import as_counts, as_items, how_many, listed, real_units, target_kind
 
 # %% ../../nbs/44_convert.work.ipynb #dc5c9d7a

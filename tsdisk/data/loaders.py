@@ -17,7 +17,8 @@ from ..disk.io import free_memory
 from ..folder.manifest import open_folder, read_manifest
 from ..order.leakage import warn_leakage
 from ..order.splits import random_splits, time_splits
-from ..series.windows import Windows, vars_by_number
+from ..series.windows import Windows
+from ..series.several import vars_by_number
 
 # %% ../../nbs/57_data.loaders.ipynb #139bc5fa
 def split_dsets(

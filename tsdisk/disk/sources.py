@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
-from .arrays import file_of, mmap_of, open_array, pack_array, unpack_array
+from .views import file_of, mmap_of, pack_array, unpack_array
+from .arrays import open_array
 from .basics import human
 from .direct import FileRows, ReadsAhead, check_same_file, copy_rows, find_runs
 from .gather import RowCopier
@@ -261,8 +262,8 @@ def why_not_direct(self:ArraySource):
     where = file_of(self.array) if isinstance(self.array, np.memmap) else None
     if where is None: return "The array is in memory, not on disk"
     path,*_,(stride,*_) = where
-    if not self.array[:1].flags.c_contiguous or stride <= 0:
-        return f"Rows of {path} are not in one piece each, in the order of the file"
+    scattered = not self.array[:1].flags.c_contiguous or stride <= 0
+    if scattered: return f"Rows of {path} are not in one piece each, in the order of the file"
 
 @patch
 def direct(self:ArraySource, most): return DirectSource(self, most)

@@ -1,0 +1,20 @@
+"Row numbers that are computed are those of a list"
+import numpy as np
+from hypothesis import given, strategies as st
+from conftest import same
+from tsdisk.disk.rows import Ranges, merge_intervals
+
+intervals = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 12)), max_size=12)
+
+@given(intervals)
+def test_merged_intervals_hold_the_same_numbers_and_do_not_touch(pairs):
+    first = np.array([a for a,_ in pairs], np.int64)
+    stop = first + np.array([n for _,n in pairs], np.int64)
+    a,b = merge_intervals(first, stop)
+    assert [i for s,e in zip(a.tolist(), b.tolist()) for i in range(s, e)] == sorted({i for s,n in pairs for i in range(s, s+n)})
+    assert (a[1:] > b[:-1]).all()
+
+def test_ranges_that_touch_are_one():
+    r = Ranges([(0,2), (2,5), (7,8)])
+    same(r.pairs, np.array([[0,5], [7,8]]))
+    assert len(Ranges([])) == 0 and Ranges([]) == Ranges([(3,3)])
