@@ -46,9 +46,9 @@ def _every_of_windows(o, X):
     first,first_X = (s.stored.start+s.steps.start for s in (o, X))
     return every if first*every == first_X and o.shape[-1]*every == X.shape[-1] else 0
 
-# %% ../../nbs/58_data.warp.ipynb #b81a3025
+# %% ../../nbs/58_data.warp.ipynb #6c26a777
 def steps_per_value(
-    tl, # Column, a `TSList`
+    tl, # Column, a `Column`
     X, # Source of the series
     moves:bool=None, # Is a column with as many steps aligned? None: where that is known
 ) -> int:
