@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Selection', 'TSDatasets', 'split_tfms', 'stack_samples', 'new_data']
 
-# %% ../../nbs/52_data.datasets.ipynb #5330b55c
+# %% ../../nbs/52_data.datasets.ipynb #8b7fc9a2
 import numpy as np
 from copy import copy
 from typing import NamedTuple
@@ -21,7 +21,8 @@ from ..order.leakage import warn_leakage
 from ..folder.labels import train_vocab
 from ..order.split_rows import check_splits
 from ..series.ragged import Ragged
-from ..series.windows import Part, Windows
+from ..series.spans import Part
+from ..series.windows import Windows
 
 # %% ../../nbs/52_data.datasets.ipynb #8cc97e6d
 class Selection(NamedTuple):

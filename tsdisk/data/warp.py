@@ -11,7 +11,7 @@ from fastai.basics import *
 from fastai.callback.mixup import MixHandler
 from .augment import Augment, change_rows, check, random_stretches, refuse_padding, smooth_curves
 from .batches import ToCategory, ToMask
-from ..series.windows import Part
+from ..series.spans import Part
 
 # %% ../../nbs/58_data.warp.ipynb #6b0be340
 def _steps_at(x, i):
