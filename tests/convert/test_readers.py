@@ -7,7 +7,8 @@ from tsdisk.convert import readers as readers_module
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import Compressed, CompressedRows, Pieces, from_frame, open_npz, open_raw
 from tsdisk.convert.readers import read_file, read_steps, split_compressed
-from tsdisk.convert.tables import from_long, from_wide
+from tsdisk.convert.long_tables import from_long
+from tsdisk.convert.tables import from_wide
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.folder.manifest import open_folder
 

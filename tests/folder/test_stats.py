@@ -1,5 +1,5 @@
 "Statistics are those of NumPy, in one pass and constant memory; they are kept with the file"
-import json, os, warnings
+import os, warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np, pytest, torch, tsdisk.folder.stats
@@ -11,9 +11,9 @@ from tsdisk.convert.info import info
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.transforms import Standardize
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.sources import LikeSource
 from tsdisk.folder.manifest import open_folder, read_manifest, write_manifest
-from tsdisk.folder.stats import Stats, array_counts, array_stats, array_vocab, class_weights, shares, train_counts, train_stats, train_vocab
+from tsdisk.folder.moments import Stats, shares
+from tsdisk.folder.stats import array_stats, train_stats
 from tsdisk.series.windows import Windows
 
 # Statistics
@@ -93,20 +93,6 @@ def test_stats_of_all_or_of_each_step(by, tmp_path):
     with fails(ValueError, "'vars', 'all' or 'steps'"): array_stats(x, by='var')
     with fails(ValueError, 'samples (n, vars, steps)'): array_stats(x[:, :, 0], by='steps')
 
-def test_stats_of_parts_add_up(tmp_path):
-    x = filled((900,3,40)).astype('f8')+[[1e8],[0],[-5]]
-    x[:10,1] = np.nan
-    whole,parts = array_stats(x), array_stats(x[:10])+array_stats(x[10:300])+array_stats(x[300:])
-    for o in ('count','nans','min','max'): assert np.array_equal(getattr(whole, o), getattr(parts, o))
-    for o in ('mean','std'): np.testing.assert_allclose(getattr(parts, o), getattr(whole, o), rtol=1e-7)
-    flat = np.sort(x.swapaxes(0, 1).reshape(3, -1), 1)
-    for i in range(3): assert abs(np.searchsorted(flat[i], parts.quantiles[:,i])/whole.count[i]-shares).max() <= parts.error
-
-def test_stats_in_units_turn_with_a_negative_scale():
-    x = filled((100,2,30), 'i2')
-    st,want = array_stats(x).in_units([2,-.5], [1,0]), array_stats(x*np.array([[2],[-.5]])+[[1],[0]])
-    for o in Stats.names: np.testing.assert_allclose(getattr(st, o), getattr(want, o), atol=1e-4*abs(want.max).max())
-
 def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeypatch):
     x = filled((80,2,30))
     for k in ('train','valid'):
@@ -145,17 +131,6 @@ def test_statistics_of_shards_and_of_series_are_kept_and_added_to(tmp_path, monk
     p = tmp_path/'set/X'/file
     np.save(p, np.load(p)+1)
     with fails(TypeError, 'not callable'): train_stats(opened())
-
-def test_counts_and_class_weights(tmp_path):
-    y = np.array(['b','a','c','a'])[np.random.default_rng(0).integers(0, 4, 5000)]
-    for o in (y, save_array(tmp_path/'y.npy', y)):
-        for rows in (None, range(0, 5000, 3)):
-            got,want = array_counts(o, rows),np.unique(y if rows is None else y[::3], return_counts=True)
-            assert np.array_equal(got[0], want[0]) and np.array_equal(got[1], want[1])
-    w = class_weights(got[1])
-    assert np.allclose(w*got[1], w[0]*got[1][0]) and np.isclose((w*got[1]).sum()/got[1].sum(), 1)
-    with fails(ValueError, 'Each class needs a row'): class_weights([3,0])
-    with fails(ValueError, 'more than 10'): array_counts(np.arange(20), max_n=10)
 
 @given(hnp.arrays(st.sampled_from(['f4','f8']), hnp.array_shapes(min_dims=1, max_dims=3, max_side=9),
     elements=st.one_of(st.just(np.nan), st.floats(-1e3, 1e3, width=32))), st.floats(-1e5, 1e5, width=32))
@@ -227,14 +202,6 @@ def test_any_view_has_stats(tmp_path, cut):
 def test_stats_refuse_what_they_cannot_count(x, idxs, err, word):
     with fails(err, word): array_stats(x, idxs)
 
-def test_stats_print_and_survive_json():
-    x = filled((30,3,20))
-    x[:, 1] = np.nan
-    st = array_stats(x)
-    assert Stats.from_dict(json.loads(json.dumps(st.to_dict()))) == st and st != array_stats(x[1:])
-    assert all(o in repr(st) for o in (*Stats.names[:6], 'median')) and f'{st.mean[2]:.6g}' in repr(st) and len(repr(st).splitlines()) == 4
-    assert len(repr(array_stats(filled((2,50,3)))).splitlines()) == 22
-
 @linux
 def test_memory_does_not_grow_with_the_array(tmp_path):
     chunk = filled((1000,6,500))
@@ -277,47 +244,6 @@ def test_mean_and_deviation_alone_are_those_of_everything(shift, size, dtype):
 def test_symmetric_values_whose_squares_vanish():
     x = np.tile(np.array([1,-1], 'f4')*np.float32(1e-25), (10,1,50))
     for ranges in (True,False): np.testing.assert_allclose(array_stats(x, ranges=ranges).std, 1e-25, rtol=1e-6)
-
-# Labels
-
-labels = [filled(500, 'i1'), filled((50,9), 'u2')%7, filled(300, '?'), filled(400)//1, np.array([*'cab'*50]), np.array(['é','','zz']), np.array([b'b',b'a']*9)]
-@pytest.mark.parametrize('y', labels, ids=lambda o: o.dtype.str)
-def test_vocab_is_what_is_there_sorted(tmp_path, y):
-    on_disk = save_array(tmp_path/'y.npy', y)
-    for o in (y, on_disk):
-        same(array_vocab(o), np.unique(y))
-        same(train_vocab(o), np.unique(y))
-        same(train_vocab(o, [2,0,1]), np.unique(y[:3]))
-        same(train_vocab(o, range(2)), np.unique(y[:2]))
-
-def test_too_many_labels_are_refused():
-    same(array_vocab(np.arange(100)%10, max_n=10), np.arange(10))
-    with fails(ValueError, 'more than 10 distinct', 'cat=False'): array_vocab(np.arange(100), max_n=10)
-
-def test_too_many_labels_are_noticed_before_all_is_read(monkeypatch):
-    seen = []
-    class Many(LikeSource):
-        def _read(self, rows):
-            seen.append(len(rows))
-            return rows
-    y = np.arange(10**6)
-    src = Many(y)
-    with fails(ValueError, 'more than 100,000 distinct'): array_counts(src)
-    assert sum(seen) < 10**6
-
-def test_counts_of_labels_are_kept_and_appended_to(tmp_path, monkeypatch):
-    x,y = filled((90,2,5)),np.array([*'abc'*30])
-    d = tmp_path/'set'
-    convert([(o, v) for o,v in zip(x, y)], d)
-    for rows in (None, range(60)): train_counts(d/'y.npy', rows)
-    labels,n = train_counts(d/'y.npy')
-    assert [*labels] == [*'abc'] and n.tolist() == [30]*3 and n.dtype == np.int64 and entries(open_array(d/'y.npy'), 'labels')
-    append(d, [(o, v) for o,v in zip(x, [*'cd'*45])])
-    y = open_folder(d)[0]['y']
-    assert len(y) == 180
-    monkeypatch.setattr('tsdisk.folder.stats.array_counts', lambda *_: 1/0) # All is there
-    labels,n = train_counts(y)
-    assert [*labels] == [*'abcd'] and n.tolist() == [30,30,75,45] and [*train_vocab(y)] == [*'abcd']
 
 # Kept beside the file
 
@@ -398,17 +324,11 @@ def test_folder_that_cannot_be_written_is_no_obstacle(why):
         assert fresh("""
     import os, resource, torch
     from pathlib import Path
-    from tsdisk.folder.stats import array_stats, train_stats, train_vocab
+    from tsdisk.folder.stats import array_stats, train_stats
+    from tsdisk.folder.labels import train_vocab
     d = Path(args[0])""" + refuse + stats_and_vocab, d) == (True,['a','b'])
         os.chmod(d, 0o755)
         assert sorted(os.listdir(d)) == ['X.npy','y.npy']
-
-def test_vocab_is_kept_and_keeps_its_dtype(tmp_path):
-    for i,y in enumerate((np.array(['b','a','b']), np.array([3,1,2], 'u1'), np.array([True,False,True]), np.array([.5,.25,.5], 'f4'))):
-        y = save_array(tmp_path/f'y{i}.npy', y)
-        same(train_vocab(y), np.unique(y))
-        same(train_vocab(y), np.unique(y))
-        assert len(entries(y, 'labels')) == 1
 
 @pytest.mark.parametrize('scale', [1e-30, 1e-21, 1e-12, 1e12, 1e17, 1e19])
 def test_statistics_at_any_scale(scale):

@@ -14,7 +14,8 @@ from tsdisk.series.ragged import Ragged, append_ragged, open_ragged, save_ragged
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Shards
 from tsdisk.order.splits import time_splits
-from tsdisk.folder.stats import array_stats, array_vocab
+from tsdisk.folder.stats import array_stats
+from tsdisk.folder.labels import array_vocab
 from tsdisk.data.transforms import FillNaN, Standardize
 from tsdisk.series.windows import Crops, Windows
 

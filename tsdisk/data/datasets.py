@@ -21,7 +21,7 @@ from ..series.ragged import Ragged
 from ..disk.sources import ArraySource, Source, as_source
 from ..order.split_rows import check_splits
 from ..order.leakage import warn_leakage
-from ..folder.stats import train_vocab
+from ..folder.labels import train_vocab
 from ..series.windows import Part, Windows
 
 

@@ -14,7 +14,8 @@ from ..folder.manifest import open_folder, read_manifest, units_of
 from ..series.ragged import Ragged
 from ..convert.plan import real_units
 from ..disk.sources import as_source
-from ..folder.stats import train_counts, train_stats
+from ..folder.labels import train_counts
+from ..folder.stats import train_stats
 
 # %% ../../nbs/60_data.summary.ipynb #340636e4
 def _entry_of_X(path):

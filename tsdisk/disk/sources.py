@@ -96,7 +96,7 @@ class Place(NamedTuple):
     shape:tuple=() # Shape of the array in them
     dtype:str='' # Its dtype
     offset:int=None # Byte at which it starts, in a single file
-    whole:bool=False # Is the source all of the array, row for row?
+    whole:bool=False # Is that array all of the file, or of the files?
     how:tuple=() # Settings that make rows of it, such as those of windows
     starts:int=None # Checksum of where its series start
 

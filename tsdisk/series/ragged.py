@@ -175,7 +175,7 @@ def prefetch(self:Ragged, idxs):
 @patch
 def place(self:Ragged):
     found,how = self.panel.place(),(self.panel.given, self.most, self.side)
-    return found and found._replace(whole=False, how=how, starts=crc32(np.ascontiguousarray(self.offsets)))
+    return found and found._replace(how=how, starts=crc32(np.ascontiguousarray(self.offsets)))
 
 # %% ../../nbs/13_series.ragged.ipynb #fd347a3d
 @patch

@@ -66,7 +66,7 @@ class ManyFiles(Panel):
         self.dtype,self.nbytes = shards.dtype,shards.nbytes
 
     def __getitem__(self, i): return Dense(self.shards.part(range(self.n)[i]))[0]
-    def place(self): return self.shards.place()._replace(whole=False, how=(None, None, None))
+    def place(self): return self.shards.place()._replace(how=(None, None, None))
     def segment_rows(self, series, step, vars): return self.shards.firsts[series] + step
     def segments(self, span): return _FileSegments(self.shards, span)
 
