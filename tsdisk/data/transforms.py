@@ -12,7 +12,8 @@ import warnings
 from fastai.basics import *
 from .batches import step_mask, TensorTarget, TSTensor
 from .reader import Buffers
-from ..folder.stats import Stats, train_stats
+from ..folder.moments import Stats
+from ..folder.stats import train_stats
 
 # %% ../../nbs/57_data.transforms.ipynb #68cd5543
 def column_stats(
