@@ -46,7 +46,7 @@ def _every_of_windows(o, X):
     first,first_X = (s.stored.start+s.steps.start for s in (o, X))
     return every if first*every == first_X and o.shape[-1]*every == X.shape[-1] else 0
 
-# %% ../../nbs/58_data.warp.ipynb #8ae33c23
+# %% ../../nbs/58_data.warp.ipynb #ff503a3d
 def steps_per_value(
     tl, # Column, a `TSList`
     X, # Source of the series
@@ -60,7 +60,8 @@ def steps_per_value(
     known = isinstance(tl.kind, ToCategory) or _same_values(o, X)
     if moves is None and not known:
         raise ValueError(f"{tl} has {o.shape[-1]} steps, as many as the series, "
-            "which may be the same steps or later ones: say `moves=True` if they are the same and move along, `moves=False` if not, as in a forecast")
+            "which may be the same steps or later ones: "
+            "say `moves=True` if they are the same and move along, `moves=False` if not, as in a forecast")
     return int(moves is not False)
 
 def column_steps(ds, moves):
