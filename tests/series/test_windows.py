@@ -13,7 +13,6 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.transforms import FillNaN, Standardize
-from tsdisk.disk.arrays import save_array
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Shards
 from tsdisk.order.splits import time_splits
