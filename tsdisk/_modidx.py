@@ -674,7 +674,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.data.batches.ToInput': ('data.batches.html#toinput', 'tsdisk/data/batches.py'),
                                      'tsdisk.data.batches.ToInput.__init__': ( 'data.batches.html#toinput.__init__',
                                                                                'tsdisk/data/batches.py'),
-                                     'tsdisk.data.batches.ToInput.cast': ('data.batches.html#toinput.cast', 'tsdisk/data/batches.py'),
                                      'tsdisk.data.batches.ToMask': ('data.batches.html#tomask', 'tsdisk/data/batches.py'),
                                      'tsdisk.data.batches.ToMask.cast': ('data.batches.html#tomask.cast', 'tsdisk/data/batches.py'),
                                      'tsdisk.data.batches.ToSeries': ('data.batches.html#toseries', 'tsdisk/data/batches.py'),
