@@ -8,15 +8,16 @@ from tsdisk.disk.arrays import save_array
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.convert import growing as columns
 from tsdisk.convert import readers as importers
-from tsdisk.convert.journal import Journal
-from tsdisk.convert.convert import append, convert, Sources
+from tsdisk.convert.journal import Writer
+from tsdisk.convert.convert import append, convert
+from tsdisk.convert.inputs import Inputs
 from tsdisk.folder.manifest import open_folder, read_manifest, save_folder, units_of
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.tools.demo import private_memory
 from tsdisk.series.ragged import Ragged
 from tsdisk.convert.readers import FromFront, open_npz, read_file
 from tsdisk.convert.info import info
-from tsdisk.convert.plan import as_items, real_units
+from tsdisk.convert.plan import as_records, real_units
 from tsdisk.series.windows import Windows
 
 def files_of(d):
@@ -55,11 +56,11 @@ def test_files_of_one_shape_are_rows_in_the_order_of_their_paths(raw, tmp_path, 
     assert arrays['y'].tolist() == [o.parent.name for o in paths] and arrays['source'].tolist() == [str(o.relative_to(raw)) for o in paths]
     assert list(splits) == ['train','valid','test']
     for k,rows in splits.items(): assert {arrays['source'][i].split('/')[0] for i in rows} == {k} and len(rows) == 20
-    assert '60 sources: X dense (3, 20) float32; with source' not in capsys.readouterr().out
+    assert '60 inputs: X dense (3, 20) float32; with source' not in capsys.readouterr().out
 
 def test_it_is_said_what_will_be(raw, tmp_path, capsys):
     convert(raw, tmp_path/'set', read=as_item)
-    assert '60 sources: X ragged (3, steps) float32; with split, y, patient, fs, age, note' in capsys.readouterr().out
+    assert '60 inputs: X ragged (3, steps) float32; with split, y, patient, fs, age, note' in capsys.readouterr().out
 
 def test_series_of_any_length_are_ragged(raw, tmp_path):
     convert(raw, tmp_path/'set', read=of_length)
@@ -106,7 +107,7 @@ def test_a_recording_may_come_in_pieces(raw, tmp_path):
 def test_one_large_array_is_read_some_rows_at_a_time(tmp_path, monkeypatch):
     x = np.random.default_rng(0).normal(size=(5000,4,100)).astype('f4')
     np.savez(tmp_path/'a.npz', X=x, y=np.arange(5000))
-    monkeypatch.setattr('tsdisk.convert.convert._by_rows.__defaults__', (2**20,))
+    monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', 2**20)
     arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set'))
     assert np.array_equal(arrays['X'], x) and np.array_equal(arrays['y'], np.arange(5000))
     assert read_manifest(tmp_path/'set')['arrays']['y']['layout'] == 'dense' and len(open(tmp_path/'set/items.jsonl').readlines()) > 5
@@ -136,13 +137,13 @@ def test_items_pass_a_function_of_the_user(raw, tmp_path):
 
 @pytest.mark.parametrize('read', [None, as_item, in_pieces, mapped])
 def test_the_result_is_the_same_for_any_number_of_workers(raw, tmp_path, read):
-    convert(raw, tmp_path/'one', read=read, n_workers=0)
-    for n in (1,3): assert same(tmp_path/'one', convert(raw, tmp_path/f'w{n}', read=read, n_workers=n))
-    with ThreadPoolExecutor(4) as pool: assert same(tmp_path/'one', convert(raw, tmp_path/'pool', read=read, executor=pool))
+    convert(raw, tmp_path/'one', read=read, workers=0)
+    for n in (1,3): assert same(tmp_path/'one', convert(raw, tmp_path/f'w{n}', read=read, workers=n))
+    with ThreadPoolExecutor(4) as pool: assert same(tmp_path/'one', convert(raw, tmp_path/'pool', read=read, workers=pool))
 
 def test_functions_of_a_notebook_work_with_processes(raw, tmp_path):
     k = 3
-    assert open_folder(convert(raw, tmp_path/'set', read=lambda p: np.load(p)*k, n_workers=2))[0]['X'].shape == (60,3,20)
+    assert open_folder(convert(raw, tmp_path/'set', read=lambda p: np.load(p)*k, workers=2))[0]['X'].shape == (60,3,20)
 
 # Stops and faults
 
@@ -150,28 +151,28 @@ def test_a_file_that_cannot_be_read_stops_and_loses_nothing(raw, tmp_path):
     p = sorted(raw.rglob('*.npy'))[41]
     good = p.read_bytes()
     p.write_bytes(good[:100])
-    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read') as _: convert(raw, tmp_path/'set', n_workers=2)
+    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read') as _: convert(raw, tmp_path/'set', workers=2)
     with expect_fail(FileNotFoundError, 'is not finished'): open_folder(tmp_path/'set')
     with expect_fail(FileNotFoundError, 'is not finished'): TSDataLoaders.from_folder(tmp_path/'set')
     p.write_bytes(good)
-    convert(raw, tmp_path/'set', n_workers=2)
-    assert same(tmp_path/'set', convert(raw, tmp_path/'whole', n_workers=0))
+    convert(raw, tmp_path/'set', workers=2)
+    assert same(tmp_path/'set', convert(raw, tmp_path/'whole', workers=0))
 
 def test_files_that_cannot_be_read_are_left_out_if_asked(raw, tmp_path, capsys):
     paths = sorted(raw.rglob('*.npy'))
     for i in (0,17,59): paths[i].write_text('no array')
     np.save(paths[30], rec(0, 21))
-    convert(raw, tmp_path/'set', on_error='skip', layout='dense', n_workers=2)
+    convert(raw, tmp_path/'set', on_error='skip', layout='dense', workers=2)
     arrays,_ = open_folder(tmp_path/'set')
     assert len(arrays['X']) == 56 and np.array_equal(arrays['X'], np.stack([np.load(o) for i,o in enumerate(paths) if i not in (0,17,30,59)]))
     faults = read_manifest(tmp_path/'set')['faults']
     assert [o for o,_ in faults] == [str(paths[i].relative_to(raw)) for i in (0,17,30,59)] and 'shape' in faults[2][1]
-    assert 'Left out, 4 sources' in capsys.readouterr().out
+    assert 'Left out, 4 inputs' in capsys.readouterr().out
 
 def test_a_wrong_shape_names_its_file(raw, tmp_path):
     p = sorted(raw.rglob('*.npy'))[11]
     np.save(p, rec(0, 21))
-    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read: ValueError: `X` has shape (3, 21), other items (3, 20)'): convert(raw, tmp_path/'set')
+    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read: ValueError: `X` has shape (3, 21), other records (3, 20)'): convert(raw, tmp_path/'set')
 
 def test_other_sources_or_options_do_not_go_on(raw, tmp_path):
     paths = sorted(raw.rglob('*.npy'))
@@ -196,9 +197,9 @@ def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, mo
         left[0] -= 1
         return write(self, data)
     monkeypatch.setattr(columns.Growing, 'write', full)
-    with expect_fail(OSError, 'is full. What is done is kept'): convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
+    with expect_fail(OSError, 'is full. What is done is kept'): convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', workers=0)
     monkeypatch.setattr(columns.Growing, 'write', write)
-    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
+    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', workers=0)
     assert len(open_folder(tmp_path/'set')[0]['X']) == 300 and verify(tmp_path/'set') == []
 
 def test_room_is_looked_for_before_work_starts(raw, tmp_path, monkeypatch):
@@ -226,7 +227,7 @@ def in_memory(d): return np.zeros((5000,4,100), 'f4')
 def test_room_is_counted_for_all_that_is_known(tmp_path, monkeypatch, kind):
     "Eight MB each"
     monkeypatch.setattr(importers, 'large', 2**20)
-    monkeypatch.setattr('tsdisk.convert.convert._by_rows.__defaults__', (2**20,))
+    monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', 2**20)
     free,src = shutil.disk_usage(tmp_path).free,kind(tmp_path)
     monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(free, 0, 7_900_000))
     with expect_fail(OSError, 'make room'): convert(src, tmp_path/'set')
@@ -246,7 +247,7 @@ def test_where_room_is_not_given_back_a_source_needs_it_twice(tmp_path, monkeypa
     with expect_fail(OSError, 'make room'): append(tmp_path/'set', np.ones((5050,4,100), 'f4'))
 
 def test_what_is_left_out_needs_no_room(tmp_path, monkeypatch):
-    monkeypatch.setattr('tsdisk.convert.convert._by_rows.__defaults__', (2**20,))
+    monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', 2**20)
     src = rows_of_a_file(tmp_path)
     monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(0, 0, 2_000_000))
     assert open_folder(convert(src, tmp_path/'set', tfm=lambda o: {**o, 'X': o['X'][::10]}))[0]['X'].shape == (504,4,100)
@@ -293,7 +294,7 @@ def watch():
     while True: wait.wait(.002) or seen.append(private_memory())
 threading.Thread(target=watch, daemon=True).start()
 before = private_memory()
-convert({str(tmp_path/'a.npz')!r}, {str(tmp_path/'set')!r}, layout={layout!r}, n_workers=0)
+convert({str(tmp_path/'a.npz')!r}, {str(tmp_path/'set')!r}, layout={layout!r}, workers=0)
 print(max(seen)-before)
 """
     (tmp_path/'tmp').mkdir()
@@ -309,8 +310,8 @@ def test_a_disk_of_temporary_files_that_is_full_is_named(tmp_path, monkeypatch):
     def full(*args): raise OSError(errno.ENOSPC, 'No space left on device')
     with monkeypatch.context() as m:
         m.setattr(importers.shutil, 'copyfileobj', full)
-        with expect_fail(OSError, f'The disk of {tmp_path} is full'): convert(tmp_path/'a.npz', tmp_path/'set', n_workers=0)
-    assert open_folder(convert(tmp_path/'a.npz', tmp_path/'set', n_workers=0))[0]['X'].shape == (1,3,1000)
+        with expect_fail(OSError, f'The disk of {tmp_path} is full'): convert(tmp_path/'a.npz', tmp_path/'set', workers=0)
+    assert open_folder(convert(tmp_path/'a.npz', tmp_path/'set', workers=0))[0]['X'].shape == (1,3,1000)
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='room is given back on Linux')
 def test_a_recording_takes_its_room_once(tmp_path, monkeypatch):
@@ -322,7 +323,7 @@ def test_a_recording_takes_its_room_once(tmp_path, monkeypatch):
     monkeypatch.setattr(columns.Growing, 'write', seen)
     x = np.random.default_rng(0).random((2,2**22), 'f4')
     pieces = lambda p: dict(X=(x[:,i:i+2**18] for i in range(0, 2**22, 2**18)))
-    convert([str(tmp_path/'one.rec')], tmp_path/'set', read=pieces, n_workers=0)
+    convert([str(tmp_path/'one.rec')], tmp_path/'set', read=pieces, workers=0)
     assert x.nbytes < most[0] < 1.4*x.nbytes, most
     assert np.array_equal(open_folder(tmp_path/'set')[0]['X'][0], x)
 
@@ -334,8 +335,8 @@ def dies(p):
 
 def test_a_worker_that_dies_is_told_of(raw, tmp_path):
     src = [str(o) for o in sorted(raw.rglob('*.npy'))]
-    with expect_fail(RuntimeError, 'A worker was ended from outside'): convert(src, tmp_path/'set', read=dies, n_workers=2)
-    convert(src, tmp_path/'set', read=dies, n_workers=2)
+    with expect_fail(RuntimeError, 'A worker was ended from outside'): convert(src, tmp_path/'set', read=dies, workers=2)
+    convert(src, tmp_path/'set', read=dies, workers=2)
     assert len(open_folder(tmp_path/'set')[0]['X']) == 60
 
 # Kills
@@ -350,7 +351,7 @@ class Killer:
     def install(self):
         from tsdisk.convert import growing as columns
         from tsdisk.convert import journal as c
-        c.Journal.every = 0
+        c.note_every = 0
         for k in ('replace','fsync'):
             f = getattr(os, k)
             setattr(os, k, lambda *a, f=f, **kw: (self.step(), f(*a, **kw), self.step())[1])
@@ -363,11 +364,11 @@ class Killer:
                 os._exit(9)
             write(s, data)
         columns.Growing.write = torn
-        take = c.Journal.take
+        take = c.Writer.take
         def noted(s, *args):
             take(s, *args)
             self.step()
-        c.Journal.take = noted
+        c.Writer.take = noted
 
 def in_child(f, at):
     "Run a function in a child that ends itself at step `at`; its exit status, and the steps it made"
@@ -393,18 +394,18 @@ def in_child(f, at):
 needs_fork = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs os.fork')
 
 def groups_of_two(monkeypatch): # Many groups, so that a kill finds some done
-    made = Sources.groups
+    made = Inputs.groups
     def small(*args):
         for k,group in made(*args):
             for i in range(0, len(group), 2): yield k+i, group[i:i+2]
-    monkeypatch.setattr(Sources, 'groups', small)
+    monkeypatch.setattr(Inputs, 'groups', small)
 
 @needs_fork
 @pytest.mark.parametrize('read,kwargs', [(None, {}), (as_item, {}), (None, dict(layout='shards'))], ids=['dense','ragged','shards'])
 def test_killed_at_any_point_it_goes_on_to_the_same_result(raw, tmp_path, monkeypatch, read, kwargs):
     groups_of_two(monkeypatch)
     monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 5000)
-    go = lambda dst: convert(raw, tmp_path/dst, read=read, label='folder', n_workers=0, **kwargs)
+    go = lambda dst: convert(raw, tmp_path/dst, read=read, label='folder', workers=0, **kwargs)
     status,steps = in_child(lambda: go('whole'), -1)
     assert status == 0 and steps > 100
     points = sorted({*random.Random(0).sample(range(1, steps), 14), *range(steps-9, steps+1)}) # The last are where files get their names
@@ -423,8 +424,8 @@ def test_an_append_that_is_killed_leaves_the_old_rows_and_goes_on(raw, tmp_path,
     groups_of_two(monkeypatch)
     monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 5000)
     paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
-    convert(paths[:40], tmp_path/'base', read=read, n_workers=0, **kwargs)
-    more = lambda dst: append(tmp_path/dst, paths[40:], read=read, n_workers=0)
+    convert(paths[:40], tmp_path/'base', read=read, workers=0, **kwargs)
+    more = lambda dst: append(tmp_path/dst, paths[40:], read=read, workers=0)
     shutil.copytree(tmp_path/'base', tmp_path/'whole')
     status,steps = in_child(lambda: more('whole'), -1)
     assert status == 0 and verify(tmp_path/'whole') == []
@@ -447,7 +448,7 @@ from tsdisk.convert.convert import convert
 def slow(p):
     time.sleep(.01)
     return np.load(p), int(p[-7:-4])
-convert({raw!r}, {dst!r}, read=slow, n_workers=2)
+convert({raw!r}, {dst!r}, read=slow, workers=2)
 '''
 
 @pytest.mark.parametrize('i', range(4))
@@ -461,7 +462,7 @@ def test_a_kill_from_outside_with_workers_loses_nothing(raw, tmp_path, i):
     p.send_signal(signal.SIGKILL)
     p.wait()
     subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)
-    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*6, tmp_path/'whole', read=lambda p: (np.load(p), int(p[-7:-4])), n_workers=0)
+    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*6, tmp_path/'whole', read=lambda p: (np.load(p), int(p[-7:-4])), workers=0)
     a,b = files_of(dst),files_of(tmp_path/'whole')
     assert a.keys() == b.keys() and all(filecmp.cmp(a[k], b[k], shallow=False) for k in a)
 
@@ -507,7 +508,7 @@ def test_floats_as_integers_come_back_within_half_a_step(tmp_path):
     xs[5][1,7] = np.nan
     (tmp_path/'raw').mkdir()
     for i,x in enumerate(xs): np.save(tmp_path/f'raw/{i:02d}.npy', x)
-    convert(tmp_path/'raw', tmp_path/'set', dtype='int16', n_workers=2)
+    convert(tmp_path/'raw', tmp_path/'set', dtype='int16', workers=2)
     said = read_manifest(tmp_path/'set')['arrays']['X']
     assert said['dtype'] == '<i2' and len(said['scale']) == 3
     dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(40)], shuffle=False, bs=40, drop_last=False, num_workers=0)
@@ -595,7 +596,7 @@ class Interrupt:
 @pytest.mark.parametrize('where', ['os.fsync','shutil.copyfileobj','tsdisk.convert.growing.write_at'])
 @pytest.mark.parametrize('at', [1,2,3,5,8,13,21])
 def test_ctrl_c_at_any_point_loses_nothing(tmp_path, monkeypatch, where, at):
-    monkeypatch.setattr('tsdisk.convert.journal.Journal.every', 0)
+    monkeypatch.setattr('tsdisk.convert.journal.note_every', 0)
     groups_of_two(monkeypatch)
     items = labelled(60)
     convert(items, tmp_path/'whole')
@@ -679,7 +680,7 @@ def test_an_iterable_that_was_all_added_is_not_added_twice(tmp_path, monkeypatch
     with monkeypatch.context() as m:
         m.setattr('tsdisk.convert.journal.Journal.publish', Interrupt(None, 1))
         with pytest.raises(KeyboardInterrupt): append(tmp_path/'set', (o for o in labelled(10)))
-    with expect_fail(ValueError, 'complete but for its name'): append(tmp_path/'set', (o for o in labelled(10)))
+    with expect_fail(ValueError, 'complete except for the final rename'): append(tmp_path/'set', (o for o in labelled(10)))
     assert len(open_folder(tmp_path/'set')[0]['X']) == 13
 
 def floats(*xs): return [dict(X=np.asarray(o, 'f4').reshape(1, -1)) for o in xs]
@@ -706,15 +707,15 @@ def test_what_is_added_to_integers_fits_them_or_is_refused(tmp_path):
     assert open_folder(tmp_path/'set')[0]['X'][1].tolist() == [[10,20,30,40,50000]]
 
 def test_a_large_array_that_changed_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr('tsdisk.convert.convert._by_rows.__defaults__', (4096,))
+    monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', 4096)
     save_array(tmp_path/'X.npy', np.ones((5000,2,10), 'f4'))
     with monkeypatch.context() as m:
-        m.setattr('tsdisk.convert.journal.Journal.every', 0)
-        take = Interrupt(Journal.take, 20)
-        m.setattr(Journal, 'take', lambda *args: take(*args))
-        with pytest.raises(KeyboardInterrupt): convert(tmp_path/'X.npy', tmp_path/'set', n_workers=0)
+        m.setattr('tsdisk.convert.journal.note_every', 0)
+        take = Interrupt(Writer.take, 20)
+        m.setattr(Writer, 'take', lambda *args: take(*args))
+        with pytest.raises(KeyboardInterrupt): convert(tmp_path/'X.npy', tmp_path/'set', workers=0)
     save_array(tmp_path/'X.npy', np.full((5000,2,10), 7, 'f4'))
-    with expect_fail(ValueError, 'some have changed'): convert(tmp_path/'X.npy', tmp_path/'set', n_workers=0)
+    with expect_fail(ValueError, 'some have changed'): convert(tmp_path/'X.npy', tmp_path/'set', workers=0)
 
 def times(o, k): return {**o, 'X': o['X']*k}
 def test_functions_with_other_arguments_are_others(raw, tmp_path):
@@ -804,11 +805,11 @@ convert((np.full((1,2**20), i, 'f4') for i in range(150)), {str(tmp_path/'a')!r}
 print('grew', most[0]-before)
 for i in range(3): np.save({str(tmp_path)!r}+f'/{{i}}.npy', np.full((1,2**23), i, 'f4'))
 most[0],before = 0,anon()
-convert({str(tmp_path)!r}+'/*.npy', {str(tmp_path/'b')!r}, dtype='int16', n_workers=0)
+convert({str(tmp_path)!r}+'/*.npy', {str(tmp_path/'b')!r}, dtype='int16', workers=0)
 print('grew', most[0]-before)
 np.savez_compressed({str(tmp_path/'c.npz')!r}, X=np.zeros((150,4,2**17), 'f4'))
 most[0],before = 0,anon()
-convert({str(tmp_path/'c.npz')!r}, {str(tmp_path/'c')!r}, n_workers=0)
+convert({str(tmp_path/'c.npz')!r}, {str(tmp_path/'c')!r}, workers=0)
 done.set()
 print('grew', most[0]-before)
 """
@@ -826,16 +827,16 @@ def test_numbers_that_no_column_holds_stay_with_the_items(tmp_path):
 
 def test_where_processes_are_spawned(raw, tmp_path, monkeypatch):
     from types import SimpleNamespace
-    convert(raw, tmp_path/'one', read=as_item, n_workers=0)
+    convert(raw, tmp_path/'one', read=as_item, workers=0)
     monkeypatch.setattr('tsdisk.convert.work.sys', SimpleNamespace(platform='darwin'))
-    assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, n_workers=2))
-    with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'three', read=lambda p: np.load(p), n_workers=2)
+    assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, workers=2))
+    with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'three', read=lambda p: np.load(p), workers=2)
 
 def test_without_positioned_writes(raw, tmp_path, monkeypatch):
-    convert(raw, tmp_path/'one', read=as_item, n_workers=0)
+    convert(raw, tmp_path/'one', read=as_item, workers=0)
     monkeypatch.delattr(os, 'pwritev', raising=False)
-    assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, n_workers=0))
-    append(tmp_path/'two', raw, read=as_item, n_workers=0)
+    assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, workers=0))
+    append(tmp_path/'two', raw, read=as_item, workers=0)
     assert len(open_folder(tmp_path/'two')[0]['X']) == 120 and verify(tmp_path/'two') == []
 
 def test_whatever_has_submit_is_an_executor(raw, tmp_path):
@@ -844,15 +845,15 @@ def test_whatever_has_submit_is_an_executor(raw, tmp_path):
         def submit(self, f, *args):
             self.n += 1
             return self.pool.submit(f, *args)
-    convert(raw, tmp_path/'one', read=as_item, n_workers=0)
+    convert(raw, tmp_path/'one', read=as_item, workers=0)
     cluster = Cluster()
-    assert same(tmp_path/'one', convert(raw, tmp_path/'set', read=as_item, executor=cluster)) and cluster.n
+    assert same(tmp_path/'one', convert(raw, tmp_path/'set', read=as_item, workers=cluster)) and cluster.n
 
 def test_a_function_for_another_executor_must_be_sent(raw, tmp_path):
     from concurrent.futures import ProcessPoolExecutor
     with ProcessPoolExecutor(2) as pool:
-        with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'set', read=lambda p: np.load(p), executor=pool)
-        assert len(open_folder(convert(raw, tmp_path/'set2', read=as_item, executor=pool))[0]['X']) == 60
+        with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'set', read=lambda p: np.load(p), workers=pool)
+        assert len(open_folder(convert(raw, tmp_path/'set2', read=as_item, workers=pool))[0]['X']) == 60
 
 # What a newcomer found
 
@@ -986,7 +987,7 @@ def test_a_map_of_a_file_is_not_copied(tmp_path, monkeypatch):
         most = max(most, private_memory()-before)
         return o
     import tsdisk.convert.work
-    monkeypatch.setattr(tsdisk.convert.work, 'as_items', lambda o: map(seen, as_items(o)))
+    monkeypatch.setattr(tsdisk.convert.work, 'as_records', lambda o: map(seen, as_records(o)))
     convert(x, tmp_path/'set')
     assert most < 30e6, most
     assert open_folder(tmp_path/'set')[0]['X'].shape == (100,2,10**5)
@@ -1018,7 +1019,7 @@ def test_a_source_keeps_its_name(tmp_path):
     items = lambda p: dict(X=np.load(p), source='a paper')
     (tmp_path/'raw').mkdir()
     for i in range(3): np.save(tmp_path/f'raw/{i}.npy', np.ones((2,9)))
-    convert(tmp_path/'raw', tmp_path/'set', read=items, n_workers=0)
+    convert(tmp_path/'raw', tmp_path/'set', read=items, workers=0)
     assert open_folder(tmp_path/'set')[0]['source'].tolist() == ['0.npy','1.npy','2.npy'] and read_manifest(tmp_path/'set')['info']['source_'] == 'a paper'
 
 def test_all_that_is_in_no_other_split_is_for_training(tmp_path):
@@ -1036,14 +1037,14 @@ def test_what_is_added_to_no_split_is_said(tmp_path, capsys):
         for i in range(3):
             (tmp_path/f'raw/{k}').mkdir(parents=True, exist_ok=True)
             np.save(tmp_path/f'raw/{k}/{i}.npy', np.ones((2,9), 'f4'))
-    convert(tmp_path/'raw', tmp_path/'set', n_workers=0)
-    append(tmp_path/'set', tmp_path/'raw/train', n_workers=0, split=lambda p: 'train')
+    convert(tmp_path/'raw', tmp_path/'set', workers=0)
+    append(tmp_path/'set', tmp_path/'raw/train', workers=0, split=lambda p: 'train')
     assert 'none of the splits' not in capsys.readouterr().out
     append(tmp_path/'set', np.ones((4,2,9), 'f4'))
-    assert "4 of the items that were added are in none of the splits ['train', 'valid']" in capsys.readouterr().out
+    assert "4 of the rows that were added are in none of the splits ['train', 'valid']" in capsys.readouterr().out
 
 def test_slow_sources_are_noted_soon(tmp_path):
-    made = [*Sources([np.ones((2,9))]*300).groups()]
+    made = [*Inputs([np.ones((2,9))]*300).groups()]
     assert [len(g) for _,g in made][:7] == [1,2,4,8,16,32,64] and [k for k,_ in made][:4] == [0,1,3,7] and sum(len(g) for _,g in made) == 300
 
 def test_ctrl_c_waits_for_no_worker(tmp_path):
@@ -1054,7 +1055,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler) # Shells start what run
 def read(p):
     time.sleep(1 if int(p[-7:-4]) > 5 else 0)
     return np.load(p)
-convert('raw', 'set', read=read, n_workers=2)
+convert('raw', 'set', read=read, workers=2)
 """
     (tmp_path/'raw').mkdir()
     for i in range(300): np.save(tmp_path/f'raw/{i:03d}.npy', np.ones((2,9)))
@@ -1083,17 +1084,17 @@ def test_sources_of_several_scales_are_stored_as_what_they_mean(tmp_path, capsys
     counts = np.arange(-5, 5, dtype='i2').reshape(2,5)
     gain = lambda k: dict(X=counts, scale=[.5,.5*k], names=['a','b'], units=['mV','mV'])
     files = [f'{i}' for i in range(8)]
-    arrays,_ = open_folder(convert(files, tmp_path/'set', read=lambda p: gain(1+int(p)), n_workers=0))
+    arrays,_ = open_folder(convert(files, tmp_path/'set', read=lambda p: gain(1+int(p)), workers=0))
     assert 'float32, in real units, as scales differ' in capsys.readouterr().out and arrays['X'].dtype == 'f4' and read_manifest(tmp_path/'set')['arrays']['X']['units'] == ['mV','mV']
     for i in range(8): assert np.array_equal(arrays['X'][i], counts*[[.5],[.5*(1+i)]])
-    assert open_folder(convert(files, tmp_path/'same', read=lambda p: gain(1), n_workers=0))[0]['X'].dtype == 'i2'
-    with expect_fail(ValueError, "give `dtype='float32'`"): convert(files, tmp_path/'late', read=lambda p: gain(1+(p == '4')), n_workers=0)
-    with expect_fail(ValueError, "give `dtype='float32'`"): convert(files, tmp_path/'int', dtype='int16', read=lambda p: gain(1+int(p)), n_workers=0)
+    assert open_folder(convert(files, tmp_path/'same', read=lambda p: gain(1), workers=0))[0]['X'].dtype == 'i2'
+    with expect_fail(ValueError, "give `dtype='float32'`"): convert(files, tmp_path/'late', read=lambda p: gain(1+(p == '4')), workers=0)
+    with expect_fail(ValueError, "give `dtype='float32'`"): convert(files, tmp_path/'int', dtype='int16', read=lambda p: gain(1+int(p)), workers=0)
 
 def test_numbers_that_stand_for_missing_values_differ(tmp_path):
     said = lambda p: dict(X=np.array([[1,-1,-9]], 'i2'), missing=-1 if p == '0' else -9)
-    with expect_fail(ValueError, "`missing` is"): convert(['0','1'], tmp_path/'set', read=said, n_workers=0)
-    arrays,_ = open_folder(convert(['0','1'], tmp_path/'floats', read=said, n_workers=0, dtype='float32'))
+    with expect_fail(ValueError, "`missing` is"): convert(['0','1'], tmp_path/'set', read=said, workers=0)
+    arrays,_ = open_folder(convert(['0','1'], tmp_path/'floats', read=said, workers=0, dtype='float32'))
     assert np.array_equal(arrays['X'][:,0], [[1,np.nan,-9],[1,-1,np.nan]], equal_nan=True)
     big = [dict(X=np.array([[2**40+1,-1]]), missing=-1)]
     assert open_folder(convert(big, tmp_path/'wide', dtype='float64'))[0]['X'][0,0,0] == 2**40+1
@@ -1107,12 +1108,12 @@ def test_what_is_unpacked_can_be_computed_with(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(importers, 'large', 2**10)
     x = np.random.default_rng(0).normal(size=(3,4,100))
     kind(x, tmp_path)
-    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', tfm=lambda o: {**o, 'X': o['X']*2}, n_workers=0))
+    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', tfm=lambda o: {**o, 'X': o['X']*2}, workers=0))
     assert np.array_equal(arrays['X'], 2*x if kind is of_columns else 2*x[:1])
 
 def test_large_texts_of_a_packed_file(tmp_path, monkeypatch):
     monkeypatch.setattr(importers, 'large', 2**10)
     x,y = np.asfortranarray(np.random.default_rng(0).normal(size=(200,4,10))),np.array([f'label {i%3}' for i in range(200)])
     np.savez_compressed(tmp_path/'a.npz', X=x, y=y)
-    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', n_workers=0))
+    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', workers=0))
     assert np.array_equal(arrays['X'], x) and np.array_equal(arrays['y'], y)

@@ -155,7 +155,7 @@ def test_hdf5_and_zarr_in_full(tmp_path, large, monkeypatch):
     import h5py, zarr
     from tsdisk.convert import readers as importers
     monkeypatch.setattr(importers, 'large', large)
-    monkeypatch.setattr('tsdisk.convert.convert._by_rows.__defaults__', (large,))
+    monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', large)
     with h5py.File(tmp_path/'a.h5', 'w') as f:
         f['X'],f['y'] = x,np.arange(6)
         f['X'].attrs.update(units='g', sampling_rate=50, channels=['a','b','c'])
@@ -183,7 +183,7 @@ import re
 def anon(): return int(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1])/1024
 import h5py, numpy
 before = anon()
-convert({str(tmp_path/'a.h5')!r}, {str(tmp_path/'set')!r}, n_workers=0)
+convert({str(tmp_path/'a.h5')!r}, {str(tmp_path/'set')!r}, workers=0)
 print('grew', anon()-before)
 """
     out = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout
@@ -196,7 +196,7 @@ def test_many_hdf5_files_under_a_small_limit_of_open_files(tmp_path):
     (tmp_path/'raw').mkdir()
     for i in range(300):
         with h5py.File(tmp_path/f'raw/{i:03d}.h5', 'w') as f: f['X'] = x[i%6]
-    code = f"from tsdisk.convert.convert import convert; convert({str(tmp_path/'raw')!r}, {str(tmp_path/'set')!r}, n_workers=2)"
+    code = f"from tsdisk.convert.convert import convert; convert({str(tmp_path/'raw')!r}, {str(tmp_path/'set')!r}, workers=2)"
     subprocess.run(['bash', '-c', f'ulimit -n 64; exec "$0" -c "$1"', sys.executable, code], check=True, capture_output=True)
     assert np.array_equal(open_folder(tmp_path/'set')[0]['X'], np.concatenate([x]*50))
 
@@ -392,7 +392,7 @@ def test_frames_are_recordings_samples_or_series(tmp_path):
         assert np.array_equal(arrays['X'][0], [np.arange(50)]*2) and len(arrays['X']) == (2 if i == 1 else 1)
     said = info(tmp_path/'set0')
     assert said['names'] == ['a','n'] and said['fs'] == 50 and said['start'].startswith('2024-01-01T00:00:00') and arrays['y'].tolist() == ['rest']
-    arrays,_ = open_folder(convert([tmp_path/'a.csv'], tmp_path/'set3', read=lambda p: df.astype({'n': 'Int64'}), n_workers=0))
+    arrays,_ = open_folder(convert([tmp_path/'a.csv'], tmp_path/'set3', read=lambda p: df.astype({'n': 'Int64'}), workers=0))
     assert arrays['X'].shape == (1,2,50)
     long = pd.concat([df.assign(who=o, t=range(50)) for o in 'ba']).sample(frac=1, random_state=0)
     arrays,_ = open_folder(convert(from_long(long, 'who', 't', vars=['a']), tmp_path/'set4'))

@@ -15,7 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import progress
 from .readers import clock, large, need, reader, temporary
-from .plan import find_sources
+from .inputs import find_inputs
 
 # %% ../../nbs/43_convert.tables.ipynb #57e818a3
 @contextmanager
@@ -31,7 +31,7 @@ def _dataset(src, keep=(), texts=()):
     "Files of a table, as pyarrow reads them; integers of a csv may turn out to be floats, but in the columns to `keep`, or be no numbers at all: `texts`"
     pa,ds = need('pyarrow', 'tables'),need('pyarrow.dataset', 'tables')
     if hasattr(src, 'select_dtypes'): return ds.dataset(pa.table(src))
-    files = find_sources(src, True)
+    files = find_inputs(src, True)
     kind = os.path.splitext(str(files[0]))[1].lower()
     if kind not in ('.csv','.tsv','.parquet','.pq'): raise ValueError(f"{files[0]} is no table: known are .csv, .tsv, .parquet")
     csv = need('pyarrow.csv', 'tables')

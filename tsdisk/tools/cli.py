@@ -37,7 +37,7 @@ def _write(args):
     kwargs = dict(layout=args.layout, dtype=args.dtype) if args.run_as == 'convert' else {}
     src,read = _source(args)
     print(getattr(convert, args.run_as)(*((src, args.dst) if args.run_as == 'convert' else (args.dst, src)), read,
-        label='folder' if args.label else None, n_workers=args.workers, resume=not args.anew, on_error='skip' if args.skip else 'stop', **kwargs))
+        label='folder' if args.label else None, workers=args.workers, resume=not args.anew, on_error='skip' if args.skip else 'stop', **kwargs))
 
 
 # %% ../../nbs/72_tools.cli.ipynb #5b97af4b
