@@ -32,7 +32,7 @@ def mean_std(path): return (x := opened(path)).mean(), x.std()
 def mean_std_of_variables(path): return (x := opened(path)).mean((0,2)), x.std((0,2))
 def torch_var_mean(path):
     import torch
-    from tsdisk.disk.sources import tensor_view
+    from tsdisk.disk.gather import tensor_view
     return torch.var_mean(tensor_view(opened(path)), dim=(0,2), correction=0)
 
 ours = 'tsdisk, `array_stats`: count, NaNs, mean, std, min, max, quantiles of each variable'

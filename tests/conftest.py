@@ -47,6 +47,13 @@ def fails(err, *words):
     missing = [o for o in words if str(o) not in str(e.value)]
     assert not missing, f"no {missing} in: {e.value}"
 
+def metadata_of(dataset):
+    "Metadata that all rows of a dataset share, and those of its variables"
+    from tsdisk.convert.readers import variable_metadata
+    from tsdisk.folder.manifest import read_manifest
+    manifest = read_manifest(dataset)
+    return manifest['info'] | {k: v for k,v in manifest['arrays']['X'].items() if k in variable_metadata}
+
 def filled(shape, dtype='f4', seed=0):
     "Values of any dtype, no two rows alike for most"
     rng,dtype = np.random.default_rng(seed),np.dtype(dtype)

@@ -13,13 +13,13 @@ from inspect import signature
 from fastai.basics import *
 from .data import batches
 from .data import datasets
-from .data import loaders
+from .data import loader, loaders
 from .disk.io import free_memory
 from .convert.readers import need
 from .disk.sources import Source
 from .folder.stats import array_stats
-from .data.transforms import stats_of
-from .series.windows import vars_by_number
+from .data.transforms import column_stats
+from .series.several import vars_by_number
 
 # %% ../nbs/81_tsai.ipynb #0fe7751f
 with warnings.catch_warnings():
@@ -99,12 +99,12 @@ def _teach(tfm, dset, before=()):
     "Statistics of the rows of a data set, for a transform that would take those of one batch"
     if not isinstance(tfm, _learners) or not tfm._setup: return
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
-    if other := first(o for o in before if o.split_idx != 0 and loaders._resolves(o, x)):
+    if other := first(o for o in before if o.split_idx != 0 and loader._resolves(o, x)):
         return warnings.warn(f"{tfm} learns from ONE batch, as it comes after {other.name}; alone, from all training rows")
     tl,by_var = dset.tls[0],getattr(tfm, 'by_var', True)
     if getattr(tfm, 'by_step', False) or is_listy(by_var): return warnings.warn(f"{tfm} learns from ONE batch; with `by_var=True` alone, from all training rows")
     if not by_var and tl.kind.units: raise ValueError(f"{tfm} needs `by_var=True`: the variables are integers that count different things")
-    stats = stats_of(tl, dset.idxs) if by_var else array_stats(tl.items, dset.idxs, tl.kind.missing, 'all')
+    stats = column_stats(tl, dset.idxs) if by_var else array_stats(tl.items, dset.idxs, tl.kind.missing, 'all')
     for k,v in _learnt(tfm, stats).items():
         v = torch.tensor(np.asarray(v), dtype=torch.float32).reshape((1,-1,1) if by_var else ())
         if getattr(tfm, 'exc_vars', None) is not None: v[:,tfm.exc_vars] = float(k in ('std','iqr'))

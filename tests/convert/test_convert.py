@@ -15,7 +15,7 @@ from tsdisk.folder.manifest import open_folder, read_manifest, save_folder, unit
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.tools.demo import private_memory
 from tsdisk.series.ragged import Ragged
-from tsdisk.convert.readers import FromFront, open_npz, read_file
+from tsdisk.convert.readers import CompressedRows as FromFront, open_npz, read_file
 from tsdisk.convert.info import info
 from tsdisk.convert.plan import as_records, real_units
 from tsdisk.series.windows import Windows

@@ -492,7 +492,7 @@ def test_a_state_of_another_shuffle_is_refused(monkeypatch):
     dl = loader(shuffle=True, seed=1)
     state = json.loads(json.dumps(dl.state_dict()))
     dl.load_state_dict(state)
-    monkeypatch.setattr(loaders, 'permutation_check', lambda: 7)
+    monkeypatch.setattr('tsdisk.data.loader.permutation_check', lambda: 7)
     with fails(ValueError, 'other releases of torch and numpy'): dl.load_state_dict(state)
 
 def test_no_rows_have_no_parts(): assert epoch(TSDataLoader(TSDatasets(ramp(10), splits=[range(10), range(0)]).valid, shuffle=True, partial_n=3)) == ([], [])

@@ -7,8 +7,8 @@ import numpy as np, pytest, torch
 from fastcore.foundation import L
 from hypothesis import given, strategies as st
 from numpy.lib import format as npy
-from conftest import all_dtypes, elsewhere, fails, filled, fresh, linux, same
-from tsdisk.disk.arrays import create_array, data_start, file_of, map_file, open_array, pack_array, read_header, save_array, unpack_array
+from conftest import all_dtypes, fails, filled, fresh, linux, same
+from tsdisk.disk.arrays import create_array, data_start, open_array, read_header, save_array
 from tsdisk.disk.basics import human, progress
 
 x = filled((100,3,50))
@@ -397,56 +397,11 @@ def test_progress_yields_everything_and_passes_errors_on(capsys):
     assert list(progress(iter(range(5)))) == list(progress(range(5), 5, wait=0)) == [*range(5)]
     with fails(ZeroDivisionError): list(progress((1//o for o in (1,0)), 2, wait=0))
 
-# Where a view lies
-
-big = np.arange(7*5*6, dtype='i4').reshape(7, 5, 6)
-rows,mid,last = st.slices(7),st.slices(5),st.slices(6)
-views = st.tuples(rows, mid, last) | st.tuples(rows, st.integers(0, 4)) | st.tuples(rows, mid, st.integers(0, 5))
-
-@given(st.lists(views, min_size=1, max_size=1) | st.lists(rows, min_size=2, max_size=3))
-def test_any_view_is_found_again_in_its_file(tmp_path, cuts):
-    path = tmp_path/'a.npy'
-    if not path.exists(): save_array(path, big)
-    a,b = open_array(path),big
-    for o in cuts: a,b = a[o],b[o]
-    same(unpack_array(pack_array(a)), b)
-    if not b.size: return
-    where = file_of(a)
-    assert where[0] == str(path)
-    again = map_file(*where)
-    same(again, b)
-    assert again.filename == str(path) and not again.flags.writeable
-    same(map_file(*file_of(again)), b)
-
-def test_transposed_reshaped_and_recast_views_are_found(tmp_path):
-    a = save_array(tmp_path/'a.npy', big)
-    for v in (a.T, a.reshape(35, 6)[::-3], a.view('u1')[:, 2:, 5], np.broadcast_to(a[0], (4,5,6)), a[:, None, ::-2], a.swapaxes(0, 2)[2:]):
-        same(unpack_array(pack_array(v)), v)
-
-@pytest.mark.parametrize('name', ['rows','steps','reversed','whole','row'])
-def test_view_is_the_same_in_another_process(tmp_path, name):
-    save_array(tmp_path/'a.npy', big)
-    cut = dict(rows=np.s_[2:5], steps=np.s_[:, 1, ::2], reversed=np.s_[::-1, :, ::-3], whole=np.s_[:], row=np.s_[3])[name]
-    a = open_array(tmp_path/'a.npy')[cut]
-    same(elsewhere("__import__('tsdisk.disk.arrays').disk.arrays.unpack_array(a)+0", pack_array(a)), big[cut])
-
-def test_arrays_in_memory_are_packed_as_they_are(tmp_path):
-    a = save_array(tmp_path/'a.npy', big)
-    copy = np.load(tmp_path/'a.npy', mmap_mode='c')
-    copy[0] = -1
-    for o in (big, a+1, np.array(a), copy): assert file_of(o) is None and unpack_array(pack_array(o)) is o
-
-def test_file_that_shrank_is_refused_when_mapped_again(tmp_path):
-    where = pack_array(save_array(tmp_path/'a.npy', big)[3:])
-    save_array(tmp_path/'a.npy', big[:2])
-    with fails(ValueError, 'another file than it was'): unpack_array(where)
-    with fails(ValueError, 'has shrunk'): map_file(*where[:-1])
-
 def test_many_chunks_are_noted_as_few_runs(tmp_path):
     sizes = [*accumulate(np.random.default_rng(0).integers(1, 9, 500).tolist())]
     with create_array(tmp_path/'a.npy', (None,), 'i8') as w:
         for i,j in zip([0,*sizes], sizes): w[i:j] = np.arange(i, j)
-        assert len(w.starts) == len(w.stops) == 1
+        assert len(w.written.starts) == len(w.written.stops) == 1
 
 @pytest.mark.filterwarnings('error')
 def test_complex_numbers_are_not_made_real(tmp_path):
@@ -505,12 +460,12 @@ def test_large_arrays_are_written_the_same_in_every_way(tmp_path, monkeypatch, h
         calls.append(flags)
         if flags and how == 'refused': raise OSError(errno.EOPNOTSUPP, 'no such flag')
         return pwritev(fd, data, at, 0 if how == 'uncached' else flags)
-    monkeypatch.setattr(arrays, '_dontcache', 0x80)
+    monkeypatch.setattr(arrays, '_refusals_cache', set())
     if how in ('uncached','refused'): monkeypatch.setattr(os, 'pwritev', _pwritev)
     x = np.random.default_rng(0).normal(size=(1000,3,50)).astype('f4')
     assert np.array_equal(save_array(tmp_path/'a.npy', (x[i:i+77] for i in range(0, 1000, 77))), x)
     if how == 'uncached': assert 0x80 in calls
-    if how == 'refused': assert calls.count(0x80) == 1 and arrays._dontcache == 0
+    if how == 'refused': assert calls.count(0x80) == 1 and arrays._refusals_cache == {errno.EOPNOTSUPP}
 
 def test_a_header_of_any_garbage_is_an_error_that_says_so(tmp_path):
     np.save(tmp_path/'a.npy', np.zeros((5,2)))

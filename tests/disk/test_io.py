@@ -4,18 +4,18 @@ from math import inf
 import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, same
-from source_conformance import check_gather, check_pickle, check_source
+from tsdisk.testing import check_gather, check_pickle, check_source
 from tsdisk.disk import io as disk
-from tsdisk.data import loaders
+from tsdisk.data import loader
 from tsdisk.data import reader
-from tsdisk.disk import sources
+from tsdisk.disk.direct import find_runs
 from tsdisk.disk.arrays import create_array, save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.io import Aio, DiskFile, Incoming, Preadv, free_memory
 from tsdisk.tools.doctor import cached_share
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.disk.sources import ArraySource, as_source
-from tsdisk.disk.direct import DirectSource
+from tsdisk.disk.sources import DirectSource
 
 pytestmark = pytest.mark.filterwarnings('ignore:Rows of .* one by one')
 
@@ -274,22 +274,22 @@ def direct(tmp_path_factory): return as_source(save_array(tmp_path_factory.mktem
 
 def test_announced_rows_are_read_once(direct, monkeypatch):
     begun,s = [],DirectSource(direct)
-    monkeypatch.setattr(DirectSource, '_begin', lambda self, idxs, f=DirectSource._begin: (begun.append(len(idxs)), f(self, idxs))[1])
+    monkeypatch.setattr(s.reads, 'begin', lambda idxs, block, f=s.reads.begin: (begun.append(len(idxs)), f(idxs, block))[1])
     s.prefetch(np.arange(100))
     for a in range(0, 100, 10): same(s.gather(np.arange(a, a+10)[::-1]), x[a:a+10][::-1])
-    assert begun == [100] and not s.coming and len(s.free) == 1
+    assert begun == [100] and not s.reads.coming and len(s.reads.free) == 1
     same(s.gather([7]), x[[7]])
     assert begun == [100,1]
 
 def test_announcements_are_bounded(direct):
     s = DirectSource(direct, most=3)
     for _ in range(10): s.prefetch([1,2,3])
-    assert len(s.coming) == 3
+    assert len(s.reads.coming) == 3
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=300), st.booleans(), st.sampled_from([40,100,4000,25_600]), st.sampled_from([1,512,4096]))
 def test_what_is_read_beside_the_rows_is_bounded(idxs, ordered, row, unit):
     idxs = np.array(sorted(set(idxs)) if ordered else idxs)
-    first,last = sources.find_runs(idxs, row, row, 4096, unit)
+    first,last = find_runs(idxs, row, row, 4096, unit)
     rows = np.unique(idxs)
     assert all(((first <= o) & (o <= last)).any() for o in rows) and set(first) | set(last) <= set(rows)
     low,high = (4096+first*row)//unit*unit, -(-(4096+(last+1)*row)//unit)*unit
@@ -367,7 +367,7 @@ def test_labels_stay_in_the_page_cache(tmp_path):
 def test_shuffled_blocks_in_workers_go_through_the_page_cache(tmp_path, monkeypatch):
     dl = Small(TSDatasets(folder(tmp_path)[0]), bs=32, shuffle='block', direct=True)
     assert [type(o) for o in opened(dl)] == [DirectSource]
-    monkeypatch.setattr(loaders, 'get_worker_info', lambda: 1)
+    monkeypatch.setattr(loader, 'get_worker_info', lambda: 1)
     assert [type(o) for o in opened(dl)] == [ArraySource]
 
 def opened(dl):
@@ -408,7 +408,7 @@ def test_another_file_of_the_same_name_is_noticed(tmp_path):
 
 def test_the_same_file_by_another_inode_is_taken(tmp_path, monkeypatch):
     X,_ = folder(tmp_path)
-    monkeypatch.setattr(sources, 'mapped_inode', lambda address: None)
+    monkeypatch.setattr('tsdisk.disk.direct.mapped_inode', lambda address: None)
     assert epoch(Small(TSDatasets(X), bs=32, direct=True))[0] == [*range(500)]
 
 def test_small_rows_in_random_order_are_told_of(tmp_path):
@@ -420,7 +420,7 @@ def test_small_rows_in_random_order_are_told_of(tmp_path):
         return [str(o.message) for o in w]
     small = TSDatasets(folder(tmp_path/'small')[0])
     assert not words(ds, shuffle=True) and not words(small) and not words(small, shuffle='block')
-    if TSDataLoader(small, direct=True)._reader().told[0].file.unit > 1: assert "shuffle='block'" in words(small, shuffle=True)[0]
+    if TSDataLoader(small, direct=True)._reader().told[0].rows.file.unit > 1: assert "shuffle='block'" in words(small, shuffle=True)[0]
 
 def test_the_way_can_be_set_by_hand(tmp_path, monkeypatch):
     X,y = folder(tmp_path)
@@ -481,5 +481,5 @@ def test_reading_straight_from_disk_leaves_the_page_cache_alone(tmp_path):
     with open(path, 'rb') as f: os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     dl = TSDataLoader(TSDatasets(path), bs=64, direct=True)
     for _ in dl: pass
-    if dl._reader().told[0].file.engine.__class__ is not Aio: pytest.skip('the file system here has no O_DIRECT')
+    if dl._reader().told[0].rows.file.engine.__class__ is not Aio: pytest.skip('the file system here has no O_DIRECT')
     assert not cached_share(path) > .1

@@ -5,7 +5,7 @@ import numpy as np, pytest, torch
 from fastai.callback import progress
 from hypothesis import given, settings, strategies as st
 from conftest import fails, filled, fresh, linux, same
-from source_conformance import checks
+from tsdisk.testing import checks
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
@@ -328,7 +328,7 @@ def test_ragged_series_straight_from_disk_are_the_same(ragged, side, most):
             r._gather(i, a)
             direct._gather(i, b)
             same(b, a)
-        assert len(direct.coming) <= 4
+        assert len(direct.reads.coming) <= 4
     with fails(OSError, 'in memory'): Ragged(np.zeros((20,2)), [0,9,20]).direct(1)
 
 @linux

@@ -156,7 +156,7 @@ def test_a_fit_that_ended_is_passed_by(tmp_path, capsys):
     whole,logged = train(learner(tmp_path), cbs=Checkpoint('a')),Logged()
     again = train(learner(tmp_path), cbs=[Checkpoint('a'), logged])
     equal(again, whole)
-    assert 'had ended' in capsys.readouterr().out and [v for _,v in logged.seen] == [list(o) for o in whole.recorder.values]
+    assert 'already finished' in capsys.readouterr().out and [v for _,v in logged.seen] == [list(o) for o in whole.recorder.values]
     assert again.validate() == whole.validate() and 'save' not in vars(again)
 
 def test_a_fit_that_was_stopped_early_is_passed_by(tmp_path):
@@ -191,7 +191,7 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(tmp_path, capsys):
             if self.training and self.train_iter == 33: self.learn.pred = self.learn.pred*float('nan')
     train(learner(tmp_path), cbs=[Breaks(), Checkpoint('a', 5), tracker.TerminateOnNaNCallback()])
     kept = torch.load(file_of(tmp_path))
-    assert 'left as it was' in capsys.readouterr().out and not kept['done'] and all(o.isfinite().all() for o in kept['model'].values())
+    assert 'not overwritten' in capsys.readouterr().out and not kept['done'] and all(o.isfinite().all() for o in kept['model'].values())
     equal(train(learner(tmp_path), cbs=Checkpoint('a')), train(learner(tmp_path/'whole')))
 
 def two_groups(net): return [[*net[:3].parameters()],[*net[3:].parameters()]]
@@ -214,7 +214,7 @@ def test_fine_tune_goes_on_in_the_fit_that_was_stopped(tmp_path, at):
     assert count.n == {7: 35, 27: 15, 999: 0}[at]
     equal(again, run(tmp_path/'whole'))
 
-@pytest.mark.parametrize('other,words', [(dict(opt_func=SGD), 'optimizer'), (dict(splitter=two_groups), 'parameters [6], this one has [4, 2]'), (dict(way='fit'), 'schedules')])
+@pytest.mark.parametrize('other,words', [(dict(opt_func=SGD), 'optimizer'), (dict(splitter=two_groups), 'parameters=[6], but this fit has parameters=[4, 2]'), (dict(way='fit'), 'schedules')])
 def test_a_fit_that_is_another_is_refused(tmp_path, other, words):
     stopped(tmp_path, 27)
     other = dict(other)
@@ -257,7 +257,7 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path):
         def set_extra_state(self, s): pass
     learn = learner(tmp_path)
     learn.model[-1] = Odd(8, 3)
-    with fails(ValueError, "can't be read"): train(learn, cbs=Checkpoint('a', 5))
+    with fails(ValueError, "can't be read again"): train(learn, cbs=Checkpoint('a', 5))
     assert not file_of(tmp_path).exists()
 
 def test_a_random_split_without_seed_is_refused(tmp_path):
@@ -275,7 +275,7 @@ def test_bad_intervals_are_refused(every):
 
 def test_a_fit_of_other_length_is_refused(tmp_path):
     stopped(tmp_path, 27)
-    with fails(ValueError, '3 epochs', 'of 4', 'delete'): train(learner(tmp_path), 4, Checkpoint('a'))
+    with fails(ValueError, 'n_epoch=3', 'n_epoch=4', 'delete'): train(learner(tmp_path), 4, Checkpoint('a'))
     assert file_of(tmp_path).exists()
 
 @pytest.mark.parametrize('content', [b'', b'nothing', pickle.dumps(os.getcwd), 'cut', 'model'])

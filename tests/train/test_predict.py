@@ -1,5 +1,5 @@
 "Predictions on disk: the right rows, in memory that does not grow, whatever happens"
-import errno, shutil, signal, subprocess, sys, textwrap, time, tracemalloc
+import errno, shutil, signal, subprocess, sys, textwrap, time
 from copy import copy
 from types import SimpleNamespace
 import numpy as np, pytest, torch
@@ -10,14 +10,15 @@ from fastai.callback.tracker import *
 from fastai.losses import BCEWithLogitsLossFlat
 from fasttransform import Transform
 from conftest import fails, filled, fresh, linux, same, test_folders
-from tsdisk.train import predict
+from tsdisk.train import writer
 from tsdisk.data.augment import Jitter
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged import save_ragged
-from tsdisk.train.predict import preds_to_disk, stitch_forecasts
+from tsdisk.train.predict import preds_to_disk
+from tsdisk.train.stitch import stitch_forecasts
 from tsdisk.data.transforms import Standardize, StandardizeTarget
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.windows import Windows
 
 def quiet(learn, *args, **kwargs):
     with learn.no_bar(): return preds_to_disk(learn, *args, **kwargs)
@@ -133,8 +134,8 @@ from test_predict import learner, classes, preds_to_disk, Callback, filled
 class Slow(Callback):
     def after_batch(self): {each}
 learn = learner(filled((1003,2,20)), np.arange(1003)%3, cbs=Slow(), valid_pct=.9)
-import tsdisk.train.predict
-tsdisk.train.predict._Rows.every = .01
+import tsdisk.train.writer
+tsdisk.train.writer.RowWriter.sync_every = .01
 with learn.no_bar(): preds_to_disk(learn, learn.dls.valid, {path!r}, targs=True, losses=True, decoded=True, layer='body', **{kw})
 """
 def start(path, each='pass', **kw):
@@ -153,8 +154,9 @@ def test_goes_on_after_kills_to_the_same_bits(tmp_path):
         p.communicate()
         if (tmp_path/'p').exists(): break
     assert kills
-    assert start(tmp_path/'p', "assert len(self.dl.parts) == 2").wait() == 0 # Not from the start again
+    assert start(tmp_path/'p', "assert len(self.dl.ranges) == 2").wait() == 0 # Not from the start again
     for o in ('preds','targs','losses','decoded','layer'): assert (tmp_path/'p'/f'{o}.npy').read_bytes() == (tmp_path/'whole'/f'{o}.npy').read_bytes()
+    assert not [*(tmp_path/'p').glob('.*')]
 
 def test_processes_at_the_same_time(tmp_path):
     whole = start(tmp_path/'whole')
@@ -176,21 +178,21 @@ def test_another_model_or_other_data_do_not_go_on(tmp_path):
     learn = learner(tmp_path/'X.npy', classes)
     stopped(learn, learn.dls.train, tmp_path/'p')
     for kw in (dict(targs=True), dict(layer='body'), dict(rank=0, world_size=2)):
-        with fails(ValueError, 'begun with other', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p', **kw)
-    with fails(ValueError, 'other bs'): quiet(learn, learn.dls.train.new(bs=4), tmp_path/'p')
-    with fails(ValueError, 'other data'): quiet(learn, learn.dls.valid, tmp_path/'p')
+        with fails(ValueError, 'made with a different', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p', **kw)
+    with fails(ValueError, 'different bs'): quiet(learn, learn.dls.train.new(bs=4), tmp_path/'p')
+    with fails(ValueError, 'different data'): quiet(learn, learn.dls.valid, tmp_path/'p')
     learn.dls.train.dataset.tls[-1].items = learner(tmp_path/'X.npy', classes[::-1].copy()).dls.train.dataset.tls[-1].items
-    with fails(ValueError, 'other data'): quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(ValueError, 'different data'): quiet(learn, learn.dls.train, tmp_path/'p')
     learn = learner(tmp_path/'X.npy', classes)
     np.save(tmp_path/'X.npy', filled((103,2,20), seed=1))
-    with fails(ValueError, 'other data'): quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(ValueError, 'different data'): quiet(learn, learn.dls.train, tmp_path/'p')
     np.save(tmp_path/'X.npy', filled((103,2,20)))
     with torch.no_grad(): learn.model.head.bias.add_(1e-3)
-    with fails(ValueError, 'other model'): quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(ValueError, 'different model'): quiet(learn, learn.dls.train, tmp_path/'p')
     shutil.rmtree(tmp_path/'p.part')
     quiet(learn, learn.dls.train, tmp_path/'p')
 
-@pytest.mark.parametrize('change,words', dict(act='begun with other act', loss='begun with other act', transforms='begun with other transforms', batchnorm='begun with other model').items())
+@pytest.mark.parametrize('change,words', dict(act='a different act', loss='a different act', transforms='a different transforms', batchnorm='a different model').items())
 @pytest.mark.parametrize('whole', [False,True])
 def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, change, words, whole):
     "Nor are those opened that are there, where it can be told without predicting"
@@ -210,7 +212,7 @@ def test_predictions_that_come_out_otherwise_do_not_go_on(tmp_path):
     learn = learner(y=classes)
     stopped(learn, learn.dls.train, tmp_path/'p')
     learn.model.register_forward_hook(lambda m, x, res: res*2)
-    with fails(ValueError, 'comes out otherwise'): quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(ValueError, 'differs from'): quiet(learn, learn.dls.train, tmp_path/'p')
 
 class Other(Transform):
     "Drops or doubles rows"
@@ -221,7 +223,7 @@ class Other(Transform):
 def test_each_row_has_one_prediction(tmp_path, how):
     learn = learner(y=classes, batch_tfms=Other(how))
     for _ in range(2):
-        with fails(ValueError, f"A batch of 8 rows came to the model as one of {dict(drop=7, double=16)[how]}"): quiet(learn, learn.dls.train, tmp_path/'p')
+        with fails(ValueError, f"A batch of 8 rows reached the model as {dict(drop=7, double=16)[how]}"): quiet(learn, learn.dls.train, tmp_path/'p')
     assert not (tmp_path/'p').exists()
 
 class Ends(Callback):
@@ -265,11 +267,11 @@ def test_a_finished_call_made_again_opens_what_there_is(tmp_path):
     with learn.added_cbs(Stop(0)): same(quiet(learn, learn.dls.train, tmp_path/'p').preds, want)
     assert not (tmp_path/'p'/'0.json').exists()
     with torch.no_grad(): learn.model.head.bias.add_(1)
-    with fails(ValueError, 'other model', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(ValueError, 'different model', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p')
 
 @pytest.mark.parametrize('first', [0,1])
 def test_a_rank_that_notes_what_it_did_and_is_stopped(tmp_path, monkeypatch, first):
-    monkeypatch.setattr(predict._Rows, 'every', 0.)
+    monkeypatch.setattr(writer.RowWriter, 'sync_every', 0.)
     learn = learner(y=classes)
     want = quiet(learn, learn.dls.train, tmp_path/'a').preds
     kw = dict(world_size=2)
@@ -285,7 +287,7 @@ def test_outputs_whose_first_axis_is_another_are_refused(tmp_path):
     with fails(ValueError, '`layer` of a batch of 8 rows', '(64, 18)'): quiet(learn, learn.dls.train, tmp_path/'p', layer='body.1')
     learn.model.body.add_module('two', SimpleModule(lambda t: (t,t)))
     learn.model.body.add_module('one', SimpleModule(lambda t: t[0]))
-    with pytest.raises(TypeError, match='makes a tuple'): quiet(learn, learn.dls.train, tmp_path/'q', layer='body.two')
+    with pytest.raises(TypeError, match='returns a tuple'): quiet(learn, learn.dls.train, tmp_path/'q', layer='body.two')
     assert not (tmp_path/'p').exists() and not (tmp_path/'q').exists()
 
 def test_callbacks_that_only_train_do_nothing(tmp_path):
@@ -349,15 +351,15 @@ def test_outputs_that_fit_no_array_are_refused(tmp_path):
 def test_disk_that_is_full(tmp_path, monkeypatch):
     learn = learner(y=classes)
     want = quiet(learn, learn.dls.train, tmp_path/'a').preds
-    monkeypatch.setattr(predict.shutil, 'disk_usage', lambda o: SimpleNamespace(free=100))
+    monkeypatch.setattr(writer.shutil, 'disk_usage', lambda o: SimpleNamespace(free=100))
     with pytest.raises(OSError, match='make room'): quiet(learn, learn.dls.train, tmp_path/'p')
     monkeypatch.undo()
-    real,left = predict.write_at,[6]
+    real,left = writer.write_at,[6]
     def full(*args):
         left[0] -= 1
         if left[0] < 0: raise OSError(errno.ENOSPC, 'No space left on device')
         return real(*args)
-    monkeypatch.setattr(predict, 'write_at', full)
+    monkeypatch.setattr(writer, 'write_at', full)
     with pytest.raises(OSError, match='No space'): quiet(learn, learn.dls.train, tmp_path/'p')
     monkeypatch.undo()
     same(quiet(learn, learn.dls.train, tmp_path/'p').preds, want)
@@ -411,58 +413,3 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         assert res.preds.shape == (400_000,500) and (res.targs[::1000] == np.arange(400_000)[::1000]).all()
         res = max(seen)-seen[20]""")
     assert grown < 60
-
-def brute(preds, w, rows, how, n):
-    "Forecasts put together one by one"
-    out = [[{} for _ in range(int(w.panel.length(s)))] for s in range(n)]
-    for p,i in zip(preds, rows):
-        s,start = w.locate(i)
-        for h in range(w.horizon): out[int(s)][int(start)+w.span-w.horizon+h][int(start)] = p[:,h]
-    pick = (lambda o: np.mean([*o.values()], axis=0)) if how == 'mean' else lambda o: o[max(o)]
-    return [np.stack([pick(o) if o else np.full(preds.shape[1], np.nan) for o in series]).T for series in out]
-
-@pytest.mark.parametrize('how', ['mean','last'])
-@pytest.mark.parametrize('kw', [dict(), dict(stride=3), dict(gap=2, stride=2), dict(stride=9), dict(targets=[1])], ids=str)
-@pytest.mark.parametrize('pick', ['all','late','random'])
-@pytest.mark.parametrize('step', [2**14,7])
-def test_forecasts_are_stitched(tmp_path, monkeypatch, how, kw, pick, step):
-    monkeypatch.setattr(predict._pieces, '__defaults__', (step,))
-    series = [filled((k,2), seed=k) for k in (40,9,33,12)]
-    w = Windows(series, 6, horizon=4, **kw)
-    n = len(w)
-    rows = dict(all=np.arange(n), late=np.arange(n//2, n), random=np.random.default_rng(0).permutation(n)[:n//2])[pick]
-    ds = TSDatasets(w, splits=[range(n//2, n) if pick == 'late' else range(n) if pick == 'all' else rows, []]).subset(0)
-    preds = filled((len(rows), len(kw.get('targets', [0,1])), 4))
-    res = stitch_forecasts(preds, ds, tmp_path/'s', how)
-    assert len(res) == 4
-    for a,b in zip(res, brute(preds.astype('f8'), w, rows, how, 4)): np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-
-def test_stitching_takes_little_memory_and_any_direction(tmp_path):
-    w = Windows(np.broadcast_to(np.zeros((1,1), 'f4'), (4_000_000,1)), 8, stride=200, horizon=4)
-    tracemalloc.start()
-    stitch_forecasts(np.ones((len(w),1,4), 'f4'), TSDatasets(w), tmp_path/'s')
-    assert tracemalloc.get_traced_memory()[1] < 20e6
-    tracemalloc.stop()
-    w = Windows(filled((60,2)), 6, horizon=4)
-    preds = filled((51,2,4))
-    a,b = (stitch_forecasts(o, TSDatasets(w, splits=[r, []]).subset(0), tmp_path/n)[0] for o,r,n in ((preds, range(51), 'a'), (preds[::-1], range(50, -1, -1), 'b')))
-    np.testing.assert_array_equal(a, b)
-    assert not (tmp_path/'a.part').exists()
-
-@pytest.mark.parametrize('how,want', dict(mean=[5,10,10,20], last=[10,20,20,20]).items())
-def test_a_window_that_comes_twice_counts_twice(tmp_path, how, want):
-    w = Windows(filled((54,1)), 4, horizon=3)
-    ds = TSDatasets(w, splits=[np.array([5,5,6]), []]).subset(0)
-    res = stitch_forecasts(np.array([0,10,20], 'f4')[:,None,None]*np.ones((3,1,3), 'f4'), ds, tmp_path/'s', how)[0]
-    assert res[0,9:13].tolist() == want
-
-def test_what_can_not_be_stitched(tmp_path):
-    w = Windows(filled((60,2)), 6, horizon=4)
-    ds = TSDatasets(w)
-    crops = Crops([filled((60,2))]*2, 6, horizon=4)
-    for bad,words in ((TSDatasets(filled((51,2,4)), filled((51,2,4))),'Windows'), (TSDatasets(Windows(filled((60,2)), 6)),'Windows'), (TSDatasets(crops),'Crops')):
-        with fails(ValueError, words): stitch_forecasts(filled((51,2,4)), bad, tmp_path/'s')
-    with fails(ValueError, "'mean' or 'last'"): stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s', 'median')
-    with fails(ValueError, '51 windows with a horizon of 4'): stitch_forecasts(filled((50,2,4)), ds, tmp_path/'s')
-    stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s')
-    with fails(FileExistsError, 'another path'): stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s')

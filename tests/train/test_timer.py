@@ -101,7 +101,7 @@ def test_series_of_unequal_lengths_count_by_their_mean():
     steps = 10+np.arange(64)%20
     X = Ragged(filled((steps.sum(),2)), np.append(0, steps.cumsum()))
     dls = TSDataLoaders.from_arrays(X, splits=[range(64), range(0)], bs=16, device='cpu', drop_last=False)
-    assert module._used_bytes(dls.train)*64 == pytest.approx(X.panel.nbytes, rel=.05)
+    assert module._row_bytes(dls.train)*64 == pytest.approx(X.panel.nbytes, rel=.05)
 
 @linux
 @pytest.mark.parametrize('workers', [0,2])

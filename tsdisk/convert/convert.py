@@ -23,17 +23,18 @@ from ..disk.publish import locked
 from ..folder.checks import add_checksums, from_hex
 from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
 from ..folder.stats import add_stats, kept_stats
+from . import hdf5
 from . import recordings
 from . import tables
 from .info import Info, info
 from .inputs import check_unchanged, Inputs, is_path, record_bytes
 from .journal import Journal, Writer
 from .plan import no_value, Outline, outline, plan, scale_of, scales_differ, Spec
-from .readers import about as variable_metadata
+from .readers import variable_metadata
 from .work import Job, MeasureRange, run_jobs, with_metadata
 
 # %% ../../nbs/48_convert.convert.ipynb #f425c97b
-formats = recordings,tables # Modules whose readers are registered
+formats = hdf5,recordings,tables # Modules whose readers are registered
 
 # %% ../../nbs/48_convert.convert.ipynb #28be4b34
 def outline_records(
@@ -64,7 +65,7 @@ def _outlines_of(job, inputs, o):
 
 def _unreadable(name, error, advice=''): return ValueError(f"{name} could not be read: {error}{advice}")
 
-# %% ../../nbs/48_convert.convert.ipynb #7a9537d6
+# %% ../../nbs/48_convert.convert.ipynb #4f1991f2
 def sample_records(
     job, # Reads the inputs
     inputs, # `Inputs`

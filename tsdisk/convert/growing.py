@@ -150,7 +150,7 @@ def add(self:RaggedColumn, chunks, steps):
     for o in chunks: self.values.write(o)
     self.offsets.write(end + np.cumsum(np.asarray(steps, np.int64)))
 
-# %% ../../nbs/45_convert.growing.ipynb #0df55a08
+# %% ../../nbs/45_convert.growing.ipynb #4318ca21
 shard_bytes = 2**30 # Most bytes of rows in one shard
 
 class ShardedColumn(DenseColumn):
@@ -160,10 +160,10 @@ class ShardedColumn(DenseColumn):
         finished = sum(n for k,(n,_) in self.files.items() if k not in self.open)
         return finished + len(self.values)
 
-# %% ../../nbs/45_convert.growing.ipynb #0003764d
 @patch
 def _first_files(self:ShardedColumn): return [f'{self.name}/000000.npy']
 
+# %% ../../nbs/45_convert.growing.ipynb #af485439
 @patch
 def add(self:ShardedColumn, chunks, steps=None):
     "Append rows, to as many shards as they need"

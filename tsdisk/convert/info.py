@@ -139,7 +139,7 @@ def info(
         shape,dtype,fortran,start = read_header(path)
         return Info(path, [('', shape, str(dtype), path.stat().st_size, f"data from byte {start:,}{', Fortran order' if fortran else ''}")])
     if kind == '.npz':
-        return Info(path, [(k, v.shape, str(v.dtype), v.nbytes, 'in place' if isinstance(v, np.memmap) else 'compressed') for k,v in open_npz(path, True).items()])
+        return Info(path, [(k, v.shape, str(v.dtype), v.nbytes, 'in place' if isinstance(v, np.memmap) else 'compressed') for k,v in open_npz(path, lazy=True).items()])
     if kind in ('.h5','.hdf5','.hdf','.mat'):
         with need('h5py', 'hdf5').File(path, 'r') as f: return Info(path, _of_tree(f))
     if kind in ('.nc','.nc4','.cdf'):

@@ -16,7 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.fingerprint import empty_digest, extend_digest, file_id
 from ..folder.manifest import manifest_name
-from .readers import Packed as Compressed, read_file, readers
+from .readers import Compressed, read_file, readers
 
 # %% ../../nbs/41_convert.inputs.ipynb #87121b33
 def _walk(folder):

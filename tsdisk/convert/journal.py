@@ -23,7 +23,7 @@ from ..folder.manifest import manifest_name, manifest_text, manifest_version, re
 from .growing import apply_changes, column_types, DenseColumn
 from .metadata import column_chunks, split_ranges, summarize
 from .plan import is_column_name, Spec
-from .readers import about as variable_metadata
+from .readers import variable_metadata
 
 # %% ../../nbs/46_convert.journal.ipynb #0f04bb15
 @dataclass

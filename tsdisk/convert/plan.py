@@ -6,15 +6,16 @@
 __all__ = ['no_value', 'as_records', 'Outline', 'outline', 'Spec', 'target_kind', 'is_column_name', 'as_list', 'scales_differ',
            'plan', 'real_units', 'as_counts', 'scale_of']
 
-# %% ../../nbs/41_convert.plan.ipynb #ea7b6a91
+# %% ../../nbs/41_convert.plan.ipynb #bddc3123
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 import numpy as np
 from ..disk.basics import one_of
+from ..disk.packing import Packing
 from .inputs import rows_of
-from .readers import about as variable_metadata, from_frame
+from .readers import from_frame, variable_metadata
 
 # %% ../../nbs/41_convert.plan.ipynb #1e253131
 def _to_numpy(v):
@@ -226,12 +227,8 @@ def plan(
     _check_names(specs)
     return specs
 
-# %% ../../nbs/41_convert.plan.ipynb #a35bc399
+# %% ../../nbs/41_convert.plan.ipynb #8732cae4
 no_value = -2**15 # The 16-bit integer that stands for NaN
-
-def _along(v, a, axis):
-    "One number for each variable, shaped to broadcast with `a`"
-    return np.asarray(v, 'f8').reshape(-1, *[1]*(a.ndim-1-axis))
 
 def real_units(
     a, # Integers
@@ -241,12 +238,13 @@ def real_units(
     axis:int=0, # Axis of the variables
 ) -> np.ndarray: # float32
     "The values that stored integers stand for"
-    offset = 0. if offset is None else offset
-    res = (a*_along(scale, a, axis) + _along(offset, a, axis)).astype('f4')
-    if missing is not None: res[a == missing] = np.nan
-    return res
+    return Packing(scale, offset, missing).decode(a, axis-a.ndim)
 
-# %% ../../nbs/41_convert.plan.ipynb #7e84cc64
+# %% ../../nbs/41_convert.plan.ipynb #d589e358
+def _along(v, a, axis):
+    "One number for each variable, shaped to broadcast with `a`"
+    return np.asarray(v, 'f8').reshape(-1, *[1]*(a.ndim-1-axis))
+
 def as_counts(
     a, # Floats
     scale, # Value of one step of the integers: (vars,), or one number

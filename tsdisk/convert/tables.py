@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import progress
-from .readers import clock, large, need, reader, temporary
+from .readers import start_and_rate as clock, large, need, reader, unnamed_file as temporary
 from .inputs import find_inputs
 
 # %% ../../nbs/43_convert.tables.ipynb #57e818a3

@@ -23,7 +23,7 @@ from ..disk.basics import whole_number
 from .inputs import rows_of
 from .metadata import metadata_lines
 from .plan import as_counts, as_list, as_records, real_units, target_kind
-from .readers import about as variable_metadata, in_order as split_compressed
+from .readers import split_compressed, variable_metadata
 
 # %% ../../nbs/44_convert.work.ipynb #d558351b
 @dataclass

@@ -15,7 +15,8 @@ from ..disk.items import Items
 from ..disk.rows import as_positions, take_idxs
 from ..disk.shards import Shards
 from ..folder.manifest import manifest_name, open_folder, units_of
-from ..series.panels import ManyFiles, Panel, Several
+from ..series.several import ManyFiles, Several
+from ..series.panels import Panel
 from ..series.ragged import Ragged
 from ..disk.sources import ArraySource, Source, as_source
 from ..order.split_rows import check_splits

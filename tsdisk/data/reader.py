@@ -14,7 +14,6 @@ from math import prod
 from fastai.basics import *
 from concurrent.futures import ThreadPoolExecutor # fastai has another of that name
 from .batches import ToCategory
-from ..disk import direct as _
 from ..disk.io import aligned_block, free_memory
 from ..disk.sources import ArraySource
 

@@ -15,11 +15,13 @@ from fastcore.basics import patch, store_attr
 from ..disk.basics import progress
 from ..disk.shards import Shards
 from .manifest import cached_result, kept_result, open_folder, read_manifest
-from ..series.panels import Dense, ManyFiles
+from ..series.panels import Dense
+from ..series.several import ManyFiles
 from ..series.ragged import Ragged
 from .sketch import Sample
 from ..order.split_rows import check_rows
-from ..disk.sources import ArraySource, Source, as_source, tensor_view
+from ..disk.sources import ArraySource, Source, as_source
+from ..disk.gather import tensor_view
 from ..series.windows import Part
 
 # %% ../../nbs/32_folder.stats.ipynb #62b5195d
