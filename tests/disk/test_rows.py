@@ -19,4 +19,5 @@ def test_intervals_that_touch_or_overlap_are_merged(some, merged):
     first,stop = np.array(some, np.int64).reshape(-1, 2).T
     assert [*zip(*map(np.ndarray.tolist, merge_intervals(first, stop)))] == merged
 
-def test_ranges_that_touch_are_one(): assert Ranges([(0,2),(2,5),(7,9)]).pairs.tolist() == [[0,5],[7,9]] and Ranges([(3,3)]).pairs.shape == (0,2)
+def test_ranges_that_touch_are_one():
+    assert Ranges([(0,2),(2,5),(7,9)]).pairs.tolist() == [[0,5],[7,9]] and Ranges([(3,3)]).pairs.shape == (0,2)
