@@ -6,7 +6,7 @@ from fastcore.test import expect_fail
 from tsdisk.disk.arrays import save_array
 from tsdisk.folder.checks import verify
 from tsdisk.convert import growing as columns
-from tsdisk.convert.growing import column_types
+from tsdisk.convert.layouts import column_types
 from tsdisk.convert.journal import Writer
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.inputs import Inputs
@@ -81,7 +81,7 @@ def groups_of_two(monkeypatch): # Many groups, so that a kill finds some done
 @each_layout
 def test_a_conversion_killed_at_any_point_resumes_to_the_same_result(raw, tmp_path, monkeypatch, read, kwargs):
     groups_of_two(monkeypatch)
-    monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 5000)
+    monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 5000)
     go = lambda dst: convert(raw, tmp_path/dst, read=read, label='folder', workers=0, **kwargs)
     status,steps = in_child(lambda: go('whole'), -1)
     assert status == 0 and steps > 100
@@ -100,7 +100,7 @@ def test_a_conversion_killed_at_any_point_resumes_to_the_same_result(raw, tmp_pa
 @each_layout
 def test_a_killed_append_leaves_the_old_rows_and_resumes(raw, tmp_path, monkeypatch, read, kwargs):
     groups_of_two(monkeypatch)
-    monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 5000)
+    monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 5000)
     paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
     convert(paths[:40], tmp_path/'base', read=read, workers=0, **kwargs)
     more = lambda dst: append(tmp_path/dst, paths[40:], read=read, workers=0)

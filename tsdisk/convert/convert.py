@@ -6,7 +6,7 @@
 __all__ = ['formats', 'outline_records', 'sample_records', 'check_room', 'measure_packing', 'check_resumes', 'is_done', 'Fault',
            'run', 'convert', 'existing', 'append']
 
-# %% ../../nbs/48_convert.convert.ipynb #2099c563
+# %% ../../nbs/48_convert.convert.ipynb #182238f9
 import errno, json, shutil
 from collections import deque
 from collections.abc import Mapping
@@ -31,7 +31,8 @@ from .inputs import check_unchanged, Inputs, is_path, record_bytes
 from .journal import Journal, Writer
 from .plan import no_value, Outline, outline, plan, scale_of, scales_differ, Spec
 from .readers import variable_metadata
-from .work import Job, MeasureRange, run_jobs, with_metadata
+from .work import Job, MeasureRange, with_metadata
+from .workers import run_jobs
 
 # %% ../../nbs/48_convert.convert.ipynb #f425c97b
 formats = hdf5,recordings,tables # Modules whose readers are registered

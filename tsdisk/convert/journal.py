@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['note_every', 'Progress', 'read_progress', 'Journal', 'Writer']
 
-# %% ../../nbs/46_convert.journal.ipynb #aeedb36d
+# %% ../../nbs/46_convert.journal.ipynb #2e25ba82
 import json, os, secrets, shutil, time
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +20,7 @@ from ..disk.publish import atomic_write, rename, sync_folder
 from ..disk.rows import Ranges
 from ..folder.checks import as_hex, files_of, Sums
 from ..folder.manifest import manifest_name, manifest_text, manifest_version, read_manifest, staging
-from .growing import apply_changes, column_types, DenseColumn
+from .layouts import apply_changes, column_types, DenseColumn
 from .metadata import column_chunks, split_ranges, summarize
 from .plan import is_column_name, Spec
 from .readers import variable_metadata
