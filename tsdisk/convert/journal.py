@@ -124,10 +124,10 @@ def _opened_at(path, size):
     file.truncate(file.seek(size))
     return file
 
-# %% ../../nbs/46_convert.journal.ipynb #8820908b
+# %% ../../nbs/46_convert.journal.ipynb #98e9a8e5
 @patch
 def _new_parts(self:Writer):
-    "A new folder for workers; an old one may still be written to by workers of a process that was killed"
+    "A new folder for workers"
     for o in self.journal.folder.glob('parts*'): shutil.rmtree(o)
     parts = self.journal.folder/f'parts{secrets.token_hex(4)}'
     parts.mkdir()
@@ -136,8 +136,8 @@ def _new_parts(self:Writer):
 @patch
 def _open_columns(self:Writer):
     j = self.journal
-    folder = j.dst if j.appends else j.made
-    return {c: column_types[o.layout](folder, c, o.trail, o.dtype, j.progress.files.get(c)) for c,o in j.specs.items()}
+    folder,files = j.dst if j.appends else j.made, j.progress.files
+    return {c: column_types[o.layout](folder, c, o.trail, o.dtype, files.get(c)) for c,o in j.specs.items()}
 
 @patch
 def close(self:Writer):
@@ -146,19 +146,16 @@ def close(self:Writer):
     self.metadata.close()
     self.log.close()
 
-# %% ../../nbs/46_convert.journal.ipynb #5482c6fc
+# %% ../../nbs/46_convert.journal.ipynb #78c05a27
 @patch
 def take(self:Writer,
     done, # `Done` of a job
     inputs, # The inputs of its group: (input, name, metadata)
 ):
     "Add what a worker has put aside, group after group"
-    part = lambda name: self.parts/f'{done.first}.{name}'
     self.consistent = False
-    for c,column in self.columns.items():
-        steps = np.fromfile(part(f'{c}.steps'), np.int64) if column.layout == 'ragged' else None
-        with open(part(c), 'r+b') as f: column.add(_read_and_free(f), steps)
-    with open(part('items'), 'rb') as f: shutil.copyfileobj(f, self.metadata)
+    for c,column in self.columns.items(): self._add_part(column, done.first)
+    with open(self.parts/f'{done.first}.items', 'rb') as f: shutil.copyfileobj(f, self.metadata)
     for o in self.parts.glob(f'{done.first}.*'): o.unlink()
     for o,name,_ in inputs[:done.inputs]: self.digest = extend_digest(self.digest, o, name)
     self.inputs = done.first+done.inputs
@@ -166,12 +163,19 @@ def take(self:Writer,
     self.consistent = True
     if time.time()-self.noted > note_every: self.note()
 
+@patch
+def _add_part(self:Writer, column, first):
+    "Add the rows that a worker has put aside for a column"
+    path = self.parts/f'{first}.{column.name}'
+    steps = np.fromfile(f'{path}.steps', np.int64) if column.layout == 'ragged' else None
+    with open(path, 'r+b') as f: column.add(_read_and_free(f), steps)
+
 def _read_and_free(file, size=2**22):
     while data := file.read(size):
         yield data
         free_room(file, file.tell()-len(data), len(data))
 
-# %% ../../nbs/46_convert.journal.ipynb #4e47bc2e
+# %% ../../nbs/46_convert.journal.ipynb #fad6f187
 def _flush(file):
     file.flush()
     os.fsync(file.fileno())
@@ -186,23 +190,24 @@ def note(self:Writer):
     line = dict(sources=self.inputs, seen=self.digest, items=self.metadata.tell(), done=changes, faults=self.faults)
     self.log.write(json.dumps(line).encode()+b'\n')
     _flush(self.log)
-    progress = self.journal.progress
-    progress.inputs,progress.digest = self.inputs,self.digest
-    progress.faults += self.faults
+    self.journal.progress.faults += self.faults
     self.faults,self.noted = [],time.time()
     self.consistent = True
 
-# %% ../../nbs/46_convert.journal.ipynb #4c2a2179
+# %% ../../nbs/46_convert.journal.ipynb #946db144
 def _metadata_columns(journal, metadata, taken):
     "Columns of the metadata, written to the end"
     taken = {o.casefold() for o in taken}
-    dtypes = {k: v for k,v in metadata.dtypes.items() if is_column_name(k) and k.casefold() not in taken}
     path,columns = journal.made/f'items{journal.tag}.jsonl',{}
-    for k,dtype in dtypes.items():
+    for k,dtype in metadata.dtypes.items():
+        if not is_column_name(k) or k.casefold() in taken: continue
         columns[k] = DenseColumn(journal.made, k, (), dtype, {f'{k}{journal.tag}.npy': (0,())})
         columns[k].add(column_chunks(path, k, dtype))
-    if metadata.rest: print(f"In {path.name} alone, as they are lists, differ in kind, or are not known of all rows: {', '.join(metadata.rest[:20])}")
+    if metadata.rest: _print_rest(path.name, metadata.rest)
     return columns
+
+def _print_rest(name, keys):
+    print(f"In {name} alone, as they are lists, differ in kind, or are not known of all rows: {', '.join(keys[:20])}")
 
 # %% ../../nbs/46_convert.journal.ipynb #ed334180
 def _grown_split(dst, old, ranges, n):
@@ -235,20 +240,26 @@ def _file_checksums(path):
         for o in iter(partial(f.read, Sums.block), b''): sums.add(o)
     return dict(head=start, size=start+sums.size, crc32=as_hex([*([crc32(header)] if start else []), *sums.crcs]))
 
-# %% ../../nbs/46_convert.journal.ipynb #1b49eff7
+# %% ../../nbs/46_convert.journal.ipynb #4cc5bb11
 def _new_manifest(writer, arrays, checksums, splits, shared):
     "What `tsdisk.json` will say"
     j = writer.journal
     old = read_manifest(j.dst)
-    dropped = [k for k,v in old.get('arrays', {}).items() if v.get('of') == 'items' and k not in arrays]
-    kept = {k: v for k,v in old.get('arrays', {}).items() if k not in dropped}
+    kept = {k: v for k,v in old.get('arrays', {}).items() if k in arrays or v.get('of') != 'items'}
     made = dict(options=j.head.get('options'), sources=writer.inputs, seen=writer.digest, append=j.appends)
-    manifest = {**old, 'version': manifest_version, 'id': j.head['id'], 'arrays': {**kept, **arrays}, 'info': shared,
-        'splits': {**old.get('splits', {}), **splits}, 'faults': old.get('faults', [])+j.progress.faults, 'made': made}
-    files = {*files_of(manifest), *checksums}
-    manifest['checksums'] = {k: v for k,v in {**old.get('checksums', {}), **checksums}.items() if k in files}
-    made['instead_of'] = sorted(old.get('checksums', {}).keys() - files)
+    manifest = {**old, 'version': manifest_version, 'id': j.head['id'], 'arrays': {**kept, **arrays}, 'info': shared}
+    manifest['splits'] = {**old.get('splits', {}), **splits}
+    manifest['faults'] = old.get('faults', [])+j.progress.faults
+    manifest['made'],manifest['checksums'] = made,{**old.get('checksums', {}), **checksums}
+    made['instead_of'] = _pop_replaced(manifest, checksums)
     return manifest
+
+def _pop_replaced(manifest, new):
+    "Take the checksums of files that are no part of a dataset any more; their names"
+    files = {*files_of(manifest), *new}
+    replaced = sorted(manifest['checksums'].keys() - files)
+    for o in replaced: manifest['checksums'].pop(o)
+    return replaced
 
 # %% ../../nbs/46_convert.journal.ipynb #9c71f51e
 @patch
