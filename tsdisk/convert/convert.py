@@ -49,13 +49,14 @@ class Work:
         self.job = Job(inputs.read, tfm, skip=on_error == 'skip')
         self.options = {k: function_id(v) for k,v in dict(options, read=inputs.read, tfm=tfm).items()}
 
-# %% ../../nbs/48_convert.convert.ipynb #6a201136
+# %% ../../nbs/48_convert.convert.ipynb #d9b7d0ce
 def _check_options(journal, options):
     before = journal.head['options']
     changed = [k for k,v in options.items() if before.get(k) != v]
     if not changed: return
     given = ', '.join(f'{k}={before.get(k)}' for k in changed)
-    raise ValueError(f"{journal.folder} was begun with {given}: call it with the same, or give `resume=False` to begin again")
+    raise ValueError(f"{journal.folder} was begun with {given}: call it with the same, or give `resume=False` "
+        "to begin again")
 
 @patch
 def check_resumes(self:Work,
@@ -97,7 +98,7 @@ def _inputs_done(writer, work):
         yield from range(done.inputs)
         _check_fault(done, writer)
 
-# %% ../../nbs/48_convert.convert.ipynb #e51e2c85
+# %% ../../nbs/48_convert.convert.ipynb #46e913c0
 def _stopped(writer, error):
     "Note what was done before an error, and clean up"
     j = writer.journal
@@ -107,7 +108,8 @@ def _stopped(writer, error):
     if writer.consistent and not writer.inputs: shutil.rmtree(j.folder)
     if getattr(error, 'errno', None) != errno.ENOSPC: return
     disk = error.filename or j.dst
-    raise OSError(errno.ENOSPC, f"The disk of {disk} is full. What is done is kept: make room, and call again") from error
+    text = f"The disk of {disk} is full. What is done is kept: make room, and call again"
+    raise OSError(errno.ENOSPC, text) from error
 
 # %% ../../nbs/48_convert.convert.ipynb #3d746123
 @patch
@@ -156,14 +158,14 @@ def _check_empty(dst):
     if all(o.name in (staging, '.lock') for o in dst.iterdir()): return
     raise FileExistsError(f"{dst} is not empty: `append` to a dataset, or convert to a new folder")
 
-# %% ../../nbs/48_convert.convert.ipynb #79fa8c61
+# %% ../../nbs/48_convert.convert.ipynb #5bad105f
 def convert(
     src, # Glob, folder, file, `file::name`, list of files, mapping of roles to these, or an iterable of records
     dst, # Folder of the new dataset
     read=None, # Function of an input (a path) that gives its records; by default the reader of its format
-    tfm=None, # Function of a record (a mapping) that gives it as it will be stored; a large array comes some rows at a time
+    tfm=None, # Function of a record, a mapping, that gives it as it is stored; a large array comes some rows at a time
     layout=None, # 'dense', 'ragged' or 'shards', for `X` or by column; by default as the sampled records are
-    dtype=None, # Dtype of `X`, or by column; by default that of the inputs. 'int16' stores floats as integers with a scale
+    dtype=None, # Dtype of `X`, or by column; by default that of the inputs. 'int16' stores floats with a scale
     label=None, # Targets: 'folder' for the name of the folder that a file lies in, or a function of its path
     split='folder', # Splits: by default as folders or files are named, if all are; or a function of a path; or None
     workers=None, # Number of processes, by default one for each processor; or an executor, as for `run_jobs`

@@ -261,7 +261,7 @@ def _pop_replaced(manifest, new):
     for o in replaced: manifest['checksums'].pop(o)
     return replaced
 
-# %% ../../nbs/46_convert.journal.ipynb #9c71f51e
+# %% ../../nbs/46_convert.journal.ipynb #0d00dbaa
 @patch
 def finish(self:Writer):
     "Complete all files, write the manifest, and publish"
@@ -276,7 +276,8 @@ def finish(self:Writer):
     splits = _split_entries(j, path, metadata.n)
     checksums.update({o.name: _file_checksums(o) for o in (path, *j.made.glob('split_*'))})
     sync_folder(j.made)
-    with atomic_write(j.manifest) as f: f.write(manifest_text(_new_manifest(self, arrays, checksums, splits, metadata.shared)))
+    manifest = _new_manifest(self, arrays, checksums, splits, metadata.shared)
+    with atomic_write(j.manifest) as f: f.write(manifest_text(manifest))
     self.close()
     j.publish()
 

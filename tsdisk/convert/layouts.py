@@ -186,14 +186,15 @@ def finish(self:ShardedColumn):
     checksums.pop(last)
     return checksums
 
-# %% ../../nbs/45_convert.layouts.ipynb #80cea50b
+# %% ../../nbs/45_convert.layouts.ipynb #174f3eaa
 @patch
 def entry(self:DenseColumn,
     **metadata, # Names, units, scale … of its variables
 ) -> dict: # File, shape, dtype, layout, and `metadata`
     "The column as the manifest describes it, after `finish`"
     file = next(iter(self.files)) if self.layout == 'dense' else self.name
-    return dict(role=self.name, layout=self.layout, file=file, shape=[len(self), *self.trail], dtype=self.dtype.str, **metadata)
+    shape = [len(self), *self.trail]
+    return dict(role=self.name, layout=self.layout, file=file, shape=shape, dtype=self.dtype.str, **metadata)
 
 # %% ../../nbs/45_convert.layouts.ipynb #29572cb3
 @patch

@@ -12,7 +12,7 @@ import numpy as np
 from .inputs import split_names
 from .plan import as_list
 
-# %% ../../nbs/44_convert.metadata.ipynb #258593e4
+# %% ../../nbs/44_convert.metadata.ipynb #f44b576a
 def metadata_lines(
     metadata:dict, # Values of a record that are no columns
     n=None, # Rows that the record holds; None if it is a single one
@@ -26,7 +26,7 @@ def _as_line(metadata, n):
     try: return json.dumps([n, {k: as_list(v) for k,v in metadata.items()}]).encode()+b'\n'
     except TypeError as e:
         types = {k: type(v).__name__ for k,v in metadata.items()}
-        raise TypeError(f"Metadata of a record must be numbers, texts, lists or mappings of them, got {types}: {e}") from e
+        raise TypeError(f"Metadata must be numbers, texts, lists or mappings of them, got {types}: {e}") from e
 
 def read_lines(
     path, # `items.jsonl` of a dataset
@@ -80,17 +80,19 @@ class Metadata:
     dtypes: dict # Dtype by key, of values that become columns
     rest: list # Keys that stay in `items.jsonl`
 
-# %% ../../nbs/44_convert.metadata.ipynb #1ecf6400
+# %% ../../nbs/44_convert.metadata.ipynb #7ec1bb91
 def summarize(
     path, # `items.jsonl`
 ) -> Metadata:
     "Sort the keys of a file of metadata into shared values, columns, and the rest"
     n,values = _scan(path)
-    complete = {k: v for k,v in values.items() if v.rows == n}
-    shared = {k: v.first for k,v in complete.items() if v.constant and k not in ('source','y','split')}
-    dtypes = {k: _column_dtype(v) for k,v in complete.items() if k not in shared}
-    dtypes = {k: v for k,v in dtypes.items() if v is not None}
-    return Metadata(n, shared, dtypes, [k for k in values if k not in shared and k not in dtypes])
+    res = Metadata(n, {}, {}, [])
+    for k,v in values.items():
+        complete,dtype = v.rows == n,_column_dtype(v)
+        if complete and v.constant and k not in ('source','y','split'): res.shared[k] = v.first
+        elif complete and dtype is not None: res.dtypes[k] = dtype
+        else: res.rest.append(k)
+    return res
 
 # %% ../../nbs/44_convert.metadata.ipynb #0343cccf
 def column_chunks(

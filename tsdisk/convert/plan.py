@@ -61,7 +61,7 @@ def as_records(
         raise TypeError(f"`read` must give arrays (vars, steps), or mappings with an `X`, got {type(got).__name__}")
     yield from map(_as_record, got)
 
-# %% ../../nbs/41_convert.plan.ipynb #10333164
+# %% ../../nbs/41_convert.plan.ipynb #e2f1a77c
 @dataclass(frozen=True)
 class Outline:
     "An array of a record without its values"
@@ -72,6 +72,8 @@ class Outline:
     @property
     def ndim(self): return len(self.shape)
 
+def _is_array(v): return isinstance(v, Iterator) or hasattr(v, 'shape') and hasattr(v, 'dtype')
+
 def _outline_of(v):
     if isinstance(v, Outline): return v
     if not isinstance(v, Iterator): return Outline(tuple(v.shape), v.dtype, int(np.prod(v.shape)))
@@ -79,20 +81,19 @@ def _outline_of(v):
     if piece is None: raise ValueError("A series in pieces gave none")
     return Outline((*piece.shape[:-1], None), piece.dtype, getattr(v, 'size', 0))
 
-# %% ../../nbs/41_convert.plan.ipynb #c11e1c30
+# %% ../../nbs/41_convert.plan.ipynb #aa295610
 def outline(
     record, # Mapping of roles to arrays and metadata
 ) -> dict: # The same with an `Outline` for each array
     "A record without the values of its arrays"
-    is_array = lambda k,v: k not in variable_metadata and (isinstance(v, Iterator) or hasattr(v, 'shape') and hasattr(v, 'dtype'))
-    res = {k: _outline_of(v) if is_array(k, v) else v for k,v in record.items()}
+    res = {k: _outline_of(v) if k not in variable_metadata and _is_array(v) else v for k,v in record.items()}
     X = res['X']
     if X.ndim == 1: res['X'] = Outline((1, *X.shape), X.dtype, X.size) # One variable
     return res
 
-# %% ../../nbs/41_convert.plan.ipynb #86adfdb6
+# %% ../../nbs/41_convert.plan.ipynb #14d42595
 class Spec(dict):
-    "How a column is stored: `layout`, `trail` (shape of a row), `dtype`; of `X` also `target` and the metadata of its variables"
+    "How a column is stored: `layout`, `trail` (shape of a row), `dtype`; of `X` also `target` and its metadata"
     __getattr__ = dict.get
 
     @property
@@ -150,7 +151,7 @@ def _check_names(names):
     if bad: raise ValueError(f"{bad[0]!r} can't be the name of a column: use letters, digits, `_`, `-`, "
         "and not items, tsdisk, or what begins with split")
 
-# %% ../../nbs/41_convert.plan.ipynb #b62db3db
+# %% ../../nbs/41_convert.plan.ipynb #ab8dcd1a
 def _column_spec(name, rows, layout, dtype):
     "The `Spec` of a column, from outlines of its rows"
     shapes = Counter(o.shape for o in rows)
@@ -158,10 +159,11 @@ def _column_spec(name, rows, layout, dtype):
     if layout is None: layout = 'dense' if len(shapes) == 1 and lengths_known else 'ragged'
     one_of(layout, 'layout', ('dense','ragged','shards'))
     if layout == 'ragged': _check_ragged(name, shapes)
-    elif not lengths_known: raise ValueError(f"`{name}` comes in pieces, whose number is not known: leave out `layout={layout!r}`")
+    elif not lengths_known: raise ValueError(f"`{name}` comes in pieces: leave out `layout={layout!r}`")
     usual = shapes.most_common(1)[0][0]
-    dtype = np.dtype(dtype) if dtype is not None else np.result_type(*(o.dtype for o in rows))
-    return Spec(layout=layout, trail=usual[:-1] if layout == 'ragged' else usual, dtype=dtype.newbyteorder('<').str)
+    trail = usual[:-1] if layout == 'ragged' else usual
+    dtype = np.result_type(*(o.dtype for o in rows)) if dtype is None else np.dtype(dtype)
+    return Spec(layout=layout, trail=trail, dtype=dtype.newbyteorder('<').str)
 
 def _check_ragged(name, shapes):
     if len({o[:-1] for o in shapes}) == 1 and all(len(o) in (1,2) for o in shapes): return
@@ -240,7 +242,9 @@ def real_units(
     "The values that stored integers stand for"
     return Packing(scale, offset, missing).decode(a, axis-a.ndim)
 
-# %% ../../nbs/41_convert.plan.ipynb #d589e358
+# %% ../../nbs/41_convert.plan.ipynb #8bc6886f
+_instead = "use `dtype='float32'`, or"
+
 def _along(v, a, axis):
     "One number for each variable, shaped to broadcast with `a`"
     return np.asarray(v, 'f8').reshape(-1, *[1]*(a.ndim-1-axis))
@@ -254,10 +258,10 @@ def as_counts(
     axis:int=0, # Axis of the variables
 ) -> np.ndarray: # Integers
     "The nearest integers that stand for values"
-    if np.isinf(a).any(): raise ValueError("Infinite values can't be stored as integers: use `dtype='float32'`, or replace them with `tfm`")
     nan = np.isnan(a)
+    if np.isinf(a).any(): raise ValueError(f"Infinite values can't be stored as integers: {_instead} replace them with `tfm`")
     if missing is None and nan.any():
-        raise ValueError("NaN can't be stored in integers that have no number for it: use `dtype='float32'`, or fill missing values with `tfm`")
+        raise ValueError(f"NaN can't be stored in integers that have no number for it: {_instead} fill missing values with `tfm`")
     offset = 0. if offset is None else offset
     counts = np.rint((a-_along(offset, a, axis))/_along(scale, a, axis))
     _check_range(counts[~nan], np.dtype(dtype), missing)
@@ -270,18 +274,17 @@ def _check_range(counts, dtype, missing):
     raise ValueError(f"Values are outside of the range of {dtype} with this scale: use `dtype='float32'`; "
         "or an input has changed since its range was measured")
 
-# %% ../../nbs/41_convert.plan.ipynb #bf8e48d6
+# %% ../../nbs/41_convert.plan.ipynb #fd8093ce
 def scale_of(
     low, # Smallest value of each variable, (vars,)
     high, # Largest
 ) -> tuple: # (scale, offset) of 16-bit integers, each (vars,)
     "The finest scale of 16-bit integers for a range"
-    low,high = np.asarray(low, 'f8'),np.asarray(high, 'f8')
-    has_values = low <= high
-    low,high = np.where(has_values, low, 0),np.where(has_values, high, 0)
+    has_values = np.asarray(low) <= np.asarray(high)
+    low,high = (np.where(has_values, o, 0.).astype('f8') for o in (low, high))
     with np.errstate(over='ignore', under='ignore'):
         scale = np.where(high > low, high/(2**16-4) - low/(2**16-4), 1.)
         offset = low/2 + high/2
-    largest = np.fmax(abs(low), abs(high))
-    if ((scale > np.finfo('f4').tiny) & (largest < np.finfo('f4').max)).all(): return scale,offset
-    raise ValueError(f"No scale of 16-bit integers is right for a range of {low.tolist()} to {high.tolist()}: use `dtype='float32'`")
+    if scale.min() > np.finfo('f4').tiny and np.fmax(abs(low), abs(high)).max() < np.finfo('f4').max: return scale,offset
+    raise ValueError("No scale of 16-bit integers is right for a range of "
+        f"{low.tolist()} to {high.tolist()}: use `dtype='float32'`")

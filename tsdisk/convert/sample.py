@@ -66,14 +66,15 @@ def sample_records(
     if not outlines: raise error
     return outlines
 
-# %% ../../nbs/47_convert.sample.ipynb #ec6345d7
+# %% ../../nbs/47_convert.sample.ipynb #5a44e5e4
 def count_inputs(n): return f"{n:,} input{'s' if n != 1 else ''}"
 
 def _describe(name, spec, outlines):
     steps = ['steps'] if spec.layout == 'ragged' else []
     shape = ', '.join(map(str, [*spec.trail, *steps]))
     converted = name == 'X' and spec.is_float and scales_differ(outlines)
-    return f"{name} {spec.layout} ({shape}) {np.dtype(spec.dtype)}" + (', in real units, as scales differ' if converted else '')
+    note = ', in real units, as scales differ' if converted else ''
+    return f"{name} {spec.layout} ({shape}) {np.dtype(spec.dtype)}{note}"
 
 def print_plan(
     specs, # `Spec` by column
@@ -85,7 +86,7 @@ def print_plan(
     metadata = [k for k in outlines[0] if k not in specs and k not in variable_metadata]
     print(f"{count_inputs(n)}: {columns}" + (f"; with {', '.join(metadata)}" if metadata else ''))
 
-# %% ../../nbs/47_convert.sample.ipynb #7f90a2fb
+# %% ../../nbs/47_convert.sample.ipynb #9eac9060
 def _bytes_needed(specs, outlines, inputs, tfm):
     "The least number of bytes that the columns will need"
     arrays = [(s, o[c]) for o in outlines for c,s in specs.items() if isinstance(o.get(c), Outline)]
@@ -105,10 +106,11 @@ def check_room(
     with TemporaryFile(dir=dst) as f: gives_back = free_room(f, 0, 1)
     if not gives_back: need += need//len(inputs)
     free = shutil.disk_usage(dst).free
-    if need > free: raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: "
-        "make room, or convert to another folder")
+    if need <= free: return
+    raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, "
+        "or convert to another folder")
 
-# %% ../../nbs/47_convert.sample.ipynb #57c212bd
+# %% ../../nbs/47_convert.sample.ipynb #e586ad54
 def _total_range(job, inputs, workers):
     "(smallest, largest value) of each variable"
     low,high = np.full((2,1), np.nan)
@@ -123,7 +125,7 @@ def measure_packing(
     workers, # Processes or executor
 ) -> dict: # `scale`, `offset` and `missing` of the spec of `X`
     "Scale and offset of 16-bit integers that hold all values of `X`"
-    if not inputs.repeatable: raise ValueError("`dtype='int16'` needs two passes over the data, and an iterable has but one: "
+    if not inputs.repeatable: raise ValueError("`dtype='int16'` needs two passes over the data, and an iterable has one: "
         "give files, or scale the records yourself and give their `scale` and `offset`")
     low,high = _total_range(job, inputs, workers)
     scale,offset = scale_of(low, high)
@@ -135,5 +137,5 @@ def _warn_of_coarse_floats(scale, largest):
     lost = np.flatnonzero(largest*2.**-22 > scale)
     if not len(lost): return
     i = lost[0]
-    warn(f"Loaders return values in float32, which cannot tell steps of {scale[i]:.3g} apart at {largest[i]:.6g} (variable {i}): "
-        "subtract what all its values have in common with `tfm`")
+    warn(f"Loaders return values in float32, which cannot tell steps of {scale[i]:.3g} apart at {largest[i]:.6g} "
+        f"(variable {i}): subtract what all its values have in common with `tfm`")

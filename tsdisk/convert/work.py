@@ -45,9 +45,9 @@ class Job:
         self.specs,self.skip = specs,skip
         self.folder = str(folder)
 
-# %% ../../nbs/44_convert.work.ipynb #1a108048
-_floats_with_scale = ("Its `X` are floats, yet its `scale` says what integers count: let `tfm` scale them, with `real_units("
-    "o['X'], o['scale'], o['offset'], o.get('missing'))`, and leave out `scale`, `offset` and `missing`")
+# %% ../../nbs/44_convert.work.ipynb #831dc004
+_floats_with_scale = ("Its `X` are floats, yet its `scale` says what integers count: let `tfm` scale them, with "
+    "`real_units(o['X'], o['scale'], o['offset'], o.get('missing'))`, and leave out `scale`, `offset`, `missing`")
 
 def check_metadata(
     record, # Mapping of roles to arrays and metadata
@@ -59,7 +59,8 @@ def check_metadata(
     for k in variable_metadata:
         v = record.get(k)
         if not isinstance(v, (list,tuple,np.ndarray)) or not np.ndim(v) or len(v) in (1, n): continue
-        raise ValueError(f"It has {len(v)} `{k}` for {n} variables: where `tfm` leaves some out, it leaves out their {k} too")
+        raise ValueError(f"It has {len(v)} `{k}` for {n} variables: where `tfm` leaves some out, "
+            f"it leaves out their {k} too")
     if 'scale' in record and X.dtype.kind == 'f': raise ValueError(_floats_with_scale)
     return record
 
@@ -128,7 +129,7 @@ def _convert(self:Job, o, name, metadata, files):
     for n,record in enumerate(self.records(o), 1): self._write(_named(with_metadata(record, metadata), name), files)
     if not n: raise ValueError("It gave no record")
 
-# %% ../../nbs/44_convert.work.ipynb #3c870beb
+# %% ../../nbs/44_convert.work.ipynb #fd66b6e3
 @patch
 def _write(self:Job, record, files):
     "Write the columns and the metadata of a record"
@@ -149,7 +150,8 @@ def _check_target(self:Job, record, n):
         "all records need one of the same kind, or none")
 
 def _check_split(name):
-    if not re.fullmatch(r'[\w.-]{1,100}', name): raise ValueError(f"The name of a split is letters and digits, got {name!r}")
+    if re.fullmatch(r'[\w.-]{1,100}', name): return
+    raise ValueError(f"The name of a split is letters and digits, got {name!r}")
 
 # %% ../../nbs/44_convert.work.ipynb #b8fcfa41
 def _pop_metadata(record, spec):
@@ -162,7 +164,7 @@ def _pop_metadata(record, spec):
         raise ValueError(f"Its `{k}` is {v}, of the others {spec.get(k)}{advice}")
     return metadata
 
-# %% ../../nbs/44_convert.work.ipynb #d4826807
+# %% ../../nbs/44_convert.work.ipynb #5e685c0b
 def _as_stored(a, spec, packing, axis):
     "Values in the dtype of their column; `packing` is what their input says of its integers"
     has_scale = 'scale' in packing
@@ -178,8 +180,9 @@ def _as_floats(a, packing, axis):
     return np.where(a == missing, np.nan, a)
 
 def _as_integers(a, spec, axis):
-    if a.dtype.kind == 'f' or spec.measured: return as_counts(a, spec.scale, spec.offset, spec.missing, spec.dtype, axis)
-    raise ValueError("Integers need their `scale`, as the others have one: give it with them, or the floats that they mean")
+    if a.dtype.kind != 'f' and not spec.measured:
+        raise ValueError("Integers need their `scale`, as the others have one: give it too, or the floats that they mean")
+    return as_counts(a, spec.scale, spec.offset, spec.missing, spec.dtype, axis)
 
 # %% ../../nbs/44_convert.work.ipynb #8123896f
 def _check_shape(name, shape, spec, advice=''):

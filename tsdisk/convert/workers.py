@@ -40,13 +40,13 @@ def _check_pickle(job):
         raise ValueError(f"`read` and `tfm` must be functions of a module here, to be sent to other processes ({e}): "
             "put them into one, or give `workers=0`") from e
 
-# %% ../../nbs/44_convert.workers.ipynb #f22dd19a
+# %% ../../nbs/44_convert.workers.ipynb #539c4be2
 def _result(inputs, future):
     try: return future.result()
     except BrokenProcessPool as e:
         names = dict.fromkeys([inputs[0][1], inputs[-1][1]])
-        raise RuntimeError(f"A worker was ended from outside, most often because memory ran out, while it read {' to '.join(names)} "
-            "or inputs after it: give fewer `workers`; what was done is kept") from e
+        raise RuntimeError("A worker was ended from outside, most often because memory ran out, while it read "
+            f"{' to '.join(names)} or inputs after it: give fewer `workers`; what was done is kept") from e
 
 def _results(submit, groups, ahead):
     pending = deque()
@@ -57,7 +57,8 @@ def _results(submit, groups, ahead):
         while pending: yield _result(*pending.popleft())
     except (pickle.PicklingError,AttributeError) as e:
         if 'pickle' not in str(e): raise
-        raise ValueError(f"`read` and `tfm` must be functions of a module, to be sent to the processes of this executor: {e}") from e
+        raise ValueError("`read` and `tfm` must be functions of a module, to be sent to the processes of this "
+            f"executor: {e}") from e
     finally:
         for _,future in pending: future.cancel()
 
@@ -72,15 +73,16 @@ def _in_processes(job, groups, n):
 
 def _processors(): return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
-# %% ../../nbs/44_convert.workers.ipynb #cadee7d0
+# %% ../../nbs/44_convert.workers.ipynb #1fe91c7a
 def run_jobs(
     job, # What is done with each group
     groups, # (number of the first input, inputs) of each group
-    workers=None, # Number of processes, or an executor; by default one process for each processor, and 0 for this process
+    workers=None, # Number of processes, 0 for this one; by default one for each processor. Or an executor
 ): # Results, in the order of the groups
     "Do a job for groups of inputs, in parallel"
     if hasattr(workers, 'submit'):
         n = getattr(workers, '_max_workers', None) or _processors()
         return _results(partial(workers.submit, job), groups, 2*n+1)
-    n = _processors() if workers is None else whole_number(workers, 'workers', what='an executor, or a number of processes')
+    if workers is None: workers = _processors()
+    n = whole_number(workers, 'workers', what='an executor, or a number of processes')
     return _in_processes(job, groups, n) if n else (job(*o) for o in groups)
