@@ -14,13 +14,15 @@ from tsdisk.order.leakage import check_leakage
 from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits, time_splits, walk_forward_splits
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.folder.manifest import open_folder, save_folder
-from tsdisk.folder.stats import array_stats, array_vocab, class_weights
+from tsdisk.folder.stats import array_stats
+from tsdisk.folder.labels import array_vocab, class_weights
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.convert.info import info
 from tsdisk.convert.readers import from_frame
 from tsdisk.convert.hdf5 import from_xarray
-from tsdisk.convert.tables import from_long, from_wide, read_table
+from tsdisk.convert.tables import from_wide, read_table
+from tsdisk.convert.long_tables import from_long
 from tsdisk.data.batches import TSTensor, masked_mse
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader

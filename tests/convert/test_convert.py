@@ -236,7 +236,7 @@ def test_lost_and_short_files_are_named(raw, tmp_path):
     with open(tmp_path/'set/X.npy', 'r+b') as f: f.truncate(5000)
     (tmp_path/'set/y.npy').unlink()
     said = verify(tmp_path/'set')
-    assert any(o.startswith('X.npy is truncated') for o in said) and 'y.npy is gone' in said
+    assert any(o.startswith('X.npy is truncated') for o in said) and 'y.npy is missing' in said
 
 def test_a_folder_without_checksums_gets_them_when_asked(tmp_path):
     save_folder(tmp_path/'set', np.zeros((9,2,5)), np.arange(9))

@@ -3,6 +3,7 @@ import subprocess, sys
 from pathlib import Path
 import numpy as np, pytest
 from fastcore.test import expect_fail
+from conftest import fresh
 from tsdisk.convert.convert import convert
 from tsdisk.convert.info import info
 from tsdisk.disk.arrays import save_array
@@ -70,3 +71,45 @@ print(anon()-before)
 """
     grown = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout
     assert float(grown) < 20
+
+def test_one_array_of_a_file_is_described_with_its_variables(tmp_path):
+    import h5py
+    x = np.arange(40.).reshape(2,20)
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        f['raw/left'] = x
+        f['raw/left'].attrs.update(units='mV', channels=['I','II'], sampling_rate=50)
+    got = info(f'{tmp_path}/a.h5::raw/left')
+    assert got.rows[0][:3] == ('X', (2,20), 'float64') and got.notes == ['fs: 50']
+    assert [o[:4] for o in got.vars] == [('I','mV','0','19'), ('II','mV','20','39')]
+
+def test_ranges_are_those_of_decoded_samples(tmp_path):
+    X = np.array([[0,10,-99], [5,-99,-99]], 'i2')
+    convert([dict(X=X, scale=[.5,2.], offset=[1.,0.], missing=-99, names=['a','b'])], tmp_path/'set')
+    assert [o[2:4] for o in info(tmp_path/'set').vars] == [('1','6'), ('10','10')]
+
+def test_long_tables_of_variables_are_cut(tmp_path):
+    save_array(tmp_path/'X.npy', np.zeros((3,25,4), 'f4'))
+    got = info(tmp_path)
+    assert len(got.vars) == 25 and '… 5 more' in str(got) and str(got).count('▁▁▁▁') == 20
+
+def test_info_says_how_to_resume(raw, tmp_path):
+    (raw/'b/11.npy').write_text('no')
+    with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set')
+    assert 'call `convert` again with the same arguments to resume' in str(info(tmp_path/'set'))
+    convert(raw, tmp_path/'set', on_error='skip', resume=False)
+    assert 'inputs left out: 1, such as b/11.npy' in str(info(tmp_path/'set'))
+
+def test_headers_of_npy_files(tmp_path):
+    np.save(tmp_path/'a.npy', np.asfortranarray(np.zeros((3,4))))
+    (row,) = info(tmp_path/'a.npy').rows
+    assert row.shape == (3,4) and row.stored == 'data from byte 128, Fortran order'
+    with expect_fail(FileNotFoundError, 'b.npy does not exist'): info(tmp_path/'b.npy')
+
+def test_info_is_the_path_of_what_it_describes(raw):
+    assert str(info(raw/'a/00.npy').path) == str(raw/'a/00.npy') and np.load(info(raw/'a/00.npy')).shape == (2,9)
+
+def test_info_knows_all_formats_by_itself(tmp_path):
+    (tmp_path/'a.csv').write_text('a,b\n1,2\n3,4\n')
+    (tmp_path/'a.ts').write_text('@data\n1,2,3\n')
+    shapes = fresh("from tsdisk.convert.info import info\nres = [info(o).rows[0].shape for o in args]", tmp_path/'a.csv', tmp_path/'a.ts')
+    assert shapes == [(2,2), (1,3)]

@@ -2,14 +2,15 @@
 import io, json, sys
 import numpy as np, pytest
 from fastcore.test import expect_fail
-from conftest import fails
+from conftest import fails, metadata_of
 from tsdisk.convert import readers as readers_module
 from tsdisk.convert.convert import convert
-from tsdisk.convert.readers import Compressed, CompressedRows, Pieces, from_frame, open_npz, open_raw, read_file, read_steps, split_compressed
-from tsdisk.convert.tables import from_long, from_wide
+from tsdisk.convert.readers import Compressed, CompressedRows, Pieces, from_frame, open_npz, open_raw
+from tsdisk.convert.readers import read_file, read_steps, split_compressed
+from tsdisk.convert.long_tables import from_long
+from tsdisk.convert.tables import from_wide
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.folder.manifest import open_folder
-from conftest import metadata_of
 
 x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
 
@@ -19,24 +20,28 @@ def test_rows_and_names_can_be_selected(tmp_path):
     np.savez(tmp_path/'a.npz', X=x, y=np.arange(6), names=np.array([*'abc']))
     assert np.array_equal(read_file(f'{tmp_path}/a.npz::y[2:4]'), [2,3])
     record = read_file(f'{tmp_path}/a.npz[2:4]')
-    assert np.array_equal(record['X'], x[2:4]) and np.array_equal(record['y'], [2,3]) and record['names'].tolist() == [*'abc']
+    assert np.array_equal(record['X'], x[2:4]) and np.array_equal(record['y'], [2,3])
+    assert record['names'].tolist() == [*'abc']
     np.save(tmp_path/'a[1:2].npy', x)
     (tmp_path/'a[1:2].npy').rename(tmp_path/'a.npy[1:2]')
-    with fails(ValueError, 'No reader for', 'a.npy[1:2]'): read_file(tmp_path/'a.npy[1:2]') # A file of that name comes first
+    # A file of that name comes first
+    with fails(ValueError, 'No reader for', 'a.npy[1:2]'): read_file(tmp_path/'a.npy[1:2]')
 
 def test_each_file_of_a_pair_holds_one_array(tmp_path):
     np.savez(tmp_path/'a.npz', a=x, b=x)
     np.save(tmp_path/'a.npy', x)
-    with fails(ValueError, 'a.npz holds several arrays', 'a.npz::name'): read_file(dict(X=tmp_path/'a.npy', y=tmp_path/'a.npz'))
+    pair = dict(X=tmp_path/'a.npy', y=tmp_path/'a.npz')
+    with fails(ValueError, 'a.npz holds several arrays', 'a.npz::name'): read_file(pair)
     assert np.array_equal(read_file(dict(X=tmp_path/'a.npy', y=f'{tmp_path}/a.npz::b'))['y'], x)
 
-missing = [('h5py','hdf5','a.h5'), ('zarr','zarr','a.zarr'), ('xarray','netcdf','a.nc'), ('pyarrow','tables','a.csv'), ('wfdb','wfdb','a.hea'),
-    ('edfio','edf','a.edf')]
+missing = [('h5py','hdf5','a.h5'), ('zarr','zarr','a.zarr'), ('xarray','netcdf','a.nc'), ('pyarrow','tables','a.csv'),
+    ('wfdb','wfdb','a.hea'), ('edfio','edf','a.edf')]
 
 @pytest.mark.parametrize('module,extra,name', missing)
 def test_a_missing_library_names_the_extra(tmp_path, module, extra, name, monkeypatch):
     (tmp_path/name).write_text('x\n1\n')
-    for o in [o for o in sys.modules if o == module or o.startswith(module+'.')]: monkeypatch.setitem(sys.modules, o, None)
+    loaded = [o for o in sys.modules if o == module or o.startswith(module+'.')]
+    for o in loaded: monkeypatch.setitem(sys.modules, o, None)
     monkeypatch.setitem(sys.modules, module, None)
     with expect_fail(ImportError, f"pip install 'tsdisk[{extra}]'"): read_file(tmp_path/name)
 
@@ -69,19 +74,20 @@ def test_arrays_that_fit_are_used_in_place(tmp_path):
 def test_a_raw_file_has_the_size_of_its_shape(tmp_path):
     x.tofile(tmp_path/'a.bin')
     assert np.array_equal(open_raw(tmp_path/'a.bin', (2,3,500), start=4*6000), x[4:])
-    with fails(ValueError, '36,000 bytes from byte 0', '6 rows (3, 500) of float32', 'not 5'): open_raw(tmp_path/'a.bin', (5,3,500))
+    words = '36,000 bytes from byte 0','6 rows (3, 500) of float32','not 5'
+    with fails(ValueError, *words): open_raw(tmp_path/'a.bin', (5,3,500))
     with fails(ValueError, '6.66667 rows', 'not a whole number', '`start`'): open_raw(tmp_path/'a.bin', (-1,2,675))
 
-def odd_arrays(): return dict(fortran=np.asfortranarray(x), big_endian=x.astype('>f8'), number=np.float64(3), column=np.arange(6))
+odd_arrays = dict(fortran=np.asfortranarray(x), big_endian=x.astype('>f8'), number=np.float64(3), column=np.arange(6))
 
 @pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
 @pytest.mark.parametrize('lazy', [False, True])
 @pytest.mark.parametrize('large', [2**26, 1])
 def test_arrays_of_any_layout_are_equal(tmp_path, monkeypatch, save, lazy, large):
     monkeypatch.setattr(readers_module, 'large', large)
-    save(tmp_path/'a.npz', X=x, **odd_arrays())
+    save(tmp_path/'a.npz', X=x, **odd_arrays)
     got = open_npz(tmp_path/'a.npz', lazy=lazy)
-    for k,v in dict(X=x, **odd_arrays()).items():
+    for k,v in dict(X=x, **odd_arrays).items():
         if isinstance(got[k], Compressed): assert got[k].shape == v.shape and got[k].dtype == v.dtype
         same = got[k][()] if v.ndim == 0 else got[k][0:len(v)]
         assert np.array_equal(same, v), k
@@ -125,9 +131,11 @@ def test_frames_are_recordings_samples_or_series(tmp_path):
         arrays,_ = open_folder(convert(src, tmp_path/f'set{i}'))
         assert np.array_equal(arrays['X'][0], [np.arange(50)]*2) and len(arrays['X']) == (2 if i == 1 else 1)
     metadata = metadata_of(tmp_path/'set0')
-    assert metadata['names'] == ['a','n'] and metadata['fs'] == 50 and metadata['start'].startswith('2024-01-01T00:00:00')
+    assert metadata['names'] == ['a','n'] and metadata['fs'] == 50
+    assert metadata['start'].startswith('2024-01-01T00:00:00')
     assert arrays['y'].tolist() == ['rest']
-    arrays,_ = open_folder(convert([tmp_path/'a.csv'], tmp_path/'set3', read=lambda p: df.astype({'n': 'Int64'}), workers=0))
+    with_missing = df.astype({'n': 'Int64'})
+    arrays,_ = open_folder(convert([tmp_path/'a.csv'], tmp_path/'set3', read=lambda p: with_missing, workers=0))
     assert arrays['X'].shape == (1,2,50)
     long = pd.concat([df.assign(who=o, t=range(50)) for o in 'ba']).sample(frac=1, random_state=0)
     arrays,_ = open_folder(convert(from_long(long, 'who', 't', vars=['a']), tmp_path/'set4'))
@@ -141,7 +149,9 @@ def test_frames_are_recordings_samples_or_series(tmp_path):
     with expect_fail(FileExistsError, 'not empty'): convert(df[1:], tmp_path/'set0')
 
 def test_what_may_be_empty_is_a_list(tmp_path):
-    def records(as_list): return [dict(X=x[i], beats=[*range(k)] if as_list else np.arange(k)) for i,k in enumerate((3,0,4,0))]
+    def records(as_list):
+        beats = range if as_list else np.arange
+        return [dict(X=x[i], beats=[*beats(k)] if as_list else beats(k)) for i,k in enumerate((3,0,4,0))]
     with expect_fail(ValueError, 'give what may be empty as a list'): convert(records(False), tmp_path/'set')
     convert(records(True), tmp_path/'set2')
     lines = [json.loads(o) for o in open(tmp_path/'set2/items.jsonl')]

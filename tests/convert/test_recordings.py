@@ -21,7 +21,9 @@ def all_rows(dataset, n):
 
 # Text formats
 
-@pytest.mark.parametrize('name', ['BasicMotions','JapaneseVowels','GunPoint','ACSF1','CardanoSentiment','PickupGestureWiimoteZ'])
+archives = ['BasicMotions','JapaneseVowels','GunPoint','ACSF1','CardanoSentiment','PickupGestureWiimoteZ']
+
+@pytest.mark.parametrize('name', archives)
 def test_ts_files_are_read_as_aeon_reads_them(name, tmp_path):
     from aeon.datasets import load_from_ts_file
     path = aeon_data/name/f'{name}_TRAIN.ts'
@@ -92,7 +94,8 @@ def test_missing_samples_of_wfdb_arrive_as_nan(tmp_path):
     import wfdb
     p = x[0].T.astype('f8').copy()
     p[7,1] = np.nan
-    wfdb.wrsamp('r', fs=250, units=['mV']*3, sig_name=['a','b','c'], p_signal=p, fmt=['16']*3, write_dir=str(tmp_path))
+    variables = dict(units=['mV']*3, sig_name=['a','b','c'], fmt=['16']*3)
+    wfdb.wrsamp('r', fs=250, p_signal=p, write_dir=str(tmp_path), **variables)
     got = all_rows(convert(tmp_path/'r.hea', tmp_path/'set'), 1)
     assert np.isnan(got[0,1,7]) and np.isnan(got).sum() == 1
 
@@ -100,7 +103,8 @@ def test_wfdb_formats_may_differ_within_a_record(tmp_path):
     import wfdb
     p = x[0].T.astype('f8').copy()
     p[7,0] = p[9,1] = np.nan
-    wfdb.wrsamp('r', fs=250, units=['mV']*2, sig_name=['a','b'], p_signal=p[:,:2], fmt=['80','16'], write_dir=str(tmp_path))
+    variables = dict(units=['mV']*2, sig_name=['a','b'], fmt=['80','16'])
+    wfdb.wrsamp('r', fs=250, p_signal=p[:,:2], write_dir=str(tmp_path), **variables)
     got = all_rows(convert(tmp_path/'r.hea', tmp_path/'set'), 1)
     want = wfdb.rdrecord(str(tmp_path/'r')).p_signal.T
     assert np.isnan(want[0,7]) and np.isnan(want[1,9]) and np.allclose(got[0], want, atol=1e-5, equal_nan=True)
@@ -158,7 +162,8 @@ def write_recording(folder, kind):
     if kind == 'wfdb':
         write_wfdb(folder, 0)
         return folder/'r0.hea'
-    if kind == 'edf': edfio.Edf([edfio.EdfSignal(o.astype('f8'), 100, label=f'c{i}') for i,o in enumerate(x[0])]).write(path)
+    signals = [edfio.EdfSignal(o.astype('f8'), 100, label=f'c{i}') for i,o in enumerate(x[0])]
+    if kind == 'edf': edfio.Edf(signals).write(path)
     if kind == 'h5':
         with h5py.File(path, 'w') as f: f['X'] = x[0]
     if kind == 'parquet': pq.write_table(pa.table({f'c{i}': o for i,o in enumerate(x[0])}), path)

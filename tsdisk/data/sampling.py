@@ -10,7 +10,7 @@ __all__ = ['by_class', 'check_shuffle', 'check_ranks', 'epoch_size', 'row_weight
 import numpy as np
 from .batches import ToCategory
 from ..order.shuffle import ByWeight
-from ..folder.stats import train_counts
+from ..folder.labels import train_counts
 from ..order.strata import Classes
 
 # %% ../../nbs/53_data.sampling.ipynb #403a8424

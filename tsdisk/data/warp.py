@@ -46,9 +46,9 @@ def _every_of_windows(o, X):
     first,first_X = (s.stored.start+s.steps.start for s in (o, X))
     return every if first*every == first_X and o.shape[-1]*every == X.shape[-1] else 0
 
-# %% ../../nbs/58_data.warp.ipynb #b81a3025
+# %% ../../nbs/58_data.warp.ipynb #6c26a777
 def steps_per_value(
-    tl, # Column, a `TSList`
+    tl, # Column, a `Column`
     X, # Source of the series
     moves:bool=None, # Is a column with as many steps aligned? None: where that is known
 ) -> int:
@@ -72,7 +72,11 @@ def _in_values(at, every):
     "Positions in steps as positions in values of `every` steps"
     return at if every == 1 else (at[:, every//2::every] - every//2)/every
 
-# %% ../../nbs/58_data.warp.ipynb #546398b6
+# %% ../../nbs/58_data.warp.ipynb #6dd0911e
+def _moved(o, rows, at, every):
+    "A column with some rows read at other positions, if it is aligned with the series"
+    return change_rows(o, rows, partial(resample, at=_in_values(at, every))) if every else o
+
 class MoveSteps(Augment):
     "A random change of when things happen, by `read_at`; columns that are aligned with the series move along"
     takes_padding = False
@@ -94,8 +98,7 @@ class MoveSteps(Augment):
                 f"of {steps} steps move along: give it as `batch_tfms`")
         at = self.read_at(len(rows), steps, rows.device)
         every = self.every or [1] + [0]*len(b)
-        def moved(o, e): return change_rows(o, rows, partial(resample, at=_in_values(at, e)))
-        return tuple(moved(o, e) if e else o for o,e in zip(b, every))
+        return tuple(_moved(o, rows, at, e) for o,e in zip(b, every))
 
 # %% ../../nbs/58_data.warp.ipynb #0e64b712
 class TimeWarp(MoveSteps):

@@ -138,7 +138,7 @@ def _vars_first(series, axis):
 @patch
 def place(self:Dense):
     found = self.source.place()
-    return found and found._replace(whole=False, how=(self.given, None, None))
+    return found and found._replace(how=(self.given, None, None))
 
 # %% ../../nbs/12_series.panels.ipynb #d3a55377
 @patch

@@ -14,7 +14,7 @@ from ..disk.shards import Joined, Shards
 from ..disk.sources import ArraySource
 from .panels import Dense, Panel
 
-# %% ../../nbs/14_series.several.ipynb #b9a8bfe1
+# %% ../../nbs/14_series.several.ipynb #8a68beae
 class Several(Panel):
     "Series in an array each"
     def __init__(self,
@@ -33,6 +33,9 @@ class Several(Panel):
 
     def __getitem__(self, i): return self.parts[i][0]
     def segment(self, i, first, stop): return self.parts[i].segment(0, first, stop)
+    def place(self):
+        places = [o.place() for o in self.parts]
+        return None if None in places else places[0]._replace(files=[o.files[0] for o in places], offset=None, shape=())
 
 def _check_same_kind(i, panel, first):
     if panel.n > 1: raise ValueError(f"Each array of a list is one series, (steps, vars): array {i} holds {panel.n}")
@@ -66,7 +69,7 @@ class ManyFiles(Panel):
         self.dtype,self.nbytes = shards.dtype,shards.nbytes
 
     def __getitem__(self, i): return Dense(self.shards.part(range(self.n)[i]))[0]
-    def place(self): return self.shards.place()._replace(whole=False, how=(None, None, None))
+    def place(self): return self.shards.place()._replace(how=(None, None, None))
     def segment_rows(self, series, step, vars): return self.shards.firsts[series] + step
     def segments(self, span): return _FileSegments(self.shards, span)
 

@@ -55,7 +55,7 @@ def _mount_type(path):
     inside.sort(key=lambda o: len(o[0]))
     return inside[-1][1] if inside else 'unknown'
 
-# %% ../../nbs/71_tools.doctor.ipynb #b5870634
+# %% ../../nbs/71_tools.doctor.ipynb #975836c3
 def disk_rate(
     file:DiskFile, # File to read
     size:int, # Bytes of a read
@@ -67,12 +67,13 @@ def disk_rate(
     k = max(1, min(256, 32*2**20//size)) # Reads in a request
     rng = np.random.default_rng()
     places = order or (lambda k: rng.integers(0, n, k))
-    requests = deque()
+    def request(): return Incoming(file, places(k)%n*size, np.full(k, size))
     done = 0
     start = time.perf_counter()
-    while time.perf_counter()-start < secs:
-        while len(requests) < 3: requests.append(Incoming(file, places(k)%n*size, np.full(k, size)))
-        requests.popleft().wait()
+    pending = deque([request(), request()])
+    while not done or time.perf_counter()-start < secs:
+        pending.append(request())
+        pending.popleft().wait()
         done += k*size
     return done/(time.perf_counter()-start)
 
@@ -133,26 +134,36 @@ def _measure_loaders(X, bs, secs, shuffles):
         for o in shuffles: rates[o] = loader_rate(loader(len(X), shuffle=o, direct=True), secs)
     return rates
 
-# %% ../../nbs/71_tools.doctor.ipynb #2ecbd396
-def _settings_advice(disk, engine):
-    "Lines for settings with which the disk is faster"
-    lines = []
-    now = TSDataLoader.block_bytes
-    best = max(disk.blocks, key=disk.blocks.get)
-    if (gain := disk.blocks[best]/disk.blocks[now]) > 1.15:
-        lines += [f'# Blocks of {best//2**20} MiB are read {gain:.1f} times as fast as blocks of {now//2**20} MiB',
-            f'TSDataLoader.block_bytes = {best}']
-    most = max(disk.threads, key=disk.threads.get)
-    if (gain := disk.threads[most]/disk.threads[engine.threads]) > 1.15:
-        lines += [f'# {most} threads read {gain:.1f} times as fast as {engine.threads}; set before anything is read',
-            f'from tsdisk.disk.io import {engine.__name__}', f'{engine.__name__}.threads = {most}']
-    if 3*TSDataLoader.window_bytes > free_memory()/2:
-        fitting = int(free_memory()/8)//2**20*2**20
-        lines += ["# `shuffle='block'` holds three shuffle buffers, which would take most of the free memory",
-            f'TSDataLoader.window_bytes = {fitting}']
-    return lines
+# %% ../../nbs/71_tools.doctor.ipynb #a56b2b4a
+def _fastest(rates, now):
+    "The fastest setting, and its gain over the one in use"
+    best = max(rates, key=rates.get)
+    return best, _gain(rates[best], rates[now])
 
-# %% ../../nbs/71_tools.doctor.ipynb #ee73bc88
+def _gain(new, old): return new/old if old else np.inf # A busy machine may have read nothing in time
+
+def _block_advice(blocks):
+    now = TSDataLoader.block_bytes
+    best,gain = _fastest(blocks, now)
+    if gain <= 1.15: return []
+    why = f'# Blocks of {best//2**20} MiB are read {gain:.1f} times as fast as blocks of {now//2**20} MiB'
+    return [why, f'TSDataLoader.block_bytes = {best}']
+
+# %% ../../nbs/71_tools.doctor.ipynb #b20543af
+def _thread_advice(threads, engine):
+    name,now = engine.__name__,engine.threads
+    best,gain = _fastest(threads, now)
+    if gain <= 1.15: return []
+    why = f'# {best} threads read {gain:.1f} times as fast as {now}; set this before anything is read'
+    return [why, f'from tsdisk.disk.io import {name}', f'{name}.threads = {best}']
+
+def _memory_advice(free):
+    "Lines for a shuffle buffer that fits, as three are held at a time"
+    if 3*TSDataLoader.window_bytes <= free/2: return []
+    why = "# `shuffle='block'` holds three shuffle buffers, which would take most of the free memory"
+    return [why, f'TSDataLoader.window_bytes = {int(free/8)//2**20*2**20}']
+
+# %% ../../nbs/71_tools.doctor.ipynb #27e31a2d
 def _format_advice(X):
     "Lines about the dtype and the size of a row"
     lines = []
@@ -167,17 +178,17 @@ def _format_advice(X):
 
 def _shuffle_advice(path, bs, rates):
     "Lines for a faster way to shuffle"
-    gain = rates['block']/rates[True]
+    gain = _gain(rates['block'], rates[True])
     if gain <= 1.3: return []
     make = 'from_folder' if Path(path).is_dir() else 'from_arrays'
     return [f"# `shuffle='block'` gives {gain:.1f} times as many samples per second as `shuffle=True`",
         f"dls = TSDataLoaders.{make}({str(path)!r}, bs={bs}, shuffle='block')"]
 
-# %% ../../nbs/71_tools.doctor.ipynb #1a49d9e3
+# %% ../../nbs/71_tools.doctor.ipynb #c7060934
 def _advice(X, path, bs, fits, rates, disk, engine):
     "Code to paste, as a list of lines"
     if fits: return ['# Nothing to change: after the first epoch, rows come from the page cache']
-    settings = _settings_advice(disk, engine)
+    settings = _block_advice(disk.blocks) + _thread_advice(disk.threads, engine) + _memory_advice(free_memory())
     loaders = _shuffle_advice(path, bs, rates)
     imports = ['from tsdisk.all import *'] if settings or loaders else []
     return imports + settings + _format_advice(X) + loaders or ['# Nothing that tsdisk can make faster']
