@@ -6,11 +6,13 @@ from hypothesis import given, settings, strategies as st
 from conftest import fails, filled, fresh, linux, same
 from layouts import laid_out, layouts, lens, loop, recordings
 from tsdisk.testing import checks
+from tsdisk.disk.packing import Packing
+from tsdisk.disk.arrays import open_array, save_array
+from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.transforms import FillNaN, Standardize
-from tsdisk.disk.arrays import save_array
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Shards
 from tsdisk.order.splits import time_splits
@@ -87,7 +89,7 @@ def test_loaders_give_every_window_once(tmp_path, layout, shuffle, direct):
 def test_missing_values_become_masks():
     x = np.arange(40, dtype='i2').reshape(20, 2)
     x[3,1] = -32768
-    xb,mask = TSDatasets(Windows(x, 5), mask=True, missing=-32768).batch([0,4])
+    xb,mask = TSDatasets(Windows(x, 5), mask=True, packing=Packing(missing=-32768)).batch([0,4])
     same(mask.numpy(), np.array([[[1,1,1,1,1],[1,1,1,0,1]], [[1]*5]*2], bool))
     assert torch.isnan(xb).sum() == 1 and xb[0,1,3].isnan()
     f = x.astype('f4')
@@ -163,9 +165,8 @@ def test_missing_codes_are_no_data_for_statistics():
     x = (np.random.default_rng(0).normal(size=(400,2))*10).astype('i2')
     x[::10] = -9999
     w,s = Windows(x, 10),Standardize()
-    ds = TSDatasets(w, np.arange(len(w))%2, missing=-9999, mask=True, splits=time_splits(w))
-    how = dict(bs=16, device='cpu', batch_tfms=[s, FillNaN()])
-    with pytest.warns(UserWarning, match='FillNaN'): dls = TSDataLoaders.from_dsets(ds, **how)
+    ds = TSDatasets(w, np.arange(len(w))%2, packing=Packing(missing=-9999), mask=True, splits=time_splits(w))
+    with pytest.warns(UserWarning, match='FillNaN'): dls = TSDataLoaders.from_dsets(ds, bs=16, device='cpu', batch_tfms=[s, FillNaN()])
     assert s.mean.abs().max() < 3 and 7 < s.std.min() and s.std.max() < 13
     xb,mask,_ = dls.one_batch()
     assert not torch.isnan(xb).any() and (xb[~mask] == 0).all()
@@ -189,7 +190,7 @@ def test_a_transform_in_place_leaves_targets_and_masks_alone():
 
 def test_masks_know_nan_and_codes():
     x = np.array([[[1,np.nan,-9,4]]], 'f4')
-    same(TSDatasets(x, mask=True, missing=-9).batch([0])[1].numpy(), np.array([[[True,False,False,True]]]))
+    same(TSDatasets(x, mask=True, packing=Packing(missing=-9)).batch([0])[1].numpy(), np.array([[[True,False,False,True]]]))
     same(TSDatasets(np.array([[[True,False]]]), mask=True).batch([0])[1].numpy(), np.array([[[True,True]]]))
 
 def test_static_integers_stay_so():
