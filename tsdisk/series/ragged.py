@@ -276,7 +276,7 @@ def mask(self:Ragged):
     "Rows (steps,): True where a step belongs to the series, False where it is padding"
     return StepMask(self)
 
-# %% ../../nbs/13_series.ragged.ipynb #d3f39d13
+# %% ../../nbs/13_series.ragged.ipynb #3dc3d967
 def save_ragged(
     path, # Folder to write to; made as needed
     series, # Iterable of series, (vars, steps) or (steps,)
@@ -285,17 +285,21 @@ def save_ragged(
 ) -> Ragged: # Opened
     "Write series of any length as `values.npy` and `offsets.npy`, one at a time"
     path = Path(path)
-    offsets = [0]
-    series = (_steps_first(o, axis) for o in series)
+    offsets = _write_values(path/'values.npy', (_steps_first(o, axis) for o in series), dtype)
+    save_array(path/'offsets.npy', np.array(offsets))
+    return open_ragged(path)
+
+def _write_values(path, series, dtype):
+    "Write an iterator of series, (steps, vars) or (steps,), one after the other; returns their offsets"
     first = next(series, None)
     if first is None: raise ValueError("There is no series to save: `series` is empty")
-    with create_array(path/'values.npy', (None, *first.shape[1:]), dtype or first.dtype) as w:
+    offsets = [0]
+    with create_array(path, (None, *first.shape[1:]), dtype or first.dtype) as w:
         for i,o in enumerate(progress(chain([first], series))):
             if not len(o): raise ValueError(f"Series {i} has no steps: leave it out")
             w.append(o)
             offsets.append(len(w))
-    save_array(path/'offsets.npy', np.array(offsets))
-    return open_ragged(path)
+    return offsets
 
 def _steps_first(series, axis):
     "A series as (steps, vars) or (steps,)"
