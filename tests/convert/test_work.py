@@ -8,7 +8,7 @@ from tsdisk.convert import readers as importers
 from tsdisk.convert.convert import convert
 from tsdisk.folder.manifest import open_folder, read_manifest
 from tsdisk.tools.demo import private_memory
-from tsdisk.convert.readers import CompressedRows as FromFront, open_npz, read_file
+from tsdisk.convert.readers import CompressedRows, open_npz, read_file
 from tsdisk.convert.info import info
 from tsdisk.convert.plan import as_records
 from tsdisk.series.windows import Windows
@@ -161,7 +161,7 @@ def test_compressed_files_are_read_from_their_start(tmp_path, monkeypatch):
     arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', tfm=lambda o: {**o, 'X': o['X'][:,:2]*2}))
     assert np.array_equal(arrays['X'], x[:,:2]*2) and np.array_equal(arrays['y'], y)
     got = read_file(tmp_path/'a.npz')['X']
-    assert type(got) is FromFront and len(got) == 3000 and got.shape == x.shape
+    assert type(got) is CompressedRows and len(got) == 3000 and got.shape == x.shape
     assert np.array_equal(got[2000:2010], x[2000:2010]) and np.array_equal(got[7], x[7])
     assert np.array_equal(got[-1], x[-1]) and got[5:5].shape == (0,4,100)
     with expect_fail(ValueError, 'a step of 2'): got[::2]

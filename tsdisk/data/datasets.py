@@ -18,7 +18,6 @@ from ..disk.rows import as_positions, take_idxs
 from ..disk.sources import ArraySource, Source
 from ..folder.manifest import manifest_name, open_folder, packing_of
 from ..order.leakage import warn_leakage
-from ..folder.labels import train_vocab
 from ..order.split_rows import check_splits
 from ..series.ragged import Ragged
 from ..series.spans import Part
