@@ -6,12 +6,13 @@
 __all__ = ['TSForecaster', 'TSTensor', 'TSDatasets', 'TSDataLoader', 'TSDataLoaders', 'as_tsai', 'get_ts_dls', 'ts_learner',
            'TSClassifier', 'TSRegressor']
 
-# %% ../nbs/81_tsai.ipynb #3b241b8b
+# %% ../nbs/81_tsai.ipynb #34f1db42
 import functools, warnings
 from importlib import import_module
 from inspect import signature
 from fastai.basics import *
 from .data import batches
+from .data import columns
 from .data import datasets
 from .data import loader, loaders
 from .disk.io import free_memory
@@ -48,7 +49,7 @@ def _split_tfms(tfms):
     if options is None: return [L(x_tfms),y_tfms],{}
     return [L(x_tfms),y_tfms[1:]],options
 
-# %% ../nbs/81_tsai.ipynb #aedc61bd
+# %% ../nbs/81_tsai.ipynb #92008ada
 def _as_slice(steps):
     "Neighbouring steps, given one by one, as a slice"
     if steps is None or isinstance(steps, slice): return steps
@@ -73,7 +74,7 @@ class TSDatasets(datasets.TSDatasets):
         tl = self.tls[0]
         kind = copy(tl.kind)
         kind.typ = TSTensor
-        self.tls = L([datasets.TSList(tl.items, kind, tl.extra), *self.tls[1:]])
+        self.tls = L([columns.Column(tl.items, kind, tl.extra), *self.tls[1:]])
 
     @property
     def split_idxs(self): return np.asarray(self.idxs)
@@ -114,7 +115,7 @@ def _learnt(tfm, stats):
     reach = 1.5*(high-low) # As tsai's `get_outliers_IQR`
     return dict(min=low-reach, max=high+reach)
 
-# %% ../nbs/81_tsai.ipynb #bad3c642
+# %% ../nbs/81_tsai.ipynb #13cafab9
 def _needs_batch(tfm, dset, before):
     "Why a transform has to learn from a batch, or None"
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
@@ -127,8 +128,8 @@ def _training_stats(tfm, dset):
     "Statistics of the rows of a dataset: per variable, or of all values"
     tl = dset.tls[0]
     if getattr(tfm, 'by_var', True): return column_stats(tl, dset.idxs)
-    if tl.kind.units: raise ValueError(f"{tfm} needs `by_var=True`: these integers have a scale for each variable")
-    return array_stats(tl.items, dset.idxs, tl.kind.missing, 'all')
+    if tl.packing.scale is not None: raise ValueError(f"{tfm} needs `by_var=True`: variables have scales of their own")
+    return array_stats(tl.items, dset.idxs, tl.packing.missing, 'all')
 
 # %% ../nbs/81_tsai.ipynb #314a3d3b
 def _learn_scale(tfm, dset, before=()):

@@ -4,13 +4,14 @@ from functools import partial
 from pathlib import Path
 import numpy as np, pytest, torch
 from fastcore.test import expect_fail
+from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import save_array
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.convert import growing as columns
 from tsdisk.convert import readers as importers
 from tsdisk.convert.journal import Journal
 from tsdisk.convert.convert import append, convert, Sources
-from tsdisk.folder.manifest import open_folder, read_manifest, save_folder, units_of
+from tsdisk.folder.manifest import open_folder, packing_at, read_manifest, save_folder
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.tools.demo import private_memory
 from tsdisk.series.ragged import Ragged
@@ -539,7 +540,7 @@ def test_sources_of_different_gain_need_floats(raw, tmp_path):
 def test_forecasts_of_integers_are_in_real_units(tmp_path):
     x = (np.random.default_rng(0).normal(size=(500,3))*1000).astype('i2')
     w = Windows(x, 24, horizon=6, targets=[2,0], known=[1])
-    dls = TSDataLoaders.from_arrays(w, splits=[range(400)], scale=([.1,.2,.3], [1,2,3]), shuffle=False, bs=8, num_workers=0)
+    dls = TSDataLoaders.from_arrays(w, splits=[range(400)], packing=Packing([.1,.2,.3], [1,2,3]), shuffle=False, bs=8, num_workers=0)
     (xb,kb,yb) = dls.train.one_batch()
     real = x*[.1,.2,.3]+[1,2,3]
     for got,want in ((xb, real[5:29].T), (yb, real[29:35].T[[2,0]]), (kb, real[29:35].T[[1]])): assert np.allclose(got[5], want, atol=1e-3)
@@ -995,7 +996,7 @@ def test_units_are_found_beside_other_notes(tmp_path):
     "As earlier releases left them in the folder of the series"
     convert([dict(X=np.ones((1,5+i), 'i2'), scale=[.5], offset=[0.]) for i in range(3)], tmp_path/'set', layout='ragged')
     (tmp_path/'set/X/tsdisk.json').write_text('{"version": 1, "stats": {}}')
-    assert units_of(tmp_path/'set/X/values.npy')['scale'] == ([.5],[0.])
+    assert packing_at(tmp_path/'set/X/values.npy') == Packing([.5], [0.])
 
 def test_what_is_masked_is_missing(tmp_path):
     x = np.ma.masked_greater(np.arange(60.).reshape(2,30), 50)

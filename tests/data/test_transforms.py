@@ -5,6 +5,7 @@ from fastai.basics import Learner, TensorCategory, load_learner
 from fasttransform import Transform
 from torch import nn
 from conftest import fails, filled, ramp, same
+from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TensorTarget, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
@@ -41,7 +42,7 @@ def test_they_are_those_of_numpy(name, kind, tmp_path):
     x,(tfm,want) = raw(),by_hand[name]
     tfm,kwargs = deepcopy(tfm),{}
     if kind == 'disk': x = save_array(tmp_path/'x.npy', x)
-    if kind == 'int16': x,kwargs = filled((200,3,40), 'i2'),dict(scale=[.1,2,.01])
+    if kind == 'int16': x,kwargs = filled((200,3,40), 'i2'),dict(packing=Packing([.1,2,.01]))
     dls = loaders(x, tfm, **kwargs)
     there = np.asarray(x).astype('f8')*(np.array([[.1],[2],[.01]]) if kind == 'int16' else 1)
     for dl,part in ((dls.train, there[:150]), (dls.valid, there[150:])):

@@ -11,7 +11,7 @@ from fastai.basics import *
 from fastai.callback.mixup import MixHandler
 from .augment import Augment, change_rows, check, random_stretches, refuse_padding, smooth_curves
 from .batches import ToCategory, ToMask
-from ..series.windows import Part
+from ..series.spans import Part
 
 # %% ../../nbs/58_data.warp.ipynb #6b0be340
 def _steps_at(x, i):
@@ -46,9 +46,9 @@ def _every_of_windows(o, X):
     first,first_X = (s.stored.start+s.steps.start for s in (o, X))
     return every if first*every == first_X and o.shape[-1]*every == X.shape[-1] else 0
 
-# %% ../../nbs/58_data.warp.ipynb #ff503a3d
+# %% ../../nbs/58_data.warp.ipynb #e838ccea
 def steps_per_value(
-    tl, # Column, a `TSList`
+    tl, # Column, a `Column`
     X, # Source of the series
     moves:bool=None, # Is a column with as many steps aligned? None: where that is known
 ) -> int:
