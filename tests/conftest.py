@@ -75,6 +75,15 @@ def ramp(n, v=2, s=3, dtype='f4'):
     "Every value tells its row, variable and step"
     return np.arange(n*v*s).reshape(n, v, s).astype(dtype)
 
+wave_names = ['fast','medium','slow']
+
+def waves(n, seed=0):
+    "Series (n, 2, 60) of three frequencies, in noise, and their names: easy to tell apart"
+    rng = np.random.default_rng(seed)
+    kind = np.r_[range(3), rng.integers(0, 3, n-3)]
+    t = np.arange(60)*(kind[:,None,None]*2+1)/10 + rng.uniform(0, 6, (n,2,1))
+    return (np.sin(t) + rng.normal(0, .3, (n,2,60))).astype('f4'), np.array(wave_names)[kind]
+
 def rows(xb):
     "The rows of `ramp` in a batch"
     return (np.asarray(xb)[:,0,0]/6).astype(int).tolist()

@@ -9,7 +9,8 @@ from tsdisk.disk.packing import Packing
 from tsdisk.disk.shards import Shards
 from tsdisk.disk.sources import as_source
 from tsdisk.series.ragged import Ragged, append_ragged, open_ragged, save_ragged
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 from tsdisk.order.leakage import check_leakage
 from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits, time_splits, walk_forward_splits
 from tsdisk.folder.checks import add_checksums, verify
@@ -21,7 +22,8 @@ from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.convert.info import info
 from tsdisk.convert.readers import from_frame
 from tsdisk.convert.hdf5 import from_xarray
-from tsdisk.convert.tables import from_long, from_wide, read_table
+from tsdisk.convert.tables import from_wide, read_table
+from tsdisk.convert.long_tables import from_long
 from tsdisk.data.batches import TSTensor, masked_mse
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader

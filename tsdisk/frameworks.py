@@ -70,13 +70,19 @@ def numpy(self:TSDatasets,
     "Batches as NumPy arrays"
     return NumpyBatches(TSDataLoader(_one_split(self), bs, shuffle, device='cpu', **kwargs), channels_last)
 
-# %% ../nbs/82_frameworks.ipynb #3def2439
+# %% ../nbs/82_frameworks.ipynb #81596f1d
 def _tensor_spec(a, tl, rows, channels_last):
     "The shape and dtype of batches of a column, of which `a` is one"
     shape = [rows, *a.shape[1:]]
     steps = 1 if channels_last and a.ndim == 3 else -1
     if tl.items.unequal: shape[steps] = None # As long as the longest of a batch
     return need('tensorflow', 'tf').TensorSpec(shape, a.dtype)
+
+def _tensor_specs(dset, batches):
+    "Shapes and dtypes of the columns of a dataset, in its batches"
+    example = batches._arrays(batches.after_batch(dset.batch(range(min(1, len(dset))))))
+    rows = batches.bs if batches.drop_last else None
+    return [_tensor_spec(a, tl, rows, batches.channels_last) for a,tl in zip(example, dset.tls)]
 
 @patch
 @delegates(TSDataLoader.__init__, but='dataset,device')
@@ -89,14 +95,11 @@ def tf(self:TSDatasets,
     "Batches for TensorFlow"
     tf = need('tensorflow', 'tf')
     batches = self.numpy(bs, shuffle, channels_last, **kwargs)
-    example = batches._arrays(batches.after_batch(self.batch(range(min(1, len(self))))))
-    rows = bs if batches.drop_last else None
-    specs = [_tensor_spec(a, tl, rows, channels_last) for a,tl in zip(example, self.tls)]
     def generate(): return (_nested(b, self.n_inp) for b in batches)
-    res = tf.data.Dataset.from_generator(generate, output_signature=_nested(specs, self.n_inp))
+    res = tf.data.Dataset.from_generator(generate, output_signature=_nested(_tensor_specs(self, batches), self.n_inp))
     return res.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(tf.data.AUTOTUNE)
 
-# %% ../nbs/82_frameworks.ipynb #1b43f2f6
+# %% ../nbs/82_frameworks.ipynb #b289c3b8
 class _BatchRows(list):
     "Positions of the rows of a batch, and the epoch they belong to"
     epoch = 0
@@ -115,8 +118,8 @@ class BatchOrder:
         rank:int=0, # Number of this process among those that train together
         world_size:int=1, # Number of processes that train together
     ):
-        self.dl = TSDataLoader(_one_split(dset), bs, shuffle, seed=seed, drop_last=drop_last, partial_n=partial_n, weights=weights,
-            groups=groups, rank=rank, world_size=world_size, device='cpu')
+        self.dl = TSDataLoader(_one_split(dset), bs, shuffle, seed=seed, drop_last=drop_last, device='cpu',
+            partial_n=partial_n, weights=weights, groups=groups, rank=rank, world_size=world_size)
         self.batch_size,self.drop_last = bs,drop_last # Asked for by Accelerate
 
     def __len__(self): return len(self.dl)
@@ -247,13 +250,13 @@ class _BatchesByNumber:
         self.epoch += 1
         self.asked = 0
 
-# %% ../nbs/82_frameworks.ipynb #990cb63d
+# %% ../nbs/82_frameworks.ipynb #e8b8ebb9
 def _import_keras():
     try: return need('keras', 'keras')
     except ImportError as e:
         if find_spec('keras') is None: raise
         raise ImportError(f"Keras is installed, its backend is not ({e.__cause__}): "
-            "set the environment variable KERAS_BACKEND to an installed one, such as 'torch', before importing Keras") from e
+            "set KERAS_BACKEND in the environment to an installed one, such as 'torch', before importing Keras") from e
 
 @patch
 @delegates(BatchOrder.__init__, but='dset')

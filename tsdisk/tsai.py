@@ -6,12 +6,13 @@
 __all__ = ['TSForecaster', 'TSTensor', 'TSDatasets', 'TSDataLoader', 'TSDataLoaders', 'as_tsai', 'get_ts_dls', 'ts_learner',
            'TSClassifier', 'TSRegressor']
 
-# %% ../nbs/81_tsai.ipynb #3b241b8b
+# %% ../nbs/81_tsai.ipynb #a25b10d0
 import functools, warnings
 from importlib import import_module
 from inspect import signature
 from fastai.basics import *
 from .data import batches
+from .data import columns
 from .data import datasets
 from .data import loader, loaders
 from .disk.io import free_memory
@@ -27,17 +28,18 @@ with warnings.catch_warnings():
     core,prep,learner = map(import_module, ('tsai.data.core','tsai.data.preprocessing','tsai.learner'))
     for o in ('tsai.inference','tsai.analysis','tsdisk.data.show'): import_module(o)
 
-# %% ../nbs/81_tsai.ipynb #a2285fbd
-class TSTensor(batches.TSTensor, core.TSTensor): "Series (vars, steps), or a batch of them (bs, vars, steps), for tsdisk and tsai"
+# %% ../nbs/81_tsai.ipynb #e7e3118a
+class TSTensor(batches.TSTensor, core.TSTensor): "Series (vars, steps), or a batch (bs, vars, steps), for tsdisk and tsai"
 
-# %% ../nbs/81_tsai.ipynb #de0afcc6
+# %% ../nbs/81_tsai.ipynb #a6002954
 def _target_options(tfm):
     "Options of `TSDatasets` for tsai's transform of the targets; None for another transform"
     if isinstance(tfm, core.TSMultiLabelClassification):
         raise ValueError("Several labels a row are an array (n, classes) of 0 and 1 here: "
             "give it with `tfms=None` and `loss_func=BCEWithLogitsLossFlat()`")
     if isinstance(tfm, core.ToFloat): return dict(cat=False)
-    if isinstance(tfm, core.TSClassification): return dict(cat=True, vocab=None if tfm.vocab is None else list(tfm.vocab))
+    if not isinstance(tfm, core.TSClassification): return None
+    return dict(cat=True, vocab=None if tfm.vocab is None else list(tfm.vocab))
 
 def _split_tfms(tfms):
     "Transforms of inputs and targets, and the options that replace tsai's transform of the targets"
@@ -47,13 +49,13 @@ def _split_tfms(tfms):
     if options is None: return [L(x_tfms),y_tfms],{}
     return [L(x_tfms),y_tfms[1:]],options
 
-# %% ../nbs/81_tsai.ipynb #50cf1dfa
+# %% ../nbs/81_tsai.ipynb #757156b2
 def _as_slice(steps):
     "Neighbouring steps, given one by one, as a slice"
     if steps is None or isinstance(steps, slice): return steps
     steps = np.asarray(steps)
-    numbers = steps.ndim == 1 and steps.dtype.kind in 'iu' and len(steps)
-    if not numbers or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be steps in a row, got {steps!r}")
+    listed = steps.ndim == 1 and steps.dtype.kind in 'iu' and len(steps)
+    if not listed or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be steps in a row, got {steps!r}")
     return slice(int(steps[0]), int(steps[-1])+1)
 
 class TSDatasets(datasets.TSDatasets):
@@ -72,7 +74,7 @@ class TSDatasets(datasets.TSDatasets):
         tl = self.tls[0]
         kind = copy(tl.kind)
         kind.typ = TSTensor
-        self.tls = L([datasets.TSList(tl.items, kind, tl.extra), *self.tls[1:]])
+        self.tls = L([columns.Column(tl.items, kind, tl.extra), *self.tls[1:]])
 
     @property
     def split_idxs(self): return np.asarray(self.idxs)
@@ -100,20 +102,20 @@ def add_dataset(self:TSDatasets, X, y=None, inplace=True):
 
 TSDatasets.add_test = TSDatasets.add_unlabeled = TSDatasets.add_dataset
 
-# %% ../nbs/81_tsai.ipynb #4fc88f1d
+# %% ../nbs/81_tsai.ipynb #a51e5620
 _scalers = prep.TSStandardize,prep.TSNormalize,prep.TSRobustScale,prep.TSClipOutliers
 
 def _learnt(tfm, stats):
     "What a transform of tsai learns, by the names of its attributes"
-    def percentiles(percents): return np.asarray(stats.quantile([o/100 for o in percents]))
     if isinstance(tfm, prep.TSNormalize): return dict(min=stats.min, max=stats.max)
     if isinstance(tfm, prep.TSStandardize): return dict(mean=stats.mean, std=np.maximum(stats.std, tfm.eps))
-    low,high = percentiles(getattr(tfm, 'quantile_range', (25,75)))
+    percents = np.array(getattr(tfm, 'quantile_range', (25,75)))
+    low,high = np.asarray(stats.quantile(percents/100))
     if isinstance(tfm, prep.TSRobustScale): return dict(median=stats.median, iqr=np.maximum(high-low, tfm.eps))
     reach = 1.5*(high-low) # As tsai's `get_outliers_IQR`
     return dict(min=low-reach, max=high+reach)
 
-# %% ../nbs/81_tsai.ipynb #53ce6787
+# %% ../nbs/81_tsai.ipynb #88e9bc56
 def _needs_batch(tfm, dset, before):
     "Why a transform has to learn from a batch, or None"
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
@@ -141,7 +143,7 @@ def _learn_scale(tfm, dset, before=()):
         setattr(tfm, name, value)
     tfm._setup = False
 
-# %% ../nbs/81_tsai.ipynb #587608bc
+# %% ../nbs/81_tsai.ipynb #133d3b9a
 class TSDataLoader(loader.TSDataLoader):
     "`tsdisk.data.loader.TSDataLoader` for tsai"
     @delegates(loader.TSDataLoader.__init__)
@@ -164,7 +166,9 @@ class TSDataLoader(loader.TSDataLoader):
     @property
     def split_idxs(self): return self.dataset.split_idxs
     @property
-    def class_priors(self): return torch.tensor(self._classes()[0].counts/self.n, dtype=torch.float32, device=self.device)
+    def class_priors(self):
+        shares = self._classes()[0].counts/self.n
+        return torch.tensor(shares, dtype=torch.float32, device=self.device)
 
 # %% ../nbs/81_tsai.ipynb #24a37ec3
 @patch
@@ -177,7 +181,7 @@ def show_batch(self:TSDataLoader, b=None, decode=True, sharex=None, sharey=None,
     try: return loader.TSDataLoader.show_batch(self, b, **kwargs)
     finally: self.after_batch = tfms
 
-# %% ../nbs/81_tsai.ipynb #f0cdf995
+# %% ../nbs/81_tsai.ipynb #7e08db9b
 @patch
 def show_dist(self:TSDataLoader,
     figsize=None, # Inches
@@ -187,15 +191,20 @@ def show_dist(self:TSDataLoader,
     "Draw how the targets are distributed"
     if len(self.dataset.tls) == self.dataset.n_inp: raise ValueError("These samples have no targets")
     ax = plt.subplots(figsize=figsize or (6,3))[1]
-    if self.cat: ax.bar(list(map(str, self.vocab)), self._classes()[0].counts/self.n, **kwargs)
+    if self.cat: ax.bar([str(o) for o in self.vocab], self._classes()[0].counts/self.n, **kwargs)
     else:
-        rows = np.unique(np.linspace(0, self.n-1, min(self.n, max_n)).astype(int))
-        y = self.dataset.tls[-1].read(self.split_idxs[rows]).flatten()
+        y = self._some_targets(max_n)
         ax.hist(y, **{'bins': 50, 'weights': np.full(len(y), 1/len(y)), **kwargs})
     ax.set(ylabel='share', title=f'Targets of {self.n:,} rows')
     return ax
 
-# %% ../nbs/81_tsai.ipynb #c670afe3
+@patch
+def _some_targets(self:TSDataLoader, most):
+    "The targets of at most `most` evenly spaced rows, flat"
+    rows = np.unique(np.linspace(0, self.n-1, min(self.n, most)).astype(int))
+    return self.dataset.tls[-1].read(self.split_idxs[rows]).flatten()
+
+# %% ../nbs/81_tsai.ipynb #aaeb3a4f
 class TSDataLoaders(loaders.TSDataLoaders):
     "`tsdisk.data.loaders.TSDataLoaders` for tsai"
     _dsets_type = TSDatasets
@@ -203,7 +212,8 @@ class TSDataLoaders(loaders.TSDataLoaders):
     def from_dsets(cls, *ds, bs=64, shuffle_train=None, partial_n=None, sampler=None, sort=False, **kwargs):
         "Loaders with tsai's options: `bs` and `partial_n` may be lists, for training and validation"
         if sampler is not None:
-            raise ValueError("Samplers are not used: say `shuffle_train='stratified'`, 'balanced' or 'block', or give `weights`")
+            raise ValueError("Samplers are not used: say `shuffle_train='stratified'`, 'balanced' or 'block', "
+                "or give `weights`")
         bs,val_bs = (*L(bs), *L(bs))[:2]
         if shuffle_train is not None: kwargs['shuffle'] = shuffle_train
         return super().from_dsets(*ds, **{'bs': bs, 'val_bs': val_bs, 'partial_n': first(L(partial_n)), **kwargs})
@@ -226,7 +236,7 @@ def _as_tsai_loader(dl):
     res.__dict__.update({o: dl.__dict__[o] for o in own if o in dl.__dict__})
     return res
 
-# %% ../nbs/81_tsai.ipynb #2141009d
+# %% ../nbs/81_tsai.ipynb #2eedcedc
 @delegates(loader.TSDataLoader.__init__, but='dataset,shuffle,weights,partial_n')
 def get_ts_dls(
     X, # Inputs (n, vars, steps): array, path or source
@@ -253,8 +263,9 @@ def get_ts_dls(
     "Loaders as tsai's `get_ts_dls` makes them, over data on disk"
     known = dict() if vocab is None else dict(vocab=vocab)
     dsets = TSDatasets(X, y, splits=splits, tfms=tfms, sel_vars=sel_vars, sel_steps=sel_steps, **known)
-    return TSDataLoaders.from_dsets(dsets, bs=bs, batch_tfms=batch_tfms, num_workers=num_workers, device=device, path=path,
-        shuffle_train=shuffle_train, drop_last=drop_last, weights=weights, partial_n=partial_n, sampler=sampler, **kwargs)
+    order = dict(shuffle_train=shuffle_train, weights=weights, partial_n=partial_n, sampler=sampler)
+    return TSDataLoaders.from_dsets(dsets, bs=bs, batch_tfms=batch_tfms, num_workers=num_workers, device=device,
+        drop_last=drop_last, path=path, **order, **kwargs)
 
 # %% ../nbs/81_tsai.ipynb #ea349da8
 @delegates(learner.ts_learner)
@@ -313,7 +324,7 @@ def TSRegressor(
 
 TSForecaster = TSRegressor
 
-# %% ../nbs/81_tsai.ipynb #ad9baf80
+# %% ../nbs/81_tsai.ipynb #4dfd6fcc
 def _analysed_rows(learn, X, y):
     "The dataset to analyse: new samples, or the validation rows"
     if (X is None) != (y is None):
@@ -322,19 +333,23 @@ def _analysed_rows(learn, X, y):
     if ds.n_inp > 1: raise ValueError("Importance is for models of one input")
     return ds if X is None else ds.test_set((X, y), True)
 
+def _check_memory(n, shape):
+    "`ValueError` if n float32 samples take more than a quarter of the free memory"
+    nbytes = n*np.prod(shape)*4
+    if nbytes <= .25*free_memory(): return
+    raise ValueError(f"{n:,} rows take {nbytes/1e9:.3g} GB, more than a quarter of the free memory: "
+        "give `partial_n`, a number of rows or a share")
+
 def _copied_rows(learn, X, y, partial_n, random_state):
     "Series and targets in memory, in the units of the data; some at random where `partial_n` asks for fewer"
     ds = _analysed_rows(learn, X, y)
     n = ifnone(partial_n, len(ds))
     if not isinstance(n, int): n = max(1, round(n*len(ds)))
-    nbytes = n*np.prod(ds.tls[0].items.shape[1:])*4
-    if nbytes > .25*free_memory():
-        raise ValueError(f"{n:,} rows take {nbytes/1e9:.3g} GB, more than a quarter of the free memory: "
-            "give `partial_n`, a number of rows or a share")
+    _check_memory(n, ds.tls[0].items.shape[1:])
     rows = np.sort(np.random.default_rng(random_state).permutation(ds.split_idxs)[:n])
     return ds.tls[0].typed(ds.tls[0].read(rows)).numpy(), ds.tls[1].items.gather(rows)
 
-# %% ../nbs/81_tsai.ipynb #a4e3103c
+# %% ../nbs/81_tsai.ipynb #548a0796
 def _selected_names(ds):
     "Names of the variables that were selected, by their numbers in the file"
     vars,_,(n,_) = ds.selected
@@ -352,7 +367,8 @@ def _on_copied_rows(name):
         o = given.arguments
         o['X'],o['y'] = _copied_rows(self, o['X'], o['y'], o.pop('partial_n'), o['random_state'])
         unnamed = 'feature_names' in o and o['feature_names'] is None
-        if unnamed and self.dls.dataset.selected: o['feature_names'] = _selected_names(self.dls.dataset)
+        ds = self.dls.dataset
+        if unnamed and ds.selected: o['feature_names'] = _selected_names(ds)
         tfms = self.dls.valid.after_batch.fs
         try: return theirs(**o)
         finally: self.dls.valid.after_batch.fs = tfms

@@ -3,6 +3,7 @@ import subprocess, sys
 from pathlib import Path
 import numpy as np, pytest
 from fastcore.test import expect_fail
+from conftest import fresh
 from tsdisk.convert.convert import convert
 from tsdisk.convert.info import info
 from tsdisk.disk.arrays import save_array
@@ -106,3 +107,10 @@ def test_headers_of_npy_files(tmp_path):
 
 def test_info_is_the_path_of_what_it_describes(raw):
     assert str(info(raw/'a/00.npy').path) == str(raw/'a/00.npy') and np.load(info(raw/'a/00.npy')).shape == (2,9)
+
+def test_info_knows_all_formats_by_itself(tmp_path):
+    (tmp_path/'a.csv').write_text('a,b\n1,2\n3,4\n')
+    (tmp_path/'a.ts').write_text('@data\n1,2,3\n')
+    code = 'from tsdisk.convert.info import info\nres = [info(o).rows[0].shape for o in args]'
+    shapes = fresh(code, tmp_path/'a.csv', tmp_path/'a.ts')
+    assert shapes == [(2,2), (1,3)]

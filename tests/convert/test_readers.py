@@ -7,7 +7,8 @@ from tsdisk.convert import readers as readers_module
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import Compressed, CompressedRows, Pieces, from_frame, open_npz, open_raw
 from tsdisk.convert.readers import read_file, read_steps, split_compressed
-from tsdisk.convert.tables import from_long, from_wide
+from tsdisk.convert.long_tables import from_long
+from tsdisk.convert.tables import from_wide
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.folder.manifest import open_folder
 
@@ -134,7 +135,7 @@ def test_frames_are_recordings_samples_or_series(tmp_path):
     assert metadata['start'].startswith('2024-01-01T00:00:00')
     assert arrays['y'].tolist() == ['rest']
     with_missing = df.astype({'n': 'Int64'})
-    arrays,_ = open_folder(convert([tmp_path/'a.csv'], tmp_path/'set3', read=lambda p: with_missing, n_workers=0))
+    arrays,_ = open_folder(convert([tmp_path/'a.csv'], tmp_path/'set3', read=lambda p: with_missing, workers=0))
     assert arrays['X'].shape == (1,2,50)
     long = pd.concat([df.assign(who=o, t=range(50)) for o in 'ba']).sample(frac=1, random_state=0)
     arrays,_ = open_folder(convert(from_long(long, 'who', 't', vars=['a']), tmp_path/'set4'))

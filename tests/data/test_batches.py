@@ -5,6 +5,7 @@ from fastai.basics import Category, TensorCategory
 from hypothesis import given, strategies as st
 from torch import nn
 from conftest import fails, filled, ramp, same
+from tsdisk.disk.packing import Packing
 from tsdisk.data.batches import (code_table, Labels, LabelIndex, masked_mse, step_mask, TensorTarget, ToCategory, ToInput, ToMask, ToSeries,
     ToSteps, TSInput, TSMask, TSTensor)
 
@@ -60,23 +61,23 @@ def quiet_axis():
 def test_stored_integers_are_unpacked_and_missing_ones_are_nan():
     a = filled((4,2,5), 'i2')
     a[1,1,:3] = -7
-    kind = ToSeries(missing=-7, units=([.1,2.],[20.,0.]))
+    kind = ToSeries(Packing([.1,2.], [20.,0.], -7))
     want = np.where(a == -7, np.nan, a*np.array([[.1],[2]])+[[20],[0]])
     got = kind(a)
     assert type(got) is TSTensor and got.dtype == torch.float32
     np.testing.assert_allclose(got.numpy(), want, rtol=1e-6)
-    assert kind.of(np.dtype('i4')) is kind and kind.of(np.dtype('f8')).units is None and kind.units is not None
-    other = kind.counted(([1.,1.],[0.,0.]), None)
+    assert kind.for_dtype(np.dtype('i4')) is kind and kind.for_dtype(np.dtype('f8')).packing.scale is None and kind.packing.scale is not None
+    other = kind.repacked(Packing(1.))
     same(other(a).numpy(), a.astype('f4'))
 
 def test_masks_are_of_values_or_of_steps():
     a = np.array([[1,np.nan,-1]])
-    assert ToMask()(a).tolist() == [[True,False,True]] and ToMask(missing=-1)(a).tolist() == [[True,False,False]]
+    assert ToMask()(a).tolist() == [[True,False,True]] and ToMask(Packing(missing=-1))(a).tolist() == [[True,False,False]]
     assert type(ToSteps()(a > 0)) is TSMask and ToSteps()(a > 0).tolist() == [[True,False,False]]
 
 def test_integers_of_further_inputs_stay_unless_they_are_packed():
     for dtype,want in (('u1',torch.int64), ('f8',torch.float32), ('?',torch.float32)): assert ToInput(np.dtype(dtype))(np.ones(3, dtype)).dtype == want
-    assert ToInput(np.dtype('i2'), units=([.5],[0.]))(np.ones((2,1,3), 'i2')).tolist() == [[[.5]*3]]*2
+    assert ToInput(np.dtype('i2'), Packing(.5))(np.ones((2,1,3), 'i2')).tolist() == [[[.5]*3]]*2
     with fails(TypeError, 'give categories as integers'): ToInput(np.dtype('S3'))
 
 def test_the_loss_of_padded_targets_is_that_of_the_targets_alone():

@@ -247,8 +247,8 @@ def test_unseen_labels_become_na_when_asked():
     assert list(given.vocab) == ['#na#','a','b']
 
 @pytest.mark.parametrize('tfm', [MultiCategorize(), [Categorize(),RegressionSetup()], [lambda o: o, Categorize()]], ids=['multi','both','later'])
-def test_transforms_that_are_not_done_are_refused(tfm):
-    with fails(ValueError, 'not done here'): TSDatasets(ramp(4), [0,1,0,1], tfms=[None,tfm])
+def test_transforms_that_are_not_supported_are_refused(tfm):
+    with fails(ValueError, 'not supported here'): TSDatasets(ramp(4), [0,1,0,1], tfms=[None,tfm])
 
 def test_labels_of_steps_decode_to_labels():
     y = np.array([['up','dn']*6]*4)

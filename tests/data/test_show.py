@@ -1,8 +1,12 @@
 "Batches and predictions are drawn as they are: recorded, seen, right and wrong"
 import numpy as np, pytest, torch
 import matplotlib.pyplot as plt
-from fastai.basics import Category
-from conftest import filled
+from fastai.basics import Category, Learner
+from fastai.callback.progress import *
+from fastai.interpret import Interpretation
+from fastcore.foundation import L
+from torch import nn
+from conftest import filled, ramp, same, wave_names, waves
 from tsdisk.data.batches import Labels, TensorTarget, TSMask, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results
@@ -65,3 +69,87 @@ def test_what_was_recorded_is_above_what_is_seen(workers):
     for top,low in zip(axs[:3], axs[3:]):
         a,b = (np.stack([o.get_ydata() for o in ax.lines]) for ax in (top, low))
         assert (abs(a[None]-(x*50+20)) < 1e-3).all((1,2)).sum() == 1 and np.allclose(b, (a-tfm.mean.numpy())/tfm.std.numpy(), atol=1e-4)
+
+# With a Learner
+
+def wave_learner():
+    dls = TSDataLoaders.from_arrays(*waves(150), bs=32, seed=1, device='cpu')
+    return Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(120, 3)))
+
+@pytest.mark.parametrize('kind', ['labels','numbers'])
+def test_the_largest_losses_are_drawn_worst_first(kind):
+    learn = wave_learner()
+    if kind == 'numbers': learn = Learner(TSDataLoaders.from_arrays(ramp(50), np.arange(50.), bs=10), nn.Sequential(nn.Flatten(), nn.Linear(6, 1)))
+    with learn.no_bar():
+        interp = Interpretation.from_learner(learn)
+        interp.plot_top_losses(4)
+    shown = [float(o.get_title().split('(')[1].strip(')')) for o in plt.gcf().axes[:4]]
+    np.testing.assert_allclose(shown, interp.top_losses(4)[0], rtol=.01)
+
+kinds = dict(labels=waves(50)[1], numbers=filled(50), vectors=filled((50,3)), series=filled((50,1,20)), steps=np.arange(3000).reshape(50, 60)%3, none=None)
+
+@pytest.mark.parametrize('kind', kinds)
+def test_batches_and_results_are_shown(kind):
+    y = kinds[kind]
+    dls = TSDataLoaders.from_arrays(waves(50)[0], y, bs=16, device='cpu', cat=True if kind == 'steps' else None)
+    dls.show_batch(max_n=5)
+    axs = plt.gcf().axes
+    assert sum(bool(o.lines) for o in axs) == 5 and all(len(o.lines[0].get_xdata()) == 60 for o in axs[:5])
+    if kind == 'labels': assert {o.get_title() for o in axs[:5]} <= set(wave_names)
+    dls.show_batch(max_n=2, unique=True)
+    a,b = plt.gcf().axes[:2]
+    same(a.lines[0].get_ydata(), b.lines[0].get_ydata())
+    out = dict(labels=3, numbers=1, vectors=3, series=20, steps=180).get(kind)
+    if out is None: return
+    shape = dict(series=(1,20), steps=(3,60), numbers=()).get(kind, (out,))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(120, out), nn.Unflatten(1, shape) if len(shape) == 2 else nn.Flatten(0) if kind == 'numbers' else nn.Identity())
+    learn = Learner(dls, model)
+    with learn.no_bar(): learn.show_results(max_n=4)
+    axs = plt.gcf().axes
+    assert sum(bool(o.lines) for o in axs) == 4
+    if kind == 'labels':
+        for o in axs[:4]:
+            targ,pred = o.get_title().split(' → ')
+            assert o.title.get_color() == ('k' if targ == pred else 'r')
+
+def test_grid_has_an_axis_for_each_plot():
+    for n,ncols in ((1,3),(3,3),(7,3),(4,1)): assert len(show_grid(n, ncols)) == n == sum(o.axison for o in plt.gcf().axes)
+
+def test_what_is_shown_is_in_the_units_of_the_data():
+    x = filled((40,1,30))*50+1000
+    dls = TSDataLoaders.from_arrays(x, ['a','b']*20, splits=[range(20),range(20, 40)], shuffle=False, bs=20, device='cpu', batch_tfms=Standardize())
+    dls.valid.show_batch(max_n=3)
+    for i in range(3): np.testing.assert_allclose(plt.gcf().axes[i].lines[0].get_ydata(), x[20+i, 0], rtol=1e-4)
+
+def test_results_without_targets_are_shown():
+    learn = wave_learner()
+    with learn.no_bar(): learn.show_results(dl=learn.dls.test_dl(waves(60)[0]), max_n=2)
+    assert all(o.get_title().startswith('→ ') for o in plt.gcf().axes[:2])
+
+def test_steps_of_classes_are_drawn_and_compared():
+    y = np.array(['up','dn','flat'])[np.random.default_rng(0).integers(0, 3, (40,12))]
+    dls = TSDataLoaders.from_arrays(ramp(40, 2, 12), y, bs=8, seed=0)
+    dls.show_batch(max_n=2)
+    assert all(o.patches for o in plt.gcf().axes[:2])
+    learn = Learner(dls, nn.Conv1d(2, 3, 1))
+    with learn.no_bar(): learn.fit(1)
+    with learn.no_bar(): learn.show_results(max_n=2)
+    assert all('of steps right' in o.get_title() for o in plt.gcf().axes[:2])
+
+def test_a_forecast_is_drawn_after_its_input():
+    dls = TSDataLoaders.from_arrays(ramp(40, 2, 30), ramp(40, 1, 10), bs=8, seed=0)
+    dls.show_batch(max_n=1)
+    past,target = plt.gcf().axes[0].lines[0], plt.gcf().axes[0].lines[-1]
+    assert target.get_xdata()[0] == past.get_xdata()[-1]+1 == 30
+
+def test_rows_of_plots_may_be_given():
+    wave_learner().dls.show_batch(max_n=4, nrows=2)
+    assert len(plt.gcf().axes) == 4
+
+def test_few_labels_a_sample_are_compared_in_the_title():
+    y = np.array(['up','dn'])[np.random.default_rng(0).integers(0, 2, (40,3))]
+    dls = TSDataLoaders.from_arrays(ramp(40, 2, 12), y, bs=8, seed=0)
+    assert type(dls.decode_batch(dls.one_batch())[0][1][:2]) is L
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(24, 6), nn.Unflatten(1, (2,3))))
+    with learn.no_bar(): learn.show_results(max_n=2)
+    assert all(len(o.get_title().split(', ')) == 5 for o in plt.gcf().axes[:2])

@@ -26,8 +26,9 @@ def test_convert_verify_append_info(raw, tmp_path, capsys):
 
 def test_errors_are_one_line(raw, tmp_path, capsys):
     (raw/'a/bad.npy').write_text('no array')
-    wrong = {'bad.npy could not be read': ['convert', str(raw), str(tmp_path/'set')], 'does not exist': ['info', str(tmp_path/'none')],
-        'no files to read': ['convert', str(tmp_path/'*.xyz'), str(tmp_path/'s')], 'no checksums': ['verify', str(tmp_path)]}
+    wrong = {'bad.npy could not be read': ['convert', str(raw), str(tmp_path/'set')],
+        'does not exist': ['info', str(tmp_path/'none')], 'no checksums': ['verify', str(tmp_path)],
+        'no files to read': ['convert', str(tmp_path/'*.xyz'), str(tmp_path/'s')]}
     for why,args in wrong.items():
         assert main(args) == 1
         said = capsys.readouterr().err
@@ -54,6 +55,8 @@ def test_times_of_a_recording(tmp_path):
     assert open_folder(tmp_path/'set')[0]['X'].shape == (1,1,30)
 
 def test_output_that_nobody_reads_is_no_error(raw):
-    p = subprocess.Popen([sys.executable, '-m', 'tsdisk', 'info', *[str(raw/'a/00.npy')]*20], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    files = [str(raw/'a/00.npy')]*20
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p = subprocess.Popen([sys.executable, '-m', 'tsdisk', 'info', *files], **pipes)
     p.stdout.close()
     assert p.stderr.read() == b'' and p.wait() == 141

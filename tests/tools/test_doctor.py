@@ -19,7 +19,8 @@ def test_command_line(tmp_path, quick, capsys):
     for path in (tmp_path/'d', tmp_path/'d'/'X.npy'):
         assert main(['doctor', str(path)]) == 0
         out = capsys.readouterr().out
-        assert all(o in out for o in ('2,000 × 3 × 50 float32', '600 bytes a row', 'samples/s', 'through the page cache: the array fits'))
+        words = '2,000 × 3 × 50 float32','600 bytes a row','samples/s','through the page cache: the array fits'
+        assert all(o in out for o in words)
     for path in ('missing.npy', tmp_path):
         assert main(['doctor', str(path)]) == 1
         assert 'tsdisk: ' in capsys.readouterr().err
@@ -49,7 +50,8 @@ def test_advice_is_code_to_paste(tmp_path, disk, monkeypatch, folder):
     path = tmp_path/'d' if folder else tmp_path/'d'/'X.npy'
     rates = {'cached': 9e5, True: 3e4, 'block': 9e4, False: 9e4}
     lines = module._advice(filled((300,3,50)), path, 64, False, rates, disk, Aio)
-    for o in (TSDataLoader,'block_bytes'), (TSDataLoader,'window_bytes'), (Aio,'threads'): monkeypatch.setattr(*o, getattr(*o))
+    settings = (TSDataLoader,'block_bytes'),(TSDataLoader,'window_bytes'),(Aio,'threads')
+    for o in settings: monkeypatch.setattr(*o, getattr(*o))
     ns = {}
     exec('\n'.join(lines), ns)
     assert TSDataLoader.block_bytes == 2**22 and Aio.threads == 4 and TSDataLoader.window_bytes == 2**26

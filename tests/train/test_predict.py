@@ -28,7 +28,9 @@ class Net(nn.Module):
     def __init__(self, vars, out, shape=None):
         super().__init__()
         torch.manual_seed(0)
-        self.body,self.head,self.shape = nn.Sequential(nn.Conv1d(vars, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten()),nn.Linear(8, out),shape
+        self.body = nn.Sequential(nn.Conv1d(vars, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+        self.head = nn.Linear(8, out)
+        self.shape = shape
     def forward(self, x, *others):
         res = self.head(self.body(x))
         return res if self.shape is None else res.reshape(-1, *self.shape)
@@ -46,8 +48,9 @@ def check(learn, dl, path, decoded=True, **kwargs):
     kw = dict(with_decoded=True, with_loss=True)
     with learn.no_bar(): want = learn.get_preds(dl=dl.new(shuffle=False, drop_last=False), **kw)
     got = quiet(learn, dl, path, **all_of, **kwargs)
-    for k,o in zip(('preds','targs','losses'), (want[0], want[1], want[3])): np.testing.assert_allclose(got[k], o, rtol=1e-6)
-    assert sorted(o.name for o in path.iterdir()) == sorted([*(f'{o}.npy' for o in got),'run.json']) and not path.with_name(f'{path.name}.part').exists()
+    for k,o in dict(preds=want[0], targs=want[1], losses=want[3]).items(): np.testing.assert_allclose(got[k], o, rtol=1e-6)
+    assert sorted(o.name for o in path.iterdir()) == sorted([*(f'{o}.npy' for o in got),'run.json'])
+    assert not path.with_name(f'{path.name}.part').exists()
     return got,want
 
 def test_classes(tmp_path):
@@ -59,11 +62,13 @@ def test_classes(tmp_path):
 def test_shuffled_weighted_or_partial_loaders_give_each_row_at_its_place(tmp_path):
     learn = learner(y=classes, partial_n=20, weights=dict(a=1, bb=2, c=3))
     got,_ = check(learn, learn.dls.train, tmp_path/'p')
-    same(got.targs, learn.dls.train.dataset.tls[1].kind.to_tensor(classes[np.asarray(learn.dls.train.dataset.idxs)]).numpy())
+    ds = learn.dls.train.dataset
+    same(got.targs, ds.tls[1].kind.to_tensor(classes[np.asarray(ds.idxs)]).numpy())
 
 def test_workers_change_nothing(tmp_path):
     learn = learner(y=classes)
-    same(quiet(learn, learn.dls.valid.new(num_workers=2), tmp_path/'a').preds, quiet(learn, learn.dls.valid, tmp_path/'b').preds)
+    with_workers = quiet(learn, learn.dls.valid.new(num_workers=2), tmp_path/'a')
+    same(with_workers.preds, quiet(learn, learn.dls.valid, tmp_path/'b').preds)
 
 def test_targets_in_their_units(tmp_path):
     y = filled(103)*100+5
@@ -139,7 +144,10 @@ tsdisk.train.writer.RowWriter.sync_every = .01
 with learn.no_bar(): preds_to_disk(learn, learn.dls.valid, {path!r}, targs=True, losses=True, decoded=True, layer='body', **{kw})
 """
 def start(path, each='pass', **kw):
-    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', textwrap.dedent(code).format(paths=test_folders, each=each, path=str(path), kw=kw)], stderr=subprocess.PIPE)
+    text = textwrap.dedent(code).format(paths=test_folders, each=each, path=str(path), kw=kw)
+    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', text], stderr=subprocess.PIPE)
+
+def equal_files(a, b, names): return all((a/f'{o}.npy').read_bytes() == (b/f'{o}.npy').read_bytes() for o in names)
 
 def test_goes_on_after_kills_to_the_same_bits(tmp_path):
     assert start(tmp_path/'whole').wait() == 0
@@ -155,14 +163,14 @@ def test_goes_on_after_kills_to_the_same_bits(tmp_path):
         if (tmp_path/'p').exists(): break
     assert kills
     assert start(tmp_path/'p', "assert len(self.dl.ranges) == 2").wait() == 0 # Not from the start again
-    for o in ('preds','targs','losses','decoded','layer'): assert (tmp_path/'p'/f'{o}.npy').read_bytes() == (tmp_path/'whole'/f'{o}.npy').read_bytes()
+    assert equal_files(tmp_path/'p', tmp_path/'whole', ('preds','targs','losses','decoded','layer'))
     assert not [*(tmp_path/'p').glob('.*')]
 
 def test_processes_at_the_same_time(tmp_path):
     whole = start(tmp_path/'whole')
     both = [start(tmp_path/'p', rank=o, world_size=3) for o in range(3)]
     for o in (whole,*both): assert o.wait() == 0, o.stderr.read().decode()[-2000:]
-    for o in ('preds','decoded'): assert (tmp_path/'p'/f'{o}.npy').read_bytes() == (tmp_path/'whole'/f'{o}.npy').read_bytes()
+    assert equal_files(tmp_path/'p', tmp_path/'whole', ('preds','decoded'))
     assert sorted(o.name for o in tmp_path.iterdir()) == ['p','whole']
 
 class Stop(Callback):
@@ -181,7 +189,8 @@ def test_another_model_or_other_data_do_not_go_on(tmp_path):
         with fails(ValueError, 'made with a different', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p', **kw)
     with fails(ValueError, 'different bs'): quiet(learn, learn.dls.train.new(bs=4), tmp_path/'p')
     with fails(ValueError, 'different data'): quiet(learn, learn.dls.valid, tmp_path/'p')
-    learn.dls.train.dataset.tls[-1].items = learner(tmp_path/'X.npy', classes[::-1].copy()).dls.train.dataset.tls[-1].items
+    other = learner(tmp_path/'X.npy', classes[::-1].copy())
+    learn.dls.train.dataset.tls[-1].items = other.dls.train.dataset.tls[-1].items
     with fails(ValueError, 'different data'): quiet(learn, learn.dls.train, tmp_path/'p')
     learn = learner(tmp_path/'X.npy', classes)
     np.save(tmp_path/'X.npy', filled((103,2,20), seed=1))
@@ -192,9 +201,11 @@ def test_another_model_or_other_data_do_not_go_on(tmp_path):
     shutil.rmtree(tmp_path/'p.part')
     quiet(learn, learn.dls.train, tmp_path/'p')
 
-@pytest.mark.parametrize('change,words', dict(act='a different act', loss='a different act', transforms='a different transforms', batchnorm='a different model').items())
+changed = dict(act='act', loss='act', transforms='transforms', batchnorm='model')
+
+@pytest.mark.parametrize('change', changed)
 @pytest.mark.parametrize('whole', [False,True])
-def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, change, words, whole):
+def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, change, whole):
     "Nor are those opened that are there, where it can be told without predicting"
     def made(**kw): return learner(y=classes, **kw)
     learn = made()
@@ -204,7 +215,8 @@ def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, chang
         learn.loss_func.activation = torch.sigmoid
     if change == 'transforms': learn = made(batch_tfms=Standardize())
     if change == 'batchnorm': learn.model.head = nn.Sequential(learn.model.head, nn.BatchNorm1d(3))
-    with fails(ValueError, words): quiet(learn, learn.dls.train, tmp_path/'p', act=noop if change == 'act' else None)
+    act = noop if change == 'act' else None
+    with fails(ValueError, f'a different {changed[change]}'): quiet(learn, learn.dls.train, tmp_path/'p', act=act)
     assert (tmp_path/'p').exists() == whole
 
 def test_predictions_that_come_out_otherwise_do_not_go_on(tmp_path):
@@ -217,13 +229,15 @@ def test_predictions_that_come_out_otherwise_do_not_go_on(tmp_path):
 class Other(Transform):
     "Drops or doubles rows"
     def __init__(self, how): self.how = how
-    def __call__(self, b, split_idx=None, **kwargs): return tuple([torch.cat([o,o]) if self.how == 'double' else o[1:] for o in b])
+    def __call__(self, b, split_idx=None, **kwargs): return tuple([self.other(o) for o in b])
+    def other(self, o): return torch.cat([o,o]) if self.how == 'double' else o[1:]
 
 @pytest.mark.parametrize('how', ['drop','double'])
 def test_each_row_has_one_prediction(tmp_path, how):
     learn = learner(y=classes, batch_tfms=Other(how))
     for _ in range(2):
-        with fails(ValueError, f"A batch of 8 rows reached the model as {dict(drop=7, double=16)[how]}"): quiet(learn, learn.dls.train, tmp_path/'p')
+        words = f'A batch of 8 rows reached the model as {dict(drop=7, double=16)[how]}'
+        with fails(ValueError, words): quiet(learn, learn.dls.train, tmp_path/'p')
     assert not (tmp_path/'p').exists()
 
 class Ends(Callback):
@@ -241,7 +255,8 @@ def test_labels_of_a_model_with_one_output(tmp_path):
     for bs in (8,2):
         learn = learner(y=y, out=1, loss=BCEWithLogitsLossFlat())
         res = quiet(learn, learn.dls.valid.new(bs=bs), tmp_path/f'{bs}', decoded=True)
-        assert res.decoded.shape == (len(res.preds),) and (res.decoded == np.where(res.preds[:,0] > .5, 'yes', 'no')).all()
+        assert res.decoded.shape == (len(res.preds),)
+        assert (res.decoded == np.where(res.preds[:,0] > .5, 'yes', 'no')).all()
 
 def test_a_layer_that_is_not_used_is_said(tmp_path):
     learn = learner(y=classes)
@@ -275,7 +290,8 @@ def test_a_rank_that_notes_what_it_did_and_is_stopped(tmp_path, monkeypatch, fir
     learn = learner(y=classes)
     want = quiet(learn, learn.dls.train, tmp_path/'a').preds
     kw = dict(world_size=2)
-    with pytest.raises(KeyboardInterrupt), learn.added_cbs(Stop(3)): quiet(learn, learn.dls.train, tmp_path/'p', rank=first, **kw)
+    interrupted = pytest.raises(KeyboardInterrupt)
+    with interrupted, learn.added_cbs(Stop(3)): quiet(learn, learn.dls.train, tmp_path/'p', rank=first, **kw)
     assert quiet(learn, learn.dls.train, tmp_path/'p', rank=1-first, **kw) is None
     same(quiet(learn, learn.dls.train, tmp_path/'p', rank=first, **kw).preds, want)
     for rank in (0,1): same(quiet(learn, learn.dls.train, tmp_path/'p', rank=rank, **kw).preds, want)
@@ -284,10 +300,11 @@ def test_outputs_whose_first_axis_is_another_are_refused(tmp_path):
     learn = learner(y=classes)
     apart,together = SimpleModule(lambda t: t.flatten(0, 1)),SimpleModule(lambda t: t.reshape(-1, 8, 18))
     learn.model.body = nn.Sequential(learn.model.body[0], apart, together, *learn.model.body[1:])
-    with fails(ValueError, '`layer` of a batch of 8 rows', '(64, 18)'): quiet(learn, learn.dls.train, tmp_path/'p', layer='body.1')
+    dl = learn.dls.train
+    with fails(ValueError, '`layer` of a batch of 8 rows', '(64, 18)'): quiet(learn, dl, tmp_path/'p', layer='body.1')
     learn.model.body.add_module('two', SimpleModule(lambda t: (t,t)))
     learn.model.body.add_module('one', SimpleModule(lambda t: t[0]))
-    with pytest.raises(TypeError, match='returns a tuple'): quiet(learn, learn.dls.train, tmp_path/'q', layer='body.two')
+    with fails(TypeError, 'returns a tuple'): quiet(learn, dl, tmp_path/'q', layer='body.two')
     assert not (tmp_path/'p').exists() and not (tmp_path/'q').exists()
 
 def test_callbacks_that_only_train_do_nothing(tmp_path):
@@ -314,18 +331,21 @@ def test_losses_of_padded_targets(tmp_path):
     got = quiet(learn, learn.dls.valid, tmp_path/'p', losses=True, act=lambda p: p.mean(-1)).losses
     for i,loss in zip(range(80, 103), got):
         with torch.no_grad(): p = learn.model(torch.tensor(np.array(r[i]))[None], None)[0].T
-        assert loss == pytest.approx(float(nn.functional.cross_entropy(p, torch.tensor(np.arange(steps[i])%2))), rel=1e-4)
+        want = nn.functional.cross_entropy(p, torch.tensor(np.arange(steps[i])%2))
+        assert loss == pytest.approx(float(want), rel=1e-4)
     y = save_ragged(tmp_path/'z', [filled(1+i%3, seed=i) for i in range(103)])
     learn = learner(y=y, out=3)
     got = quiet(learn, learn.dls.valid, tmp_path/'q', losses=True)
     idxs = np.asarray(learn.dls.valid.dataset.idxs)
-    for i,p,loss in zip(idxs, got.preds, got.losses): assert loss == pytest.approx(((p[:1+i%3]-y[i][0])**2).mean(), rel=1e-4)
+    want = [((p[:1+i%3]-y[i][0])**2).mean() for i,p in zip(idxs, got.preds)]
+    np.testing.assert_allclose(got.losses, want, rtol=1e-4)
 
 def test_flat_forecasts_are_decoded(tmp_path):
     w = Windows(filled((400,2))*9+5, 20, horizon=3)
     a = learner(w, out=6, shape=(2,3), batch_tfms=[Standardize(), StandardizeTarget()])
     b = learner(w, out=6, batch_tfms=[Standardize(), StandardizeTarget()])
-    same(quiet(a, a.dls.valid, tmp_path/'a', decoded=True).decoded, quiet(b, b.dls.valid, tmp_path/'b', decoded=True).decoded)
+    flat = quiet(b, b.dls.valid, tmp_path/'b', decoded=True)
+    same(quiet(a, a.dls.valid, tmp_path/'a', decoded=True).decoded, flat.decoded)
     c = learner(y=classes, loss=nn.CrossEntropyLoss())
     got = quiet(c, c.dls.valid, tmp_path/'c', decoded=True)
     same(got.decoded, np.array(c.dls.vocab)[got.preds.argmax(1)])
@@ -333,8 +353,10 @@ def test_flat_forecasts_are_decoded(tmp_path):
 def test_what_can_not_be_is_said_before_work_starts(tmp_path):
     learn = learner(y=classes)
     with fails(TypeError, 'TSDataLoader', 'test_dl'): preds_to_disk(learn, [1], tmp_path/'p')
-    with fails(ValueError, "no layer 'top'", "'body'", "'head'"): preds_to_disk(learn, learn.dls.valid, tmp_path/'p', layer='top')
-    with fails(ValueError, 'empty'): preds_to_disk(learn, TSDataLoaders.from_arrays(filled((9,2,20)), splits=[range(9),[]]).valid, tmp_path/'p')
+    dl = learn.dls.valid
+    with fails(ValueError, "no layer 'top'", "'body'", "'head'"): preds_to_disk(learn, dl, tmp_path/'p', layer='top')
+    empty = TSDataLoaders.from_arrays(filled((9,2,20)), splits=[range(9),[]]).valid
+    with fails(ValueError, 'empty'): preds_to_disk(learn, empty, tmp_path/'p')
     with fails(ValueError, '3 batches for 4'): preds_to_disk(learn, learn.dls.valid, tmp_path/'p', rank=1, world_size=4)
     with fails(ValueError, 'got 2 of 2'): preds_to_disk(learn, learn.dls.valid, tmp_path/'p', rank=2, world_size=2)
     assert not [*tmp_path.iterdir()]
@@ -372,7 +394,8 @@ def test_metrics_are_left_out_and_stay(tmp_path):
     with learn.no_bar(), learn.no_logging(): learn.fit(1)
     learn.metrics,values = [Keeps(lambda p, y: 0)],learn.recorder.values
     quiet(learn, learn.dls.valid, tmp_path/'p')
-    assert not seen and len(learn.metrics) == 1 and learn.recorder.values is values and len(values) == 1 and learn.recorder.run
+    assert not seen and len(learn.metrics) == 1 and learn.recorder.run
+    assert learn.recorder.values is values and len(values) == 1
 
 torchrun = """
 import sys

@@ -3,7 +3,8 @@ import tracemalloc
 import numpy as np, pytest
 from conftest import fails, filled
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 from tsdisk.train import stitch
 from tsdisk.train.stitch import stitch_forecasts
 
@@ -16,8 +17,10 @@ def brute(preds, w, rows, how, n):
     pick = (lambda o: np.mean([*o.values()], axis=0)) if how == 'mean' else lambda o: o[max(o)]
     return [np.stack([pick(o) if o else np.full(preds.shape[1], np.nan) for o in series]).T for series in out]
 
+options = [dict(), dict(stride=3), dict(gap=2, stride=2), dict(stride=9), dict(targets=[1])]
+
 @pytest.mark.parametrize('how', ['mean','last'])
-@pytest.mark.parametrize('kw', [dict(), dict(stride=3), dict(gap=2, stride=2), dict(stride=9), dict(targets=[1])], ids=str)
+@pytest.mark.parametrize('kw', options, ids=str)
 @pytest.mark.parametrize('pick', ['all','late','random'])
 @pytest.mark.parametrize('step', [2**14,7])
 def test_forecasts_are_stitched(tmp_path, monkeypatch, how, kw, pick, step):
@@ -30,7 +33,8 @@ def test_forecasts_are_stitched(tmp_path, monkeypatch, how, kw, pick, step):
     preds = filled((len(rows), len(kw.get('targets', [0,1])), 4))
     res = stitch_forecasts(preds, ds, tmp_path/'s', how)
     assert len(res) == 4
-    for a,b in zip(res, brute(preds.astype('f8'), w, rows, how, 4)): np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    want = brute(preds.astype('f8'), w, rows, how, 4)
+    for a,b in zip(res, want): np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 def test_stitching_takes_little_memory_and_any_direction(tmp_path):
     w = Windows(np.broadcast_to(np.zeros((1,1), 'f4'), (4_000_000,1)), 8, stride=200, horizon=4)
@@ -40,7 +44,9 @@ def test_stitching_takes_little_memory_and_any_direction(tmp_path):
     tracemalloc.stop()
     w = Windows(filled((60,2)), 6, horizon=4)
     preds = filled((51,2,4))
-    a,b = (stitch_forecasts(o, TSDatasets(w, splits=[r, []]).subset(0), tmp_path/n)[0] for o,r,n in ((preds, range(51), 'a'), (preds[::-1], range(50, -1, -1), 'b')))
+    def of(rows): return TSDatasets(w, splits=[rows, []]).subset(0)
+    a = stitch_forecasts(preds, of(range(51)), tmp_path/'a')[0]
+    b = stitch_forecasts(preds[::-1], of(range(50, -1, -1)), tmp_path/'b')[0]
     np.testing.assert_array_equal(a, b)
     assert not (tmp_path/'a.part').exists()
 
@@ -55,7 +61,8 @@ def test_what_can_not_be_stitched(tmp_path):
     w = Windows(filled((60,2)), 6, horizon=4)
     ds = TSDatasets(w)
     crops = Crops([filled((60,2))]*2, 6, horizon=4)
-    for bad,words in ((TSDatasets(filled((51,2,4)), filled((51,2,4))),'Windows'), (TSDatasets(Windows(filled((60,2)), 6)),'Windows'), (TSDatasets(crops),'Crops')):
+    arrays,no_horizon = TSDatasets(filled((51,2,4)), filled((51,2,4))),TSDatasets(Windows(filled((60,2)), 6))
+    for bad,words in ((arrays,'Windows'), (no_horizon,'Windows'), (TSDatasets(crops),'Crops')):
         with fails(ValueError, words): stitch_forecasts(filled((51,2,4)), bad, tmp_path/'s')
     with fails(ValueError, "'mean' or 'last'"): stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s', 'median')
     with fails(ValueError, '51 windows with a horizon of 4'): stitch_forecasts(filled((50,2,4)), ds, tmp_path/'s')

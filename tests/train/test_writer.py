@@ -1,6 +1,5 @@
 "Rows of several processes come together in whole files, and survive interruptions"
-import json
-import pytest
+import json, pytest
 from conftest import fails, filled, same
 from tsdisk.train.writer import RowWriter, begin_run, claim_folder, open_run, publish_run, rows_done
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DecodedArray', 'DecodedRagged', 'decoded_arrays', 'row_blocks', 'to_npy', 'to_attribute', 'shared_metadata',
-           'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'to_parquet']
+           'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'named_columns', 'to_parquet']
 
 # %% ../../nbs/49_convert.export.ipynb #f337b85e
 import json
@@ -192,7 +192,21 @@ def column_names(
     if len(variables) == n: return variables
     return [f'{name}{i}' for i in range(n)] if n > 1 else [name]
 
-# %% ../../nbs/49_convert.export.ipynb #66693f21
+# %% ../../nbs/49_convert.export.ipynb #42f30488
+def named_columns(
+    arrays, # `DecodedArray` of each array
+    variables:list, # Names of the variables of `X`, empty if they are not known
+    start, # First row
+    stop, # Row after the last one
+) -> dict: # Columns of pyarrow by name
+    "The columns of a block of rows"
+    res = {}
+    for o in arrays:
+        columns = o.to_arrow(start, stop)
+        names = column_names(o.name, len(columns), variables if o.name == 'X' else ())
+        res |= dict(zip(names, columns))
+    return res
+
 def to_parquet(
     path, # Folder of a dataset
     dst, # File to write
@@ -201,14 +215,11 @@ def to_parquet(
     pa,pq = need('pyarrow', 'tables'),need('pyarrow.parquet', 'tables')
     arrays = decoded_arrays(path)
     entry = read_manifest(path).get('arrays', {}).get('X', {})
-    names = {'X': unique_names(entry.get('names') or [], [o.name for o in arrays])}
-    def block(start, stop):
-        columns = {o.name: o.to_arrow(start, stop) for o in arrays}
-        return pa.table({k: v for name,o in columns.items() for k,v in zip(column_names(name, len(o), names.get(name, ())), o)})
+    names = unique_names(entry.get('names') or [], [o.name for o in arrays])
     with atomic_path(_in_new_folder(dst)) as tmp, ExitStack() as stack:
         out = None # Its schema is that of the first block
         for a,b in progress(row_blocks(arrays)):
-            rows = block(a, b)
+            rows = pa.table(named_columns(arrays, names, a, b))
             out = out or stack.enter_context(pq.ParquetWriter(tmp, rows.schema))
             out.write_table(rows)
     return Path(dst)

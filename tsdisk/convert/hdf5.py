@@ -143,12 +143,14 @@ class ReversedAxes:
     def __len__(self): return self.shape[0]
     def __getitem__(self, i): return np.asarray(self.x[full_index(i, self.ndim)[::-1]]).T
 
-# %% ../../nbs/42_convert.hdf5.ipynb #54074940
+# %% ../../nbs/42_convert.hdf5.ipynb #d2847e82
 @reader('.mat')
 def read_mat(path, name=None):
     "One array of a MATLAB file of version 7.3; `ValueError` if it is older, or has several arrays and none is selected"
     h5py = need('h5py', 'hdf5')
-    if not h5py.is_hdf5(path): raise ValueError(f"{path} is a MATLAB file older than 7.3: give `read=lambda p: scipy.io.loadmat(p)['name']`")
+    if not h5py.is_hdf5(path):
+        read = "lambda p: scipy.io.loadmat(p)['name']"
+        raise ValueError(f"{path} is a MATLAB file older than 7.3: give `read={read}`")
     return read_and_close(h5py.File(path, 'r'), lambda f: _mat_record(f, name, path))
 
 def _mat_record(f, name, path):
@@ -184,12 +186,13 @@ class StackedVariables:
         values = np.stack([o[(*samples, steps)].values for o in self.vars], -2)
         return values[..., vars, :].astype(self.dtype, copy=False)
 
-# %% ../../nbs/42_convert.hdf5.ipynb #3b84b775
+# %% ../../nbs/42_convert.hdf5.ipynb #0c6ed417
 def _dimensions(ds, vars, steps, samples):
     "(samples, steps), or (steps,) if the variables have no other dimension"
     others = {o for k in vars for o in ds[k].dims} - {steps}
     if samples is None and len(others) > 1:
-        raise ValueError(f"The variables have the dimensions {sorted(others)} besides {steps!r}: give `samples`, and `vars` that have no others")
+        raise ValueError(f"The variables have the dimensions {sorted(others)} besides {steps!r}: give `samples`, "
+            "and `vars` that have no others")
     samples = samples or next(iter(others), None)
     dims = (samples,steps) if samples else (steps,)
     for k in vars:
@@ -201,10 +204,11 @@ def _step_dimension(ds):
     dims = [*ds.sizes]
     return next((o for o in ('time','step','steps','t') if o in dims), dims[-1])
 
-# %% ../../nbs/42_convert.hdf5.ipynb #d7ede99e
+# %% ../../nbs/42_convert.hdf5.ipynb #6aae423d
 def _per_sample(ds, samples):
     "Variables and coordinates with one number or text for each sample"
-    return {k: ds[k].values for k in [*ds.data_vars, *ds.coords] if ds[k].dims == (samples,) and ds[k].dtype.kind in 'biufU'}
+    names = [k for k in [*ds.data_vars, *ds.coords] if ds[k].dims == (samples,)]
+    return {k: ds[k].values for k in names if ds[k].dtype.kind in 'biufU'}
 
 def _dataset_metadata(ds, vars, steps):
     "What a dataset says besides its values"

@@ -30,14 +30,14 @@ def reader(
         return f
     return register
 
-# %% ../../nbs/40_convert.readers.ipynb #9b90cfb7
+# %% ../../nbs/40_convert.readers.ipynb #ac1c3e4e
 def need(
     module:str, # Module to import
     extra:str, # Extra of tsdisk that installs it
 ):
     "Import a library that only some formats need"
     try: return importlib.import_module(module)
-    except ImportError as e: raise ImportError(f"`{module}` is not installed ({e}): pip install 'tsdisk[{extra}]'") from e
+    except ImportError as e: raise ImportError(f"{module} is not installed ({e}): pip install 'tsdisk[{extra}]'") from e
 
 # %% ../../nbs/40_convert.readers.ipynb #c470f6cd
 def split_rows(
@@ -58,7 +58,7 @@ def select_rows(
     def has_rows(k, v): return k not in variable_metadata and getattr(v, 'shape', None) and v.shape[0] == n
     return {k: v[rows] if has_rows(k, v) else v for k,v in record.items()}
 
-# %% ../../nbs/40_convert.readers.ipynb #b63f57b7
+# %% ../../nbs/40_convert.readers.ipynb #8dce70a9
 def read_file(
     file, # Path or `path::name`, either of them with rows `[a:b]`; or a mapping of roles to these
 ): # What the reader of its format gives: an array, a record, or an iterable of records
@@ -77,7 +77,8 @@ def _single_array(record, file):
     "The array of a file that holds only one"
     array = record['X'] if isinstance(record, Mapping) and 'X' in record else record
     if hasattr(array, 'shape'): return array
-    raise ValueError(f"{file} holds several arrays or records, each file of a pair must hold one array: name it, as in `{file}::name`")
+    raise ValueError(f"{file} holds several arrays or records, each file of a pair must hold one array: "
+        f"name it, as in `{file}::name`")
 
 # %% ../../nbs/40_convert.readers.ipynb #8d115950
 large = 2**26 # Bytes that are never read at once
@@ -143,7 +144,7 @@ def npz_members(
     "Headers of all arrays of a `.npz` file; `TypeError` if one holds pickles"
     with zipfile.ZipFile(path) as z: return [NpzMember(path, o, z) for o in z.infolist() if o.filename.endswith('.npy')]
 
-# %% ../../nbs/40_convert.readers.ipynb #e466d58f
+# %% ../../nbs/40_convert.readers.ipynb #5a9be66a
 @patch
 def load(self:NpzMember):
     "All values, in memory"
@@ -157,13 +158,13 @@ def stream(self:NpzMember):
 @patch
 def mapped(self:NpzMember):
     "The values where they lie in the zip file; only for members that are not compressed"
-    with open(self.path, 'rb') as f: # The local header may differ in length from the one in the directory of the zip file
+    with open(self.path, 'rb') as f: # The local header may be longer than the one in the zip file's directory
         f.seek(self.info.header_offset+26)
         lengths = np.frombuffer(f.read(4), '<u2') # Of the name and of extra fields
     start = self.info.header_offset + 30 + int(lengths.sum()) + self.start
     return np.memmap(self.path, self.dtype, 'r', start, self.shape, self.order)
 
-# %% ../../nbs/40_convert.readers.ipynb #906f7360
+# %% ../../nbs/40_convert.readers.ipynb #e9b73d4e
 def _temporary_folder():
     if folder := os.environ.get('TMPDIR'): return folder
     return '/var/tmp' if os.access('/var/tmp', os.W_OK) else tempfile.gettempdir()
@@ -175,7 +176,7 @@ def unnamed_file():
     try:
         with tempfile.TemporaryFile(dir=folder) as f: yield f
     except OSError as e:
-        if e.errno == errno.ENOSPC and e.filename is None: e.filename = folder # So that the error names the disk that is full
+        if e.errno == errno.ENOSPC and e.filename is None: e.filename = folder # Says which disk is full
         raise
 
 # %% ../../nbs/40_convert.readers.ipynb #09df1df0
@@ -200,7 +201,7 @@ class Compressed:
             f.flush()
             return np.memmap(f, self.dtype, 'r', self.member.start, self.shape, self.member.order)
 
-# %% ../../nbs/40_convert.readers.ipynb #f6cd9e91
+# %% ../../nbs/40_convert.readers.ipynb #464ec52e
 class CompressedRows(Compressed):
     "Samples (n, vars, steps) of a compressed file, decompressed in order as they are read"
     @cached_property
@@ -208,12 +209,16 @@ class CompressedRows(Compressed):
 
     def __getitem__(self, i):
         rows = range(len(self))[i]
-        if not isinstance(i, slice): return self[rows:rows+1][0]
+        if not isinstance(i, slice): return self._read(rows, rows+1)[0]
+        if rows.step == 1: return self._read(rows.start, rows.stop)
         name = self.member.name
-        if rows.step != 1: raise ValueError(f"{name} is compressed and read in order, got a slice with a step of {rows.step}: use a step of 1")
-        res = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        self.file.seek(self.member.start + rows.start*(self.nbytes//len(self)))
-        if self.file.readinto(res.reshape(-1).view('u1')) < res.nbytes: raise EOFError(f"{name} ends before row {rows.stop} of {len(self)}")
+        raise ValueError(f"{name} is compressed and read in order, got a step of {rows.step}: use a step of 1")
+
+    def _read(self, start, stop):
+        res = np.empty((max(0, stop-start), *self.shape[1:]), self.dtype)
+        self.file.seek(self.member.start + start*(self.nbytes//len(self)))
+        n = self.file.readinto(res.reshape(-1).view('u1'))
+        if n < res.nbytes: raise EOFError(f"{self.member.name} ends before row {stop} of {len(self)}")
         return res
 
 # %% ../../nbs/40_convert.readers.ipynb #b8d46d22
@@ -253,7 +258,7 @@ def read_npz(path, name=None):
     if name: return arrays[name]
     return [*arrays.values()][0] if len(arrays) == 1 else arrays
 
-# %% ../../nbs/40_convert.readers.ipynb #9e66d6c4
+# %% ../../nbs/40_convert.readers.ipynb #40372caf
 def open_raw(
     path, # File of numbers without a header
     shape, # (n, …); -1 for n is as many rows as the file holds
@@ -265,11 +270,10 @@ def open_raw(
     size = Path(path).stat().st_size - start
     row = int(np.prod(shape[1:]))*dtype.itemsize
     n = size//row if shape[0] == -1 else shape[0]
-    if n*row != size:
-        wanted = 'a whole number' if shape[0] == -1 else n
-        raise ValueError(f"{path} has {size:,} bytes from byte {start} on, which are {size/row:.6g} rows {shape[1:]} of {dtype}, "
-            f"not {wanted}: check `shape`, `dtype` and `start`")
-    return np.memmap(path, dtype, 'r', start, (n, *shape[1:]))
+    if n*row == size: return np.memmap(path, dtype, 'r', start, (n, *shape[1:]))
+    wanted = 'a whole number' if shape[0] == -1 else n
+    raise ValueError(f"{path} has {size:,} bytes from byte {start} on, which are {size/row:.6g} rows {shape[1:]} "
+        f"of {dtype}, not {wanted}: check `shape`, `dtype` and `start`")
 
 # %% ../../nbs/40_convert.readers.ipynb #66c7d4ea
 def start_and_rate(
@@ -281,7 +285,7 @@ def start_and_rate(
     if len(gaps) and gaps[0] > 0 and (gaps == gaps[0]).all(): res['fs'] = 1e9/float(gaps[0])
     return res
 
-# %% ../../nbs/40_convert.readers.ipynb #8f765f99
+# %% ../../nbs/40_convert.readers.ipynb #c6eb6ece
 def _first_times(df):
     "Times of the first thousand steps of a frame, empty if it has none"
     if hasattr(df.index, 'tz'): return df.index[:1000].to_numpy('datetime64[ns]')
@@ -293,7 +297,7 @@ def from_frame(
 ) -> dict: # Record with `X` (vars, steps), `names`, and `start` and `fs` if it has times
     "The series of a data frame; `ValueError` if it has no column of numbers"
     numbers = df.select_dtypes(['number','bool'])
-    if not len(numbers.columns): raise ValueError(f"The frame has no column of numbers, its columns are {[*df.columns]}")
+    if not len(numbers.columns): raise ValueError(f"The frame has no column of numbers, it has {[*df.columns]}")
     values = numbers.to_numpy()
     if values.dtype.kind != 'f': values = numbers.to_numpy('f8', na_value=np.nan)
     times = _first_times(df)

@@ -72,7 +72,7 @@ class Augment(Transform):
         names = [k for k in signature(type(self).__init__).parameters if k in self.__dict__]
         return f"{type(self).__name__}({', '.join(f'{k}={getattr(self, k)!r}' for k in names)})"
 
-# %% ../../nbs/58_data.augment.ipynb #09d20eec
+# %% ../../nbs/58_data.augment.ipynb #fc5c4bc8
 def refuse_padding(name, advice="leave it out, or cut `Windows` or `Crops` of one length from them"):
     "The error for a transform `name` of padded series"
     raise ValueError(f"{name} would take padding for data, got series of unequal lengths: {advice}")
@@ -80,7 +80,7 @@ def refuse_padding(name, advice="leave it out, or cut `Windows` or `Crops` of on
 @patch
 def adapt(self:Augment, ds):
     "Check that the series of a dataset can be changed"
-    if ds.ragged is None or (self.takes_padding and ds._of_steps()): return
+    if ds.ragged is None or (self.takes_padding and ds.has_step_mask): return
     if not self.takes_padding: refuse_padding(type(self).__name__)
     refuse_padding(type(self).__name__, "leave out `mask=False`, so that batches have a mask of their steps")
 

@@ -6,10 +6,11 @@
 __all__ = ['TSExtra', 'TSTensor', 'TensorTarget', 'TSInput', 'TSMask', 'step_mask', 'ToSeries', 'masked_mse', 'ToTarget',
            'ToTargets', 'ToInput', 'ToMask', 'ToSteps', 'code_table', 'LabelIndex', 'ToCategory', 'Labels']
 
-# %% ../../nbs/50_data.batches.ipynb #2f3ffb89
+# %% ../../nbs/50_data.batches.ipynb #2c3fee5e
 import numpy as np, torch
 from itertools import chain
 from fastai.basics import *
+from ..disk.packing import Packing
 
 # %% ../../nbs/50_data.batches.ipynb #68a3592e
 def _has_type(types, args, kwargs):
@@ -106,42 +107,34 @@ def step_mask(
     "Which steps of padded series are data; None for a batch without a mask of steps"
     return first(torch.as_subclass(o, Tensor)[:,None] for o in b[1:] if isinstance(o, TSMask) and o.ndim == 2)
 
-# %% ../../nbs/50_data.batches.ipynb #bfb4e499
+# %% ../../nbs/50_data.batches.ipynb #ee437c5c
 class ToSeries(Transform):
     "Stored rows of numbers to `TSTensor`"
     order = -100
     dtype = torch.float32
     typ = TSTensor
     def __init__(self,
-        missing=None, # Stored number that stands for a missing value
-        units=None, # Packing of stored integers: (scale, offset), each one number a variable
+        packing:Packing=Packing(), # What stored numbers stand for, of each variable
     ): store_attr()
     def to_tensor(self, a): return torch.from_numpy(a)
-    def cast(self, t):
-        res = t if t.dtype == self.dtype else t.to(self.dtype)
-        if self.units is not None: res = self._unpack(res)
-        return res if self.missing is None else res.masked_fill(t == self.missing, float('nan'))
-
-    def _unpack(self, t):
-        scale,offset = (torch.tensor(o, dtype=self.dtype, device=t.device)[:,None] for o in self.units)
-        return torch.addcmul(offset, t, scale)
-
+    def cast(self, t): return self.packing.decode(t)
     def encodes(self, a:np.ndarray): return self.cast(self.to_tensor(a)).as_subclass(self.typ)
 
-# %% ../../nbs/50_data.batches.ipynb #c51c7ae4
+# %% ../../nbs/50_data.batches.ipynb #a2a6b609
 @patch
-def counted(self:ToSeries, units, missing):
-    "This kind for integers with another packing"
+def repacked(self:ToSeries,
+    packing:Packing, # Packing of other rows
+):
+    "This kind for rows with another packing"
     res = copy(self)
-    res.units = units
-    res.missing = missing
+    res.packing = packing
     return res
 
 @patch
-def of(self:ToSeries, dtype):
-    "This kind for rows of another dtype: floats are not packed"
-    if self.units is None or dtype.kind in 'biu': return self
-    return self.counted(None, self.missing)
+def for_dtype(self:ToSeries, dtype):
+    "This kind for rows of another dtype: floats have no scale"
+    packing = self.packing.for_dtype(dtype)
+    return self if packing is self.packing else self.repacked(packing)
 
 # %% ../../nbs/50_data.batches.ipynb #76c78a67
 def masked_mse(
@@ -164,24 +157,21 @@ class ToTargets(ToTarget):
     "Target series of unequal lengths, padded with NaN"
     loss_func = staticmethod(masked_mse)
 
-# %% ../../nbs/50_data.batches.ipynb #2413d252
+# %% ../../nbs/50_data.batches.ipynb #335adbc9
 class ToInput(ToSeries):
     "Stored rows of numbers to `TSInput`; integers that are not packed stay integers, for embeddings"
     typ = TSInput
     def __init__(self, dtype, missing=None, units=None):
-        if dtype.kind not in 'biuf':
-            raise TypeError(f"Inputs must hold numbers, got dtype {dtype}: give categories as integers")
+        if dtype.kind not in 'biuf': raise TypeError(f"Inputs hold numbers, got {dtype}: give categories as integers")
         super().__init__(missing, units)
         self.dtype = torch.int64 if dtype.kind in 'iu' and units is None else torch.float32
 
-# %% ../../nbs/50_data.batches.ipynb #6efcd92a
+# %% ../../nbs/50_data.batches.ipynb #e8ea9065
 class ToMask(ToSeries):
     "Stored rows of numbers to `TSMask`: True where a value is neither NaN nor `missing`"
     dtype = torch.bool
     typ = TSMask
-    def cast(self, t):
-        present = t == t # False for NaN
-        return present if self.missing is None else present & (t != self.missing)
+    def cast(self, t): return self.packing.present(t)
 
 class ToSteps(ToMask):
     "Stored masks of steps (bs, steps) to `TSMask`"
@@ -238,26 +228,31 @@ def as_codes(self:LabelIndex,
     codes = a.astype(np.int64, copy=False)
     return codes if codes.view(np.uint64).max() < len(self) else None
 
-# %% ../../nbs/50_data.batches.ipynb #59ef1b44
+# %% ../../nbs/50_data.batches.ipynb #5e3f027a
 class ToCategory(Categorize):
     "Labels to `TensorCategory`: codes in a vocabulary"
     order = -100
     dtype = torch.int64
     typ = TensorCategory
-    units = None # Labels are not packed
+    packing = Packing() # Labels are not packed
     ignored = -100 # Code of padding, which PyTorch's losses leave out
     def __init__(self,
-        vocab, # Distinct labels, in the order of their codes
+        vocab=None, # Distinct labels, in the order of their codes; may be set later
         ndim:int=1, # Axes of the stored labels: more than 1 for labels of steps
         add_na:bool=False, # Give labels that are not in the vocabulary the code 0, `#na#`?
         pad=None, # Label that pads series of unequal lengths
     ):
+        super().__init__(sort=False, add_na=add_na)
         self.pad = pad
-        self.index = LabelIndex(vocab)
-        super().__init__(vocab=self.index.labels.tolist(), sort=False, add_na=add_na)
+        if vocab is not None: self.set_vocab(vocab)
         if ndim > 1: self.loss_func = CrossEntropyLossFlat(axis=1)
+
+    def set_vocab(self, vocab):
+        self.index = LabelIndex(vocab)
+        self.vocab = CategoryMap(self.index.labels.tolist(), sort=False, add_na=self.add_na)
         self.c = len(self.vocab)
 
+    def for_dtype(self, dtype): return self
     def encodes(self, a:np.ndarray): return self.to_tensor(a).as_subclass(TensorCategory)
     def decodes(self, o):
         if np.ndim(o) == 0: return Category(self.vocab[o])
@@ -278,7 +273,7 @@ def cast(self:ToCategory, t):
     "Codes as the model sees them: (bs,), or (bs, steps)"
     return t if self.pad is None or t.ndim < 3 else t[:,0]
 
-# %% ../../nbs/50_data.batches.ipynb #49e1fe5a
+# %% ../../nbs/50_data.batches.ipynb #0b063dde
 @patch
 def _codes(self:ToCategory, a):
     "Labels to int64 codes"
@@ -295,10 +290,11 @@ def _unknown(self:ToCategory, label):
     labels = self.index.labels
     numbers = "; for regression on whole numbers, say `cat=False`" if labels.dtype.kind in 'iu' else ''
     return ValueError(f"Label {label!r} is not in the vocabulary {labels.tolist()[:20]}, "
-        "by default the labels of the training rows: add rows with this label to them, give all labels as `vocab=[…]`, "
+        "by default the labels of the training rows: add rows with this label to them, "
+        "give all labels as `vocab=[…]`, "
         f"or map unknown labels to `#na#` with `tfms=[None, Categorize(add_na=True)]`{numbers}")
 
-# %% ../../nbs/50_data.batches.ipynb #d019cde3
+# %% ../../nbs/50_data.batches.ipynb #6b96486c
 class Labels(L):
     "Several labels of one sample, such as one for each step"
     def __init__(self, codes, vocab):
@@ -310,6 +306,6 @@ class Labels(L):
         if len(self) <= 8: return show_title(', '.join(map(str, self)), ctx=ctx)
         codes = self.codes.reshape(-1, self.codes.shape[-1])[0]
         ax = ctx or plt.subplots(figsize=(6,1))[1]
-        for start,stop in _runs(codes):
-            ax.axvspan(start-.5, stop-.5, ymin, ymax, color=f'C{codes[start]%10}', alpha=.25, lw=0)
+        colours = [f'C{o%10}' for o in codes]
+        for start,stop in _runs(codes): ax.axvspan(start-.5, stop-.5, ymin, ymax, color=colours[start], alpha=.25, lw=0)
         return ax

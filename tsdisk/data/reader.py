@@ -76,12 +76,12 @@ def _lately(f):
     if told[0] is not f or time.monotonic()-told[1] > 1: _told = told = f,time.monotonic(),f()
     return told[2]
 
-# %% ../../nbs/54_data.reader.ipynb #f29d750d
+# %% ../../nbs/54_data.reader.ipynb #82aec1a6
 class Reader:
     "Reads rows of columns in groups, each some time after it was announced"
     ahead = 4 # Groups announced before they are needed
     def __init__(self,
-        tls, # Columns: `TSList`s
+        tls, # Columns: `Column`s
         direct:bool=None, # Read past the page cache? By default if the columns don't fit in free memory
         windows:bool=False, # Are rows announced a window at a time?
         shared:bool=False, # Do other processes read the same windows?

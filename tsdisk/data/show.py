@@ -48,7 +48,7 @@ def show_batch(x:TSTensor, y, samples, ctxs=None, max_n=9, ncols=3, nrows=None, 
         for o in others: o.show(ctx=ctx, **_first_step(series, o))
     return ctxs
 
-# %% ../../nbs/59_data.show.ipynb #f73d44ae
+# %% ../../nbs/59_data.show.ipynb #60d59a50
 @patch
 def show_seen(self:TSDataLoader,
     max_n:int=4, # Samples
@@ -56,10 +56,7 @@ def show_seen(self:TSDataLoader,
     **kwargs # Of `plot`
 ) -> list: # Axes
     "Recorded series, above what a model sees of them"
-    batches = iter(self)
-    x = next(batches)[0]
-    rows = self.idxs
-    batches.close()
+    x,rows = self._first_series()
     n = min(max_n, len(x))
     axs = plt.subplots(2, n, figsize=figsize or (3*n,3.5), squeeze=False, layout='constrained')[1]
     for i in range(n):
@@ -68,6 +65,15 @@ def show_seen(self:TSDataLoader,
     axs[0,0].set_ylabel('recorded')
     axs[1,0].set_ylabel('seen')
     return list(axs.flat)
+
+@patch
+def _first_series(self:TSDataLoader):
+    "The series of a first batch, and their rows in the dataset"
+    batches = iter(self)
+    x = next(batches)[0]
+    rows = self.idxs # Known while the loader is iterated over
+    batches.close()
+    return x,rows
 
 @patch
 def show_seen(self:TSDataLoaders, max_n:int=4, **kwargs): return self.train.show_seen(max_n, **kwargs)

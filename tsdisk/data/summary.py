@@ -5,46 +5,48 @@
 # %% auto #0
 __all__ = ['most_steps', 'most_rows', 'Overview', 'summary']
 
-# %% ../../nbs/60_data.summary.ipynb #b87c5ad3
+# %% ../../nbs/60_data.summary.ipynb #6f471981
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
 from ..disk.basics import human
 from ..disk.arrays import open_array
-from ..folder.manifest import open_folder, read_manifest, units_of
+from ..folder.manifest import open_folder, packing_of, read_manifest
 from ..series.ragged import Ragged
-from ..convert.plan import real_units
 from ..disk.sources import as_source
 from ..folder.labels import train_counts
 from ..folder.stats import train_stats
 
-# %% ../../nbs/60_data.summary.ipynb #04677bc7
+# %% ../../nbs/60_data.summary.ipynb #340636e4
 def _entry_of_X(path):
     "The manifest's entry for the series of a dataset folder; empty for a lone file"
     entries = read_manifest(path).get('arrays', {}).values() if path.is_dir() else []
     return next((o for o in entries if o['role'] == 'X'), {})
 
+def _open(path):
+    "Series, targets and splits of a dataset folder, or of a lone file"
+    arrays,splits = open_folder(path) if path.is_dir() else ({'X': open_array(path)}, {})
+    X = as_source(arrays['X'])
+    if X.dtype.kind not in 'biuf': raise TypeError(f"A summary is of numbers, {path} holds {X.dtype}")
+    return X,arrays.get('y'),splits
+
+# %% ../../nbs/60_data.summary.ipynb #c2fe8883
 class Overview:
     "The arrays of a dataset, their statistics and names, for the panels of `summary`"
     def __init__(self,
         path, # Dataset folder, or a `.npy` of numbers
     ):
         self.path = Path(path)
-        arrays,self.splits = open_folder(path) if self.path.is_dir() else ({'X': open_array(path)}, {})
-        self.X = as_source(arrays['X'])
-        self.y = arrays.get('y')
-        if self.X.dtype.kind not in 'biuf': raise TypeError(f"A summary is of numbers, {path} holds {self.X.dtype}")
+        self.X,self.y,self.splits = _open(self.path)
         entry = _entry_of_X(self.path)
-        packing = units_of(self.path/entry['file']/'values.npy' if entry else self.path)
-        self.missing = packing.get('missing')
-        self.scale = packing.get('scale')
-        self.stats = train_stats(self.X, missing=self.missing)
-        if self.scale: self.stats = self.stats.in_units(*self.scale)
+        self.packing = packing_of(self.X)
+        self.stats = train_stats(self.X, missing=self.packing.missing)
+        if self.packing.scale: self.stats = self.stats.in_units(self.packing.scale, self.packing.offset)
         self.names = entry.get('names') or [f'{i}' for i in range(len(self.stats.mean))]
 
     @property
     def long(self): return self.X.ndim == 2 # One recording (steps, vars)
 
-# %% ../../nbs/60_data.summary.ipynb #8c11584d
+# %% ../../nbs/60_data.summary.ipynb #f4d58f78
 def _title(o):
     "Name, shape, dtype, bytes and splits of a dataset"
     shape = ' × '.join(f'{k:,}' for k in o.X.shape)
@@ -56,14 +58,18 @@ most_steps = 2000
 def _series(o, i):
     "The first steps of one sample in the units of the data, (vars, steps)"
     x = np.asarray(o.X[i:i+most_steps].T if o.long else o.X[i])
-    x = x.astype('f8') if o.scale is None else real_units(x, *o.scale, o.missing)
+    x = o.packing.decode(x) if o.packing.scale else x.astype('f8')
     return np.atleast_2d(x)[:,:most_steps]
 
-# %% ../../nbs/60_data.summary.ipynb #70747b3e
+# %% ../../nbs/60_data.summary.ipynb #42cf6b5c
+def _random_rows(n, k, seed):
+    "`k` of n rows, or all if they are fewer, in ascending order"
+    rows = np.random.default_rng(seed).choice(n, min(n, k), replace=False)
+    return np.sort(rows).tolist()
+
 def _draw_samples(ax, o, n, seed):
     "Some random samples, or the first steps of a long recording"
-    n = min(len(o.X), n)
-    rows = [0] if o.long else np.sort(np.random.default_rng(seed).choice(len(o.X), n, replace=False)).tolist()
+    rows = [0] if o.long else _random_rows(len(o.X), n, seed)
     gap = 1. if np.isnan(o.stats.std).all() else 3.5*float(np.nanmax(o.stats.std))
     for k,row in enumerate(rows):
         for v,values in enumerate(_series(o, row)[:8]): ax.plot(values - k*gap, color=f'C{v}', lw=.8)

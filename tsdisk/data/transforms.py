@@ -15,23 +15,26 @@ from .reader import Buffers
 from ..folder.moments import Stats
 from ..folder.stats import train_stats
 
-# %% ../../nbs/57_data.transforms.ipynb #68cd5543
+# %% ../../nbs/57_data.transforms.ipynb #deb874de
 def column_stats(
-    tl, # `TSList` of a dataset
+    tl, # `Column` of a dataset
     rows, # Rows to use
 ) -> Stats: # Per variable
     "Statistics of some rows of a column, in the units of the data"
-    stats = train_stats(tl.items, rows, tl.kind.missing)
-    return stats if tl.kind.units is None else stats.in_units(*tl.kind.units)
+    stats = train_stats(tl.items, rows, tl.packing.missing)
+    return stats if tl.packing.scale is None else stats.in_units(tl.packing.scale, tl.packing.offset)
 
-# %% ../../nbs/57_data.transforms.ipynb #af2085c4
+# %% ../../nbs/57_data.transforms.ipynb #dc800e9e
 class PointWise(Transform):
     "A function of single values, which runs before transforms that need statistics of its results"
     order = 98
 
 class _Unpacked:
     "Stored values as `tfms` make them; its `repr` names cached statistics"
-    def __init__(self, tfms, units): store_attr()
+    def __init__(self, tfms, packing):
+        self.tfms = tfms
+        self.units = None if packing.scale is None else (packing.scale, packing.offset)
+
     def __call__(self, t):
         if self.units is not None:
             scale,offset = (torch.tensor(np.asarray(o), dtype=t.dtype)[:,None] for o in self.units)
@@ -50,7 +53,7 @@ def input_stats(
     tl = dl.dataset.tls[0]
     before = [o for o in dl.after_batch.fs if isinstance(o, PointWise)]
     if not before: return column_stats(tl, dl.dataset.idxs)
-    return train_stats(tl.items, dl.dataset.idxs, tl.kind.missing, _Unpacked(before, tl.kind.units))
+    return train_stats(tl.items, dl.dataset.idxs, tl.packing.missing, _Unpacked(before, tl.packing))
 
 # %% ../../nbs/57_data.transforms.ipynb #b093a71f
 class ByStats(Transform):
@@ -72,7 +75,7 @@ class ByStats(Transform):
         pairs = zip(self.mean[:8,0], self.std[:8,0])
         return f"{type(self).__name__}({', '.join(f'{m:.4g} ± {s:.4g}' for m,s in pairs)})"
 
-# %% ../../nbs/57_data.transforms.ipynb #02c4e620
+# %% ../../nbs/57_data.transforms.ipynb #0161994c
 @patch
 def _use(self:ByStats, stats):
     "Keep what is subtracted and divided by, (vars, 1) each, after a check"
@@ -88,7 +91,8 @@ def _use(self:ByStats, stats):
 def _warn_nans(stats):
     share = stats.nans/(stats.nans+stats.count)
     if not share.any(): return
-    warnings.warn(f"{share.max():.2g} of the values of variable {share.argmax()} are NaN. They stay NaN, and make the loss NaN: "
+    warnings.warn(f"{share.max():.2g} of the values of variable {share.argmax()} are NaN. "
+        "They stay NaN, and make the loss NaN: "
         "fill them before saving, or add `FillNaN()` to the batch transforms, which comes after `Standardize`")
 
 # %% ../../nbs/57_data.transforms.ipynb #dde78e60
@@ -329,7 +333,7 @@ def present_share(
     if steps is None: return present.flatten(1).float().mean(1)
     return (present & steps).sum((1,2))/(steps.sum((1,2))*present.shape[1])
 
-# %% ../../nbs/57_data.transforms.ipynb #e6561cd0
+# %% ../../nbs/57_data.transforms.ipynb #5b1fe9cb
 class DropMissing(Transform):
     "Drop series with too few values from training batches, but never all of them; targets are not looked at"
     split_idx = 0
@@ -342,7 +346,7 @@ class DropMissing(Transform):
         self.min_valid = min_valid
 
     def setups(self, dl:DataLoader):
-        if dl.dataset.ragged is None or dl.dataset._of_steps(): return
+        if dl.dataset.ragged is None or dl.dataset.has_step_mask: return
         raise ValueError("DropMissing would take padding for data, got series of unequal lengths: "
             "leave out `mask=False`, so that batches have a mask of their steps")
 

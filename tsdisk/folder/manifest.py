@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['manifest_name', 'manifest_version', 'staging', 'read_manifest', 'manifest_text', 'write_manifest', 'save_folder',
-           'Replaced', 'open_folder', 'units_of', 'result_kind', 'kept_result', 'cached_result']
+           'Replaced', 'packing_at', 'packing_of', 'open_folder', 'result_kind', 'kept_result', 'cached_result']
 
-# %% ../../nbs/30_folder.manifest.ipynb #858d023e
+# %% ../../nbs/30_folder.manifest.ipynb #246979ab
 import json
 from pathlib import Path
 from warnings import warn
@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 from ..disk.arrays import check_dtype, open_array, read_header, save_array
 from ..disk.fingerprint import fingerprint
+from ..disk.packing import Packing
 from ..disk.publish import atomic_write, locked
 from ..disk.rows import Ranges
 from ..disk.shards import Shards
@@ -188,6 +189,25 @@ def _open_as(path, manifest):
     first = {k: splits[k] for k in ('train','valid') if k in splits}
     return {k: _open_entry(path, o) for k,o in entries.items()}, first|splits
 
+# %% ../../nbs/30_folder.manifest.ipynb #fdf64ec7
+def packing_at(
+    path, # A file of a dataset
+) -> Packing: # `Packing()` if no manifest describes the file
+    "The packing of an array, by one of its files"
+    path = Path(path)
+    for folder in (path.parent, path.parent.parent):
+        name = path.relative_to(folder).parts[0]
+        for entry in read_manifest(folder).get('arrays', {}).values():
+            if entry['file'] == name: return Packing.from_entry(entry)
+    return Packing()
+
+def packing_of(
+    source, # Source of stored integers; other rows are not packed
+) -> Packing: # `Packing()` if no manifest describes its files
+    "The packing of a source, by the manifest beside its files"
+    place = source.place() if source.dtype.kind in 'iu' else None
+    return Packing() if place is None else packing_at(place.files[0])
+
 # %% ../../nbs/30_folder.manifest.ipynb #945c24ee
 def open_folder(
     path, # Folder of a dataset, or with at least `X.npy`
@@ -201,23 +221,6 @@ def open_folder(
         newer = read_manifest(path)
         if newer.get('id') == manifest.get('id'): raise
         return _open_as(path, newer)
-
-# %% ../../nbs/30_folder.manifest.ipynb #abcbc425
-def _entry_of(path):
-    "What a manifest says of a file of its dataset; empty if nothing does"
-    for folder in (path.parent, path.parent.parent):
-        name = path.relative_to(folder).parts[0]
-        for entry in read_manifest(folder).get('arrays', {}).values():
-            if entry['file'] == name: return entry
-    return {}
-
-def units_of(
-    path, # A file of a dataset
-) -> dict: # `scale` and `missing`, as `TSDatasets` takes them; empty if the file is not packed
-    "The packing of a file, from the manifest of its dataset"
-    entry = _entry_of(Path(path))
-    if entry.get('scale') is None: return {}
-    return dict(scale=(entry['scale'], entry.get('offset') or 0.), missing=entry.get('missing'))
 
 # %% ../../nbs/30_folder.manifest.ipynb #54269349
 def _home(place):

@@ -13,7 +13,8 @@ import tsdisk
 # %% ../../nbs/72_tools.cli.ipynb #8315bb3a
 def _inputs(args):
     "What to read, and the function that reads a file; None for the reader of its format"
-    from tsdisk.convert.tables import from_long, read_table
+    from tsdisk.convert.long_tables import from_long
+    from tsdisk.convert.tables import read_table
     if args.id: return from_long(args.src, args.id, args.time, y=args.y), None
     src = args.src[0] if len(args.src) == 1 else args.src
     return src, partial(read_table, time=args.time) if args.time else None
@@ -22,7 +23,7 @@ def _options(args):
     "Arguments for `convert` and `append`"
     label = 'folder' if args.label else None
     on_error = 'skip' if args.skip else 'stop'
-    return dict(label=label, n_workers=args.workers, resume=not args.anew, on_error=on_error)
+    return dict(label=label, workers=args.workers, resume=not args.anew, on_error=on_error)
 
 # %% ../../nbs/72_tools.cli.ipynb #11c14d6a
 def _convert(args):
