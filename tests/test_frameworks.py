@@ -13,7 +13,8 @@ from tsdisk.frameworks import BatchOrder
 from tsdisk.data.loaders import TSDataLoader
 from tsdisk.series.ragged import save_ragged
 from tsdisk.disk.sources import ArraySource
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 
 pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore:.*torch.jit.script.*')
 n = 50

@@ -9,7 +9,8 @@ from tsdisk.disk.packing import Packing
 from tsdisk.disk.shards import Shards
 from tsdisk.disk.sources import as_source
 from tsdisk.series.ragged import Ragged, append_ragged, open_ragged, save_ragged
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 from tsdisk.order.leakage import check_leakage
 from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits, time_splits, walk_forward_splits
 from tsdisk.folder.checks import add_checksums, verify

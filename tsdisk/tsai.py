@@ -28,17 +28,18 @@ with warnings.catch_warnings():
     core,prep,learner = map(import_module, ('tsai.data.core','tsai.data.preprocessing','tsai.learner'))
     for o in ('tsai.inference','tsai.analysis','tsdisk.data.show'): import_module(o)
 
-# %% ../nbs/81_tsai.ipynb #a2285fbd
-class TSTensor(batches.TSTensor, core.TSTensor): "Series (vars, steps), or a batch of them (bs, vars, steps), for tsdisk and tsai"
+# %% ../nbs/81_tsai.ipynb #e7e3118a
+class TSTensor(batches.TSTensor, core.TSTensor): "Series (vars, steps), or a batch (bs, vars, steps), for tsdisk and tsai"
 
-# %% ../nbs/81_tsai.ipynb #de0afcc6
+# %% ../nbs/81_tsai.ipynb #a6002954
 def _target_options(tfm):
     "Options of `TSDatasets` for tsai's transform of the targets; None for another transform"
     if isinstance(tfm, core.TSMultiLabelClassification):
         raise ValueError("Several labels a row are an array (n, classes) of 0 and 1 here: "
             "give it with `tfms=None` and `loss_func=BCEWithLogitsLossFlat()`")
     if isinstance(tfm, core.ToFloat): return dict(cat=False)
-    if isinstance(tfm, core.TSClassification): return dict(cat=True, vocab=None if tfm.vocab is None else list(tfm.vocab))
+    if not isinstance(tfm, core.TSClassification): return None
+    return dict(cat=True, vocab=None if tfm.vocab is None else list(tfm.vocab))
 
 def _split_tfms(tfms):
     "Transforms of inputs and targets, and the options that replace tsai's transform of the targets"
@@ -48,13 +49,13 @@ def _split_tfms(tfms):
     if options is None: return [L(x_tfms),y_tfms],{}
     return [L(x_tfms),y_tfms[1:]],options
 
-# %% ../nbs/81_tsai.ipynb #20a492f8
+# %% ../nbs/81_tsai.ipynb #757156b2
 def _as_slice(steps):
     "Neighbouring steps, given one by one, as a slice"
     if steps is None or isinstance(steps, slice): return steps
     steps = np.asarray(steps)
-    numbers = steps.ndim == 1 and steps.dtype.kind in 'iu' and len(steps)
-    if not numbers or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be steps in a row, got {steps!r}")
+    listed = steps.ndim == 1 and steps.dtype.kind in 'iu' and len(steps)
+    if not listed or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be steps in a row, got {steps!r}")
     return slice(int(steps[0]), int(steps[-1])+1)
 
 class TSDatasets(datasets.TSDatasets):
@@ -114,7 +115,7 @@ def _learnt(tfm, stats):
     reach = 1.5*(high-low) # As tsai's `get_outliers_IQR`
     return dict(min=low-reach, max=high+reach)
 
-# %% ../nbs/81_tsai.ipynb #e8d3e91c
+# %% ../nbs/81_tsai.ipynb #88e9bc56
 def _needs_batch(tfm, dset, before):
     "Why a transform has to learn from a batch, or None"
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
@@ -127,8 +128,8 @@ def _training_stats(tfm, dset):
     "Statistics of the rows of a dataset: per variable, or of all values"
     tl = dset.tls[0]
     if getattr(tfm, 'by_var', True): return column_stats(tl, dset.idxs)
-    if tl.packing.scale: raise ValueError(f"{tfm} needs `by_var=True`: each variable of these integers has a scale of its own")
-    return array_stats(tl.items, dset.idxs, tl.packing.missing, 'all')
+    if tl.kind.units: raise ValueError(f"{tfm} needs `by_var=True`: each variable of these integers has a scale of its own")
+    return array_stats(tl.items, dset.idxs, tl.kind.missing, 'all')
 
 # %% ../nbs/81_tsai.ipynb #314a3d3b
 def _learn_scale(tfm, dset, before=()):
@@ -142,7 +143,7 @@ def _learn_scale(tfm, dset, before=()):
         setattr(tfm, name, value)
     tfm._setup = False
 
-# %% ../nbs/81_tsai.ipynb #587608bc
+# %% ../nbs/81_tsai.ipynb #133d3b9a
 class TSDataLoader(loader.TSDataLoader):
     "`tsdisk.data.loader.TSDataLoader` for tsai"
     @delegates(loader.TSDataLoader.__init__)
@@ -165,7 +166,9 @@ class TSDataLoader(loader.TSDataLoader):
     @property
     def split_idxs(self): return self.dataset.split_idxs
     @property
-    def class_priors(self): return torch.tensor(self._classes()[0].counts/self.n, dtype=torch.float32, device=self.device)
+    def class_priors(self):
+        shares = self._classes()[0].counts/self.n
+        return torch.tensor(shares, dtype=torch.float32, device=self.device)
 
 # %% ../nbs/81_tsai.ipynb #24a37ec3
 @patch
@@ -201,7 +204,7 @@ def _some_targets(self:TSDataLoader, most):
     rows = np.unique(np.linspace(0, self.n-1, min(self.n, most)).astype(int))
     return self.dataset.tls[-1].read(self.split_idxs[rows]).flatten()
 
-# %% ../nbs/81_tsai.ipynb #c670afe3
+# %% ../nbs/81_tsai.ipynb #aaeb3a4f
 class TSDataLoaders(loaders.TSDataLoaders):
     "`tsdisk.data.loaders.TSDataLoaders` for tsai"
     _dsets_type = TSDatasets
@@ -209,7 +212,8 @@ class TSDataLoaders(loaders.TSDataLoaders):
     def from_dsets(cls, *ds, bs=64, shuffle_train=None, partial_n=None, sampler=None, sort=False, **kwargs):
         "Loaders with tsai's options: `bs` and `partial_n` may be lists, for training and validation"
         if sampler is not None:
-            raise ValueError("Samplers are not used: say `shuffle_train='stratified'`, 'balanced' or 'block', or give `weights`")
+            raise ValueError("Samplers are not used: say `shuffle_train='stratified'`, 'balanced' or 'block', "
+                "or give `weights`")
         bs,val_bs = (*L(bs), *L(bs))[:2]
         if shuffle_train is not None: kwargs['shuffle'] = shuffle_train
         return super().from_dsets(*ds, **{'bs': bs, 'val_bs': val_bs, 'partial_n': first(L(partial_n)), **kwargs})
@@ -232,7 +236,7 @@ def _as_tsai_loader(dl):
     res.__dict__.update({o: dl.__dict__[o] for o in own if o in dl.__dict__})
     return res
 
-# %% ../nbs/81_tsai.ipynb #2141009d
+# %% ../nbs/81_tsai.ipynb #2eedcedc
 @delegates(loader.TSDataLoader.__init__, but='dataset,shuffle,weights,partial_n')
 def get_ts_dls(
     X, # Inputs (n, vars, steps): array, path or source
@@ -259,8 +263,9 @@ def get_ts_dls(
     "Loaders as tsai's `get_ts_dls` makes them, over data on disk"
     known = dict() if vocab is None else dict(vocab=vocab)
     dsets = TSDatasets(X, y, splits=splits, tfms=tfms, sel_vars=sel_vars, sel_steps=sel_steps, **known)
-    return TSDataLoaders.from_dsets(dsets, bs=bs, batch_tfms=batch_tfms, num_workers=num_workers, device=device, path=path,
-        shuffle_train=shuffle_train, drop_last=drop_last, weights=weights, partial_n=partial_n, sampler=sampler, **kwargs)
+    order = dict(shuffle_train=shuffle_train, weights=weights, partial_n=partial_n, sampler=sampler)
+    return TSDataLoaders.from_dsets(dsets, bs=bs, batch_tfms=batch_tfms, num_workers=num_workers, device=device,
+        drop_last=drop_last, path=path, **order, **kwargs)
 
 # %% ../nbs/81_tsai.ipynb #ea349da8
 @delegates(learner.ts_learner)

@@ -111,5 +111,6 @@ def test_info_is_the_path_of_what_it_describes(raw):
 def test_info_knows_all_formats_by_itself(tmp_path):
     (tmp_path/'a.csv').write_text('a,b\n1,2\n3,4\n')
     (tmp_path/'a.ts').write_text('@data\n1,2,3\n')
-    shapes = fresh("from tsdisk.convert.info import info\nres = [info(o).rows[0].shape for o in args]", tmp_path/'a.csv', tmp_path/'a.ts')
+    code = 'from tsdisk.convert.info import info\nres = [info(o).rows[0].shape for o in args]'
+    shapes = fresh(code, tmp_path/'a.csv', tmp_path/'a.ts')
     assert shapes == [(2,2), (1,3)]

@@ -20,7 +20,8 @@ from tsdisk.train.predict import preds_to_disk
 from tsdisk.data.reader import Buffers, InFlight, ToDevice, split
 from tsdisk.folder.stats import array_stats
 from tsdisk.data.transforms import Standardize
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 
 x = np.random.default_rng(0).integers(-1000, 1000, (2000,3,40)).astype('int16')
 

@@ -1,5 +1,5 @@
 "Row numbers that are computed are those of a list"
-import numpy as np
+import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import same
 from tsdisk.disk.rows import Ranges, merge_intervals
@@ -13,6 +13,11 @@ def test_merged_intervals_hold_the_same_numbers_and_do_not_touch(pairs):
     a,b = merge_intervals(first, stop)
     assert [i for s,e in zip(a.tolist(), b.tolist()) for i in range(s, e)] == sorted({i for s,n in pairs for i in range(s, s+n)})
     assert (a[1:] > b[:-1]).all()
+
+@pytest.mark.parametrize('some,merged', [([], []), ([(0,3)], [(0,3)]), ([(0,3),(3,5)], [(0,5)]), ([(4,5),(0,9),(1,2)], [(0,9)])])
+def test_intervals_that_touch_or_overlap_are_merged(some, merged):
+    first,stop = np.array(some, np.int64).reshape(-1, 2).T
+    assert [*zip(*map(np.ndarray.tolist, merge_intervals(first, stop)))] == merged
 
 def test_ranges_that_touch_are_one():
     r = Ranges([(0,2), (2,5), (7,8)])

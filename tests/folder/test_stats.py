@@ -100,10 +100,10 @@ def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeyp
         (tmp_path/f'b/{k}').mkdir(parents=True)
         for i in range(20): np.save(tmp_path/f'a/{k}/{i:02d}.npy', x[i+40*(k == 'valid')])
         for i in range(20): np.save(tmp_path/f'b/{k}/{i:02d}.npy', x[i+20+40*(k == 'valid')])
-    f = convert(tmp_path/'a', tmp_path/'set', n_workers=0)
+    f = convert(tmp_path/'a', tmp_path/'set', workers=0)
     TSDataLoaders.from_folder(f, batch_tfms=Standardize())
     train_stats(tmp_path/'set/X.npy')
-    append(f, tmp_path/'b', n_workers=0)
+    append(f, tmp_path/'b', workers=0)
     import tsdisk.folder.stats
     monkeypatch.setattr(tsdisk.folder.stats, 'array_stats', None) # Not needed any more
     st = TSDataLoaders.from_folder(f, batch_tfms=Standardize()).after_batch.fs[0]
@@ -115,7 +115,7 @@ def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeyp
 @pytest.mark.parametrize('layout,file', [('shards','000000.npy'), ('ragged','values.npy')])
 def test_statistics_of_shards_and_of_series_are_kept_and_added_to(tmp_path, monkeypatch, layout, file):
     x = [filled((2,30+i%5*(layout == 'ragged')), seed=i) for i in range(40)]
-    monkeypatch.setattr('tsdisk.convert.growing.shard_bytes', 2000)
+    monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 2000)
     convert(x[:25], tmp_path/'set', layout=layout)
     opened = lambda: open_folder(tmp_path/'set')[0]['X']
     assert layout == 'ragged' or len(opened().paths) > 3

@@ -3,7 +3,8 @@ import tracemalloc
 import numpy as np, pytest
 from conftest import fails, filled
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 from tsdisk.train import stitch
 from tsdisk.train.stitch import stitch_forecasts
 

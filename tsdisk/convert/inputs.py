@@ -51,7 +51,7 @@ def _list_files(src, any_suffix):
     known = '' if any_suffix else f": tsdisk reads {' '.join(sorted(readers))}; give `read` for other formats"
     raise FileNotFoundError(f"There are no files to read in {src!r}{known}")
 
-# %% ../../nbs/41_convert.inputs.ipynb #76877bb8
+# %% ../../nbs/41_convert.inputs.ipynb #748a190b
 def _pair_names(paths, others):
     "Files of one role by name; folders that all of them lie in, and none of the `others`, are left out"
     parts = [Path(o).with_suffix('').parts for o in paths]
@@ -59,24 +59,28 @@ def _pair_names(paths, others):
     own = shared.difference(*(Path(o).parts for o in others))
     names = ['/'.join([*(o for o in folders if o not in own), name]) for *folders,name in parts]
     by_name = dict(zip(names, paths))
-    if (n := len(paths)-len(by_name)): raise ValueError(f"{n} files have the name of another one of their role, except for "
-        f"the suffix, or are given twice: keep one of each, in {os.path.commonpath(paths)}")
-    return by_name
+    if len(by_name) == len(paths): return by_name
+    raise ValueError(f"{len(paths)-len(by_name)} files have the name of another one of their role, except for the suffix, "
+        f"or are given twice: keep one of each, in {os.path.commonpath(paths)}")
 
-# %% ../../nbs/41_convert.inputs.ipynb #fbdeacef
+# %% ../../nbs/41_convert.inputs.ipynb #13524342
 def _pair_files(files):
     "One mapping of roles to files for each name"
     if all(len(v) == 1 for v in files.values()): return [{k: v[0] for k,v in files.items()}]
     others = lambda role: chain.from_iterable(v for k,v in files.items() if k != role)
     by_name = {k: _pair_names(v, others(k)) for k,v in files.items()}
     names = sorted(set().union(*by_name.values()))
-    for role,paths in by_name.items():
-        missing = [o for o in names if o not in paths]
-        if missing: raise ValueError(f"{len(missing)} of {len(names)} names have no file for {role!r} in "
-            f"{os.path.commonpath(files[role])}: {missing[:5]}. Add these files, or leave out their partners")
+    for role,paths in by_name.items(): _check_partners(role, paths, names)
     return [{k: v[o] for k,v in by_name.items()} for o in names]
 
-# %% ../../nbs/41_convert.inputs.ipynb #13ec8f92
+def _check_partners(role, paths, names):
+    missing = [o for o in names if o not in paths]
+    if not missing: return
+    folder = os.path.commonpath(paths.values())
+    raise ValueError(f"{len(missing)} of {len(names)} names have no file for {role!r} in {folder}: {missing[:5]}. "
+        "Add these files, or leave out their partners")
+
+# %% ../../nbs/41_convert.inputs.ipynb #588dfa80
 def _is_files(src):
     several = src if isinstance(src, (list,tuple)) else [src]
     return all(isinstance(o, (str,Path)) for o in several)
@@ -86,7 +90,7 @@ def _files_of(src, any_suffix):
     return [*chain.from_iterable(_files_of(o, any_suffix) for o in src)]
 
 def find_inputs(
-    src, # Glob, folder, file, `file::name` of an array in it, a list of these, a mapping of roles to them, or an iterable of records
+    src, # Glob, folder, file, `file::name`, a list of these, a mapping of roles to them, or an iterable of records
     any_suffix:bool=False, # Also list files of formats that tsdisk does not know?
 ): # List of paths, or of mappings of roles to paths; or the iterable
     "The inputs that `src` stands for, in order"
@@ -113,7 +117,7 @@ def _split_file(path):
     if n <= rows or isinstance(X, Compressed): return [path], n
     return [f'{path}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)], n
 
-# %% ../../nbs/41_convert.inputs.ipynb #36074fbb
+# %% ../../nbs/41_convert.inputs.ipynb #eac0df4a
 def _array_in(src):
     "The `X` of an array, a pair or a mapping of arrays; None if it is anything else"
     if isinstance(src, tuple): src = src[0] if len(src) == 2 else None
@@ -133,8 +137,9 @@ def list_inputs(
     "The inputs of a conversion, where one large file is split by rows"
     if (X := _array_in(src)) is not None: return [src], rows_of(X) or 0
     inputs = find_inputs(_without_end(src) if isinstance(src, Iterator) else src, read is not None)
-    if isinstance(inputs, list) and not inputs: raise ValueError("There is nothing to convert: the list of inputs is empty")
-    one_file = read is None and isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], str)
+    if not isinstance(inputs, list): return inputs, 0
+    if not inputs: raise ValueError("There is nothing to convert: the list of inputs is empty")
+    one_file = read is None and len(inputs) == 1 and isinstance(inputs[0], str)
     return _split_file(inputs[0]) if one_file else (inputs, 0)
 
 # %% ../../nbs/41_convert.inputs.ipynb #2b826956
@@ -169,8 +174,12 @@ def record_bytes(
     values = o.values() if isinstance(o, Mapping) else o if isinstance(o, tuple) else [o]
     return sum(getattr(v, 'nbytes', 0) for v in values)
 
-# %% ../../nbs/41_convert.inputs.ipynb #76b8cda4
+# %% ../../nbs/41_convert.inputs.ipynb #3f0b6c54
 def as_given(o): return o
+
+def _check_label(label):
+    if label is None or label == 'folder' or callable(label): return
+    raise ValueError(f"`label` must be 'folder' or a function of a path, got {label!r}")
 
 class Inputs:
     "What is converted, in order: files, or records in memory"
@@ -181,8 +190,7 @@ class Inputs:
         split=None, # Splits: 'folder' for what folders or files are named, or a function of a path
         min_splits:int=2, # Fewest splits that folders must name to be taken for splits
     ):
-        if not (label is None or label == 'folder' or callable(label)):
-            raise ValueError(f"`label` must be 'folder' or a function of a path, got {label!r}")
+        _check_label(label)
         self.every,self.rows = list_inputs(src, read)
         self.repeatable = isinstance(self.every, list)
         self.files = self.repeatable and all(map(is_path, self.every))

@@ -157,13 +157,12 @@ class ToTargets(ToTarget):
     "Target series of unequal lengths, padded with NaN"
     loss_func = staticmethod(masked_mse)
 
-# %% ../../nbs/50_data.batches.ipynb #8a3af51c
+# %% ../../nbs/50_data.batches.ipynb #521cb5f1
 class ToInput(ToSeries):
     "Stored rows of numbers to `TSInput`; integers that are not packed stay integers, for embeddings"
     typ = TSInput
     def __init__(self, dtype, packing=Packing()):
-        if dtype.kind not in 'biuf':
-            raise TypeError(f"Inputs must hold numbers, got dtype {dtype}: give categories as integers")
+        if dtype.kind not in 'biuf': raise TypeError(f"Inputs hold numbers, got {dtype}: give categories as integers")
         super().__init__(packing)
         self.dtype = torch.int64 if dtype.kind in 'iu' and packing.scale is None else torch.float32
 
@@ -276,7 +275,7 @@ def cast(self:ToCategory, t):
     "Codes as the model sees them: (bs,), or (bs, steps)"
     return t if self.pad is None or t.ndim < 3 else t[:,0]
 
-# %% ../../nbs/50_data.batches.ipynb #49e1fe5a
+# %% ../../nbs/50_data.batches.ipynb #0b063dde
 @patch
 def _codes(self:ToCategory, a):
     "Labels to int64 codes"
@@ -293,10 +292,11 @@ def _unknown(self:ToCategory, label):
     labels = self.index.labels
     numbers = "; for regression on whole numbers, say `cat=False`" if labels.dtype.kind in 'iu' else ''
     return ValueError(f"Label {label!r} is not in the vocabulary {labels.tolist()[:20]}, "
-        "by default the labels of the training rows: add rows with this label to them, give all labels as `vocab=[…]`, "
+        "by default the labels of the training rows: add rows with this label to them, "
+        "give all labels as `vocab=[…]`, "
         f"or map unknown labels to `#na#` with `tfms=[None, Categorize(add_na=True)]`{numbers}")
 
-# %% ../../nbs/50_data.batches.ipynb #d019cde3
+# %% ../../nbs/50_data.batches.ipynb #6b96486c
 class Labels(L):
     "Several labels of one sample, such as one for each step"
     def __init__(self, codes, vocab):
@@ -308,6 +308,6 @@ class Labels(L):
         if len(self) <= 8: return show_title(', '.join(map(str, self)), ctx=ctx)
         codes = self.codes.reshape(-1, self.codes.shape[-1])[0]
         ax = ctx or plt.subplots(figsize=(6,1))[1]
-        for start,stop in _runs(codes):
-            ax.axvspan(start-.5, stop-.5, ymin, ymax, color=f'C{codes[start]%10}', alpha=.25, lw=0)
+        colours = [f'C{o%10}' for o in codes]
+        for start,stop in _runs(codes): ax.axvspan(start-.5, stop-.5, ymin, ymax, color=colours[start], alpha=.25, lw=0)
         return ax

@@ -15,7 +15,8 @@ from ..disk.packing import Packing
 from ..disk.sources import ArraySource, Source, as_source
 from ..folder.labels import train_vocab
 from ..series.ragged import Ragged
-from ..series.windows import Part, Windows
+from ..series.spans import Part
+from ..series.windows import Windows
 
 # %% ../../nbs/51_data.columns.ipynb #e5062d80
 def _repadded(series, value, like=None):

@@ -21,7 +21,7 @@ from ..disk.sources import check_idxs
 from ..disk.rows import Ranges
 from .sampling import by_class, check_ranks, check_shuffle, class_counts, epoch_size, row_classes, row_groups, row_weights
 from ..order.strata import Strata
-from ..series.windows import KeptSpans, keeps_series
+from ..series.spans import KeptSpans, keeps_series
 
 # %% ../../nbs/56_data.loader.ipynb #9d237b9b
 class TSDataLoader(TfmdDL):

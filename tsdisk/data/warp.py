@@ -11,7 +11,7 @@ from fastai.basics import *
 from fastai.callback.mixup import MixHandler
 from .augment import Augment, change_rows, check, random_stretches, refuse_padding, smooth_curves
 from .batches import ToCategory, ToMask
-from ..series.windows import Part
+from ..series.spans import Part
 
 # %% ../../nbs/58_data.warp.ipynb #6b0be340
 def _steps_at(x, i):
@@ -46,7 +46,7 @@ def _every_of_windows(o, X):
     first,first_X = (s.stored.start+s.steps.start for s in (o, X))
     return every if first*every == first_X and o.shape[-1]*every == X.shape[-1] else 0
 
-# %% ../../nbs/58_data.warp.ipynb #6c26a777
+# %% ../../nbs/58_data.warp.ipynb #1bbadcdd
 def steps_per_value(
     tl, # Column, a `Column`
     X, # Source of the series
@@ -59,7 +59,8 @@ def steps_per_value(
     if o.ndim < 2 or o.shape[-1] != X.shape[-1]: return 0
     known = isinstance(tl.kind, ToCategory) or _same_values(o, X)
     if moves is None and not known:
-        raise ValueError(f"{tl} has {o.shape[-1]} steps, as many as the series, which may be the same steps or later ones: "
+        raise ValueError(f"{tl} has {o.shape[-1]} steps, as many as the series, "
+            "which may be the same steps or later ones: "
             "say `moves=True` if they are the same and move along, `moves=False` if not, as in a forecast")
     return int(moves is not False)
 
@@ -166,7 +167,7 @@ class WindowWarp(MoveSteps):
         at = torch.linspace(0, 1, steps, device=device)*(steps-1 - size + size*scale)
         return at + torch.minimum((at-start).clamp(min=0), size*scale)*(1/scale-1)
 
-# %% ../../nbs/58_data.warp.ipynb #70e8245f
+# %% ../../nbs/58_data.warp.ipynb #1fbd0f11
 class RandomCrop(MoveSteps):
     "A stretch of steps from a random place; in validation from the middle"
     split_idx = None
@@ -180,7 +181,7 @@ class RandomCrop(MoveSteps):
     def adapt(self, ds):
         super().adapt(ds)
         bad = first(e for e in self.every if e and self.size%e)
-        if bad: raise ValueError(f"There is one target for {bad} steps: `size` must be a multiple of that, got {self.size}")
+        if bad: raise ValueError(f"There is a target every {bad} steps: `size` must be a multiple, got {self.size}")
 
     def __call__(self, b, split_idx=None, **kwargs):
         self.training = split_idx == 0
@@ -192,7 +193,7 @@ class RandomCrop(MoveSteps):
         start = torch.randint(rest+1, (n,1)) if self.training else torch.full((n,1), rest//2)
         return (start + torch.arange(self.size)).to(device)
 
-# %% ../../nbs/58_data.warp.ipynb #7ce1bbb8
+# %% ../../nbs/58_data.warp.ipynb #bd9e7d8a
 def _cut(o, every, inside, other):
     "`o` with the steps `inside` from the samples `other`, if the column is aligned with the series"
     if not every: return o
@@ -200,7 +201,7 @@ def _cut(o, every, inside, other):
     return torch.where(inside, o[other], o)
 
 class CutMixSteps(MixHandler):
-    "A stretch of each sample comes from another; labels count by their share (CutMix, Yun et al. 2019, arXiv:1905.04899)"
+    "A stretch of each sample comes from another, labels count by share (CutMix, Yun et al. 2019, arXiv:1905.04899)"
     def __init__(self,
         alpha:float=1., # Of the Beta distribution of the share that is left of a sample; 1: uniform
         moves:bool=None, # Are columns with as many steps cut as well? By default those that are known to be aligned

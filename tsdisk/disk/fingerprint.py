@@ -144,12 +144,12 @@ def function_id(
     name = getattr(named, '__qualname__', type(named).__name__)
     return f"{name}:{blake2b(repr(describe(f)).encode(), digest_size=6).hexdigest()}"
 
-# %% ../../nbs/02_disk.fingerprint.ipynb #b6fd024e
+# %% ../../nbs/02_disk.fingerprint.ipynb #8cdbb0f0
 def versioned(
     version, # A text or a number, changed whenever the results of the function do
 ): # A decorator of functions, and of classes whose objects are called
     "Identify a function by its name and this version instead of its code"
-    if not isinstance(version, (str,int)): raise TypeError(f"`versioned` takes a text or a number, as in `@versioned('2')`, got {version!r}")
+    if not isinstance(version, (str,int)): raise TypeError(f"Give a text or a number, as in `@versioned('2')`, got {version!r}")
     def _keep(f):
         f.tsdisk_version = str(version)
         return f

@@ -48,7 +48,7 @@ class Leak:
         return f"Splits {a} and {b} share {steps}: {where}"
 
 # %% ../../nbs/23_order.leakage.ipynb #b7b083ec
-def cut_at_random(windows:Windows) -> bool: return hasattr(windows.grid, 'at_epoch')
+def cut_at_random(windows:Windows) -> bool: return windows.grid.moves
 
 def _windows_with(windows, series, step):
     "Windows that hold a step: the first, and the one after the last"

@@ -53,7 +53,7 @@ def check_offsets(
     raise ValueError(f"`offsets` must ascend from 0 to at most the {n_steps:,} steps there are, "
         f"and no series may be empty; got {offsets[:3].tolist()} … {offsets[-1]}")
 
-# %% ../../nbs/13_series.ragged.ipynb #6caf7ca4
+# %% ../../nbs/13_series.ragged.ipynb #5d2d5770
 class Ragged(Panel, PaddedRows):
     "Series of any length, one after the other"
     def __init__(self,
@@ -66,10 +66,13 @@ class Ragged(Panel, PaddedRows):
         self.panel = _one_series(values)
         offsets = open_array(offsets) if isinstance(offsets, (str,Path)) else np.asanyarray(offsets)
         self.offsets = check_offsets(offsets, self.panel.lengths)
-        self.value,self.side = value,one_of(side, 'side', ('left','right'))
+        self.value = value
+        self.side = one_of(side, 'side', ('left','right'))
         self.most = most if most is None else whole_number(most, 'most', 1, 'a whole number of steps')
-        self.n,self.vars = len(offsets)-1,self.panel.vars
-        self.dtype,self.no_vars = self.panel.dtype,self.panel.no_vars
+        self.n = len(offsets)-1
+        self.vars = self.panel.vars
+        self.dtype = self.panel.dtype
+        self.no_vars = self.panel.no_vars
         self.longest = int(min(self.lengths.max(), most or offsets[-1])) # Of a batch
         self.shape = self.n, self.vars, self.longest
         self._segments = KeepLast(256) # By their steps
@@ -108,9 +111,11 @@ def segments(self:Ragged, span): return self._segments(span, lambda: self.panel.
 @patch
 def segment_rows(self:Ragged, series, step, vars): return self.panel.segment_rows(0, self.offsets[series]+step, vars)
 
-# %% ../../nbs/13_series.ragged.ipynb #3202337a
+# %% ../../nbs/13_series.ragged.ipynb #992195cc
 @patch
-def segment_blocks(self:Ragged, series, first, stop): return self.panel.blocks_at(self.offsets[series]+first, stop-first)
+def segment_blocks(self:Ragged, series, first, stop):
+    rows = self.segment_rows(series, first, None)
+    return self.panel.blocks_at(rows, stop-first)
 
 @patch
 def blocks(self:Ragged, rows):
@@ -137,7 +142,7 @@ def used_steps(self:Ragged,
     n = np.minimum(stop-first, self.longest)
     return (first if self.side == 'right' else stop-n), n
 
-# %% ../../nbs/13_series.ragged.ipynb #16d237fd
+# %% ../../nbs/13_series.ragged.ipynb #51f05165
 @patch
 def _gather(self:Ragged, rows, out):
     first,n = self.used_steps(rows)
@@ -148,10 +153,11 @@ def _gather(self:Ragged, rows, out):
     if inside.all(): segments._gather(start, out)
     else:
         out[inside] = segments.gather(start[inside])
-        for i in np.flatnonzero(~inside).tolist():
-            steps = self.panel.segment(0, int(first[i]), int(first[i]+n[i])).T
-            self._put(out[i], steps)
+        for i in np.flatnonzero(~inside).tolist(): self._put(out[i], self._steps(first[i], n[i]))
     self._pad(out, n)
+
+@patch
+def _steps(self:Ragged, first, n): return self.panel.segment(0, int(first), int(first+n)).T
 
 # %% ../../nbs/13_series.ragged.ipynb #9205ed3b
 @patch
@@ -166,16 +172,19 @@ def _pad(self:Ragged, out, n):
     right = self.side == 'right'
     for row,k in zip(out, n.tolist()): row[slice(k, None) if right else slice(None, -k)] = self.value
 
-# %% ../../nbs/13_series.ragged.ipynb #03fef002
+# %% ../../nbs/13_series.ragged.ipynb #83cf153a
 @patch
 def prefetch(self:Ragged, idxs):
-    idxs,step_bytes = rows_there(idxs, self.n),self.vars*self.dtype.itemsize
+    idxs = rows_there(idxs, self.n)
+    step_bytes = self.vars*self.dtype.itemsize
     will_need(self.panel.source.array, self.offsets[idxs]*step_bytes, self.offsets[idxs+1]*step_bytes)
 
 @patch
 def place(self:Ragged):
-    found,how = self.panel.place(),(self.panel.given, self.most, self.side)
-    return found and found._replace(how=how, starts=crc32(np.ascontiguousarray(self.offsets)))
+    found = self.panel.place()
+    if found is None: return None
+    starts = crc32(np.ascontiguousarray(self.offsets))
+    return found._replace(how=(self.panel.given, self.most, self.side), starts=starts)
 
 # %% ../../nbs/13_series.ragged.ipynb #fd347a3d
 @patch
@@ -185,7 +194,7 @@ def __reduce__(self:Ragged):
 
 def _unpack_ragged(values, offsets, *args): return Ragged(unpack_array(values), unpack_array(offsets), *args)
 
-# %% ../../nbs/13_series.ragged.ipynb #06bb5168
+# %% ../../nbs/13_series.ragged.ipynb #60642c30
 class SeriesRead(Incoming):
     "Whole series of a file on their way to memory"
     def __init__(self, series, file, start, step_bytes, rows, block=None):
@@ -195,14 +204,13 @@ class SeriesRead(Incoming):
         self.size = n*step_bytes
         super().__init__(file, start + first*step_bytes, self.size, block)
 
+    def bytes_of(self, k): return self.block[self.where[k]:][:self.size[k]]
     def find(self, rows):
         "Places of rows in this read; -1 for those of other reads"
         at = np.searchsorted(self.rows, rows).clip(max=len(self.rows)-1)
         return np.where(self.rows[at] == rows, at, -1)
 
-    def bytes_of(self, k): return self.block[self.where[k]:][:self.size[k]]
-
-# %% ../../nbs/13_series.ragged.ipynb #0ecb09c7
+# %% ../../nbs/13_series.ragged.ipynb #87e1afdd
 class DirectRagged(PaddedRows):
     "Series of any length in a file, read past the page cache"
     wants_prefetch = True
@@ -211,7 +219,8 @@ class DirectRagged(PaddedRows):
         most:int=8, # Reads that are held at a time; older ones are forgotten
     ):
         self.series,self.most = series,most
-        self.shape,self.dtype = series.shape,series.dtype
+        self.shape = series.shape
+        self.dtype = series.dtype
         steps = series.segments(1).direct(1)
         self.sector = steps.sector
         self.reads = ReadsAhead(partial(SeriesRead, series, steps.rows.file, steps.rows.start, steps.row_bytes), most)
@@ -247,16 +256,18 @@ def why_not_direct(self:Ragged): return self.segments(1).why_not_direct()
 @patch
 def direct(self:Ragged, most): return DirectRagged(self, most)
 
-# %% ../../nbs/13_series.ragged.ipynb #f83ae134
+# %% ../../nbs/13_series.ragged.ipynb #750b51a0
 class StepMask(PaddedRows):
     "Which steps of a padded batch belong to the series"
-    dtype,nbytes = np.dtype(bool),0
+    dtype = np.dtype(bool)
+    nbytes = 0
     def __init__(self, ragged): self.ragged,self.shape = ragged,(ragged.n, ragged.longest)
     def __getitem__(self, i): return np.ones(self.ragged[i].shape[-1], bool)
     def batch_shape(self, rows): return self.ragged.batch_shape(rows)[:2]
     def _gather(self, rows, out):
         span = out.shape[1]
-        steps,n = np.arange(span),np.minimum(self.ragged.length(rows), span)[:,None]
+        steps = np.arange(span)
+        n = np.minimum(self.ragged.length(rows), span)[:,None]
         out[...] = steps < n if self.ragged.side == 'right' else steps >= span-n
 
 @patch(as_prop=True)
@@ -264,7 +275,7 @@ def mask(self:Ragged):
     "Rows (steps,): True where a step belongs to the series, False where it is padding"
     return StepMask(self)
 
-# %% ../../nbs/13_series.ragged.ipynb #b40991f9
+# %% ../../nbs/13_series.ragged.ipynb #d3f39d13
 def save_ragged(
     path, # Folder to write to; made as needed
     series, # Iterable of series, (vars, steps) or (steps,)
@@ -272,7 +283,8 @@ def save_ragged(
     axis:int=-1, # Axis of the steps
 ) -> Ragged: # Opened
     "Write series of any length as `values.npy` and `offsets.npy`, one at a time"
-    path,offsets = Path(path),[0]
+    path = Path(path)
+    offsets = [0]
     series = (_steps_first(o, axis) for o in series)
     first = next(series, None)
     if first is None: raise ValueError("There is no series to save: `series` is empty")
@@ -315,21 +327,21 @@ def _map_values(path, n_steps):
     raise ValueError(f"{path} is truncated: the series have {n_steps:,} steps, the file holds {held:,}. "
         "It was copied or written in part: write it again")
 
-# %% ../../nbs/13_series.ragged.ipynb #4d6a56ac
+# %% ../../nbs/13_series.ragged.ipynb #1754337a
 def append_ragged(
     path, # Folder that `save_ragged` wrote
     series, # Iterable of series, (vars, steps) or (steps,)
     axis:int=-1, # Axis of the steps
 ) -> Ragged: # With the new series
     "Add series at the end"
-    path = Path(path)
-    values,offsets = path/'values.npy',open_ragged(path).offsets
+    values = Path(path)/'values.npy'
+    offsets = open_ragged(path).offsets
     rewrite = f"{values} was not written by `save_ragged`: write its series with it first"
     if read_header(values)[-1] != data_start: raise ValueError(rewrite)
     lengths = _write_steps(values, int(offsets[-1]), series, axis)
     offsets = np.append(offsets, offsets[-1] + np.cumsum(lengths, dtype=np.int64))
     _set_steps(values, int(offsets[-1]))
-    save_array(path/'offsets.npy', offsets)
+    save_array(values.with_name('offsets.npy'), offsets)
     return open_ragged(path)
 
 # %% ../../nbs/13_series.ragged.ipynb #f6812025

@@ -14,7 +14,7 @@ from ..disk.shards import Joined, Shards
 from ..disk.sources import ArraySource
 from .panels import Dense, Panel
 
-# %% ../../nbs/14_series.several.ipynb #8a68beae
+# %% ../../nbs/14_series.several.ipynb #40ec4623
 class Several(Panel):
     "Series in an array each"
     def __init__(self,
@@ -24,8 +24,11 @@ class Several(Panel):
         self.parts = [o if isinstance(o, Dense) else Dense(o, axis) for o in xs]
         first = self.parts[0]
         for i,o in enumerate(self.parts): _check_same_kind(i, o, first)
-        self.n,self.vars,self.dtype = len(self.parts),first.vars,first.dtype
-        self.steps_first,self.no_vars = first.steps_first,first.no_vars
+        self.n = len(self.parts)
+        self.vars = first.vars
+        self.dtype = first.dtype
+        self.steps_first = first.steps_first
+        self.no_vars = first.no_vars
         self.lengths = np.array([o.lengths for o in self.parts])
         self.nbytes = sum(o.nbytes for o in self.parts)
         self.firsts = np.cumsum([0, *(o.size for o in self.parts)])
@@ -56,7 +59,7 @@ def segments(self:Several, span):
     none = ArraySource(np.empty((0, span, *trail), self.dtype)) # Of series that are shorter
     return Joined([o.segments(span) if o.lengths >= span else none for o in self.parts], self.firsts)
 
-# %% ../../nbs/14_series.several.ipynb #f003dee7
+# %% ../../nbs/14_series.several.ipynb #16d2ae36
 class ManyFiles(Panel):
     "Series in a file each, (steps, vars) or (steps,), with few files open at a time"
     def __init__(self,
@@ -64,20 +67,26 @@ class ManyFiles(Panel):
     ):
         if shards.ndim > 2 or shards.stack:
             raise ValueError(f"Each file is one series, (steps, vars) or (steps,), got rows {shards.shape[1:]}")
-        self.shards,self.n,self.lengths = shards,len(shards.paths),np.diff(shards.firsts)
-        self.no_vars,self.vars = shards.ndim == 1,prod(shards.shape[1:])
-        self.dtype,self.nbytes = shards.dtype,shards.nbytes
+        self.shards = shards
+        self.n = len(shards.paths)
+        self.lengths = np.diff(shards.firsts)
+        self.vars = prod(shards.shape[1:])
+        self.no_vars = shards.ndim == 1
+        self.dtype = shards.dtype
+        self.nbytes = shards.nbytes
 
     def __getitem__(self, i): return Dense(self.shards.part(range(self.n)[i]))[0]
     def place(self): return self.shards.place()._replace(how=(None, None, None))
     def segment_rows(self, series, step, vars): return self.shards.firsts[series] + step
     def segments(self, span): return _FileSegments(self.shards, span)
 
-# %% ../../nbs/14_series.several.ipynb #291f2939
+# %% ../../nbs/14_series.several.ipynb #f203047f
 class _FileSegments(Joined):
     "Segments of series in many files"
     def __init__(self, shards, span):
-        self.shards,self.firsts,self.span,self.dtype = shards,shards.firsts,span,shards.dtype
+        self.shards,self.span = shards,span
+        self.firsts = shards.firsts
+        self.dtype = shards.dtype
         self.shape = len(shards), span, prod(shards.shape[1:])
 
     @property

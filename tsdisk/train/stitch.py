@@ -16,7 +16,7 @@ from ..disk.arrays import create_array, open_array, save_array
 from ..disk.basics import one_of, progress
 from ..disk.publish import rename
 from ..series.ragged import Ragged, open_ragged
-from ..series.windows import Part
+from ..series.spans import Part
 
 # %% ../../nbs/66_train.stitch.ipynb #53af9314
 def _merge_repeats(at, preds, how):
