@@ -36,7 +36,7 @@ def test_functions_of_a_notebook_work_with_processes(raw, tmp_path):
 def test_spawned_processes_write_the_same_or_say_why_not(raw, tmp_path, monkeypatch):
     from types import SimpleNamespace
     convert(raw, tmp_path/'one', read=as_item, workers=0)
-    monkeypatch.setattr('tsdisk.convert.work.sys', SimpleNamespace(platform='darwin'))
+    monkeypatch.setattr('tsdisk.convert.workers.sys', SimpleNamespace(platform='darwin'))
     assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, workers=2))
     with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'three', read=lambda p: np.load(p), workers=2)
 
