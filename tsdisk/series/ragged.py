@@ -124,7 +124,7 @@ def blocks(self:Ragged, rows):
     rows = np.sort(np.asarray(rows))
     return self.segment_blocks(rows, np.zeros_like(rows), self.length(rows))
 
-# %% ../../nbs/13_series.ragged.ipynb #bdd103b9
+# %% ../../nbs/13_series.ragged.ipynb #8992aefb
 @patch
 def batch_shape(self:Ragged, rows):
     "Shape of a batch as it is read: (k, steps, vars)"
@@ -138,7 +138,7 @@ def cut(self:Ragged, batch): return batch.swapaxes(1, 2)
 def used_steps(self:Ragged,
     rows, # (k,)
 ) -> tuple: # (first steps in `values`, numbers of steps), (k,) each
-    "What of each series goes into a batch"
+    "The steps of each series that go into a batch"
     first,stop = self.offsets[rows],self.offsets[rows+1]
     n = np.minimum(stop-first, self.longest)
     return (first if self.side == 'right' else stop-n), n

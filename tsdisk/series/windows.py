@@ -154,12 +154,12 @@ def cover(self:Windows,
     if isinstance(rows, (list,tuple,np.ndarray)): rows = check_idxs(rows, len(self))
     return self.grid.cover(rows)
 
-# %% ../../nbs/18_series.windows.ipynb #3f9f6ddc
+# %% ../../nbs/18_series.windows.ipynb #e97d1188
 @patch
 def of_series(self:Windows,
     values, # One row for each series, (n_series, ...)
 ) -> Source: # (n, ...)
-    "For each window, what is known of its series"
+    "For each window, the row of its series"
     return OfSeries(self.grid, values)
 
 # %% ../../nbs/18_series.windows.ipynb #beae86fa
