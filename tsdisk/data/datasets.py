@@ -78,17 +78,17 @@ def __repr__(self:TSDatasets):
     cols = [f"  {'X' if i < self.n_inp else 'y'}: {o}" for i,o in enumerate(self.tls)]
     return '\n'.join([f"{type(self).__name__}: {len(self)} rows ({rows})", *cols])
 
-# %% ../../nbs/52_data.datasets.ipynb #e17874cc
+# %% ../../nbs/52_data.datasets.ipynb #59698ca2
 @patch
 def reads(self:TSDatasets) -> tuple: # ([columns to read], [(which of these, own memory?) for each column])
     "Which columns are read, and for each column the number of its read and whether it needs memory of its own"
-    cols,parts = [],[]
-    for k,tl in enumerate(self.tls):
+    tls,cols,parts = list(self.tls),[],[]
+    for k,tl in enumerate(tls):
         i = first(i for i,o in enumerate(cols) if tl.shares_read(o))
         if i is None:
             i = len(cols)
             cols.append(tl)
-        parts.append((i, any(tl.shares_memory(o) for o in self.tls[:k])))
+        parts.append((i, any(tl.shares_memory(o) for o in tls[:k])))
     return cols,parts
 
 # %% ../../nbs/52_data.datasets.ipynb #bed687a6
