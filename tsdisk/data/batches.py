@@ -157,7 +157,7 @@ class ToTargets(ToTarget):
     "Target series of unequal lengths, padded with NaN"
     loss_func = staticmethod(masked_mse)
 
-# %% ../../nbs/50_data.batches.ipynb #521cb5f1
+# %% ../../nbs/50_data.batches.ipynb #ad54056d
 class ToInput(ToSeries):
     "Stored rows of numbers to `TSInput`; integers that are not packed stay integers, for embeddings"
     typ = TSInput

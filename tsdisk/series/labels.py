@@ -88,16 +88,14 @@ def _fits(dtype, into):
     cut = dtype.kind == into.kind and dtype.kind in 'US' and dtype.itemsize > into.itemsize
     return not cut and np.can_cast(dtype, into, 'same_kind')
 
-# %% ../../nbs/17_series.labels.ipynb #6d6942a1
+# %% ../../nbs/17_series.labels.ipynb #da402f04
 @patch
 def prefetch(self:StepLabels, idxs): self.part.prefetch(idxs)
 
 @patch
 def at_epoch(self:StepLabels, epoch):
-    old = self.part
-    stored = old.stored.at_epoch(epoch)
-    if stored is old.stored: return self
-    return StepLabels(Part(stored, old.steps, old.vars, old.flat), self.f, self.dtype, self.selects)
+    part = self.part.at_epoch(epoch)
+    return self if part is self.part else StepLabels(part, self.f, self.dtype, self.selects)
 
 @patch
 def blocks(self:StepLabels, rows): return self.part.blocks(rows) if self.selects else Source.blocks(self, rows)

@@ -6,7 +6,7 @@
 __all__ = ['PaddedRows', 'check_offsets', 'Ragged', 'SeriesRead', 'DirectRagged', 'StepMask', 'save_ragged', 'open_ragged',
            'append_ragged']
 
-# %% ../../nbs/13_series.ragged.ipynb #c777e4c5
+# %% ../../nbs/13_series.ragged.ipynb #cf2becd6
 import os
 from functools import partial
 from itertools import chain
@@ -16,7 +16,8 @@ from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..disk.arrays import cast_exactly, create_array, data_start, npy_header, open_array, read_header, save_array
+from ..disk.arrays import cast_exactly, create_array, data_start, npy_header
+from ..disk.arrays import open_array, read_header, save_array
 from ..disk.basics import KeepLast, one_of, progress, whole_number
 from ..disk.direct import ReadsAhead
 from ..disk.io import Incoming
@@ -344,7 +345,7 @@ def append_ragged(
     save_array(values.with_name('offsets.npy'), offsets)
     return open_ragged(path)
 
-# %% ../../nbs/13_series.ragged.ipynb #f6812025
+# %% ../../nbs/13_series.ragged.ipynb #082114a5
 def _write_steps(path, n_steps, series, axis):
     "Write the steps of series after the first `n_steps` of a file; returns their lengths"
     (_,*trail),dtype,_,start = read_header(path)
@@ -353,15 +354,19 @@ def _write_steps(path, n_steps, series, axis):
         end = f.seek(start + n_steps*prod(trail)*dtype.itemsize)
         try:
             for o in progress(series):
-                a = _steps_first(o, axis)
-                if list(a.shape[1:]) != trail or not len(a):
-                    raise ValueError(f"Series must be {(*trail, 'steps')}, got {a.T.shape}: none was added")
-                f.write(cast_exactly(a, dtype).tobytes())
+                a = cast_exactly(_checked_steps(o, axis, trail), dtype)
+                f.write(a.tobytes())
                 lengths.append(len(a))
             end = f.tell()
         finally: f.truncate(end) # After an error, without the new steps
     sync_file(path)
     return lengths
+
+def _checked_steps(series, axis, trail):
+    "A series as (steps, *trail)"
+    a = _steps_first(series, axis)
+    if list(a.shape[1:]) == trail and len(a): return a
+    raise ValueError(f"Series must be {(*trail, 'steps')}, got {a.T.shape}: none was added")
 
 def _set_steps(path, n_steps):
     "Write the number of steps to the header; the steps themselves are on disk by then"
