@@ -1019,6 +1019,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'tsdisk/data/loaders.py'),
                                      'tsdisk.data.loaders.TSDataLoaders.test_dl': ( 'data.loaders.html#tsdataloaders.test_dl',
                                                                                     'tsdisk/data/loaders.py'),
+                                     'tsdisk.data.loaders._check_fits': ('data.loaders.html#_check_fits', 'tsdisk/data/loaders.py'),
                                      'tsdisk.data.loaders._check_windows': ('data.loaders.html#_check_windows', 'tsdisk/data/loaders.py'),
                                      'tsdisk.data.loaders._warn_no_batch': ('data.loaders.html#_warn_no_batch', 'tsdisk/data/loaders.py'),
                                      'tsdisk.data.loaders.held_out': ('data.loaders.html#held_out', 'tsdisk/data/loaders.py'),

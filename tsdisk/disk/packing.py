@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from fastcore.basics import patch
 
-# %% ../../nbs/11_disk.packing.ipynb #ce4282e0
+# %% ../../nbs/11_disk.packing.ipynb #62d8e7c4
 @dataclass(frozen=True)
 class Packing:
     "What stored numbers stand for: `value = stored*scale + offset`, NaN where `missing` is stored"
@@ -20,7 +20,7 @@ class Packing:
 
     def __post_init__(self):
         if self.scale is None and self.offset is not None:
-            raise ValueError(f"`offset` needs a `scale`, got `offset={self.offset!r}` alone: give `scale=1` to count ones")
+            raise ValueError(f"`offset` needs a `scale`, got `offset={self.offset!r}` alone: give `scale=1` for ones")
         offset = 0. if self.offset is None else self.offset
         object.__setattr__(self, 'scale', _plain_numbers(self.scale))
         object.__setattr__(self, 'offset', None if self.scale is None else _plain_numbers(offset))
