@@ -219,10 +219,10 @@ def input_columns(
     others = [Column(o, ToInput(o.dtype, shared_packing(o, X, packing))) for o in further]
     return L([series, *others, *mask_columns(X, mask, packing)])
 
-# %% ../../nbs/51_data.columns.ipynb #b7f50047
+# %% ../../nbs/51_data.columns.ipynb #dea75a78
 def is_category(
     y:Source, # Targets
-    cat:bool=None, # What the user says
+    cat:bool=None, # Argument of the dataset
 ) -> bool:
     "Are targets categories?"
     if y.dtype.kind not in 'biufUS': raise TypeError(f"Targets are numbers, booleans or strings, got dtype {y.dtype}")
@@ -231,11 +231,11 @@ def is_category(
     if is_text and not cat: raise TypeError("Strings are always categories: leave out `cat=False`")
     return cat
 
-# %% ../../nbs/51_data.columns.ipynb #99254666
+# %% ../../nbs/51_data.columns.ipynb #c675f117
 def split_label_tfm(
     tfms, # Transforms of the targets
 ) -> tuple: # (`Categorize`, `RegressionSetup` or None, further transforms)
-    "The transform that says what targets are, and those of batches"
+    "The transform that sets the type of the targets, and the transforms of batches"
     tfms = L(tfms).map(instantiate)
     found = [o for o in tfms if isinstance(o, (Categorize,RegressionSetup))]
     if not found: return None,tfms
@@ -246,10 +246,10 @@ def split_label_tfm(
 
 def label_options(
     tfm, # `Categorize`, `RegressionSetup` or None
-    cat:bool=None, # What the user says else
-    vocab=None, # Vocabulary that the user gives else
+    cat:bool=None, # Argument of the dataset
+    vocab=None, # Argument of the dataset
 ) -> tuple: # (cat, vocab, add_na)
-    "What is known of the targets before any of them is read"
+    "Options of the targets, from their transform or the arguments of the dataset"
     if tfm is None: return cat,vocab,False
     if not isinstance(tfm, Categorize): return False,vocab,False
     if vocab is None and tfm.vocab: vocab = list(tfm.vocab)[tfm.add_na:]
@@ -276,11 +276,12 @@ def pad_targets(
     aligned = isinstance(X, Ragged) and len(X) == len(y) and np.array_equal(X.lengths, y.lengths)
     return _repadded(y, _ignored(y, cat), X if aligned else y)
 
-# %% ../../nbs/51_data.columns.ipynb #f66c4e3d
+# %% ../../nbs/51_data.columns.ipynb #61edb255
 def target_kind(y, cat=None, vocab=None, add_na=False):
     "The type of targets: categories, numbers, or series of unequal lengths"
-    if not is_category(y, cat): return ToTargets() if y.unequal else ToTarget()
-    return ToCategory(vocab, y.ndim, add_na, y.value if y.unequal else None)
+    padded = isinstance(y, Ragged)
+    if not is_category(y, cat): return ToTargets() if padded else ToTarget()
+    return ToCategory(vocab, y.ndim, add_na, y.value if padded else None)
 
 def target_column(
     y:Source, # Targets (n, ...)
@@ -294,7 +295,7 @@ def target_column(
     tfm,tfms = split_label_tfm(tfms)
     cat,vocab,add_na = label_options(tfm, cat, vocab)
     packing = shared_packing(y, X, packing)
-    if y.unequal: y = pad_targets(y, X, is_category(y, cat))
+    if isinstance(y, Ragged): y = pad_targets(y, X, is_category(y, cat))
     if len(y) != len(X): raise ValueError(f"`X` has {len(X)} rows and `y` has {len(y)}: each row needs its target")
     kind = target_kind(y, cat, vocab, add_na) if packing.scale is None else ToTarget(packing)
     return Column(y, kind, tfms)

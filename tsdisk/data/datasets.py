@@ -20,7 +20,7 @@ from ..folder.manifest import packing_of
 from ..order.leakage import warn_leakage
 from ..order.split_rows import check_splits
 
-# %% ../../nbs/52_data.datasets.ipynb #662bac31
+# %% ../../nbs/52_data.datasets.ipynb #d11ed547
 class TSDatasets(Datasets):
     "fastai datasets over arrays on disk: samples `(X[i], y[i])`, read in bulk"
     splits = None # Rows of each split
@@ -36,7 +36,7 @@ class TSDatasets(Datasets):
         cat:bool=None, # Are the targets categories? By default strings, booleans and 1-d integers are
         vocab=None, # The categories; those of the training rows by default
         mask:bool=None, # Another input: which values are present; of `Ragged`, which steps are data, by default
-        packing:Packing=Packing(), # What stored integers stand for; the rest is as `tsdisk.json` says
+        packing:Packing=Packing(), # What stored integers stand for; by default, as `tsdisk.json` says
         sel_vars=None, # Variables to read; all by default
         sel_steps:slice=None, # Steps to read; all by default
     ):
@@ -78,17 +78,17 @@ def __repr__(self:TSDatasets):
     cols = [f"  {'X' if i < self.n_inp else 'y'}: {o}" for i,o in enumerate(self.tls)]
     return '\n'.join([f"{type(self).__name__}: {len(self)} rows ({rows})", *cols])
 
-# %% ../../nbs/52_data.datasets.ipynb #e17874cc
+# %% ../../nbs/52_data.datasets.ipynb #59698ca2
 @patch
 def reads(self:TSDatasets) -> tuple: # ([columns to read], [(which of these, own memory?) for each column])
     "Which columns are read, and for each column the number of its read and whether it needs memory of its own"
-    cols,parts = [],[]
-    for k,tl in enumerate(self.tls):
+    tls,cols,parts = list(self.tls),[],[]
+    for k,tl in enumerate(tls):
         i = first(i for i,o in enumerate(cols) if tl.shares_read(o))
         if i is None:
             i = len(cols)
             cols.append(tl)
-        parts.append((i, any(tl.shares_memory(o) for o in self.tls[:k])))
+        parts.append((i, any(tl.shares_memory(o) for o in tls[:k])))
     return cols,parts
 
 # %% ../../nbs/52_data.datasets.ipynb #bed687a6
@@ -168,7 +168,7 @@ def new_empty(self:TSDatasets):
     tls = L([o.new_empty() for o in self.tls])
     return self._with(tls=tls, idxs=range(0), splits=[range(0) for _ in self.splits], windows=None)
 
-# %% ../../nbs/52_data.datasets.ipynb #ad18affd
+# %% ../../nbs/52_data.datasets.ipynb #9e807f71
 @patch(as_prop=True)
 def has_mask(self:TSDatasets):
     "Is the last input a mask?"
@@ -181,7 +181,7 @@ def has_step_mask(self:TSDatasets):
 
 @patch
 def _mask_source(self:TSDatasets, X):
-    "What the mask of new series is read from"
+    "The source of the mask of new series"
     if X.mask is not None: return X.mask
     return ArraySource(np.broadcast_to(np.True_, (len(X), X.shape[2]))) if self.has_step_mask else X
 
@@ -212,13 +212,13 @@ def _new_packings(tls, sources):
     read_with_series = [s.stored is X.stored and not tl.is_category for tl,s in zip(tls, sources)]
     return [s.own_packing(packing) if same else None for s,same in zip(sources, read_with_series)]
 
-# %% ../../nbs/52_data.datasets.ipynb #b4789457
+# %% ../../nbs/52_data.datasets.ipynb #73d08be4
 @patch
 def test_set(self:TSDatasets,
     items, # Inputs: array, path, source, items, or a list of samples; with labels, the pair `(X, y)`
     with_labels:bool=False, # Do the items contain labels?
 ):
-    "New rows behind the transforms of this dataset, as a validation set"
+    "New rows with the types and transforms of this dataset, as a validation set"
     X,y,rows = new_data(items, self.n_inp-self.has_mask, with_labels, self.ragged)
     sources = self._new_sources(X, y, with_labels)
     tls = L([tl.new(*o) for tl,*o in zip(self.tls, sources, _new_packings(self.tls, sources))])

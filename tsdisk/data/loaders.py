@@ -20,7 +20,7 @@ from ..order.leakage import warn_leakage
 from ..order.splits import random_splits, time_splits
 from ..series.several import vars_by_number
 
-# %% ../../nbs/57_data.loaders.ipynb #46b7703d
+# %% ../../nbs/57_data.loaders.ipynb #8a301fc8
 def split_dsets(
     dsets, # One `TSDatasets` with splits, or several datasets, the first for training
 ) -> list: # A dataset for each loader
@@ -34,7 +34,8 @@ def split_dsets(
 
 def _check_windows(train, other):
     "Warn where held-out windows share steps with training windows"
-    if train.windows is not None and other.windows is train.windows: warn_leakage(train.windows, [train.idxs, other.idxs])
+    same = train.windows is not None and other.windows is train.windows
+    if same: warn_leakage(train.windows, [train.idxs, other.idxs])
 
 # %% ../../nbs/57_data.loaders.ipynb #0ad44515
 class TSDataLoaders(DataLoaders):
@@ -117,20 +118,21 @@ def from_folder(cls:TSDataLoaders,
     sel_vars = vars_by_number(sel_vars, X.shape[1], names)
     return cls.from_arrays(X, arrays.get('y'), splits=splits, **{'path': path, 'sel_vars': sel_vars, **kwargs})
 
-# %% ../../nbs/57_data.loaders.ipynb #efcd06c1
+# %% ../../nbs/57_data.loaders.ipynb #05b4f42c
+def _check_fits(nbytes, device):
+    "Report the size of the rows; `ValueError` if they don't fit in the free memory of the device"
+    free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
+    size = f"{nbytes/1e9:.3g} GB; {free/1e9:.3g} GB are free on {device}"
+    if nbytes > .8*free: raise ValueError(f"The rows take {size}: leave them on disk")
+    print(f"Reading {size}")
+
 @patch
 def preload(self:TSDataLoaders): # These loaders
     "Read all rows into the memory of the device, where batches are then gathered; `ValueError` if they don't fit"
-    device = self.device or torch.device('cpu')
     if any(o.items.unequal for dl in self.loaders for o in dl.dataset.tls):
         raise ValueError("Series of unequal lengths are not preloaded: leave them on disk")
-    seen = set()
-    need = sum(o._kept_bytes(seen) for o in self.loaders)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
-    size = f"{need/1e9:.3g} GB; {free/1e9:.3g} GB are free on {device}"
-    if need > .8*free: raise ValueError(f"The rows take {size}: leave them on disk")
-    print(f"Reading {size}")
-    there = {}
+    seen,there = set(),{}
+    _check_fits(sum(o._kept_bytes(seen) for o in self.loaders), self.device or torch.device('cpu'))
     for _ in progress(o for dl in self.loaders for o in dl._preload(there)): pass
     return self
 
