@@ -7,8 +7,7 @@ from hypothesis import given, strategies as st
 from fastai.data.transforms import RandomSplitter
 from conftest import elsewhere, fails, fresh, linux, same
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.order import shuffle as module
-from tsdisk.order.shuffle import BlockOrder, ByWeight, Order, order
+from tsdisk.order.shuffle import BlockOrder, ByWeight, GridPermutation, Order, order
 from tsdisk.order.split_rows import RandomShare, check_splits
 from tsdisk.order.splits import random_splits
 
@@ -34,7 +33,7 @@ def test_any_seed_and_epoch_permute(path, n, seed, epoch): same(np.sort(order(n,
 def test_order_is_a_permutation_on_both_sides_of_small(off):
     n = Order.small+off
     o = order(n, seed=3)
-    assert (o.kept is None) == (off > 0)
+    assert isinstance(o.permutation, GridPermutation) == (off > 0)
     same(np.sort(o[:]), np.arange(n))
 
 cuts = st.slices(1000)
@@ -193,15 +192,18 @@ def test_impossible_random_splits_are_refused(n, pct, word):
     with fails(ValueError, word): random_splits(n, pct)
 
 def test_small_parts_of_a_large_order_are_computed_together_and_none_is_kept_whole(monkeypatch):
-    n,calls,permute = 2*10**6,[],module._permute
-    monkeypatch.setattr(module, '_permute', lambda pos, *args: (calls.append(len(pos)), permute(pos, *args))[1])
+    n,calls,at = 2*10**6,[],GridPermutation.at
+    def counted(self, pos):
+        calls.append(len(pos))
+        return at(self, pos)
+    monkeypatch.setattr(GridPermutation, 'at', counted)
     o,whole = order(n, seed=3),order(n, seed=3)[:]
     calls.clear()
     for a in range(0, 64*200, 64): same(o[a:a+64], whole[a:a+64])
     assert sum(k > 1000 for k in calls) == 1
     for a in (n-10, 5, n//2, n-64): same(o[a:a+70], whole[a:a+70])
     o[:]
-    assert len(o.made[1]) <= o.ahead
+    assert len(o.permutation.made[1]) <= GridPermutation.ahead
 
 def test_an_order_pickles_as_three_numbers(path):
     o = order(10**6, seed=3, epoch=2)
@@ -273,20 +275,20 @@ def test_folds_are_not_splits():
 
 sizes = [(1,1,1), (2,1,1), (5,10,3), (100,1,1), (100,1,7), (1000,7,3), (1000,1000,1), (999,10,1), (1024,16,64), (1025,16,64), (50,3,17)]
 
-@pytest.mark.parametrize('n,block,window', sizes)
-def test_block_order_is_a_permutation_of_whole_windows(n, block, window):
+@pytest.mark.parametrize('n,block,buffer', sizes)
+def test_block_order_is_a_permutation_of_whole_buffers(n, block, buffer):
     for seed,epoch in ((0,0),(5,0),(0,3)):
-        o = BlockOrder(n, seed, epoch, block, window)
+        o = BlockOrder(n, seed, epoch, block, buffer)
         whole = np.asarray(o)
         same(np.sort(whole), np.arange(n))
-        assert o.stops[-1] == n and len(o.stops) == -(-len(o.blocks)//window) and (np.diff(o.stops) > 0).all()
+        assert o.stops[-1] == n and len(o.stops) == -(-len(o.blocks)//buffer) and (np.diff(o.stops) > 0).all()
         for w,(a,b) in enumerate(zip([0,*o.stops], o.stops)):
             same(np.sort(whole[a:b]), o.rows(w))
-            assert set(o.piece_of(np.arange(a, b))) == {w} and len(np.unique(o.rows(w)//block)) <= window
+            assert set(o.piece_of(np.arange(a, b))) == {w} and len(np.unique(o.rows(w)//block)) <= buffer
 
 @given(st.integers(1, 400), st.integers(1, 50), st.integers(1, 9), cuts, st.lists(st.integers(0, 10**6)))
-def test_any_part_of_a_block_order_is_that_of_the_whole(n, block, window, cut, idxs):
-    o = BlockOrder(n, 3, 1, block, window)
+def test_any_part_of_a_block_order_is_that_of_the_whole(n, block, buffer, cut, idxs):
+    o = BlockOrder(n, 3, 1, block, buffer)
     whole = np.asarray(o)
     same(o[cut], whole[cut])
     idxs = np.array(idxs, np.int64)%n
@@ -294,10 +296,10 @@ def test_any_part_of_a_block_order_is_that_of_the_whole(n, block, window, cut, i
     assert o[-1] == whole[-1] and list(o) == whole.tolist() and o[:0].shape == (0,)
 
 def test_block_orders_differ_by_seed_and_epoch_alone():
-    def made(seed, epoch): return tuple(order(1000, seed, epoch, 'block', block=10, window=5))
+    def made(seed, epoch): return tuple(order(1000, seed, epoch, 'block', block=10, buffer=5))
     assert len({made(s, e) for s in range(4) for e in range(4)}) == 16 and made(3, 2) == made(3, 2)
-    o = order(1000, 3, 2, 'block', block=10, window=5)
-    assert tuple(pickle.loads(pickle.dumps(o))) == made(3, 2) and 'window=5' in repr(o)
+    o = order(1000, 3, 2, 'block', block=10, buffer=5)
+    assert tuple(pickle.loads(pickle.dumps(o))) == made(3, 2) and 'buffer=5' in repr(o)
 
 def test_every_row_comes_anywhere_in_an_epoch():
     at = np.array([np.argsort(BlockOrder(100, 0, e, 10, 2))[[0,37,99]] for e in range(2000)])
@@ -311,7 +313,7 @@ def test_places_are_given_instead_of_positions():
 
 @given(st.integers(1, 300), st.integers(1, 700), st.integers(0, 9), st.sampled_from([False,True,'block']), cuts)
 def test_epochs_of_any_size_are_cut_from_passes_over_all_rows(n, size, epoch, shuffle, cut):
-    opts = dict(block=7, window=3) if shuffle == 'block' else {}
+    opts = dict(block=7, buffer=3) if shuffle == 'block' else {}
     passes = np.concatenate([order(n, 5, o, shuffle, **opts) for o in range((epoch+1)*size//n+1)])
     o = order(n, 5, epoch, shuffle, size=size, **opts)
     whole = np.asarray(o)
@@ -320,8 +322,8 @@ def test_epochs_of_any_size_are_cut_from_passes_over_all_rows(n, size, epoch, sh
     same(np.asarray(pickle.loads(pickle.dumps(o))), whole)
     if shuffle: same(o[::-2], whole[::-2])
     if shuffle == 'block':
-        assert o.windows[-1] == size and (np.diff(o.windows) > 0).all()
-        for w,(a,b) in enumerate(zip([0,*o.windows], o.windows)): same(o.rows(w), np.sort(whole[a:b]))
+        assert o.buffers[-1] == size and (np.diff(o.buffers) > 0).all()
+        for w,(a,b) in enumerate(zip([0,*o.buffers], o.buffers)): same(o.rows(w), np.sort(whole[a:b]))
 
 def test_part_of_a_huge_pass_costs_nothing():
     for shuffle in (True,'block'): assert len(np.unique(order(10**9, 1, 7, shuffle, size=10**6)[:5000])) == 5000
@@ -342,7 +344,7 @@ def test_weights_of_other_rows_are_refused():
     with fails(ValueError, 'shuffle=True'): order(3, shuffle=False, weights=[1,2,3])
 
 def test_a_billion_rows_in_blocks_cost_nothing():
-    o = order(10**9, 7, 0, 'block', block=4096, window=64)
+    o = order(10**9, 7, 0, 'block', block=4096, buffer=64)
     part = o[5*10**8:5*10**8+1000]
     assert len(np.unique(part)) == 1000 and len(np.unique(part//4096)) <= 128 and o.blocks.nbytes + o.stops.nbytes < 3e6
 
@@ -355,6 +357,6 @@ def deviation(o, labels, bs=64):
 def test_batches_of_class_sorted_rows_are_mixed():
     labels = np.arange(100_000)//10_000 # Ten classes, one after the other, in 250 blocks
     exact = deviation(order(100_000, 1), labels)
-    blocks = deviation(order(100_000, 1, 0, 'block', block=400, window=64), labels)
+    blocks = deviation(order(100_000, 1, 0, 'block', block=400, buffer=64), labels)
     in_order = deviation(range(100_000), labels)
     assert exact < .031 and blocks < 1.5*exact and in_order > 5*exact, (exact, blocks, in_order)
