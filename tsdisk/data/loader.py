@@ -103,7 +103,7 @@ def randomize(self:TSDataLoader):
 def shuffle_fn(self:TSDataLoader, idxs):
     "The order of this epoch"
     if self.shuffle in by_class or isinstance(self.weights, dict): return self._threaded()
-    opts = dict(zip(('block','window'), self._blocks()), places=self._spread()[1]) if self.shuffle == 'block' else {}
+    opts = dict(zip(('block','buffer'), self._blocks()), places=self._spread()[1]) if self.shuffle == 'block' else {}
     if self.weights is not None and self._by_weight is None: self._by_weight = ByWeight(self.weights if opts.get('places') is None else self.weights[opts['places']])
     return order(len(idxs), self.seed, max(self.epoch, 0), self.shuffle, self.size, self._by_weight, **opts)
 
@@ -205,14 +205,14 @@ def _direct(self:TSDataLoader): return past_cache([o.items.stored for o in self.
 @patch
 def _reader(self:TSDataLoader):
     "What reads the rows of this pass"
-    return Reader(self.dataset.reads()[0], self.direct, hasattr(self._idxs, 'windows'), get_worker_info() is not None or self.world_size > 1,
+    return Reader(self.dataset.reads()[0], self.direct, hasattr(self._idxs, 'buffers'), get_worker_info() is not None or self.world_size > 1,
         max(self.epoch, 0) if self.shuffle else 0)
 
 @patch
 def _advise(self:TSDataLoader):
     "Say what shuffling blocks would give"
     row = self.dataset.tls[0].items.stored.row_bytes
-    if self._unit > 1 and self.shuffle and not hasattr(self._idxs, 'windows') and row < 2**13:
+    if self._unit > 1 and self.shuffle and not hasattr(self._idxs, 'buffers') and row < 2**13:
         warnings.warn(f"Rows of {row:,} bytes are read from disk one by one, in random order. `shuffle='block'` reads many of them at once, "
             "several times as fast: `tsdisk doctor PATH` measures both")
 
@@ -222,7 +222,7 @@ def create_batches(self:TSDataLoader, samps):
     "Groups of batches as stored, on the CPU: a tensor for each element of the sample"
     reader,samps,idxs = self._reader(),iter(samps),self._idxs
     self._unit = reader.unit # Of use to `sample`
-    first,windows = next(samps, None),getattr(idxs, 'windows', None)
+    first,windows = next(samps, None),getattr(idxs, 'buffers', None)
     if first is None: return
     if np.ndim(first) == 0: return (yield from self._wrapped(chain([first], samps)))
     self._advise()
