@@ -24,6 +24,7 @@ from tsdisk.folder.stats import Stats, array_counts, array_stats, array_vocab, c
 from tsdisk.data.batches import Labels, mse_there, TensorTarget, TSInput, TSMask, TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
+from tsdisk.data.reader import ReadOptions
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.train.timer import DataTimer
 from tsdisk.train.predict import preds_to_disk, stitch_forecasts

@@ -104,7 +104,7 @@ class BatchOrder:
         self.batch_size,self.drop_last = bs,drop_last # Asked for by Accelerate
     def __len__(self): return len(self.dl)
 
-# %% ../nbs/82_frameworks.ipynb #7d998ce5
+# %% ../nbs/82_frameworks.ipynb #280d64e8
 @patch
 def positions(self:BatchOrder,
     epoch:int, # Number of the epoch
@@ -112,9 +112,9 @@ def positions(self:BatchOrder,
 ) -> np.ndarray: # (bs,) positions in the dataset
     "Which rows one batch has"
     dl = self.dl
-    if dl._idxs is None or dl.epoch != epoch:
+    if dl.steps is None or dl.epoch != epoch:
         dl.epoch = epoch
-        dl._idxs = dl.get_idxs()
+        dl.steps = dl.plan().with_order(dl.get_idxs())
     dl.at = epoch,step+1
     return dl.idxs
 
@@ -122,20 +122,20 @@ def positions(self:BatchOrder,
 def __iter__(self:BatchOrder):
     dl = self.dl
     dl.randomize()
-    epoch,dl._idxs = dl.epoch,None
-    for step in range(dl._first, len(dl)):
+    epoch,dl.steps = dl.epoch,None
+    for step in range(dl.first, len(dl)):
         pos = _Picked(self.positions(epoch, step).tolist())
         pos.epoch = epoch
         yield pos
     dl.at = None
 
-# %% ../nbs/82_frameworks.ipynb #b277ee83
+# %% ../nbs/82_frameworks.ipynb #d643d5bb
 @patch
 def set_epoch(self:BatchOrder,
     epoch:int, # Number of the epoch that comes next
 ):
     "Go on with some epoch, from its start unless a loaded state is within it"
-    if self.dl._resumed is None or self.dl._resumed[0] != epoch: self.dl._resumed = epoch,0
+    if self.dl.resumed is None or self.dl.resumed[0] != epoch: self.dl.resumed = epoch,0
 
 @patch
 def state_dict(self:BatchOrder): return self.dl.state_dict()
@@ -143,7 +143,7 @@ def state_dict(self:BatchOrder): return self.dl.state_dict()
 @patch
 def load_state_dict(self:BatchOrder, state): self.dl.load_state_dict(state)
 
-# %% ../nbs/82_frameworks.ipynb #ada1804d
+# %% ../nbs/82_frameworks.ipynb #041d893e
 class _Bulk:
     "Reads batches of a dataset as tensors, in any process"
     def __init__(self, dset): self.dset,self.held = dset,(None,None)
@@ -154,7 +154,7 @@ class _Bulk:
         if rows.ndim != 1: raise IndexError(f"Rows are asked for by one list, got one of shape {rows.shape}: give `batches(...)` as `batch_sampler`, or as `sampler` with `batch_size=None`")
         (cols,of),now,(was,reader) = dset.reads(),(os.getpid(),epoch),self.held
         if was != now: _,reader = self.held = now,Reader(cols, epoch=epoch)
-        got = reader.read(rows, [None]*len(cols))
+        got = reader.read(rows)
         return tuple([o.as_subclass(Tensor) for o in dset.finished([tl.typed(tl.items.cut(got[i]), own) for tl,(i,own) in zip(dset.tls, of)])])
 
 # %% ../nbs/82_frameworks.ipynb #c12683b8

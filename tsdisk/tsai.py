@@ -83,7 +83,7 @@ class TSDatasets(datasets.TSDatasets):
         rows = self.split_idxs[i]
         return self._with(idxs=rows, splits=[rows], split_idx=ifnone(self.split_idx, 1))
 
-# %% ../nbs/81_tsai.ipynb #f204dd5c
+# %% ../nbs/81_tsai.ipynb #e1c71112
 _learners = prep.TSStandardize,prep.TSNormalize,prep.TSRobustScale,prep.TSClipOutliers
 
 def _learnt(tfm, s):
@@ -99,7 +99,7 @@ def _teach(tfm, dset, before=()):
     "Statistics of the rows of a data set, for a transform that would take those of one batch"
     if not isinstance(tfm, _learners) or not tfm._setup: return
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
-    if other := first(o for o in before if o.split_idx != 0 and loader._resolves(o, x)):
+    if other := first(o for o in before if o.split_idx != 0 and loader.has_method(o, x)):
         return warnings.warn(f"{tfm} learns from ONE batch, as it comes after {other.name}; alone, from all training rows")
     tl,by_var = dset.tls[0],getattr(tfm, 'by_var', True)
     if getattr(tfm, 'by_step', False) or is_listy(by_var): return warnings.warn(f"{tfm} learns from ONE batch; with `by_var=True` alone, from all training rows")
@@ -111,7 +111,7 @@ def _teach(tfm, dset, before=()):
         setattr(tfm, k, v)
     tfm._setup = False
 
-# %% ../nbs/81_tsai.ipynb #19c2c8d6
+# %% ../nbs/81_tsai.ipynb #20de8c0c
 class TSDataLoader(loaders.TSDataLoader):
     "`tsdisk.data.loaders.TSDataLoader` for tsai"
     @delegates(loaders.TSDataLoader.__init__)
@@ -137,9 +137,9 @@ class TSDataLoader(loaders.TSDataLoader):
     @property
     def split_idxs(self): return self.dataset.split_idxs
     @property
-    def class_priors(self): return torch.tensor(self._classes()[0].counts/self.n, dtype=torch.float32, device=self.device)
+    def class_priors(self): return torch.tensor(self.sampling.classes[0].counts/self.n, dtype=torch.float32, device=self.device)
 
-# %% ../nbs/81_tsai.ipynb #6d640ac0
+# %% ../nbs/81_tsai.ipynb #64a29393
 @patch
 def show_dist(self:TSDataLoader,
     figsize=None, # Inches
@@ -149,7 +149,7 @@ def show_dist(self:TSDataLoader,
     "Draw how the targets are distributed"
     if len(self.dataset.tls) == self.dataset.n_inp: raise ValueError("These samples have no targets")
     ax = plt.subplots(figsize=figsize or (6,3))[1]
-    if self.cat: ax.bar(list(map(str, self.vocab)), self._classes()[0].counts/self.n, **kwargs)
+    if self.cat: ax.bar(list(map(str, self.vocab)), self.sampling.classes[0].counts/self.n, **kwargs)
     else:
         rows = self.split_idxs[np.unique(np.linspace(0, self.n-1, min(self.n, max_n)).astype(int))]
         y = self.dataset.tls[-1].read(rows).flatten()
@@ -171,7 +171,7 @@ class TSDataLoaders(loaders.TSDataLoaders):
 
 TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 
-# %% ../nbs/81_tsai.ipynb #03288a87
+# %% ../nbs/81_tsai.ipynb #24956086
 def as_tsai(
     dls, # `TSDataLoaders` of tsdisk
 ) -> TSDataLoaders: # The same, for tsai
@@ -180,11 +180,10 @@ def as_tsai(
     return TSDataLoaders(*map(_as_tsai, dls.loaders), path=dls.path, device=dls.device)
 
 def _as_tsai(dl):
-    names = 'seed','direct','partial_n','weights','groups','rank','world_size','shuffle'
-    res = dl.new(TSDatasets.of(dl.dataset), TSDataLoader, **{o: getattr(dl, o) for o in names})
+    names = 'seed','read','rank','world_size','shuffle'
+    res = dl.new(TSDatasets.of(dl.dataset), TSDataLoader, **dl.sampling.options(), **{o: getattr(dl, o) for o in names})
     res._types = {tuple: [o.kind.typ for o in res.dataset.tls]}
-    own = 'kept','epoch','_resumed','by_length','thread','group_bytes','span','block_bytes','window_bytes','block_rows'
-    res.__dict__.update({o: dl.__dict__[o] for o in own if o in dl.__dict__})
+    res.preloaded,res.epoch,res.resumed = dl.preloaded,dl.epoch,dl.resumed
     return res
 
 # %% ../nbs/81_tsai.ipynb #3a133b90

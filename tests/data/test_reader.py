@@ -7,16 +7,18 @@ from fastai.losses import MSELossFlat
 from torch import nn
 from conftest import filled
 from tsdisk.data import augment
-from tsdisk.data import reader
+from tsdisk.data import buffers, loader
 from tsdisk.data import transforms
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.data import loaders
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.series.ragged import save_ragged
 from tsdisk.train.predict import preds_to_disk
-from tsdisk.data.reader import Buffers, InFlight, ToDevice, split
+from tsdisk.data.buffers import Buffers
+from tsdisk.data.device import InFlight, ToDevice, split
+from tsdisk.data.loader import Assembler
+from tsdisk.data.reader import ReadOptions
 from tsdisk.folder.stats import array_stats
 from tsdisk.data.transforms import Standardize
 from tsdisk.series.windows import Crops, Windows
@@ -71,8 +73,9 @@ def late_epoch(monkeypatch):
     "Are all batches right that are copied late?"
     X = filled((400,3,40))
     monkeypatch.setattr(Late, 'copies', [])
-    for o,k,v in ((loaders,'ToDevice',Late), (TSDataLoader,'thread',True), (TSDataLoader,'group_bytes',0), (TSDataLoader,'_finish',lambda _,b: b)): monkeypatch.setattr(o, k, v)
-    dl = TSDataLoader(TSDatasets(X, np.arange(400.)), bs=10, shuffle=True)
+    monkeypatch.setattr(loader, 'ToDevice', Late)
+    monkeypatch.setattr(Assembler, 'finish', lambda _,b: b)
+    dl = TSDataLoader(TSDatasets(X, np.arange(400.)), bs=10, shuffle=True, read=ReadOptions(group_bytes=0, background=True))
     batches = [b for _ in range(3) for b in dl]
     for o in Late.copies: o.synchronize() # Those that nobody waited for
     ids = torch.cat([o[1] for o in batches]).int().numpy()
@@ -93,7 +96,7 @@ def test_page_locked_memory_is_given_back_by_the_process_that_took_it_alone(monk
     pool = Buffers((4,8), np.dtype('f4'), pin=True)
     pool.me = pool
     pool.take(4)
-    block, = map(weakref.ref, reader._locked.values())
+    block, = map(weakref.ref, buffers._locked.values())
     del pool # But it is there until garbage is collected
     if not (child := os.fork()):
         gc.collect()
@@ -135,15 +138,14 @@ def on_gpu(X, n_batches, **kw):
 
 @pytest.mark.gpu
 @gpu
-@pytest.mark.parametrize('group_bytes', [0,20_000,TSDataLoader.group_bytes])
+@pytest.mark.parametrize('group_bytes', [0,20_000,ReadOptions.group_bytes])
 @pytest.mark.parametrize('kept', [False,True])
 def test_ten_thousand_batches_on_the_gpu_equal_those_on_disk(tmp_path, monkeypatch, group_bytes, kept):
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', group_bytes)
     if kept: # Batches that are kept for a while, and memory of batches that were not
         held = []
-        before = TSDataLoader._finish
-        monkeypatch.setattr(TSDataLoader, '_finish', lambda self,b: (held.append(b), held.__delitem__(slice(0, -9)), before(self, b))[-1])
-    sums,want = on_gpu(save_array(tmp_path/'X.npy', x), 10_000)
+        before = Assembler.finish
+        monkeypatch.setattr(Assembler, 'finish', lambda self,b: (held.append(b), held.__delitem__(slice(0, -9)), before(self, b))[-1])
+    sums,want = on_gpu(save_array(tmp_path/'X.npy', x), 10_000, read=ReadOptions(group_bytes=group_bytes))
     assert len(sums) >= 10_000*50 and np.array_equal(sums, want)
 
 @pytest.mark.gpu
@@ -156,12 +158,12 @@ def test_faults_on_the_way_to_the_gpu_are_caught(monkeypatch, fault):
         with torch.cuda.stream(self.stream): torch.cuda._sleep(20_000_000)
         return send(self, *args, **kw)
     monkeypatch.setattr(ToDevice, 'send', slow)
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
-    sums,want = on_gpu(x, 80)
+    read = ReadOptions(group_bytes=0)
+    sums,want = on_gpu(x, 80, read=read)
     assert np.array_equal(sums, want)
     if fault == 'slots': monkeypatch.setattr(InFlight, 'add', lambda *_: None)
     else: monkeypatch.setattr(ToDevice, 'arrived', lambda self,there,event: there)
-    sums,want = on_gpu(x, 80)
+    sums,want = on_gpu(x, 80, read=read)
     assert not np.array_equal(sums, want)
 
 @pytest.mark.gpu
@@ -180,7 +182,8 @@ def test_workers_that_are_forked_outlive_loaders_on_the_gpu():
 @gpu
 def test_preloaded_batches_on_the_gpu():
     dls = TSDataLoaders.from_arrays(x, np.arange(2000.), bs=500, splits=[range(2000), range(0)], device='cuda', shuffle=False).preload()
-    assert dls.train.kept[0].is_cuda and dls.train.kept[0].dtype == torch.int16
+    values = dls.train.preloaded.columns[0].values
+    assert values.is_cuda and values.dtype == torch.int16
     assert np.array_equal(torch.cat([o[0] for o in dls.train]).cpu().numpy(), x)
 
 @pytest.mark.gpu
@@ -215,7 +218,7 @@ def passes(dls): return [flat(b) for dl in dls.loaders for _ in range(2) for b i
 @pytest.mark.parametrize('kind,way', [(k,w) for k in (dense,counts,gaps,pairs,forecasts,windows,crops,ragged) for w in ('cached','disk','block','preload')
     if w != 'preload' or k is not ragged]) # Series of unequal lengths are not preloaded
 def test_batches_on_the_gpu_are_those_on_the_cpu(tmp_path, kind, way):
-    data,kw = kind(tmp_path),dict(disk=dict(direct=True), block=dict(shuffle='block')).get(way, {})
+    data,kw = kind(tmp_path),dict(disk=dict(read=ReadOptions(direct=True)), block=dict(shuffle='block')).get(way, {})
     here,there = passes(loaders_of(data, 'cpu', **kw)),loaders_of(data, 'cuda', **kw)
     there = passes(there.preload() if way == 'preload' else there)
     assert len(here) == len(there) > 4

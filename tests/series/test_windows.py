@@ -9,6 +9,7 @@ from source_conformance import checks
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.series.ragged import Ragged, append_ragged, open_ragged, save_ragged
 from tsdisk.disk.rows import Ranges
@@ -154,7 +155,7 @@ def test_loaders_give_every_window_once(tmp_path, layout, shuffle, direct):
     x,axis = make(tmp_path, xs)
     xs = [xs[i] for i in which] if which else xs
     w = Windows(x, 16, 3, 4, 2, axis=axis)
-    dl = TSDataLoader(TSDatasets(w), bs=32, shuffle=shuffle, direct=direct, seed=1)
+    dl = TSDataLoader(TSDatasets(w), bs=32, shuffle=shuffle, read=ReadOptions(direct=direct), seed=1)
     if direct: assert 'straight from disk' in repr(dl)
     got = [o for o in dl]
     key = {np.concatenate([xs[s][a:a+16].T.reshape(-1), xs[s][a+18:a+22].T.reshape(-1)]).tobytes() for s,a in loop(xs, 16, 3, 4, 2)}
@@ -175,7 +176,7 @@ def test_crops_differ_by_epoch_and_repeat_by_seed(tmp_path, num_workers):
 @pytest.mark.filterwarnings('ignore:Rows of')
 def test_crops_read_what_was_announced(tmp_path):
     c = Crops(save_array(tmp_path/'x.npy', np.random.default_rng(0).normal(size=(200_000,4)).astype('f4')), 100, per_series=2000)
-    a,b = [torch.cat([o[0] for o in TSDataLoader(TSDatasets(c), bs=64, shuffle=True, seed=1, direct=d)]) for d in (False,True)]
+    a,b = [torch.cat([o[0] for o in TSDataLoader(TSDatasets(c), bs=64, shuffle=True, seed=1, read=ReadOptions(direct=d))]) for d in (False,True)]
     assert torch.equal(a, b)
 
 def test_reconstruction_has_targets_of_its_own():
@@ -305,7 +306,7 @@ def test_ragged_batches_are_padded(ragged, side, most):
 @pytest.mark.parametrize('shuffle', [False,True,'block'])
 def test_ragged_loaders_give_every_series_once(ragged, shuffle, num_workers, direct):
     r,xs = ragged
-    dl = TSDataLoader(TSDatasets(r, np.arange(200.)), bs=16, shuffle=shuffle, seed=1, num_workers=num_workers, direct=direct)
+    dl = TSDataLoader(TSDatasets(r, np.arange(200.)), bs=16, shuffle=shuffle, seed=1, num_workers=num_workers, read=ReadOptions(direct=direct))
     seen = []
     for xb,mask,yb in dl:
         assert isinstance(xb, TSTensor) and xb.shape[2] == mask.shape[1] == int(mask.sum(1).max())
@@ -341,7 +342,7 @@ def test_memory_of_an_epoch_of_windows_is_bounded(tmp_path, shuffle, direct):
         from tsdisk.all import *
         path,shuffle,direct = args
         warnings.simplefilter('ignore')
-        dls = TSDataLoaders.from_arrays(Windows(path, 512, horizon=24), bs=64, shuffle=shuffle, direct=direct, device='cpu')
+        dls = TSDataLoaders.from_arrays(Windows(path, 512, horizon=24), bs=64, shuffle=shuffle, read=ReadOptions(direct=direct), device='cpu')
         dl = dls.train
         dl.one_batch()
         before,res = rss_anon(),0
@@ -368,7 +369,9 @@ def test_preloaded_windows_are_the_same(tmp_path, layout, capsys):
             for _ in range(2):
                 for u,v in zip(p, q):
                     for s,t in zip(u, v): same(t.numpy(), s.numpy())
-        if layout in ('one','ragged'): assert b.train.kept[0] is b.valid.kept[0] and b.train.kept[0].flat.numel()*4 == w.nbytes
+        if layout not in ('one','ragged'): return
+        (a,*_),(b,*_) = (o.preloaded.columns for o in (b.train,b.valid))
+        assert a is b and a.values.flat.numel()*4 == w.nbytes
 
 def _random(*shape): return np.random.default_rng(0).random(shape).astype('f4')
 in_memory = dict(steps=_random(4, 3, 300)[:, :, 50:-50], swapped=_random(4, 30, 3).swapaxes(1, 2), fortran=np.asfortranarray(_random(4, 3, 30)),
@@ -574,9 +577,8 @@ def test_windows_are_held_out_by_time_unless_told_otherwise():
 def test_batches_of_like_length_are_little_padded(tmp_path):
     lengths = np.random.default_rng(0).integers(10, 400, 4000)
     r = save_ragged(tmp_path, (np.zeros((1,n), 'f4') for n in lengths))
-    def padding(**attrs):
-        dl = TSDataLoader(TSDatasets(r), bs=32, shuffle=True, seed=1)
-        for k,v in attrs.items(): setattr(dl, k, v)
+    def padding(**options):
+        dl = TSDataLoader(TSDatasets(r), bs=32, shuffle=True, seed=1, read=ReadOptions(**options))
         real,all_ = np.sum([[int(m.sum()), m.numel()] for _,m in dl], axis=0)
         return 1-real/all_
     assert padding() < .1 < .3 < padding(by_length=False)

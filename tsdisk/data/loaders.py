@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['TSDataLoaders']
 
-# %% ../../nbs/57_data.loaders.ipynb #72d72c59
+# %% ../../nbs/57_data.loaders.ipynb #45ed35a2
 import warnings
 from fastai.basics import *
 from .datasets import TSDatasets
 from .loader import TSDataLoader
+from .preload import preload, preload_bytes
 from .sampling import with_train
 from ..disk.basics import progress
 from ..disk.io import free_memory
@@ -18,7 +19,7 @@ from ..order.leakage import warn_leakage
 from ..order.splits import random_splits, time_splits
 from ..series.windows import Windows, vars_by_number
 
-# %% ../../nbs/57_data.loaders.ipynb #a8354cd8
+# %% ../../nbs/57_data.loaders.ipynb #d44f46c1
 class TSDataLoaders(DataLoaders):
     "`TSDataLoader`s for training and validation"
     _dsets_type = TSDatasets
@@ -43,7 +44,7 @@ class TSDataLoaders(DataLoaders):
         device = torch.device(ifnone(device, default_device()))
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)
         train = ds[0]._dl_type(ds[0], bs=bs, shuffle=shuffle, drop_last=drop_last, device=device, **kwargs)
-        if train.n and not len(train): warnings.warn(f"No batch trains: there are {train.size} rows for batches of {train._rows_of_step()}, and `drop_last=True`")
+        if train.n and not len(train): warnings.warn(f"No batch trains: there are {train.sampling.size} rows for batches of {train.plan().rows_of_step}, and `drop_last=True`")
         rest = [train.new(o, bs=ifnone(val_bs, bs), shuffle=False, drop_last=False, rank=train.rank, world_size=train.world_size) for o in ds[1:]]
         return cls(train, *rest, path=path, device=device)
 
@@ -93,19 +94,19 @@ def from_folder(cls:TSDataLoaders,
     if kwargs.get('sel_vars') is not None: kwargs['sel_vars'] = vars_by_number(kwargs['sel_vars'], arrays['X'].shape[1], names)
     return cls.from_arrays(arrays['X'], arrays.get('y'), splits=splits, **{'path': path, **kwargs})
 
-# %% ../../nbs/57_data.loaders.ipynb #3416ff5a
+# %% ../../nbs/57_data.loaders.ipynb #56fc9b7c
 @patch
 def preload(self:TSDataLoaders): # These loaders
     "Read all rows into the memory of the device, where batches are then gathered; `ValueError` if they don't fit"
     device,seen = self.device or torch.device('cpu'),set()
     if any(o.items.unequal for dl in self.loaders for o in dl.dataset.tls): raise ValueError("Series of unequal lengths are not preloaded: leave them on disk")
-    need = sum(o._kept_bytes(seen) for o in self.loaders)
+    need = sum(preload_bytes(o, seen) for o in self.loaders)
     free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
     size = f"{need/1e9:.3g} GB; {free/1e9:.3g} GB are free on {device}"
     if need > .8*free: raise ValueError(f"The rows take {size}: leave them on disk")
     print(f"Reading {size}")
     there = {}
-    for _ in progress(o for dl in self.loaders for o in dl._preload(there)): pass
+    for _ in progress(o for dl in self.loaders for o in preload(dl, there)): pass
     return self
 
 # %% ../../nbs/57_data.loaders.ipynb #0d05d3ce

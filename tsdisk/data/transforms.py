@@ -6,11 +6,11 @@
 __all__ = ['stats_of', 'ByStats', 'Standardize', 'PointWise', 'seen_stats', 'RobustScale', 'Normalize', 'Log', 'Power', 'Clip',
            'PerSample', 'own_moments', 'RevIN', 'StandardizeTarget', 'FillNaN', 'DropMissing']
 
-# %% ../../nbs/57_data.transforms.ipynb #ff46232d
+# %% ../../nbs/57_data.transforms.ipynb #605ce182
 import warnings
 from fastai.basics import *
 from .batches import steps_there, TensorTarget, TSTensor
-from .reader import Buffers
+from .buffers import Buffers
 from ..folder.stats import Stats, train_stats
 
 # %% ../../nbs/57_data.transforms.ipynb #c3111278
@@ -73,7 +73,6 @@ def seen_stats(
     "Statistics of the series of the training rows, as a transform of `dl.after_batch` gets them"
     tl,before = dl.dataset.tls[0],[o for o in dl.after_batch.fs if isinstance(o, PointWise)]
     return train_stats(tl.items, dl.dataset.idxs, tl.kind.missing, _Seen(before, tl.kind.units)) if before else stats_of(tl, dl.dataset.idxs)
-
 
 # %% ../../nbs/57_data.transforms.ipynb #2410e829
 @patch

@@ -69,7 +69,7 @@ def _gather(self:Joined, idxs, out):
         if len(at) == len(out) and (at[1:] > at[:-1]).all(): self.part(k)._gather(np.ascontiguousarray(rows), out)
         else: out[at] = self.part(k).gather(rows)
 
-# %% ../../nbs/10_disk.shards.ipynb #0464345f
+# %% ../../nbs/10_disk.shards.ipynb #d0c8609d
 @patch
 def prefetch(self:Joined, idxs):
     for k,rows,_ in self._by_part(rows_there(idxs, len(self))): self.part(k).prefetch(rows)
@@ -78,8 +78,8 @@ def prefetch(self:Joined, idxs):
 def why_not_direct(self:Joined): return next(filter(None, (o.why_not_direct() for o in self.parts if len(o))), None)
 
 @patch
-def direct(self:Joined, most):
-    res = Joined([o.direct(most) if len(o) else o for o in self.parts], self.firsts)
+def direct(self:Joined, most, threads=None):
+    res = Joined([o.direct(most, threads) if len(o) else o for o in self.parts], self.firsts)
     res.wants_prefetch,res.sector = True,max(o.sector for o in res.parts)
     return res
 
@@ -124,7 +124,7 @@ class Shards(Joined):
     def nbytes(self): return len(self)*self.row_bytes
     def __repr__(self): return f"Shards({len(self.paths):,} files, shape={self.shape}, dtype={self.dtype}, {human(self.nbytes)})"
 
-# %% ../../nbs/10_disk.shards.ipynb #73c8d3b5
+# %% ../../nbs/10_disk.shards.ipynb #552fa5cf
 @patch
 def part(self:Shards, k):
     "The rows of a file"
@@ -148,4 +148,4 @@ def place(self:Shards):
     return Place(files, self.shape, self.dtype.str, None, True)
 
 @patch
-def direct(self:Shards, most): return Joined([self.part(k) for k in range(len(self.paths))], self.firsts).direct(most)
+def direct(self:Shards, most, threads=None): return Joined([self.part(k) for k in range(len(self.paths))], self.firsts).direct(most, threads)

@@ -134,7 +134,7 @@ def __reduce__(self:Ragged): return _ragged, (pack_array(self.panel.source.array
 
 def _ragged(values, offsets, *args): return Ragged(unpack_array(values), unpack_array(offsets), *args)
 
-# %% ../../nbs/13_series.ragged.ipynb #403e0b16
+# %% ../../nbs/13_series.ragged.ipynb #aaabc78d
 class SeriesRead(Incoming):
     "Whole series of a file on their way to memory"
     def __init__(self, series, file, start, step_bytes, rows, block=None):
@@ -157,15 +157,16 @@ class DirectRagged(Ragged):
     def __init__(self,
         series:Ragged, # Series on disk
         most:int=8, # Reads that are held at a time; older ones are forgotten
+        threads:int=None, # Threads that read; by default what suits the disk
     ):
         self.__dict__.update(series.__dict__)
-        steps = series.stretches(1).direct(1)
+        steps = series.stretches(1).direct(1, threads)
         self.sector = steps.sector
         self.reads = ReadsAhead(partial(SeriesRead, series, steps.rows.file, steps.rows.start, steps.row_bytes), most)
 
     def prefetch(self, idxs): self.reads.prefetch(rows_there(idxs, self.n))
 
-# %% ../../nbs/13_series.ragged.ipynb #0b75c8f5
+# %% ../../nbs/13_series.ragged.ipynb #2f207290
 @patch
 def _gather(self:DirectRagged, rows, out):
     def copy(read, found, places):
@@ -183,7 +184,7 @@ def place(self:Ragged):
     return values._replace(whole=False, how=(self.panel.given, self.most, self.side), starts=crc32(np.ascontiguousarray(self.offsets)))
 
 @patch
-def direct(self:Ragged, most): return DirectRagged(self, most)
+def direct(self:Ragged, most, threads=None): return DirectRagged(self, most, threads)
 
 # %% ../../nbs/13_series.ragged.ipynb #0d3b5e8e
 class _Real(Source):

@@ -86,14 +86,14 @@ class Spans(Source):
     def _gather(self, idxs, out): self.base._gather(self.places(idxs), out if self.panel.steps_first else out.reshape(-1, self.span))
     def prefetch(self, idxs): self.base.prefetch(self.places(rows_there(idxs, len(self))))
 
-# %% ../../nbs/14_series.windows.ipynb #c5cf61c5
+# %% ../../nbs/14_series.windows.ipynb #06f8937a
 @patch
 def why_not_direct(self:Spans): return self.base.why_not_direct()
 
 @patch
-def direct(self:Spans, most):
+def direct(self:Spans, most, threads=None):
     res = copy(self)
-    res._base = self.base.direct(most)
+    res._base = self.base.direct(most, threads)
     return res
 
 @patch

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['cached_share', 'file_system', 'disk_rate', 'loader_rate', 'doctor']
 
-# %% ../../nbs/71_tools.doctor.ipynb #ff811e30
+# %% ../../nbs/71_tools.doctor.ipynb #642a1c06
 import os, time, warnings
 from collections import deque
-from copy import copy
 from pathlib import Path
 import numpy as np
 from ..data.datasets import TSDatasets
 from ..disk.io import DiskFile, Incoming, free_memory
 from ..folder.manifest import open_folder
 from ..data.loaders import TSDataLoader
+from ..data.reader import ReadOptions
 from ..disk.sources import as_source
 
 # %% ../../nbs/71_tools.doctor.ipynb #2f572197
@@ -77,7 +77,7 @@ def loader_rate(
 def _say(name, value): print(f'  {name:<34} {value}')
 def _mb(rate): return f'{rate/1e6:,.0f} MB/s'
 
-# %% ../../nbs/71_tools.doctor.ipynb #d2217312
+# %% ../../nbs/71_tools.doctor.ipynb #ab3531cd
 def _try_disk(file, row, secs):
     "Bytes a second of the disk itself: single rows, blocks by their size, in order"
     at = [0]
@@ -85,37 +85,31 @@ def _try_disk(file, row, secs):
         at[0] += k
         return np.arange(at[0]-k, at[0])
     blocks = {o: disk_rate(file, o, secs/2) for o in (2**20,2**21,2**22)}
-    readers = {k: disk_rate(_read_by(file, k), 2**21, secs/2) for k in (file.kind.threads//2, file.kind.threads, 2*file.kind.threads)}
+    readers = {k: disk_rate(DiskFile(file.path, k), 2**21, secs/2) for k in (file.kind.threads//2, file.kind.threads, 2*file.kind.threads)}
     return dict(rows=disk_rate(file, row, secs), blocks=blocks, readers=readers, in_order=disk_rate(file, 2**20, secs, following))
-
-def _read_by(file, threads):
-    "The same file, read by another number of threads"
-    res = copy(file)
-    res.kind = type(file.kind.__name__, (file.kind,), dict(threads=threads))
-    return res
 
 def _try_loaders(X, bs, secs, ways):
     "Samples a second of rows in the page cache, and of ways to shuffle"
-    def loader(shuffle, n=len(X), direct=True): return TSDataLoader(TSDatasets(X, splits=[range(n)]).train, bs=bs, shuffle=shuffle, direct=direct)
+    def loader(shuffle, n=len(X), direct=True): return TSDataLoader(TSDatasets(X, splits=[range(n)]).train, bs=bs, shuffle=shuffle, read=ReadOptions(direct=direct))
     few = max(bs, min(len(X), 256*2**20//X[:1].nbytes, int(free_memory()/4)//X[:1].nbytes))
     for _ in loader(False, few, False): pass
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Rows of .* one by one') # That is what is measured
         return {'cached': loader_rate(loader(True, few, False), secs), **{k: loader_rate(loader(k), secs) for k in ways}}
 
-# %% ../../nbs/71_tools.doctor.ipynb #d66aa41f
+# %% ../../nbs/71_tools.doctor.ipynb #bc280a47
 def _advice(X, fits, rates, file, disk):
     "What would be faster"
     blocks,readers = disk['blocks'],disk['readers']
-    row,best,now,most = X[:1].nbytes,max(blocks, key=blocks.get),TSDataLoader.block_bytes,max(readers, key=readers.get)
+    row,best,now,most = X[:1].nbytes,max(blocks, key=blocks.get),ReadOptions.block_bytes,max(readers, key=readers.get)
     if fits: return ['nothing: after the first epoch, rows come from the page cache']
     res = []
     if rates['block'] > 1.3*rates[True]: res.append(f"`shuffle='block'`: {rates['block']/rates[True]:.1f} times as many samples a second as `shuffle=True`")
-    if blocks[best] > 1.15*blocks[now]: res.append(f"`TSDataLoader.block_bytes = {best}`: such blocks come {blocks[best]/blocks[now]:.1f} times as fast as of {now}")
+    if blocks[best] > 1.15*blocks[now]: res.append(f"`read=ReadOptions(block_bytes={best})`: such blocks come {blocks[best]/blocks[now]:.1f} times as fast as of {now}")
     if readers[most] > 1.15*readers[file.kind.threads]:
-        res.append(f"`tsdisk.disk.io.{file.kind.__name__}.threads = {most}`, before anything is read: blocks come {readers[most]/readers[file.kind.threads]:.1f} times as fast")
-    if 3*TSDataLoader.window_bytes > free_memory()/2:
-        res.append(f"`TSDataLoader.window_bytes = {int(free_memory()/8)//2**20*2**20}`: `shuffle='block'` holds three windows, which would take most of the free memory")
+        res.append(f"`read=ReadOptions(threads={most})`: blocks come {readers[most]/readers[file.kind.threads]:.1f} times as fast")
+    if 3*ReadOptions.buffer_bytes > free_memory()/2:
+        res.append(f"`read=ReadOptions(buffer_bytes={int(free_memory()/8)//2**20*2**20})`: `shuffle='block'` holds three shuffle buffers, which would take most of the free memory")
     if X.dtype.kind == 'f' and X.dtype.itemsize > 2: res.append(f"float16 on disk, where its three digits are enough: {X.dtype.itemsize//2} times as many samples in as many bytes")
     if row%512: res.append(f"rows of a multiple of 512 bytes, not {row:,}: disks give whole sectors, so up to {(row+1022)//512*512:,} bytes are read for one")
     return res or ['nothing that tsdisk knows of']
@@ -129,7 +123,7 @@ def _say_file(X):
     _say('in the page cache now', f'{share:.0%}' if share == share else 'unknown')
     _say('file system', f'{kind}, read-ahead {ahead} KiB')
 
-# %% ../../nbs/71_tools.doctor.ipynb #c164f553
+# %% ../../nbs/71_tools.doctor.ipynb #347065a7
 def doctor(
     path, # A `.npy` file, or a dataset folder
     bs:int=64, # Rows of a batch
@@ -139,7 +133,7 @@ def doctor(
     X = open_folder(path)[0]['X'] if Path(path).is_dir() else as_source(path).array
     names = {'cached': 'shuffled, from the page cache', True: 'shuffle=True, from disk', 'block': "shuffle='block', from disk", False: 'shuffle=False, from disk'}
     dl = TSDataLoader(TSDatasets(X), bs=bs, shuffle=True)
-    fits = not dl._direct()
+    fits = not dl.direct
     _say_file(X)
     try: file,disk = DiskFile(X.filename),None
     except OSError as e: file,disk = None,_say('straight from disk', f'not here: {e}')

@@ -142,7 +142,7 @@ class _Keep(Callback):
             if a.shape != b.shape or a.dtype != b.dtype or not (np.allclose(a, b, 1e-3, 1e-5, equal_nan=True) if a.dtype.kind == 'f' else (a == b).all()):
                 raise ValueError(f"`{k}` of the first batch comes out otherwise than before the stop: put model, transforms, loss and data back, or delete {self.rows.folder} to begin anew")
 
-# %% ../../nbs/63_train.predict.ipynb #3d2b70b8
+# %% ../../nbs/63_train.predict.ipynb #9fc0928d
 class _Batches(GetAttr):
     "Batches a to b-1 of a loader; if some of them are done, the first and then the others"
     _default = 'dl'
@@ -150,7 +150,7 @@ class _Batches(GetAttr):
     def __len__(self): return sum(b-a for a,b in self.parts)
     def __iter__(self):
         for a,b in self.parts:
-            self.dl._resumed,it = (0,a),iter(self.dl)
+            self.dl.resumed,it = (0,a),iter(self.dl)
             try: yield from islice(it, b-a)
             finally: it.close()
 
@@ -159,7 +159,7 @@ def _of_run(learn, dl, keep, layer, act, world_size):
     crc = 0
     for k,v in get_model(learn.model).state_dict().items():
         crc = crc32(v.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() if isinstance(v, Tensor) and v.numel() else repr((k, v)).encode(), crc)
-    data = [dl._settings(), *map(partial(_seen, dl), dl.dataset.tls)]
+    data = [{**dl.plan().settings(), **dl.sampling.fingerprint()}, *map(partial(_seen, dl), dl.dataset.tls)]
     how = dict(act=_named(ifnone(act, getcallable(learn.loss_func, 'activation'))), loss=_named(learn.loss_func) if keep & {'losses','decoded'} else None,
         transforms=[_named(o) for o in dl.after_batch.fs if o.split_idx != 0])
     return json.loads(json.dumps(dict(model=crc, keep=sorted(keep), layer=layer, bs=dl.bs, world_size=world_size, data=data, **how)))
@@ -168,12 +168,12 @@ def _named(o):
     "What an object calls itself, without its place in memory"
     return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
 
-# %% ../../nbs/63_train.predict.ipynb #981b7a8f
+# %% ../../nbs/63_train.predict.ipynb #8e2c0b7e
 def _seen(dl, tl):
     "What tells the data of a column from other data: size and time of its file; of an array in memory many values"
     if file := _file_of(tl.items): return [os.stat(file).st_size, os.stat(file).st_mtime_ns]
     k = min(dl.n, max(3, 2**24//tl.items.stored.row_bytes)) # 16 MB of them, spread evenly
-    rows = dl._rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
+    rows = dl.sampling.rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
     return crc32(np.ascontiguousarray(tl.read(rows)).reshape(-1).view('u1'))
 
 def _make(part):

@@ -36,14 +36,14 @@ def _mark(device):
 def _passed(mark): return isinstance(mark, float) or mark.query()
 def _secs(a, b): return b-a if isinstance(b, float) else a.elapsed_time(b)/1e3
 
-# %% ../../nbs/64_train.timer.ipynb #8a516024
+# %% ../../nbs/64_train.timer.ipynb #f3c09c3b
 def _tips(dl):
     "What would be faster if rows come from disk, and if they come from memory"
     if not isinstance(dl, TSDataLoader): return ["More `num_workers` may be faster, or `TSDataLoaders`, which reads whole batches."]*2
     doctor = "`tsdisk doctor PATH` says what this disk gives, and what would be faster."
-    if not dl._direct(): cold = f"The rows fit in memory: from the second epoch on they come from there. {doctor}"
+    if not dl.direct: cold = f"The rows fit in memory: from the second epoch on they come from there. {doctor}"
     else: cold = f"`shuffle='block'` reads many rows at once. {doctor}" if dl.shuffle is True else doctor
-    if dl.kept: return cold, "The rows are on the device already: it is transforms that take the time."
+    if dl.preloaded: return cold, "The rows are on the device already: it is transforms that take the time."
     if dl.fake_l.num_workers: return cold, "The disk is not what takes the time: fewer `num_workers`, 0 best of all, are faster unless transforms are slow."
     return cold, "The disk is not what takes the time, but gathering, transforming or copying rows: `dls.preload()` keeps them on the device, if all fit there."
 
@@ -86,7 +86,6 @@ class DataTimer(Callback):
         self.after_train() # Which a fit that is cancelled never comes to
         if self.now and self.logger is not noop and not rank_distrib(): print(self)
 
-
 # %% ../../nbs/64_train.timer.ipynb #350fd2ce
 class _Points:
     "Sums of pairs of numbers, of as many in a row as leave `most` sums at the most"
@@ -106,7 +105,6 @@ def _count(self:DataTimer, last, start, end):
     o,waiting,model = self.epochs[-1],_secs(last, start),_secs(start, end)
     o['batches'],o['waiting'],o['model'] = o['batches']+1, o['waiting']+waiting, o['model']+model
     self.points.add(waiting, model)
-
 
 # %% ../../nbs/64_train.timer.ipynb #62856acf
 def _rates(o):
