@@ -87,7 +87,7 @@ def stacked(src, dst, n_workers):
 
 def by_tsdisk(src, dst, n_workers):
     from tsdisk.convert.convert import convert
-    with redirect_stdout(StringIO()): convert(src, dst, n_workers=n_workers)
+    with redirect_stdout(StringIO()): convert(src, dst, workers=n_workers)
 
 def measure_files(folder, n, rounds, quiet):
     src,dst = folder/'files',folder/'out'

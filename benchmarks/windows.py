@@ -145,7 +145,7 @@ def very_many():
     r = Ragged(np.zeros((n*k,1), np.float16), np.arange(n+1)*k)
     w = Windows(r, 96)
     idxs = [np.random.default_rng(i).integers(0, len(w), 256) for i in range(50)]
-    made,found = [seconds(partial(Windows, r, 96)) for _ in range(9)],[seconds(partial(w.stored.places, i)) for i in idxs]
+    made,found = [seconds(partial(Windows, r, 96)) for _ in range(9)],[seconds(partial(w.stored.segment_rows, i)) for i in idxs]
     tracemalloc.start()
     again = Windows(r, 96)
     mb = tracemalloc.get_traced_memory()[1]/1e6

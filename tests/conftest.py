@@ -47,6 +47,13 @@ def fails(err, *words):
     missing = [o for o in words if str(o) not in str(e.value)]
     assert not missing, f"no {missing} in: {e.value}"
 
+def metadata_of(dataset):
+    "Metadata that all rows of a dataset share, and those of its variables"
+    from tsdisk.convert.readers import variable_metadata
+    from tsdisk.folder.manifest import read_manifest
+    manifest = read_manifest(dataset)
+    return manifest['info'] | {k: v for k,v in manifest['arrays']['X'].items() if k in variable_metadata}
+
 def filled(shape, dtype='f4', seed=0):
     "Values of any dtype, no two rows alike for most"
     rng,dtype = np.random.default_rng(seed),np.dtype(dtype)
@@ -67,6 +74,15 @@ def same(a, b):
 def ramp(n, v=2, s=3, dtype='f4'):
     "Every value tells its row, variable and step"
     return np.arange(n*v*s).reshape(n, v, s).astype(dtype)
+
+wave_names = ['fast','medium','slow']
+
+def waves(n, seed=0):
+    "Series (n, 2, 60) of three frequencies, in noise, and their names: easy to tell apart"
+    rng = np.random.default_rng(seed)
+    kind = np.r_[range(3), rng.integers(0, 3, n-3)]
+    t = np.arange(60)*(kind[:,None,None]*2+1)/10 + rng.uniform(0, 6, (n,2,1))
+    return (np.sin(t) + rng.normal(0, .3, (n,2,60))).astype('f4'), np.array(wave_names)[kind]
 
 def rows(xb):
     "The rows of `ramp` in a batch"

@@ -6,13 +6,15 @@ from aeon.datasets import load_basic_motions
 from torch.utils.data import ConcatDataset, DataLoader, DistributedSampler, Subset
 from torchdata.stateful_dataloader import StatefulDataLoader
 from conftest import fails, filled, fresh, linux, ramp, rows, same
+from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.frameworks import BatchOrder
 from tsdisk.data.loaders import TSDataLoader
 from tsdisk.series.ragged import save_ragged
 from tsdisk.disk.sources import ArraySource
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 
 pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore:.*torch.jit.script.*')
 n = 50
@@ -62,7 +64,7 @@ def int16(d):
     "Integers that count tenths from 20 on, -1 for what is missing"
     x = np.random.default_rng(0).integers(0, 99, (n,2,12)).astype('i2')
     x[3,1,4:] = -1
-    return TSDatasets(save_array(d/'X.npy', x), filled((n,)), scale=(.1,20), missing=-1, mask=True)
+    return TSDatasets(save_array(d/'X.npy', x), filled((n,)), packing=Packing(.1, 20, -1), mask=True)
 
 def ragged(d): return TSDatasets(save_ragged(d/'r', [filled((2,k), seed=k) for k in range(3, 53)]), np.arange(n)%3)
 def windows(d): return TSDatasets(Windows(filled((100,3)), 24, horizon=6, stride=2), splits=[range(30)])

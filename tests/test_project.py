@@ -2,7 +2,7 @@
 import ast, configparser, importlib.metadata, itertools, json, re, runpy, shutil, subprocess, sys
 from pathlib import Path
 import pytest
-from conftest import on_cpu
+from conftest import fresh, on_cpu
 
 root = Path(__file__).parent.parent
 notebooks = sorted((root/'nbs').rglob('*.ipynb'))
@@ -84,6 +84,12 @@ def test_every_form_of_import_is_seen(monkeypatch, tmp_path, text, found):
     (tmp_path/'tsdisk/room').mkdir(parents=True)
     (tmp_path/'tsdisk/room/a.py').write_text(text)
     assert [*imports_of(tmp_path/'tsdisk/room/a.py')] == found
+
+def test_the_star_import_brings_few_names():
+    names = fresh("""
+    import tsdisk.all
+    res = [k for k,v in vars(tsdisk.all).items() if str(getattr(v, '__module__', '')).startswith('tsdisk')]""")
+    assert len(names) <= 75 and {'itemify','TSDataLoaders','convert','Windows'} <= {*names}, sorted(names)
 
 def test_the_lower_rooms_import_neither_torch_nor_fastai():
     lower = [o for o in module_names if o.split('.')[1:2] and o.split('.')[1] in no_torch]

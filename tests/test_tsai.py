@@ -5,6 +5,7 @@ from fastai.basics import nn
 from fastai.callback.all import EarlyStoppingCallback, MixUp
 from fastai.interpret import ClassificationInterpretation
 from conftest import fails, filled, fresh, same
+from tsdisk.disk.packing import Packing
 from tsdisk.data import batches
 from tsdisk.data import loaders
 from tsdisk.tools.demo import basic_motions
@@ -85,7 +86,7 @@ def test_what_would_come_of_one_batch_is_said(motions):
     np.testing.assert_allclose(x.mean((0,1)), 0, atol=1e-4)
     X = (np.load(motions[0])*100).astype('i2')
     with fails(ValueError, 'by_var=True'):
-        TSDataLoaders.from_dsets(TSDatasets(X, np.load(motions[1]), scale=.01), bs=8, batch_tfms=prep.TSStandardize())
+        TSDataLoaders.from_dsets(TSDatasets(X, np.load(motions[1]), packing=Packing(.01)), bs=8, batch_tfms=prep.TSStandardize())
 
 @pytest.mark.parametrize('before', ['TSDiff','TSLog','TSNormalize'])
 def test_scalers_of_tsai_scale_what_earlier_transforms_make(motions, before):
@@ -204,13 +205,13 @@ def test_importance_leaves_the_file_as_it_was(motions, tmp_path, what, n, method
 
 def test_importance_of_part_of_the_rows(motions, learn, monkeypatch):
     X,y = (np.load(o) for o in motions)
-    a,b = bridge._rows_of_its_own(learn, None, None, 6, 1)
+    a,b = bridge._copied_rows(learn, None, None, 6, 1)
     assert a.shape == (6,6,100) and b.shape == (6,)
-    c,d = bridge._rows_of_its_own(learn, X, y, .5, 1)
+    c,d = bridge._copied_rows(learn, X, y, .5, 1)
     assert all((X == o).all((1,2)).any() for o in c) and len(c) == 20
     with fails(ValueError, 'both `X` and `y`'): learn.feature_importance(X[30:])
     sizes = []
-    monkeypatch.setattr(bridge, '_rows_of_its_own', lambda *args: sizes.append(args[3]) or (X[:4].copy(),y[:4]))
+    monkeypatch.setattr(bridge, '_copied_rows', lambda *args: sizes.append(args[3]) or (X[:4].copy(),y[:4]))
     assert len(quiet(learn, learn.feature_importance, X, y, 16, show_chart=False, verbose=False)) == 7 and sizes == [None] # The third is `bs`
     monkeypatch.undo()
     monkeypatch.setattr(bridge, 'free_memory', lambda: 10_000)
@@ -221,7 +222,7 @@ def test_importance_of_selected_variables_and_of_integers(motions):
     learn = trained(of(motions, sel_vars=[2,5]), metrics=accuracy_)
     names = quiet(learn, learn.feature_importance, show_chart=False, verbose=False).Feature
     assert sorted(names) == ['BASELINE','var_2','var_5']
-    dls = TSDataLoaders.from_arrays((X*100).astype('i2'), y, scale=.01, splits=two, bs=8, device='cpu')
+    dls = TSDataLoaders.from_arrays((X*100).astype('i2'), y, packing=Packing(.01), splits=two, bs=8, device='cpu')
     learn = trained(dls, metrics=accuracy_)
     tfms = [*learn.dls.valid.after_batch.fs]
     assert len(quiet(learn, learn.feature_importance, method='ablation', show_chart=False, verbose=False)) == 7

@@ -6,6 +6,7 @@ from fastai.learner import Learner
 from fastai.losses import MSELossFlat
 from torch import nn
 from conftest import filled
+from tsdisk.disk.packing import Packing
 from tsdisk.data import augment
 from tsdisk.data import buffers, loader
 from tsdisk.data import transforms
@@ -21,7 +22,8 @@ from tsdisk.data.loader import Assembler
 from tsdisk.data.reader import ReadOptions
 from tsdisk.folder.stats import array_stats
 from tsdisk.data.transforms import Standardize
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.crops import Crops
+from tsdisk.series.windows import Windows
 
 x = np.random.default_rng(0).integers(-1000, 1000, (2000,3,40)).astype('int16')
 
@@ -198,8 +200,8 @@ def test_standardize_on_the_gpu():
 def stored(path, data): return save_array(path/'X.npy', data)
 def long(path): return stored(path, filled((5000,4)))
 def dense(path): return dict(X=stored(path, x), y=np.arange(2000)%3)
-def counts(path): return dict(X=stored(path, x), y=np.arange(2000.), scale=([.5,.1,2.],[0.,1.,2.]))
-def gaps(path): return dict(X=stored(path, np.where(x > 900, -32768, x).astype('i2')), y=np.arange(2000.), missing=-32768, mask=True)
+def counts(path): return dict(X=stored(path, x), y=np.arange(2000.), packing=Packing([.5,.1,2.], [0.,1.,2.]))
+def gaps(path): return dict(X=stored(path, np.where(x > 900, -32768, x).astype('i2')), y=np.arange(2000.), packing=Packing(missing=-32768), mask=True)
 def pairs(path): return dict(X=(stored(path, x), save_array(path/'Z.npy', filled((2000,5)))), y=np.arange(2000)%3)
 def forecasts(path): return dict(X=Windows(long(path), 96, horizon=24, targets=[0,2]))
 def crops(path): return dict(X=Crops(stored(path, filled((20,4,300))), 64, per_series=9), splits=[range(150),range(150, 180)])

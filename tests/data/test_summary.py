@@ -6,10 +6,7 @@ from tsdisk.disk.arrays import save_array
 from tsdisk.tools.cli import main
 from tsdisk.convert.convert import convert
 from tsdisk.folder.manifest import read_manifest
-from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.data.show import show_grid
 from tsdisk.data.summary import summary
-from tsdisk.data.transforms import Standardize
 
 matplotlib.use('Agg')
 x = filled((60,3,40))
@@ -50,12 +47,14 @@ def test_from_the_command_line(tmp_path, capsys):
     assert main(['info', str(tmp_path/'x.npy'), '--plot', str(tmp_path/'a.png')]) == 0 and (tmp_path/'a.png').stat().st_size > 5000
     assert main(['info', str(tmp_path/'x.npy'), str(tmp_path/'x.npy'), '--plot']) == 1 and 'one dataset' in capsys.readouterr().err
 
-@pytest.mark.parametrize('workers', [0, 2])
-def test_what_was_recorded_is_above_what_is_seen(workers):
-    dls = TSDataLoaders.from_arrays(x*50+20, np.arange(60.), bs=16, seed=1, num_workers=workers, device='cpu', batch_tfms=Standardize())
-    axs = dls.show_seen(3)
-    assert len(axs) == 2*len(show_grid(3))
-    tfm = dls.after_batch.fs[0]
-    for top,low in zip(axs[:3], axs[3:]):
-        a,b = (np.stack([o.get_ydata() for o in ax.lines]) for ax in (top, low))
-        assert (abs(a[None]-(x*50+20)) < 1e-3).all((1,2)).sum() == 1 and np.allclose(b, (a-tfm.mean.numpy())/tfm.std.numpy(), atol=1e-4)
+def test_at_most_thirty_variables_and_classes_are_drawn(tmp_path):
+    convert([dict(X=o, y=f'{i%35:02}') for i,o in enumerate(filled((120,40,5)))], tmp_path/'set')
+    fig = summary(tmp_path/'set')
+    assert titles(fig)[1:] == ['values, the first 30 of 40','rows of 35 classes']
+    assert [len(o.get_yticklabels()) for o in fig.axes[1:]] == [30,30]
+    assert [o.get_width() for o in fig.axes[2].patches] == [4]*15 + [3]*15
+
+def test_samples_are_drawn_at_random_but_the_same_for_a_seed(tmp_path):
+    save_array(tmp_path/'x.npy', x)
+    drawn = [titles(summary(tmp_path/'x.npy', n=4, seed=o))[0] for o in (1,1,2)]
+    assert drawn[0] == drawn[1] != drawn[2] and len(drawn[0].split()) == 5

@@ -11,6 +11,7 @@ from fastai.metrics import F1Score
 from sklearn.metrics import confusion_matrix
 from torch import nn
 from conftest import filled, fresh, linux
+from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.augment import Jitter, Scaling
 from tsdisk.tools.demo import basic_motions, small_cnn
@@ -185,7 +186,7 @@ data = dict(plain=rows, weights=rows, groups=rows, chosen=lambda d,n: series(d, 
     windows=lambda d,n: Windows(series(d, n+9, 2), 8, horizon=2), ragged=ragged)
 opts = dict(weights=lambda n: dict(weights=np.arange(n)+1.), groups=lambda n: dict(groups=np.arange(n)%7, shuffle='stratified'),
     chosen=lambda n: dict(sel_vars=[0,2], sel_steps=slice(2, 10), splits=[range(n-99), range(n-99, n)]),
-    counts=lambda n: dict(scale=([.5,2.],[0.,7.]), missing=-7, mask=True))
+    counts=lambda n: dict(packing=Packing([.5,2.], [0.,7.], -7), mask=True))
 
 class Stop(Callback):
     def after_step(self):

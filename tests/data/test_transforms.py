@@ -1,12 +1,16 @@
 "Transforms are those of plain numpy with the statistics of the training rows, come back exactly, and survive export"
 from copy import deepcopy
 import numpy as np, pytest, torch
-from fastai.basics import Learner, load_learner
+from fastai.basics import Learner, TensorCategory, load_learner
+from fasttransform import Transform
 from torch import nn
-from conftest import fails, filled
+from conftest import fails, filled, ramp, same
+from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TensorTarget, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.folder.manifest import read_manifest
+from tsdisk.folder.stats import array_stats
 from tsdisk.series.ragged import open_ragged, save_ragged
 from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.series.windows import Windows
@@ -38,7 +42,7 @@ def test_they_are_those_of_numpy(name, kind, tmp_path):
     x,(tfm,want) = raw(),by_hand[name]
     tfm,kwargs = deepcopy(tfm),{}
     if kind == 'disk': x = save_array(tmp_path/'x.npy', x)
-    if kind == 'int16': x,kwargs = filled((200,3,40), 'i2'),dict(scale=[.1,2,.01])
+    if kind == 'int16': x,kwargs = filled((200,3,40), 'i2'),dict(packing=Packing([.1,2,.01]))
     dls = loaders(x, tfm, **kwargs)
     there = np.asarray(x).astype('f8')*(np.array([[.1],[2],[.01]]) if kind == 'int16' else 1)
     for dl,part in ((dls.train, there[:150]), (dls.valid, there[150:])):
@@ -182,3 +186,113 @@ def test_padding_is_not_what_is_missing(tmp_path):
             TSDataLoaders.from_arrays(open_ragged(tmp_path/'r'), mask=False, splits=[range(3),[]], bs=3, device='cpu', batch_tfms=[DropMissing(.5)])
         x,mask,y = dls.train.one_batch()
         assert sorted(y.tolist()) == [0,1] and len(mask) == 2 and sorted(mask.sum(1).tolist()) == [10,40]
+
+# Standardize in a loader
+
+def test_standardize_takes_the_training_rows_alone(tmp_path):
+    x = filled((300,2,40))
+    x[200:] = x[200:]*9+100
+    save_array(tmp_path/'X.npy', x)
+    for X in (x, tmp_path/'X.npy'):
+        dls = TSDataLoaders.from_arrays(X, splits=[range(200),range(200, 300)], bs=50, device='cpu', batch_tfms=Standardize())
+        tfm,st = dls.after_batch.fs[0],array_stats(x[:200])
+        for got,want in ((tfm.mean, st.mean), (tfm.std, st.std)): np.testing.assert_allclose(got[:,0].numpy(), want, rtol=1e-5)
+        z = torch.cat([b[0] for b in dls.train])
+        np.testing.assert_allclose([z.mean((0,2)).tolist(), z.std((0,2), correction=0).tolist()], [[0,0],[1,1]], atol=1e-4)
+        for dl,want in ((dls.valid, x[200:]), (dls.test_dl(x[250:]), x[250:])):
+            z = torch.cat([b[0] for b in dl])
+            np.testing.assert_allclose(z.numpy(), (want-st.mean[:,None])/st.std[:,None], rtol=1e-3, atol=1e-3)
+    assert list(read_manifest(tmp_path)['stats']) == ['X.npy']
+
+def test_decoding_is_exact_and_knows_no_batch():
+    x = filled((300,3,40))*np.float32([[1],[50],[1e-3]]) + np.float32([[0],[1000],[5]])
+    dls = TSDataLoaders.from_arrays(x, splits=[range(200),range(200, 300)], bs=50, shuffle=False, device='cpu', batch_tfms=Standardize())
+    first = dls.valid.one_batch()
+    list(dls.train)
+    for b,want in ((first, x[200:250]), (dls.test_dl(x[7:8]).one_batch(), x[7:8])):
+        np.testing.assert_allclose(dls.valid.decode(b)[0].numpy(), want, rtol=2e-6, atol=2e-6)
+    same(dls.test_dl(x[7:8]).one_batch()[0].numpy(), dls.train.new(shuffle=False).one_batch()[0][7:8].numpy())
+
+def test_constant_variable_is_only_shifted():
+    x = filled((50,2,10))
+    x[:, 1] = 7
+    z = TSDataLoaders.from_arrays(x, bs=10, device='cpu', batch_tfms=Standardize()).one_batch()[0]
+    assert (z[:, 1] == 0).all() and z.isfinite().all()
+
+def test_given_statistics_are_used():
+    x = filled((50,2,10))
+    dls = TSDataLoaders.from_arrays(x, bs=50, shuffle=False, splits=[range(50)], device='cpu', batch_tfms=Standardize(array_stats(x*10)))
+    np.testing.assert_allclose(dls.one_batch()[0].std((0,2), correction=0), [.1,.1], rtol=1e-2)
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+def test_statistics_that_cannot_be_used_are_refused(bad):
+    x = filled((50,3,10))
+    x[:, 1] = bad
+    with fails(ValueError, 'Variable 1 has no finite mean'): TSDataLoaders.from_arrays(x, batch_tfms=Standardize())
+
+def test_series_targets_are_not_standardized():
+    x = filled((50,2,10))*5+3
+    dls = TSDataLoaders.from_arrays(x, x[:, :1], bs=50, shuffle=False, splits=[range(50)], device='cpu', batch_tfms=Standardize())
+    same(dls.one_batch()[1].numpy(), x[:, :1])
+
+kinds_of_input = dict(same=lambda x: x, spread=lambda x: x[:, :1].expand(-1, 2, -1), ints=lambda x: (x*9).long(), view=lambda x: x.flip(-1)[..., ::2])
+
+@pytest.mark.parametrize('kind', kinds_of_input)
+def test_standardize_takes_what_earlier_transforms_give(kind):
+    x,st,f = filled((50,2,10))*5+3,array_stats(filled((50,2,10))*5+3),kinds_of_input[kind]
+    dls = TSDataLoaders.from_arrays(x, tfms=[f], bs=50, shuffle=False, splits=[range(50)], device='cpu', batch_tfms=Standardize(st))
+    np.testing.assert_allclose(dls.one_batch()[0], (f(torch.tensor(x)).numpy()-st.mean[:,None])/st.std[:,None], rtol=1e-4, atol=1e-4)
+
+@pytest.mark.parametrize('where', ['batch_tfms','tfms'])
+def test_what_a_transform_keeps_is_not_changed_by_later_ones(where):
+    kept = []
+    def keep(x):
+        if isinstance(x, TSTensor): kept.append(x)
+        return x
+    x = filled((50,2,10))*5+3
+    kw = dict(tfms=[keep], batch_tfms=Standardize()) if where == 'tfms' else dict(batch_tfms=[keep,Standardize()])
+    dls = TSDataLoaders.from_arrays(x, bs=10, shuffle=False, splits=[range(50)], device='cpu', **kw)
+    for _ in range(2):
+        kept.clear()
+        assert all(abs(b[0].mean()) < 1 for b in dls.train)
+        same(torch.cat(kept).numpy(), x)
+
+def test_batch_transforms_run_in_order_and_decode():
+    class Half(Transform):
+        order = 100
+        def encodes(self, x:TSTensor): return x/2
+        def decodes(self, x:TSTensor): return x*2
+    x = filled((50,2,10))*5+3
+    dls = TSDataLoaders.from_arrays(x, ['a','b']*25, bs=50, shuffle=False, splits=[range(50)], device='cpu', batch_tfms=[Half(),Standardize()])
+    assert [type(o).__name__ for o in dls.after_batch.fs] == ['Standardize','Half']
+    b = dls.one_batch()
+    np.testing.assert_allclose(b[0].std((0,2), correction=0), [.5,.5], rtol=1e-3)
+    np.testing.assert_allclose(dls.decode(b)[0], x, rtol=1e-4, atol=1e-4)
+    assert type(b[0]) is TSTensor and type(b[1]) is TensorCategory and dls.decode_batch(b)[1][1] == 'b'
+    dls.add_tfms([Half()], 'after_batch')
+    np.testing.assert_allclose(dls.one_batch()[0], b[0]/2)
+
+class Clipped(Standardize):
+    def encodes(self, x:TSTensor): return super().encodes(x).clamp(-1, 1)
+
+def test_a_subclass_of_a_transform_is_used():
+    dls = TSDataLoaders.from_arrays(ramp(50), bs=10, batch_tfms=Clipped())
+    assert dls.one_batch()[0].abs().max() == 1
+
+def test_standardized_batches_are_apart_for_autograd():
+    dls = TSDataLoaders.from_arrays(ramp(50), bs=10, batch_tfms=Standardize(), shuffle=False, splits=[range(50),[]])
+    w = torch.ones(6, requires_grad=True)
+    xs = [o[0].as_subclass(torch.Tensor).flatten(1) for o in dls.train]
+    sum((x*w).sum() for x in xs).backward()
+    np.testing.assert_allclose(w.grad, torch.cat(xs).sum(0), atol=1e-4)
+
+def test_standardize_says_what_is_missing():
+    with fails(ValueError, 'no statistics yet'): Standardize()(TSTensor(torch.ones(2,2,3)))
+    with fails(ValueError, '3 variables', '2'): TSDataLoaders.from_arrays(ramp(50), bs=10, batch_tfms=Standardize(array_stats(ramp(50, 3))))
+
+def test_standardize_uses_its_memory_again_and_never_too_early():
+    dls = TSDataLoaders.from_arrays(ramp(200), bs=10, batch_tfms=Standardize(), shuffle=False, splits=[range(200),[]])
+    kept = [o[0].clone() for o in dls.train]
+    for a,b in zip(kept, [o[0] for o in dls.train]): same(a.numpy(), b.numpy())
+    places = {o[0].data_ptr() for o in dls.train}
+    assert len(places) <= 3

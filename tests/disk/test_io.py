@@ -4,7 +4,7 @@ from math import inf
 import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, same
-from source_conformance import check_gather, check_pickle, check_source
+from tsdisk.testing import check_gather, check_pickle, check_source
 from tsdisk.disk import io as disk
 from tsdisk.data import loader
 from tsdisk.data import reader

@@ -2,7 +2,7 @@
 import os
 import numpy as np, pytest
 from conftest import elsewhere, fails, filled, fresh, linux, same
-from source_conformance import checks
+from tsdisk.testing import checks
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.reader import ReadOptions

@@ -1,23 +1,20 @@
-"Statistics are those of numpy in float64, in one pass; a folder keeps what was computed, and nothing is ever half written"
-import json, math, os, shutil, warnings
+"Statistics are those of NumPy, in one pass and constant memory; they are kept with the file"
+import os, warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np, pytest, torch, tsdisk.folder.stats
 from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
-from conftest import elsewhere, fails, filled, fresh, linux, same
-from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.folder.manifest import cached_result, open_folder, read_manifest, save_folder, write_manifest
+from conftest import fails, filled, fresh, linux, same
+from tsdisk.convert.convert import append, convert
 from tsdisk.convert.info import info
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.disk.sources import LikeSource
-from tsdisk.order.split_rows import check_splits
-from tsdisk.order.splits import random_splits
-from tsdisk.convert.growing import Column
-from tsdisk.convert.convert import append, convert
-from tsdisk.folder.sketch import Sample
-from tsdisk.folder.stats import Stats, array_counts, array_stats, array_vocab, class_weights, shares, train_counts, train_stats, train_vocab
 from tsdisk.data.transforms import Standardize
+from tsdisk.disk.arrays import open_array, save_array
+from tsdisk.folder.manifest import open_folder, read_manifest, write_manifest
+from tsdisk.folder.moments import Stats, shares
+from tsdisk.folder.stats import array_stats, train_stats
+from tsdisk.series.windows import Windows
 
 # Statistics
 
@@ -96,20 +93,6 @@ def test_stats_of_all_or_of_each_step(by, tmp_path):
     with fails(ValueError, "'vars', 'all' or 'steps'"): array_stats(x, by='var')
     with fails(ValueError, 'samples (n, vars, steps)'): array_stats(x[:, :, 0], by='steps')
 
-def test_stats_of_parts_add_up(tmp_path):
-    x = filled((900,3,40)).astype('f8')+[[1e8],[0],[-5]]
-    x[:10,1] = np.nan
-    whole,parts = array_stats(x), array_stats(x[:10])+array_stats(x[10:300])+array_stats(x[300:])
-    for o in ('count','nans','min','max'): assert np.array_equal(getattr(whole, o), getattr(parts, o))
-    for o in ('mean','std'): np.testing.assert_allclose(getattr(parts, o), getattr(whole, o), rtol=1e-7)
-    flat = np.sort(x.swapaxes(0, 1).reshape(3, -1), 1)
-    for i in range(3): assert abs(np.searchsorted(flat[i], parts.quantiles[:,i])/whole.count[i]-shares).max() <= parts.error
-
-def test_stats_in_units_turn_with_a_negative_scale():
-    x = filled((100,2,30), 'i2')
-    st,want = array_stats(x).in_units([2,-.5], [1,0]), array_stats(x*np.array([[2],[-.5]])+[[1],[0]])
-    for o in Stats.names: np.testing.assert_allclose(getattr(st, o), getattr(want, o), atol=1e-4*abs(want.max).max())
-
 def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeypatch):
     x = filled((80,2,30))
     for k in ('train','valid'):
@@ -117,10 +100,10 @@ def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeyp
         (tmp_path/f'b/{k}').mkdir(parents=True)
         for i in range(20): np.save(tmp_path/f'a/{k}/{i:02d}.npy', x[i+40*(k == 'valid')])
         for i in range(20): np.save(tmp_path/f'b/{k}/{i:02d}.npy', x[i+20+40*(k == 'valid')])
-    f = convert(tmp_path/'a', tmp_path/'set', n_workers=0)
+    f = convert(tmp_path/'a', tmp_path/'set', workers=0)
     TSDataLoaders.from_folder(f, batch_tfms=Standardize())
     train_stats(tmp_path/'set/X.npy')
-    append(f, tmp_path/'b', n_workers=0)
+    append(f, tmp_path/'b', workers=0)
     import tsdisk.folder.stats
     monkeypatch.setattr(tsdisk.folder.stats, 'array_stats', None) # Not needed any more
     st = TSDataLoaders.from_folder(f, batch_tfms=Standardize()).after_batch.fs[0]
@@ -132,7 +115,7 @@ def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeyp
 @pytest.mark.parametrize('layout,file', [('shards','000000.npy'), ('ragged','values.npy')])
 def test_statistics_of_shards_and_of_series_are_kept_and_added_to(tmp_path, monkeypatch, layout, file):
     x = [filled((2,30+i%5*(layout == 'ragged')), seed=i) for i in range(40)]
-    monkeypatch.setattr(Column, 'shard', 2000)
+    monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 2000)
     convert(x[:25], tmp_path/'set', layout=layout)
     opened = lambda: open_folder(tmp_path/'set')[0]['X']
     assert layout == 'ragged' or len(opened().paths) > 3
@@ -143,27 +126,11 @@ def test_statistics_of_shards_and_of_series_are_kept_and_added_to(tmp_path, monk
     append(tmp_path/'set', x[25:])
     monkeypatch.setattr(tsdisk.folder.stats, 'array_stats', None) # Not needed any more
     got,values = train_stats(opened()),np.concatenate(x, 1).astype('f8')
-    assert got.count.tolist() == [values.shape[1]]*2 and 'of the statistics that were kept' in str(info(tmp_path/'set'))
+    assert got.count.tolist() == [values.shape[1]]*2 and 'from cached statistics' in str(info(tmp_path/'set'))
     for o in ('mean','std','min','max'): np.testing.assert_allclose(getattr(got, o), getattr(values, o)(1), rtol=1e-6)
     p = tmp_path/'set/X'/file
     np.save(p, np.load(p)+1)
     with fails(TypeError, 'not callable'): train_stats(opened())
-
-def test_a_sample_needs_no_more_memory_with_more_values():
-    s = Sample()
-    for _ in range(300): s.add(np.zeros((100,8,1000), np.float32))
-    assert s._most(8) <= s.held <= 2*s._most(8) and sum(o.nbytes for o in s.parts) <= 2*4*s.room and 0 < s.error < .01
-
-def test_counts_and_class_weights(tmp_path):
-    y = np.array(['b','a','c','a'])[np.random.default_rng(0).integers(0, 4, 5000)]
-    for o in (y, save_array(tmp_path/'y.npy', y)):
-        for rows in (None, range(0, 5000, 3)):
-            got,want = array_counts(o, rows),np.unique(y if rows is None else y[::3], return_counts=True)
-            assert np.array_equal(got[0], want[0]) and np.array_equal(got[1], want[1])
-    w = class_weights(got[1])
-    assert np.allclose(w*got[1], w[0]*got[1][0]) and np.isclose((w*got[1]).sum()/got[1].sum(), 1)
-    with fails(ValueError, 'Each class needs a row'): class_weights([3,0])
-    with fails(ValueError, 'more than 10'): array_counts(np.arange(20), max_n=10)
 
 @given(hnp.arrays(st.sampled_from(['f4','f8']), hnp.array_shapes(min_dims=1, max_dims=3, max_side=9),
     elements=st.one_of(st.just(np.nan), st.floats(-1e3, 1e3, width=32))), st.floats(-1e5, 1e5, width=32))
@@ -235,14 +202,6 @@ def test_any_view_has_stats(tmp_path, cut):
 def test_stats_refuse_what_they_cannot_count(x, idxs, err, word):
     with fails(err, word): array_stats(x, idxs)
 
-def test_stats_print_and_survive_json():
-    x = filled((30,3,20))
-    x[:, 1] = np.nan
-    st = array_stats(x)
-    assert Stats.from_dict(json.loads(json.dumps(st.to_dict()))) == st and st != array_stats(x[1:])
-    assert all(o in repr(st) for o in (*Stats.names[:6], 'median')) and f'{st.mean[2]:.6g}' in repr(st) and len(repr(st).splitlines()) == 4
-    assert len(repr(array_stats(filled((2,50,3)))).splitlines()) == 22
-
 @linux
 def test_memory_does_not_grow_with_the_array(tmp_path):
     chunk = filled((1000,6,500))
@@ -285,47 +244,6 @@ def test_mean_and_deviation_alone_are_those_of_everything(shift, size, dtype):
 def test_symmetric_values_whose_squares_vanish():
     x = np.tile(np.array([1,-1], 'f4')*np.float32(1e-25), (10,1,50))
     for ranges in (True,False): np.testing.assert_allclose(array_stats(x, ranges=ranges).std, 1e-25, rtol=1e-6)
-
-# Labels
-
-labels = [filled(500, 'i1'), filled((50,9), 'u2')%7, filled(300, '?'), filled(400)//1, np.array([*'cab'*50]), np.array(['é','','zz']), np.array([b'b',b'a']*9)]
-@pytest.mark.parametrize('y', labels, ids=lambda o: o.dtype.str)
-def test_vocab_is_what_is_there_sorted(tmp_path, y):
-    on_disk = save_array(tmp_path/'y.npy', y)
-    for o in (y, on_disk):
-        same(array_vocab(o), np.unique(y))
-        same(train_vocab(o), np.unique(y))
-        same(train_vocab(o, [2,0,1]), np.unique(y[:3]))
-        same(train_vocab(o, range(2)), np.unique(y[:2]))
-
-def test_too_many_labels_are_refused():
-    same(array_vocab(np.arange(100)%10, max_n=10), np.arange(10))
-    with fails(ValueError, 'more than 10 distinct', 'cat=False'): array_vocab(np.arange(100), max_n=10)
-
-def test_too_many_labels_are_noticed_before_all_is_read(monkeypatch):
-    seen = []
-    class Many(LikeSource):
-        def _read(self, rows):
-            seen.append(len(rows))
-            return rows
-    y = np.arange(10**6)
-    src = Many(y)
-    with fails(ValueError, 'more than 100,000 distinct'): array_counts(src)
-    assert sum(seen) < 10**6
-
-def test_counts_of_labels_are_kept_and_appended_to(tmp_path, monkeypatch):
-    x,y = filled((90,2,5)),np.array([*'abc'*30])
-    d = tmp_path/'set'
-    convert([(o, v) for o,v in zip(x, y)], d)
-    for rows in (None, range(60)): train_counts(d/'y.npy', rows)
-    labels,n = train_counts(d/'y.npy')
-    assert [*labels] == [*'abc'] and n.tolist() == [30]*3 and n.dtype == np.int64 and entries(open_array(d/'y.npy'), 'labels')
-    append(d, [(o, v) for o,v in zip(x, [*'cd'*45])])
-    y = open_folder(d)[0]['y']
-    assert len(y) == 180
-    monkeypatch.setattr('tsdisk.folder.stats.array_counts', lambda *_: 1/0) # All is there
-    labels,n = train_counts(y)
-    assert [*labels] == [*'abcd'] and n.tolist() == [30,30,75,45] and [*train_vocab(y)] == [*'abcd']
 
 # Kept beside the file
 
@@ -406,149 +324,11 @@ def test_folder_that_cannot_be_written_is_no_obstacle(why):
         assert fresh("""
     import os, resource, torch
     from pathlib import Path
-    from tsdisk.folder.stats import array_stats, train_stats, train_vocab
+    from tsdisk.folder.stats import array_stats, train_stats
+    from tsdisk.folder.labels import train_vocab
     d = Path(args[0])""" + refuse + stats_and_vocab, d) == (True,['a','b'])
         os.chmod(d, 0o755)
         assert sorted(os.listdir(d)) == ['X.npy','y.npy']
-
-def test_vocab_is_kept_and_keeps_its_dtype(tmp_path):
-    for i,y in enumerate((np.array(['b','a','b']), np.array([3,1,2], 'u1'), np.array([True,False,True]), np.array([.5,.25,.5], 'f4'))):
-        y = save_array(tmp_path/f'y{i}.npy', y)
-        same(train_vocab(y), np.unique(y))
-        same(train_vocab(y), np.unique(y))
-        assert len(entries(y, 'labels')) == 1
-
-def test_cached_result_computes_once_and_passes_errors_on(X):
-    calls = []
-    def f():
-        calls.append(1)
-        return dict(a=[1,2])
-    assert cached_result(X, 'mine', f) == cached_result(X, 'mine', f) == cached_result(X[:], 'mine', f) == dict(a=[1,2]) and len(calls) == 1
-    cached_result(X, 'mine', f, range(3))
-    cached_result(X, 'other', f)
-    assert len(calls) == 3
-    with fails(ZeroDivisionError): cached_result(X, 'bad', lambda: 1/0)
-    assert 'bad' not in read_manifest(os.path.dirname(X.filename))
-
-# The manifest
-
-def test_unknown_entries_are_kept(tmp_path):
-    write_manifest(tmp_path, units=dict(acc='g'), future=[1,{'é': None}])
-    write_manifest(tmp_path, rate=10)
-    save_folder(tmp_path, filled((5,1,4)))
-    train_stats(tmp_path/'X.npy')
-    m = read_manifest(tmp_path)
-    assert (m['units'], m['future'], m['rate'], m['version']) == (dict(acc='g'), [1,{'é': None}], 10, 1) and 'stats' in m and 'arrays' in m
-
-def test_manifest_is_replaced_whole_or_not_at_all(tmp_path):
-    write_manifest(tmp_path, a=1)
-    was = (tmp_path/'tsdisk.json').read_bytes()
-    with pytest.raises(TypeError): write_manifest(tmp_path, b=object())
-    assert (tmp_path/'tsdisk.json').read_bytes() == was and [o.name for o in tmp_path.iterdir()] == ['tsdisk.json']
-
-def test_many_processes_writing_leave_a_whole_manifest(tmp_path):
-    from multiprocessing import get_context
-    write_manifest(tmp_path, mine=1)
-    with get_context('spawn').Pool(2) as pool: pool.map(_write_often, [(tmp_path, f'k{i}') for i in range(4)])
-    m = read_manifest(tmp_path)
-    assert m['mine'] == 1 and [o.name for o in tmp_path.iterdir()] == ['tsdisk.json'] and all(len(v) == 1000 for k,v in m.items() if k[0] == 'k')
-
-def _write_often(o):
-    for _ in range(20): write_manifest(o[0], **{o[1]: 'x'*1000})
-
-def test_newer_manifest_is_refused(X, tmp_path):
-    write_manifest(tmp_path)
-    text = (tmp_path/'tsdisk.json').read_text().replace('"version": 1', '"version": 2')
-    (tmp_path/'tsdisk.json').write_text(text)
-    for f in (read_manifest, open_folder, write_manifest, TSDataLoaders.from_folder):
-        with fails(ValueError, 'newer tsdisk', 'pip install -U'): f(tmp_path)
-    assert (tmp_path/'tsdisk.json').read_text() == text
-
-@pytest.mark.parametrize('text', ['{"a": ', '', '[1]', 'null', '"x"'])
-def test_damaged_manifest_is_refused(tmp_path, text):
-    (tmp_path/'tsdisk.json').write_text(text)
-    with fails(ValueError, 'is damaged', 'tsdisk.json'): read_manifest(tmp_path)
-
-# The folder
-
-forms = dict(ranges=[range(80),range(80, 100)], slices=[slice(0,80),slice(80,100)], steps=[range(0, 100, 2),range(1, 100, 2)],
-    backwards=[range(99, 19, -1),range(20)], rows=[np.array([5,3,99]),[1,2],range(50, 60)], masks=[np.arange(100) < 70,np.arange(100) >= 70],
-    from_the_end=[slice(None,-20),slice(-20,None)], slice_steps=[slice(None,None,2),slice(1,None,2)])
-
-@pytest.mark.parametrize('form', forms)
-def test_folder_gives_back_arrays_and_splits(tmp_path, form):
-    x,y,form = filled((100,2,5)),filled(100, 'f8'),dict(zip(('train','valid','test'), forms[form]))
-    save_folder(tmp_path/'d', x, y, form)
-    arrays,splits = open_folder(tmp_path/'d')
-    same(arrays['X'], x)
-    same(arrays['y'], y)
-    assert all(type(o) is np.memmap for o in arrays.values()) and list(splits) == list(form)
-    for a,b in zip(check_splits(list(splits.values()), 100), check_splits(list(form.values()), 100)): assert list(a) == list(b)
-    dls = TSDataLoaders.from_folder(tmp_path/'d', bs=10)
-    assert [len(o.dataset) for o in dls] == [len(o) for o in check_splits(list(form.values()), 100)]
-
-def test_training_rows_are_those_named_train(tmp_path):
-    save_folder(tmp_path, filled((10,1,4)), np.arange(10.), dict(valid=range(2), train=range(2, 10)))
-    dls = TSDataLoaders.from_folder(tmp_path, bs=2)
-    assert (len(dls.train_ds), len(dls.valid_ds)) == (8,2)
-
-def test_folder_without_manifest_goes_by_names(tmp_path):
-    save_array(tmp_path/'X.npy', filled((10,1,4)))
-    assert list(open_folder(tmp_path)[0]) == ['X'] and open_folder(tmp_path)[1] == {}
-    np.save(tmp_path/'y.npy', np.arange(10))
-    assert list(open_folder(tmp_path)[0]) == ['X','y']
-    same(open_folder(str(tmp_path))[0]['y'], np.arange(10))
-
-def test_arrays_already_there_are_registered(tmp_path):
-    save_array(tmp_path/'X.npy', filled((10,1,4)))
-    save_folder(tmp_path, y=[1.,2.]*5, splits=dict(train=range(9), valid=range(9, 10)))
-    m = read_manifest(tmp_path)
-    assert m['arrays']['X'] == dict(file='X.npy', role='X', shape=[10,1,4], dtype='<f4') and m['arrays']['y']['shape'] == [10]
-    assert m['splits'] == dict(train=[0,9], valid=[9,10])
-
-def test_folder_can_be_moved(tmp_path):
-    save_folder(tmp_path/'a', filled((10,1,4)), splits=dict(train=[1,2,3], valid=[4]))
-    st = train_stats(tmp_path/'a/X.npy')
-    shutil.move(tmp_path/'a', tmp_path/'b')
-    arrays,splits = open_folder(tmp_path/'b')
-    same(arrays['X'], filled((10,1,4)))
-    assert splits['train'].tolist() == [1,2,3] and train_stats(arrays['X']) == st
-
-def test_what_is_no_dataset_is_refused(tmp_path):
-    with fails(FileNotFoundError, 'is not a folder'): open_folder(tmp_path/'typo')
-    (tmp_path/'x.csv').touch()
-    with fails(FileNotFoundError, 'no `X.npy`', 'x.csv'): open_folder(tmp_path)
-
-def test_folder_opens_in_another_process(tmp_path):
-    save_folder(tmp_path, filled((10,1,4)), [*'ab'*5], dict(train=[1,2], valid=[3]))
-    arrays,splits = elsewhere("[{k: np.array(v) for k,v in o.items()} for o in __import__('tsdisk.folder.manifest').folder.manifest.open_folder(a)]", tmp_path)
-    same(arrays['X'], filled((10,1,4)))
-    assert splits['train'].tolist() == [1,2] and math.prod(arrays['y'].shape) == 10
-
-@pytest.mark.parametrize('test_pct', [0,.1])
-def test_splits_are_saved_as_they_were_made(test_pct, tmp_path):
-    made = random_splits(100, seed=0, test_pct=test_pct)
-    save_folder(tmp_path, filled((100,2,5)), splits=made)
-    saved = open_folder(tmp_path)[1]
-    assert [*saved] == ['train','valid','test'][:len(made)] and all(np.array_equal(a, b) for a,b in zip(saved.values(), made))
-    for bad,words in (([[0],[1],[2],[3]], ['their names','folds']), ([[0,1],[1]], ['Row 1']), ([[0],[100]], ['100'])):
-        with pytest.raises((ValueError,IndexError)) as e: save_folder(tmp_path/'b', filled((100,2,5)), splits=bad)
-        assert all(o in str(e.value) for o in words) and not (tmp_path/'b').exists()
-
-def test_a_folder_without_training_rows_is_refused(tmp_path):
-    with fails(ValueError, "'train'"): save_folder(tmp_path, filled((20,2,5)), splits=dict(valid=range(10), test=range(10, 20)))
-    assert not list(tmp_path.iterdir())
-
-def test_new_inputs_never_meet_old_targets_or_splits(tmp_path):
-    save_folder(tmp_path, filled((10,1,4)), [*'ab'*5], dict(train=range(8), valid=range(8, 10)))
-    with fails(FileExistsError, 'y.npy', 'give `y` too'): save_folder(tmp_path, filled((20,1,4)))
-    assert open_folder(tmp_path)[0]['X'].shape == (10,1,4)
-    save_folder(tmp_path, filled((20,1,4)), [*'ab'*10])
-    assert open_folder(tmp_path)[1] == {}
-    with fails(ValueError, 'as many rows of `y`', "'y': 5"): save_folder(tmp_path, y=[1.]*5)
-
-def test_targets_alone_are_no_dataset(tmp_path):
-    with fails(ValueError, 'needs an `X`'): save_folder(tmp_path, y=[1.,2.])
 
 @pytest.mark.parametrize('scale', [1e-30, 1e-21, 1e-12, 1e12, 1e17, 1e19])
 def test_statistics_at_any_scale(scale):
@@ -565,16 +345,6 @@ def test_statistics_of_big_endian_data():
     x = filled((30,2,40))
     assert array_stats(x.astype('>f4')) == array_stats(x.astype('f8'))
 
-@pytest.mark.parametrize('version', ['null', '"1"'])
-def test_manifest_with_an_odd_version_is_damaged(tmp_path, version):
-    (tmp_path/'tsdisk.json').write_text(f'{{"version": {version}}}')
-    with fails(ValueError, 'is damaged'): read_manifest(tmp_path)
-
-@pytest.mark.parametrize('y,err,word', [(np.zeros(5, 'i8'), ValueError, '10 and 5'), (np.array([None]*10), TypeError, '`y` has dtype object')], ids=['short','objects'])
-def test_folder_is_checked_before_it_is_written(tmp_path, y, err, word):
-    with fails(err, word): save_folder(tmp_path/'d', np.zeros((10,2,3), 'f4'), y)
-    assert not (tmp_path/'d').exists()
-
 def test_nans_among_the_values_are_told_of():
     x = filled((50,3,20))
     with warnings.catch_warnings():
@@ -586,7 +356,6 @@ def test_nans_among_the_values_are_told_of():
 def test_statistics_of_windows_and_ragged_series_are_kept(tmp_path, monkeypatch):
     from tsdisk.folder import stats
     from tsdisk.series.ragged import open_ragged, save_ragged
-    from tsdisk.series.windows import Windows
     save_array(tmp_path/'x.npy', filled((500,3)))
     save_ragged(tmp_path/'r', [filled((3,n), seed=n) for n in (50,9,30)])
     def made(o): return dict(plain=Windows(tmp_path/'x.npy', 20, stride=7), wide=Windows(tmp_path/'x.npy', 30, stride=7),
@@ -608,7 +377,6 @@ def test_several_arrays_in_one_call():
 
 def test_samples_of_a_random_split_are_counted_in_few_blocks():
     "Some steps of arrays (n, vars, steps): rows that are not neighbours come together"
-    from tsdisk.series.windows import Windows
     x = filled((20_000,3,12))
     w,rows = Windows(x[:,:,2:8], 6, 6, sel_vars=[1,0]),np.sort(np.random.default_rng(0).permutation(20_000)[:9000])
     blocks = [*w.blocks(rows)]

@@ -1,15 +1,11 @@
-"Orders are permutations, the same ones whichever way they are asked for; splits are in one form, or refused"
+"Orders are permutations, the same ones whichever way they are asked for"
 import pickle
 from math import isqrt
 import numpy as np, pytest, torch
-from fastcore.foundation import L
 from hypothesis import given, strategies as st
-from fastai.data.transforms import RandomSplitter
-from conftest import elsewhere, fails, fresh, linux, same
-from tsdisk.disk.arrays import open_array, save_array
+from conftest import elsewhere, fails, same
+from order_cases import chi2
 from tsdisk.order.shuffle import BlockOrder, ByWeight, GridPermutation, Order, order
-from tsdisk.order.split_rows import RandomShare, check_splits
-from tsdisk.order.splits import random_splits
 
 @pytest.fixture(params=['kept','computed'])
 def path(request, monkeypatch):
@@ -91,13 +87,6 @@ def test_a_trillion_rows_cost_nothing_until_asked():
 
 # How well it shuffles, without a list. Each bound is about five standard deviations from what a fair shuffle gives
 
-def chi2(counts):
-    "Chi-square of counts that should be equal, in standard deviations from its mean"
-    counts = np.asarray(counts, float).ravel()
-    c = ((counts-counts.mean())**2/counts.mean()).sum()
-    k = len(counts)-1
-    return (c-k)/np.sqrt(2*k)
-
 @pytest.mark.parametrize('n', [1009,4096,10_000,65_536,99_991])
 def test_places_and_rows_are_independent(computed, n):
     k,counts,width = 12,0,isqrt(n-1)+1
@@ -133,64 +122,6 @@ def test_two_epochs_are_independent(computed):
     a,b = order(n, 3, 0)[:],order(n, 3, 1)[:]
     assert abs(np.corrcoef(a, b)[0,1]) < 5/np.sqrt(n) and abs(np.corrcoef(a[:-1], b[1:])[0,1]) < 5/np.sqrt(n)
 
-# Splits
-
-forms = dict(ints=[7,2,5], tuple=(7,2,5), array=np.array([7,2,5]), small=np.array([7,2,5], 'u1'), tensor=torch.tensor([7,2,5]), L=L(7,2,5), iter=iter([7,2,5]))
-masks = [i in (2,5,7) for i in range(10)]
-
-@pytest.mark.parametrize('form', forms)
-def test_rows_keep_their_order(form): assert [int(i) for i in check_splits([[0,1], forms[form]], 10)[1]] == [7,2,5]
-
-@pytest.mark.parametrize('way', [list, tuple, L, np.array, torch.tensor])
-def test_mask_gives_its_rows(way): assert check_splits([[0], way(masks)], 10)[1].tolist() == [2,5,7]
-
-@given(st.slices(10))
-def test_slices_stay_ranges(cut):
-    rows = range(10)[cut]
-    if not len(rows): return
-    got = check_splits([cut], 10)[0]
-    assert isinstance(got, range) and got == rows
-    assert check_splits([rows], 10)[0] == rows
-
-def test_rows_on_disk_are_splits(tmp_path):
-    train,valid = save_array(tmp_path/'t.npy', np.arange(8)[::-1]),save_array(tmp_path/'m.npy', np.arange(10) > 7)
-    assert [o.tolist() for o in check_splits([open_array(tmp_path/'t.npy'), valid], 10)] == [[*range(7, -1, -1)],[8,9]] and len(train) == 8
-
-def test_many_splits_and_empty_ones():
-    got = check_splits([range(3), [], slice(3,5), np.array([9]), range(0), np.zeros(10, bool)], 10)
-    assert [len(o) for o in got] == [3,0,2,1,0,0]
-
-def test_splits_of_a_billion_rows_stay_small(): assert check_splits([range(9*10**6), slice(9*10**6,None)], 10**7) == [range(9*10**6), range(9*10**6, 10**7)]
-
-@pytest.mark.parametrize('splits,err,words', [
-    ([range(8),[8,10]], IndexError, ('Split 1 has row 10','rows 0 to 9')), ([[0,-1]], IndexError, ('row -1',)), ([range(11)], IndexError, ('row 10',)),
-    ([range(9, -2, -1)], IndexError, ('row -1',)), ([np.array([10], 'u1')], IndexError, ('row 10',)),
-    ([range(8),[9,7]], ValueError, ('Row 7 is in split 1','one split only')), ([range(4, -1, -1),slice(4,6)], ValueError, ('Row 4',)),
-    ([[0],[1],[2,0]], ValueError, ('Row 0 is in split 2',)), ([masks,range(5, 6)], ValueError, ('Row 5',)), ([range(0, 10, 2),range(9, 5, -1)], ValueError, ('Row 8',)),
-    ([[True,False,True]], ValueError, ('a mask of 3 rows','has 10')), ([np.ones(11, bool)], ValueError, ('a mask of 11',)),
-    ([[[0,1]]], ValueError, ('shape (1, 2)',)), ([np.zeros((2,2), int)], ValueError, ('shape',)), ([[.5]], TypeError, ('float64',)), ([['a']], TypeError, ('row numbers',)),
-    ([], ValueError, ('train on, is empty',)), ([[]], ValueError, ('empty',)), ([slice(0,0),[1]], ValueError, ('empty',)), ([np.zeros(10, bool),[1]], ValueError, ('empty',))])
-def test_bad_splits_are_refused(splits, err, words):
-    with fails(err, *words): check_splits(splits, 10)
-
-@given(st.integers(2, 300), st.floats(.001, .999), st.integers(0, 99))
-def test_random_splits_share_out_all_rows(n, pct, seed):
-    train,valid = random_splits(n, pct, seed)
-    assert sorted([*train,*valid]) == [*range(n)] and len(train) and len(valid)
-    assert abs(len(valid)-n*pct) <= .5 or len(valid) in (1,n-1)
-    assert (np.diff(train) > 0).all() and (np.diff(valid) > 0).all()
-    same(random_splits(n, pct, seed)[1], valid)
-
-def test_random_splits_differ_by_seed_and_hold_out_every_row_alike():
-    held = np.zeros(50)
-    for s in range(2000): held[random_splits(50, .2, s)[1]] += 1
-    assert abs(chi2(held)) < 5
-    assert any(not np.array_equal(random_splits(50)[1], random_splits(50)[1]) for _ in range(5))
-
-@pytest.mark.parametrize('n,pct,word', [(10, 0, 'between 0 and 1'), (10, 1, 'between 0 and 1'), (10, 20, 'got 20'), (10, -.1, 'between'), (1, .2, 'two rows'), (0, .2, 'two rows')])
-def test_impossible_random_splits_are_refused(n, pct, word):
-    with fails(ValueError, word): random_splits(n, pct)
-
 def test_small_parts_of_a_large_order_are_computed_together_and_none_is_kept_whole(monkeypatch):
     n,calls,at = 2*10**6,[],GridPermutation.at
     def counted(self, pos):
@@ -209,67 +140,6 @@ def test_an_order_pickles_as_three_numbers(path):
     o = order(10**6, seed=3, epoch=2)
     assert len(pickle.dumps(o)) < 200
     same(pickle.loads(pickle.dumps(o))[:1000], o[:1000])
-
-# A share of very many rows
-
-@given(st.integers(2, 5000), st.floats(.01, .99), st.integers(0, 2**40))
-def test_shares_hold_every_row_once(n, pct, seed):
-    both = [RandomShare(n, pct, seed, o) for o in (False,True)]
-    same(np.sort(np.concatenate([o[:] for o in both])), np.arange(n))
-    assert [len(o[:]) for o in both] == [len(o) for o in both]
-
-def test_share_can_be_asked_in_any_way():
-    o = RandomShare(5000, .3, 7, True)
-    whole = o[:]
-    same(o[::-3], whole[::-3])
-    same(o[np.array([3,1498,3])], whole[[3,1498,3]])
-    assert o[-1] == whole[-1] and o[5] == whole[5] and [*o[2:4]] == whole[2:4].tolist()
-    same(pickle.loads(pickle.dumps(o))[:], whole)
-    with pytest.raises(IndexError): o[len(o)]
-
-def test_shares_differ_by_seed_and_spread_evenly():
-    a,b = (RandomShare(10**6, .2, seed, True)[:] for seed in (0,1))
-    assert abs(np.isin(a, b).mean()-.2) < .01
-    assert abs(np.corrcoef(a[:-1]%1024, a[1:]%1024)[0,1]) < .01 and np.bincount(a//1024, minlength=976)[:976].std() == 0
-    assert abs(np.bincount(a%1024, minlength=1024)/(10**6/1024)-.2).max() < .08
-
-@linux
-def test_splits_of_very_many_rows_take_no_memory():
-    mb,size,rows = fresh("""
-        import pickle
-        from conftest import rss_anon
-        from tsdisk.order.split_rows import RandomShare, check_splits
-        from tsdisk.order.splits import random_splits
-        before = rss_anon()
-        splits = check_splits(random_splits(300_000_000, seed=1), 300_000_000)
-        res = rss_anon()-before, len(pickle.dumps(splits)), sum(map(len, splits))""")
-    assert mb < 5 and size < 20_000 and rows == 300_000_000
-
-def test_shares_of_other_sizes_or_seeds_are_refused():
-    a,b = (RandomShare(3000, .2, seed, held) for seed,held in ((0,False),(1,True)))
-    with fails(ValueError, 'in split 1'): check_splits([a,b], 3000)
-    with fails(ValueError, 'in split 1'): check_splits([a,a], 3000)
-    with fails(IndexError, 'rows 0 to 99'): check_splits([a], 100)
-
-# Other forms
-
-def test_splitters_and_dicts_are_splits():
-    train,valid = check_splits(RandomSplitter(.3, seed=1), 10)
-    assert sorted([*train,*valid]) == [*range(10)] and len(valid) == 3
-    assert check_splits(dict(train=range(3), valid=[4]), 5)[0] == range(3)
-
-@pytest.mark.parametrize('splits', [np.ones(10, bool), range(10), slice(5), 'ab'], ids=repr)
-def test_one_choice_of_rows_is_not_splits(splits):
-    with fails(TypeError, '`[train, valid]`'): check_splits(splits, 10)
-
-@pytest.mark.parametrize('o', [slice(80, 1000), slice(-101, None), slice(101, None)], ids=str)
-def test_slices_out_of_range_are_refused(o):
-    with fails(IndexError, 'the data has 100 rows'): check_splits([o], 100)
-    assert check_splits([slice(-20, None)], 100) == [range(80, 100)]
-
-def test_folds_are_not_splits():
-    folds = [(np.arange(5), np.arange(5, 10))]*3
-    with fails(ValueError, 'Split 0', 'next(folds)'): check_splits(folds, 10)
 
 # Blocks
 

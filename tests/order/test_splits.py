@@ -1,57 +1,17 @@
-"Splits by class, group and time, and what windows of two splits share: against loops over all windows"
+"Splits by class, group and time: against loops over all windows"
 import tracemalloc, warnings
 from collections import Counter
 import numpy as np, pytest
 from hypothesis import assume, example, given, strategies as st
 from sklearn.model_selection import TimeSeriesSplit
-from conftest import fails, filled, same
+from conftest import fails, same
+from order_cases import as_lists, chi2, held, pcts, some_windows, steps_of, tests, very_many_windows
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.data.datasets import TSDatasets
-from tsdisk.folder.manifest import open_folder, read_manifest, save_folder
-from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.series.ragged import Ragged
 from tsdisk.disk.rows import Ranges
-from tsdisk.order.split_rows import RandomShare, check_rows, check_splits
+from tsdisk.order.leakage import check_leakage
+from tsdisk.order.split_rows import RandomShare, check_splits
 from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits, time_splits, walk_forward_splits
-from tsdisk.order.leakage import check_leakage, warn_leakage
 from tsdisk.series.windows import Windows
-
-# Panels of every kind, and their windows one by one
-
-def make_panel(kind, lengths, n_vars=2):
-    if kind == 'ragged': return Ragged(np.zeros((sum(lengths), n_vars), 'f4'), np.cumsum([0, *lengths]))
-    if kind == 'list': return [np.zeros((n, n_vars), 'f4') for n in lengths]
-    if kind == 'dense': return np.zeros((len(lengths), n_vars, lengths[0]), 'f4')
-    return np.zeros((lengths[0], n_vars) if kind == 'one' else lengths[0], 'f4')
-
-@st.composite
-def some_windows(draw, most=40):
-    kind = draw(st.sampled_from(['ragged','list','dense','one','flat']))
-    lengths = draw(st.lists(st.integers(1, most), min_size=1, max_size=5))
-    if kind == 'dense': lengths = [lengths[0]]*len(lengths)
-    if kind in ('one','flat'): lengths = lengths[:1]
-    size,horizon = draw(st.integers(1, 8)),draw(st.sampled_from([0,0,1,4]))
-    gap,stride = draw(st.integers(0, 2)),draw(st.integers(1, 12))
-    span = size + (gap+horizon if horizon else 0)
-    assume(max(lengths) >= span)
-    w = Windows(make_panel(kind, lengths), size, stride=stride, horizon=horizon, gap=gap)
-    all_windows = [(s, a) for s,n in enumerate(lengths) for a in range(0, n-span+1, stride)]
-    assert len(w) == len(all_windows) and w.span == span
-    return w, lengths, all_windows
-
-pcts = st.sampled_from([.05,.1,.2,.33,.5,.7])
-tests = st.sampled_from([0,0,.1,.25])
-
-def as_lists(splits): return [np.asarray(o).tolist() for o in splits]
-
-def held(n, valid, test):
-    "Steps or rows of n to validate and to test"
-    a = min(max(1, round(n*valid)), max(0, n-1-(test > 0)))
-    return a, min(max(1, round(n*test)), n-1-a) if test else 0
-
-def steps_of(w, all_windows, rows):
-    "Every step of every window, as pairs (series, step)"
-    return {(s, t) for i in np.asarray(rows).tolist() for s,a in [all_windows[i]] for t in range(a, a+w.span)}
 
 def expect(naive, make):
     "What a loop finds; where that leaves a split empty, the error"
@@ -307,6 +267,24 @@ def test_random_splits_of_windows_warn_if_they_share_steps():
         assert as_lists(random_splits(w, seed=0)) == as_lists(random_splits(len(w), seed=0)) == as_lists(splits) # Once is enough
         random_splits(Windows(np.zeros(100), 10, stride=10))
 
+@given(st.integers(2, 300), st.floats(.001, .999), st.integers(0, 99))
+def test_random_splits_share_out_all_rows(n, pct, seed):
+    train,valid = random_splits(n, pct, seed)
+    assert sorted([*train,*valid]) == [*range(n)] and len(train) and len(valid)
+    assert abs(len(valid)-n*pct) <= .5 or len(valid) in (1,n-1)
+    assert (np.diff(train) > 0).all() and (np.diff(valid) > 0).all()
+    same(random_splits(n, pct, seed)[1], valid)
+
+def test_random_splits_differ_by_seed_and_hold_out_every_row_alike():
+    held = np.zeros(50)
+    for s in range(2000): held[random_splits(50, .2, s)[1]] += 1
+    assert abs(chi2(held)) < 5
+    assert any(not np.array_equal(random_splits(50)[1], random_splits(50)[1]) for _ in range(5))
+
+@pytest.mark.parametrize('n,pct,word', [(10, 0, 'between 0 and 1'), (10, 1, 'between 0 and 1'), (10, 20, 'got 20'), (10, -.1, 'between'), (1, .2, 'two rows'), (0, .2, 'two rows')])
+def test_impossible_random_splits_are_refused(n, pct, word):
+    with fails(ValueError, word): random_splits(n, pct)
+
 # Given beforehand
 
 @pytest.mark.parametrize('which', [['valid','train','test','train'], ['VALID','Train','TEST','train'], [1,0,2,0], np.array(['valid','train','test','train'], 'S5'), [1.,0.,2.,0.]], ids=str)
@@ -325,103 +303,8 @@ def test_series_given_beforehand():
     with fails(ValueError, '5 series and 1 names'): predefined_splits(['train'], windows=w)
     with fails(ValueError, "named 'train'", "['x', 'y']"): predefined_splits(['x','y'])
 
-# One form
-
-some_rows = st.tuples(st.integers(0, 40), st.integers(0, 8)).map(lambda o: range(o[0], o[0]+o[1])) | st.lists(st.integers(0, 49), max_size=3)
-some_ranges = st.sets(st.integers(0, 49), max_size=10).map(lambda o: [*zip(*[iter(sorted(o))]*2)])
-
-@given(st.lists(some_ranges | some_rows, min_size=1, max_size=4))
-@example([[(0,10),(15,18)], [(20,30)]])
-@example([[(0,40)], [(3,4),(10,11)]])
-@example([[(0,10)], [9]])
-def test_rows_in_two_splits_are_found(splits):
-    splits = [Ranges(o) if len(o) and isinstance(o[0], tuple) else o for o in splits]
-    sets = [set(np.asarray(o).tolist()) for o in splits]
-    assume(sets[0])
-    if len(set.union(*sets)) == sum(map(len, sets)):
-        for a,b in zip(check_splits(splits, 50), splits): assert np.asarray(a).tolist() == np.asarray(b).tolist()
-        return
-    with pytest.raises(ValueError, match='Row .* is in split .* and in an earlier one') as e: check_splits(splits, 50)
-    row,i = [int(o) for o in str(e.value).replace(':', '').split() if o.isdigit()]
-    assert row in sets[i] and any(row in o for o in sets[:i])
-
-def test_ranges_are_checked_and_stay_ranges():
-    r = Ranges([(2,5),(8,9)], 10)
-    assert check_rows(r, 10, 'It') is r and check_rows(Ranges([(3,3)]), 10, 'It') == range(0)
-    with fails(IndexError, 'It has row 9, the data has rows 0 to 8'): check_rows(Ranges([(2,5),(8,10)]), 9, 'It')
-    with fails(ValueError, 'It is made for 10 rows, the data has 11'): check_rows(r, 11, 'It')
-    with fails(TypeError, '`[train, valid]`'): check_splits(r, 10)
-    with fails(ValueError, 'Split 0', 'next(folds)', 'folds[0]'): check_splits(walk_forward_splits(Windows(np.zeros(100), 5)), 96)
-
-# What splits share
-
-forms = st.sampled_from(['array','ranges','range','mask','step','share'])
-
-@given(some_windows(), st.integers(2, 4), st.integers(0, 99), forms)
-def test_what_splits_share_is_what_a_loop_finds(o, k, seed, form):
-    w,_,all_windows = o
-    n,rng = len(w),np.random.default_rng(seed)
-    assume(n >= k)
-    of = rng.integers(k+1, size=n) if form != 'ranges' else np.sort(rng.integers(k*2, size=n)) % k # One number is for rows in no split
-    if form == 'range': of = np.sort(of)
-    splits = [rng.permutation(np.flatnonzero(of == i)) if form == 'array' else np.flatnonzero(of == i) for i in range(k)]
-    if form == 'step': splits = [range(i, n, k) for i in range(k)]
-    if form == 'share': splits = [RandomShare(n, .3, seed, o) for o in (0,1)]
-    assume(len(splits[0]))
-    given = splits
-    if form == 'mask': given = [of == i for i in range(k)]
-    if form == 'range': given = [range(o[0], o[-1]+1) if len(o) else [] for o in splits]
-    if form == 'ranges': given = [Ranges([(i,i+1) for i in o], n) for o in splits]
-    steps = [steps_of(w, all_windows, o) for o in splits]
-    want = {(i,j): steps[i] & steps[j] for j in range(len(steps)) for i in range(j) if steps[i] & steps[j]}
-    leaks = check_leakage(w, given)
-    assert {o.splits: (o.steps, o.n_series) for o in leaks} == {ij: (len(o), len({s for s,_ in o})) for ij,o in want.items()}
-    for o in leaks:
-        (s,first,stop),rows = o.at,[splits[i] for i in o.splits]
-        assert (s, first) == min(want[o.splits]) and first < stop and not o.part and {(s, t) for t in range(first, stop)} <= want[o.splits]
-        for i,r in zip(o.windows, rows): assert i in np.asarray(r) and {(s, t) for t in range(first, stop)} <= steps_of(w, all_windows, [i])
-        assert f'share {o.steps:,} steps of {o.n_series:,} series: steps {first}:{stop} of series {s} are in window {o.windows[0]} and in window {o.windows[1]}' in repr(o)
-
-def test_leaks_name_splits_of_a_dict():
-    w = Windows(np.zeros(100), 10)
-    [a] = check_leakage(w, dict(train=range(50), test=range(50, 60), other=range(80, 91)))
-    assert a.splits == ('train','test') and (a.steps, a.at, a.windows) == (9, (0, 50, 51), (41, 50)) and repr(a).startswith('Splits train and test share 9 steps')
-    with fails(ValueError, 'Row 3 is in split 1'): check_leakage(w, [range(5), [3]])
-
-def test_windows_that_touch_share_nothing():
-    for stride in (10,11,25):
-        w = Windows(np.zeros(500), 10, stride=stride)
-        assert not check_leakage(w, random_splits(len(w), seed=0)) and not check_leakage(w, [range(5), range(5, len(w))])
-    assert check_leakage(Windows(np.zeros(500), 10, stride=9), [range(5), range(5, 50)])[0].steps == 1
-
-def test_of_a_random_share_a_part_is_looked_at():
-    w = Windows(np.zeros(6*10**6, 'i1'), 3)
-    [leak] = check_leakage(w, random_splits(w.grid.n, .3, 1))
-    assert leak.part and 'at least' in repr(leak) and leak.steps > 10**5
-    assert abs(int(leak.windows[0])-int(leak.windows[1])) < 3
-
-def test_it_is_said_once_and_with_the_way_out():
-    w = Windows([np.zeros(60)]*2, 10, stride=3)
-    with pytest.warns(UserWarning) as got:
-        for _ in range(3): warn_leakage(w, [range(12), range(12, 34)])
-    assert len(got) == 1
-    for word in ('Splits 0 and 1 share 7 steps of 1 series', '`time_splits(windows)`', '`group_splits(windows)`', 'stride of at least 10 steps'):
-        assert word in str(got[0].message)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        other = Windows([np.zeros(60)]*2, 10, stride=3)
-        warn_leakage(other, time_splits(other, .4))
-        warn_leakage(other, group_splits(other, .5, seed=0))
-    with pytest.warns(UserWarning, match='share'): warn_leakage(other, random_splits(len(other), seed=0))
-
-# Hundreds of millions of windows
-
 @pytest.fixture(scope='module')
-def many(tmp_path_factory):
-    "500 million windows over 200,000 series, in a file that takes no room"
-    lengths = np.random.default_rng(0).integers(100, 5000, 200_000)
-    values = np.lib.format.open_memmap(tmp_path_factory.mktemp('many')/'x.npy', 'w+', 'i1', (int(lengths.sum()),))
-    return Windows(Ragged(values, np.append(0, np.cumsum(lengths))), 48, horizon=12)
+def many(tmp_path_factory): return very_many_windows(tmp_path_factory.mktemp('many'))
 
 @pytest.mark.parametrize('make,most', [(lambda w: time_splits(w, .2, .1, gap=24), 60), (lambda w: group_splits(w, .2, .1, seed=0), 60),
     (lambda w: group_splits(np.arange(len(w.panel))//7, seed=0, windows=w), 60), (lambda w: walk_forward_splits(w, 2)[1], 80),
@@ -433,51 +316,3 @@ def test_splits_of_very_many_windows_take_little_memory(many, make, most):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < most*10**6 and sum(map(len, [*splits.values()] if isinstance(splits, dict) else splits)) > 200_000_000, peak
-
-@pytest.mark.parametrize('make,leaks', [(lambda w: time_splits(w, .2, .1), 0), (lambda w: group_splits(w, .2, .1, seed=0), 0),
-    (lambda w: [range(len(w)//2), range(len(w)//2, len(w))], 1), (lambda w: random_splits(len(w), .2, 0), 1)])
-def test_very_many_windows_are_checked_in_little_memory(many, make, leaks):
-    splits = make(many)
-    tracemalloc.start()
-    found = check_leakage(many, splits)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 150*10**6 and len(found) == leaks, peak
-
-# With the dataset
-
-@given(some_ranges, some_ranges)
-def test_ranges_come_back_from_a_folder(tmp_path_factory, a, b):
-    train = Ranges(a, 60)
-    assume(len(train))
-    path,splits = tmp_path_factory.mktemp('d'),dict(train=train, valid=Ranges([o for o in b if not set(range(*o)) & set(train)], 60))
-    save_folder(path, filled((4,1,5)), splits=splits)
-    got = open_folder(path)[1]
-    for k,o in splits.items(): assert np.asarray(got[k]).tolist() == np.asarray(o).tolist()
-    assert isinstance(got['train'], Ranges) and got['train'] == splits['train'] and got['train'].of == 60
-
-def test_splits_of_windows_are_saved_as_ranges(tmp_path):
-    w = Windows(save_array(tmp_path/'X.npy', filled((6,2,100))), 10, stride=3)
-    splits = dict(zip(('train','valid','test'), time_splits(w, .3, .2)))
-    save_folder(tmp_path, splits=splits)
-    assert open_folder(tmp_path)[1] == splits and read_manifest(tmp_path)['splits']['valid'] == {'ranges': 'split_valid_ranges.npy', 'of': len(w)}
-    assert np.load(tmp_path/'split_train_ranges.npy').shape == (6,2)
-    with fails(ValueError, f'made for {len(w)} rows', 'the data has 6'): check_splits(open_folder(tmp_path)[1], 6)
-    save_folder(tmp_path, splits=dict(train=Ranges([(0,2),(3,5)]), valid=[5])) # Rows, of X
-    assert open_folder(tmp_path)[1]['train'] == Ranges([(0,2),(3,5)]) and open_folder(tmp_path)[1]['valid'].tolist() == [5]
-    with fails(IndexError, 'row 6'): save_folder(tmp_path, splits=dict(train=Ranges([(0,2),(3,7)])))
-
-def test_ranges_meet_any_choice_of_rows():
-    train = random_splits(2**21, seed=0)[0]
-    np.testing.assert_array_equal((Ranges([(5,2**21)]) & train)[:1000], np.asarray(train[:2000])[np.asarray(train[:2000]) >= 5][:1000])
-    np.testing.assert_array_equal(Ranges([(2,5)]) & (np.arange(10) > 3), [4])
-    assert not len(Ranges([]) & np.arange(5)) and not len(Ranges([]) & Ranges([(1,3)]))
-
-def test_datasets_of_the_same_windows_are_looked_at_together():
-    w = Windows(filled((2,300)).T, 10)
-    one = lambda rows: TSDatasets(w, np.zeros(len(w)), splits=[rows,[]])
-    with pytest.warns(UserWarning, match='Splits 0 and 1 share'): TSDataLoaders.from_dsets(one(range(100)).train, one(range(100, 200)).train, device='cpu')
-    w = Windows(filled((2,300)).T, 10)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        TSDataLoaders.from_dsets(one(range(100)).train, one(range(120, 200)).train, device='cpu')

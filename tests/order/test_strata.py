@@ -5,7 +5,7 @@ from conftest import fails, filled
 from tsdisk.folder.manifest import save_folder
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.folder.stats import class_weights
+from tsdisk.folder.labels import class_weights
 from tsdisk.order.strata import Classes, Strata
 
 codes = np.random.default_rng(0).choice(4, 5000, p=[.9,.07,.02,.01])
@@ -140,5 +140,5 @@ def test_weights_for_a_loss_come_from_the_counts_that_are_kept(tmp_path, monkeyp
     assert np.allclose(dls.cws, want)
     dl = TSDataLoader(TSDatasets(x, labels).train, groups=codes%2)
     assert len(dl.cws) == len(np.unique(codes%2))
-    monkeypatch.setattr('tsdisk.folder.stats.array_counts', lambda *_: 1/0)
+    monkeypatch.setattr('tsdisk.folder.labels.array_counts', lambda *_: 1/0)
     assert np.allclose(dls.cws, want) and 'classes' not in vars(dls.train.sampling)

@@ -7,9 +7,12 @@ from tsdisk.tools.cli import main
 from tsdisk.tools.demo import basic_motions, make_data
 from tsdisk.folder.manifest import open_folder
 
+run_main = 'from tsdisk.tools.cli import main; raise SystemExit(main())'
+
 def command(*args, cwd):
     env = {**os.environ, 'OMP_NUM_THREADS': '1'}
-    return subprocess.run([Path(sys.executable).parent/'tsdisk', *args], cwd=cwd, env=env, capture_output=True, text=True)
+    tsdisk = Path(sys.executable).parent/'tsdisk'
+    return subprocess.run([tsdisk, *args], cwd=cwd, env=env, capture_output=True, text=True)
 
 def test_demo_reports_accuracy_memory_and_speed(tmp_path):
     res = command('demo', '--gb', '0.1', '--folder', 'kept', cwd=tmp_path)
@@ -42,8 +45,9 @@ def test_demo_without_room_says_so(tmp_path, capsys):
 
 @pytest.mark.skipif(os.name == 'nt', reason='Ctrl-C cannot be sent to a process of its own there')
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
-    p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from tsdisk.tools.cli import main; raise SystemExit(main())", 'demo', '--gb', '1.5', '--folder', 'd'],
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    code = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler); ' + run_main
+    args = [sys.executable, '-W', 'ignore', '-c', code, 'demo', '--gb', '1.5', '--folder', 'd']
+    p = subprocess.Popen(args, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for _ in range(600):
         if any(o.stat().st_size > 1e7 for o in (tmp_path/'d').glob('.*.tmp')): break
         time.sleep(.1)
@@ -54,8 +58,9 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
 
 @pytest.mark.skipif(os.name == 'nt', reason='there are no such signals there')
 def test_a_demo_that_is_ended_leaves_no_temporary_files(tmp_path):
-    p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', 'from tsdisk.tools.cli import main; raise SystemExit(main())', 'demo', '--gb', '1.5'], cwd=tmp_path, env={**os.environ, 'TMPDIR': str(tmp_path)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    args = [sys.executable, '-W', 'ignore', '-c', run_main, 'demo', '--gb', '1.5']
+    env = {**os.environ, 'TMPDIR': str(tmp_path)}
+    p = subprocess.Popen(args, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(600):
         if any(o.stat().st_size > 1e7 for o in tmp_path.glob('tsdisk_*/.*.tmp')): break
         time.sleep(.1)
@@ -73,4 +78,4 @@ def test_demo_of_no_data_is_refused(tmp_path, gb, capsys):
 
 def test_demo_looks_for_the_folder_of_the_picture_first(tmp_path, capsys):
     assert main(['demo', '--picture', str(tmp_path/'none'/'p.png'), '--folder', str(tmp_path/'d')]) == 1
-    assert 'does not exist' in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert 'no folder' in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -4,9 +4,11 @@ import numpy as np, pytest
 from conftest import fails, filled
 from tsdisk.tools import doctor as module
 from tsdisk.data import reader
+from tsdisk.data.reader import ReadOptions
 from tsdisk.disk.arrays import save_array
 from tsdisk.tools.cli import main
-from tsdisk.disk.io import DiskFile
+from tsdisk.data.loader import TSDataLoader
+from tsdisk.disk.io import Aio, DiskFile
 from tsdisk.tools.doctor import cached_share, doctor, file_system
 from tsdisk.folder.manifest import save_folder
 
@@ -18,7 +20,8 @@ def test_command_line(tmp_path, quick, capsys):
     for path in (tmp_path/'d', tmp_path/'d'/'X.npy'):
         assert main(['doctor', str(path)]) == 0
         out = capsys.readouterr().out
-        assert all(o in out for o in ('2,000 × 3 × 50 float32', '600 bytes a row', 'samples/s', 'through the page cache: the array fits'))
+        words = '2,000 × 3 × 50 float32','600 bytes a row','samples/s','through the page cache: the array fits'
+        assert all(o in out for o in words)
     for path in ('missing.npy', tmp_path):
         assert main(['doctor', str(path)]) == 1
         assert 'tsdisk: ' in capsys.readouterr().err
@@ -37,6 +40,28 @@ def test_without_an_engine(tmp_path, quick, capsys, monkeypatch):
     save_array(tmp_path/'X.npy', filled((2000,3,50)))
     assert [*doctor(tmp_path/'X.npy')] == ['cached']
     assert 'not here' in capsys.readouterr().out
+
+@pytest.fixture
+def disk(): return module._DiskRates(1e8, 1e9, {2**20: 4e8, 2**21: 5e8, 2**22: 8e8}, {1: 4e8, 2: 5e8, 4: 8e8})
+
+@pytest.mark.parametrize('folder', [False,True])
+def test_advice_is_code_to_paste(tmp_path, disk, monkeypatch, folder):
+    monkeypatch.setattr(module, 'free_memory', lambda: 2**29)
+    save_folder(tmp_path/'d', filled((300,3,50)), splits=dict(train=range(200), valid=range(200, 300)))
+    path = tmp_path/'d' if folder else tmp_path/'d'/'X.npy'
+    rates = {'cached': 9e5, True: 3e4, 'block': 9e4, False: 9e4}
+    lines = module._advice(filled((300,3,50)), path, 64, False, rates, disk, Aio)
+    ns = {}
+    exec('\n'.join(lines), ns)
+    assert ns['read'] == ReadOptions(block_bytes=2**22, threads=4, buffer_bytes=2**26) and ns['dls'].train.read == ns['read']
+    assert ns['dls'].train.shuffle == 'block' and ns['dls'].bs == 64
+
+def test_settings_that_gain_little_are_left_alone(disk, monkeypatch):
+    monkeypatch.setattr(module, 'free_memory', lambda: 2**40)
+    even = module._DiskRates(1e8, 1e9, dict.fromkeys(disk.blocks, 5e8), dict.fromkeys(disk.threads, 5e8))
+    rates = {True: 3e4, 'block': 3.1e4}
+    lines = module._advice(np.zeros((4,2,128), 'f2'), 'X.npy', 64, False, rates, even, Aio)
+    assert lines == ['# Nothing that tsdisk can make faster']
 
 @pytest.mark.skipif(not hasattr(os, 'RWF_NOWAIT'), reason='the system cannot say what is cached')
 def test_cached_share(tmp_path):

@@ -23,7 +23,8 @@ def learner(path, cbs=None, **kw):
     y = np.arange(800)%3
     X = filled((800,2,30)) + y[:,None,None].astype('f4')/2
     dls = TSDataLoaders.from_arrays(X, y, splits=[range(640), range(640,800)], bs=32, seed=1, device='cpu')
-    net = nn.Sequential(nn.Conv1d(2, 8, 5), nn.BatchNorm1d(8), nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Dropout(.3), nn.Linear(8, 3))
+    body = nn.Conv1d(2, 8, 5),nn.BatchNorm1d(8),nn.ReLU(),nn.AdaptiveMaxPool1d(1)
+    net = nn.Sequential(*body, nn.Flatten(), nn.Dropout(.3), nn.Linear(8, 3))
     return Learner(dls, net, metrics=accuracy, path=path, cbs=cbs, **kw)
 
 class Stop(Callback):
@@ -47,8 +48,8 @@ def stopped(path, at, every=5, n=3, cbs=(), way='fit_one_cycle', **kw):
 
 def equal(a, b):
     for p,q in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True): assert torch.equal(p, q)
-    assert a.recorder.values == b.recorder.values and a.recorder.iters == b.recorder.iters and a.recorder.losses == b.recorder.losses
-    assert a.recorder.lrs == b.recorder.lrs and getattr(a.recorder, 'hps', None) == getattr(b.recorder, 'hps', None)
+    for o in ('values','iters','losses','lrs'): assert getattr(a.recorder, o) == getattr(b.recorder, o)
+    assert getattr(a.recorder, 'hps', None) == getattr(b.recorder, 'hps', None)
 
 def file_of(path): return path/'models'/'a.ckpt'
 
@@ -66,16 +67,21 @@ def test_training_is_stopped_again_and_again(tmp_path):
     for at in (9,13,22,41,59): stopped(tmp_path, at)
     equal(train(learner(tmp_path), cbs=Checkpoint('a', 5)), train(learner(tmp_path/'whole')))
 
-@pytest.mark.parametrize('opt', [partial(OptimWrapper, opt=torch.optim.AdamW), partial(OptimWrapper, opt=torch.optim.SGD, momentum=.9)], ids=['adamw','sgd'])
+adamw = partial(OptimWrapper, opt=torch.optim.AdamW)
+sgd = partial(OptimWrapper, opt=torch.optim.SGD, momentum=.9)
+
+@pytest.mark.parametrize('opt', [adamw,sgd], ids=['adamw','sgd'])
 def test_torchs_optimizers_go_on(tmp_path, opt):
     stopped(tmp_path, 27, opt_func=opt)
-    equal(train(learner(tmp_path, opt_func=opt), cbs=Checkpoint('a', 5)), train(learner(tmp_path/'whole', opt_func=opt)))
+    again = train(learner(tmp_path, opt_func=opt), cbs=Checkpoint('a', 5))
+    equal(again, train(learner(tmp_path/'whole', opt_func=opt)))
 
 def test_accumulated_gradients_are_not_lost(tmp_path):
     def cbs(): return [GradientAccumulation(96)]
     for at in (22,28,42):
         stopped(tmp_path/str(at), at, cbs=cbs())
-        equal(train(learner(tmp_path/str(at)), cbs=[Checkpoint('a', 5), *cbs()]), train(learner(tmp_path/'whole'), cbs=cbs()))
+        again = train(learner(tmp_path/str(at)), cbs=[Checkpoint('a', 5), *cbs()])
+        equal(again, train(learner(tmp_path/'whole'), cbs=cbs()))
 
 class Looks(Callback):
     "Takes batches from the loader now and then, as those do who show some"
@@ -97,7 +103,7 @@ def test_workers_go_on_bit_equal(tmp_path):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU here')
-@pytest.mark.parametrize('opt', [{}, dict(opt_func=partial(OptimWrapper, opt=torch.optim.AdamW))], ids=['fastai','torch'])
+@pytest.mark.parametrize('opt', [{}, dict(opt_func=adamw)], ids=['fastai','torch'])
 def test_training_on_a_gpu_goes_on(tmp_path, opt):
     def on_gpu(path):
         learn = learner(path, **opt)
@@ -105,7 +111,8 @@ def test_training_on_a_gpu_goes_on(tmp_path, opt):
         return learn.to_fp16()
     with suppress(KeyboardInterrupt): train(on_gpu(tmp_path), cbs=[Checkpoint('a', 5), Stop(27)])
     again,whole = train(on_gpu(tmp_path), cbs=Checkpoint('a', 5)),train(on_gpu(tmp_path/'whole'))
-    for p,q in zip(again.model.parameters(), whole.model.parameters(), strict=True): assert torch.allclose(p, q, atol=1e-3)
+    pairs = zip(again.model.parameters(), whole.model.parameters(), strict=True)
+    for p,q in pairs: assert torch.allclose(p, q, atol=1e-3)
 
 class Logged(Callback):
     "What other callbacks see after each epoch"
@@ -114,13 +121,16 @@ class Logged(Callback):
     def after_epoch(self): self.seen.append((self.epoch, list(self.recorder.values[-1])))
 
 def test_callbacks_go_through_the_same_epochs(tmp_path):
-    def cbs(): return [tracker.ReduceLROnPlateau(patience=0, min_delta=9, factor=2), tracker.SaveModelCallback(fname='best', monitor='accuracy'), Logged()]
+    def cbs():
+        slower = tracker.ReduceLROnPlateau(patience=0, min_delta=9, factor=2)
+        return [slower, tracker.SaveModelCallback(fname='best', monitor='accuracy'), Logged()]
     stopped(tmp_path, 47, cbs=cbs(), way='fit')
     count = cbs()
     again = train(learner(tmp_path), cbs=[Checkpoint('a', 5), *count], way='fit')
     other = cbs()
     whole = train(learner(tmp_path/'whole'), cbs=other, way='fit')
-    assert again.recorder.lrs == whole.recorder.lrs and len(set(whole.recorder.lrs)) == 2 and count[2].seen == other[2].seen
+    assert again.recorder.lrs == whole.recorder.lrs and len(set(whole.recorder.lrs)) == 2
+    assert count[2].seen == other[2].seen
     for p,q in zip(again.model.parameters(), whole.model.parameters(), strict=True): assert torch.equal(p, q)
     best,other = (torch.load(o/'models'/'best.pth', weights_only=True) for o in (tmp_path, tmp_path/'whole'))
     assert best.keys() == other.keys() and all(torch.equal(best[o], other[o]) for o in best)
@@ -150,17 +160,21 @@ def test_a_script_of_several_fits_goes_on_in_the_one_that_was_stopped(tmp_path):
     assert n == 15 and torch.load(tmp_path/'models'/'stage1.pth', weights_only=False).keys() and len(saved) > 1000
     equal(again, script(tmp_path/'whole')[0])
     assert script(tmp_path)[1] == 0
-    for k,v in learner(tmp_path).load('stage1').model.state_dict().items(): assert torch.equal(v, learner(tmp_path/'whole').load('stage1').model.state_dict()[k])
+    a,b = (learner(o).load('stage1').model.state_dict() for o in (tmp_path,tmp_path/'whole'))
+    assert all(torch.equal(a[k], b[k]) for k in a)
 
 def test_a_fit_that_ended_is_passed_by(tmp_path, capsys):
     whole,logged = train(learner(tmp_path), cbs=Checkpoint('a')),Logged()
     again = train(learner(tmp_path), cbs=[Checkpoint('a'), logged])
     equal(again, whole)
-    assert 'had ended' in capsys.readouterr().out and [v for _,v in logged.seen] == [list(o) for o in whole.recorder.values]
+    assert 'already finished' in capsys.readouterr().out
+    assert [v for _,v in logged.seen] == [list(o) for o in whole.recorder.values]
     assert again.validate() == whole.validate() and 'save' not in vars(again)
 
 def test_a_fit_that_was_stopped_early_is_passed_by(tmp_path):
-    def cbs(): return [Checkpoint('a'), tracker.EarlyStoppingCallback(min_delta=9, patience=1), tracker.SaveModelCallback(monitor='accuracy')]
+    def cbs():
+        early = tracker.EarlyStoppingCallback(min_delta=9, patience=1)
+        return [Checkpoint('a'), early, tracker.SaveModelCallback(monitor='accuracy')]
     whole = train(learner(tmp_path), cbs=cbs())
     again = train(learner(tmp_path), cbs=cbs())
     assert len(whole.recorder.values) == 2
@@ -183,7 +197,8 @@ def test_a_fit_that_a_callback_ended_amid_an_epoch_goes_on(tmp_path, at, event):
     assert count.n == 60-at
     if event == 'after_pred': return # The batch that was not learned from is in the statistics of the batchnorm
     whole = train(learner(tmp_path/'whole'))
-    for p,q in zip(again.model.state_dict().values(), whole.model.state_dict().values(), strict=True): assert torch.equal(p, q)
+    a,b = again.model.state_dict(),whole.model.state_dict()
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 def test_weights_that_are_not_finite_replace_no_checkpoint(tmp_path, capsys):
     class Breaks(Callback):
@@ -191,7 +206,8 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(tmp_path, capsys):
             if self.training and self.train_iter == 33: self.learn.pred = self.learn.pred*float('nan')
     train(learner(tmp_path), cbs=[Breaks(), Checkpoint('a', 5), tracker.TerminateOnNaNCallback()])
     kept = torch.load(file_of(tmp_path))
-    assert 'left as it was' in capsys.readouterr().out and not kept['done'] and all(o.isfinite().all() for o in kept['model'].values())
+    assert 'not overwritten' in capsys.readouterr().out and not kept['done']
+    assert all(o.isfinite().all() for o in kept['model'].values())
     equal(train(learner(tmp_path), cbs=Checkpoint('a')), train(learner(tmp_path/'whole')))
 
 def two_groups(net): return [[*net[:3].parameters()],[*net[3:].parameters()]]
@@ -214,7 +230,10 @@ def test_fine_tune_goes_on_in_the_fit_that_was_stopped(tmp_path, at):
     assert count.n == {7: 35, 27: 15, 999: 0}[at]
     equal(again, run(tmp_path/'whole'))
 
-@pytest.mark.parametrize('other,words', [(dict(opt_func=SGD), 'optimizer'), (dict(splitter=two_groups), 'parameters [6], this one has [4, 2]'), (dict(way='fit'), 'schedules')])
+others = [(dict(opt_func=SGD), 'optimizer'), (dict(way='fit'), 'schedules'),
+    (dict(splitter=two_groups), 'parameters=[6], but this fit has parameters=[4, 2]')]
+
+@pytest.mark.parametrize('other,words', others)
 def test_a_fit_that_is_another_is_refused(tmp_path, other, words):
     stopped(tmp_path, 27)
     other = dict(other)
@@ -257,7 +276,7 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path):
         def set_extra_state(self, s): pass
     learn = learner(tmp_path)
     learn.model[-1] = Odd(8, 3)
-    with fails(ValueError, "can't be read"): train(learn, cbs=Checkpoint('a', 5))
+    with fails(ValueError, "can't be read again"): train(learn, cbs=Checkpoint('a', 5))
     assert not file_of(tmp_path).exists()
 
 def test_a_random_split_without_seed_is_refused(tmp_path):
@@ -275,7 +294,7 @@ def test_bad_intervals_are_refused(every):
 
 def test_a_fit_of_other_length_is_refused(tmp_path):
     stopped(tmp_path, 27)
-    with fails(ValueError, '3 epochs', 'of 4', 'delete'): train(learner(tmp_path), 4, Checkpoint('a'))
+    with fails(ValueError, 'n_epoch=3', 'n_epoch=4', 'delete'): train(learner(tmp_path), 4, Checkpoint('a'))
     assert file_of(tmp_path).exists()
 
 @pytest.mark.parametrize('content', [b'', b'nothing', pickle.dumps(os.getcwd), 'cut', 'model'])
@@ -290,7 +309,8 @@ def test_other_loaders_are_refused(tmp_path):
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader
     dl = DataLoader([(torch.ones(3), torch.ones(1))]*8, bs=4)
-    with fails(TypeError, 'TSDataLoader', 'DataLoader'): train(Learner(DataLoaders(dl, dl), nn.Linear(3, 1), loss_func=nn.MSELoss(), path=tmp_path), 1, Checkpoint('a'))
+    learn = Learner(DataLoaders(dl, dl), nn.Linear(3, 1), loss_func=nn.MSELoss(), path=tmp_path)
+    with fails(TypeError, 'TSDataLoader', 'DataLoader'): train(learn, 1, Checkpoint('a'))
 
 code = """
 import sys, numpy as np, torch
@@ -308,7 +328,9 @@ torch.save(learn.model.state_dict(), Path(sys.argv[2])/'model.pth')
 """
 
 def test_a_killed_process_loses_nothing(tmp_path):
-    def start(*args): return subprocess.Popen([sys.executable,'-c',code, ':'.join(test_folders), *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=on_cpu)
+    def start(*args):
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return subprocess.Popen([sys.executable,'-c',code, ':'.join(test_folders), *args], env=on_cpu, **pipes)
     for k in (12,17,30):
         with start(tmp_path, 'slow') as p:
             for line in p.stdout:

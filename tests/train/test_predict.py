@@ -1,5 +1,5 @@
 "Predictions on disk: the right rows, in memory that does not grow, whatever happens"
-import errno, shutil, signal, subprocess, sys, textwrap, time, tracemalloc
+import errno, shutil, signal, subprocess, sys, textwrap, time
 from copy import copy
 from types import SimpleNamespace
 import numpy as np, pytest, torch
@@ -10,14 +10,15 @@ from fastai.callback.tracker import *
 from fastai.losses import BCEWithLogitsLossFlat
 from fasttransform import Transform
 from conftest import fails, filled, fresh, linux, same, test_folders
-from tsdisk.train import predict
+from tsdisk.train import writer
 from tsdisk.data.augment import Jitter
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged import save_ragged
-from tsdisk.train.predict import preds_to_disk, stitch_forecasts
+from tsdisk.train.predict import preds_to_disk
+from tsdisk.train.stitch import stitch_forecasts
 from tsdisk.data.transforms import Standardize, StandardizeTarget
-from tsdisk.series.windows import Crops, Windows
+from tsdisk.series.windows import Windows
 
 def quiet(learn, *args, **kwargs):
     with learn.no_bar(): return preds_to_disk(learn, *args, **kwargs)
@@ -27,7 +28,9 @@ class Net(nn.Module):
     def __init__(self, vars, out, shape=None):
         super().__init__()
         torch.manual_seed(0)
-        self.body,self.head,self.shape = nn.Sequential(nn.Conv1d(vars, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten()),nn.Linear(8, out),shape
+        self.body = nn.Sequential(nn.Conv1d(vars, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+        self.head = nn.Linear(8, out)
+        self.shape = shape
     def forward(self, x, *others):
         res = self.head(self.body(x))
         return res if self.shape is None else res.reshape(-1, *self.shape)
@@ -45,8 +48,9 @@ def check(learn, dl, path, decoded=True, **kwargs):
     kw = dict(with_decoded=True, with_loss=True)
     with learn.no_bar(): want = learn.get_preds(dl=dl.new(shuffle=False, drop_last=False), **kw)
     got = quiet(learn, dl, path, **all_of, **kwargs)
-    for k,o in zip(('preds','targs','losses'), (want[0], want[1], want[3])): np.testing.assert_allclose(got[k], o, rtol=1e-6)
-    assert sorted(o.name for o in path.iterdir()) == sorted([*(f'{o}.npy' for o in got),'run.json']) and not path.with_name(f'{path.name}.part').exists()
+    for k,o in dict(preds=want[0], targs=want[1], losses=want[3]).items(): np.testing.assert_allclose(got[k], o, rtol=1e-6)
+    assert sorted(o.name for o in path.iterdir()) == sorted([*(f'{o}.npy' for o in got),'run.json'])
+    assert not path.with_name(f'{path.name}.part').exists()
     return got,want
 
 def test_classes(tmp_path):
@@ -58,11 +62,13 @@ def test_classes(tmp_path):
 def test_shuffled_weighted_or_partial_loaders_give_each_row_at_its_place(tmp_path):
     learn = learner(y=classes, partial_n=20, weights=dict(a=1, bb=2, c=3))
     got,_ = check(learn, learn.dls.train, tmp_path/'p')
-    same(got.targs, learn.dls.train.dataset.tls[1].kind.to_tensor(classes[np.asarray(learn.dls.train.dataset.idxs)]).numpy())
+    ds = learn.dls.train.dataset
+    same(got.targs, ds.tls[1].kind.to_tensor(classes[np.asarray(ds.idxs)]).numpy())
 
 def test_workers_change_nothing(tmp_path):
     learn = learner(y=classes)
-    same(quiet(learn, learn.dls.valid.new(num_workers=2), tmp_path/'a').preds, quiet(learn, learn.dls.valid, tmp_path/'b').preds)
+    with_workers = quiet(learn, learn.dls.valid.new(num_workers=2), tmp_path/'a')
+    same(with_workers.preds, quiet(learn, learn.dls.valid, tmp_path/'b').preds)
 
 def test_targets_in_their_units(tmp_path):
     y = filled(103)*100+5
@@ -133,12 +139,15 @@ from test_predict import learner, classes, preds_to_disk, Callback, filled
 class Slow(Callback):
     def after_batch(self): {each}
 learn = learner(filled((1003,2,20)), np.arange(1003)%3, cbs=Slow(), valid_pct=.9)
-import tsdisk.train.predict
-tsdisk.train.predict._Rows.every = .01
+import tsdisk.train.writer
+tsdisk.train.writer.RowWriter.sync_every = .01
 with learn.no_bar(): preds_to_disk(learn, learn.dls.valid, {path!r}, targs=True, losses=True, decoded=True, layer='body', **{kw})
 """
 def start(path, each='pass', **kw):
-    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', textwrap.dedent(code).format(paths=test_folders, each=each, path=str(path), kw=kw)], stderr=subprocess.PIPE)
+    text = textwrap.dedent(code).format(paths=test_folders, each=each, path=str(path), kw=kw)
+    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', text], stderr=subprocess.PIPE)
+
+def equal_files(a, b, names): return all((a/f'{o}.npy').read_bytes() == (b/f'{o}.npy').read_bytes() for o in names)
 
 def test_goes_on_after_kills_to_the_same_bits(tmp_path):
     assert start(tmp_path/'whole').wait() == 0
@@ -153,14 +162,15 @@ def test_goes_on_after_kills_to_the_same_bits(tmp_path):
         p.communicate()
         if (tmp_path/'p').exists(): break
     assert kills
-    assert start(tmp_path/'p', "assert len(self.dl.parts) == 2").wait() == 0 # Not from the start again
-    for o in ('preds','targs','losses','decoded','layer'): assert (tmp_path/'p'/f'{o}.npy').read_bytes() == (tmp_path/'whole'/f'{o}.npy').read_bytes()
+    assert start(tmp_path/'p', "assert len(self.dl.ranges) == 2").wait() == 0 # Not from the start again
+    assert equal_files(tmp_path/'p', tmp_path/'whole', ('preds','targs','losses','decoded','layer'))
+    assert not [*(tmp_path/'p').glob('.*')]
 
 def test_processes_at_the_same_time(tmp_path):
     whole = start(tmp_path/'whole')
     both = [start(tmp_path/'p', rank=o, world_size=3) for o in range(3)]
     for o in (whole,*both): assert o.wait() == 0, o.stderr.read().decode()[-2000:]
-    for o in ('preds','decoded'): assert (tmp_path/'p'/f'{o}.npy').read_bytes() == (tmp_path/'whole'/f'{o}.npy').read_bytes()
+    assert equal_files(tmp_path/'p', tmp_path/'whole', ('preds','decoded'))
     assert sorted(o.name for o in tmp_path.iterdir()) == ['p','whole']
 
 class Stop(Callback):
@@ -176,23 +186,26 @@ def test_another_model_or_other_data_do_not_go_on(tmp_path):
     learn = learner(tmp_path/'X.npy', classes)
     stopped(learn, learn.dls.train, tmp_path/'p')
     for kw in (dict(targs=True), dict(layer='body'), dict(rank=0, world_size=2)):
-        with fails(ValueError, 'begun with other', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p', **kw)
-    with fails(ValueError, 'other bs'): quiet(learn, learn.dls.train.new(bs=4), tmp_path/'p')
-    with fails(ValueError, 'other data'): quiet(learn, learn.dls.valid, tmp_path/'p')
-    learn.dls.train.dataset.tls[-1].items = learner(tmp_path/'X.npy', classes[::-1].copy()).dls.train.dataset.tls[-1].items
-    with fails(ValueError, 'other data'): quiet(learn, learn.dls.train, tmp_path/'p')
+        with fails(ValueError, 'made with a different', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p', **kw)
+    with fails(ValueError, 'different bs'): quiet(learn, learn.dls.train.new(bs=4), tmp_path/'p')
+    with fails(ValueError, 'different data'): quiet(learn, learn.dls.valid, tmp_path/'p')
+    other = learner(tmp_path/'X.npy', classes[::-1].copy())
+    learn.dls.train.dataset.tls[-1].items = other.dls.train.dataset.tls[-1].items
+    with fails(ValueError, 'different data'): quiet(learn, learn.dls.train, tmp_path/'p')
     learn = learner(tmp_path/'X.npy', classes)
     np.save(tmp_path/'X.npy', filled((103,2,20), seed=1))
-    with fails(ValueError, 'other data'): quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(ValueError, 'different data'): quiet(learn, learn.dls.train, tmp_path/'p')
     np.save(tmp_path/'X.npy', filled((103,2,20)))
     with torch.no_grad(): learn.model.head.bias.add_(1e-3)
-    with fails(ValueError, 'other model'): quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(ValueError, 'different model'): quiet(learn, learn.dls.train, tmp_path/'p')
     shutil.rmtree(tmp_path/'p.part')
     quiet(learn, learn.dls.train, tmp_path/'p')
 
-@pytest.mark.parametrize('change,words', dict(act='begun with other act', loss='begun with other act', transforms='begun with other transforms', batchnorm='begun with other model').items())
+changed = dict(act='act', loss='act', transforms='transforms', batchnorm='model')
+
+@pytest.mark.parametrize('change', changed)
 @pytest.mark.parametrize('whole', [False,True])
-def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, change, words, whole):
+def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, change, whole):
     "Nor are those opened that are there, where it can be told without predicting"
     def made(**kw): return learner(y=classes, **kw)
     learn = made()
@@ -202,7 +215,8 @@ def test_predictions_that_would_mean_something_else_do_not_go_on(tmp_path, chang
         learn.loss_func.activation = torch.sigmoid
     if change == 'transforms': learn = made(batch_tfms=Standardize())
     if change == 'batchnorm': learn.model.head = nn.Sequential(learn.model.head, nn.BatchNorm1d(3))
-    with fails(ValueError, words): quiet(learn, learn.dls.train, tmp_path/'p', act=noop if change == 'act' else None)
+    act = noop if change == 'act' else None
+    with fails(ValueError, f'a different {changed[change]}'): quiet(learn, learn.dls.train, tmp_path/'p', act=act)
     assert (tmp_path/'p').exists() == whole
 
 def test_predictions_that_come_out_otherwise_do_not_go_on(tmp_path):
@@ -210,18 +224,20 @@ def test_predictions_that_come_out_otherwise_do_not_go_on(tmp_path):
     learn = learner(y=classes)
     stopped(learn, learn.dls.train, tmp_path/'p')
     learn.model.register_forward_hook(lambda m, x, res: res*2)
-    with fails(ValueError, 'comes out otherwise'): quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(ValueError, 'differs from'): quiet(learn, learn.dls.train, tmp_path/'p')
 
 class Other(Transform):
     "Drops or doubles rows"
     def __init__(self, how): self.how = how
-    def __call__(self, b, split_idx=None, **kwargs): return tuple([torch.cat([o,o]) if self.how == 'double' else o[1:] for o in b])
+    def __call__(self, b, split_idx=None, **kwargs): return tuple([self.other(o) for o in b])
+    def other(self, o): return torch.cat([o,o]) if self.how == 'double' else o[1:]
 
 @pytest.mark.parametrize('how', ['drop','double'])
 def test_each_row_has_one_prediction(tmp_path, how):
     learn = learner(y=classes, batch_tfms=Other(how))
     for _ in range(2):
-        with fails(ValueError, f"A batch of 8 rows came to the model as one of {dict(drop=7, double=16)[how]}"): quiet(learn, learn.dls.train, tmp_path/'p')
+        words = f'A batch of 8 rows reached the model as {dict(drop=7, double=16)[how]}'
+        with fails(ValueError, words): quiet(learn, learn.dls.train, tmp_path/'p')
     assert not (tmp_path/'p').exists()
 
 class Ends(Callback):
@@ -239,7 +255,8 @@ def test_labels_of_a_model_with_one_output(tmp_path):
     for bs in (8,2):
         learn = learner(y=y, out=1, loss=BCEWithLogitsLossFlat())
         res = quiet(learn, learn.dls.valid.new(bs=bs), tmp_path/f'{bs}', decoded=True)
-        assert res.decoded.shape == (len(res.preds),) and (res.decoded == np.where(res.preds[:,0] > .5, 'yes', 'no')).all()
+        assert res.decoded.shape == (len(res.preds),)
+        assert (res.decoded == np.where(res.preds[:,0] > .5, 'yes', 'no')).all()
 
 def test_a_layer_that_is_not_used_is_said(tmp_path):
     learn = learner(y=classes)
@@ -265,15 +282,16 @@ def test_a_finished_call_made_again_opens_what_there_is(tmp_path):
     with learn.added_cbs(Stop(0)): same(quiet(learn, learn.dls.train, tmp_path/'p').preds, want)
     assert not (tmp_path/'p'/'0.json').exists()
     with torch.no_grad(): learn.model.head.bias.add_(1)
-    with fails(ValueError, 'other model', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(ValueError, 'different model', 'delete'): quiet(learn, learn.dls.train, tmp_path/'p')
 
 @pytest.mark.parametrize('first', [0,1])
 def test_a_rank_that_notes_what_it_did_and_is_stopped(tmp_path, monkeypatch, first):
-    monkeypatch.setattr(predict._Rows, 'every', 0.)
+    monkeypatch.setattr(writer.RowWriter, 'sync_every', 0.)
     learn = learner(y=classes)
     want = quiet(learn, learn.dls.train, tmp_path/'a').preds
     kw = dict(world_size=2)
-    with pytest.raises(KeyboardInterrupt), learn.added_cbs(Stop(3)): quiet(learn, learn.dls.train, tmp_path/'p', rank=first, **kw)
+    interrupted = pytest.raises(KeyboardInterrupt)
+    with interrupted, learn.added_cbs(Stop(3)): quiet(learn, learn.dls.train, tmp_path/'p', rank=first, **kw)
     assert quiet(learn, learn.dls.train, tmp_path/'p', rank=1-first, **kw) is None
     same(quiet(learn, learn.dls.train, tmp_path/'p', rank=first, **kw).preds, want)
     for rank in (0,1): same(quiet(learn, learn.dls.train, tmp_path/'p', rank=rank, **kw).preds, want)
@@ -282,10 +300,11 @@ def test_outputs_whose_first_axis_is_another_are_refused(tmp_path):
     learn = learner(y=classes)
     apart,together = SimpleModule(lambda t: t.flatten(0, 1)),SimpleModule(lambda t: t.reshape(-1, 8, 18))
     learn.model.body = nn.Sequential(learn.model.body[0], apart, together, *learn.model.body[1:])
-    with fails(ValueError, '`layer` of a batch of 8 rows', '(64, 18)'): quiet(learn, learn.dls.train, tmp_path/'p', layer='body.1')
+    dl = learn.dls.train
+    with fails(ValueError, '`layer` of a batch of 8 rows', '(64, 18)'): quiet(learn, dl, tmp_path/'p', layer='body.1')
     learn.model.body.add_module('two', SimpleModule(lambda t: (t,t)))
     learn.model.body.add_module('one', SimpleModule(lambda t: t[0]))
-    with pytest.raises(TypeError, match='makes a tuple'): quiet(learn, learn.dls.train, tmp_path/'q', layer='body.two')
+    with fails(TypeError, 'returns a tuple'): quiet(learn, dl, tmp_path/'q', layer='body.two')
     assert not (tmp_path/'p').exists() and not (tmp_path/'q').exists()
 
 def test_callbacks_that_only_train_do_nothing(tmp_path):
@@ -312,18 +331,21 @@ def test_losses_of_padded_targets(tmp_path):
     got = quiet(learn, learn.dls.valid, tmp_path/'p', losses=True, act=lambda p: p.mean(-1)).losses
     for i,loss in zip(range(80, 103), got):
         with torch.no_grad(): p = learn.model(torch.tensor(np.array(r[i]))[None], None)[0].T
-        assert loss == pytest.approx(float(nn.functional.cross_entropy(p, torch.tensor(np.arange(steps[i])%2))), rel=1e-4)
+        want = nn.functional.cross_entropy(p, torch.tensor(np.arange(steps[i])%2))
+        assert loss == pytest.approx(float(want), rel=1e-4)
     y = save_ragged(tmp_path/'z', [filled(1+i%3, seed=i) for i in range(103)])
     learn = learner(y=y, out=3)
     got = quiet(learn, learn.dls.valid, tmp_path/'q', losses=True)
     idxs = np.asarray(learn.dls.valid.dataset.idxs)
-    for i,p,loss in zip(idxs, got.preds, got.losses): assert loss == pytest.approx(((p[:1+i%3]-y[i][0])**2).mean(), rel=1e-4)
+    want = [((p[:1+i%3]-y[i][0])**2).mean() for i,p in zip(idxs, got.preds)]
+    np.testing.assert_allclose(got.losses, want, rtol=1e-4)
 
 def test_flat_forecasts_are_decoded(tmp_path):
     w = Windows(filled((400,2))*9+5, 20, horizon=3)
     a = learner(w, out=6, shape=(2,3), batch_tfms=[Standardize(), StandardizeTarget()])
     b = learner(w, out=6, batch_tfms=[Standardize(), StandardizeTarget()])
-    same(quiet(a, a.dls.valid, tmp_path/'a', decoded=True).decoded, quiet(b, b.dls.valid, tmp_path/'b', decoded=True).decoded)
+    flat = quiet(b, b.dls.valid, tmp_path/'b', decoded=True)
+    same(quiet(a, a.dls.valid, tmp_path/'a', decoded=True).decoded, flat.decoded)
     c = learner(y=classes, loss=nn.CrossEntropyLoss())
     got = quiet(c, c.dls.valid, tmp_path/'c', decoded=True)
     same(got.decoded, np.array(c.dls.vocab)[got.preds.argmax(1)])
@@ -331,8 +353,10 @@ def test_flat_forecasts_are_decoded(tmp_path):
 def test_what_can_not_be_is_said_before_work_starts(tmp_path):
     learn = learner(y=classes)
     with fails(TypeError, 'TSDataLoader', 'test_dl'): preds_to_disk(learn, [1], tmp_path/'p')
-    with fails(ValueError, "no layer 'top'", "'body'", "'head'"): preds_to_disk(learn, learn.dls.valid, tmp_path/'p', layer='top')
-    with fails(ValueError, 'empty'): preds_to_disk(learn, TSDataLoaders.from_arrays(filled((9,2,20)), splits=[range(9),[]]).valid, tmp_path/'p')
+    dl = learn.dls.valid
+    with fails(ValueError, "no layer 'top'", "'body'", "'head'"): preds_to_disk(learn, dl, tmp_path/'p', layer='top')
+    empty = TSDataLoaders.from_arrays(filled((9,2,20)), splits=[range(9),[]]).valid
+    with fails(ValueError, 'empty'): preds_to_disk(learn, empty, tmp_path/'p')
     with fails(ValueError, '3 batches for 4'): preds_to_disk(learn, learn.dls.valid, tmp_path/'p', rank=1, world_size=4)
     with fails(ValueError, 'got 2 of 2'): preds_to_disk(learn, learn.dls.valid, tmp_path/'p', rank=2, world_size=2)
     assert not [*tmp_path.iterdir()]
@@ -349,15 +373,15 @@ def test_outputs_that_fit_no_array_are_refused(tmp_path):
 def test_disk_that_is_full(tmp_path, monkeypatch):
     learn = learner(y=classes)
     want = quiet(learn, learn.dls.train, tmp_path/'a').preds
-    monkeypatch.setattr(predict.shutil, 'disk_usage', lambda o: SimpleNamespace(free=100))
+    monkeypatch.setattr(writer.shutil, 'disk_usage', lambda o: SimpleNamespace(free=100))
     with pytest.raises(OSError, match='make room'): quiet(learn, learn.dls.train, tmp_path/'p')
     monkeypatch.undo()
-    real,left = predict.write_at,[6]
+    real,left = writer.write_at,[6]
     def full(*args):
         left[0] -= 1
         if left[0] < 0: raise OSError(errno.ENOSPC, 'No space left on device')
         return real(*args)
-    monkeypatch.setattr(predict, 'write_at', full)
+    monkeypatch.setattr(writer, 'write_at', full)
     with pytest.raises(OSError, match='No space'): quiet(learn, learn.dls.train, tmp_path/'p')
     monkeypatch.undo()
     same(quiet(learn, learn.dls.train, tmp_path/'p').preds, want)
@@ -370,7 +394,8 @@ def test_metrics_are_left_out_and_stay(tmp_path):
     with learn.no_bar(), learn.no_logging(): learn.fit(1)
     learn.metrics,values = [Keeps(lambda p, y: 0)],learn.recorder.values
     quiet(learn, learn.dls.valid, tmp_path/'p')
-    assert not seen and len(learn.metrics) == 1 and learn.recorder.values is values and len(values) == 1 and learn.recorder.run
+    assert not seen and len(learn.metrics) == 1 and learn.recorder.run
+    assert learn.recorder.values is values and len(values) == 1
 
 torchrun = """
 import sys
@@ -411,58 +436,3 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         assert res.preds.shape == (400_000,500) and (res.targs[::1000] == np.arange(400_000)[::1000]).all()
         res = max(seen)-seen[20]""")
     assert grown < 60
-
-def brute(preds, w, rows, how, n):
-    "Forecasts put together one by one"
-    out = [[{} for _ in range(int(w.panel.length(s)))] for s in range(n)]
-    for p,i in zip(preds, rows):
-        s,start = w.locate(i)
-        for h in range(w.horizon): out[int(s)][int(start)+w.span-w.horizon+h][int(start)] = p[:,h]
-    pick = (lambda o: np.mean([*o.values()], axis=0)) if how == 'mean' else lambda o: o[max(o)]
-    return [np.stack([pick(o) if o else np.full(preds.shape[1], np.nan) for o in series]).T for series in out]
-
-@pytest.mark.parametrize('how', ['mean','last'])
-@pytest.mark.parametrize('kw', [dict(), dict(stride=3), dict(gap=2, stride=2), dict(stride=9), dict(targets=[1])], ids=str)
-@pytest.mark.parametrize('pick', ['all','late','random'])
-@pytest.mark.parametrize('step', [2**14,7])
-def test_forecasts_are_stitched(tmp_path, monkeypatch, how, kw, pick, step):
-    monkeypatch.setattr(predict._pieces, '__defaults__', (step,))
-    series = [filled((k,2), seed=k) for k in (40,9,33,12)]
-    w = Windows(series, 6, horizon=4, **kw)
-    n = len(w)
-    rows = dict(all=np.arange(n), late=np.arange(n//2, n), random=np.random.default_rng(0).permutation(n)[:n//2])[pick]
-    ds = TSDatasets(w, splits=[range(n//2, n) if pick == 'late' else range(n) if pick == 'all' else rows, []]).subset(0)
-    preds = filled((len(rows), len(kw.get('targets', [0,1])), 4))
-    res = stitch_forecasts(preds, ds, tmp_path/'s', how)
-    assert len(res) == 4
-    for a,b in zip(res, brute(preds.astype('f8'), w, rows, how, 4)): np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-
-def test_stitching_takes_little_memory_and_any_direction(tmp_path):
-    w = Windows(np.broadcast_to(np.zeros((1,1), 'f4'), (4_000_000,1)), 8, stride=200, horizon=4)
-    tracemalloc.start()
-    stitch_forecasts(np.ones((len(w),1,4), 'f4'), TSDatasets(w), tmp_path/'s')
-    assert tracemalloc.get_traced_memory()[1] < 20e6
-    tracemalloc.stop()
-    w = Windows(filled((60,2)), 6, horizon=4)
-    preds = filled((51,2,4))
-    a,b = (stitch_forecasts(o, TSDatasets(w, splits=[r, []]).subset(0), tmp_path/n)[0] for o,r,n in ((preds, range(51), 'a'), (preds[::-1], range(50, -1, -1), 'b')))
-    np.testing.assert_array_equal(a, b)
-    assert not (tmp_path/'a.part').exists()
-
-@pytest.mark.parametrize('how,want', dict(mean=[5,10,10,20], last=[10,20,20,20]).items())
-def test_a_window_that_comes_twice_counts_twice(tmp_path, how, want):
-    w = Windows(filled((54,1)), 4, horizon=3)
-    ds = TSDatasets(w, splits=[np.array([5,5,6]), []]).subset(0)
-    res = stitch_forecasts(np.array([0,10,20], 'f4')[:,None,None]*np.ones((3,1,3), 'f4'), ds, tmp_path/'s', how)[0]
-    assert res[0,9:13].tolist() == want
-
-def test_what_can_not_be_stitched(tmp_path):
-    w = Windows(filled((60,2)), 6, horizon=4)
-    ds = TSDatasets(w)
-    crops = Crops([filled((60,2))]*2, 6, horizon=4)
-    for bad,words in ((TSDatasets(filled((51,2,4)), filled((51,2,4))),'Windows'), (TSDatasets(Windows(filled((60,2)), 6)),'Windows'), (TSDatasets(crops),'Crops')):
-        with fails(ValueError, words): stitch_forecasts(filled((51,2,4)), bad, tmp_path/'s')
-    with fails(ValueError, "'mean' or 'last'"): stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s', 'median')
-    with fails(ValueError, '51 windows with a horizon of 4'): stitch_forecasts(filled((50,2,4)), ds, tmp_path/'s')
-    stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s')
-    with fails(FileExistsError, 'another path'): stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s')

@@ -79,7 +79,7 @@ class ColumnPool:
         if self.cast is None: return t
         return torch.from_numpy(self.cast.take(tuple(t.shape))).copy_(t)
 
-# %% ../../nbs/54_data.buffers.ipynb #8e6d0a51
+# %% ../../nbs/54_data.buffers.ipynb #95748a70
 class Pools:
     "Memory for the groups of all columns that are read"
     def __init__(self): self.key,self.rows,self.columns = None,0,[]
@@ -95,7 +95,7 @@ class Pools:
         "The pools for groups of some size"
         key = rows,device,spare,os.getpid()
         if key == self.key: return self.columns
-        kind = 'cpu' if device is None else device.type
-        self.columns = [ColumnPool(o, rows, kind == 'cpu' and not in_worker, kind == 'cuda' and not in_worker, spare) for o in columns]
+        kind = None if in_worker else 'cpu' if device is None else device.type
+        self.columns = [ColumnPool(o, rows, kind == 'cpu', kind == 'cuda', spare) for o in columns]
         self.key,self.rows = key,rows
         return self.columns

@@ -16,7 +16,7 @@ from ..disk.rows import take_idxs
 from ..order.shuffle import ByLength, ByWeight, order, permutation_check
 from ..order.strata import Classes, Strata
 
-# %% ../../nbs/53_data.epoch.ipynb #a64d5817
+# %% ../../nbs/53_data.epoch.ipynb #67743d19
 by_class = 'stratified','balanced' # Orders that need the class of each row
 
 def check_shuffle(
@@ -29,7 +29,7 @@ def check_shuffle(
     if not shuffle:
         raise ValueError("Rows drawn by `weights` come in random order: give `shuffle=True` or `shuffle='block'`")
     if shuffle in by_class:
-        raise ValueError(f"`shuffle={shuffle!r}` sets how often each class comes: leave out `weights`, or give `shuffle=True`")
+        raise ValueError(f"`shuffle={shuffle!r}` sets how often each class comes: leave out `weights`, or use `shuffle=True`")
 
 # %% ../../nbs/53_data.epoch.ipynb #42b3d537
 def check_ranks(
@@ -56,13 +56,13 @@ def epoch_size(
     if isinstance(partial_n, (float,np.floating)) and 0 < partial_n <= 1: return max(1, round(partial_n*n))
     raise ValueError(f"`partial_n` must be a number of rows, at least 1, or a share like 0.1, got {partial_n!r}")
 
-# %% ../../nbs/53_data.epoch.ipynb #d2c5d26c
+# %% ../../nbs/53_data.epoch.ipynb #e5909831
 @dataclass(frozen=True)
 class Blocks:
     "How rows are cut into blocks"
     rows:int # Rows of a block
     buffer:int # Blocks of a shuffle buffer
-    places:np.ndarray=field(default=None, compare=False, repr=False) # (n,) positions in the order of the file; None if they ascend
+    places:np.ndarray=field(default=None, compare=False, repr=False) # (n,) positions in the order of the file; None if in it
 
 def block_sizes(
     row_bytes:float, # Bytes that the file has for each row
@@ -143,7 +143,7 @@ def with_order(self:Epoch,
     size = len(positions) if hasattr(positions, '__len__') else self.size
     return replace(self, given=positions, size=size)
 
-# %% ../../nbs/53_data.epoch.ipynb #379aedc0
+# %% ../../nbs/53_data.epoch.ipynb #e9a29c66
 def rank_share(
     first:int, # Place of the first row
     n:int, # Rows to share
@@ -155,6 +155,18 @@ def rank_share(
     high = first + n*(rank+1)//world_size
     return np.arange(low, max(high, low+1) if n else low)
 
+# %% ../../nbs/53_data.epoch.ipynb #f8098313
+@patch
+def rank_rows(self:Epoch,
+    a:int, # Row of the epoch at which a step starts
+    b:int, # Row at which a step ends
+) -> np.ndarray: # Rows of the epoch
+    "The rows between that are of this rank: `bs` of each step, and a share of a last, smaller one"
+    rest = (b-a)%self.rows_of_step
+    starts = np.arange(a, b-rest, self.rows_of_step)
+    of_rank = np.arange(self.rank*self.bs, (self.rank+1)*self.bs)
+    return np.append(starts[:,None]+of_rank, rank_share(b-rest, rest, self.rank, self.world_size))
+
 @patch
 def positions(self:Epoch,
     first:int, # Number of the first step
@@ -162,14 +174,9 @@ def positions(self:Epoch,
 ) -> np.ndarray: # Positions in the dataset
     "Positions of the rows that this rank has in some steps"
     a,b = (min(step*self.rows_of_step, len(self.order)) for step in (first,stop))
-    if self.world_size == 1:
-        rows = np.asarray(self.order[a:b])
-        return rows if len(rows) else rows.astype(np.int64) # NumPy makes floats of an empty range
-    rest = (b-a)%self.rows_of_step
-    starts = np.arange(a, b-rest, self.rows_of_step)
-    of_rank = np.arange(self.rank*self.bs, (self.rank+1)*self.bs)
-    last = rank_share(b-rest, rest, self.rank, self.world_size)
-    return take_idxs(self.order, np.append(starts[:,None]+of_rank, last))
+    if self.world_size > 1: return take_idxs(self.order, self.rank_rows(a, b))
+    rows = np.asarray(self.order[a:b])
+    return rows if len(rows) else rows.astype(np.int64) # NumPy makes floats of an empty range
 
 # %% ../../nbs/53_data.epoch.ipynb #2a4b3d0b
 @patch
@@ -201,7 +208,7 @@ def state(self:Epoch,
     "Where this epoch is before a step"
     return dict(version=2, seed=self.seed, epoch=self.epoch, step=step, **self.settings(), **data)
 
-# %% ../../nbs/53_data.epoch.ipynb #68c657a1
+# %% ../../nbs/53_data.epoch.ipynb #0bf1bc27
 hints = dict(split=' (a random split differs from run to run: give `seed` or `splits`)',
     permutation=' (other releases of torch and numpy shuffle differently)')
 
@@ -219,5 +226,6 @@ def resume(self:Epoch,
                 f"give it the same settings{hints.get(k, '')}")
     epoch,step = state['epoch'],state['step']
     if epoch < 0 or not 0 <= step < max(1, len(self)):
-        raise ValueError(f"The state must be of an epoch from 0 on and a step of 0 to {len(self)-1}, got epoch {epoch} and step {step}")
+        raise ValueError(f"The state must be of an epoch from 0 on and a step of 0 to {len(self)-1}, "
+            f"got epoch {epoch} and step {step}")
     return replace(self, seed=state['seed'], epoch=epoch), step

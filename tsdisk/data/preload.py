@@ -5,18 +5,17 @@
 # %% auto #0
 __all__ = ['keeps_whole_series', 'preload_bytes', 'LoadedRows', 'LoadedSeries', 'Preloaded', 'preload']
 
-# %% ../../nbs/55_data.preload.ipynb #bda993c1
+# %% ../../nbs/55_data.preload.ipynb #40270782
 from math import prod
 import numpy as np, torch
 from fastcore.basics import patch
-from .batches import ToCategory
 from ..disk.sources import check_idxs
-from ..series.windows import KeptSpans, keeps_series
+from ..series.spans import KeptSpans, keeps_series
 
-# %% ../../nbs/55_data.preload.ipynb #d6523ffa
+# %% ../../nbs/55_data.preload.ipynb #64a415d0
 def keeps_whole_series(column):
     "Is a column of windows loaded as the series that they are cut from?"
-    return keeps_series(column.items.stored) and not isinstance(column.kind, ToCategory)
+    return keeps_series(column.items.stored) and not column.is_category
 
 def preload_bytes(
     dl, # `TSDataLoader`
@@ -34,9 +33,9 @@ def preload_bytes(
 def _row_bytes(column):
     s = column.items.stored
     if s.at_epoch(1) is not s:
-        raise ValueError(f"{column.items} differ from epoch to epoch and can't be preloaded unless their series are in one array: "
-            "put these into one, with `save_ragged`")
-    return prod(s.shape[1:])*(8 if isinstance(column.kind, ToCategory) else s.dtype.itemsize)
+        raise ValueError(f"{column.items} differ from epoch to epoch and can't be preloaded, unless their series are in one "
+            "array: put these into one, with `save_ragged`")
+    return prod(s.shape[1:])*(8 if column.is_category else s.dtype.itemsize)
 
 # %% ../../nbs/55_data.preload.ipynb #f67a5899
 class LoadedRows:
@@ -49,7 +48,7 @@ class LoadedSeries:
     def __init__(self, source, device): self.values = KeptSpans(source, device)
     def batch(self, pos, there, rows_of, epoch): return self.values.pick(rows_of(pos), epoch)
 
-# %% ../../nbs/55_data.preload.ipynb #7198d1f5
+# %% ../../nbs/55_data.preload.ipynb #6b33a6a1
 class Preloaded:
     "The columns of a loader in the memory of a device"
     def __init__(self, columns=()): self.columns = list(columns)
@@ -68,12 +67,13 @@ def batches(self:Preloaded,
     place = self.columns[0].values.device
     for pos in spans:
         pos = check_idxs(pos, sampling.n)
-        there = torch.from_numpy(pos).to(place, non_blocking=place.type == 'cuda') # To wait for that is to wait for the model
+        # Waiting for this copy would be waiting for the model
+        there = torch.from_numpy(pos).to(place, non_blocking=place.type == 'cuda')
         for i in range(0, len(pos), bs):
             at = slice(i, i+bs)
             yield [o.batch(pos[at], there[at], sampling.rows, epoch).to(device) for o in self.columns]
 
-# %% ../../nbs/55_data.preload.ipynb #8d099737
+# %% ../../nbs/55_data.preload.ipynb #9778d6e0
 def preload(
     dl, # `TSDataLoader`
     series:dict, # Series that are loaded already, by source; those of this loader are added
@@ -91,11 +91,12 @@ def preload(
 
 def _load_rows(dl, column):
     "All rows of a column, read in groups"
-    n,values = dl.n,None
+    values = None
     k = max(1, dl.read.group_bytes//max(1, column.items.stored.row_bytes))
-    for i in range(0, n, k):
-        part = column.read(dl.sampling.rows(np.arange(i, min(i+k, n))))
-        if values is None: values = torch.empty((n, *part.shape[1:]), dtype=part.dtype, device=dl.device)
+    for i in range(0, dl.n, k):
+        pos = np.arange(i, min(i+k, dl.n))
+        part = column.read(dl.sampling.rows(pos))
+        if values is None: values = torch.empty((dl.n, *part.shape[1:]), dtype=part.dtype, device=dl.device)
         values[i:i+len(part)] = part.to(values.device)
         yield
     return LoadedRows(values)

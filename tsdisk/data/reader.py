@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['ReadOptions', 'large_sources', 'past_cache', 'Reader', 'with_short_labels', 'NextBuffers']
 
-# %% ../../nbs/54_data.reader.ipynb #9eff583d
+# %% ../../nbs/54_data.reader.ipynb #20c9b149
 import time, warnings
 from collections import deque
 from dataclasses import dataclass, fields
 import numpy as np, torch
 from fastcore.basics import patch
-from .batches import ToCategory
 from ..disk.basics import KeepLast, whole_number
 from ..disk.io import free_memory
 from ..disk.sources import ArraySource
@@ -63,7 +62,7 @@ def past_cache(
     "The sources that are read straight from disk"
     return [o for o in large_sources(sources, direct) if not o.why_not_direct()]
 
-# %% ../../nbs/54_data.reader.ipynb #e69e014a
+# %% ../../nbs/54_data.reader.ipynb #1ae11382
 class Reader:
     "Reads rows of columns in groups, prefetched"
     def __init__(self,
@@ -77,27 +76,30 @@ class Reader:
         self.buffered,self.shared = buffered,shared
         self.stored = [o.items.stored for o in columns]
         self.columns,self.prefetched = [],[]
-        large = large_sources(self.stored, options.direct)
-        for column,source in zip(columns, self.stored):
-            is_large = any(o is source for o in large)
-            opened = self._open(source, is_large)
-            self.columns.append(column if opened is column.items else column.new(opened))
-            if is_large or opened.wants_prefetch: self.prefetched.append(opened)
+        large = {id(o) for o in large_sources(self.stored, options.direct)}
+        for column,source in zip(columns, self.stored): self._add(column, source, id(source) in large)
 
-    def _open(self, source, is_large):
-        "A source in this epoch, past the page cache if it is large and if that can be"
-        s = source.at_epoch(self.epoch)
-        if not is_large or source.why_not_direct(): return s
-        if self.buffered and self.shared: return s # The page cache holds a shuffle buffer once for all processes
-        try: return s.direct(3 if self.buffered else self.options.prefetch+1, self.options.threads)
-        except OSError:
-            if self.options.direct: raise
-            return s
+    def _add(self, column, source, is_large):
+        opened = self._open(source, is_large)
+        self.columns.append(column if opened is column.items else column.new(opened))
+        if is_large or opened.wants_prefetch: self.prefetched.append(opened)
 
     @property
     def sector(self):
         "Bytes that the disk reads at least; 1 for cached files"
         return max([o.sector for o in self.prefetched], default=1)
+
+# %% ../../nbs/54_data.reader.ipynb #1afc4d8b
+@patch
+def _open(self:Reader, source, is_large):
+    "A source in this epoch, past the page cache if it is large"
+    s = source.at_epoch(self.epoch)
+    if not is_large or source.why_not_direct() or (self.buffered and self.shared): return s
+    held = 3 if self.buffered else self.options.prefetch+1
+    try: return s.direct(held, self.options.threads)
+    except OSError:
+        if self.options.direct: raise
+        return s
 
 # %% ../../nbs/54_data.reader.ipynb #fe85ba24
 @patch
@@ -142,21 +144,21 @@ def group_rows(self:Reader,
     batch_bytes = max(1, bs*self.bytes_per_row(**kwargs))
     return bs*int(max(1, self.options.group_bytes//batch_bytes))
 
-# %% ../../nbs/54_data.reader.ipynb #738d0a50
+# %% ../../nbs/54_data.reader.ipynb #da042555
 @patch
 def cut(self:Reader,
     spans, # Row numbers, some groups at a time
     k:int, # Rows of a group
 ): # (row numbers of a group, arrays of the columns that were read early)
     "Groups of rows"
-    single = [self._is_single(o) for o in self.columns]
-    columns,is_long = self.columns,False
+    single = [o if self._is_single(o) else None for o in self.columns]
+    is_short = False
     for rows in spans:
-        if not is_long and len(rows) >= 2**14: # Worth it only then
-            columns,is_long = [with_short_labels(o) if one else o for o,one in zip(columns, single)],True
-        early = [o.read(rows).numpy() if one else None for o,one in zip(columns, single)]
-        for i in range(0, len(rows), k):
-            yield rows[i:i+k], [o if o is None else o[i:i+k] for o in early]
+        if len(rows) >= 2**14 and not is_short: # Not worth it in a short epoch
+            single = [o and with_short_labels(o) for o in single]
+            is_short = True
+        early = [o and o.read(rows).numpy() for o in single]
+        for i in range(0, len(rows), k): yield rows[i:i+k], [o if o is None else o[i:i+k] for o in early]
 
 @patch
 def _is_single(self:Reader, column):
@@ -164,13 +166,13 @@ def _is_single(self:Reader, column):
     s = column.items.stored
     return s.ndim == 1 and s.row_bytes <= 64 and s not in self.prefetched
 
-# %% ../../nbs/54_data.reader.ipynb #e1519455
+# %% ../../nbs/54_data.reader.ipynb #f14aad50
 def with_short_labels(
     column, # A column of a dataset
 ):
     "A column of up to a million labels, as the shortest integers that hold them; others as they are"
     s = column.items.stored
-    if type(s) is not ArraySource or s.dtype.kind not in 'iu' or not isinstance(column.kind, ToCategory): return column
+    if type(s) is not ArraySource or s.dtype.kind not in 'iu' or not column.is_category: return column
     if not 0 < len(s) <= 2**20: return column
     low,high = s.array.min(),s.array.max()
     dtype = np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high))

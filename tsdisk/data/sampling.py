@@ -6,21 +6,20 @@
 __all__ = ['row_weights', 'row_groups', 'class_counts', 'row_classes', 'DatasetRows', 'rows_checksum', 'weights_checksum',
            'Sampling', 'with_train']
 
-# %% ../../nbs/53_data.sampling.ipynb #ea5c24c4
+# %% ../../nbs/53_data.sampling.ipynb #0acbaa99
 import zlib
 from dataclasses import replace
 from functools import cached_property
 import numpy as np
 from fastcore.basics import ifnone, patch
-from .batches import ToCategory
 from .epoch import Blocks, Epoch, block_sizes, by_class, epoch_size
 from ..disk.rows import Ranges, take_idxs
 from ..disk.sources import check_idxs
-from ..folder.stats import train_counts
+from ..folder.labels import train_counts
 from ..order.shuffle import ByWeight
 from ..order.strata import Classes
 
-# %% ../../nbs/53_data.sampling.ipynb #444fc764
+# %% ../../nbs/53_data.sampling.ipynb #d331384a
 def row_weights(
     weights, # One for each row of the dataset, or of the array; a mapping of classes to weights; None
     dataset, # `TSDatasets`
@@ -30,11 +29,12 @@ def row_weights(
     w = np.asarray(weights)
     n,n_array = len(dataset),len(dataset.tls[0].items)
     if w.ndim == 1 and len(w) not in (n, n_array):
-        raise ValueError(f"There are {len(w)} weights, for {n} rows of the dataset and {n_array} of the array: each row needs its weight")
+        raise ValueError(f"There are {len(w)} weights, for {n} rows of the dataset and {n_array} of the array: "
+            "each row needs its weight")
     ByWeight(w) # Checks them
     return w[np.asarray(dataset.idxs)] if len(w) == n_array else w
 
-# %% ../../nbs/53_data.sampling.ipynb #a6b94367
+# %% ../../nbs/53_data.sampling.ipynb #1c392f53
 def row_groups(
     groups, # One for each row of the dataset, or of the array; None
     dataset, # `TSDatasets`
@@ -44,14 +44,15 @@ def row_groups(
     g = np.asarray(groups)
     n,n_array = len(dataset),len(dataset.tls[0].items)
     if g.ndim != 1 or len(g) not in (n, n_array):
-        raise ValueError(f"`groups` must be one for each of {n} rows of the dataset, or {n_array} of the array, got shape {g.shape}")
+        raise ValueError(f"`groups` must be one for each of {n} rows of the dataset, or {n_array} of the array, "
+            f"got shape {g.shape}")
     return g[np.asarray(dataset.idxs)] if len(g) == n_array else g
 
-# %% ../../nbs/53_data.sampling.ipynb #9ea50544
+# %% ../../nbs/53_data.sampling.ipynb #c0db4424
 def _labels(dataset):
     "The column of labels, one a row"
     tl = dataset.tls[-1]
-    if len(dataset.tls) > 1 and isinstance(tl.kind, ToCategory) and tl.items.ndim == 1: return tl
+    if len(dataset.tls) > 1 and tl.is_category and tl.items.ndim == 1: return tl
     raise ValueError("Orders and weights by class need a label for each row: give `groups`, a class for each row")
 
 def class_counts(
@@ -62,7 +63,7 @@ def class_counts(
     labels,n = train_counts(tl.items, dataset.idxs)
     return np.bincount(tl.kind.to_tensor(labels).numpy(), n, tl.kind.c).astype(np.int64)
 
-# %% ../../nbs/53_data.sampling.ipynb #b9d1a5c0
+# %% ../../nbs/53_data.sampling.ipynb #b68407e2
 def row_classes(
     dataset, # `TSDatasets`
     groups=None, # From `row_groups`
@@ -72,10 +73,14 @@ def row_classes(
     if groups is not None:
         names,codes = np.unique(groups, return_inverse=True)
         return Classes(codes), names.tolist()
-    tl,rows = _labels(dataset),dataset.idxs
-    chunks = (np.asarray(rows[i:i+chunk], np.int64) for i in range(0, len(rows), chunk))
-    codes = [tl.read(o).numpy().astype(np.int32) for o in chunks]
-    return Classes(np.concatenate(codes), tl.kind.c), list(tl.kind.vocab)
+    tl = _labels(dataset)
+    codes = np.concatenate([*_read_codes(tl, dataset.idxs, chunk)])
+    return Classes(codes, tl.kind.c), list(tl.kind.vocab)
+
+def _read_codes(tl, rows, chunk):
+    for i in range(0, len(rows), chunk):
+        part = np.asarray(rows[i:i+chunk], np.int64)
+        yield tl.read(part).numpy().astype(np.int32)
 
 # %% ../../nbs/53_data.sampling.ipynb #df187347
 class DatasetRows:
@@ -168,7 +173,7 @@ class Sampling(DatasetRows):
     @cached_property
     def checksums(self): return rows_checksum(self.dataset.idxs), weights_checksum(self.weights)
 
-# %% ../../nbs/53_data.sampling.ipynb #e9899974
+# %% ../../nbs/53_data.sampling.ipynb #1eafdabf
 @patch
 def epoch(self:Sampling,
     read, # `ReadOptions`
@@ -177,17 +182,19 @@ def epoch(self:Sampling,
 ) -> Epoch:
     "An epoch of these rows, without what only its order needs"
     unequal = read.by_length and self.dataset.tls[0].items.unequal
-    return Epoch(self.n, size=self.size, shuffle=shuffle, blocks=self.blocks(read) if shuffle == 'block' else None,
-        length_of=self.lengths if unequal else None, **kwargs)
+    blocks = self.blocks(read) if shuffle == 'block' else None
+    length_of = self.lengths if unequal else None
+    return Epoch(self.n, size=self.size, shuffle=shuffle, blocks=blocks, length_of=length_of, **kwargs)
 
-# %% ../../nbs/53_data.sampling.ipynb #99607a5e
+# %% ../../nbs/53_data.sampling.ipynb #a69d700d
 @patch
 def class_shares(self:Sampling, shuffle):
     "The share of an epoch that each class has"
     classes,names = self.classes
     if not isinstance(self.weights, dict): return classes.shares('balanced' if shuffle == 'balanced' else None)
     if shuffle == 'block':
-        raise ValueError("A block holds the classes that lie in it: with `shuffle='block'` give a weight for each row, or use `shuffle=True`")
+        raise ValueError("A block holds the classes that lie in it: with `shuffle='block'` give a weight for each row, "
+            "or use `shuffle=True`")
     if {*self.weights} != {*names}:
         raise ValueError(f"`weights` must name each class of {names[:20]}, got {[*self.weights][:20]}")
     return classes.shares([self.weights[o] for o in names])
@@ -202,12 +209,12 @@ def drawing(self:Sampling,
     if self.weights is None: return epoch
     return replace(epoch, weights=self.by_weight_in_file if epoch.shuffle == 'block' else self.by_weight)
 
-# %% ../../nbs/53_data.sampling.ipynb #d03ec3a6
+# %% ../../nbs/53_data.sampling.ipynb #7f7c574e
 @patch
 def fingerprint(self:Sampling) -> dict: # For JSON
     "What identifies the rows, the weights and the arrays"
-    X,columns = self.dataset.tls[0].items,self.dataset.tls
-    of_columns = [o for tl in columns for o in getattr(tl.items, 'settings', [])]
+    X = self.dataset.tls[0].items
+    of_columns = [o for tl in self.dataset.tls for o in getattr(tl.items, 'settings', [])]
     split,weights = self.checksums
     return dict(split=split, weights=weights, data=[*X.shape, X.dtype.str, *of_columns])
 

@@ -144,12 +144,12 @@ def function_id(
     name = getattr(named, '__qualname__', type(named).__name__)
     return f"{name}:{blake2b(repr(describe(f)).encode(), digest_size=6).hexdigest()}"
 
-# %% ../../nbs/02_disk.fingerprint.ipynb #b6fd024e
+# %% ../../nbs/02_disk.fingerprint.ipynb #8cdbb0f0
 def versioned(
     version, # A text or a number, changed whenever the results of the function do
 ): # A decorator of functions, and of classes whose objects are called
     "Identify a function by its name and this version instead of its code"
-    if not isinstance(version, (str,int)): raise TypeError(f"`versioned` takes a text or a number, as in `@versioned('2')`, got {version!r}")
+    if not isinstance(version, (str,int)): raise TypeError(f"Give a text or a number, as in `@versioned('2')`, got {version!r}")
     def _keep(f):
         f.tsdisk_version = str(version)
         return f
@@ -162,17 +162,18 @@ def _class_parts(o, inner):
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #b6bcabb9
 def fingerprint(
-    x, # An array on disk, whole, or `Shards`
+    x, # An array on disk, whole, `Shards`, or the `place()` of a source
     rows=None, # Rows that were used: a range, `Ranges`, or row numbers; None for all
     also=None, # What else it depends on, such as where series start
 ) -> str: # 32 hex digits
     "A short text that changes when an array on disk, or the choice of its rows, does"
-    h = blake2b(repr((x.shape, x.dtype.str, getattr(x, 'offset', None), also)).encode(), digest_size=16)
+    h = blake2b(repr((x.shape, np.dtype(x.dtype).str, getattr(x, 'offset', None), also)).encode(), digest_size=16)
     for o in _files_of(x): h.update(repr(_size_and_time(o)).encode())
     for o in _rows_as_bytes(rows): h.update(o)
     return h.hexdigest()
 
 def _files_of(x):
+    if hasattr(x, 'files'): return x.files
     if hasattr(x, 'filename'): return [x.filename]
     return [os.path.join(x.folder, o) for o in x.paths]
 

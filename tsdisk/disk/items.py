@@ -64,17 +64,21 @@ class Items(L):
 
 def _unpickle(arrays, idxs): return Items([unpack_array(a) for a in arrays], idxs)
 
-# %% ../../nbs/06_disk.items.ipynb #2007468c
+# %% ../../nbs/06_disk.items.ipynb #36451dd1
 def itemify(
     *arrays, # Arrays (n, ...) or paths of `.npy` files, all with the same n
 ) -> Items: # n items: `items[i]` is `(arrays[0][i], arrays[1][i], ...)`
     "Arrays on disk as an `L` of samples: `L(X, y).zip()` at once, and without a list in memory"
     if not arrays: raise ValueError("There is nothing to itemify: give one array or more")
-    arrays = [open_array(a) if isinstance(a, (str,Path)) else np.asarray(a) if hasattr(a, 'iloc') else a for a in arrays]
+    arrays = [_open(a) for a in arrays]
     for i,a in enumerate(arrays):
         if len(a) != len(arrays[0]):
             raise ValueError(f"Arrays must have equal lengths, got {len(arrays[0])} rows in array 0 and {len(a)} in array {i}")
     return Items(arrays)
+
+def _open(a):
+    if isinstance(a, (str,Path)): return open_array(a)
+    return np.asarray(a) if hasattr(a, 'iloc') else a # Columns of pandas
 
 # %% ../../nbs/06_disk.items.ipynb #a39ea3d2
 @patch
@@ -89,13 +93,18 @@ def filter(self:Items, f=noop, negate=False, **kwargs):
     "Items for which `f` is true"
     return self[argwhere(self, f, negate, **kwargs)]
 
-# %% ../../nbs/06_disk.items.ipynb #476eee04
+# %% ../../nbs/06_disk.items.ipynb #a0c819e6
 @patch
 def __add__(self:Items, b):
-    if isinstance(b, Items) and len(self.arrays) == len(b.arrays) and all(p is q for p,q in zip(self.arrays, b.arrays)):
-        return self._at(np.concatenate([np.asarray(self.idxs, np.int64), np.asarray(b.idxs, np.int64)]))
-    return L(list(self)+listify(b), use_list=None)
+    if not self._same_arrays(b): return L(list(self)+listify(b), use_list=None)
+    return self._at(np.concatenate([np.asarray(o.idxs, np.int64) for o in (self,b)]))
 
+@patch
+def _same_arrays(self:Items, b):
+    if not isinstance(b, Items) or len(self.arrays) != len(b.arrays): return False
+    return all(p is q for p,q in zip(self.arrays, b.arrays))
+
+# %% ../../nbs/06_disk.items.ipynb #ac8764a3
 @patch
 def __mul__(self:Items, k): return L(list(self)*k, use_list=None)
 

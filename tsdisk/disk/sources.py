@@ -50,8 +50,9 @@ def cut(self:Source,
     "These rows, cut from rows of `stored`"
     return batch
 
-# %% ../../nbs/09_disk.sources.ipynb #ccbe9fed
+# %% ../../nbs/09_disk.sources.ipynb #6525b2c2
 Source.unequal = False # Do rows have unequal lengths, so that each batch is gathered by itself?
+Source.mask = None # Of rows of unequal lengths, a source of the steps that are data, (n, steps)
 
 @patch
 def batch_shape(self:Source,
@@ -90,16 +91,17 @@ def direct(self:Source,
     "The same rows, read past the page cache; `OSError` with the reason where that can't be"
     raise OSError(self.why_not_direct())
 
-# %% ../../nbs/09_disk.sources.ipynb #390bf2e2
+# %% ../../nbs/09_disk.sources.ipynb #384bc434
 class Place(NamedTuple):
     "The files that a source reads, and how rows are made of them"
     files:list # Paths, in order
     shape:tuple=() # Shape of the array in them
     dtype:str='' # Its dtype
     offset:int=None # Byte at which it starts, in a single file
-    whole:bool=False # Is the source all of the array, row for row?
+    whole:bool=False # Is that array all of the file, or of the files?
     how:tuple=() # Settings that make rows of it, such as those of windows
     starts:int=None # Checksum of where its series start
+    read_only:bool=True # Are the files open for reading only, so that results may be kept beside them?
 
 # %% ../../nbs/09_disk.sources.ipynb #6fe0b266
 @patch
@@ -203,14 +205,14 @@ def _array_source(*args):
     s._set(*args)
     return s
 
-# %% ../../nbs/09_disk.sources.ipynb #c8bb8883
+# %% ../../nbs/09_disk.sources.ipynb #4a7ba823
 @patch
 def place(self:ArraySource):
     a = self.array
     path = getattr(a, 'filename', None)
-    if path is None or getattr(a, 'mode', None) != 'r': return None
+    if path is None: return None
     whole = a.flags.c_contiguous and os.path.getsize(path) == a.offset+a.nbytes
-    return Place([Path(path)], a.shape, a.dtype.str, a.offset, whole)
+    return Place([Path(path)], a.shape, a.dtype.str, a.offset, whole, read_only=getattr(a, 'mode', None) == 'r')
 
 # %% ../../nbs/09_disk.sources.ipynb #12fddcf8
 @patch

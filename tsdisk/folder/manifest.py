@@ -4,131 +4,211 @@
 
 # %% auto #0
 __all__ = ['manifest_name', 'manifest_version', 'staging', 'read_manifest', 'manifest_text', 'write_manifest', 'save_folder',
-           'units_of', 'Replaced', 'open_folder', 'kept_result', 'cached_result']
+           'Replaced', 'packing_at', 'packing_of', 'open_folder', 'result_kind', 'kept_result', 'cached_result']
 
-# %% ../../nbs/30_folder.manifest.ipynb #1611af1e
-import json, os
+# %% ../../nbs/30_folder.manifest.ipynb #246979ab
+import json
 from pathlib import Path
 from warnings import warn
 from zlib import crc32
 import numpy as np
-from ..disk.publish import atomic_write, locked
-from ..disk.fingerprint import fingerprint
 from ..disk.arrays import check_dtype, open_array, read_header, save_array
-from ..disk.shards import Shards
-from ..series.ragged import open_ragged
+from ..disk.fingerprint import fingerprint
+from ..disk.packing import Packing
+from ..disk.publish import atomic_write, locked
 from ..disk.rows import Ranges
+from ..disk.shards import Shards
+from ..disk.sources import as_source
 from ..order.split_rows import check_splits
+from ..series.ragged import open_ragged
 
-# %% ../../nbs/30_folder.manifest.ipynb #b9173d05
+# %% ../../nbs/30_folder.manifest.ipynb #2187f48e
 manifest_name,manifest_version = 'tsdisk.json',1
-staging = '.convert' # Folder in a dataset, of what is not finished
+staging = '.convert' # Folder in a dataset that holds an unfinished conversion
 
+def _check_manifest(data, path):
+    "`ValueError` unless this version can read a manifest"
+    if not isinstance(data, dict): raise _damaged(path, f'it holds a {type(data).__name__}, not a table')
+    version = data.get('version', 0)
+    if not isinstance(version, int): raise _damaged(path, f'its version is {version!r}')
+    if version > manifest_version:
+        formats = f'format {version}, known {manifest_version}'
+        raise ValueError(f"{path} was written by a newer tsdisk ({formats}): upgrade with `pip install -U tsdisk`")
+
+def _damaged(path, why):
+    lost = 'files are known by their names alone, and splits, statistics and the packing of integers are lost'
+    return ValueError(f"{path} is damaged: {why}. Restore it from a copy. Without it, {lost}")
+
+# %% ../../nbs/30_folder.manifest.ipynb #fbf509e8
 def read_manifest(
     path, # Folder of the dataset
 ) -> dict: # What `tsdisk.json` says; empty if there is none
-    "The manifest of a folder"
+    "The manifest of a folder; `ValueError` if it is damaged or of a newer format"
     path = Path(path)/manifest_name
     if not path.exists(): return {}
-    try: res = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as e: raise ValueError(f"{path} is damaged: {e}. Take it from a copy. Deleted, files go by their names alone, and what it says is lost: splits, statistics, what integers count") from e
-    if not isinstance(res, dict): raise ValueError(f"{path} is damaged: it holds a {type(res).__name__}, not a table. Take it from a copy. Deleted, files go by their names alone, and what it says is lost: splits, statistics, what integers count")
-    if not isinstance(res.get('version', 0), int): raise ValueError(f"{path} is damaged: its version is {res['version']!r}. Take it from a copy. Deleted, files go by their names alone, and what it says is lost: splits, statistics, what integers count")
-    if res.get('version', 0) > manifest_version:
-        raise ValueError(f"{path} was written by a newer tsdisk (format {res['version']}, known {manifest_version}): upgrade with `pip install -U tsdisk`")
-    return res
+    try: data = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as e: raise _damaged(path, e) from e
+    _check_manifest(data, path)
+    return data
 
-# %% ../../nbs/30_folder.manifest.ipynb #7c074a29
+# %% ../../nbs/30_folder.manifest.ipynb #8fa246ba
 def manifest_text(
     data:dict, # What the manifest says
-) -> str: # With a checksum of itself
+) -> str: # JSON, with a checksum of itself
     "A manifest as it is written"
     data = {k: v for k,v in data.items() if k != 'crc32'}
-    return json.dumps({**data, 'crc32': f'{crc32(json.dumps(data).encode()):08x}'}, indent=1)
+    checksum = crc32(json.dumps(data).encode())
+    return json.dumps({**data, 'crc32': f'{checksum:08x}'}, indent=1)
 
+# %% ../../nbs/30_folder.manifest.ipynb #ce781882
 def write_manifest(
     path, # Folder of the dataset
     **entries, # What to set; other entries stay as they are
 ):
-    "Set entries of the manifest of a folder"
+    "Set entries of the manifest of a folder; `FileExistsError` if it holds an unfinished conversion"
     path = Path(path)
     data = {**read_manifest(path), 'version': manifest_version, **entries}
-    if not (path/manifest_name).exists() and (path/staging).exists(): raise FileExistsError(f"{path} holds a conversion that is not finished: call `convert` again as it was called, or use another folder")
+    if (path/staging).exists() and not (path/manifest_name).exists():
+        raise FileExistsError(f"{path} is not finished: call `convert` again as it was called, or use another folder")
     with atomic_write(path/manifest_name) as f: f.write(manifest_text(data))
 
-# %% ../../nbs/30_folder.manifest.ipynb #d4747527
+# %% ../../nbs/30_folder.manifest.ipynb #bd50dd6b
 def _save_split(path, name, rows):
-    "How the manifest writes a split: [start, stop], the name of a file of row numbers, or with `Ranges` a table"
+    "Save a split; returns its entry: [start, stop], the file of row numbers, or for `Ranges` a dict with their file"
     if isinstance(rows, range) and rows.step == 1: return [rows.start, rows.stop]
-    ranges = isinstance(rows, Ranges)
-    file = f"split_{name}{'_ranges' if ranges else ''}.npy"
-    save_array(path/file, rows.pairs if ranges else np.asarray(rows))
-    return dict(ranges=file, of=rows.of) if ranges else file
+    if isinstance(rows, Ranges):
+        file = f'split_{name}_ranges.npy'
+        save_array(path/file, rows.pairs)
+        return dict(ranges=file, of=rows.of)
+    file = f'split_{name}.npy'
+    save_array(path/file, np.asarray(rows))
+    return file
 
-def _split_names(splits):
-    if len(splits) > 3: raise ValueError(f"There are {len(splits)} splits: give a dict with their names; or, if these are folds, one of them")
-    return ('train','valid','test')[:len(splits)]
+def _open_split(path, entry):
+    if isinstance(entry, dict): return Ranges(open_array(path/entry['ranges']), entry['of'])
+    return open_array(path/entry) if isinstance(entry, str) else range(*entry)
 
+# %% ../../nbs/30_folder.manifest.ipynb #d9057d7a
+def _named_splits(splits):
+    "Splits as a dict by name, with a 'train' among them; empty if there are none"
+    if splits is None: return {}
+    if not isinstance(splits, dict):
+        n = len(splits)
+        if n > 3: raise ValueError(f"There are {n} splits: give a dict with their names, or, of several folds, one")
+        splits = dict(zip(('train','valid','test'), splits))
+    if 'train' in splits or not splits: return splits
+    raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")
+
+def _n_windows(splits):
+    "The number of windows that splits choose from; None where they are splits of rows"
+    return next((o.of for o in splits.values() if isinstance(o, Ranges) and o.of), None)
+
+# %% ../../nbs/30_folder.manifest.ipynb #a7f76637
+def _check_arrays(path, arrays, splits):
+    "Refuse arrays and splits that do not fit each other, or what is in the folder"
+    if 'X' in arrays and 'y' not in arrays and (path/'y.npy').exists():
+        raise FileExistsError(f"{path/'y.npy'} would become the targets of the new `X`: give `y` too, or delete it")
+    in_memory = {k: a for k,a in arrays.items() if isinstance(a, np.ndarray)}
+    for name,a in in_memory.items(): check_dtype(a.dtype, f'`{name}`')
+    rows = [len(a) for a in in_memory.values()]
+    if len(set(rows)) > 1: raise ValueError(f"`X` and `y` need the same number of rows, got {rows[0]} and {rows[1]}")
+    n = _n_windows(splits) or (rows[0] if rows else None)
+    if splits and n: check_splits(splits, n)
+
+def _array_entry(path, name):
+    "What the manifest says of an array"
+    a = open_array(path/f'{name}.npy')
+    return dict(file=f'{name}.npy', role=name, shape=list(a.shape), dtype=a.dtype.str)
+
+def _check_entries(path, entries):
+    rows = {k: o['shape'][0] for k,o in entries.items()}
+    if 'X' in rows and len(set(rows.values())) == 1: return
+    raise ValueError(f"{path} is not a dataset yet: it needs an `X` and as many rows of `y`, it has {rows or 'none'}")
+
+# %% ../../nbs/30_folder.manifest.ipynb #416575b0
 def save_folder(
     path, # Folder to write to; made as needed
-    X=None, # Inputs (n, vars, steps): anything `save_array` takes, or None if `X.npy` is there
-    y=None, # Targets (n, ...), likewise
-    splits=None, # Rows of each split: a dict by name, or a list for 'train', 'valid' and 'test'; row numbers, masks, slices, ranges, or `Ranges` of rows or windows
+    X=None, # Inputs, (n, vars, steps): anything `save_array` takes, or None if `X.npy` is there
+    y=None, # Targets, (n, ...), likewise
+    splits=None, # Rows of each split, as for `check_rows`: a dict by name, or a list for 'train', 'valid' and 'test'
 ):
     "Write arrays and splits as a dataset folder"
     path = Path(path)
-    if splits is not None and not isinstance(splits, dict): splits = dict(zip(_split_names(splits), splits))
-    if splits and 'train' not in splits: raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")
-    if X is not None and y is None and (path/'y.npy').exists():
-        raise FileExistsError(f"{path/'y.npy'} is there, and would become the targets of the new `X`: give `y` too, or delete it")
-    given = {f'`{k}`': a for k,a in dict(X=X, y=y).items() if isinstance(a, np.ndarray)}
-    for name,a in given.items(): check_dtype(a.dtype, name)
-    if len({len(a) for a in given.values()}) > 1: raise ValueError(f"`X` and `y` need as many rows, got {len(X)} and {len(y)}: nothing was written")
-    n = next((o.of for o in (splits or {}).values() if isinstance(o, Ranges) and o.of), None)
-    if splits and (n or given): check_splits(splits.values(), n or len(next(iter(given.values()))))
-    for name,a in dict(X=X, y=y).items():
-        if a is not None: save_array(path/f'{name}.npy', a)
-    arrays = {o: dict(file=f'{o}.npy', role=o) for o in ('X','y') if (path/f'{o}.npy').exists()}
-    for o in arrays.values():
-        a = open_array(path/o['file'])
-        o.update(shape=list(a.shape), dtype=a.dtype.str)
-    sizes = {k: o['shape'][0] for k,o in arrays.items()}
-    if 'X' not in sizes or len({*sizes.values()}) > 1: raise ValueError(f"{path} is no dataset yet: it needs an `X` and as many rows of `y`, it has {sizes or 'none'}")
-    splits = {k: _save_split(path, k, v) for k,v in zip(splits, check_splits(splits.values(), n or sizes['X']))} if splits else {}
-    write_manifest(path, arrays=arrays, **({'splits': splits} if splits or X is not None else {}))
+    splits = _named_splits(splits)
+    arrays = {k: a for k,a in dict(X=X, y=y).items() if a is not None}
+    _check_arrays(path, arrays, splits)
+    for name,a in arrays.items(): save_array(path/f'{name}.npy', a)
+    entries = {o: _array_entry(path, o) for o in ('X','y') if (path/f'{o}.npy').exists()}
+    _check_entries(path, entries)
+    new = dict(arrays=entries)
+    if splits:
+        rows = check_splits(splits, _n_windows(splits) or entries['X']['shape'][0])
+        new['splits'] = {k: _save_split(path, k, o) for k,o in zip(splits, rows)}
+    elif X is not None: new['splits'] = {} # Those of an earlier `X`
+    write_manifest(path, **new)
 
-# %% ../../nbs/30_folder.manifest.ipynb #a83c7842
-def _open_split(path, o):
-    if isinstance(o, dict): return Ranges(open_array(path/o['ranges']), o['of'])
-    return open_array(path/o) if isinstance(o, str) else range(*o)
-
-def _open_entry(path, o):
-    "An array as the manifest describes it"
-    file,n = path/o['file'],o.get('shape', [0])[0]
-    if o.get('layout') == 'ragged': return open_ragged(file, n)
-    if o.get('layout') == 'shards': return Shards([path/k for k in o['files']])
-    if 'layout' not in o: return open_array(file)
-    rows = read_header(file)[0][0]
-    if rows != n and not (path/staging).exists():
-        raise Replaced(f"{file} has {rows:,} rows, {manifest_name} says {n:,}: it was replaced. Make the dataset again, with `convert` or `save_folder`, in another folder")
-    return open_array(file, n)
-
-# %% ../../nbs/30_folder.manifest.ipynb #d526d13f
-def units_of(
-    path, # A file of a dataset
-) -> dict: # `scale` and `missing`, as `TSDatasets` takes them; empty if its integers count nothing
-    "What the manifest beside a file says of its integers"
-    path = Path(path)
-    for at in (path.parent, path.parent.parent):
-        if not (at/manifest_name).exists(): continue
-        name = path.relative_to(at).parts[0]
-        o = next((o for o in read_manifest(at).get('arrays', {}).values() if o['file'] == name), {})
-        if o: return dict(scale=(o['scale'], o.get('offset') or 0.), missing=o.get('missing')) if o.get('scale') is not None else {}
-    return {}
-
-# %% ../../nbs/30_folder.manifest.ipynb #d8506596
+# %% ../../nbs/30_folder.manifest.ipynb #0177877c
 class Replaced(ValueError): "An array is not what the manifest says"
 
+def _open_entry(path, entry):
+    "An array as the manifest describes it, still on disk"
+    file,layout = path/entry['file'],entry.get('layout')
+    if layout is None: return open_array(file)
+    n = entry.get('shape', [0])[0]
+    if layout == 'ragged': return open_ragged(file, n)
+    if layout == 'shards': return Shards([path/o for o in entry['files']])
+    return _open_growing(file, n, being_written=(path/staging).exists())
+
+def _open_growing(file, n, being_written):
+    "The first n rows of a file that `append` adds rows to"
+    rows = read_header(file)[0][0]
+    if rows != n and not being_written:
+        raise Replaced(f"{file} has {rows:,} rows, {manifest_name} says {n:,}: it was replaced. "
+            "Make the dataset again, with `convert` or `save_folder`, in another folder")
+    return open_array(file, n)
+
+# %% ../../nbs/30_folder.manifest.ipynb #944cb8cf
+def _entries_by_role(path, manifest):
+    "What is known of the arrays of a folder, by 'X', 'y' …; without a manifest, by the names of the files"
+    entries = {o['role']: o for o in manifest.get('arrays', {}).values()}
+    if not entries: entries = {o: dict(file=f'{o}.npy') for o in ('X','y') if (path/f'{o}.npy').exists()}
+    if 'X' not in entries:
+        files = sorted(o.name for o in path.iterdir())[:10]
+        raise FileNotFoundError(f"{path} has no `X.npy`, it has {files}: `convert` makes other files a dataset")
+    if 'y' not in entries and (path/'y.npy').exists():
+        use = 'give it as `y` of `TSDataLoaders.from_arrays`'
+        warn(f"{path/'y.npy'} is not part of this dataset, by `tsdisk.json`: {use}", stacklevel=4)
+    return entries
+
+def _open_as(path, manifest):
+    "(arrays, splits) of a folder, as a manifest describes them"
+    if not manifest and (path/staging).exists():
+        raise FileNotFoundError(f"{path} is not finished: call `convert` again as it was called, to resume it")
+    entries = _entries_by_role(path, manifest)
+    splits = {k: _open_split(path, o) for k,o in manifest.get('splits', {}).items()}
+    first = {k: splits[k] for k in ('train','valid') if k in splits}
+    return {k: _open_entry(path, o) for k,o in entries.items()}, first|splits
+
+# %% ../../nbs/30_folder.manifest.ipynb #fdf64ec7
+def packing_at(
+    path, # A file of a dataset
+) -> Packing: # `Packing()` if no manifest describes the file
+    "The packing of an array, by one of its files"
+    path = Path(path)
+    for folder in (path.parent, path.parent.parent):
+        name = path.relative_to(folder).parts[0]
+        for entry in read_manifest(folder).get('arrays', {}).values():
+            if entry['file'] == name: return Packing.from_entry(entry)
+    return Packing()
+
+def packing_of(
+    source, # Source of stored integers; other rows are not packed
+) -> Packing: # `Packing()` if no manifest describes its files
+    "The packing of a source, by the manifest beside its files"
+    place = source.place() if source.dtype.kind in 'iu' else None
+    return Packing() if place is None else packing_at(place.files[0])
+
+# %% ../../nbs/30_folder.manifest.ipynb #945c24ee
 def open_folder(
     path, # Folder of a dataset, or with at least `X.npy`
 ) -> tuple: # (dict of arrays by role, dict of rows by split)
@@ -138,57 +218,71 @@ def open_folder(
     manifest = read_manifest(path)
     try: return _open_as(path, manifest)
     except Replaced:
-        if read_manifest(path).get('id') == manifest.get('id'): raise
-        return _open_as(path, read_manifest(path)) # Rows were added meanwhile
+        newer = read_manifest(path)
+        if newer.get('id') == manifest.get('id'): raise
+        return _open_as(path, newer)
 
-def _open_as(path, manifest):
-    if not manifest and (path/staging).exists(): raise FileNotFoundError(f"{path} is not finished: call `convert` again as it was called, and it goes on where it stopped")
-    entries = {o['role']: o for o in manifest.get('arrays', {}).values()} or {o: dict(file=f'{o}.npy') for o in ('X','y') if (path/f'{o}.npy').exists()}
-    if 'X' not in entries: raise FileNotFoundError(f"{path} has no `X.npy`, it has {sorted(o.name for o in path.iterdir())[:10]}: other files are made a dataset with `convert`")
-    if 'y' not in entries and (path/'y.npy').exists(): warn(f"{path/'y.npy'} is not part of this dataset, which `tsdisk.json` describes: give it as `y` of `TSDataLoaders.from_arrays`")
-    splits = {k: _open_split(path, v) for k,v in manifest.get('splits', {}).items()}
-    first = ['train','valid']
-    splits = {k: splits[k] for k in sorted(splits, key=lambda k: first.index(k) if k in first else 2)}
-    return {k: _open_entry(path, v) for k,v in entries.items()}, splits
+# %% ../../nbs/30_folder.manifest.ipynb #54269349
+def _home(place):
+    "(folder whose manifest keeps results of a source, its name there), from its `place()`; (None, None) if none does"
+    if place is None or not place.whole: return None,None
+    file = place.files[0]
+    folder = file.parent
+    entries = read_manifest(folder.parent).get('arrays', {}).values()
+    if any(o.get('file') == folder.name for o in entries): return folder.parent,folder.name
+    in_shards = place.offset is None
+    return (None,None) if in_shards else (folder,file.name)
 
-# %% ../../nbs/30_folder.manifest.ipynb #home-of
-def _home(x):
-    "(folder whose `tsdisk.json` keeps what is known of it, its name there); None for what is not kept"
-    if not isinstance(x, Shards) and (getattr(x, 'filename', None) is None or getattr(x, 'mode', None) != 'r' or not _whole(x)): return None,None
-    inner = Path(x.folder) if isinstance(x, Shards) else Path(x.filename).parent
-    if inner.name in {o.get('file') for o in read_manifest(inner.parent).get('arrays', {}).values()}: return inner.parent, inner.name # Ragged series, or shards
-    return (None,None) if isinstance(x, Shards) else (inner, Path(x.filename).name)
+# %% ../../nbs/30_folder.manifest.ipynb #c39c7e02
+def result_kind(
+    kind:str, # Name of the result: 'stats', 'labels'
+    place, # The `place()` of a source
+) -> str: # 'stats'; for series and windows 'stats of series 1234abcd'
+    "The kind of a result in the manifest"
+    if place is None or not place.how: return kind
+    return f'{kind} of series {crc32(repr([*place.how]).encode()):08x}'
 
-def _whole(x):
-    "Is `x` all of its file, and not a part of it?"
-    return x.flags.c_contiguous and os.path.getsize(x.filename) == x.offset+x.nbytes
+def _address(x, kind, rows, detail):
+    "Where a result is kept: (dataset folder, kind, name there, fingerprint); None if nowhere"
+    place = as_source(x).place()
+    folder,name = _home(place)
+    if folder is None: return None
+    return folder, result_kind(kind, place)+detail, name, fingerprint(place, rows, place.starts)
+
+# %% ../../nbs/30_folder.manifest.ipynb #e1119a0d
+def _look_up(folder, kind, name, key): return read_manifest(folder).get(kind, {}).get(name, {}).get(key)
+
+def _keep(folder, kind, name, key, value, most=32):
+    "Add a result to those in the manifest"
+    with locked(folder):
+        by_file = read_manifest(folder).get(kind, {})
+        results = {**by_file.get(name, {}), key: value}
+        write_manifest(folder, **{kind: {**by_file, name: dict([*results.items()][-most:])}})
 
 def kept_result(
-    x, # What it was computed from
+    x, # What it was computed from: anything `as_source` takes
     kind:str, # Name of the result
-    rows=None, # Rows it was computed from
-    also=None, # What else
-): # What is kept of it; None if nothing is
-    "A result of earlier"
-    folder,name = _home(x)
-    return folder and read_manifest(folder).get(kind, {}).get(name, {}).get(fingerprint(x, rows, also))
+    rows=None, # Rows it was computed from: a range, `Ranges` or row numbers; all by default
+    detail:str='', # What else it depends on, such as a function
+): # None if none is kept
+    "A result from an earlier call of `cached_result`"
+    address = _address(x, kind, rows, detail)
+    return address and _look_up(*address)
 
-# %% ../../nbs/30_folder.manifest.ipynb #6858c9ed
+# %% ../../nbs/30_folder.manifest.ipynb #8124c687
 def cached_result(
-    x, # What it is computed from; anything but a whole `.npy` on disk, or the shards of a dataset, is not cached
+    x, # What it is computed from: anything `as_source` takes; results of arrays in memory are not kept
     kind:str, # Name of the result: 'stats', 'labels'
     compute, # Function of no arguments that gives something JSON can hold
     rows=None, # Rows it is computed from
-    also=None, # What else
-): # What `compute` gave, now or at an earlier time
-    "A result kept beside the file it was computed from"
-    folder,name = _home(x)
-    if folder is None: return compute()
-    if (value := kept_result(x, kind, rows, also)) is not None: return value
-    key,value = fingerprint(x, rows, also),compute()
-    try:
-        with locked(folder):
-            kept = read_manifest(folder).get(kind, {})
-            write_manifest(folder, **{kind: {**kept, name: dict([*kept.get(name, {}).items(), (key,value)][-32:])}})
-    except OSError: pass # A folder that can't be written to, or is being written
+    detail:str='', # What else it depends on, such as a function
+): # What `compute` gave, now or earlier
+    "A result that is kept with the file it was computed from"
+    address = _address(x, kind, rows, detail)
+    if address is None: return compute()
+    value = _look_up(*address)
+    if value is not None: return value
+    value = compute()
+    try: _keep(*address, value)
+    except OSError: pass # Read-only, full, or locked by another process
     return value

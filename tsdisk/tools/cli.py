@@ -10,7 +10,58 @@ import argparse, os, signal, sys, warnings
 from functools import partial
 import tsdisk
 
-# %% ../../nbs/72_tools.cli.ipynb #4603d91f
+# %% ../../nbs/72_tools.cli.ipynb #8315bb3a
+def _inputs(args):
+    "What to read, and the function that reads a file; None for the reader of its format"
+    from tsdisk.convert.long_tables import from_long
+    from tsdisk.convert.tables import read_table
+    if args.id: return from_long(args.src, args.id, args.time, y=args.y), None
+    src = args.src[0] if len(args.src) == 1 else args.src
+    return src, partial(read_table, time=args.time) if args.time else None
+
+def _options(args):
+    "Arguments for `convert` and `append`"
+    label = 'folder' if args.label else None
+    on_error = 'skip' if args.skip else 'stop'
+    return dict(label=label, workers=args.workers, resume=not args.anew, on_error=on_error)
+
+# %% ../../nbs/72_tools.cli.ipynb #11c14d6a
+def _convert(args):
+    from tsdisk.convert.convert import convert
+    src,read = _inputs(args)
+    print(convert(src, args.dst, read, layout=args.layout, dtype=args.dtype, **_options(args)))
+
+def _append(args):
+    from tsdisk.convert.convert import append
+    src,read = _inputs(args)
+    print(append(args.dst, src, read, **_options(args)))
+
+# %% ../../nbs/72_tools.cli.ipynb #664b31a6
+def _verify(args):
+    from tsdisk.folder.checks import add_checksums, verify
+    if args.add: add_checksums(args.path)
+    changes = verify(args.path)
+    print('\n'.join(changes) if changes else f'{args.path}: every byte is unchanged')
+    return 1 if changes else 0
+
+def _info(args):
+    from tsdisk.convert.info import info # Imports the readers of all formats
+    for o in args.path: print(info(o), end='\n\n')
+    if args.plot: _plot(args.path, args.plot)
+
+def _plot(paths, file):
+    import matplotlib
+    matplotlib.use('Agg')
+    from tsdisk.data.summary import summary
+    if len(paths) > 1: raise ValueError(f"`--plot` draws one dataset, got {len(paths)}")
+    summary(paths[0]).savefig(file)
+    print(f'Plot saved to {file}')
+
+# %% ../../nbs/72_tools.cli.ipynb #db39a2d2
+def _doctor(args):
+    from tsdisk.tools.doctor import doctor
+    doctor(args.path, args.bs)
+
 def _demo(args):
     import matplotlib
     matplotlib.use('Agg')
@@ -19,97 +70,87 @@ def _demo(args):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)) # An exception, so that temporary files are removed
     demo(args.gb, args.folder, args.seed, args.picture)
 
-def _doctor(args):
-    from tsdisk.tools.doctor import doctor
-    doctor(args.path, args.bs)
+# %% ../../nbs/72_tools.cli.ipynb #c2a089bd
+def _command(commands, run, name, help):
+    "Add a command; the function that adds its arguments"
+    c = commands.add_parser(name, help=help, description=help.capitalize())
+    c.set_defaults(run=run)
+    return c.add_argument
 
+# %% ../../nbs/72_tools.cli.ipynb #37e4728f
+_src = 'files, folders, patterns in quotes such as "data/**/*.edf", or an array in a file such as file.h5::name'
 
-# %% ../../nbs/72_tools.cli.ipynb #465d5e9c
-def _source(args):
-    "(what is to be read: files, or series of a table; how)"
-    from tsdisk.convert.tables import from_long, read_table
-    if args.id: return from_long(args.src, args.id, args.time, y=args.y), None
-    return args.src[0] if len(args.src) == 1 else args.src, partial(read_table, time=args.time) if args.time else None
+def _add_reading_options(add):
+    add('--label', action='store_true', help="use the name of each file's folder as its label")
+    add('--workers', type=int, help='processes that read files (default: one per processor)')
+    add('--skip', action='store_true', help='skip files that cannot be read')
+    add('--anew', action='store_true', help='start again instead of resuming an interrupted call')
+    add('--id', help='for csv or parquet with a row per step: the column that identifies the series')
+    add('--time', help='the column of times, which is then not a variable')
+    add('--y', help='with --id: the column of targets')
 
-def _write(args):
-    "Both `convert` and `append`"
-    from tsdisk.convert import convert
-    kwargs = dict(layout=args.layout, dtype=args.dtype) if args.run_as == 'convert' else {}
-    src,read = _source(args)
-    print(getattr(convert, args.run_as)(*((src, args.dst) if args.run_as == 'convert' else (args.dst, src)), read,
-        label='folder' if args.label else None, n_workers=args.workers, resume=not args.anew, on_error='skip' if args.skip else 'stop', **kwargs))
+def _add_writers(commands):
+    add = _command(commands, _convert, 'convert', 'convert files of any known format to a dataset, or resume doing so')
+    add('src', nargs='+', help=_src)
+    add('dst', help='folder of the new dataset')
+    _add_reading_options(add)
+    add('--layout', choices=['dense','ragged','shards'], help='how samples are stored (default: chosen by their shapes)')
+    add('--dtype', help='float32, float16, or int16 with a scale (default: that of the files)')
+    add = _command(commands, _append, 'append', 'append files to a dataset')
+    add('dst', help='folder of the dataset')
+    add('src', nargs='+', help=_src)
+    _add_reading_options(add)
 
+# %% ../../nbs/72_tools.cli.ipynb #8c040959
+def _add_checks(commands):
+    add = _command(commands, _info, 'info', 'list the contents of files or datasets')
+    add('path', nargs='+', help='a dataset folder, or a file of any known format')
+    plot = 'plot samples, values, missing values and classes of a dataset or a `.npy` file (default: %(const)s)'
+    add('--plot', nargs='?', const='tsdisk_info.png', metavar='FILE', help=plot)
+    add = _command(commands, _verify, 'verify', 'compare every byte of a dataset with its checksums')
+    add('path', help='a dataset folder')
+    add('--add', action='store_true', help='first add checksums for files that have none')
 
-# %% ../../nbs/72_tools.cli.ipynb #5b97af4b
-def _info(args):
-    from tsdisk.convert.info import info# With the readers of all formats
-    for o in args.path: print(info(o), end='\n\n')
-    if args.plot: _plot(args)
+def _add_measurements(commands):
+    default = ' (default: %(default)s)'
+    add = _command(commands, _doctor, 'doctor', 'measure how fast an array is read from its disk, and print faster settings')
+    add('path', help='a `.npy` file, or a dataset folder')
+    add('--bs', type=int, default=64, help=f'rows of a batch{default}')
+    add = _command(commands, _demo, 'demo', 'train on real recordings from disk, and report accuracy, memory and speed')
+    add('--gb', type=float, default=.5, help=f'size of the data, in GB{default}')
+    add('--folder', help='keep the data in this folder (default: a temporary folder, deleted at the end)')
+    add('--seed', type=int, default=42, help=f'random seed of data and training{default}')
+    add('--picture', default='tsdisk_demo.png', help=f'where to save the picture{default}')
 
-def _plot(args):
-    import matplotlib
-    matplotlib.use('Agg')
-    from tsdisk.data.summary import summary
-    if len(args.path) > 1: raise ValueError(f"`--plot` draws one dataset, got {len(args.path)}")
-    summary(args.path[0]).savefig(args.plot)
-    print(f'Drawn to {args.plot}')
-
-def _verify(args):
-    from tsdisk.folder.checks import add_checksums, verify
-    if args.add: add_checksums(args.path)
-    bad = verify(args.path)
-    print('\n'.join(bad) if bad else f'{args.path}: every byte is as it was')
-    return 1 if bad else 0
-
-
-# %% ../../nbs/72_tools.cli.ipynb #b51542b3
-def _command(sub, name, says, run, *args, **options):
-    "One command: its arguments by position, each (name, help), and its options, each a `dict` of argparse"
-    c = sub.add_parser(name, help=says, description=says.capitalize())
-    for o in args: c.add_argument(o[0], help=o[1], **(o[2] if len(o) > 2 else {}))
-    for k,v in options.items(): c.add_argument(f'--{k}', **v)
-    c.set_defaults(run=run, run_as=name)
-
-def parser() -> argparse.ArgumentParser: # One subcommand each
-    "The commands of `tsdisk`"
-    p = argparse.ArgumentParser('tsdisk', description='Train fastai and tsai models on time series that do not fit in memory')
+# %% ../../nbs/72_tools.cli.ipynb #00182dc3
+def parser() -> argparse.ArgumentParser: # With a subparser for each command
+    "The arguments of `tsdisk`"
+    about = 'Train fastai and tsai models on time series that do not fit in memory'
+    p = argparse.ArgumentParser('tsdisk', description=about)
     p.add_argument('--version', action='version', version=f'tsdisk {tsdisk.__version__}')
-    sub = p.add_subparsers(required=True, metavar='COMMAND')
-    yes,many,shown = dict(action='store_true'),dict(nargs='+'),' (default: %(default)s)'
-    read = dict(label=dict(yes, help='the folder of each file is its label'), workers=dict(type=int, help='processes that read (default: one for each processor)'),
-        skip=dict(yes, help='leave out files that cannot be read'), anew=dict(yes, help='begin anew, and not where this was stopped'),
-        id=dict(help='of a csv or parquet with a row for each step: the column that tells the series apart'), time=dict(help='the column of times, which is no variable'),
-        y=dict(help='with --id: the column of targets'))
-    stored = dict(layout=dict(choices=['dense','ragged','shards'], help='how items are stored (default: as they are)'),
-        dtype=dict(help='float32, float16, or int16 with a scale (default: that of the files)'))
-    src = 'files, folders in quotes with wildcards, such as "data/**/*.edf", or file.h5::name'
-    _command(sub, 'convert', 'make a dataset of files of any known format; the same command goes on where it was stopped', _write, ('src', src, many), ('dst', 'folder of the new dataset'), **read, **stored)
-    _command(sub, 'append', 'add files at the end of a dataset', _write, ('dst', 'folder of the dataset'), ('src', src, many), **read)
-    _command(sub, 'info', 'list what is in files or datasets', _info, ('path', 'a dataset folder, or a file of any known format', many),
-        plot=dict(nargs='?', const='tsdisk_info.png', metavar='FILE', help='draw samples, values, what is missing, classes; for a dataset folder or a `.npy` (default: %(const)s)'))
-    _command(sub, 'verify', 'compare every byte of a dataset with its checksums', _verify, ('path', 'a dataset folder'), add=dict(yes, help='read and keep the checksums of what has none'))
-    _command(sub, 'doctor', 'measure how fast an array can be read from its disk, and say what would be faster (half a minute)', _doctor, ('path', 'a `.npy` file, or a dataset folder'),
-        bs=dict(type=int, default=64, help=f'rows of a batch{shown}'))
-    _command(sub, 'demo', 'write real recordings to disk, train on them from there, and report accuracy, memory and speed', _demo, gb=dict(type=float, default=.5, help=f'size of the data, in GB{shown}'),
-        folder=dict(help='keep the data in this folder (default: a temporary one, deleted afterwards)'), seed=dict(type=int, default=42, help=f'same seed, same data and same training{shown}'),
-        picture=dict(default='tsdisk_demo.png', help=f'where to save the picture{shown}'))
+    commands = p.add_subparsers(required=True, metavar='COMMAND')
+    for add in (_add_writers, _add_checks, _add_measurements): add(commands)
     return p
 
-
-# %% ../../nbs/72_tools.cli.ipynb #8d15eba2
+# %% ../../nbs/72_tools.cli.ipynb #ed85ded1
 def main(
-    argv:list=None, # Arguments; those of the process by default
+    argv:list=None, # Arguments; by default those of the process
 ) -> int: # Exit status
     "The `tsdisk` command"
     args = parser().parse_args(argv)
     try: return args.run(args) or 0
     except KeyboardInterrupt:
-        print('\nStopped. No file was left half-written; `convert` and `append` go on with the same command.', file=sys.stderr)
+        print('\nStopped. No file was left half-written; repeat `convert` or `append` to resume.', file=sys.stderr)
         return 130
-    except BrokenPipeError: # What is printed went to `head`, or the like
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141 # As shells say it
-    except Exception as e: # Those of libraries that read damaged files are of many kinds
-        known = isinstance(e, (OSError,ValueError,TypeError,KeyError,RuntimeError,ImportError))
-        print(f'tsdisk: {e.args[0] if isinstance(e, KeyError) and e.args else e if known else f"{type(e).__name__}: {e}"}', file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # Else Python complains when it exits
+        return 141
+    except Exception as e: # Readers of damaged files raise many types
+        print(f'tsdisk: {_message(e)}', file=sys.stderr)
         return 1
+
+def _message(e):
+    "The text of an error, with its type if it was not raised to be read"
+    if isinstance(e, KeyError) and e.args: return e.args[0] # `str` would quote it
+    expected = isinstance(e, (OSError,ValueError,TypeError,KeyError,RuntimeError,ImportError))
+    return str(e) if expected else f'{type(e).__name__}: {e}'

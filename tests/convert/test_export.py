@@ -1,0 +1,93 @@
+"Datasets written to .npy, HDF5 and parquet"
+import json
+import numpy as np, pytest
+from fastcore.test import expect_fail
+from tsdisk.convert import export
+from tsdisk.convert.convert import convert
+from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
+from tsdisk.convert.readers import read_file
+from tsdisk.series.ragged import Ragged
+
+x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
+
+def scaled_records(ragged, n=30):
+    "Records of 16-bit integers with a scale, of one length or of many"
+    rng = np.random.default_rng(0)
+    packing = dict(scale=[.1,.2], offset=[0.,1.], names=['a','b'], units=['g','V'], fs=50)
+    for i in range(n):
+        X = rng.integers(-999, 999, size=(2,10+i*ragged)).astype('i2')
+        yield dict(X=X, y='xy'[i%2], age=i, **packing)
+
+@pytest.mark.parametrize('ragged', [False,True])
+def test_what_is_written_back_is_what_was_read(tmp_path, ragged):
+    import h5py, pyarrow.parquet as pq
+    convert(list(scaled_records(ragged)), tmp_path/'set')
+    want = [o['X']*np.array([[.1],[.2]])+[[0],[1]] for o in scaled_records(ragged)]
+    to_npy(tmp_path/'set', tmp_path/'plain')
+    to_hdf5(tmp_path/'set', tmp_path/'a.h5', compression='gzip')
+    to_parquet(tmp_path/'set', tmp_path/'a.parquet')
+    tab = pq.read_table(tmp_path/'a.parquet')
+    assert tab['y'].to_pylist() == [*'xy']*15 and tab['age'].to_pylist() == [*range(30)]
+    for i,o in enumerate(want): assert np.allclose(np.stack([tab[k][i].as_py() for k in 'ab']), o, atol=1e-4)
+    if ragged:
+        with h5py.File(tmp_path/'a.h5') as f:
+            values,offsets = f['X/values'][:],f['X/offsets'][:]
+            attrs = dict(f['X'].attrs)
+        plain = Ragged(tmp_path/'plain/X/values.npy', tmp_path/'plain/X/offsets.npy')
+        for i,o in enumerate(want):
+            assert np.allclose(values[offsets[i]:offsets[i+1]].T, o, atol=1e-4) and np.allclose(plain[i], o, atol=1e-4)
+        assert [*attrs['names']] == ['a','b']
+    else:
+        got = read_file(tmp_path/'a.h5')
+        assert np.allclose(got['X'], want, atol=1e-4) and got['units'] == ['g','V'] and got['fs'] == 50
+        assert np.allclose(np.load(tmp_path/'plain/X.npy'), want, atol=1e-4)
+
+def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    convert(list(scaled_records(False)), tmp_path/'set')
+    for f,name in ((to_hdf5,'a.h5'), (to_parquet,'a.parquet')):
+        with monkeypatch.context() as m:
+            m.setattr('tsdisk.convert.export.row_blocks', lambda *a: [(0,5), (5,'x')])
+            with pytest.raises(TypeError): f(tmp_path/'set', tmp_path/name)
+        assert not (tmp_path/name).exists() and not [*tmp_path.glob('.*.tmp')]
+
+def test_what_is_known_of_recordings_goes_to_hdf5(tmp_path):
+    import h5py
+    annotations = [[.5,1.,'eyes open'], [2.,1.,'closed']]
+    record = dict(X=x[0], annotations=annotations, subject=dict(age=30), keys=['a','b'])
+    to_hdf5(convert([record], tmp_path/'set'), tmp_path/'a.h5')
+    with h5py.File(tmp_path/'a.h5') as f:
+        attrs = f['X'].attrs
+        assert json.loads(attrs['annotations']) == annotations and json.loads(attrs['subject']) == dict(age=30)
+        assert [*attrs['keys']] == ['a','b']
+
+def test_variables_of_one_name_are_columns_of_their_own(tmp_path):
+    import pyarrow.parquet as pq
+    convert([dict(X=o, names=['hr','hr','y'], y=float(i)) for i,o in enumerate(x)], tmp_path/'set')
+    got = pq.read_table(to_parquet(tmp_path/'set', tmp_path/'a.parquet'))
+    assert {'hr','hr_','y','y_'} <= {*got.column_names} and got['y'].to_pylist() == [*range(6)]
+    for i,k in enumerate(('hr','hr_','y_')): assert np.allclose(got[k].to_pylist(), x[:,i])
+
+@pytest.mark.parametrize('ragged', [False,True])
+def test_small_blocks_give_the_same_files(tmp_path, monkeypatch, ragged):
+    import pyarrow.parquet as pq
+    dataset = convert(list(scaled_records(ragged)), tmp_path/'set')
+    name = 'X/values' if ragged else 'X'
+    whole = pq.read_table(to_parquet(dataset, tmp_path/'whole.parquet'))
+    X = read_file(f"{to_hdf5(dataset, tmp_path/'whole.h5')}::{name}")['X']
+    monkeypatch.setattr(export.row_blocks, '__defaults__', (700,))
+    assert pq.read_table(to_parquet(dataset, tmp_path/'blocks.parquet')) == whole
+    assert pq.ParquetFile(tmp_path/'blocks.parquet').num_row_groups > 1
+    assert np.array_equal(read_file(f"{to_hdf5(dataset, tmp_path/'blocks.h5')}::{name}")['X'], X)
+
+def test_a_dataset_is_not_overwritten(tmp_path):
+    convert(list(scaled_records(False)), tmp_path/'set')
+    with expect_fail(FileExistsError, 'give another folder'): to_npy(tmp_path/'set', tmp_path/'set')
+
+def test_splits_and_texts_go_to_hdf5_in_a_new_folder(tmp_path):
+    import h5py
+    records = [dict(X=o, y='ab'[i%2], split=('train','valid')[i%2]) for i,o in enumerate(x)]
+    path = to_hdf5(convert(records, tmp_path/'set'), tmp_path/'new/folder/a.h5')
+    with h5py.File(path) as f:
+        assert f['splits/train'][:].tolist() == [0,2,4] and f['splits/valid'][:].tolist() == [1,3,5]
+        assert f['y'].asstr()[:].tolist() == [*'ababab']
+    assert [o.name for o in path.parent.iterdir()] == ['a.h5']

@@ -1,0 +1,160 @@
+"HDF5, MATLAB, zarr, netCDF and xarray"
+import subprocess, sys
+import numpy as np, pytest
+from fastcore.test import expect_fail
+from conftest import fails, metadata_of
+from tsdisk.convert import hdf5, readers
+from tsdisk.convert.convert import convert
+from tsdisk.convert.hdf5 import ReversedAxes, StackedVariables, from_xarray
+from tsdisk.convert.readers import read_file
+from tsdisk.folder.manifest import open_folder
+
+x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
+
+# Trees of arrays
+
+@pytest.mark.parametrize('large', [2**26, 1000])
+def test_hdf5_and_zarr_in_full(tmp_path, large, monkeypatch):
+    import h5py, zarr
+    for o in (readers, hdf5): monkeypatch.setattr(o, 'large', large)
+    monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', large)
+    attrs = dict(units='g', sampling_rate=50, channels=['a','b','c'])
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        f['X'],f['y'] = x,np.arange(6)
+        f['X'].attrs.update(attrs)
+        f.attrs['site'] = 'north'
+        f['raw/left'] = x*2
+    z = zarr.open_group(str(tmp_path/'a.zarr'), mode='w')
+    for k,v in dict(X=x, y=np.arange(6)).items():
+        if hasattr(z, 'create_array'): z.create_array(k, data=v)
+        else: z.create_dataset(k, data=v, shape=v.shape)
+    z['X'].attrs.update(attrs)
+    for src in ('a.h5','a.zarr'):
+        arrays,_ = open_folder(convert(tmp_path/src, tmp_path/f'set_{src}'))
+        assert np.array_equal(arrays['X'], x) and np.array_equal(arrays['y'], np.arange(6))
+        metadata = metadata_of(tmp_path/f'set_{src}')
+        assert metadata['names'] == ['a','b','c'] and metadata['fs'] == 50
+    assert metadata_of(tmp_path/'set_a.h5')['site'] == 'north'
+    left = convert(f'{tmp_path}/a.h5::raw/left', tmp_path/'left', layout='dense')
+    assert np.array_equal(open_folder(left)[0]['X'], x*2)
+    with expect_fail(KeyError, "it has ['X', 'raw/left', 'y']"): read_file(f'{tmp_path}/a.h5::none')
+
+def test_large_arrays_of_hdf5_are_never_whole_in_memory(tmp_path):
+    import h5py
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        d = f.create_dataset('X', (3000,3,5000), 'f4', chunks=(10,3,5000))
+        for i in range(0, 3000, 100): d[i:i+100] = i
+    code = f"""
+from tsdisk.convert.convert import convert
+import re
+def anon(): return int(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1])/1024
+import h5py, numpy
+before = anon()
+convert({str(tmp_path/'a.h5')!r}, {str(tmp_path/'set')!r}, workers=0)
+print('grew', anon()-before)
+"""
+    out = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout
+    assert float(out.split('grew')[1]) < 120
+    X = open_folder(tmp_path/'set')[0]['X']
+    assert X.shape == (3000,3,5000) and (X[250] == 200).all() and (X[2999] == 2900).all()
+
+def test_many_hdf5_files_under_a_small_limit_of_open_files(tmp_path):
+    import h5py
+    (tmp_path/'raw').mkdir()
+    for i in range(300):
+        with h5py.File(tmp_path/f'raw/{i:03d}.h5', 'w') as f: f['X'] = x[i%6]
+    args = str(tmp_path/'raw'),str(tmp_path/'set')
+    code = f'from tsdisk.convert.convert import convert; convert(*{args}, workers=2)'
+    few_files = 'ulimit -n 64; exec "$0" -c "$1"'
+    subprocess.run(['bash', '-c', few_files, sys.executable, code], check=True, capture_output=True)
+    assert np.array_equal(open_folder(tmp_path/'set')[0]['X'], np.concatenate([x]*50))
+
+def test_labels_of_hdf5_of_fixed_width(tmp_path):
+    import h5py
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        f['X'] = x
+        f['y'] = np.array([b'a',b'b']*3)
+        f['site'] = 'north'
+    assert open_folder(convert(tmp_path/'a.h5', tmp_path/'set'))[0]['y'].tolist() == ['a','b']*3
+
+@pytest.mark.parametrize('name', ['a.h5','a.mat'])
+def test_a_file_says_which_arrays_to_select_from(tmp_path, name):
+    import h5py
+    with h5py.File(tmp_path/name, 'w') as f: f['left'],f['right'] = x,x
+    with fails(ValueError, "several arrays, ['left', 'right']", f'{name}::left'): read_file(tmp_path/name)
+    with h5py.File(tmp_path/name, 'w') as f: f.create_group('empty')
+    with fails(ValueError, f'{name} holds no arrays'): read_file(tmp_path/name)
+    with h5py.File(tmp_path/name, 'w') as f: f['left'] = x
+    with fails(KeyError, "has no 'right', it has ['left']"): read_file(f'{tmp_path}/{name}::right')
+    (tmp_path/name).unlink()
+
+# MATLAB
+
+def test_matlab_axes_are_turned_round(tmp_path):
+    import h5py
+    with h5py.File(tmp_path/'a.mat', 'w') as f: f['X'] = x.T
+    assert np.array_equal(read_file(tmp_path/'a.mat')['X'], x)
+    from scipy.io import savemat
+    savemat(tmp_path/'old.mat', dict(X=x))
+    with expect_fail(ValueError, 'older than 7.3'): read_file(tmp_path/'old.mat')
+
+indices = [2, -1, slice(1, 4), ..., (..., slice(5, 9)), (slice(1, 3), 2), (2, 1), (1, ..., slice(7)),
+    (slice(2), slice(1), slice(3))]
+
+@pytest.mark.parametrize('i', indices, ids=str)
+def test_arrays_in_reverse_order_are_indexed_like_numpy(tmp_path, i):
+    import h5py
+    with h5py.File(tmp_path/'a.mat', 'w') as f:
+        f['X'] = x.T
+        assert np.array_equal(ReversedAxes(f['X'])[i], x[i])
+
+# xarray and netCDF
+
+@pytest.mark.parametrize('i', [*indices, [3,1]], ids=str)
+def test_stacked_variables_are_indexed_like_numpy(i):
+    import xarray as xr
+    ds = xr.Dataset({f'v{k}': (('site','time'), x[:,k]) for k in (1,2)})
+    ds = xr.Dataset(dict(v0=(('time','site'), x[:,0].T))).merge(ds)
+    stacked = StackedVariables(ds, [*ds.data_vars], ('site','time'))
+    assert stacked.shape == x.shape and stacked.dtype == x.dtype and np.array_equal(stacked[i], x[i])
+
+def test_samples_of_a_large_netcdf_file_are_in_the_right_order_of_axes(tmp_path, monkeypatch):
+    import xarray as xr
+    monkeypatch.setattr(hdf5, 'large', 1000)
+    xr.Dataset({f'v{k}': (('site','time'), x[:,k]) for k in range(3)}).to_netcdf(tmp_path/'a.nc')
+    X = read_file(tmp_path/'a.nc')['X']
+    assert isinstance(X, StackedVariables) and all(np.array_equal(a, b) for a,b in zip(X, x, strict=True))
+    series = open_folder(convert(tmp_path/'a.nc', tmp_path/'set', layout='ragged', workers=0))[0]['X']
+    assert np.array_equal(series[4], x[4])
+
+def test_netcdf_variables_become_those_of_the_series(tmp_path):
+    import xarray as xr
+    ds = xr.Dataset(dict(temp=(('site','time'), x[:,0], dict(units='K'))))
+    ds = ds.assign(height=('site', np.arange(6.)), name=('site', [*'abcdef']))
+    ds['wind'] = xr.DataArray(x[:,1].T, dims=('time','site'), attrs=dict(units='m/s'))
+    ds.to_netcdf(tmp_path/'a.nc')
+    arrays,_ = open_folder(convert(tmp_path/'a.nc', tmp_path/'set'))
+    assert np.array_equal(arrays['X'], x[:,:2])
+    assert np.array_equal(arrays['height'], np.arange(6.)) and arrays['name'].tolist() == [*'abcdef']
+    metadata = metadata_of(tmp_path/'set')
+    assert metadata['names'] == ['temp','wind'] and metadata['units'] == ['K','m/s']
+    assert np.array_equal(open_folder(convert(from_xarray(ds), tmp_path/'set2'))[0]['X'], x[:,:2])
+    one = ds.isel(site=0)
+    assert np.array_equal(from_xarray(one)['X'], x[0,:2])
+    with expect_fail(ValueError, "no dimension 'day'"): from_xarray(ds, steps='day')
+
+def test_variables_of_other_dimensions_are_refused():
+    import xarray as xr
+    ds = xr.Dataset(dict(a=(('site','time'), x[:,0]), b=(('day','time'), x[:,1]), c=('site', [*'abcdef'])))
+    with fails(ValueError, "dimensions ['day', 'site'] besides 'time'", 'give `samples`'): from_xarray(ds)
+    words = "'b' has the dimensions","not ('site', 'time')",'`vars` without it'
+    with fails(ValueError, *words): from_xarray(ds, samples='site')
+    texts = ds[['c']].expand_dims(time=3)
+    with fails(ValueError, "No variable of numbers is along 'time'", "['c']"): from_xarray(texts)
+    assert from_xarray(ds, samples='site', vars=['a'])['c'].tolist() == [*'abcdef']
+
+def test_a_clock_of_dates_says_start_and_rate(tmp_path):
+    import xarray as xr
+    t = np.datetime64('2024-01-01', 'ns')+np.arange(500)*np.timedelta64(20, 'ms')
+    got = from_xarray(xr.Dataset(dict(a=(('site','time'), x[:,0])), coords=dict(time=t)))
+    assert got['fs'] == 50 and got['start'].startswith('2024-01-01T00:00:00')

@@ -1,0 +1,116 @@
+"What `info` lists of files and datasets"
+import subprocess, sys
+from pathlib import Path
+import numpy as np, pytest
+from fastcore.test import expect_fail
+from conftest import fresh
+from tsdisk.convert.convert import convert
+from tsdisk.convert.info import info
+from tsdisk.disk.arrays import save_array
+from tsdisk.folder.manifest import open_folder
+
+@pytest.fixture
+def raw(tmp_path):
+    "Twelve files in folders a and b"
+    for i in range(12):
+        p = tmp_path/f'raw/{"ab"[i%2]}/{i:02d}.npy'
+        p.parent.mkdir(parents=True, exist_ok=True)
+        np.save(p, np.full((2,9), i, 'f4'))
+    return tmp_path/'raw'
+
+def scaled_records(n=30):
+    "Records of 16-bit integers with a scale"
+    rng = np.random.default_rng(0)
+    packing = dict(scale=[.1,.2], offset=[0.,1.], names=['a','b'], units=['g','V'], fs=50)
+    for i in range(n): yield dict(X=rng.integers(-999, 999, size=(2,10)).astype('i2'), y='xy'[i%2], age=i, **packing)
+
+def test_info_lists_what_is_in_any_file(tmp_path):
+    import h5py, xarray as xr, zarr
+    x = np.random.default_rng(0).normal(size=(20,3,50)).astype('f4')
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        f['X'] = x
+        f.create_dataset('raw/left', data=x, chunks=(5,3,50), compression='gzip')
+    xr.Dataset(dict(temp=(('site','time'), x[:,0], dict(units='K')))).to_netcdf(tmp_path/'a.nc')
+    z = zarr.open_group(str(tmp_path/'a.zarr'), mode='w')
+    getattr(z, 'create_array', getattr(z, 'create_dataset', None))('X', data=x)
+    np.savez(tmp_path/'a.npz', X=x)
+    (tmp_path/'a.ts').write_text('@classLabel true a b\n@data\n1,2,3:a\n')
+    said = {o: str(info(tmp_path/o)) for o in ('a.h5','a.nc','a.zarr','a.npz','a.ts')}
+    assert 'raw/left  20 x 3 x 50  float32  12 kB  chunks 5 x 3 x 50, gzip' in said['a.h5']
+    assert 'site 20 x time 50' in said['a.nc'] and ' K' in said['a.nc']
+    assert '20 x 3 x 50' in said['a.zarr'] and 'in place' in said['a.npz'] and 'y: a' in said['a.ts']
+    with expect_fail(ValueError, 'no known format'): info(Path(__file__))
+
+def test_info_of_a_dataset_shows_itself(raw, tmp_path):
+    got = convert(raw, tmp_path/'set', label='folder', split=lambda p: 'train' if p < str(raw/'b') else 'valid')
+    assert 'splits: train 6, valid 6' in str(got) and open_folder(got)[0]['X'].shape == (12,2,9)
+    html = got._repr_html_()
+    assert html.count('<table>') == 2 and '12 x 2 x 9' in html
+    (raw/'b/11.npy').write_text('no')
+    with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set2')
+    assert 'Not finished' in str(info(tmp_path/'set2'))
+
+def test_info_says_the_statistics_that_were_kept(tmp_path):
+    from tsdisk.data.loaders import TSDataLoaders
+    from tsdisk.data.transforms import Standardize
+    convert(list(scaled_records()), tmp_path/'set')
+    TSDataLoaders.from_folder(tmp_path/'set', splits=[range(30)], batch_tfms=Standardize())
+    x = open_folder(tmp_path/'set')[0]['X'][:,1]*.2+1
+    assert info(tmp_path/'set').vars[1][2:6] == tuple(f'{o:.4g}' for o in (x.min(), x.max(), x.mean(), x.std()))
+
+def test_info_reads_little(tmp_path):
+    save_array(tmp_path/'X.npy', (np.zeros((1000,3,1000), 'f4') for _ in range(8)))
+    code = f"""
+import re
+from tsdisk.convert.info import info
+def anon(): return int(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1])/1024
+info({str(tmp_path)!r})
+before = anon()
+info({str(tmp_path)!r})
+print(anon()-before)
+"""
+    grown = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout
+    assert float(grown) < 20
+
+def test_one_array_of_a_file_is_described_with_its_variables(tmp_path):
+    import h5py
+    x = np.arange(40.).reshape(2,20)
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        f['raw/left'] = x
+        f['raw/left'].attrs.update(units='mV', channels=['I','II'], sampling_rate=50)
+    got = info(f'{tmp_path}/a.h5::raw/left')
+    assert got.rows[0][:3] == ('X', (2,20), 'float64') and got.notes == ['fs: 50']
+    assert [o[:4] for o in got.vars] == [('I','mV','0','19'), ('II','mV','20','39')]
+
+def test_ranges_are_those_of_decoded_samples(tmp_path):
+    X = np.array([[0,10,-99], [5,-99,-99]], 'i2')
+    convert([dict(X=X, scale=[.5,2.], offset=[1.,0.], missing=-99, names=['a','b'])], tmp_path/'set')
+    assert [o[2:4] for o in info(tmp_path/'set').vars] == [('1','6'), ('10','10')]
+
+def test_long_tables_of_variables_are_cut(tmp_path):
+    save_array(tmp_path/'X.npy', np.zeros((3,25,4), 'f4'))
+    got = info(tmp_path)
+    assert len(got.vars) == 25 and '… 5 more' in str(got) and str(got).count('▁▁▁▁') == 20
+
+def test_info_says_how_to_resume(raw, tmp_path):
+    (raw/'b/11.npy').write_text('no')
+    with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set')
+    assert 'call `convert` again with the same arguments to resume' in str(info(tmp_path/'set'))
+    convert(raw, tmp_path/'set', on_error='skip', resume=False)
+    assert 'inputs left out: 1, such as b/11.npy' in str(info(tmp_path/'set'))
+
+def test_headers_of_npy_files(tmp_path):
+    np.save(tmp_path/'a.npy', np.asfortranarray(np.zeros((3,4))))
+    (row,) = info(tmp_path/'a.npy').rows
+    assert row.shape == (3,4) and row.stored == 'data from byte 128, Fortran order'
+    with expect_fail(FileNotFoundError, 'b.npy does not exist'): info(tmp_path/'b.npy')
+
+def test_info_is_the_path_of_what_it_describes(raw):
+    assert str(info(raw/'a/00.npy').path) == str(raw/'a/00.npy') and np.load(info(raw/'a/00.npy')).shape == (2,9)
+
+def test_info_knows_all_formats_by_itself(tmp_path):
+    (tmp_path/'a.csv').write_text('a,b\n1,2\n3,4\n')
+    (tmp_path/'a.ts').write_text('@data\n1,2,3\n')
+    code = 'from tsdisk.convert.info import info\nres = [info(o).rows[0].shape for o in args]'
+    shapes = fresh(code, tmp_path/'a.csv', tmp_path/'a.ts')
+    assert shapes == [(2,2), (1,3)]

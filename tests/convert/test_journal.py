@@ -1,0 +1,266 @@
+"A conversion resumes after kills, interrupts and full disks"
+import errno, os, random, shutil, signal, subprocess, sys, time
+from functools import partial
+import numpy as np, pytest
+from fastcore.test import expect_fail
+from tsdisk.disk.arrays import save_array
+from tsdisk.folder.checks import verify
+from tsdisk.convert import growing as columns
+from tsdisk.convert.layouts import column_types
+from tsdisk.convert.journal import Writer
+from tsdisk.convert.convert import append, convert
+from tsdisk.convert.inputs import Inputs
+from tsdisk.folder.manifest import open_folder, read_manifest
+from conversion import same, same_files, of_length, as_item, X, write_raw
+
+@pytest.fixture
+def raw(tmp_path): return write_raw(tmp_path/'raw')
+
+# Kills
+
+class Killer:
+    "Ends the process at one of the calls that change the disk"
+    names = 'replace','fsync','unlink','truncate'
+    def __init__(self, at): self.at,self.n = at,0
+    def step(self):
+        self.n += 1
+        if self.n == self.at: os._exit(9)
+    def install(self):
+        from tsdisk.convert import growing as columns
+        from tsdisk.convert import journal as c
+        c.note_every = 0
+        for k in ('replace','fsync'):
+            f = getattr(os, k)
+            setattr(os, k, lambda *a, f=f, **kw: (self.step(), f(*a, **kw), self.step())[1])
+        write = columns.Growing.write
+        def torn(s, data):
+            self.step()
+            if self.n+1 == self.at: data = memoryview(data).cast('B')[:len(memoryview(data).cast('B'))//2]
+            if self.n+1 == self.at:
+                columns.write_at(s.file, data, s.start+s.sums.size)
+                os._exit(9)
+            write(s, data)
+        columns.Growing.write = torn
+        take = c.Writer.take
+        def noted(s, *args):
+            take(s, *args)
+            self.step()
+        c.Writer.take = noted
+
+def in_child(f, at):
+    "Run a function in a child that ends itself at step `at`; its exit status, and the steps it made"
+    r,w = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            k = Killer(at)
+            k.install()
+            os.close(r)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            f()
+            os.write(w, str(k.n).encode())
+            os._exit(0)
+        except BaseException as e:
+            os.write(2, repr(e).encode())
+            os._exit(1)
+    os.close(w)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with os.fdopen(r) as o: return status, int(o.read() or 0)
+
+each_layout = pytest.mark.parametrize('read,kwargs', [(None, {}), (as_item, {}), (None, dict(layout='shards'))], ids=column_types)
+needs_fork = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs os.fork')
+def groups_of_two(monkeypatch): # Many groups, so that a kill finds some done
+    made = Inputs.groups
+    def small(*args):
+        for k,group in made(*args):
+            for i in range(0, len(group), 2): yield k+i, group[i:i+2]
+    monkeypatch.setattr(Inputs, 'groups', small)
+
+@needs_fork
+@each_layout
+def test_a_conversion_killed_at_any_point_resumes_to_the_same_result(raw, tmp_path, monkeypatch, read, kwargs):
+    groups_of_two(monkeypatch)
+    monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 5000)
+    go = lambda dst: convert(raw, tmp_path/dst, read=read, label='folder', workers=0, **kwargs)
+    status,steps = in_child(lambda: go('whole'), -1)
+    assert status == 0 and steps > 100
+    # The last steps are those that rename files into place
+    points = sorted({*random.Random(0).sample(range(1, steps), 14), *range(steps-9, steps+1)})
+    for at in points:
+        dst = tmp_path/f'k{at}'
+        assert in_child(partial(go, dst.name), at)[0] == 9
+        if not (dst/'tsdisk.json').exists():
+            with expect_fail(FileNotFoundError): open_folder(dst)
+        go(dst.name)
+        assert same(tmp_path/'whole', dst), at
+        shutil.rmtree(dst)
+
+@needs_fork
+@each_layout
+def test_a_killed_append_leaves_the_old_rows_and_resumes(raw, tmp_path, monkeypatch, read, kwargs):
+    groups_of_two(monkeypatch)
+    monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 5000)
+    paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
+    convert(paths[:40], tmp_path/'base', read=read, workers=0, **kwargs)
+    more = lambda dst: append(tmp_path/dst, paths[40:], read=read, workers=0)
+    shutil.copytree(tmp_path/'base', tmp_path/'whole')
+    status,steps = in_child(lambda: more('whole'), -1)
+    assert status == 0 and verify(tmp_path/'whole') == []
+    both = open_folder(tmp_path/'whole')[0]['X']
+    assert len(both) == 60 and np.array_equal(both[59], (np.load(paths[59]) if read is None else of_length(paths[59])))
+    for at in sorted({*random.Random(1).sample(range(1, steps), 12), *range(steps-9, steps+1)}):
+        dst = tmp_path/f'k{at}'
+        shutil.copytree(tmp_path/'base', dst)
+        before = open_folder(dst)[0]['X'][3].copy()
+        assert in_child(partial(more, dst.name), at)[0] == 9
+        x = open_folder(dst)[0]['X']
+        assert len(x) in (40,60) and np.array_equal(x[3], before) and verify(dst) == []
+        more(dst.name)
+        assert same(tmp_path/'whole', dst), at
+        shutil.rmtree(dst)
+
+program = '''
+import time, numpy as np
+from tsdisk.convert.convert import convert
+def slow(p):
+    time.sleep(.01)
+    return np.load(p), int(p[-7:-4])
+convert({raw!r}, {dst!r}, read=slow, workers=2)
+'''
+
+@pytest.mark.parametrize('i', range(4))
+def test_a_kill_from_outside_with_workers_loses_nothing(raw, tmp_path, i):
+    dst = tmp_path/'set'
+    code = program.format(raw=[str(o) for o in sorted(raw.rglob('*.npy'))]*6, dst=str(dst))
+    p = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.time()+30
+    while not (dst/'.convert/journal.jsonl').exists() and time.time() < until: time.sleep(.01)
+    time.sleep([.1,.5,1.2,1.6][i])
+    p.send_signal(signal.SIGKILL)
+    p.wait()
+    subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)
+    paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
+    convert(paths*6, tmp_path/'whole', read=lambda p: (np.load(p), int(p[-7:-4])), workers=0)
+    assert same_files(dst, tmp_path/'whole')
+
+# Ctrl-C, full disks and locks
+
+def labelled(n, a=0): return [dict(X=X(i), y=i) for i in range(a, n)]
+class Interrupt:
+    "Raises KeyboardInterrupt at one of the calls of a function"
+    def __init__(self, f, at): self.f,self.at,self.n = f,at,0
+    def __call__(self, *args, **kwargs):
+        self.n += 1
+        if self.n == self.at: raise KeyboardInterrupt
+        return self.f(*args, **kwargs)
+
+@pytest.mark.parametrize('where', ['os.fsync','shutil.copyfileobj','tsdisk.convert.growing.write_at'])
+@pytest.mark.parametrize('at', [1,2,3,5,8,13,21])
+def test_ctrl_c_at_any_point_loses_nothing(tmp_path, monkeypatch, where, at):
+    monkeypatch.setattr('tsdisk.convert.journal.note_every', 0)
+    groups_of_two(monkeypatch)
+    items = labelled(60)
+    convert(items, tmp_path/'whole')
+    with monkeypatch.context() as m:
+        owner,name = where.rsplit('.', 1)
+        f = getattr(sys.modules[owner], name)
+        m.setattr(where, Interrupt(f, at))
+        with pytest.raises(KeyboardInterrupt): convert(items, tmp_path/'set')
+    assert same(tmp_path/'whole', convert(items, tmp_path/'set'))
+    arrays,_ = open_folder(tmp_path/'set')
+    assert np.array_equal(arrays['X'][:,0,0], np.arange(60)) and arrays['y'].tolist() == [*range(60)]
+
+def test_an_append_interrupted_in_its_first_write_is_unfinished(tmp_path, monkeypatch):
+    convert(labelled(5), tmp_path/'set')
+    with monkeypatch.context() as m:
+        m.setattr(shutil, 'copyfileobj', Interrupt(None, 1)) # After the rows, before what is known of them
+        with pytest.raises(KeyboardInterrupt): append(tmp_path/'set', labelled(3))
+    assert (tmp_path/'set/.convert').exists() and verify(tmp_path/'set') == []
+    assert len(open_folder(tmp_path/'set')[0]['X']) == 5
+    append(tmp_path/'set', labelled(3))
+    assert open_folder(tmp_path/'set')[0]['y'].tolist() == [0,1,2,3,4,0,1,2] and verify(tmp_path/'set') == []
+
+def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, monkeypatch):
+    write,left = columns.Growing.write,[3]
+    def full(self, data):
+        if not left[0]: raise OSError(errno.ENOSPC, 'No space left on device')
+        left[0] -= 1
+        return write(self, data)
+    monkeypatch.setattr(columns.Growing, 'write', full)
+    with expect_fail(OSError, 'is full. What is done is kept'):
+        convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', workers=0)
+    monkeypatch.setattr(columns.Growing, 'write', write)
+    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', workers=0)
+    assert len(open_folder(tmp_path/'set')[0]['X']) == 300 and verify(tmp_path/'set') == []
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='room is given back on Linux')
+def test_a_recording_needs_its_room_on_disk_once(tmp_path, monkeypatch):
+    used = lambda: sum(o.stat().st_blocks for o in tmp_path.rglob('*') if o.is_file())*512
+    most,write = [0],columns.Growing.write
+    def seen(self, data):
+        write(self, data)
+        most[0] = max(most[0], used())
+    monkeypatch.setattr(columns.Growing, 'write', seen)
+    x = np.random.default_rng(0).random((2,2**22), 'f4')
+    pieces = lambda p: dict(X=(x[:,i:i+2**18] for i in range(0, 2**22, 2**18)))
+    convert([str(tmp_path/'one.rec')], tmp_path/'set', read=pieces, workers=0)
+    assert x.nbytes < most[0] < 1.4*x.nbytes, most
+    assert np.array_equal(open_folder(tmp_path/'set')[0]['X'][0], x)
+
+def test_one_writer_at_a_time(raw, tmp_path):
+    from tsdisk.disk.publish import locked
+    code = f"from tsdisk.convert.convert import convert; convert({str(raw)!r}, {str(tmp_path/'set')!r})"
+    with locked(tmp_path/'set'):
+        with expect_fail(BlockingIOError, 'being written by someone else'): convert(raw, tmp_path/'set')
+        said = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stderr
+        assert 'BlockingIOError' in said and 'being written by someone else' in said
+    assert not (tmp_path/'set').exists()
+    convert(raw, tmp_path/'set')
+    assert not (tmp_path/'set/.lock').exists()
+
+def test_statistics_kept_during_an_append_undo_nothing(tmp_path):
+    from tsdisk.disk.publish import locked
+    from tsdisk.folder.stats import train_stats
+    convert(labelled(5), tmp_path/'set')
+    with locked(tmp_path/'set'): train_stats(tmp_path/'set/X.npy') # While somebody appends
+    assert 'stats' not in read_manifest(tmp_path/'set')
+    train_stats(tmp_path/'set/X.npy')
+    append(tmp_path/'set', labelled(3))
+    assert 'stats' in read_manifest(tmp_path/'set') and len(open_folder(tmp_path/'set')[0]['X']) == 8
+    assert verify(tmp_path/'set') == []
+
+# Other inputs
+
+def failing(items, at):
+    for i,o in enumerate(items):
+        if i == at: raise RuntimeError('the source broke')
+        yield o
+
+def test_an_iterable_resumes_only_with_the_same_records(tmp_path):
+    with pytest.raises(RuntimeError): convert(failing(labelled(300), 200), tmp_path/'set')
+    for other in (labelled(400, 100), labelled(10)):
+        with expect_fail(ValueError, 'some have changed'): convert((o for o in other), tmp_path/'set')
+    convert((o for o in labelled(300)), tmp_path/'set')
+    assert open_folder(tmp_path/'set')[0]['y'].tolist() == [*range(300)]
+    with pytest.raises(RuntimeError): append(tmp_path/'set', failing(labelled(300), 200))
+    with expect_fail(ValueError, 'some have changed'): append(tmp_path/'set', (o for o in labelled(400, 100)))
+
+def test_an_iterable_that_was_published_is_not_added_twice(tmp_path, monkeypatch):
+    convert(labelled(3), tmp_path/'set')
+    with monkeypatch.context() as m:
+        m.setattr('tsdisk.convert.journal.Journal.publish', Interrupt(None, 1))
+        with pytest.raises(KeyboardInterrupt): append(tmp_path/'set', (o for o in labelled(10)))
+    with expect_fail(ValueError, 'complete except for the final rename'): append(tmp_path/'set', (o for o in labelled(10)))
+    assert len(open_folder(tmp_path/'set')[0]['X']) == 13
+
+def test_a_large_array_that_changed_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', 4096)
+    save_array(tmp_path/'X.npy', np.ones((5000,2,10), 'f4'))
+    with monkeypatch.context() as m:
+        m.setattr('tsdisk.convert.journal.note_every', 0)
+        take = Interrupt(Writer.take, 20)
+        m.setattr(Writer, 'take', lambda *args: take(*args))
+        with pytest.raises(KeyboardInterrupt): convert(tmp_path/'X.npy', tmp_path/'set', workers=0)
+    save_array(tmp_path/'X.npy', np.full((5000,2,10), 7, 'f4'))
+    with expect_fail(ValueError, 'some have changed'): convert(tmp_path/'X.npy', tmp_path/'set', workers=0)

@@ -1,0 +1,141 @@
+"Long tables: rows of many series in any order"
+import os, signal, subprocess, sys
+import numpy as np, pytest
+from fastcore.test import expect_fail
+from conftest import metadata_of
+from tsdisk.convert import long_tables, tables
+from tsdisk.convert.convert import convert
+from tsdisk.convert.long_tables import LongTable, from_long
+from tsdisk.convert.tables import from_wide
+from tsdisk.folder.manifest import open_folder
+
+def table(n=40, seed=0):
+    import pyarrow as pa
+    rng = np.random.default_rng(seed)
+    n_steps = rng.integers(5, 30, n)
+    who,t = np.repeat(np.arange(n), n_steps), np.concatenate([np.arange(o) for o in n_steps])
+    rows = rng.permutation(len(who))
+    series = [np.stack([np.sin(np.arange(k)+i), np.cos(np.arange(k)*i)]) for i,k in enumerate(n_steps)]
+    a,b = (np.concatenate([o[k] for o in series]) for k in (0,1))
+    columns = dict(t=t, a=a, b=b, sick=who%3)
+    return series, pa.table(dict(who=[f'p{o}' for o in who[rows]], **{k: v[rows] for k,v in columns.items()}))
+
+@pytest.mark.parametrize('kind', ['csv','parquet'])
+@pytest.mark.parametrize('part', [2**26, 1000])
+def test_long_tables_in_any_order_give_whole_series(tmp_path, kind, part, monkeypatch):
+    import pyarrow.csv as csv, pyarrow.parquet as pq
+    for o in (tables, long_tables): monkeypatch.setattr(o, 'large', 2000) # Written in many runs
+    series,tab = table()
+    for i in range(3):
+        one = tab.slice(i*len(tab)//3, (i+1)*len(tab)//3-i*len(tab)//3)
+        csv.write_csv(one, tmp_path/f'{i}.csv') if kind == 'csv' else pq.write_table(one, tmp_path/f'{i}.parquet')
+    src = LongTable(f'{tmp_path}/*.{kind}', 'who', 't', y='sick', partition_bytes=part)
+    assert (src.n_partitions > 1) == (part == 1000)
+    arrays,_ = open_folder(convert(src, tmp_path/'set'))
+    assert sorted(arrays['who'].tolist()) == sorted(f'p{i}' for i in range(40))
+    assert metadata_of(tmp_path/'set')['names'] == ['a','b']
+    numbers = [int(o[1:]) for o in arrays['who'].tolist()]
+    for i,n in enumerate(numbers): assert np.allclose(arrays['X'][i], series[n]) and arrays['y'][i] == n%3
+
+def test_long_tables_take_as_much_memory_whatever_their_size(tmp_path):
+    code = """
+import threading, numpy as np, pyarrow as pa, pyarrow.csv
+import tsdisk.convert.readers
+tsdisk.convert.readers.large = 2**22
+from tsdisk.convert.convert import convert
+from tsdisk.tools.demo import private_memory
+from tsdisk.convert.long_tables import LongTable
+rng,seen = np.random.default_rng(0),[]
+def rows(n):
+    who = pa.array([f'patient{o}' for o in rng.integers(0, 1000, n)])
+    return pa.table(dict(who=who, t=rng.integers(0, 2**40, n), **{k: rng.random(n) for k in 'abc'}))
+def watch():
+    while True: wait.wait(.002) or seen.append(private_memory())
+wait = threading.Event()
+threading.Thread(target=watch, daemon=True).start()
+for size in (1, 10, 40):
+    with pa.csv.CSVWriter('a.csv', rows(1).schema) as w:
+        for _ in range(size): w.write_table(rows(20_000))
+    table,before = LongTable('a.csv', 'who', 't'),private_memory()
+    seen.clear()
+    convert(table, f'{size}')
+    print(table.n_partitions, (max(seen)-before)/2**20)
+"""
+    out = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    parts,most = np.array([o.split() for o in out.splitlines()], 'f8').T
+    assert parts[0] == 1 and parts[2] > 30 and (most < 30).all(), f'{most} MB; the last file has 64'
+
+def test_missing_metadata_are_the_same_for_all_steps_of_a_series():
+    import pandas as pd
+    df = pd.DataFrame(dict(who=[*'aabb'], v=np.arange(4.), age=[np.nan,np.nan,30,30], site=['n','n',None,None]))
+    got = [*from_long(df, 'who', y='age', metadata=['site'])]
+    assert [o['who'] for o in got] == ['a','b'] and [o['site'] for o in got] == ['n','']
+    assert np.isnan(got[0]['y']) and got[1]['y'] == 30
+
+def test_texts_of_a_table_may_be_bytes_or_categories(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    who = np.array([f'patient {i%7}' for i in range(700)])
+    site = pa.array([b'north']*700, pa.binary())
+    tab = pa.table(dict(who=pa.array(who).dictionary_encode(), site=site, v=np.arange(700.)))
+    pq.write_table(tab, tmp_path/'a.parquet')
+    for part in (2**26, 1000):
+        got = {o['who']: o for o in LongTable(tmp_path/'a.parquet', 'who', metadata=['site'], partition_bytes=part)}
+        third = got['patient 3']
+        assert sorted(got) == sorted({*who}) and third['site'] == 'north'
+        assert np.array_equal(third['X'][0], np.arange(3., 700, 7))
+
+def test_a_target_in_another_encoding_says_so(tmp_path):
+    import pandas as pd
+    pd.DataFrame(dict(id=[*'ab'], y=[*'é1'], v=[1.,2])).to_csv(tmp_path/'a.csv', index=False, encoding='latin-1')
+    with expect_fail(ValueError, 'not in UTF-8'): [*from_long(tmp_path/'a.csv', 'id', y='y')]
+
+def test_a_long_frame_is_partitioned_too(tmp_path):
+    series,tab = table()
+    src = LongTable(tab.to_pandas(), 'who', 't', y='sick', partition_bytes=1000)
+    assert src.n_partitions > 1
+    for o in src: assert np.array_equal(o['X'], series[int(o['who'][1:])])
+
+def test_what_differs_among_steps_is_no_metadata_of_a_series(tmp_path):
+    import pyarrow.parquet as pq
+    pq.write_table(table()[1], tmp_path/'a.parquet')
+    differing = from_long(tmp_path/'a.parquet', 'who', 't', vars=['b'], y='a')
+    with expect_fail(ValueError, "'a' differs among the steps"): [*differing]
+    with expect_fail(ValueError, "no column 'nobody'"): from_long(tmp_path/'a.parquet', 'nobody')
+
+@pytest.mark.parametrize('late,column', [(0,'id'), (999_000,'id'), (0,'é')])
+def test_a_table_in_another_encoding_says_so(tmp_path, late, column):
+    import pandas as pd
+    df = pd.DataFrame({column: ['e']*late + ['é']*1000, 'v': np.arange(late+1000.)})
+    df.to_csv(tmp_path/'a.csv', index=False, encoding='latin-1')
+    with expect_fail(ValueError, 'not in UTF-8'): [*from_long(tmp_path/'a.csv', column)]
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='there is no SIGKILL')
+def test_partitions_leave_nothing_behind_when_killed(tmp_path):
+    import pandas as pd
+    pd.DataFrame(dict(id=np.arange(100_000)%7, v=np.arange(100_000.))).to_parquet(tmp_path/'a.parquet')
+    (tmp_path/'tmp').mkdir()
+    code = f"""
+import os, signal
+from tsdisk.convert.long_tables import LongTable
+next(iter(LongTable({str(tmp_path/'a.parquet')!r}, 'id', partition_bytes=100_000)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    out = subprocess.run([sys.executable, '-c', code], env={**os.environ, 'TMPDIR': str(tmp_path/'tmp')})
+    assert out.returncode == -signal.SIGKILL and not [*(tmp_path/'tmp').iterdir()]
+
+def test_the_index_of_a_frame_is_a_column_only_if_it_has_a_name():
+    import pandas as pd
+    df = pd.DataFrame(dict(who=[*'abab'], t=[1,1,0,0], v=[3.,4.,1.,2.])).sample(frac=1, random_state=0)
+    for got in (from_long(df, 'who', 't'), from_long(df.set_index('who'), 'who', 't')):
+        assert [(o['names'], o['X'].tolist()) for o in got] == [(['v'], [[1.,3.]]), (['v'], [[2.,4.]])]
+    wide = pd.DataFrame(np.arange(6.).reshape(3,2), columns=['t0','t1'])[::-1]
+    assert np.concatenate([o['X'] for o in from_wide(wide)]).shape == (3,1,2)
+
+def test_rows_without_an_id_are_counted(tmp_path):
+    import pandas as pd
+    df = pd.DataFrame(dict(who=['a',None,None], v=[1.,2.,3.]))
+    with expect_fail(ValueError, '2 rows have no who: fill in their ids'): [*from_long(df, 'who')]
+
+def test_other_files_are_no_tables(tmp_path):
+    np.save(tmp_path/'a.npy', np.zeros(3))
+    with expect_fail(ValueError, 'is not a table: known suffixes are .csv, .tsv'): from_long(tmp_path/'a.npy', 'who')

@@ -1,0 +1,111 @@
+"What inputs say besides arrays becomes columns, splits and entries of the manifest"
+import json
+import numpy as np, pytest, torch
+from fastcore.test import expect_fail
+from tsdisk.folder.checks import verify
+from tsdisk.convert.convert import append, convert
+from tsdisk.convert.metadata import column_chunks, metadata_lines, read_lines, summarize
+from tsdisk.folder.manifest import open_folder, read_manifest, save_folder
+from tsdisk.data.loaders import TSDataLoaders
+from conversion import as_item, X, write_raw
+
+@pytest.fixture
+def raw(tmp_path): return write_raw(tmp_path/'raw')
+
+# Columns
+
+def test_metadata_becomes_columns_or_an_entry_of_the_manifest(raw, tmp_path):
+    convert(raw, tmp_path/'set', read=as_item)
+    arrays,_ = open_folder(tmp_path/'set')
+    n = [int(o.stem) for o in sorted(raw.rglob('*.npy'))]
+    assert arrays['y'].tolist() == [o%4 for o in n] and arrays['y'].dtype == np.int64
+    assert arrays['patient'].tolist() == [f'p{o//10}' for o in n] and arrays['age'].dtype == np.float64
+    assert read_manifest(tmp_path/'set')['info'] == dict(fs=500, note=['x'])
+    lines = [json.loads(o) for o in open(tmp_path/'set/items.jsonl')]
+    assert [o['patient'] for _,o in lines] == arrays['patient'].tolist()
+
+def test_keys_of_metadata_are_not_used_as_paths(tmp_path):
+    victim = tmp_path/'victim.npy'
+    np.save(victim, np.arange(100))
+    odd = {str(tmp_path/'victim'): 1, 'a/b': 2, '..': 3, 'items': 4, 'tsdisk': 5, 'x': 6}
+    items = [dict(X=X(i), parts=i, journal=i, **{k: v+i for k,v in odd.items()}) for i in range(3)]
+    convert(items, tmp_path/'set')
+    append(tmp_path/'set', items)
+    arrays,_ = open_folder(tmp_path/'set')
+    assert set(arrays) == {'X','source','parts','journal'} and arrays['parts'].tolist() == [0,1,2]*2
+    assert np.load(victim).tolist() == [*range(100)]
+    assert verify(tmp_path/'set') == []
+    assert json.loads(open(next((tmp_path/'set').glob('items*'))).readline())[1]['a/b'] == 2
+    with expect_fail(ValueError, "can't be the name of a column"): convert([dict(X=X(0), **{'a/b': np.zeros(3)})], tmp_path/'bad')
+    with expect_fail(ValueError, 'name of a split'): convert([dict(X=X(0), split='a/b')], tmp_path/'bad2')
+
+def test_long_texts_are_no_columns(tmp_path):
+    convert([dict(X=X(i), note='x'*(10+5000*(i == 3))) for i in range(5)], tmp_path/'set')
+    assert 'note' not in open_folder(tmp_path/'set')[0]
+    assert len(json.loads(open(tmp_path/'set/items.jsonl').readlines()[3])[1]['note']) == 5010
+
+def test_numbers_that_no_column_holds_stay_in_the_metadata(tmp_path):
+    assert 'id' not in open_folder(convert([dict(X=X(i), id=2**70+i) for i in range(3)], tmp_path/'set'))[0]
+
+def test_columns_that_new_rows_lack_are_named(tmp_path, capsys):
+    convert([dict(X=X(i), patient=f'p{i}') for i in range(3)], tmp_path/'set')
+    append(tmp_path/'set', [dict(X=X(9))])
+    assert 'alone, as they are lists, differ in kind' in capsys.readouterr().out
+    assert 'patient' not in open_folder(tmp_path/'set')[0]
+
+def test_appended_labels_may_be_longer(raw, tmp_path):
+    paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
+    convert(paths[:3], tmp_path/'set', label=lambda p: 'a')
+    append(tmp_path/'set', paths[3:5], label=lambda p: 'longer')
+    assert open_folder(tmp_path/'set')[0]['y'].tolist() == ['a']*3+['longer']*2
+
+# Splits
+
+def test_splits_grow(tmp_path):
+    save_folder(tmp_path/'set', np.zeros((100,2,10), 'f4'), splits=dict(train=range(80), valid=range(80,100)))
+    append(tmp_path/'set', [dict(X=X(i), split=('train','valid','new')[i%3]) for i in range(6)])
+    append(tmp_path/'set', [dict(X=X(i), split='train') for i in range(2)])
+    splits = {k: sorted(np.asarray(v[:] if hasattr(v, 'of') else v).tolist()) for k,v in open_folder(tmp_path/'set')[1].items()}
+    assert splits == dict(train=[*range(80),100,103,106,107], valid=[*range(80,100),101,104], new=[102,105])
+    assert verify(tmp_path/'set') == []
+    save_folder(tmp_path/'odd', np.zeros((10,2,10), 'f4'), splits=dict(train=[0,3,5], valid=[1,2]))
+    append(tmp_path/'odd', [dict(X=X(i), split='train') for i in range(2)])
+    assert np.asarray(open_folder(tmp_path/'odd')[1]['train']).tolist() == [0,3,5,10,11]
+
+def test_rows_in_no_other_split_are_for_training(tmp_path):
+    for i in range(10):
+        (tmp_path/'raw').mkdir(exist_ok=True)
+        np.save(tmp_path/f'raw/{i}.npy', np.full((2,9), i, 'f4'))
+    convert(tmp_path/'raw', tmp_path/'set', split=lambda p: 'valid' if p[-5] in '37' else None)
+    dls = TSDataLoaders.from_folder(tmp_path/'set', bs=2, device='cpu')
+    assert sorted(torch.cat([b[0][:,0,0] for b in dls.train]).tolist()) == [0,1,2,4,5,6,8,9]
+    assert torch.cat([b[0][:,0,0] for b in dls.valid]).tolist() == [3,7]
+    convert(tmp_path/'raw', tmp_path/'set2', split=lambda p: 'valid' if p[-5] in '37' else 'test')
+    with expect_fail(ValueError, "no `train`"): TSDataLoaders.from_folder(tmp_path/'set2')
+
+def test_rows_appended_to_no_split_are_reported(tmp_path, capsys):
+    for k in ('train','valid'):
+        for i in range(3):
+            (tmp_path/f'raw/{k}').mkdir(parents=True, exist_ok=True)
+            np.save(tmp_path/f'raw/{k}/{i}.npy', np.ones((2,9), 'f4'))
+    convert(tmp_path/'raw', tmp_path/'set', workers=0)
+    append(tmp_path/'set', tmp_path/'raw/train', workers=0, split=lambda p: 'train')
+    assert 'none of the splits' not in capsys.readouterr().out
+    append(tmp_path/'set', np.ones((4,2,9), 'f4'))
+    assert "4 of the rows that were added are in none of the splits ['train', 'valid']" in capsys.readouterr().out
+
+# Lines
+
+def test_every_row_is_in_one_line(tmp_path):
+    path = tmp_path/'items.jsonl'
+    path.write_bytes(metadata_lines(dict(y=np.array([3,4]), fs=50.), 2) + metadata_lines(dict(y=5, fs=50.), 3) + metadata_lines(dict(y=6, fs=50.)))
+    assert [*read_lines(path)] == [[1, dict(y=3, fs=50.)], [1, dict(y=4, fs=50.)], [3, dict(y=5, fs=50.)], [1, dict(y=6, fs=50.)]]
+    assert np.concatenate([*column_chunks(path, 'y', 'i8', size=2)]).tolist() == [3,4,5,5,5,6]
+    assert (got := summarize(path)).n == 6 and got.shared == dict(fs=50.) and got.dtypes == dict(y='<i8') and got.rest == []
+
+def test_values_of_several_types_are_columns_only_if_numbers(tmp_path):
+    path = tmp_path/'items.jsonl'
+    rows = [dict(a=1, b=1, c=True, d=[1], e='x', f=None), dict(a=2., b='1', c=False, d=[2], e='xyz', f=1)]
+    path.write_bytes(b''.join(map(metadata_lines, rows)))
+    got = summarize(path)
+    assert got.dtypes == dict(a='<f8', c='|b1', e='<U3') and got.rest == ['b','d','f']

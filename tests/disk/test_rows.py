@@ -1,0 +1,25 @@
+"Row numbers that are computed are those of a list"
+import numpy as np, pytest
+from hypothesis import given, strategies as st
+from conftest import same
+from tsdisk.disk.rows import Ranges, merge_intervals
+
+intervals = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 12)), max_size=12)
+
+@given(intervals)
+def test_merged_intervals_hold_the_same_numbers_and_do_not_touch(pairs):
+    first = np.array([a for a,_ in pairs], np.int64)
+    stop = first + np.array([n for _,n in pairs], np.int64)
+    a,b = merge_intervals(first, stop)
+    assert [i for s,e in zip(a.tolist(), b.tolist()) for i in range(s, e)] == sorted({i for s,n in pairs for i in range(s, s+n)})
+    assert (a[1:] > b[:-1]).all()
+
+@pytest.mark.parametrize('some,merged', [([], []), ([(0,3)], [(0,3)]), ([(0,3),(3,5)], [(0,5)]), ([(4,5),(0,9),(1,2)], [(0,9)])])
+def test_intervals_that_touch_or_overlap_are_merged(some, merged):
+    first,stop = np.array(some, np.int64).reshape(-1, 2).T
+    assert [*zip(*map(np.ndarray.tolist, merge_intervals(first, stop)))] == merged
+
+def test_ranges_that_touch_are_one():
+    r = Ranges([(0,2), (2,5), (7,8)])
+    same(r.pairs, np.array([[0,5], [7,8]]))
+    assert len(Ranges([])) == 0 and Ranges([]) == Ranges([(3,3)])

@@ -1,0 +1,27 @@
+"Statistics of parts add up, turn with the scale, and survive JSON"
+import json, numpy as np
+from conftest import filled
+from tsdisk.folder.moments import Stats, shares
+from tsdisk.folder.stats import array_stats
+
+def test_stats_of_parts_add_up(tmp_path):
+    x = filled((900,3,40)).astype('f8')+[[1e8],[0],[-5]]
+    x[:10,1] = np.nan
+    whole,parts = array_stats(x), array_stats(x[:10])+array_stats(x[10:300])+array_stats(x[300:])
+    for o in ('count','nans','min','max'): assert np.array_equal(getattr(whole, o), getattr(parts, o))
+    for o in ('mean','std'): np.testing.assert_allclose(getattr(parts, o), getattr(whole, o), rtol=1e-7)
+    flat = np.sort(x.swapaxes(0, 1).reshape(3, -1), 1)
+    for i in range(3): assert abs(np.searchsorted(flat[i], parts.quantiles[:,i])/whole.count[i]-shares).max() <= parts.error
+
+def test_stats_in_units_turn_with_a_negative_scale():
+    x = filled((100,2,30), 'i2')
+    st,want = array_stats(x).in_units([2,-.5], [1,0]), array_stats(x*np.array([[2],[-.5]])+[[1],[0]])
+    for o in Stats.names: np.testing.assert_allclose(getattr(st, o), getattr(want, o), atol=1e-4*abs(want.max).max())
+
+def test_stats_print_and_survive_json():
+    x = filled((30,3,20))
+    x[:, 1] = np.nan
+    st = array_stats(x)
+    assert Stats.from_dict(json.loads(json.dumps(st.to_dict()))) == st and st != array_stats(x[1:])
+    assert all(o in repr(st) for o in (*Stats.names[:6], 'median')) and f'{st.mean[2]:.6g}' in repr(st) and len(repr(st).splitlines()) == 4
+    assert len(repr(array_stats(filled((2,50,3)))).splitlines()) == 22
