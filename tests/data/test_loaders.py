@@ -13,7 +13,6 @@ from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.data.buffers import Buffers
 from tsdisk.data.reader import ReadOptions
 from tsdisk.order.shuffle import order
 from tsdisk.disk.sources import ArraySource
@@ -232,17 +231,6 @@ def test_blocks_that_come_back_are_not_hoarded():
     del kept
     gc.collect()
     assert len(pool.out) == 0 and len(pool.free) <= dl.read.spare == 4
-
-def test_block_is_taken_by_one_holder_at_a_time():
-    pool,held = Buffers((8,3), np.dtype('f4')),[]
-    rng = random.Random(0)
-    for i in range(500):
-        a = pool.take(rng.randint(1, 8))
-        a[:] = i
-        held.append((i, a if rng.random() < .5 else torch.from_numpy(a)[-1:]))
-        del a
-        if rng.random() < .6: held.pop(rng.randrange(len(held)))
-        assert all((o == i).all() for i,o in held)
 
 def test_writing_into_a_batch_changes_no_data(tmp_path):
     save_array(tmp_path/'X.npy', ramp(100))

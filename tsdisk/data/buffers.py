@@ -13,7 +13,7 @@ import numpy as np, torch
 from fastcore.basics import store_attr
 from ..disk.io import aligned_block
 
-# %% ../../nbs/54_data.buffers.ipynb #257c7165
+# %% ../../nbs/54_data.buffers.ipynb #f922ec8d
 class Buffers:
     "Blocks of memory for rows; each is used again once no tensor lies in it"
     def __init__(self,
@@ -23,7 +23,8 @@ class Buffers:
         spare:int=4, # Free blocks that are kept for later
     ):
         store_attr()
-        self.free,self.out = [],{}
+        self.free = []
+        self.out = {} # A weak reference to the view of each block in use
 
     def _new(self):
         nbytes = prod(self.shape)*self.dtype.itemsize
@@ -56,7 +57,7 @@ def _page_locked(nbytes):
 if hasattr(os, 'register_at_fork'):
     os.register_at_fork(before=lambda: _held.extend(_locked.values()), after_in_parent=_held.clear)
 
-# %% ../../nbs/54_data.buffers.ipynb #fded12c4
+# %% ../../nbs/54_data.buffers.ipynb #129d17fa
 class ColumnPool:
     "Memory for groups of rows of one column, as stored and as cast"
     def __init__(self,
@@ -69,7 +70,8 @@ class ColumnPool:
         self.stored = self.cast = None
         s = column.items.stored
         if s.ndim == 1: return
-        shape,dtype = (rows, *s.shape[1:]), np.dtype(str(column.kind.dtype).split('.')[-1])
+        shape = rows, *s.shape[1:]
+        dtype = np.dtype(str(column.kind.dtype).split('.')[-1])
         self.stored = Buffers(shape, s.dtype, pin and rows*s.row_bytes < 2**28, spare)
         if cast and s.dtype != dtype: self.cast = Buffers(shape, dtype, spare=spare)
 
@@ -79,10 +81,13 @@ class ColumnPool:
         if self.cast is None: return t
         return torch.from_numpy(self.cast.take(tuple(t.shape))).copy_(t)
 
-# %% ../../nbs/54_data.buffers.ipynb #95748a70
+# %% ../../nbs/54_data.buffers.ipynb #444b3f44
 class Pools:
     "Memory for the groups of all columns that are read"
-    def __init__(self): self.key,self.rows,self.columns = None,0,[]
+    def __init__(self):
+        self.rows = 0 # Of a group
+        self.columns = []
+        self.key = None # What these pools are for
     def __reduce__(self): return Pools, ()
 
     def fit(self,
@@ -95,7 +100,9 @@ class Pools:
         "The pools for groups of some size"
         key = rows,device,spare,os.getpid()
         if key == self.key: return self.columns
-        kind = None if in_worker else 'cpu' if device is None else device.type
-        self.columns = [ColumnPool(o, rows, kind == 'cpu', kind == 'cuda', spare) for o in columns]
-        self.key,self.rows = key,rows
+        kind = device.type if device else 'cpu'
+        cast,pin = (kind == o and not in_worker for o in ('cpu','cuda'))
+        self.columns = [ColumnPool(o, rows, cast, pin, spare) for o in columns]
+        self.rows = rows
+        self.key = key
         return self.columns

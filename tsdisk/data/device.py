@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['made_ahead', 'split', 'InFlight', 'ToDevice']
 
-# %% ../../nbs/55_data.device.ipynb #54170ac7
+# %% ../../nbs/55_data.device.ipynb #3aeb929f
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from operator import attrgetter
 import torch
+from fastcore.basics import patch
 
 # %% ../../nbs/55_data.device.ipynb #c9c7470b
 def made_ahead(
@@ -50,10 +51,15 @@ def split(
     typed = [[_typed(own(o[i:i+bs]), t) for i in starts] for o,t in zip(whole, types)]
     return [*zip(*typed)]
 
-# %% ../../nbs/55_data.device.ipynb #8dc1d1ad
+# %% ../../nbs/55_data.device.ipynb #965037a6
 class InFlight:
     "Holds host tensors until their copies to the device are done"
-    def __init__(self, most=4): self.most,self.queue = most,deque()
+    def __init__(self,
+        most:int=4, # Groups that are held
+    ):
+        self.most = most
+        self.queue = deque()
+
     def add(self, tensors, event):
         self.queue.append((event,tensors))
         while self.queue and (len(self.queue) > self.most or self.queue[0][0].query()): self._next()
@@ -65,7 +71,7 @@ class InFlight:
     def wait(self):
         while self.queue: self._next()
 
-# %% ../../nbs/55_data.device.ipynb #a0f9280a
+# %% ../../nbs/55_data.device.ipynb #fe09416c
 @cache
 def _copy_stream(device): return torch.cuda.Stream(device) # One for all epochs: each stream keeps memory of its own
 
@@ -73,7 +79,8 @@ class ToDevice:
     "Sends groups of batches to a device while it computes"
     def __init__(self, device):
         self.device = device or torch.device('cpu')
-        self.in_flight,self.stream = InFlight(),None
+        self.in_flight = InFlight()
+        self.stream = None
         if self.device.type != 'cuda': return
         if self.device.index is None: self.device = torch.device('cuda', torch.cuda.current_device())
         self.stream = _copy_stream(self.device)
@@ -82,38 +89,50 @@ class ToDevice:
         "Make it the device of this thread"
         if self.stream is not None: torch.cuda.set_device(self.device)
 
-    def send(self,
-        columns:list, # Tensors of a group of batches, in page-locked memory if they are large
-        bs:int, # Rows of a batch
-        types=(), # As for `split`
-    ): # Batches on the device, and the event to wait for, if there is one
-        "Queue the copies of a group"
-        if self.device.type == 'cpu': return split(columns, bs, types), None
-        if self.stream is None: return split([o.to(self.device) for o in columns], bs), None
-        with torch.cuda.stream(self.stream): there = [o.to(self.device, non_blocking=True) for o in columns]
-        event = self.stream.record_event()
-        self.in_flight.add(columns, event)
-        return split(there, bs), event
+# %% ../../nbs/55_data.device.ipynb #8bad9a2b
+@patch
+def send(self:ToDevice,
+    columns:list, # Tensors of a group of batches, in page-locked memory if they are large
+    bs:int, # Rows of a batch
+    types=(), # As for `split`
+): # Batches on the device, and the event to wait for, if there is one
+    "Queue the copies of a group"
+    if self.device.type == 'cpu': return split(columns, bs, types), None
+    if self.stream is None: return split([o.to(self.device) for o in columns], bs), None
+    with torch.cuda.stream(self.stream): there = [o.to(self.device, non_blocking=True) for o in columns]
+    event = self.stream.record_event()
+    self.in_flight.add(columns, event)
+    return split(there, bs), event
 
-    def arrived(self, there, event):
-        "Batches that were sent; what is queued from now on waits for their copies"
-        if event is None: return there
-        stream = torch.cuda.current_stream(self.device)
-        stream.wait_event(event)
-        for o in there[0]: o.record_stream(stream) # All batches of a group lie in the same memory
-        return there
+# %% ../../nbs/55_data.device.ipynb #1f4b9261
+@patch
+def arrived(self:ToDevice,
+    there, # Batches, from `send`
+    event, # To wait for
+):
+    "Batches that were sent; what is queued from now on waits for their copies"
+    if event is None: return there
+    stream = torch.cuda.current_stream(self.device)
+    stream.wait_event(event)
+    for o in there[0]: o.record_stream(stream) # All batches of a group lie in the same memory
+    return there
 
-    def batches(self,
-        sent, # Generator of what `send` returns
-    ): # Batches on the device
-        "The batches of groups, one after the other"
-        try:
-            for group in sent:
-                yield from self.arrived(*group)
-                del group # So that its memory can be used again
-        finally: self.close(sent)
+# %% ../../nbs/55_data.device.ipynb #c4d1fde1
+@patch
+def batches(self:ToDevice,
+    sent, # Generator of what `send` returns
+): # Batches on the device
+    "The batches of groups, one after the other"
+    try:
+        for group in sent:
+            yield from self.arrived(*group)
+            del group # So that its memory can be used again
+    finally: self.close(sent)
 
-    def close(self, sent):
-        "Stop making groups, and wait for the last copies: the next epoch uses the same memory"
-        if hasattr(sent, 'close'): sent.close()
-        self.in_flight.wait()
+@patch
+def close(self:ToDevice,
+    sent, # As for `batches`
+):
+    "Stop making groups, and wait for the last copies: the next epoch uses the same memory"
+    if hasattr(sent, 'close'): sent.close()
+    self.in_flight.wait()

@@ -178,7 +178,7 @@ def positions(self:Epoch,
     rows = np.asarray(self.order[a:b])
     return rows if len(rows) else rows.astype(np.int64) # NumPy makes floats of an empty range
 
-# %% ../../nbs/53_data.epoch.ipynb #2a4b3d0b
+# %% ../../nbs/53_data.epoch.ipynb #42bb6e64
 @patch
 def buffers(self:Epoch,
     first:int, # Number of the first step
@@ -186,8 +186,8 @@ def buffers(self:Epoch,
 ) -> range: # Numbers of shuffle buffers
     "The shuffle buffers that some steps draw from"
     ends = self.buffer_ends
-    a,b = first*self.rows_of_step, min(stop*self.rows_of_step, ends[-1])
-    low,high = np.searchsorted(ends, [a,b-1], 'right').tolist()
+    last = min(stop*self.rows_of_step, ends[-1]) - 1
+    low,high = np.searchsorted(ends, [first*self.rows_of_step, last], 'right').tolist()
     return range(low, high+1)
 
 # %% ../../nbs/53_data.epoch.ipynb #85ec0a19
@@ -208,7 +208,7 @@ def state(self:Epoch,
     "Where this epoch is before a step"
     return dict(version=2, seed=self.seed, epoch=self.epoch, step=step, **self.settings(), **data)
 
-# %% ../../nbs/53_data.epoch.ipynb #0bf1bc27
+# %% ../../nbs/53_data.epoch.ipynb #950df680
 hints = dict(split=' (a random split differs from run to run: give `seed` or `splits`)',
     permutation=' (other releases of torch and numpy shuffle differently)')
 
@@ -224,7 +224,7 @@ def resume(self:Epoch,
         if state.get(k) != v:
             raise ValueError(f"The state was saved by a loader with {k} = {state.get(k)!r}, this one has {v!r}: "
                 f"give it the same settings{hints.get(k, '')}")
-    epoch,step = state['epoch'],state['step']
+    epoch,step = (state[o] for o in ('epoch','step'))
     if epoch < 0 or not 0 <= step < max(1, len(self)):
         raise ValueError(f"The state must be of an epoch from 0 on and a step of 0 to {len(self)-1}, "
             f"got epoch {epoch} and step {step}")

@@ -22,14 +22,15 @@ from .reader import NextBuffers, Reader, ReadOptions, past_cache
 from .sampling import Sampling, class_counts
 from ..disk.basics import whole_number
 
-# %% ../../nbs/56_data.loader.ipynb #8d4724be
+# %% ../../nbs/56_data.loader.ipynb #94c47708
 class Assembler:
     "Makes batches of what was read: cuts columns, casts, types and transforms them"
     def __init__(self,
         dataset:TSDatasets, # Whose columns
         whole_groups:bool, # Are columns cut out of whole groups, or out of each batch?
     ):
-        self.dataset,self.whole_groups = dataset,whole_groups
+        self.dataset = dataset
+        self.whole_groups = whole_groups
         self.types = None # Types of the columns, if these alone make a batch; empty if not
         self.parts = [(tl, i, tl.items.cut, own) for tl,(i,own) in zip(dataset.tls, dataset.reads()[1])]
 
@@ -80,11 +81,12 @@ def has_method(
     f,args = (f._f,(tfm,x)) if hasattr(f, '_f') else (f,(x,))
     return any(o.signature.match(args) for o in f.methods) if hasattr(f, 'methods') else True
 
-# %% ../../nbs/56_data.loader.ipynb #9c83573c
+# %% ../../nbs/56_data.loader.ipynb #5a5e5ab0
 class OnItsTypes:
     "Runs a transform of a pipeline on the elements of a batch that it has a method for"
     def __init__(self, tfm, pipeline):
-        self.tfm,self.pipeline = tfm,pipeline
+        self.tfm = tfm
+        self.pipeline = pipeline
         self.known = {} # Has it a method for a type?
         own = (getattr(type(tfm), o) is not getattr(Transform, o) for o in ('__call__','_call','_do_call'))
         self.whole = any(own) # Is it called in a way of its own?
@@ -129,10 +131,11 @@ def check_kwargs(
     per_item = [o for o in ('after_item','before_batch') if any(f.name != 'noop' for f in Pipeline(kwargs.get(o)).fs)]
     if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
 
-# %% ../../nbs/56_data.loader.ipynb #1cb2de21
+# %% ../../nbs/56_data.loader.ipynb #a74bdb3a
 class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
-    epoch,first = -1,0 # Number of the epoch, and of its first step
+    epoch = -1 # Number of the epoch
+    first = 0 # Step at which it starts
     resumed = None # (epoch, step) at which the next pass starts, if not with the next epoch
     at = None # (epoch, step) that comes next, while batches are used
     steps = None # The `Epoch` whose batches are used
@@ -159,17 +162,19 @@ class TSDataLoader(TfmdDL):
         check_ranks(rank, world_size, seed)
         check_kwargs(kwargs)
         self.seed = random.randrange(2**32) if seed is None else seed
-        self.rank,self.world_size = rank,world_size
+        store_attr('rank,world_size')
         self.sampling = Sampling(dataset, partial_n, weights, groups, kwargs.get('n'))
-        self.pools,self.preloaded = Pools(),Preloaded()
+        self.pools = Pools()
+        self.preloaded = Preloaded()
         self._n_inp = dataset.n_inp
         self._types = {tuple: [o.kind.typ for o in dataset.tls]}
         if kwargs.get('drop_last', False) is None:
             kwargs['drop_last'] = bool(shuffle) and self.sampling.size >= bs*world_size
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=num_workers, **kwargs)
-        self.epoch,self.at,self.steps = -1,None,None # Transforms may have drawn batches to set themselves up
+        self.epoch = -1 # Transforms may have drawn batches to set themselves up
+        self.at = self.steps = None
 
-# %% ../../nbs/56_data.loader.ipynb #776bed48
+# %% ../../nbs/56_data.loader.ipynb #745741c5
 @patch(as_prop=True)
 def direct(self:TSDataLoader):
     "The sources that are read past the page cache; none if all of them fit in memory"
@@ -182,7 +187,8 @@ def _order_text(shuffle, seed, weights):
 
 @patch
 def __repr__(self:TSDataLoader):
-    size,n_batches = self.sampling.size,len(self)
+    size = self.sampling.size
+    n_batches = len(self)
     parts = [f"{type(self).__name__}: {self.n:,} rows"]
     if size != self.n: parts.append(f"{size:,} an epoch")
     if self.world_size > 1: parts.append(f"part {self.rank} of {self.world_size}")
@@ -221,7 +227,7 @@ def plan(self:TSDataLoader,
 @patch
 def __len__(self:TSDataLoader): return len(self.plan())
 
-# %% ../../nbs/56_data.loader.ipynb #eabdd0df
+# %% ../../nbs/56_data.loader.ipynb #b8d62b59
 @patch
 def randomize(self:TSDataLoader):
     "Continue with the next epoch, or where a loaded state says"
@@ -236,15 +242,17 @@ def shuffle_fn(self:TSDataLoader, idxs):
 @patch
 def get_idxs(self:TSDataLoader):
     "Positions in the dataset, in the order of this epoch: a `range`, or computed when asked"
-    plan,rows = self.plan(),range(self.n)
+    plan = self.plan()
+    rows = range(self.n)
     if not plan.shuffle and plan.size == plan.n: return rows
     return plan.by_length(self.shuffle_fn(rows))
 
-# %% ../../nbs/56_data.loader.ipynb #2284487a
+# %% ../../nbs/56_data.loader.ipynb #e6d8984d
 @patch
 def sample(self:TSDataLoader):
     "Positions of the batches that this process makes, some batches at a time"
-    steps,most = self.steps,most_steps(self)
+    steps = self.steps
+    most = most_steps(self)
     if not hasattr(steps.order, '__len__'): return (yield from map(np.array, chunked(steps.order, self.bs, self.drop_last)))
     i,k = self.first+self.offs,1
     while i < len(steps):
@@ -294,7 +302,7 @@ def create_batches(self:TSDataLoader,
     buffers = NextBuffers(self.steps, rows_of, self.first+self.offs, self.num_workers) if reader.buffered else None
     yield from reader.groups(map(rows_of, samps), rows, pools, buffers)
 
-# %% ../../nbs/56_data.loader.ipynb #0aa33456
+# %% ../../nbs/56_data.loader.ipynb #6f61a8bc
 def finished_batches(
     dl:TSDataLoader, # Whose rows
     positions, # One by one
@@ -302,7 +310,8 @@ def finished_batches(
     "Batches for another loader, which gives the positions of their rows"
     if dl.world_size > 1:
         raise ValueError("Another loader shares the rows among processes already: leave out `rank` and `world_size`")
-    dl.steps,make = None,assembler(dl)
+    dl.steps = None
+    make = assembler(dl)
     samps = (np.array(o) for o in chunked(positions, dl.bs, dl.drop_last))
     for group in dl.create_batches(samps):
         columns = make.group(group)
@@ -327,15 +336,15 @@ def stored_groups(dl):
     if not dl.fake_l.num_workers: return dl.create_batches(dl.sample())
     with torch.random.fork_rng([]): return _loaders[0](dl.fake_l) # Draws a seed for the workers
 
-# %% ../../nbs/56_data.loader.ipynb #674ddaa0
+# %% ../../nbs/56_data.loader.ipynb #10453831
 @patch
 def __iter__(self:TSDataLoader):
     self.randomize()
     self.before_iter()
     self.steps = self.plan().with_order(self.get_idxs())
     self.at = epoch,first = self.epoch,self.first
-    make,tfms = assembler(self),batch_tfms(self.after_batch)
-    finish = make.finish
+    make = assembler(self)
+    finish,tfms = make.finish,batch_tfms(self.after_batch)
     with closing(self.device_batches(make)) as batches: # Python 3.12.3 did not close them with this generator
         for step,b in enumerate(batches, first+1):
             b = finish(b)
@@ -375,7 +384,7 @@ def cws(self:TSDataLoader):
     weights = np.where(n > 0, n.sum()/((n > 0).sum()*np.maximum(n, 1)), 0)
     return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
-# %% ../../nbs/56_data.loader.ipynb #38697786
+# %% ../../nbs/56_data.loader.ipynb #0563b2f5
 @patch
 def settings(self:TSDataLoader) -> dict: # For JSON
     "What has to be equal for the same seed to give the same batches"
@@ -394,4 +403,5 @@ def load_state_dict(self:TSDataLoader,
 ):
     "Let the next pass start where a state was taken"
     epoch,step = self.plan().resume(state, **self.sampling.fingerprint())
-    self.seed,self.resumed = epoch.seed,(epoch.epoch,step)
+    self.seed = epoch.seed
+    self.resumed = epoch.epoch,step

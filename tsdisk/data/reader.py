@@ -62,7 +62,7 @@ def past_cache(
     "The sources that are read straight from disk"
     return [o for o in large_sources(sources, direct) if not o.why_not_direct()]
 
-# %% ../../nbs/54_data.reader.ipynb #1ae11382
+# %% ../../nbs/54_data.reader.ipynb #3933ff27
 class Reader:
     "Reads rows of columns in groups, prefetched"
     def __init__(self,
@@ -72,10 +72,13 @@ class Reader:
         buffered:bool=False, # Are rows prefetched by shuffle buffers?
         shared:bool=False, # Do other processes read the same shuffle buffers?
     ):
-        self.options,self.epoch = options,epoch
-        self.buffered,self.shared = buffered,shared
+        self.options = options
+        self.epoch = epoch
+        self.buffered = buffered
+        self.shared = shared
         self.stored = [o.items.stored for o in columns]
-        self.columns,self.prefetched = [],[]
+        self.columns = [] # As opened for this epoch
+        self.prefetched = [] # Their sources that are told what comes next
         large = {id(o) for o in large_sources(self.stored, options.direct)}
         for column,source in zip(columns, self.stored): self._add(column, source, id(source) in large)
 
@@ -166,7 +169,7 @@ def _is_single(self:Reader, column):
     s = column.items.stored
     return s.ndim == 1 and s.row_bytes <= 64 and s not in self.prefetched
 
-# %% ../../nbs/54_data.reader.ipynb #f14aad50
+# %% ../../nbs/54_data.reader.ipynb #e7d39cc0
 def with_short_labels(
     column, # A column of a dataset
 ):
@@ -174,8 +177,8 @@ def with_short_labels(
     s = column.items.stored
     if type(s) is not ArraySource or s.dtype.kind not in 'iu' or not column.is_category: return column
     if not 0 < len(s) <= 2**20: return column
-    low,high = s.array.min(),s.array.max()
-    dtype = np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high))
+    ends = (np.min_scalar_type(o) for o in (s.array.min(), s.array.max()))
+    dtype = np.promote_types(*ends)
     if dtype.itemsize >= s.row_bytes: return column
     return column.new(ArraySource(np.asarray(s.array).astype(dtype)))
 
@@ -193,7 +196,7 @@ def prefetch_groups(self:Reader,
         if len(coming) > self.options.prefetch: yield coming.popleft()
     yield from coming
 
-# %% ../../nbs/54_data.reader.ipynb #da7cedca
+# %% ../../nbs/54_data.reader.ipynb #18f010c8
 class NextBuffers:
     "The shuffle buffers that the groups of an epoch need"
     def __init__(self,
@@ -201,7 +204,11 @@ class NextBuffers:
         rows_of, # Function of positions that gives row numbers
         step:int=0, # Number of the first step
         every:int=1, # Steps from one batch of this process to its next
-    ): self.epoch,self.rows_of,self.step,self.every = epoch,rows_of,step,every
+    ):
+        self.epoch = epoch
+        self.rows_of = rows_of
+        self.step = step
+        self.every = every
 
     def __len__(self): return len(self.epoch.buffer_ends)
     def rows(self, k): return self.rows_of(self.epoch.order.rows(k))
@@ -212,20 +219,22 @@ class NextBuffers:
         self.step += steps*self.every
         return res
 
-# %% ../../nbs/54_data.reader.ipynb #413318be
+# %% ../../nbs/54_data.reader.ipynb #bbcb3bdb
 @patch
 def prefetch_buffers(self:Reader,
     groups, # From `cut`
     buffers:NextBuffers, # What these groups need
 ): # The same groups
     "Prefetch each shuffle buffer while the one before it is used"
-    known,ahead = 0,0 # Before the first group, all the disk is for the first buffer
+    known = 0
+    ahead = 0 # Before the first group, all the disk is for the first buffer
     for o in groups:
         need = buffers.need(len(o[0]))
         stop = min(need.stop+ahead, len(buffers))
         for k in range(max(known, need.start), stop): self.prefetch(buffers.rows(k))
         yield o
-        known,ahead = max(known, stop),1
+        known = max(known, stop)
+        ahead = 1
 
 # %% ../../nbs/54_data.reader.ipynb #f656484e
 @patch

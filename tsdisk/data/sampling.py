@@ -19,7 +19,7 @@ from ..folder.labels import train_counts
 from ..order.shuffle import ByWeight
 from ..order.strata import Classes
 
-# %% ../../nbs/53_data.sampling.ipynb #d331384a
+# %% ../../nbs/53_data.sampling.ipynb #78515e07
 def row_weights(
     weights, # One for each row of the dataset, or of the array; a mapping of classes to weights; None
     dataset, # `TSDatasets`
@@ -27,14 +27,15 @@ def row_weights(
     "Weights of the rows of a dataset, or of its classes"
     if weights is None or isinstance(weights, dict): return weights
     w = np.asarray(weights)
-    n,n_array = len(dataset),len(dataset.tls[0].items)
+    n = len(dataset)
+    n_array = len(dataset.tls[0].items)
     if w.ndim == 1 and len(w) not in (n, n_array):
         raise ValueError(f"There are {len(w)} weights, for {n} rows of the dataset and {n_array} of the array: "
             "each row needs its weight")
     ByWeight(w) # Checks them
     return w[np.asarray(dataset.idxs)] if len(w) == n_array else w
 
-# %% ../../nbs/53_data.sampling.ipynb #1c392f53
+# %% ../../nbs/53_data.sampling.ipynb #9ff9d1db
 def row_groups(
     groups, # One for each row of the dataset, or of the array; None
     dataset, # `TSDatasets`
@@ -42,7 +43,8 @@ def row_groups(
     "Groups of the rows of a dataset"
     if groups is None: return None
     g = np.asarray(groups)
-    n,n_array = len(dataset),len(dataset.tls[0].items)
+    n = len(dataset)
+    n_array = len(dataset.tls[0].items)
     if g.ndim != 1 or len(g) not in (n, n_array):
         raise ValueError(f"`groups` must be one for each of {n} rows of the dataset, or {n_array} of the array, "
             f"got shape {g.shape}")
@@ -82,13 +84,15 @@ def _read_codes(tl, rows, chunk):
         part = np.asarray(rows[i:i+chunk], np.int64)
         yield tl.read(part).numpy().astype(np.int32)
 
-# %% ../../nbs/53_data.sampling.ipynb #df187347
+# %% ../../nbs/53_data.sampling.ipynb #4033d032
 class DatasetRows:
     "The rows of a dataset, and how they lie in their file"
     def __init__(self,
         dataset, # `TSDatasets`
         n:int=None, # Use the first `n` rows only
-    ): self.dataset,self.n = dataset,ifnone(n, len(dataset))
+    ):
+        self.dataset = dataset
+        self.n = ifnone(n, len(dataset))
 
     @cached_property
     def places(self):
@@ -146,7 +150,7 @@ def weights_checksum(
     if weights is None: return None
     return zlib.crc32(repr(weights).encode() if isinstance(weights, dict) else weights.astype(np.float64))
 
-# %% ../../nbs/53_data.sampling.ipynb #b2a6f9a1
+# %% ../../nbs/53_data.sampling.ipynb #f142d5ef
 class Sampling(DatasetRows):
     "The rows of a dataset, and how an epoch draws from them"
     def __init__(self,
@@ -157,7 +161,8 @@ class Sampling(DatasetRows):
         n:int=None, # Use the first `n` rows only
     ):
         super().__init__(dataset, n)
-        self.partial_n,self.size = partial_n,epoch_size(partial_n, self.n)
+        self.partial_n = partial_n
+        self.size = epoch_size(partial_n, self.n)
         self.weights = row_weights(weights, dataset)
         self.groups = row_groups(groups, dataset)
 
