@@ -59,9 +59,10 @@ disks = {'rows': {f'{t} threads{o}': (disk, t, *a) for t in (8,16,32,64) for o,a
 def tsdisk(path, row, bs, shuffle, limited):
     from tsdisk.data.datasets import TSDatasets
     from tsdisk.data.loaders import TSDataLoader
+    from tsdisk.data.reader import ReadOptions
     X = view(path, row)
-    dl = TSDataLoader(TSDatasets(X, splits=[range(len(X))]).train, bs=bs, shuffle=shuffle, direct=None if limited else True)
-    if not dl._direct(): raise RuntimeError(f"The loader did not find that the data is larger than memory: {dl}")
+    dl = TSDataLoader(TSDatasets(X, splits=[range(len(X))]).train, bs=bs, shuffle=shuffle, read=ReadOptions(direct=None if limited else True))
+    if not dl.direct: raise RuntimeError(f"The loader did not find that the data is larger than memory: {dl}")
     for _ in dl: yield bs*row # `len(b)` would take half as long as the batch
 
 def memmap(path, row, bs, advice=None):

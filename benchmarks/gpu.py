@@ -17,8 +17,10 @@ def one_batch(path, bs, device):
 
 def tsdisk(path, bs, device, how):
     from tsdisk.data.loaders import TSDataLoaders
+    from tsdisk.data.reader import ReadOptions
     n = len(open_data(path)[0])
-    opts = dict(disk=dict(direct=True), blocks=dict(direct=True, shuffle='block')).get(how, {})
+    direct = ReadOptions(direct=True)
+    opts = dict(disk=dict(read=direct), blocks=dict(read=direct, shuffle='block')).get(how, {})
     dls = TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=[range(n), range(0)], bs=bs, device=device, seed=0, **opts)
     return (dls.preload() if how == 'preload' else dls).train
 

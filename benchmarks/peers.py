@@ -95,8 +95,9 @@ def torch_dl(ds, bs, num_workers, **kwargs):
 
 def tsdisk(path, shape, bs, shuffle, direct=None):
     from tsdisk.data.loaders import TSDataLoaders
+    from tsdisk.data.reader import ReadOptions
     n = len(open_data(path)[0])
-    return TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=[range(n), []], bs=bs, shuffle=shuffle, direct=direct, device='cpu').train
+    return TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=[range(n), []], bs=bs, shuffle=shuffle, read=ReadOptions(direct=direct), device='cpu').train
 
 class Tensors:
     "Batches of arrays, which a function gives for each pass, as tensors over the same memory"
@@ -261,7 +262,7 @@ def contestant(name, folder, limit):
             for o in path.rglob('*'):
                 if o.is_file(): (drop_cache if cold else fill_cache)(o)
             dl = p.batches(path, rows[row], bs, **opts)
-            if p.package == 'tsdisk' and bool(dl._direct()) != cold: raise RuntimeError(f"The loader did not see whether the data fits in memory: {dl}")
+            if p.package == 'tsdisk' and bool(dl.direct) != cold: raise RuntimeError(f"The loader did not see whether the data fits in memory: {dl}")
             batches = epochs(dl)
             try: return rate(batches, row, secs, secs/2 if cold else 0) if secs else check(batches, folder/'npy', rows[row], bs)
             finally:

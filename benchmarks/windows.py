@@ -50,6 +50,7 @@ class BareGather:
 def tsdisk_loader(path, size, bs):
     from tsdisk.data.datasets import TSDatasets
     from tsdisk.data.loaders import TSDataLoader
+    from tsdisk.data.reader import ReadOptions
     from tsdisk.series.windows import Windows
     return TSDataLoader(TSDatasets(Windows(path/'X.npy', size)), bs=bs, shuffle=True, drop_last=True)
 
@@ -155,10 +156,11 @@ def very_many():
 def cold_tsdisk(path, size, bs, shuffle, limited):
     from tsdisk.data.datasets import TSDatasets
     from tsdisk.data.loaders import TSDataLoader
+    from tsdisk.data.reader import ReadOptions
     from tsdisk.series.windows import Windows
     w = Windows(path/'X.npy', size)
-    dl = TSDataLoader(TSDatasets(w), bs=bs, shuffle=shuffle, direct=None if limited else True)
-    if not dl._direct(): raise RuntimeError(f"The loader did not find that the data is larger than memory: {dl}")
+    dl = TSDataLoader(TSDatasets(w), bs=bs, shuffle=shuffle, read=ReadOptions(direct=None if limited else True))
+    if not dl.direct: raise RuntimeError(f"The loader did not find that the data is larger than memory: {dl}")
     for _ in dl: yield bs*w.stored.row_bytes
 
 def cold_numpy(path, size, bs):

@@ -283,7 +283,7 @@ def test_loaders_keep_where_they_are(motions):
     left = [b[1] for b in as_tsai(plain).train]
     assert len(left) == 2
     for a,b in zip(left, plain.train): same(a, b[1])
-    assert as_tsai(plain.preload()).train.kept is not None
+    assert as_tsai(plain.preload()).train.preloaded
 
 def test_loaders_made_without_tsai_in_mind(motions):
     plain = loaders.TSDataLoaders.from_arrays(*motions, splits=two, bs=8, seed=3, partial_n=16, weights=np.arange(40.)+1, device='cpu')

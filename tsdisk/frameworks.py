@@ -124,7 +124,7 @@ class BatchOrder:
 
     def __len__(self): return len(self.dl)
 
-# %% ../nbs/82_frameworks.ipynb #ddaf17d2
+# %% ../nbs/82_frameworks.ipynb #bd342167
 @patch
 def positions(self:BatchOrder,
     epoch:int, # Number of the epoch
@@ -132,9 +132,9 @@ def positions(self:BatchOrder,
 ) -> np.ndarray: # (bs,) positions in the dataset
     "The rows of one batch"
     dl = self.dl
-    if dl._idxs is None or dl.epoch != epoch:
+    if dl.steps is None or dl.epoch != epoch:
         dl.epoch = epoch
-        dl._idxs = dl.get_idxs()
+        dl.steps = dl.plan().with_order(dl.get_idxs())
     dl.at = epoch,step+1
     return dl.idxs
 
@@ -142,20 +142,20 @@ def positions(self:BatchOrder,
 def __iter__(self:BatchOrder):
     dl = self.dl
     dl.randomize()
-    epoch,dl._idxs = dl.epoch,None
-    for step in range(dl._first, len(dl)):
+    epoch,dl.steps = dl.epoch,None
+    for step in range(dl.first, len(dl)):
         rows = _BatchRows(self.positions(epoch, step).tolist())
         rows.epoch = epoch
         yield rows
     dl.at = None
 
-# %% ../nbs/82_frameworks.ipynb #f5f83e91
+# %% ../nbs/82_frameworks.ipynb #a0ae0980
 @patch
 def set_epoch(self:BatchOrder,
     epoch:int, # Number of the epoch that comes next
 ):
     "Continue with this epoch: from its start, unless a loaded state is within it"
-    if self.dl._resumed is None or self.dl._resumed[0] != epoch: self.dl._resumed = epoch,0
+    if self.dl.resumed is None or self.dl.resumed[0] != epoch: self.dl.resumed = epoch,0
 
 @patch
 def state_dict(self:BatchOrder): return self.dl.state_dict()

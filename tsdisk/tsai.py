@@ -115,11 +115,11 @@ def _learnt(tfm, stats):
     reach = 1.5*(high-low) # As tsai's `get_outliers_IQR`
     return dict(min=low-reach, max=high+reach)
 
-# %% ../nbs/81_tsai.ipynb #493e800b
+# %% ../nbs/81_tsai.ipynb #b717e32b
 def _needs_batch(tfm, dset, before):
     "Why a transform has to learn from a batch, or None"
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
-    other = first(o for o in before if o.split_idx != 0 and loader._resolves(o, x))
+    other = first(o for o in before if o.split_idx != 0 and loader.has_method(o, x))
     if other: return f"as it comes after {other.name}; alone, it learns from all training rows"
     groups = is_listy(getattr(tfm, 'by_var', True))
     if groups or getattr(tfm, 'by_step', False): return "with `by_var=True` alone, it learns from all training rows"
@@ -143,7 +143,7 @@ def _learn_scale(tfm, dset, before=()):
         setattr(tfm, name, value)
     tfm._setup = False
 
-# %% ../nbs/81_tsai.ipynb #133d3b9a
+# %% ../nbs/81_tsai.ipynb #bdc9126a
 class TSDataLoader(loader.TSDataLoader):
     "`tsdisk.data.loader.TSDataLoader` for tsai"
     @delegates(loader.TSDataLoader.__init__)
@@ -167,7 +167,7 @@ class TSDataLoader(loader.TSDataLoader):
     def split_idxs(self): return self.dataset.split_idxs
     @property
     def class_priors(self):
-        shares = self._classes()[0].counts/self.n
+        shares = self.sampling.classes[0].counts/self.n
         return torch.tensor(shares, dtype=torch.float32, device=self.device)
 
 # %% ../nbs/81_tsai.ipynb #24a37ec3
@@ -181,7 +181,7 @@ def show_batch(self:TSDataLoader, b=None, decode=True, sharex=None, sharey=None,
     try: return loader.TSDataLoader.show_batch(self, b, **kwargs)
     finally: self.after_batch = tfms
 
-# %% ../nbs/81_tsai.ipynb #7e08db9b
+# %% ../nbs/81_tsai.ipynb #813a9e2a
 @patch
 def show_dist(self:TSDataLoader,
     figsize=None, # Inches
@@ -191,7 +191,7 @@ def show_dist(self:TSDataLoader,
     "Draw how the targets are distributed"
     if len(self.dataset.tls) == self.dataset.n_inp: raise ValueError("These samples have no targets")
     ax = plt.subplots(figsize=figsize or (6,3))[1]
-    if self.cat: ax.bar([str(o) for o in self.vocab], self._classes()[0].counts/self.n, **kwargs)
+    if self.cat: ax.bar([str(o) for o in self.vocab], self.sampling.classes[0].counts/self.n, **kwargs)
     else:
         y = self._some_targets(max_n)
         ax.hist(y, **{'bins': 50, 'weights': np.full(len(y), 1/len(y)), **kwargs})
@@ -220,7 +220,7 @@ class TSDataLoaders(loaders.TSDataLoaders):
 
 TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 
-# %% ../nbs/81_tsai.ipynb #69844105
+# %% ../nbs/81_tsai.ipynb #9b8fb9b5
 def as_tsai(
     dls, # `TSDataLoaders` of tsdisk
 ) -> TSDataLoaders: # The same, for tsai
@@ -229,11 +229,10 @@ def as_tsai(
     return TSDataLoaders(*map(_as_tsai_loader, dls.loaders), path=dls.path, device=dls.device)
 
 def _as_tsai_loader(dl):
-    options = 'seed','direct','partial_n','weights','groups','rank','world_size','shuffle'
-    res = dl.new(TSDatasets.of(dl.dataset), TSDataLoader, **{o: getattr(dl, o) for o in options})
+    options = {o: getattr(dl, o) for o in ('seed','read','rank','world_size','shuffle')}
+    res = dl.new(TSDatasets.of(dl.dataset), TSDataLoader, **options, **dl.sampling.options())
     res._types = {tuple: [o.kind.typ for o in res.dataset.tls]}
-    own = 'kept','epoch','_resumed','by_length','thread','group_bytes','span','block_bytes','window_bytes','block_rows'
-    res.__dict__.update({o: dl.__dict__[o] for o in own if o in dl.__dict__})
+    res.preloaded,res.epoch,res.resumed = dl.preloaded,dl.epoch,dl.resumed
     return res
 
 # %% ../nbs/81_tsai.ipynb #2eedcedc

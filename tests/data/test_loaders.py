@@ -1,5 +1,6 @@
 "A loader yields every row once, as stored, in memory that is never taken from whoever still holds it"
 import copy, gc, io, json, pickle, random, subprocess, sys, threading, time
+from functools import partial
 from itertools import islice
 import numpy as np, pytest, torch
 from fastai.torch_core import TensorCategory, set_seed
@@ -7,22 +8,26 @@ from fastcore.basics import first, noop
 from fasttransform import Pipeline, Transform
 from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, rows, same
-from tsdisk.data import loaders
+from tsdisk.data import loader as loader_module, loaders
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.data.reader import Buffers
+from tsdisk.data.reader import ReadOptions
 from tsdisk.order.shuffle import order
 from tsdisk.disk.sources import ArraySource
 
 def loader(n=100, y=True, dtype='f4', **kw): return TSDataLoader(TSDatasets(ramp(n, dtype=dtype), np.arange(n, dtype='f8') if y else None), **kw)
 
-@pytest.fixture(params=[0, 5000, 5001, TSDataLoader.group_bytes], ids=['single','few','thread','many'])
+@pytest.fixture(params=[0, 5000, 5001, ReadOptions.group_bytes], ids=['single','few','thread','many'])
 def block(request, monkeypatch):
-    "Batches gathered one by one, a few at once, many at once; a few in a thread"
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', request.param)
-    monkeypatch.setattr(TSDataLoader, 'thread', request.param == 5001)
+    "Batches gathered one by one, a few at once, many at once; a few in a thread: the default options, and a function that changes others"
+    options = partial(ReadOptions, group_bytes=request.param, background=request.param == 5001)
+    monkeypatch.setattr(loader_module, 'ReadOptions', options)
+    return options
+
+one_by_one = ReadOptions(group_bytes=0)
+small = dict(block_bytes=300, buffer_bytes=2000)
 
 # Every row once
 
@@ -41,8 +46,7 @@ def test_rows_of_a_split_come_in_its_order(block, split):
 
 @given(st.integers(1, 300), st.integers(1, 350), st.booleans(), st.booleans(), st.sampled_from([0,500,2**20]))
 def test_sizes_are_those_of_any_loader(n, bs, shuffle, drop_last, group_bytes):
-    dl = loader(n, bs=bs, shuffle=shuffle, drop_last=drop_last, seed=0)
-    dl.group_bytes = group_bytes
+    dl = loader(n, bs=bs, shuffle=shuffle, drop_last=drop_last, seed=0, read=ReadOptions(group_bytes=group_bytes))
     ids,sizes = epoch(dl)
     want = [len(o) for o in np.split(np.arange(n), range(bs, n, bs)) if len(o) == bs or not drop_last]
     assert sizes == want and len(dl) == len(want) and len(set(ids)) == len(ids) == sum(want)
@@ -214,31 +218,19 @@ def test_two_threads_may_read_from_one_loader(block):
     for t in threads: t.join()
     assert not errors, errors[0]
 
-def test_blocks_are_used_again_when_nobody_holds_them(monkeypatch):
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
-    dl = TSDataLoader(TSDatasets(filled((600,10,100)), np.arange(600.)), bs=10)
+def test_blocks_are_used_again_when_nobody_holds_them():
+    dl = TSDataLoader(TSDatasets(filled((600,10,100)), np.arange(600.)), bs=10, read=one_by_one)
     for _ in range(2): assert len({xb.data_ptr() for xb,_ in dl}) <= 3
     assert len({xb.data_ptr() for xb,_ in [*dl]}) == 60
 
-def test_blocks_that_come_back_are_not_hoarded(monkeypatch):
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
-    dl = loader(600, bs=10)
+def test_blocks_that_come_back_are_not_hoarded():
+    dl = loader(600, bs=10, read=one_by_one)
     kept = [*dl]
-    assert len(dl.pools[0][0].out) == 60
+    pool = dl.pools.columns[0].stored
+    assert len(pool.out) == 60
     del kept
     gc.collect()
-    assert len(dl.pools[0][0].out) == 0 and len(dl.pools[0][0].free) <= Buffers.keep
-
-def test_block_is_taken_by_one_holder_at_a_time():
-    pool,held = Buffers((8,3), np.dtype('f4')),[]
-    rng = random.Random(0)
-    for i in range(500):
-        a = pool.take(rng.randint(1, 8))
-        a[:] = i
-        held.append((i, a if rng.random() < .5 else torch.from_numpy(a)[-1:]))
-        del a
-        if rng.random() < .6: held.pop(rng.randrange(len(held)))
-        assert all((o == i).all() for i,o in held)
+    assert len(pool.out) == 0 and len(pool.free) <= dl.read.spare == 4
 
 def test_writing_into_a_batch_changes_no_data(tmp_path):
     save_array(tmp_path/'X.npy', ramp(100))
@@ -389,9 +381,9 @@ def test_parts_of_epochs_go_on_until_all_rows_came(block, shuffle, part, size):
 
 def test_only_training_rows_are_a_part():
     dls = TSDataLoaders.from_arrays(ramp(500), np.arange(500.), splits=[range(400), range(400,500)], bs=16, partial_n=64, weights=np.arange(500), seed=0)
-    assert (dls.train.size, dls.valid.size, dls.test_dl(ramp(70)).size) == (64, 100, 70) and dls.valid.weights is None
-    again = dls.train.new()
-    assert (again.size, again.weights is dls.train.weights) == (64, True) and dls.train.new(shuffle=False).weights is None
+    assert [o.sampling.size for o in (dls.train, dls.valid, dls.test_dl(ramp(70)))] == [64, 100, 70] and dls.valid.sampling.weights is None
+    again = dls.train.new().sampling
+    assert (again.size, again.weights is dls.train.sampling.weights) == (64, True) and dls.train.new(shuffle=False).sampling.weights is None
 
 def test_all_rows_come_where_a_part_is_less_than_a_batch():
     assert epoch(TSDataLoaders.from_arrays(ramp(500), splits=[range(400), range(400,500)], bs=64, partial_n=10).train)[1] == [10]
@@ -403,12 +395,11 @@ def test_bad_parts_are_refused(part):
 @pytest.mark.parametrize('shuffle', [True,'block'])
 @pytest.mark.parametrize('split', [range(300), range(100, 300), np.random.default_rng(0).permutation(300)[:200]], ids=['all','some','random'])
 def test_rows_come_by_their_weights(block, shuffle, split):
-    class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
     w = np.random.default_rng(1).random(300)**3*(np.arange(300)%3 > 0)
     dsets,k = TSDatasets(ramp(300), np.arange(300.), splits=[split]),20
     own = w[np.asarray(split)]
     for weights in (w, own):
-        dl = Small(dsets.train, bs=16, shuffle=shuffle, weights=weights, seed=1)
+        dl = TSDataLoader(dsets.train, bs=16, shuffle=shuffle, weights=weights, seed=1, read=block(**small))
         epochs = [np.bincount(epoch(dl)[0], minlength=300)[np.asarray(split)] for _ in range(k)]
         want = own/own.sum()*len(split)
         assert all((abs(o-want) < 1+1e-9).all() and o.sum() == len(split) for o in epochs) and abs(np.mean(epochs, 0)-want).max() < .5
@@ -427,10 +418,9 @@ def test_weights_without_shuffling_are_refused():
 @pytest.mark.parametrize('shuffle', [False,True,'block'])
 @pytest.mark.parametrize('n,drop_last', [(500,False), (500,True), (512,False), (481,False), (3,False)])
 def test_ranks_share_the_batches_of_one_process(block, shuffle, n, drop_last):
-    class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
-    ds = TSDatasets(ramp(n), np.arange(float(n)))
-    one = Small(ds, bs=32, shuffle=shuffle, seed=1, drop_last=drop_last)
-    some = [Small(ds, bs=8, shuffle=shuffle, seed=1, drop_last=drop_last, rank=r, world_size=4) for r in range(4)]
+    ds,opts = TSDatasets(ramp(n), np.arange(float(n))),dict(shuffle=shuffle, seed=1, drop_last=drop_last, read=block(**small))
+    one = TSDataLoader(ds, bs=32, **opts)
+    some = [TSDataLoader(ds, bs=8, rank=r, world_size=4, **opts) for r in range(4)]
     assert {len(o) for o in some} == {len(one)} and 'part 3 of 4' in repr(some[3])
     for _ in range(2):
         steps = [[rows(b[0]) for b in o] for o in some]
@@ -492,7 +482,7 @@ def test_a_state_of_another_shuffle_is_refused(monkeypatch):
     dl = loader(shuffle=True, seed=1)
     state = json.loads(json.dumps(dl.state_dict()))
     dl.load_state_dict(state)
-    monkeypatch.setattr('tsdisk.data.loader.permutation_check', lambda: 7)
+    monkeypatch.setattr('tsdisk.data.epoch.permutation_check', lambda: 7)
     with fails(ValueError, 'other releases of torch and numpy'): dl.load_state_dict(state)
 
 def test_no_rows_have_no_parts(): assert epoch(TSDataLoader(TSDatasets(ramp(10), splits=[range(10), range(0)]).valid, shuffle=True, partial_n=3)) == ([], [])
@@ -509,13 +499,11 @@ def test_a_thread_tells_of_errors(block):
     dl,got = TSDataLoader(TSDatasets(Broken(ramp(300))), bs=10),[]
     with fails(OSError, 'bad sector'):
         for b in dl: got += rows(b[0])
-    assert got == [*range(len(got))] and (len(got) > 100 or not dl.thread)
+    assert got == [*range(len(got))] and (len(got) > 100 or not dl.read.background)
 
-def test_a_thread_ends_with_its_pass(monkeypatch):
-    monkeypatch.setattr(TSDataLoader, 'thread', True)
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
+def test_a_thread_ends_with_its_pass():
     def threads(): return {o for o in threading.enumerate() if o.name.startswith('tsdisk_ahead')}
-    dl,others = loader(500, bs=10, shuffle=True),threads()
+    dl,others = loader(500, bs=10, shuffle=True, read=ReadOptions(group_bytes=0, background=True)),threads()
     it = iter(dl)
     next(it)
     assert len(threads()-others) == 1
@@ -524,10 +512,8 @@ def test_a_thread_ends_with_its_pass(monkeypatch):
     for _ in dl: pass
     assert not threads()-others
 
-def test_memory_in_a_thread_is_used_again(monkeypatch):
-    monkeypatch.setattr(TSDataLoader, 'thread', True)
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
-    dl = TSDataLoader(TSDatasets(filled((600,10,100)), np.arange(600.)), bs=10)
+def test_memory_in_a_thread_is_used_again():
+    dl = TSDataLoader(TSDatasets(filled((600,10,100)), np.arange(600.)), bs=10, read=ReadOptions(group_bytes=0, background=True))
     for _ in range(3): assert len({xb.data_ptr() for xb,_ in dl}) <= 5
 
 # All in the memory of the device
@@ -538,7 +524,7 @@ def test_preloaded_batches_are_those_from_disk(tmp_path, block, shuffle):
     rows = np.random.default_rng(0).permutation(300)[:200]
     def dls(): return TSDataLoaders.from_arrays(X, y, bs=16, seed=1, shuffle=shuffle, splits=[rows, range(0)], device='cpu')
     a,b = dls().train,dls().preload().train
-    assert 'preloaded' in repr(b) and b.kept[0].dtype == torch.int16
+    assert 'preloaded' in repr(b) and b.preloaded.columns[0].values.dtype == torch.int16
     for _ in range(2):
         for p,q in zip(a, b, strict=True): assert all(torch.equal(u, v) and type(u) is type(v) and u.dtype == v.dtype for u,v in zip(p, q, strict=True))
 
@@ -550,13 +536,13 @@ def test_preloading_says_what_it_takes_and_reads_nothing_later(capsys, tmp_path,
     assert sum(len(b[0]) for dl in dls for b in dl) >= 295
     state = dls.train.state_dict()
     other = pickle.loads(pickle.dumps(dls.train))
-    assert other.kept is None and other.state_dict() == state
+    assert not other.preloaded and other.state_dict() == state
 
 def test_data_that_does_not_fit_is_not_preloaded(monkeypatch):
     monkeypatch.setattr(loaders, 'free_memory', lambda: 20_000)
     dls = TSDataLoaders.from_arrays(ramp(5000), splits=[range(4000), range(4000,5000)], device='cpu')
     with fails(ValueError, '0.00012 GB', '2e-05 GB are free on cpu', 'leave them'): dls.preload()
-    assert dls.train.kept is None
+    assert not dls.train.preloaded
 
 def test_labels_that_no_split_uses_may_be_unknown():
     dls = TSDataLoaders.from_arrays(ramp(5), ['a','b','a','b','z'], splits=[[0,1],[2,3]], bs=2, device='cpu').preload()
@@ -577,9 +563,8 @@ def after(dl, k=None):
     *((o, dict(weights=np.arange(450), partial_n=p)) for o in (True,'block') for p in (None,1000))], ids=short)
 def test_a_pass_goes_on_where_its_state_was_taken(tmp_path, block, shuffle, opts, drop_last, direct):
     X,y = save_array(tmp_path/'X.npy', ramp(500)),save_array(tmp_path/'y.npy', np.arange(500.))
-    class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
     dsets = TSDatasets(X, y, splits=[np.random.default_rng(0).permutation(500)[:450]])
-    def make(): return Small(dsets.train, bs=16, shuffle=shuffle, drop_last=drop_last, direct=direct, **opts)
+    def make(): return TSDataLoader(dsets.train, bs=16, shuffle=shuffle, drop_last=drop_last, read=block(direct=direct, **small), **opts)
     dl = make()
     for stop in {0,1,5,len(dl)-1,len(dl)}:
         it,other = iter(dl),make()
@@ -593,8 +578,7 @@ def test_a_pass_goes_on_where_its_state_was_taken(tmp_path, block, shuffle, opts
 
 @pytest.mark.parametrize('shuffle', [True,'block'])
 def test_workers_go_on_where_a_state_was_taken(shuffle):
-    class Small(TSDataLoader): block_bytes,window_bytes = 300,2000
-    one,two = [Small(TSDatasets(ramp(300), np.arange(300.)), bs=16, shuffle=shuffle, num_workers=o) for o in (0,2)]
+    one,two = [TSDataLoader(TSDatasets(ramp(300), np.arange(300.)), bs=16, shuffle=shuffle, num_workers=o, read=ReadOptions(**small)) for o in (0,2)]
     it = iter(one)
     for _ in range(5): next(it)
     two.load_state_dict(one.state_dict())
@@ -629,9 +613,9 @@ def test_a_state_of_another_split_is_refused():
 @pytest.mark.parametrize('direct', [False,True], ids=['cached','direct'])
 @pytest.mark.parametrize('shuffle', [False,True,'block'])
 def test_passes_side_by_side_are_apart(tmp_path, shuffle, direct):
-    class Small(TSDataLoader): block_bytes,window_bytes,group_bytes = 300,2000,0
+    read = ReadOptions(direct=direct, group_bytes=0, **small)
     X = save_array(tmp_path/'X.npy', ramp(500))
-    one,two = [Small(TSDatasets(X), bs=16, shuffle=shuffle, seed=1, direct=direct, partial_n=81) for _ in range(2)]
+    one,two = [TSDataLoader(TSDatasets(X), bs=16, shuffle=shuffle, seed=1, read=read, partial_n=81) for _ in range(2)]
     assert [*zip(after(one), after(one))] == [(rows(a[0]), rows(b[0])) for a,b in zip(two, two)]
     it = iter(two)
     next(it)

@@ -1,267 +1,149 @@
-"Batches on their way to a device. What needs a GPU is marked `gpu` and reported as skipped where there is none"
-import copy, ctypes, gc, os, pickle, weakref
-from functools import partial
+"A reader gives the rows that are asked for, in groups, after it prefetched them in time"
+from dataclasses import FrozenInstanceError, replace
 import numpy as np, pytest, torch
-from fastai.learner import Learner
-from fastai.losses import MSELossFlat
-from torch import nn
-from conftest import filled
-from tsdisk.disk.packing import Packing
-from tsdisk.data import augment
-from tsdisk.data import reader
-from tsdisk.data import transforms
-from tsdisk.disk.arrays import save_array
-from tsdisk.data.batches import TSTensor
+from hypothesis import given, strategies as st
+from conftest import fails, filled, ramp, same
+from tsdisk.data import reader as module
+from tsdisk.data.buffers import Pools
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.data import loaders
-from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.series.ragged import save_ragged
-from tsdisk.train.predict import preds_to_disk
-from tsdisk.data.reader import Buffers, InFlight, ToDevice, split
-from tsdisk.folder.stats import array_stats
-from tsdisk.data.transforms import Standardize
-from tsdisk.series.crops import Crops
-from tsdisk.series.windows import Windows
+from tsdisk.data.epoch import Blocks, Epoch
+from tsdisk.data.loaders import TSDataLoader
+from tsdisk.data.reader import NextBuffers, Reader, ReadOptions, past_cache, with_short_labels
+from tsdisk.disk.arrays import save_array
+from tsdisk.disk.io import DiskFile
+from tsdisk.disk.sources import ArraySource
 
-x = np.random.default_rng(0).integers(-1000, 1000, (2000,3,40)).astype('int16')
+class Noted(ArraySource):
+    "Rows in memory that note what is prefetched and gathered"
+    wants_prefetch = True
+    def __init__(self, x):
+        super().__init__(x)
+        self.notes = []
+    def prefetch(self, idxs): self.notes.append(('prefetch', np.asarray(idxs).tolist()))
+    def _gather(self, idxs, out):
+        self.notes.append(('gather', idxs.tolist()))
+        super()._gather(idxs, out)
 
-class Event:
-    "Stands for a CUDA event: done when told so"
-    def __init__(self): self.done,self.waited = False,False
-    def query(self): return self.done
-    def synchronize(self): self.waited = True
+def spans(*lists): return [np.array(o) for o in lists]
 
-def test_a_block_is_kept_until_its_copy_is_done():
-    pool,flight,event = Buffers((4,8), np.dtype('f4')),InFlight(),Event()
-    block = pool.take(4)
-    at = block.ctypes.data
-    flight.add([torch.from_numpy(block)], event)
-    del block
-    other = pool.take(4)
-    assert other.ctypes.data != at
-    event.done = True
-    flight.add([torch.zeros(1)], Event())
-    assert pool.take(4).ctypes.data == at and event.waited
+# Options
 
-def test_copies_in_flight_are_bounded_by_waiting_for_the_oldest():
-    flight,events = InFlight(most=2),[Event() for _ in range(5)]
-    for o in events: flight.add([], o)
-    assert [o.waited for o in events] == [True,True,True,False,False]
+@pytest.mark.parametrize('kw', [dict(block_bytes=0), dict(buffer_bytes=-1), dict(block_rows=.5), dict(lookup_rows=0), dict(prefetch=-1),
+    dict(group_bytes=None), dict(spare=-1), dict(threads=0)], ids=str)
+def test_sizes_that_cannot_be_are_refused(kw):
+    with fails(ValueError, f'`{[*kw][0]}`', repr([*kw.values()][0])): ReadOptions(**kw)
 
-def test_batches_go_to_any_device_and_are_cast_there():
-    dl = TSDataLoader(TSDatasets(x, np.arange(2000)%3), bs=64, device=torch.device('meta'))
-    xb,yb = dl.one_batch()
-    assert (xb.device.type, xb.dtype, type(xb), yb.device.type) == ('meta', torch.float32, TSTensor, 'meta')
+def test_options_are_a_value():
+    o = ReadOptions(direct=True)
+    assert o == ReadOptions(direct=True) != ReadOptions() and hash(o) == hash(ReadOptions(direct=True))
+    with pytest.raises(FrozenInstanceError): o.direct = False
+    assert repr(replace(o, threads=4)) == 'ReadOptions(direct=True, threads=4)' and eval(repr(o)) == o
 
-class Late(ToDevice):
-    "Copies as a busy GPU does: when somebody waits for it, from where a batch was, whatever lies there by then"
-    copies = []
-    def send(self, columns, bs, types=()):
-        there = [torch.empty_like(o) for o in columns]
-        self.copies.append(Copies([(o.data_ptr(), p.data_ptr(), o.nbytes) for o,p in zip(there, columns)]))
-        self.in_flight.add(columns, self.copies[-1])
-        return split(there, bs),None
+def test_loaders_pass_their_options_on(tmp_path):
+    options = ReadOptions(direct=True, threads=3, prefetch=2, spare=1, group_bytes=0)
+    dl = TSDataLoader(TSDatasets(save_array(tmp_path/'X.npy', ramp(100))), bs=10, read=options)
+    source, = dl.open_reader().prefetched
+    assert (source.most, source.threads, source.rows.file.engine.threads) == (3,3,3)
+    assert len([*dl]) == 10 and dl.new().read is options and dl.pools.columns[0].stored.spare == 1
 
-class Copies:
-    def __init__(self, todo): self.todo = todo
-    def query(self): return False
-    def synchronize(self):
-        for to,at,n in self.todo: ctypes.memmove(to, at, n)
-        self.todo = []
+def test_each_number_of_threads_has_an_engine_of_its_own(tmp_path):
+    path = save_array(tmp_path/'X.npy', ramp(100)).filename
+    a,b,c,d = [DiskFile(path, o) for o in (3,3,2,None)]
+    assert a.engine is b.engine and a.engine is not c.engine and [o.engine.threads for o in (a,c)] == [3,2]
+    assert d.engine is DiskFile(path).engine and d.engine.threads == d.kind.threads
 
-def late_epoch(monkeypatch):
-    "Are all batches right that are copied late?"
-    X = filled((400,3,40))
-    monkeypatch.setattr(Late, 'copies', [])
-    for o,k,v in ((loaders,'ToDevice',Late), (TSDataLoader,'thread',True), (TSDataLoader,'group_bytes',0), (TSDataLoader,'_finish',lambda _,b: b)): monkeypatch.setattr(o, k, v)
-    dl = TSDataLoader(TSDatasets(X, np.arange(400.)), bs=10, shuffle=True)
-    batches = [b for _ in range(3) for b in dl]
-    for o in Late.copies: o.synchronize() # Those that nobody waited for
-    ids = torch.cat([o[1] for o in batches]).int().numpy()
-    return sorted(ids) == sorted([*range(400)]*3) and torch.equal(torch.cat([o[0] for o in batches]), torch.from_numpy(X[ids]))
+# Past the page cache
 
-def test_slots_are_not_overwritten_before_they_are_copied(monkeypatch): assert late_epoch(monkeypatch)
+def test_small_sources_stay_in_the_page_cache(tmp_path, monkeypatch):
+    big,small = [ArraySource(save_array(tmp_path/f'{n}.npy', ramp(n))) for n in (1000,10)]
+    assert past_cache([big,small]) == [] and past_cache([big,small], direct=True) == [big]
+    monkeypatch.setattr(module, 'free_memory', lambda: 0)
+    assert past_cache([big,small]) == [big] and past_cache([big,small], direct=False) == []
+    assert past_cache([ArraySource(ramp(1000))]) == []
 
-@pytest.mark.parametrize('fault', ['add','wait'])
-def test_slots_that_are_not_held_are_caught(monkeypatch, fault):
-    monkeypatch.setattr(InFlight, fault, lambda *_: None)
-    assert not late_epoch(monkeypatch)
+def test_free_memory_is_asked_for_once_in_a_while(monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, 'free_memory', lambda: asked.append(0) or 10**12)
+    for _ in range(1000): past_cache([ArraySource(ramp(10))])
+    assert 1 <= len(asked) <= 5
 
-@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no forks here')
-def test_page_locked_memory_is_given_back_by_the_process_that_took_it_alone(monkeypatch):
-    "Else CUDA ends the workers of a loader"
-    empty = torch.empty
-    monkeypatch.setattr(torch, 'empty', lambda *args, pin_memory, **kw: empty(*args, **kw))
-    pool = Buffers((4,8), np.dtype('f4'), pin=True)
-    pool.me = pool
-    pool.take(4)
-    block, = map(weakref.ref, reader._locked.values())
-    del pool # But it is there until garbage is collected
-    if not (child := os.fork()):
-        gc.collect()
-        os._exit(block() is None)
-    assert os.waitpid(child, 0)[1] == 0 and block() is not None
-    gc.collect()
-    assert block() is None
+# Groups
 
-@pytest.mark.parametrize('device', ['cpu','meta'])
-def test_autograd_counts_changes_to_each_batch_of_a_group_for_itself(device):
-    (a,),(b,) = split([torch.zeros(4, 2, device=device)], 2)
-    a.add_(1)
-    assert (a._version, b._version) == (1,0)
+@given(st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=30), max_size=6), st.integers(1, 12), st.booleans(), st.booleans())
+def test_groups_are_the_rows_asked_for_in_order(lists, k, pooled, prefetched):
+    X = Noted(ramp(100)) if prefetched else ramp(100)
+    columns = TSDatasets(X, np.arange(100)%7).reads()[0]
+    r = Reader(columns)
+    pools = Pools().fit(columns, k) if pooled else None
+    got = [(x.clone(), y.clone()) for x,y in r.groups(spans(*lists), k, pools)]
+    rows = np.array([i for o in lists for i in o], int)
+    assert [len(x) for x,_ in got] == [len(o[i:i+k]) for o in lists for i in range(0, len(o), k)]
+    if not lists: return
+    same(torch.cat([x for x,_ in got]).numpy(), ramp(100)[rows])
+    assert torch.cat([y for _,y in got]).tolist() == (rows%7).tolist()
 
-def test_typed_batches_are_tensors_of_their_own():
-    "As leaves of autograd, changed in place, copied and pickled"
-    (a,),(b,) = split([torch.arange(8.).reshape(4, 2)], 2, [TSTensor])
-    assert type(a) is type(b) is type(a*2) is TSTensor and not a._is_view()
-    (a.requires_grad_()**2).sum().backward()
-    assert a.grad.tolist() == [[0,2],[4,6]] and not b.requires_grad
-    b.mul_(-1)
-    assert (a._version, b._version, b.tolist()) == (0,1,[[-4,-5],[-6,-7]])
-    for o in (copy.deepcopy(b), pickle.loads(pickle.dumps(b)), b.clone()): assert type(o) is TSTensor and torch.equal(o, b)
+@pytest.mark.parametrize('ahead', [0,1,4])
+def test_groups_are_prefetched_some_groups_ahead(ahead):
+    X = Noted(ramp(100))
+    r = Reader(TSDatasets(X).reads()[0], ReadOptions(prefetch=ahead))
+    list(r.groups(spans([0,1],[2,3],[4,5],[6,7],[8,9],[10]), 2))
+    groups = [[0,1],[2,3],[4,5],[6,7],[8,9],[10]]
+    at = {(kind,rows[0]): i for i,(kind,rows) in enumerate(X.notes)}
+    assert [rows for kind,rows in X.notes if kind == 'prefetch'] == groups == [rows for kind,rows in X.notes if kind == 'gather']
+    for i,group in enumerate(groups[:-1-ahead]): assert at['prefetch', groups[i+ahead][0]] < at['gather', group[0]] < at['prefetch', groups[i+ahead+1][0]]
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU here')
+@pytest.mark.parametrize('every', [1,2])
+def test_a_shuffle_buffer_is_prefetched_while_the_one_before_it_is_used(every):
+    X = Noted(ramp(100))
+    r = Reader(TSDatasets(X).reads()[0], buffered=True)
+    e = Epoch(100, bs=5, shuffle='block', seed=3, blocks=Blocks(5, 4))
+    steps = range(0, len(e), every)
+    batches = [e.positions(i, i+1) for i in steps]
+    list(r.groups(batches, 5, buffers=NextBuffers(e, lambda pos: pos, 0, every)))
+    prefetched = [rows for kind,rows in X.notes if kind == 'prefetch']
+    assert [sorted(o) for o in prefetched] == [sorted(e.order.rows(k).tolist()) for k in range(5)]
+    known = set()
+    for kind,rows in X.notes:
+        if kind == 'prefetch': known |= {*rows}
+        else: assert {*rows} <= known # Never read before it was prefetched
+    first_gather = next(i for i,(kind,_) in enumerate(X.notes) if kind == 'gather')
+    assert first_gather == 1 # Before the first batch, all the disk is for the first buffer
 
-def on_gpu(X, n_batches, **kw):
-    "Sums of rows on the GPU, under a model that is slow to use them, and the sums of the same rows on disk"
-    cuda = torch.device('cuda')
-    dl = TSDataLoader(TSDatasets(X, np.arange(len(X), dtype='f8')), bs=50, shuffle=True, seed=1, device=cuda, **kw)
-    sums,ids = [],[]
-    while len(sums) < n_batches:
-        for xb,yb in dl:
-            if len(sums)%7 == 0: torch.cuda._sleep(2_000_000) # A millisecond
-            sums.append(xb.sum((1,2)))
-            ids.append(yb)
-    ids = torch.cat(ids).nan_to_num().clamp(0, len(X)-1).long().cpu().numpy() # Numbers of rows, unless memory was overwritten
-    return torch.cat(sums).cpu().numpy(), np.asarray(X).sum((1,2))[ids]
+def test_labels_of_a_span_are_read_at_once():
+    y = Noted(np.arange(100)%3)
+    y.wants_prefetch = False
+    columns = TSDatasets(ramp(100), y, vocab=[0,1,2]).reads()[0]
+    y.notes.clear()
+    list(Reader(columns).groups(spans(range(30), range(30, 40)), 5))
+    assert y.notes == [('gather', [*range(30)]), ('gather', [*range(30, 40)])]
 
-@pytest.mark.gpu
-@gpu
-@pytest.mark.parametrize('group_bytes', [0,20_000,TSDataLoader.group_bytes])
-@pytest.mark.parametrize('kept', [False,True])
-def test_ten_thousand_batches_on_the_gpu_equal_those_on_disk(tmp_path, monkeypatch, group_bytes, kept):
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', group_bytes)
-    if kept: # Batches that are kept for a while, and memory of batches that were not
-        held = []
-        before = TSDataLoader._finish
-        monkeypatch.setattr(TSDataLoader, '_finish', lambda self,b: (held.append(b), held.__delitem__(slice(0, -9)), before(self, b))[-1])
-    sums,want = on_gpu(save_array(tmp_path/'X.npy', x), 10_000)
-    assert len(sums) >= 10_000*50 and np.array_equal(sums, want)
+@pytest.mark.parametrize('y,short', [(np.arange(300)%3, 'u1'), (np.arange(300)-7, 'i4'), (np.arange(300)%2 + 2**40, None), ((np.arange(300)%3).astype('u1'), None),
+    (np.array([*'ab'*150]), None), (np.arange(300.), None)], ids=['short','negative','long','bytes','strings','floats'])
+def test_labels_are_looked_up_in_the_shortest_integers(y, short):
+    column = TSDatasets(ramp(300), y).tls[1]
+    got = with_short_labels(column)
+    assert got.items.dtype == (short or y.dtype) and (got is column) == (short is None)
+    rows = np.array([299,0,7])
+    same(got.read(rows).numpy(), column.read(rows).numpy())
 
-@pytest.mark.gpu
-@gpu
-@pytest.mark.parametrize('fault', ['slots','event'])
-def test_faults_on_the_way_to_the_gpu_are_caught(monkeypatch, fault):
-    "Slots used again at once, or batches used before they came: a slow copy shows either"
-    send = ToDevice.send
-    def slow(self, *args, **kw):
-        with torch.cuda.stream(self.stream): torch.cuda._sleep(20_000_000)
-        return send(self, *args, **kw)
-    monkeypatch.setattr(ToDevice, 'send', slow)
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
-    sums,want = on_gpu(x, 80)
-    assert np.array_equal(sums, want)
-    if fault == 'slots': monkeypatch.setattr(InFlight, 'add', lambda *_: None)
-    else: monkeypatch.setattr(ToDevice, 'arrived', lambda self,there,event: there)
-    sums,want = on_gpu(x, 80)
-    assert not np.array_equal(sums, want)
+# How many rows
 
-@pytest.mark.gpu
-@gpu
-def test_workers_that_are_forked_outlive_loaders_on_the_gpu():
-    dl = TSDataLoader(TSDatasets(x), bs=50, device=torch.device('cuda'))
-    for _ in dl: pass
-    dl.me,there = dl,weakref.ref(dl)
-    del dl
-    if not (child := os.fork()):
-        gc.collect()
-        os._exit(there() is not None)
-    assert os.waitpid(child, 0)[1] == 0
+def test_groups_hold_whole_batches_of_some_bytes():
+    r = Reader(TSDatasets(filled((100,3,50))).reads()[0], ReadOptions(group_bytes=90_000)) # Rows of 600 bytes
+    assert (r.bytes_per_row(), r.bytes_per_row(pinned=True)) == (900,600)
+    assert [r.group_rows(o) for o in (1,10,64,1000)] == [100,100,64,1000] and r.group_rows(10, pinned=True) == 150
 
-@pytest.mark.gpu
-@gpu
-def test_preloaded_batches_on_the_gpu():
-    dls = TSDataLoaders.from_arrays(x, np.arange(2000.), bs=500, splits=[range(2000), range(0)], device='cuda', shuffle=False).preload()
-    assert dls.train.kept[0].is_cuda and dls.train.kept[0].dtype == torch.int16
-    assert np.array_equal(torch.cat([o[0] for o in dls.train]).cpu().numpy(), x)
+@pytest.mark.parametrize('row,spread,want', [(600, None, 600+1024), (1024, None, 1024), (600, 2.5, 1500)])
+def test_rows_from_disk_take_whole_sectors(row, spread, want):
+    X = Noted(np.zeros((10,1,row), 'u1'))
+    X.sector = 512
+    r = Reader(TSDatasets(X).reads()[0])
+    assert r.sector == 512 and r.bytes_per_row(spread) == want
 
-@pytest.mark.gpu
-@gpu
-def test_standardize_on_the_gpu():
-    dls = TSDataLoaders.from_arrays(x, np.arange(2000)%3, bs=500, splits=[range(2000), range(0)], device='cuda', batch_tfms=Standardize())
-    z = torch.cat([o[0] for o in dls.train])
-    assert z.is_cuda and abs(z.mean().item()) < 1e-3 and np.allclose(dls.after_batch.decode((z,))[0].cpu().numpy().std((0,2)), array_stats(x).std, rtol=1e-3)
-
-# Whatever goes to a GPU is there what it is on the CPU
-
-def stored(path, data): return save_array(path/'X.npy', data)
-def long(path): return stored(path, filled((5000,4)))
-def dense(path): return dict(X=stored(path, x), y=np.arange(2000)%3)
-def counts(path): return dict(X=stored(path, x), y=np.arange(2000.), packing=Packing([.5,.1,2.], [0.,1.,2.]))
-def gaps(path): return dict(X=stored(path, np.where(x > 900, -32768, x).astype('i2')), y=np.arange(2000.), packing=Packing(missing=-32768), mask=True)
-def pairs(path): return dict(X=(stored(path, x), save_array(path/'Z.npy', filled((2000,5)))), y=np.arange(2000)%3)
-def forecasts(path): return dict(X=Windows(long(path), 96, horizon=24, targets=[0,2]))
-def crops(path): return dict(X=Crops(stored(path, filled((20,4,300))), 64, per_series=9), splits=[range(150),range(150, 180)])
-def ragged(path): return dict(X=save_ragged(path/'ragged', [filled((3, 5+i%40), seed=i) for i in range(300)]), y=np.arange(300)%4)
-def windows(path):
-    w = Windows(long(path), 50, stride=3)
-    return dict(X=w, y=w.label(np.arange(5000)//50%9))
-
-def flat(b): return [torch.as_subclass(p, torch.Tensor) for o in b for p in (flat(o) if isinstance(o, (tuple,list)) else [o])]
-def loaders_of(data, device, **kw): return TSDataLoaders.from_arrays(**data, bs=64, seed=0, device=device, **kw)
-def passes(dls): return [flat(b) for dl in dls.loaders for _ in range(2) for b in dl]
-
-@pytest.mark.gpu
-@gpu
-@pytest.mark.filterwarnings('ignore:Rows of')
-@pytest.mark.parametrize('kind,way', [(k,w) for k in (dense,counts,gaps,pairs,forecasts,windows,crops,ragged) for w in ('cached','disk','block','preload')
-    if w != 'preload' or k is not ragged]) # Series of unequal lengths are not preloaded
-def test_batches_on_the_gpu_are_those_on_the_cpu(tmp_path, kind, way):
-    data,kw = kind(tmp_path),dict(disk=dict(direct=True), block=dict(shuffle='block')).get(way, {})
-    here,there = passes(loaders_of(data, 'cpu', **kw)),loaders_of(data, 'cuda', **kw)
-    there = passes(there.preload() if way == 'preload' else there)
-    assert len(here) == len(there) > 4
-    for a,b in zip(here, there):
-        assert all(o.is_cuda for o in b)
-        for o,p in zip(a, b, strict=True): assert o.dtype == p.dtype and torch.equal(o.nan_to_num(-9.), p.cpu().nan_to_num(-9.))
-
-scaling = [transforms.Standardize, transforms.RobustScale, transforms.Normalize, transforms.Clip, transforms.Log, transforms.PerSample]
-augmenting = [augment.Jitter, augment.Scaling, augment.MagnitudeWarp, augment.ChannelDropout, augment.Cutout, augment.FrequencyMask, augment.TimeWarp,
-    augment.Permutation, augment.WindowSlice, augment.WindowWarp, partial(augment.RandomCrop, 30), augment.MaskedSteps]
-
-@pytest.mark.gpu
-@gpu
-@pytest.mark.parametrize('tfm', scaling)
-def test_transforms_on_the_gpu_give_and_decode_what_they_do_on_the_cpu(tfm):
-    data = dict(X=abs(filled((600,3,40))), y=np.arange(600.))
-    here,there = (loaders_of(data, o, batch_tfms=tfm()) for o in ('cpu','cuda'))
-    for (a,_),(b,_) in zip(here.valid, there.valid, strict=True):
-        assert b.is_cuda and torch.allclose(a, b.cpu(), rtol=1e-4, atol=1e-5)
-        a,b = (o.after_batch.decode((p,))[0] for o,p in ((here,a),(there,b)))
-        assert torch.allclose(a, b.cpu(), rtol=1e-4, atol=1e-5)
-
-@pytest.mark.gpu
-@gpu
-@pytest.mark.parametrize('tfm', augmenting)
-def test_augmentations_on_the_gpu_are_seeded_and_leave_validation_alone(tfm):
-    data = dict(X=filled((600,3,40)))
-    def made(tfm):
-        torch.manual_seed(0)
-        dls = loaders_of(dict(data, y=data['X']), 'cuda', batch_tfms=tfm)
-        return [[flat(b) for b in dl] for dl in dls.loaders]
-    a,b,plain = made(tfm()),made(tfm()),made(None)
-    for o,p in zip(*([t for dl in m for batch in dl for t in batch] for m in (a,b)), strict=True):
-        assert o.is_cuda and torch.equal(o.nan_to_num(-9.), p.nan_to_num(-9.))
-    assert not torch.equal(a[0][0][0], plain[0][0][0])
-    if tfm in augmenting[:-2]: assert torch.equal(a[1][0][0], plain[1][0][0]) # Those of validation are cropped, or hidden, too
-
-@pytest.mark.gpu
-@gpu
-def test_predictions_on_the_gpu_go_to_disk(tmp_path):
-    data = dict(X=stored(tmp_path, filled((3000,3,40))), y=np.arange(3000.))
-    net,res = nn.Sequential(nn.Flatten(), nn.Linear(120, 1)),[]
-    for o in ('cpu','cuda'):
-        dls = loaders_of(data, o)
-        learn = Learner(dls, net.to(o), loss_func=MSELossFlat(), path=tmp_path)
-        res.append(preds_to_disk(learn, dls.test_dl(data['X']), tmp_path/f'preds_{o}').preds)
-    assert np.allclose(res[0], res[1], atol=1e-5) and np.allclose(res[1], learn.get_preds(dl=dls.test_dl(data['X']))[0], atol=1e-5)
+def test_small_rows_in_random_order_are_warned_of():
+    X = Noted(np.zeros((10,1,64), 'u1'))
+    columns = TSDatasets(X).reads()[0]
+    Reader(columns).advise()
+    X.sector = 512
+    with pytest.warns(UserWarning, match='64 bytes .* one by one'): Reader(columns).advise()
+    Reader(columns, buffered=True).advise()

@@ -13,6 +13,7 @@ from tsdisk.disk.arrays import create_array, save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.io import Aio, DiskFile, Incoming, Preadv, free_memory
 from tsdisk.tools.doctor import cached_share
+from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.disk.sources import ArraySource, as_source
 from tsdisk.disk.sources import DirectSource
@@ -311,11 +312,12 @@ def test_small_or_sparse_rows_take_no_more_memory(tmp_path, shuffle, split, unit
         from conftest import rss_anon
         from tsdisk.all import *
         from tsdisk.disk.io import Aio
+        from tsdisk.data.reader import ReadOptions
         from tsdisk.data.loaders import TSDataLoader
         path,shuffle,split,unit = args
         Aio.units = unit,
         X = open_array(path)
-        dl = TSDataLoader(TSDatasets(X, splits=[range(0, len(X), 1 if split == 'all' else 8)]).train, bs=256, shuffle=shuffle, direct=True)
+        dl = TSDataLoader(TSDatasets(X, splits=[range(0, len(X), 1 if split == 'all' else 8)]).train, bs=256, shuffle=shuffle, read=ReadOptions(direct=True))
         dl.one_batch()
         before,res = rss_anon(),0
         for i,b in enumerate(islice(dl, 1500)):
@@ -326,9 +328,9 @@ def test_small_or_sparse_rows_take_no_more_memory(tmp_path, shuffle, split, unit
 
 def folder(tmp_path, n=500): return save_array(tmp_path/'X.npy', ramp(n)),save_array(tmp_path/'y.npy', np.arange(n, dtype='f8'))
 
-class Small(TSDataLoader):
-    "Many groups, blocks and windows of few rows"
-    group_bytes,block_bytes,window_bytes = 1000,300,2000
+def small(ds, direct=None, **kwargs):
+    "A loader of many groups, blocks and shuffle buffers of few rows"
+    return TSDataLoader(ds, read=ReadOptions(direct=direct, group_bytes=1000, block_bytes=300, buffer_bytes=2000), **kwargs)
 
 splits = [range(500), range(20, 480), np.arange(0, 500, 3), np.random.default_rng(0).permutation(500)[:400], range(499, -1, -1)]
 
@@ -337,7 +339,7 @@ splits = [range(500), range(20, 480), np.arange(0, 500, 3), np.random.default_rn
 def test_loader_gives_the_same_batches_cached_or_not(engine, tmp_path, split, shuffle):
     ds = TSDatasets(*folder(tmp_path), splits=[split]).train
     for bs in (1,7,64,1000):
-        a,b = [Small(ds, bs=bs, shuffle=shuffle, seed=3, direct=o) for o in (False,True)]
+        a,b = [small(ds, bs=bs, shuffle=shuffle, seed=3, direct=o) for o in (False,True)]
         for _ in range(2):
             got = epoch(b)
             assert got == epoch(a) and sorted(got[0]) == sorted(np.asarray(split))
@@ -345,35 +347,35 @@ def test_loader_gives_the_same_batches_cached_or_not(engine, tmp_path, split, sh
 @pytest.mark.parametrize('shuffle', [False,True,'block'])
 def test_workers_read_from_disk_too(tmp_path, shuffle):
     ds = TSDatasets(*folder(tmp_path))
-    a,b = [Small(ds, bs=32, shuffle=shuffle, seed=3, direct=True, num_workers=o) for o in (0,2)]
+    a,b = [small(ds, bs=32, shuffle=shuffle, seed=3, direct=True, num_workers=o) for o in (0,2)]
     for _ in range(2): assert epoch(a) == epoch(b)
 
 def test_arrays_that_do_not_fit_are_read_from_disk(tmp_path, monkeypatch):
     dl = TSDataLoader(TSDatasets(folder(tmp_path)[0]), bs=32)
-    assert 'page cache' in repr(dl) and not dl._direct()
+    assert 'page cache' in repr(dl) and not dl.direct
     monkeypatch.setattr(reader, 'free_memory', lambda: 10_000)
     assert 'straight from disk' in repr(dl) and epoch(dl)[0] == [*range(500)]
-    assert [type(o) for o in dl._reader().told] == [DirectSource]
+    assert [type(o) for o in dl.open_reader().prefetched] == [DirectSource]
     in_memory = TSDataLoader(TSDatasets(ramp(500)), bs=32)
-    assert not in_memory._direct() and epoch(in_memory)[0] == [*range(500)]
+    assert not in_memory.direct and epoch(in_memory)[0] == [*range(500)]
 
 def test_labels_stay_in_the_page_cache(tmp_path):
-    dl = TSDataLoader(TSDatasets(save_array(tmp_path/'X.npy', filled((500,3,50))), folder(tmp_path/'y')[1]), bs=32, direct=True)
+    dl = TSDataLoader(TSDatasets(save_array(tmp_path/'X.npy', filled((500,3,50))), folder(tmp_path/'y')[1]), bs=32, read=ReadOptions(direct=True))
     X,y = dl.dataset.tls
-    assert dl._direct() == [X.items]
-    reader = dl._reader()
-    assert reader.tls[1] is y and reader.told == [reader.tls[0].items]
+    assert dl.direct == [X.items]
+    reader = dl.open_reader()
+    assert reader.columns[1] is y and reader.prefetched == [reader.columns[0].items]
 
 def test_shuffled_blocks_in_workers_go_through_the_page_cache(tmp_path, monkeypatch):
-    dl = Small(TSDatasets(folder(tmp_path)[0]), bs=32, shuffle='block', direct=True)
+    dl = small(TSDatasets(folder(tmp_path)[0]), bs=32, shuffle='block', direct=True)
     assert [type(o) for o in opened(dl)] == [DirectSource]
     monkeypatch.setattr(loader, 'get_worker_info', lambda: 1)
     assert [type(o) for o in opened(dl)] == [ArraySource]
 
 def opened(dl):
-    "The sources that are told what comes next"
-    dl._idxs = dl.get_idxs()
-    return dl._reader().told
+    "The sources that are prefetched"
+    dl.steps = dl.plan().with_order(dl.get_idxs())
+    return dl.open_reader().prefetched
 
 def test_sources_that_read_in_their_own_way_keep_it(tmp_path):
     class Scaled(ArraySource):
@@ -381,64 +383,64 @@ def test_sources_that_read_in_their_own_way_keep_it(tmp_path):
             super()._gather(idxs, out)
             out *= 3
     s = Scaled(save_array(tmp_path/'X.npy', ramp(50)))
-    with fails(ValueError, 'Scaled reads in its own way'): TSDataLoader(TSDatasets(s), direct=True)
+    with fails(ValueError, 'Scaled reads in its own way'): TSDataLoader(TSDatasets(s), read=ReadOptions(direct=True))
     with fails(OSError, 'Scaled'): DirectSource(s)
 
 def test_order_of_blocks_is_that_of_the_inputs(tmp_path):
     X,y = folder(tmp_path)
-    a,b = [Small(TSDatasets(X, o), bs=32, shuffle='block', seed=1) for o in (None,y)]
+    a,b = [small(TSDatasets(X, o), bs=32, shuffle='block', seed=1) for o in (None,y)]
     same(a.get_idxs()[:], b.get_idxs()[:])
 
 @pytest.mark.parametrize('split', ['u1','u4','u8','i4'])
 def test_blocks_of_rows_in_any_order_are_blocks_of_the_file(tmp_path, split):
     idxs = np.random.default_rng(0).permutation(250).astype(split)
-    dl = Small(TSDatasets(folder(tmp_path)[0], splits=[idxs]).train, bs=32, shuffle='block')
+    dl = small(TSDatasets(folder(tmp_path)[0], splits=[idxs]).train, bs=32, shuffle='block')
     o = dl.get_idxs()
     assert (np.diff(idxs[o.rows(0)].astype(int)) > 0).all() and sorted(epoch(dl)[0]) == [*range(250)]
 
 def test_another_file_of_the_same_name_is_noticed(tmp_path):
     X,_ = folder(tmp_path)
-    dl = Small(TSDatasets(X), bs=32, direct=True)
+    dl = small(TSDatasets(X), bs=32, direct=True)
     save_array(tmp_path/'X.npy', ramp(900)*2)
     with fails(OSError, 'X.npy', 'open it again'): next(iter(dl))
     os.truncate(tmp_path/'X.npy', 5000)
     with fails(OSError, 'open it again'): next(iter(dl))
-    monkey = Small(TSDatasets(X), bs=32)
+    monkey = small(TSDatasets(X), bs=32)
     assert epoch(monkey)[0] == [*range(500)] # The map still has it
 
 def test_the_same_file_by_another_inode_is_taken(tmp_path, monkeypatch):
     X,_ = folder(tmp_path)
     monkeypatch.setattr('tsdisk.disk.direct.mapped_inode', lambda address: None)
-    assert epoch(Small(TSDatasets(X), bs=32, direct=True))[0] == [*range(500)]
+    assert epoch(small(TSDatasets(X), bs=32, direct=True))[0] == [*range(500)]
 
 def test_small_rows_in_random_order_are_told_of(tmp_path):
     ds = TSDatasets(save_array(tmp_path/'X.npy', filled((300,8,300))))
     def words(rows, **kw):
         with warnings.catch_warnings(record=True) as w:
             warnings.simplefilter('always')
-            next(iter(TSDataLoader(rows, direct=True, **kw)))
+            next(iter(TSDataLoader(rows, read=ReadOptions(direct=True), **kw)))
         return [str(o.message) for o in w]
-    small = TSDatasets(folder(tmp_path/'small')[0])
-    assert not words(ds, shuffle=True) and not words(small) and not words(small, shuffle='block')
-    if TSDataLoader(small, direct=True)._reader().told[0].rows.file.unit > 1: assert "shuffle='block'" in words(small, shuffle=True)[0]
+    few = TSDatasets(folder(tmp_path/'small')[0])
+    assert not words(ds, shuffle=True) and not words(few) and not words(few, shuffle='block')
+    if TSDataLoader(few, read=ReadOptions(direct=True)).open_reader().prefetched[0].rows.file.unit > 1: assert "shuffle='block'" in words(few, shuffle=True)[0]
 
 def test_the_way_can_be_set_by_hand(tmp_path, monkeypatch):
     X,y = folder(tmp_path)
-    dls = TSDataLoaders.from_arrays(X, y, bs=32, direct=True)
-    assert all(o._direct() for o in dls.loaders) and dls.test_dl(X)._direct()
+    dls = TSDataLoaders.from_arrays(X, y, bs=32, read=ReadOptions(direct=True))
+    assert all(o.direct for o in dls.loaders) and dls.test_dl(X).direct
     monkeypatch.setattr(reader, 'free_memory', lambda: 0)
-    assert not TSDataLoaders.from_arrays(X, y, bs=32, direct=False).train._direct()
-    assert not dls.test_dl(ramp(50))._direct() and epoch(dls.test_dl(ramp(50)))[0] == [*range(50)]
-    with fails(ValueError, 'in memory'): TSDataLoaders.from_arrays(ramp(50), direct=True)
+    assert not TSDataLoaders.from_arrays(X, y, bs=32, read=ReadOptions(direct=False)).train.direct
+    assert not dls.test_dl(ramp(50)).direct and epoch(dls.test_dl(ramp(50)))[0] == [*range(50)]
+    with fails(ValueError, 'in memory'): TSDataLoaders.from_arrays(ramp(50), read=ReadOptions(direct=True))
 
 def test_without_any_engine_rows_are_announced_to_the_kernel(tmp_path, monkeypatch):
     monkeypatch.setattr(DiskFile, 'engines', ())
     monkeypatch.setattr(reader, 'free_memory', lambda: 0)
     told = []
     monkeypatch.setattr(ArraySource, 'prefetch', lambda self, idxs: told.extend(idxs))
-    dl = Small(TSDatasets(folder(tmp_path)[0]), bs=32)
+    dl = small(TSDatasets(folder(tmp_path)[0]), bs=32)
     assert epoch(dl)[0] == told == [*range(500)]
-    with fails(OSError, "can't be read past the page cache"): next(iter(Small(dl.dataset, bs=32, direct=True)))
+    with fails(OSError, "can't be read past the page cache"): next(iter(small(dl.dataset, bs=32, direct=True)))
 
 def test_without_preadv_and_native_calls_there_is_no_engine(tmp_path, monkeypatch):
     monkeypatch.setattr(disk, '_calls', None)
@@ -447,14 +449,14 @@ def test_without_preadv_and_native_calls_there_is_no_engine(tmp_path, monkeypatc
     with fails(OSError, 'no native asynchronous I/O', 'no `preadv`'): DiskFile(folder(tmp_path)[0].filename)
 
 def test_stopping_in_the_middle_of_reads(tmp_path):
-    dl = Small(TSDatasets(*folder(tmp_path)), bs=16, shuffle=True, direct=True)
+    dl = small(TSDatasets(*folder(tmp_path)), bs=16, shuffle=True, direct=True)
     for k in (0,1,3,9):
         for i,_ in enumerate(dl):
             if i == k: break
         assert sorted(epoch(dl)[0]) == [*range(500)]
 
 def test_two_passes_at_once(tmp_path):
-    dl = Small(TSDatasets(*folder(tmp_path)), bs=16, direct=True)
+    dl = small(TSDatasets(*folder(tmp_path)), bs=16, direct=True)
     pairs = [(a[0].numpy().copy(), b[0].numpy().copy()) for a,b in zip(dl, dl)]
     for a,b in pairs: same(a, b)
 
@@ -465,9 +467,10 @@ def test_memory_of_a_pass_is_bounded(tmp_path, shuffle, most):
     grown = fresh("""
         from conftest import rss_anon
         from tsdisk.all import *
+        from tsdisk.data.reader import ReadOptions
         from tsdisk.data.loaders import TSDataLoader
         path,shuffle = args
-        dl = TSDataLoader(TSDatasets(path), bs=64, shuffle=shuffle, direct=True)
+        dl = TSDataLoader(TSDatasets(path), bs=64, shuffle=shuffle, read=ReadOptions(direct=True))
         dl.one_batch()
         before,res = rss_anon(),0
         for i,b in enumerate(dl):
@@ -479,7 +482,7 @@ def test_reading_straight_from_disk_leaves_the_page_cache_alone(tmp_path):
     path = tmp_path/'X.npy'
     save_array(path, np.zeros((2000,50,50), 'f4'))
     with open(path, 'rb') as f: os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    dl = TSDataLoader(TSDatasets(path), bs=64, direct=True)
+    dl = TSDataLoader(TSDatasets(path), bs=64, read=ReadOptions(direct=True))
     for _ in dl: pass
-    if dl._reader().told[0].rows.file.engine.__class__ is not Aio: pytest.skip('the file system here has no O_DIRECT')
+    if dl.open_reader().prefetched[0].rows.file.engine.__class__ is not Aio: pytest.skip('the file system here has no O_DIRECT')
     assert not cached_share(path) > .1

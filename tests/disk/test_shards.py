@@ -5,6 +5,7 @@ from conftest import elsewhere, fails, filled, fresh, linux, same
 from tsdisk.testing import checks
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoader
 from tsdisk.disk.shards import Joined, Shards
 from tsdisk.disk.sources import ArraySource
@@ -38,7 +39,7 @@ def test_shards_keep_the_contract_of_sources(tmp_path, kind, check): check(kinds
 @pytest.mark.parametrize('shuffle', [False,True,'block'])
 @pytest.mark.parametrize('num_workers', [0,2])
 def test_loaders_over_shards_give_every_row_once(tmp_path, shuffle, direct, num_workers):
-    dl = TSDataLoader(TSDatasets(Shards(_files(tmp_path)), np.arange(120.)), bs=16, shuffle=shuffle, seed=1, direct=direct, num_workers=num_workers)
+    dl = TSDataLoader(TSDatasets(Shards(_files(tmp_path)), np.arange(120.)), bs=16, shuffle=shuffle, seed=1, read=ReadOptions(direct=direct), num_workers=num_workers)
     seen = [(xb.numpy().copy(),yb.numpy().copy()) for xb,yb in dl]
     rows = np.concatenate([y for _,y in seen]).astype(int)
     assert sorted(rows) == [*range(120)]

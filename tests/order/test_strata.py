@@ -141,4 +141,4 @@ def test_weights_for_a_loss_come_from_the_counts_that_are_kept(tmp_path, monkeyp
     dl = TSDataLoader(TSDatasets(x, labels).train, groups=codes%2)
     assert len(dl.cws) == len(np.unique(codes%2))
     monkeypatch.setattr('tsdisk.folder.labels.array_counts', lambda *_: 1/0)
-    assert np.allclose(dls.cws, want) and dls.train._strata is None
+    assert np.allclose(dls.cws, want) and 'classes' not in vars(dls.train.sampling)

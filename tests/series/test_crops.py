@@ -1,6 +1,7 @@
 "Crops differ by epoch and repeat by seed"
 import numpy as np, pytest, torch
 from conftest import fails, same
+from tsdisk.data.reader import ReadOptions
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.disk.arrays import save_array
@@ -22,7 +23,7 @@ def test_crops_differ_by_epoch_and_repeat_by_seed(tmp_path, num_workers):
 def test_crops_read_what_was_prefetched(tmp_path):
     x = np.random.default_rng(0).normal(size=(200_000,4)).astype('f4')
     c = Crops(save_array(tmp_path/'x.npy', x), 100, per_series=2000)
-    loaders = [TSDataLoader(TSDatasets(c), bs=64, shuffle=True, seed=1, direct=d) for d in (False,True)]
+    loaders = [TSDataLoader(TSDatasets(c), bs=64, shuffle=True, seed=1, read=ReadOptions(direct=d)) for d in (False,True)]
     a,b = [torch.cat([o[0] for o in dl]) for dl in loaders]
     assert torch.equal(a, b)
 

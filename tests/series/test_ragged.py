@@ -4,6 +4,7 @@ import numpy as np, pytest, torch
 from conftest import fails, filled, same
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.disk.arrays import open_array
@@ -41,7 +42,7 @@ def test_ragged_batches_are_padded(ragged, side, most):
 @pytest.mark.parametrize('shuffle', [False,True,'block'])
 def test_ragged_loaders_give_every_series_once(ragged, shuffle, num_workers, direct):
     r,xs = ragged
-    how = dict(shuffle=shuffle, num_workers=num_workers, direct=direct)
+    how = dict(shuffle=shuffle, num_workers=num_workers, read=ReadOptions(direct=direct))
     dl = TSDataLoader(TSDatasets(r, np.arange(200.)), bs=16, seed=1, **how)
     seen = []
     for xb,mask,yb in dl:
@@ -99,9 +100,8 @@ def test_a_series_of_no_steps_is_named(tmp_path):
 def test_batches_of_like_length_are_little_padded(tmp_path):
     lengths = np.random.default_rng(0).integers(10, 400, 4000)
     r = save_ragged(tmp_path, (np.zeros((1,n), 'f4') for n in lengths))
-    def padding(**attrs):
-        dl = TSDataLoader(TSDatasets(r), bs=32, shuffle=True, seed=1)
-        for k,v in attrs.items(): setattr(dl, k, v)
+    def padding(**options):
+        dl = TSDataLoader(TSDatasets(r), bs=32, shuffle=True, seed=1, read=ReadOptions(**options))
         real,all_ = np.sum([[int(m.sum()), m.numel()] for _,m in dl], axis=0)
         return 1-real/all_
     assert padding() < .1 < .3 < padding(by_length=False)

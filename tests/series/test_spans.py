@@ -29,8 +29,8 @@ def test_preloaded_windows_are_the_same(tmp_path, layout, capsys):
                 for u,v in zip(p, q):
                     for s,t in zip(u, v): same(t.numpy(), s.numpy())
         if layout in ('one','ragged'):
-            kept = b.train.kept[0]
-            assert kept is b.valid.kept[0] and kept.flat.numel()*4 == w.nbytes
+            loaded = b.train.preloaded.columns[0]
+            assert loaded is b.valid.preloaded.columns[0] and loaded.values.flat.numel()*4 == w.nbytes
 
 def test_reconstruction_has_targets_of_its_own():
     w = Windows(np.arange(50, dtype='f4'), 10)

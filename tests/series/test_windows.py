@@ -9,6 +9,7 @@ from tsdisk.testing import checks
 from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.transforms import FillNaN, Standardize
@@ -77,7 +78,7 @@ def test_loaders_give_every_window_once(tmp_path, layout, shuffle, direct):
     xs = recordings([3000,2500,3000], 2)
     x,axis,xs = laid_out(layout, tmp_path, xs)
     w = Windows(x, 16, 3, 4, 2, axis=axis)
-    dl = TSDataLoader(TSDatasets(w), bs=32, shuffle=shuffle, direct=direct, seed=1)
+    dl = TSDataLoader(TSDatasets(w), bs=32, shuffle=shuffle, read=ReadOptions(direct=direct), seed=1)
     if direct: assert 'straight from disk' in repr(dl)
     got = [o for o in dl]
     def key(x, y): return np.concatenate([x.reshape(-1), y.reshape(-1)]).tobytes()
@@ -151,7 +152,7 @@ def test_memory_of_an_epoch_of_windows_is_bounded(tmp_path, shuffle, direct):
         path,shuffle,direct = args
         warnings.simplefilter('ignore')
         w = Windows(path, 512, horizon=24)
-        dls = TSDataLoaders.from_arrays(w, bs=64, shuffle=shuffle, direct=direct, device='cpu')
+        dls = TSDataLoaders.from_arrays(w, bs=64, shuffle=shuffle, read=ReadOptions(direct=direct), device='cpu')
         dl = dls.train
         dl.one_batch()
         before,res = rss_anon(),0

@@ -4,6 +4,7 @@ import numpy as np, pytest
 from conftest import fails, filled
 from tsdisk.tools import doctor as module
 from tsdisk.data import reader
+from tsdisk.data.reader import ReadOptions
 from tsdisk.disk.arrays import save_array
 from tsdisk.tools.cli import main
 from tsdisk.data.loader import TSDataLoader
@@ -50,11 +51,9 @@ def test_advice_is_code_to_paste(tmp_path, disk, monkeypatch, folder):
     path = tmp_path/'d' if folder else tmp_path/'d'/'X.npy'
     rates = {'cached': 9e5, True: 3e4, 'block': 9e4, False: 9e4}
     lines = module._advice(filled((300,3,50)), path, 64, False, rates, disk, Aio)
-    settings = (TSDataLoader,'block_bytes'),(TSDataLoader,'window_bytes'),(Aio,'threads')
-    for o in settings: monkeypatch.setattr(*o, getattr(*o))
     ns = {}
     exec('\n'.join(lines), ns)
-    assert TSDataLoader.block_bytes == 2**22 and Aio.threads == 4 and TSDataLoader.window_bytes == 2**26
+    assert ns['read'] == ReadOptions(block_bytes=2**22, threads=4, buffer_bytes=2**26) and ns['dls'].train.read == ns['read']
     assert ns['dls'].train.shuffle == 'block' and ns['dls'].bs == 64
 
 def test_settings_that_gain_little_are_left_alone(disk, monkeypatch):

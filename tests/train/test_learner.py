@@ -8,6 +8,7 @@ from fastai.interpret import ClassificationInterpretation
 from fasttransform import Transform
 from torch import nn
 from conftest import filled, fresh, linux, ramp, rows, same, wave_names, waves
+from tsdisk.data.reader import ReadOptions
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
@@ -259,17 +260,17 @@ class Scale(Transform):
     def encodes(self, x:TSTensor): return x*2
 
 @pytest.mark.parametrize('tfms', [None, Standardize(), Scale(), [Standardize(),Scale()]], ids=['none','standardize','mine','both'])
-def test_memory_is_given_back_without_the_garbage_collector(monkeypatch, tfms):
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0)
-    dls = TSDataLoaders.from_arrays(*waves(600), bs=16, seed=0, device='cpu', batch_tfms=copy.deepcopy(tfms))
+def test_memory_is_given_back_without_the_garbage_collector(tfms):
+    read = ReadOptions(group_bytes=0)
+    dls = TSDataLoaders.from_arrays(*waves(600), bs=16, seed=0, device='cpu', batch_tfms=copy.deepcopy(tfms), read=read)
     most = []
     class Count(Callback):
-        def after_batch(self): most.append(len(self.dl.pools[0][0].out))
+        def after_batch(self): most.append(len(self.dl.pools.columns[0].stored.out))
     learn = Learner(dls, net(), cbs=Count())
     gc.collect()
     gc.disable()
     try:
-        for _ in dls.train: most.append(len(dls.train.pools[0][0].out))
+        for _ in dls.train: most.append(len(dls.train.pools.columns[0].stored.out))
         fit(learn)
         with learn.no_bar(): learn.get_preds()
     finally: gc.enable()
@@ -301,11 +302,12 @@ def test_shuffled_blocks_train_as_well_as_an_exact_shuffle(tmp_path):
     rng,y = np.random.default_rng(0),np.arange(6000)//1500
     x = (rng.normal(size=(6000,3,20)) + .3*np.sin(np.arange(20)*(y[:,None,None]+1)/3)).astype('f4')
     X,valid = save_array(tmp_path/'X.npy', x),np.arange(0, 6000, 4)
-    class Blocks(TSDataLoader): block_bytes,window_bytes = 3600,64*3600 # 15 and 960 rows of 240 bytes, as many blocks a window as by default
+    read = ReadOptions(block_bytes=3600, buffer_bytes=64*3600) # 15 and 960 rows of 240 bytes, as many blocks as by default
     def trained(shuffle, seed):
         set_seed(seed)
         ds = TSDatasets(X, y, splits=[np.setdiff1d(np.arange(6000), valid),valid])
-        dls = TSDataLoaders(Blocks(ds.train, bs=64, shuffle=shuffle, seed=seed), Blocks(ds.valid, bs=500))
+        train = TSDataLoader(ds.train, bs=64, shuffle=shuffle, seed=seed, read=read)
+        dls = TSDataLoaders(train, TSDataLoader(ds.valid, bs=500, read=read))
         model = nn.Sequential(nn.Flatten(), nn.Linear(60, 32), nn.ReLU(), nn.Linear(32, 4))
         learn = Learner(dls, model, loss_func=nn.CrossEntropyLoss(), metrics=accuracy)
         with learn.no_bar(), learn.no_logging(): learn.fit(3, 5e-3)

@@ -9,6 +9,7 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from torch import nn
 from conftest import fails, filled, linux
+from tsdisk.data.reader import ReadOptions
 from tsdisk.train import timer as module
 from tsdisk.disk.arrays import save_array
 from tsdisk.train.checkpoint import Checkpoint
@@ -47,9 +48,9 @@ def fit(learn, timer=None, n=1, way='fit'):
 
 # Verdicts
 
-def test_a_slow_loader_and_a_slow_model_are_told_apart(monkeypatch):
-    monkeypatch.setattr(TSDataLoader, 'group_bytes', 0) # A nap for each batch
-    loader,model = fit(learner(SlowRows(x)), DataTimer()), fit(learner(model=SlowModel()), DataTimer())
+def test_a_slow_loader_and_a_slow_model_are_told_apart():
+    read = ReadOptions(group_bytes=0) # A nap for each batch
+    loader,model = fit(learner(SlowRows(x), read=read), DataTimer()), fit(learner(model=SlowModel(), read=read), DataTimer())
     a,b = loader.epochs[0],model.epochs[0]
     assert a['waiting'] >= 15*nap and b['model'] >= 15*nap
     assert a['waiting'] > 1.5*b['waiting'] and b['model'] > 1.5*a['model']
@@ -68,7 +69,8 @@ def test_the_verdict_follows_from_the_shares():
     assert said(.75, 1e4).endswith('WARM') and said(.75, np.nan).endswith('COLD')
     assert '1000.0 times' in said(1., 0)
 
-ways = dict(fits={}, shuffled=dict(direct=True), blocks=dict(direct=True, shuffle='block'), workers=dict(num_workers=2))
+direct = ReadOptions(direct=True)
+ways = dict(fits={}, shuffled=dict(read=direct), blocks=dict(read=direct, shuffle='block'), workers=dict(num_workers=2))
 cold_words = dict(fits='fit in memory', shuffled="shuffle='block'", blocks='doctor', workers='fit in memory')
 
 @pytest.mark.parametrize('way', ways)
@@ -76,7 +78,7 @@ def test_advice_goes_by_the_loader(tmp_path, way):
     kw,cold = ways[way],cold_words[way]
     warm = 'num_workers' if way == 'workers' else 'preload'
     X = save_array(tmp_path/'X.npy', x)
-    if 'direct' in kw and as_source(X).why_not_direct(): pytest.skip('files can not be read past the page cache here')
+    if 'read' in kw and as_source(X).why_not_direct(): pytest.skip('files can not be read past the page cache here')
     tips = module._tips(learner(X, **kw).dls.train)
     assert cold in tips[0] and warm in tips[1] and ('shuffle=' in tips[0]) == ('shuffle=' in cold)
 
@@ -117,7 +119,7 @@ def test_bytes_from_disk_are_told_from_cached_ones(tmp_path, workers):
     X = save_array(tmp_path/'X.npy', filled((600,16,256)))
     if as_source(X).why_not_direct(): pytest.skip('files can not be read past the page cache here')
     def hits(direct):
-        timer = fit(learner(X, y, direct=direct, num_workers=workers), DataTimer())
+        timer = fit(learner(X, y, read=ReadOptions(direct=direct), num_workers=workers), DataTimer())
         return timer.df().cache_hits['all'],timer.epochs[0]['read'],480*16*256*4
     got,read,used = hits(True)
     assert got < .1 and used*.95 < read < 2*used

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['split_dsets', 'TSDataLoaders', 'held_out']
 
-# %% ../../nbs/57_data.loaders.ipynb #88b5f8a4
+# %% ../../nbs/57_data.loaders.ipynb #71189f80
 import warnings
 from inspect import signature
 from fastai.basics import *
 from .columns import windows_of
 from .datasets import TSDatasets
 from .loader import TSDataLoader
+from .preload import preload, preload_bytes
 from .sampling import with_train
 from ..disk.basics import progress
 from ..disk.io import free_memory
@@ -37,7 +38,7 @@ def _check_windows(train, other):
     same = train.windows is not None and other.windows is train.windows
     if same: warn_leakage(train.windows, [train.idxs, other.idxs])
 
-# %% ../../nbs/57_data.loaders.ipynb #0ad44515
+# %% ../../nbs/57_data.loaders.ipynb #ddd88147
 class TSDataLoaders(DataLoaders):
     "`TSDataLoader`s for training and validation"
     _dsets_type = TSDatasets
@@ -69,7 +70,7 @@ class TSDataLoaders(DataLoaders):
 TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 
 def _warn_no_batch(dl):
-    warnings.warn(f"There are no training batches: there are {dl.size} rows for batches of {dl._rows_of_step()}, "
+    warnings.warn(f"There are no training batches: there are {dl.sampling.size} rows for batches of {dl.plan().rows_of_step}, "
         "and `drop_last=True`")
 
 # %% ../../nbs/57_data.loaders.ipynb #04a141b9
@@ -118,7 +119,7 @@ def from_folder(cls:TSDataLoaders,
     sel_vars = vars_by_number(sel_vars, X.shape[1], names)
     return cls.from_arrays(X, arrays.get('y'), splits=splits, **{'path': path, 'sel_vars': sel_vars, **kwargs})
 
-# %% ../../nbs/57_data.loaders.ipynb #05b4f42c
+# %% ../../nbs/57_data.loaders.ipynb #4a03b218
 def _check_fits(nbytes, device):
     "Report the size of the rows; `ValueError` if they don't fit in the free memory of the device"
     free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
@@ -132,8 +133,8 @@ def preload(self:TSDataLoaders): # These loaders
     if any(o.items.unequal for dl in self.loaders for o in dl.dataset.tls):
         raise ValueError("Series of unequal lengths are not preloaded: leave them on disk")
     seen,there = set(),{}
-    _check_fits(sum(o._kept_bytes(seen) for o in self.loaders), self.device or torch.device('cpu'))
-    for _ in progress(o for dl in self.loaders for o in dl._preload(there)): pass
+    _check_fits(sum(preload_bytes(o, seen) for o in self.loaders), self.device or torch.device('cpu'))
+    for _ in progress(o for dl in self.loaders for o in preload(dl, there)): pass
     return self
 
 # %% ../../nbs/57_data.loaders.ipynb #0d05d3ce

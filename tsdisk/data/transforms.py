@@ -7,11 +7,11 @@ __all__ = ['column_stats', 'PointWise', 'input_stats', 'ByStats', 'Standardize',
            'Clip', 'sample_moments', 'PerSample', 'RevIN', 'StandardizeTarget', 'FillNaN', 'present_share',
            'DropMissing']
 
-# %% ../../nbs/57_data.transforms.ipynb #ff46232d
+# %% ../../nbs/57_data.transforms.ipynb #f7aacffa
 import warnings
 from fastai.basics import *
 from .batches import step_mask, TensorTarget, TSTensor
-from .reader import Buffers
+from .buffers import Buffers
 from ..folder.moments import Stats
 from ..folder.stats import train_stats
 

@@ -61,7 +61,6 @@ def _syscall(number, *args):
 
 def _address(a): return a.__array_interface__['data'][0]
 
-
 # %% ../../nbs/04_disk.io.ipynb #63049c19
 def populate(
     start:int, # Address in a map of a file
@@ -71,13 +70,14 @@ def populate(
     first = start//mmap.PAGESIZE*mmap.PAGESIZE
     return _libc is not None and nbytes > 0 and _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(start+nbytes-first), 22) == 0 # MADV_POPULATE_READ
 
-# %% ../../nbs/04_disk.io.ipynb #8ce3649f
+# %% ../../nbs/04_disk.io.ipynb #38145c23
 class Aio:
     "Linux's native asynchronous I/O, past the page cache"
     depth,threads,units,hints = 128,2,(512,4096),(0,) # Reads under way for each thread; of which places and sizes are multiples, the first that works
     flags = getattr(os, 'O_DIRECT', 0)
-    def __init__(self):
+    def __init__(self, threads=None):
         if _calls is None or not self.flags: raise OSError("There is no native asynchronous I/O on this system")
+        if threads is not None: self.threads = threads
         self.pool,self.idle,contexts = ThreadPoolExecutor(self.threads, 'tsdisk'),SimpleQueue(),np.zeros(self.threads, np.int64)
         try:
             for i in range(self.threads): _syscall(_setup, self.depth, _address(contexts)+8*i)
@@ -111,12 +111,13 @@ def _exchange(self:Aio, context, req, got):
         done += k
     if error: raise error
 
-# %% ../../nbs/04_disk.io.ipynb #93cdc71e
+# %% ../../nbs/04_disk.io.ipynb #9da416c3
 class Preadv:
     "`os.preadv` by many threads; leaves the page cache as it was where the system can"
     threads,units,flags,hints = 16,(1,),0,(0x80,0) if sys.platform == 'linux' else (0,) # RWF_DONTCACHE, or nothing
-    def __init__(self):
+    def __init__(self, threads=None):
         if not hasattr(os, 'preadv'): raise OSError("There is no `preadv` on this system")
+        if threads is not None: self.threads = threads
         self.pool = ThreadPoolExecutor(self.threads, 'tsdisk')
 
     def start(self, file, at, nbytes, block, to):
@@ -130,14 +131,14 @@ class Preadv:
         if not file.hint and n >= 2**18 and hasattr(os, 'posix_fadvise'): os.posix_fadvise(file.fd, at, n, os.POSIX_FADV_DONTNEED)
         return got
 
-# %% ../../nbs/04_disk.io.ipynb #891e288d
+# %% ../../nbs/04_disk.io.ipynb #e5def6f0
 _made = {}
 
-def _engine(kind):
-    "One engine of each kind for all files of a process; or its error again"
-    key = kind,os.getpid()
+def _engine(kind, threads=None):
+    "One engine of each kind and number of threads for all files of a process; or its error again"
+    key = kind,threads,os.getpid()
     if key not in _made:
-        try: _made[key] = kind()
+        try: _made[key] = kind(threads)
         except OSError as e: _made[key] = e
     if isinstance(_made[key], OSError): raise _made[key]
     return _made[key]
@@ -148,12 +149,15 @@ def aligned_block(n, align=4096):
     skip = -_address(a)%align
     return a[skip:skip+n]
 
-# %% ../../nbs/04_disk.io.ipynb #4237d1ea
+# %% ../../nbs/04_disk.io.ipynb #3592b66b
 class DiskFile:
     "A file that is read past the page cache, many ranges at once"
     engines = Aio,Preadv
-    def __init__(self, path):
-        self.path,why = Path(path),[]
+    def __init__(self,
+        path, # File to read
+        threads:int=None, # Threads that read; by default what suits the engine
+    ):
+        self.path,self.threads,why = Path(path),threads,[]
         for kind in self.engines:
             try: self._open(kind)
             except OSError as e: why.append(f"{kind.__name__}: {e}")
@@ -161,10 +165,10 @@ class DiskFile:
         raise OSError(f"{path} can't be read past the page cache ({'; '.join(why)})")
 
     @property
-    def engine(self): return _engine(self.kind)
+    def engine(self): return _engine(self.kind, self.threads)
 
     def _open(self, kind):
-        self.kind,engine = kind,_engine(kind)
+        self.kind,engine = kind,_engine(kind, self.threads)
         self.fd = os.open(self.path, os.O_RDONLY | kind.flags)
         close = weakref.finalize(self, os.close, self.fd)
         close.atexit = False

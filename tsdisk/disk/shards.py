@@ -75,7 +75,7 @@ def _gather(self:Joined, idxs, out):
         if all_of_them: self.part(k)._gather(np.ascontiguousarray(rows), out)
         else: out[places] = self.part(k).gather(rows)
 
-# %% ../../nbs/10_disk.shards.ipynb #b577cc78
+# %% ../../nbs/10_disk.shards.ipynb #2214f947
 @patch
 def prefetch(self:Joined, idxs):
     for k,rows,_ in self._by_part(rows_there(idxs, len(self))): self.part(k).prefetch(rows)
@@ -86,8 +86,8 @@ def why_not_direct(self:Joined):
     return next(filter(None, reasons), None)
 
 @patch
-def direct(self:Joined, most):
-    res = Joined([o.direct(most) if len(o) else o for o in self.parts], self.firsts)
+def direct(self:Joined, most, threads=None):
+    res = Joined([o.direct(most, threads) if len(o) else o for o in self.parts], self.firsts)
     res.wants_prefetch = True
     res.sector = max(o.sector for o in res.parts)
     return res
@@ -178,7 +178,7 @@ def part(self:Shards, k):
         if len(self.open) > self.most: self.open.popitem(last=False)
         return self.open[k]
 
-# %% ../../nbs/10_disk.shards.ipynb #48a0d545
+# %% ../../nbs/10_disk.shards.ipynb #4028125c
 @patch
 def why_not_direct(self:Shards):
     if len(self.paths) > self.most: return f"There are {len(self.paths):,} files, and at most {self.most} are open at a time"
@@ -186,9 +186,9 @@ def why_not_direct(self:Shards):
     return next(filter(None, reasons), None)
 
 @patch
-def direct(self:Shards, most):
+def direct(self:Shards, most, threads=None):
     parts = [self.part(k) for k in range(len(self.paths))]
-    return Joined(parts, self.firsts).direct(most)
+    return Joined(parts, self.firsts).direct(most, threads)
 
 @patch
 def place(self:Shards):

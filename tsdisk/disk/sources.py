@@ -68,7 +68,7 @@ def at_epoch(self:Source,
     "The source of one epoch; by default rows are the same in all"
     return self
 
-# %% ../../nbs/09_disk.sources.ipynb #632e0c55
+# %% ../../nbs/09_disk.sources.ipynb #10a5450c
 Source.wants_prefetch = True # Is `prefetch` worth calling for files that are cached?
 Source.sector = 1 # Bytes that a disk reads at least; 1 where the page cache is in between
 
@@ -86,6 +86,7 @@ def why_not_direct(self:Source):
 @patch
 def direct(self:Source,
     most:int, # Reads that are held at a time
+    threads:int=None, # Threads that read; by default what suits the disk
 ):
     "The same rows, read past the page cache; `OSError` with the reason where that can't be"
     raise OSError(self.why_not_direct())
@@ -255,7 +256,7 @@ def _block_starts(self:ArraySource, rows, k):
             if i%per == 0 and ahead.result(): ahead = pool.submit(mapped, rows[i+per:i+2*per])
             yield i
 
-# %% ../../nbs/09_disk.sources.ipynb #09d1f359
+# %% ../../nbs/09_disk.sources.ipynb #b648d32e
 @patch
 def why_not_direct(self:ArraySource):
     if type(self)._gather is not ArraySource._gather: return Source.why_not_direct(self)
@@ -266,26 +267,27 @@ def why_not_direct(self:ArraySource):
     if scattered: return f"Rows of {path} are not in one piece each, in the order of the file"
 
 @patch
-def direct(self:ArraySource, most): return DirectSource(self, most)
+def direct(self:ArraySource, most, threads=None): return DirectSource(self, most, threads)
 
-# %% ../../nbs/09_disk.sources.ipynb #c07f6218
+# %% ../../nbs/09_disk.sources.ipynb #5a0b8cbd
 class DirectSource(ArraySource):
     "Rows of an array on disk, read past the page cache"
     wants_prefetch = True
     def __init__(self,
         s:ArraySource, # Rows on disk
         most:int=8, # Reads that are held at a time; older ones are forgotten
+        threads:int=None, # Threads that read; by default what suits the disk
     ):
         if why := s.why_not_direct(): raise OSError(why)
         self._set(s._packed, s.shape, s.dtype)
         path,_,start,_,(stride,*_) = file_of(self.array)
-        self.source,self.most = s,most
-        self.rows = FileRows(DiskFile(path), start, stride, self.row_bytes)
+        self.source,self.most,self.threads = s,most,threads
+        self.rows = FileRows(DiskFile(path, threads), start, stride, self.row_bytes)
         self.sector = self.rows.file.unit
         check_same_file(self.rows, self.array)
         self.reads = ReadsAhead(self.rows.read, most)
 
-    def __reduce__(self): return DirectSource, (self.source, self.most)
+    def __reduce__(self): return DirectSource, (self.source, self.most, self.threads)
     def why_not_direct(self): return self.source.why_not_direct()
     def prefetch(self, idxs): self.reads.prefetch(rows_there(idxs, len(self)))
     def _gather(self, idxs, out): self.reads.collect(idxs, partial(_copy_found, out))

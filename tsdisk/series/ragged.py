@@ -211,24 +211,25 @@ class SeriesRead(Incoming):
         at = np.searchsorted(self.rows, rows).clip(max=len(self.rows)-1)
         return np.where(self.rows[at] == rows, at, -1)
 
-# %% ../../nbs/13_series.ragged.ipynb #87e1afdd
+# %% ../../nbs/13_series.ragged.ipynb #5868bfd6
 class DirectRagged(PaddedRows):
     "Series of any length in a file, read past the page cache"
     wants_prefetch = True
     def __init__(self,
         series:Ragged, # Series on disk
         most:int=8, # Reads that are held at a time; older ones are forgotten
+        threads:int=None, # Threads that read; by default what suits the disk
     ):
-        self.series,self.most = series,most
+        self.series,self.most,self.threads = series,most,threads
         self.shape = series.shape
         self.dtype = series.dtype
-        steps = series.segments(1).direct(1)
+        steps = series.segments(1).direct(1, threads)
         self.sector = steps.sector
         self.reads = ReadsAhead(partial(SeriesRead, series, steps.rows.file, steps.rows.start, steps.row_bytes), most)
 
     @property
     def nbytes(self): return self.series.nbytes
-    def __reduce__(self): return DirectRagged, (self.series, self.most)
+    def __reduce__(self): return DirectRagged, (self.series, self.most, self.threads)
     def __getitem__(self, i): return self.series[i]
     def batch_shape(self, rows): return self.series.batch_shape(rows)
     def cut(self, batch): return self.series.cut(batch)
@@ -250,12 +251,12 @@ def _copy_found(self:DirectRagged, out, read, found, places):
         steps = read.bytes_of(k).view(self.dtype).reshape(-1, self.series.vars)
         self.series._put(out[i], steps)
 
-# %% ../../nbs/13_series.ragged.ipynb #c307e9af
+# %% ../../nbs/13_series.ragged.ipynb #042e5ee2
 @patch
 def why_not_direct(self:Ragged): return self.segments(1).why_not_direct()
 
 @patch
-def direct(self:Ragged, most): return DirectRagged(self, most)
+def direct(self:Ragged, most, threads=None): return DirectRagged(self, most, threads)
 
 # %% ../../nbs/13_series.ragged.ipynb #750b51a0
 class StepMask(PaddedRows):

@@ -73,11 +73,11 @@ def sector(self:Spans): return self.segments.sector
 @patch
 def why_not_direct(self:Spans): return self.segments.why_not_direct()
 
-# %% ../../nbs/16_series.spans.ipynb #e7c5a21b
+# %% ../../nbs/16_series.spans.ipynb #f172f007
 @patch
-def direct(self:Spans, most):
+def direct(self:Spans, most, threads=None):
     res = copy(self)
-    res._segments = self.segments.direct(most)
+    res._segments = self.segments.direct(most, threads)
     return res
 
 @patch

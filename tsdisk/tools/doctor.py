@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['cached_share', 'file_system', 'disk_rate', 'loader_rate', 'doctor']
 
-# %% ../../nbs/71_tools.doctor.ipynb #155aab62
+# %% ../../nbs/71_tools.doctor.ipynb #91b281a3
 import os, time, warnings
 from collections import deque
-from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -17,6 +16,7 @@ from ..disk.basics import human
 from ..disk.io import DiskFile, Incoming, free_memory
 from ..folder.manifest import open_folder
 from ..data.loaders import TSDataLoader
+from ..data.reader import ReadOptions
 from ..disk.sources import as_source
 
 # %% ../../nbs/71_tools.doctor.ipynb #683aeab2
@@ -92,7 +92,7 @@ def loader_rate(
             if time.perf_counter()-start > secs: break
     return done/(time.perf_counter()-start)
 
-# %% ../../nbs/71_tools.doctor.ipynb #5e59ab9a
+# %% ../../nbs/71_tools.doctor.ipynb #9336cad9
 @dataclass
 class _DiskRates:
     "Bytes per second that a disk gives"
@@ -104,10 +104,10 @@ class _DiskRates:
 def _measure_disk(file, row_bytes, secs):
     blocks = {o: disk_rate(file, o, secs/2) for o in (2**20,2**21,2**22)}
     now = file.kind.threads
-    threads = {k: disk_rate(_read_by(file, k), 2**21, secs/2) for k in (now//2, now, 2*now)}
+    threads = {k: disk_rate(DiskFile(file.path, k), 2**21, secs/2) for k in (now//2, now, 2*now)}
     return _DiskRates(disk_rate(file, row_bytes, secs), disk_rate(file, 2**20, secs, _InOrder()), blocks, threads)
 
-# %% ../../nbs/71_tools.doctor.ipynb #f358f7d2
+# %% ../../nbs/71_tools.doctor.ipynb #697cf31a
 class _InOrder:
     "Places of reads one after another"
     def __init__(self): self.at = 0
@@ -115,16 +115,11 @@ class _InOrder:
         self.at += k
         return np.arange(self.at-k, self.at)
 
-def _read_by(file, threads):
-    "The same file, read by another number of threads"
-    res = copy(file)
-    res.kind = type(file.kind.__name__, (file.kind,), dict(threads=threads))
-    return res
-
-# %% ../../nbs/71_tools.doctor.ipynb #83b4fe71
+# %% ../../nbs/71_tools.doctor.ipynb #735ea4b1
 def _measure_loaders(X, bs, secs, shuffles):
     "Samples per second: 'cached', and straight from disk for each of `shuffles`"
-    def loader(n, **kwargs): return TSDataLoader(TSDatasets(X, splits=[range(n)]).train, bs=bs, **kwargs)
+    def loader(n, shuffle, direct):
+        return TSDataLoader(TSDatasets(X, splits=[range(n)]).train, bs=bs, shuffle=shuffle, read=ReadOptions(direct=direct))
     row_bytes = X[:1].nbytes
     few = max(bs, min(len(X), 256*2**20//row_bytes, int(free_memory()/4)//row_bytes))
     for _ in loader(few, shuffle=False, direct=False): pass
@@ -134,7 +129,7 @@ def _measure_loaders(X, bs, secs, shuffles):
         for o in shuffles: rates[o] = loader_rate(loader(len(X), shuffle=o, direct=True), secs)
     return rates
 
-# %% ../../nbs/71_tools.doctor.ipynb #a56b2b4a
+# %% ../../nbs/71_tools.doctor.ipynb #9f341b31
 def _fastest(rates, now):
     "The fastest setting, and its gain over the one in use"
     best = max(rates, key=rates.get)
@@ -143,27 +138,27 @@ def _fastest(rates, now):
 def _gain(new, old): return new/old if old else np.inf # A busy machine may have read nothing in time
 
 def _block_advice(blocks):
-    now = TSDataLoader.block_bytes
+    "A faster size of blocks, and why"
+    now = ReadOptions.block_bytes
     best,gain = _fastest(blocks, now)
-    if gain <= 1.15: return []
     why = f'# Blocks of {best//2**20} MiB are read {gain:.1f} times as fast as blocks of {now//2**20} MiB'
-    return [why, f'TSDataLoader.block_bytes = {best}']
+    return dict(block_bytes=(best, why)) if gain > 1.15 else {}
 
-# %% ../../nbs/71_tools.doctor.ipynb #b20543af
+# %% ../../nbs/71_tools.doctor.ipynb #53a525e4
 def _thread_advice(threads, engine):
-    name,now = engine.__name__,engine.threads
+    "A faster number of threads, and why"
+    now = engine.threads
     best,gain = _fastest(threads, now)
-    if gain <= 1.15: return []
-    why = f'# {best} threads read {gain:.1f} times as fast as {now}; set this before anything is read'
-    return [why, f'from tsdisk.disk.io import {name}', f'{name}.threads = {best}']
+    why = f'# {best} threads read {gain:.1f} times as fast as {now}'
+    return dict(threads=(best, why)) if gain > 1.15 else {}
 
 def _memory_advice(free):
-    "Lines for a shuffle buffer that fits, as three are held at a time"
-    if 3*TSDataLoader.window_bytes <= free/2: return []
+    "A shuffle buffer that fits, as three are held at a time, and why"
+    if 3*ReadOptions.buffer_bytes <= free/2: return {}
     why = "# `shuffle='block'` holds three shuffle buffers, which would take most of the free memory"
-    return [why, f'TSDataLoader.window_bytes = {int(free/8)//2**20*2**20}']
+    return dict(buffer_bytes=(int(free/8)//2**20*2**20, why))
 
-# %% ../../nbs/71_tools.doctor.ipynb #27e31a2d
+# %% ../../nbs/71_tools.doctor.ipynb #634d1412
 def _format_advice(X):
     "Lines about the dtype and the size of a row"
     lines = []
@@ -176,22 +171,30 @@ def _format_advice(X):
         lines += [f'# Rows of {row_bytes:,} bytes are not a multiple of 512: up to {most:,} bytes are read for one row']
     return lines
 
-def _shuffle_advice(path, bs, rates):
+def _shuffle_advice(path, bs, rates, read=''):
     "Lines for a faster way to shuffle"
     gain = _gain(rates['block'], rates[True])
     if gain <= 1.3: return []
     make = 'from_folder' if Path(path).is_dir() else 'from_arrays'
     return [f"# `shuffle='block'` gives {gain:.1f} times as many samples per second as `shuffle=True`",
-        f"dls = TSDataLoaders.{make}({str(path)!r}, bs={bs}, shuffle='block')"]
+        f"dls = TSDataLoaders.{make}({str(path)!r}, bs={bs}, shuffle='block'{read})"]
 
-# %% ../../nbs/71_tools.doctor.ipynb #c7060934
+# %% ../../nbs/71_tools.doctor.ipynb #fce0432f
 def _advice(X, path, bs, fits, rates, disk, engine):
     "Code to paste, as a list of lines"
     if fits: return ['# Nothing to change: after the first epoch, rows come from the page cache']
-    settings = _block_advice(disk.blocks) + _thread_advice(disk.threads, engine) + _memory_advice(free_memory())
-    loaders = _shuffle_advice(path, bs, rates)
-    imports = ['from tsdisk.all import *'] if settings or loaders else []
-    return imports + settings + _format_advice(X) + loaders or ['# Nothing that tsdisk can make faster']
+    options = _block_advice(disk.blocks) | _thread_advice(disk.threads, engine) | _memory_advice(free_memory())
+    read = _options_code(options)
+    loaders = _shuffle_advice(path, bs, rates, ', read=read' if read else '')
+    imports = ['from tsdisk.all import *'] if read or loaders else []
+    return imports + read + _format_advice(X) + loaders or ['# Nothing that tsdisk can make faster']
+
+def _options_code(options):
+    "Lines that set options of a loader, each with its reason"
+    if not options: return []
+    reasons = [why for _,why in options.values()]
+    values = ', '.join(f'{name}={value}' for name,(value,_) in options.items())
+    return [*reasons, '# Give this to your loaders, as `read=read`', f'read = ReadOptions({values})']
 
 # %% ../../nbs/71_tools.doctor.ipynb #841b92ba
 def _line(name, value): print(f'  {name:<34} {value}')
@@ -227,7 +230,7 @@ def _report_way(fits, direct):
     way = 'straight from disk' if direct else 'through the page cache, with prefetch'
     _line('tsdisk will read', f'{way}: the array does not fit')
 
-# %% ../../nbs/71_tools.doctor.ipynb #ed833a49
+# %% ../../nbs/71_tools.doctor.ipynb #5c597a66
 def doctor(
     path, # A `.npy` file, or a dataset folder
     bs:int=64, # Rows of a batch
@@ -235,7 +238,7 @@ def doctor(
 ) -> dict: # Samples per second: 'cached', and straight from disk by `shuffle`: True, 'block', False
     "Report how fast an array can be read from its disk, and print settings that read it faster"
     X = open_folder(path)[0]['X'] if Path(path).is_dir() else as_source(path).array
-    fits = not TSDataLoader(TSDatasets(X), bs=bs, shuffle=True)._direct()
+    fits = not TSDataLoader(TSDatasets(X), bs=bs, shuffle=True).direct
     _report_file(X)
     try: file = DiskFile(X.filename)
     except OSError as e:

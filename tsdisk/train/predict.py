@@ -73,7 +73,7 @@ def _alike(a, b):
     if (a.shape, a.dtype) != (b.shape, b.dtype): return False
     return np.allclose(a, b, 1e-3, 1e-5, equal_nan=True) if a.dtype.kind == 'f' else (a == b).all()
 
-# %% ../../nbs/65_train.predict.ipynb #8e069428
+# %% ../../nbs/65_train.predict.ipynb #a11fce19
 def _model_crc(model):
     "Checksum of everything that `state_dict` names"
     crc = 0
@@ -87,7 +87,7 @@ def _data_id(dl, column):
     "Size and time of a column's file, or a checksum of its values"
     if place := column.items.place(): return file_id(str(place.files[0]))
     k = min(dl.n, max(3, 2**24//column.items.stored.row_bytes))
-    rows = dl._rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
+    rows = dl.sampling.rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
     return crc32(np.ascontiguousarray(column.read(rows)).reshape(-1).view('u1'))
 
 # %% ../../nbs/65_train.predict.ipynb #53be268b
@@ -112,13 +112,13 @@ class _Run:
         a,b = self.batches(rank)
         return a*self.dl.bs, min(b*self.dl.bs, len(self.dl.dataset))
 
-# %% ../../nbs/65_train.predict.ipynb #1fefde88
+# %% ../../nbs/65_train.predict.ipynb #1221fd74
 @patch
 def settings(self:_Run):
     "Settings that must be the same for a run to be resumed, as JSON values"
     dl,uses_loss = self.dl,self.keep & {'losses','decoded'}
     options = dict(keep=sorted(self.keep), layer=self.layer, bs=dl.bs, world_size=self.world_size)
-    data = [dl._settings(), *(_data_id(dl, o) for o in dl.dataset.tls)]
+    data = [dl.settings(), *(_data_id(dl, o) for o in dl.dataset.tls)]
     loss = _stable_repr(self.learn.loss_func) if uses_loss else None
     transforms = [_stable_repr(f) for f in dl.after_batch.fs if f.split_idx != 0] # Others are for training only
     made_by = dict(model=_model_crc(self.learn.model), act=_stable_repr(self.act), loss=loss, transforms=transforms)
@@ -126,7 +126,7 @@ def settings(self:_Run):
 
 def _stable_repr(o): return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
 
-# %% ../../nbs/65_train.predict.ipynb #cec322f3
+# %% ../../nbs/65_train.predict.ipynb #7adaf432
 class _BatchRanges(GetAttr):
     "A loader of the batches in `ranges`, each (a, b): a to b-1"
     _default = 'dl'
@@ -137,7 +137,7 @@ class _BatchRanges(GetAttr):
     def __len__(self): return sum(b-a for a,b in self.ranges)
     def __iter__(self):
         for a,b in self.ranges:
-            self.dl._resumed = 0,a
+            self.dl.resumed = 0,a
             batches = iter(self.dl)
             try: yield from islice(batches, b-a)
             finally: batches.close() # Stops prefetching

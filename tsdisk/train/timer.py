@@ -168,7 +168,7 @@ def df(self:DataTimer) -> pd.DataFrame: # Seconds, rates per second, and shares 
     names = [*(o['epoch'] for o in self.epochs), 'all']
     return pd.DataFrame([_rates(o) for o in [*self.epochs, total]], index=names)
 
-# %% ../../nbs/67_train.timer.ipynb #1ad47e46
+# %% ../../nbs/67_train.timer.ipynb #9a6ccef5
 def _tips(dl):
     "What to try if rows come from disk, and if they come from memory"
     if isinstance(dl, TSDataLoader): return _disk_tip(dl), _memory_tip(dl)
@@ -176,12 +176,12 @@ def _tips(dl):
 
 def _disk_tip(dl):
     doctor = "`tsdisk doctor PATH` measures this disk and says what would be faster."
-    if not dl._direct(): return f"The rows fit in memory: from the second epoch on they come from there. {doctor}"
+    if not dl.direct: return f"The rows fit in memory: from the second epoch on they come from there. {doctor}"
     if dl.shuffle is True: return f"`shuffle='block'` reads many rows at once. {doctor}"
     return doctor
 
 def _memory_tip(dl):
-    if dl.kept: return "The rows are already on the device: transforms take the time."
+    if dl.preloaded: return "The rows are already on the device: transforms take the time."
     if dl.fake_l.num_workers: return "The disk is not the cause: use no `num_workers`, unless transforms are slow."
     return ("The disk is not the cause, but gathering, transforming or copying rows: if all rows fit on the device, "
         "`dls.preload()` keeps them there.")

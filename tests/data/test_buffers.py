@@ -1,0 +1,86 @@
+"Memory for batches: taken by one holder at a time, used again when nobody holds it, given back by the process that took it"
+import gc, os, pickle, random, weakref
+import numpy as np, pytest, torch
+from conftest import same
+from tsdisk.data import buffers
+from tsdisk.data.buffers import Buffers, ColumnPool, Pools
+from tsdisk.data.datasets import TSDatasets
+
+ints = TSDatasets(np.arange(600, dtype='i2').reshape(10,3,20), np.arange(10)).tls
+cpu,cuda = torch.device('cpu'),torch.device('cuda')
+
+def test_a_pool_reads_and_casts_into_its_own_memory():
+    pool = ColumnPool(ints[0], 4)
+    t = pool.read(ints[0], np.array([9,0]))
+    same(t.numpy(), ints[0].items[[9,0]].astype('f4'))
+    assert (len(pool.stored.free), len(pool.cast.out)) == (1,1)
+    at = t.data_ptr()
+    del t
+    assert pool.read(ints[0], np.array([1])).data_ptr() == at
+
+def test_single_values_and_rows_that_are_cast_elsewhere_take_no_pool():
+    assert ColumnPool(ints[1], 4).stored is None
+    pool = ColumnPool(ints[0], 4, cast=False)
+    assert pool.cast is None and pool.read(ints[0], np.array([3])).dtype == torch.int16
+
+def test_pools_last_as_long_as_they_fit():
+    pools = Pools()
+    first = pools.fit(ints, 4, cpu)
+    assert pools.fit(ints, 4, cpu) is first and pools.rows == 4
+    for change in (dict(rows=8), dict(device=torch.device('meta')), dict(spare=1)):
+        kw = {**dict(rows=4, device=cpu), **change}
+        assert pools.fit(ints, **kw) is not first
+        pools.fit(ints, 4, cpu)
+
+def test_where_batches_go_decides_on_casts():
+    assert Pools().fit(ints, 4)[0].cast and not Pools().fit(ints, 4, torch.device('meta'))[0].cast
+    assert not Pools().fit(ints, 4, cpu, in_worker=True)[0].cast
+    assert not Pools().fit(ints, 4, cuda, in_worker=True)[0].stored.pin
+
+def test_pools_stay_in_their_process():
+    pools = Pools()
+    pools.fit(ints, 4)
+    other = pickle.loads(pickle.dumps(pools))
+    assert (other.key, other.rows, other.columns) == (None,0,[])
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no forks here')
+def test_a_forked_process_has_pools_of_its_own():
+    pools = Pools()
+    first = pools.fit(ints, 4)
+    if not (child := os.fork()): os._exit(pools.fit(ints, 4) is first)
+    assert os.waitpid(child, 0)[1] == 0 and pools.fit(ints, 4) is first
+
+@pytest.mark.parametrize('spare', [0,1,3])
+def test_as_many_blocks_are_kept_as_asked(spare):
+    pool = Buffers((4,8), np.dtype('f4'), spare=spare)
+    held = [pool.take(4) for _ in range(5)]
+    del held
+    assert len(pool.free) == spare and not pool.out
+
+def test_block_is_taken_by_one_holder_at_a_time():
+    pool,held = Buffers((8,3), np.dtype('f4')),[]
+    rng = random.Random(0)
+    for i in range(500):
+        a = pool.take(rng.randint(1, 8))
+        a[:] = i
+        held.append((i, a if rng.random() < .5 else torch.from_numpy(a)[-1:]))
+        del a
+        if rng.random() < .6: held.pop(rng.randrange(len(held)))
+        assert all((o == i).all() for i,o in held)
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no forks here')
+def test_page_locked_memory_is_given_back_by_the_process_that_took_it_alone(monkeypatch):
+    "Else CUDA ends the workers of a loader"
+    empty = torch.empty
+    monkeypatch.setattr(torch, 'empty', lambda *args, pin_memory, **kw: empty(*args, **kw))
+    pool = Buffers((4,8), np.dtype('f4'), pin=True)
+    pool.me = pool
+    pool.take(4)
+    block, = map(weakref.ref, buffers._locked.values())
+    del pool # But it is there until garbage is collected
+    if not (child := os.fork()):
+        gc.collect()
+        os._exit(block() is None)
+    assert os.waitpid(child, 0)[1] == 0 and block() is not None
+    gc.collect()
+    assert block() is None
