@@ -2401,6 +2401,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'tsdisk/series/several.py'),
                                        'tsdisk.series.several.Several.__init__': ( 'series.several.html#several.__init__',
                                                                                    'tsdisk/series/several.py'),
+                                       'tsdisk.series.several.Several.place': ( 'series.several.html#several.place',
+                                                                                'tsdisk/series/several.py'),
                                        'tsdisk.series.several.Several.segment': ( 'series.several.html#several.segment',
                                                                                   'tsdisk/series/several.py'),
                                        'tsdisk.series.several.Several.segment_rows': ( 'series.several.html#several.segment_rows',

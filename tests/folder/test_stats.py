@@ -382,3 +382,9 @@ def test_samples_of_a_random_split_are_counted_in_few_blocks():
     blocks = [*w.blocks(rows)]
     assert len(blocks) < 20
     same(np.concatenate(blocks), x[rows][:,[1,0],2:8])
+
+@pytest.mark.parametrize('mode,kept', [('r',True), ('r+',False), ('c',False)])
+def test_results_of_arrays_that_may_change_are_not_kept(tmp_path, mode, kept):
+    save_folder(tmp_path, filled((20,2,5)))
+    x = np.load(tmp_path/'X.npy', mmap_mode=mode)
+    assert train_stats(x) == array_stats(x) and ('stats' in read_manifest(tmp_path)) == kept
