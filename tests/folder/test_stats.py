@@ -11,7 +11,7 @@ from tsdisk.convert.info import info
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.transforms import Standardize
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.folder.manifest import open_folder, read_manifest, write_manifest
+from tsdisk.folder.manifest import open_folder, read_manifest, save_folder, write_manifest
 from tsdisk.folder.moments import Stats, shares
 from tsdisk.folder.stats import array_stats, train_stats
 from tsdisk.series.windows import Windows
@@ -382,3 +382,9 @@ def test_samples_of_a_random_split_are_counted_in_few_blocks():
     blocks = [*w.blocks(rows)]
     assert len(blocks) < 20
     same(np.concatenate(blocks), x[rows][:,[1,0],2:8])
+
+@pytest.mark.parametrize('mode,kept', [('r',True), ('r+',False), ('c',False)])
+def test_results_of_arrays_that_may_change_are_not_kept(tmp_path, mode, kept):
+    save_folder(tmp_path, filled((20,2,5)))
+    x = np.load(tmp_path/'X.npy', mmap_mode=mode)
+    assert train_stats(x) == array_stats(x) and ('stats' in read_manifest(tmp_path)) == kept

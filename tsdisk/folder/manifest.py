@@ -222,10 +222,10 @@ def open_folder(
         if newer.get('id') == manifest.get('id'): raise
         return _open_as(path, newer)
 
-# %% ../../nbs/30_folder.manifest.ipynb #54269349
+# %% ../../nbs/30_folder.manifest.ipynb #d8fd8d53
 def _home(place):
     "(folder whose manifest keeps results of a source, its name there), from its `place()`; (None, None) if none does"
-    if place is None or not place.whole: return None,None
+    if place is None or not (place.whole and place.read_only): return None,None
     file = place.files[0]
     folder = file.parent
     entries = read_manifest(folder.parent).get('arrays', {}).values()
