@@ -29,6 +29,7 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.data.reader import ReadOptions
 from tsdisk.data.transforms import (Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize,
     StandardizeTarget)
 from tsdisk.data.augment import ChannelDropout, Cutout, FrequencyMask, Jitter, MagnitudeWarp, MaskedSteps, Scaling

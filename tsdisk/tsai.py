@@ -115,7 +115,7 @@ def _learnt(tfm, stats):
     reach = 1.5*(high-low) # As tsai's `get_outliers_IQR`
     return dict(min=low-reach, max=high+reach)
 
-# %% ../nbs/81_tsai.ipynb #870ac408
+# %% ../nbs/81_tsai.ipynb #b717e32b
 def _needs_batch(tfm, dset, before):
     "Why a transform has to learn from a batch, or None"
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
@@ -128,8 +128,8 @@ def _training_stats(tfm, dset):
     "Statistics of the rows of a dataset: per variable, or of all values"
     tl = dset.tls[0]
     if getattr(tfm, 'by_var', True): return column_stats(tl, dset.idxs)
-    if tl.kind.units: raise ValueError(f"{tfm} needs `by_var=True`: each variable of these integers has a scale of its own")
-    return array_stats(tl.items, dset.idxs, tl.kind.missing, 'all')
+    if tl.packing.scale is not None: raise ValueError(f"{tfm} needs `by_var=True`: variables have scales of their own")
+    return array_stats(tl.items, dset.idxs, tl.packing.missing, 'all')
 
 # %% ../nbs/81_tsai.ipynb #314a3d3b
 def _learn_scale(tfm, dset, before=()):

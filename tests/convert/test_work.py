@@ -8,7 +8,7 @@ from tsdisk.convert import readers as importers
 from tsdisk.convert.convert import convert
 from tsdisk.folder.manifest import open_folder, read_manifest
 from tsdisk.tools.demo import private_memory
-from tsdisk.convert.readers import CompressedRows as FromFront, open_npz, read_file
+from tsdisk.convert.readers import CompressedRows, open_npz, read_file
 from tsdisk.convert.info import info
 from tsdisk.convert.plan import as_records
 from tsdisk.series.windows import Windows
@@ -36,7 +36,7 @@ def test_functions_of_a_notebook_work_with_processes(raw, tmp_path):
 def test_spawned_processes_write_the_same_or_say_why_not(raw, tmp_path, monkeypatch):
     from types import SimpleNamespace
     convert(raw, tmp_path/'one', read=as_item, workers=0)
-    monkeypatch.setattr('tsdisk.convert.work.sys', SimpleNamespace(platform='darwin'))
+    monkeypatch.setattr('tsdisk.convert.workers.sys', SimpleNamespace(platform='darwin'))
     assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, workers=2))
     with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'three', read=lambda p: np.load(p), workers=2)
 
@@ -161,7 +161,7 @@ def test_compressed_files_are_read_from_their_start(tmp_path, monkeypatch):
     arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', tfm=lambda o: {**o, 'X': o['X'][:,:2]*2}))
     assert np.array_equal(arrays['X'], x[:,:2]*2) and np.array_equal(arrays['y'], y)
     got = read_file(tmp_path/'a.npz')['X']
-    assert type(got) is FromFront and len(got) == 3000 and got.shape == x.shape
+    assert type(got) is CompressedRows and len(got) == 3000 and got.shape == x.shape
     assert np.array_equal(got[2000:2010], x[2000:2010]) and np.array_equal(got[7], x[7])
     assert np.array_equal(got[-1], x[-1]) and got[5:5].shape == (0,4,100)
     with expect_fail(ValueError, 'a step of 2'): got[::2]

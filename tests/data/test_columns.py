@@ -6,9 +6,10 @@ from fastcore.basics import noop
 from conftest import fails, filled, ramp, same
 from tsdisk.convert.convert import convert
 from tsdisk.data.batches import TensorTarget, ToCategory, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets, TSTensor
-from tsdisk.data.columns import (as_series, Column, input_columns, is_category, label_options, pad_targets, sample_sources, select, shared_packing,
+from tsdisk.data.columns import (as_series, Column, input_columns, is_category, label_options, pad_targets, sample_sources, shared_packing,
     split_label_tfm, target_column)
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.samples import select
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.packing import Packing
@@ -76,18 +77,6 @@ def test_what_is_no_series_is_refused(x, err, words):
     with fails(err, *words): sample_sources(x)
     if not isinstance(x, tuple):
         with fails(err, *words): as_series(x)
-
-@pytest.mark.parametrize('vars,steps', [([1,0],None), (None,slice(1,3)), ([2],slice(-4,None)), (slice(1),slice(0,5)), (np.array([True,False,True]),None)], ids=str)
-def test_selections_are_those_of_numpy(tmp_path, vars, steps):
-    x = filled((6,3,5))
-    want = x[:, slice(None) if vars is None else vars][..., slice(None) if steps is None else steps]
-    for o in (x, save_array(tmp_path/'x.npy', x), tmp_path/'x.npy'): same(select(o, vars, steps).gather([4,1]), want[[4,1]])
-
-@pytest.mark.parametrize('X,kw,words', [(ramp(4), dict(steps=slice(0, 3, 2)), ('steps in a row','slice(0, 3, 2)')), (ramp(4), dict(steps=[1,2]), ('steps in a row','[1, 2]')),
-    (ramp(4), dict(steps=slice(9,None)), ('none of 3 steps',)), ((ramp(4),ramp(4)), dict(vars=[0]), ('arrays (n, vars, steps)',)), (Windows(ramp(4), 2), dict(vars=[0]), ('`Windows` has its own',)),
-    (short(), dict(vars=[0]), ('Ragged',)), (ramp(4), dict(vars=[2]), ('no variable 2',))], ids=str)
-def test_selections_that_cannot_be_read_are_refused(X, kw, words):
-    with fails(ValueError, *words): select(X, **kw)
 
 # Inputs
 

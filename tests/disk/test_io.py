@@ -179,7 +179,7 @@ def test_contexts_are_given_back_when_not_all_can_be_had(plain, monkeypatch):
         if calls.count(disk._setup) == 2: raise OSError(errno.EAGAIN, 'no more')
         return made(number, *args)
     monkeypatch.setattr(disk, '_syscall', syscall)
-    monkeypatch.setattr(disk, '_made', {})
+    monkeypatch.setattr(disk, '_engines_cache', {})
     for _ in range(3): assert DiskFile(plain[0]).kind is Preadv
     assert calls == [disk._setup,disk._setup,disk._destroy]
 
@@ -444,7 +444,7 @@ def test_without_any_engine_rows_are_announced_to_the_kernel(tmp_path, monkeypat
 
 def test_without_preadv_and_native_calls_there_is_no_engine(tmp_path, monkeypatch):
     monkeypatch.setattr(disk, '_calls', None)
-    monkeypatch.setattr(disk, '_made', {})
+    monkeypatch.setattr(disk, '_engines_cache', {})
     monkeypatch.delattr(os, 'preadv', raising=False)
     with fails(OSError, 'no native asynchronous I/O', 'no `preadv`'): DiskFile(folder(tmp_path)[0].filename)
 

@@ -2,7 +2,7 @@
 import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import same
-from tsdisk.disk.rows import Ranges, merge_intervals
+from tsdisk.disk.rows import Ranges, merge_intervals, true_runs, unroll_intervals
 
 intervals = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 12)), max_size=12)
 
@@ -18,6 +18,17 @@ def test_merged_intervals_hold_the_same_numbers_and_do_not_touch(pairs):
 def test_intervals_that_touch_or_overlap_are_merged(some, merged):
     first,stop = np.array(some, np.int64).reshape(-1, 2).T
     assert [*zip(*map(np.ndarray.tolist, merge_intervals(first, stop)))] == merged
+
+def test_intervals_are_unrolled_in_the_order_given():
+    which,member = unroll_intervals(np.array([3,9,4]), np.array([5,9,6]))
+    same(which, np.array([0,0,2,2]))
+    same(member, np.array([3,4,4,5]))
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_members_of_true_runs_are_where_a_mask_is_true(mask):
+    runs = true_runs(np.array(mask, bool))
+    same(unroll_intervals(*runs.T)[1], np.flatnonzero(np.array(mask, bool)))
+    assert (runs[1:,0] > runs[:-1,1]).all()
 
 def test_ranges_that_touch_are_one():
     r = Ranges([(0,2), (2,5), (7,8)])

@@ -39,3 +39,18 @@ def test_states_tell_other_windows_and_crops():
     a,b,c,d = [TSDataLoader(TSDatasets(o), bs=8, shuffle=True, seed=1) for o in (*windows, *crops)]
     with fails(ValueError, 'data'): b.load_state_dict(a.state_dict())
     with fails(ValueError, 'data'): d.load_state_dict(c.state_dict())
+
+def test_crops_at_an_epoch_are_whole_windows_of_that_epoch():
+    x = np.arange(20_000, dtype='f4').reshape(10_000, 2)
+    c = Crops(x, 5, per_series=9, horizon=2, known=[0], static=np.array([[1.]]))
+    y = c.label(np.arange(10_000))
+    later,rows = c.at_epoch(3),range(9)
+    series,start = later.locate(rows)
+    assert (start != c.locate(rows)[1]).any()
+    xb,yb = later.gather(rows)
+    same(xb[:,0,0], x[start,0])
+    same(yb[:,1,1], x[start+6,1])
+    same(np.asarray(later[4][0]), xb[4])
+    same(y.at_epoch(3).gather(rows), start+4)
+    assert len({id(o.stored) for o in (*later.inputs[:2], later.target, later)}) == 1
+    assert later.inputs[2] is c.inputs[2] and c.at_epoch(3).grid.epoch == 3

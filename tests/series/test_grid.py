@@ -7,7 +7,7 @@ from layouts import laid_out, layouts, lens, loop, random_steps, recordings
 from tsdisk.folder.stats import array_stats
 from tsdisk.folder.labels import array_vocab
 from tsdisk.series.crops import CropGrid
-from tsdisk.series.grid import Grid, merge_segments, unroll
+from tsdisk.series.grid import Grid, merge_segments
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
 
@@ -68,11 +68,6 @@ def test_merged_segments_hold_the_same_steps(found):
     got = [o.tolist() for o in merge_segments(series, first, first+n)]
     steps = [(s,t) for s,a,b in zip(*got) for t in range(a, b)]
     assert steps == sorted({(s,t) for s,a,k in found for t in range(a, a+k)})
-
-def test_ranges_are_unrolled_in_order():
-    which,member = unroll(np.array([3,9,4]), np.array([5,9,6]))
-    same(which, np.array([0,0,2,2]))
-    same(member, np.array([3,4,4,5]))
 
 def test_grids_know_their_settings_and_pickle():
     panel = Ragged(np.zeros((40,2)), [0,9,13,40])

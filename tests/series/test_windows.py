@@ -7,8 +7,7 @@ from conftest import fails, filled, fresh, linux, same
 from layouts import laid_out, layouts, lens, loop, recordings
 from tsdisk.testing import checks
 from tsdisk.disk.packing import Packing
-from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.data.batches import TSTensor
+from tsdisk.disk.arrays import save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoaders

@@ -115,7 +115,7 @@ def five_samples(
     rows = np.unique(np.linspace(0, len(X)-1, 5).astype(int)).tolist()
     samples = [np.asarray(X[i][..., :100_000]) for i in rows]
     samples = [o.reshape(-1, o.shape[-1]) for o in samples]
-    return [o.astype('f8') if packing.scale is None else packing.decode(o) for o in samples]
+    return [np.asarray(o, 'f8') if packing.scale is None else packing.decode(o) for o in samples]
 
 # %% ../../nbs/47_convert.info.ipynb #fc48a85b
 def _number(v): return f'{v:.4g}'

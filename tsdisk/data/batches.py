@@ -157,14 +157,16 @@ class ToTargets(ToTarget):
     "Target series of unequal lengths, padded with NaN"
     loss_func = staticmethod(masked_mse)
 
-# %% ../../nbs/50_data.batches.ipynb #335adbc9
+# %% ../../nbs/50_data.batches.ipynb #ad54056d
 class ToInput(ToSeries):
     "Stored rows of numbers to `TSInput`; integers that are not packed stay integers, for embeddings"
     typ = TSInput
-    def __init__(self, dtype, missing=None, units=None):
+    def __init__(self, dtype, packing=Packing()):
         if dtype.kind not in 'biuf': raise TypeError(f"Inputs hold numbers, got {dtype}: give categories as integers")
-        super().__init__(missing, units)
-        self.dtype = torch.int64 if dtype.kind in 'iu' and units is None else torch.float32
+        super().__init__(packing)
+        self.dtype = torch.int64 if dtype.kind in 'iu' and packing.scale is None else torch.float32
+
+    def cast(self, t): return t.to(self.dtype) if self.dtype == torch.int64 else super().cast(t)
 
 # %% ../../nbs/50_data.batches.ipynb #e8ea9065
 class ToMask(ToSeries):

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['split_dsets', 'TSDataLoaders', 'held_out']
 
-# %% ../../nbs/57_data.loaders.ipynb #7e6ea452
+# %% ../../nbs/57_data.loaders.ipynb #71189f80
 import warnings
 from inspect import signature
 from fastai.basics import *
+from .columns import windows_of
 from .datasets import TSDatasets
 from .loader import TSDataLoader
 from .preload import preload, preload_bytes
@@ -18,23 +19,26 @@ from ..disk.io import free_memory
 from ..folder.manifest import open_folder, read_manifest
 from ..order.leakage import warn_leakage
 from ..order.splits import random_splits, time_splits
-from ..series.windows import Windows
 from ..series.several import vars_by_number
 
-# %% ../../nbs/57_data.loaders.ipynb #139bc5fa
+# %% ../../nbs/57_data.loaders.ipynb #8a301fc8
 def split_dsets(
     dsets, # One `TSDatasets` with splits, or several datasets, the first for training
 ) -> list: # A dataset for each loader
     "Datasets for training and validation that share types and vocabulary"
     if len(dsets) == 1 and dsets[0].split_idx is None: dsets = [dsets[0].subset(i) for i in range_of(dsets[0].splits)]
     train,*others = dsets
-    for o in others:
-        if o.windows is not None and o.windows is train.windows: warn_leakage(o.windows, [train.idxs, o.idxs])
     if not others: return [train]
+    for o in others: _check_windows(train, o)
     train = train._with(split_idx=ifnone(train.split_idx, 0))
     return [train, *[o if o.tls is train.tls else o.like(train) for o in others]]
 
-# %% ../../nbs/57_data.loaders.ipynb #fadc2a31
+def _check_windows(train, other):
+    "Warn where held-out windows share steps with training windows"
+    same = train.windows is not None and other.windows is train.windows
+    if same: warn_leakage(train.windows, [train.idxs, other.idxs])
+
+# %% ../../nbs/57_data.loaders.ipynb #ddd88147
 class TSDataLoaders(DataLoaders):
     "`TSDataLoader`s for training and validation"
     _dsets_type = TSDatasets
@@ -57,25 +61,27 @@ class TSDataLoaders(DataLoaders):
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)
         train = first._dl_type(first, bs=bs, shuffle=shuffle, drop_last=drop_last, device=device, **kwargs)
         if train.n and not len(train): _warn_no_batch(train)
-        held_out = dict(bs=ifnone(val_bs, bs), shuffle=False, drop_last=False, rank=train.rank, world_size=train.world_size)
-        return cls(train, *[train.new(o, **held_out) for o in others], path=path, device=device)
+        ranks = dict(rank=train.rank, world_size=train.world_size)
+        rest = [train.new(o, bs=ifnone(val_bs, bs), shuffle=False, drop_last=False, **ranks) for o in others]
+        return cls(train, *rest, path=path, device=device)
 
     def __repr__(self): return '\n'.join(map(repr, self.loaders))
 
 TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 
 def _warn_no_batch(dl):
-    warnings.warn(f"There are no training batches: there are {dl.sampling.size} rows for batches of {dl.plan().rows_of_step}, and `drop_last=True`")
+    warnings.warn(f"There are no training batches: there are {dl.sampling.size} rows for batches of {dl.plan().rows_of_step}, "
+        "and `drop_last=True`")
 
-# %% ../../nbs/57_data.loaders.ipynb #2b00e3f6
+# %% ../../nbs/57_data.loaders.ipynb #04a141b9
 def held_out(
     X, # Inputs, or a tuple of them
     valid_pct:float=.2, # Share of the rows to hold out
     seed:int=None, # Same seed, same split
 ): # Splits, or a function that makes them of all rows
     "The default splits: the end of each series for windows, else a random share"
-    series = X[0] if isinstance(X, tuple) and len(X) else X
-    if isinstance(series, Windows): return time_splits(series, valid_pct)
+    windows = windows_of(X)
+    if windows is not None: return time_splits(windows, valid_pct)
     return lambda rows: random_splits(len(rows), valid_pct, seed)
 
 @patch(cls_method=True)
@@ -113,20 +119,21 @@ def from_folder(cls:TSDataLoaders,
     sel_vars = vars_by_number(sel_vars, X.shape[1], names)
     return cls.from_arrays(X, arrays.get('y'), splits=splits, **{'path': path, 'sel_vars': sel_vars, **kwargs})
 
-# %% ../../nbs/57_data.loaders.ipynb #d22c9ca2
+# %% ../../nbs/57_data.loaders.ipynb #4a03b218
+def _check_fits(nbytes, device):
+    "Report the size of the rows; `ValueError` if they don't fit in the free memory of the device"
+    free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
+    size = f"{nbytes/1e9:.3g} GB; {free/1e9:.3g} GB are free on {device}"
+    if nbytes > .8*free: raise ValueError(f"The rows take {size}: leave them on disk")
+    print(f"Reading {size}")
+
 @patch
 def preload(self:TSDataLoaders): # These loaders
     "Read all rows into the memory of the device, where batches are then gathered; `ValueError` if they don't fit"
-    device = self.device or torch.device('cpu')
     if any(o.items.unequal for dl in self.loaders for o in dl.dataset.tls):
         raise ValueError("Series of unequal lengths are not preloaded: leave them on disk")
-    seen = set()
-    need = sum(preload_bytes(o, seen) for o in self.loaders)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else free_memory()
-    size = f"{need/1e9:.3g} GB; {free/1e9:.3g} GB are free on {device}"
-    if need > .8*free: raise ValueError(f"The rows take {size}: leave them on disk")
-    print(f"Reading {size}")
-    there = {}
+    seen,there = set(),{}
+    _check_fits(sum(preload_bytes(o, seen) for o in self.loaders), self.device or torch.device('cpu'))
     for _ in progress(o for dl in self.loaders for o in preload(dl, there)): pass
     return self
 

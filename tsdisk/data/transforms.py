@@ -75,7 +75,7 @@ class ByStats(Transform):
         pairs = zip(self.mean[:8,0], self.std[:8,0])
         return f"{type(self).__name__}({', '.join(f'{m:.4g} ± {s:.4g}' for m,s in pairs)})"
 
-# %% ../../nbs/57_data.transforms.ipynb #0161994c
+# %% ../../nbs/57_data.transforms.ipynb #991bccd5
 @patch
 def _use(self:ByStats, stats):
     "Keep what is subtracted and divided by, (vars, 1) each, after a check"
@@ -91,9 +91,8 @@ def _use(self:ByStats, stats):
 def _warn_nans(stats):
     share = stats.nans/(stats.nans+stats.count)
     if not share.any(): return
-    warnings.warn(f"{share.max():.2g} of the values of variable {share.argmax()} are NaN. "
-        "They stay NaN, and make the loss NaN: "
-        "fill them before saving, or add `FillNaN()` to the batch transforms, which comes after `Standardize`")
+    warnings.warn(f"{share.max():.2g} of the values of variable {share.argmax()} are NaN, which makes the loss NaN: "
+        "fill them before saving, or add `FillNaN()` to the batch transforms, which runs after `Standardize`")
 
 # %% ../../nbs/57_data.transforms.ipynb #dde78e60
 @patch

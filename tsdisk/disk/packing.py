@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from fastcore.basics import patch
 
-# %% ../../nbs/11_disk.packing.ipynb #42167c57
+# %% ../../nbs/11_disk.packing.ipynb #62d8e7c4
 @dataclass(frozen=True)
 class Packing:
     "What stored numbers stand for: `value = stored*scale + offset`, NaN where `missing` is stored"
@@ -20,7 +20,7 @@ class Packing:
 
     def __post_init__(self):
         if self.scale is None and self.offset is not None:
-            raise ValueError(f"`offset` needs a `scale`, got `offset={self.offset!r}` alone: with `scale=1` integers count ones")
+            raise ValueError(f"`offset` needs a `scale`, got `offset={self.offset!r}` alone: give `scale=1` for ones")
         offset = 0. if self.offset is None else self.offset
         object.__setattr__(self, 'scale', _plain_numbers(self.scale))
         object.__setattr__(self, 'offset', None if self.scale is None else _plain_numbers(offset))
@@ -54,13 +54,13 @@ def select(self:Packing,
     if vars is None or np.ndim(self.scale) == 0: return self
     return replace(self, scale=[self.scale[i] for i in vars], offset=[self.offset[i] for i in vars])
 
-# %% ../../nbs/11_disk.packing.ipynb #a63f52a0
+# %% ../../nbs/11_disk.packing.ipynb #415b43c0
 @patch
 def for_dtype(self:Packing,
     dtype:np.dtype, # Stored dtype
 ) -> Packing:
     "The packing of an array of another dtype: floats have no scale"
-    return self if dtype.kind in 'biu' else Packing(missing=self.missing)
+    return self if self.scale is None or dtype.kind in 'biu' else Packing(missing=self.missing)
 
 # %% ../../nbs/11_disk.packing.ipynb #308d85be
 @patch

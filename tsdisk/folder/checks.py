@@ -114,7 +114,7 @@ def _damaged_steps(file, first, stop):
     low,high = np.searchsorted(offsets, first, 'right')-1, np.searchsorted(offsets, stop)
     return f'{steps}, of series {low:,} to {high:,}'
 
-# %% ../../nbs/33_folder.checks.ipynb #c4f87f5f
+# %% ../../nbs/33_folder.checks.ipynb #5094436a
 def _size_fault(path, name, size, growing):
     "What is wrong with the size of a file; None if nothing is"
     if not (path/name).exists(): return f"{name} is missing"
@@ -122,6 +122,7 @@ def _size_fault(path, name, size, growing):
     if found < size: return f"{name} is truncated: it has {found:,} bytes of {size:,}"
     if found > size and not growing: return f"{name} has {found-size:,} bytes too many"
 
+# %% ../../nbs/33_folder.checks.ipynb #4c33c3d2
 def _ranges_to_compare(path, name, sums, growing):
     "(name, start, stop, checksum) of the parts of a file that exist"
     size = (path/name).stat().st_size if (path/name).exists() else 0
@@ -129,7 +130,7 @@ def _ranges_to_compare(path, name, sums, growing):
     first = sums['head'] if growing else 0
     return [(name, a, b, crc) for (a,b),crc in ranges if first <= a < size]
 
-# %% ../../nbs/33_folder.checks.ipynb #fb0b5e82
+# %% ../../nbs/33_folder.checks.ipynb #07382d41
 def _manifest_to_verify(path, growing):
     "The manifest of a folder; an error where it has no checksums"
     if not path.is_dir(): raise NotADirectoryError(f"{path} has no checksums: give the folder of a dataset")
@@ -138,6 +139,7 @@ def _manifest_to_verify(path, growing):
     if data.get('checksums'): return data
     raise ValueError(f"{path} has no checksums: `add_checksums` reads the dataset once and keeps them")
 
+# %% ../../nbs/33_folder.checks.ipynb #d01ab0e2
 def _manifest_fault(data):
     "What is wrong with a manifest; None if nothing is"
     if 'crc32' not in data or json.loads(manifest_text(data))['crc32'] == data['crc32']: return None

@@ -27,22 +27,21 @@ def chosen_rows(s, idxs):
     "Rows of a source: all, or some of them in one form"
     return range(len(s)) if idxs is None else check_rows(idxs, len(s), '`idxs`')
 
-# %% ../../nbs/32_folder.labels.ipynb #c4979ba4
+# %% ../../nbs/32_folder.labels.ipynb #52aaf476
 def labels_of_both(a, n, b, k):
     "The labels of two parts, and their counts"
     res,at = np.unique(np.append(a, b), return_inverse=True)
     return res, np.bincount(at, np.append(n, k), len(res)).astype(np.int64)
 
+# %% ../../nbs/32_folder.labels.ipynb #440459dd
 def _distinct(blocks, dtype, max_n):
     "The distinct labels of some blocks, sorted, and how often each occurs"
     found,counts = np.empty(0, dtype),np.empty(0, np.int64)
+    too_many = f'more than {max_n:,} distinct labels'
     for a in blocks:
         found,counts = labels_of_both(found, counts, *np.unique(a, return_counts=True))
-        if len(found) > max_n: raise _too_many(max_n)
+        if len(found) > max_n: raise ValueError(f"There are {too_many}: if they are targets and not categories, give `cat=False`")
     return found,counts
-
-def _too_many(max_n):
-    return ValueError(f"There are more than {max_n:,} distinct labels: if they are not categories, give `cat=False`")
 
 # %% ../../nbs/32_folder.labels.ipynb #f9676240
 def array_counts(

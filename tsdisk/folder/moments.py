@@ -140,19 +140,21 @@ def _first_mean(a):
     far = np.isfinite(mean) & (2*mean**2 > square)
     return np.where(far, mean, 0).astype('f4').astype('f8')
 
-# %% ../../nbs/31_folder.moments.ipynb #3e743780
+# %% ../../nbs/31_folder.moments.ipynb #82dab7ae
 def _as_tensor(a):
     "A block as a tensor without negative strides; float64 unless rows are short and float32"
     import torch
     t = tensor_view(a if min(a.strides) >= 0 else a.copy())
     return t if t.dtype == torch.float32 and t.shape[-1] <= 4096 else t.double()
 
+# %% ../../nbs/31_folder.moments.ipynb #8ee2b093
 def _out_of_range(norms, d):
     "Are there squares that are no `float32`, too large or rounded to 0?"
     if ((norms > 1e15) | ((norms < 1e-13) & (norms > 0))).any(): return True
     none = norms == 0
-    return none.any() and bool(d[:, none].any())
+    return bool(none.any() and d[:, none].any())
 
+# %% ../../nbs/31_folder.moments.ipynb #75a95622
 def _deviations(n, total, squares):
     "(count, mean, sum of squared deviations) of a block, from its sums"
     with np.errstate(all='ignore'): mean = np.where(n > 0, total/n, 0)
@@ -190,9 +192,17 @@ class Moments:
             self.column = torch.as_tensor(self.shift, dtype=t.dtype)[:,None].contiguous()
         return torch.sub(t, self.column, out=self.room if len(t) == len(self.room) else self.room[:len(t)])
 
-# %% ../../nbs/31_folder.moments.ipynb #5dba55e7
+# %% ../../nbs/31_folder.moments.ipynb #c3fdf439
 def _per_row(o): return o.numpy().astype('f8') # One number for each row and variable
 
+def _without_nans(t, d):
+    "NaNs of a block, (vars,); and what to sum up, and to take the minimum and the maximum of, without them"
+    missing = t.isnan()
+    inf = float('inf')
+    nans = _per_row(missing.sum((0,2)))
+    return nans, d.masked_fill(missing, 0), t.masked_fill(missing, inf), t.masked_fill(missing, -inf)
+
+# %% ../../nbs/31_folder.moments.ipynb #bd1bf895
 @patch
 def _block(self:Moments, a):
     "((count, sum, sum of squares), NaNs, min, max) of a block, (vars,) each; sums are relative to the first mean"
@@ -202,10 +212,7 @@ def _block(self:Moments, a):
     total = _per_row(d.sum(-1)).sum(0)
     nans,low,high = np.zeros(t.shape[1]),t,t
     if not np.isfinite(total).all():
-        missing = t.isnan()
-        nans = _per_row(missing.sum((0,2)))
-        d = d.masked_fill(missing, 0)
-        low,high = t.masked_fill(missing, float('inf')),t.masked_fill(missing, -float('inf'))
+        nans,d,low,high = _without_nans(t, d)
         total = _per_row(d.sum(-1)).sum(0)
     norms = _per_row(torch.linalg.vector_norm(d, dim=-1))
     if t.dtype == torch.float32 and _out_of_range(norms.max(0), d): return self._block(a.astype('f8'))
@@ -213,7 +220,7 @@ def _block(self:Moments, a):
     if not self.ends: return sums,nans,None,None
     return sums, nans, _per_row(low.amin(-1)).min(0), _per_row(high.amax(-1)).max(0)
 
-# %% ../../nbs/31_folder.moments.ipynb #b3c33009
+# %% ../../nbs/31_folder.moments.ipynb #6567e5c0
 def _rounded(q):
     "Quantiles (k, vars) to a millionth of their range, but for the first and the last"
     size = q[-1]-q[0]
@@ -223,6 +230,7 @@ def _rounded(q):
     res[0],res[-1] = q[0],q[-1]
     return res
 
+# %% ../../nbs/31_folder.moments.ipynb #50296dac
 @patch
 def stats(self:Moments,
     sample, # `Sample` of the same blocks, or None

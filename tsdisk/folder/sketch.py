@@ -64,18 +64,20 @@ def add(self:Sample,
     self.held += len(part)
     while self.held > 2*most: self._thin()
 
-# %% ../../nbs/31_folder.sketch.ipynb #0a3cd1af
+# %% ../../nbs/31_folder.sketch.ipynb #85822e67
 @patch(as_prop=True)
 def error(self:Sample):
     "Rank error with 99.9 % probability; 0 if all values are held"
     return 0. if self.every == 1 else sqrt(log(2/.001)/(2*self.held))
 
+# %% ../../nbs/31_folder.sketch.ipynb #3938819a
 def _sorted_columns(a):
-    "The columns of a, sorted, in threads; NaNs come last"
+    "The columns of a, each sorted"
     columns = np.ascontiguousarray(a.T)
     with ThreadPoolExecutor() as pool: list(pool.map(np.ndarray.sort, np.array_split(columns, cpu_count() or 1)))
     return columns.T
 
+# %% ../../nbs/31_folder.sketch.ipynb #dcd25743
 @patch
 def quantiles(self:Sample,
     at, # Shares from 0 to 1, (k,)

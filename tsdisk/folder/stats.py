@@ -86,13 +86,14 @@ def train_stats(
     if missing is not None: detail += f' but {missing}'
     return Stats.from_dict(cached_result(s, 'stats', compute, idxs, detail))
 
-# %% ../../nbs/32_folder.stats.ipynb #b9e60a40
+# %% ../../nbs/32_folder.stats.ipynb #d44d6a8f
 def _extendable(manifest, source):
     "(kind, detail) of results in a manifest that rows can be added to: labels, and statistics without a function"
     stats = result_kind('stats', source.place())
     found = [('labels','')] if 'labels' in manifest else []
     return found + [('stats', o[len(stats):]) for o in manifest if re.fullmatch(rf'{stats}( but \S+)?', o)]
 
+# %% ../../nbs/32_folder.stats.ipynb #0fd0d974
 def _results_of(folder):
     "For each result that a dataset may keep, by (role, kind, detail, split): (source, rows of the split)"
     arrays,splits = open_folder(folder)
@@ -113,7 +114,7 @@ def kept_stats(
     kept = {k: kept_result(s, k[1], rows, k[2]) for k,(s,rows) in _results_of(folder).items()}
     return len(open_folder(folder)[0]['X']), {k: v for k,v in kept.items() if v}
 
-# %% ../../nbs/32_folder.stats.ipynb #55be2011
+# %% ../../nbs/32_folder.stats.ipynb #6fdabe40
 def _extended(kind, detail, old, s, new):
     "A result, and that of more rows, as one"
     if not len(new): return old
@@ -127,6 +128,7 @@ def _rows_from(n, rows, s):
     rows = np.asarray(rows)
     return rows[rows >= n]
 
+# %% ../../nbs/32_folder.stats.ipynb #d9553f24
 def add_stats(
     folder, # Of a dataset
     before, # From `kept_stats`

@@ -30,12 +30,13 @@ def share_sizes(
     test = _share_size(n, test_pct, n-1-valid) if test_pct else valid*0
     return valid,test
 
-# %% ../../nbs/22_order.split_rows.ipynb #d3a8a2b9
+# %% ../../nbs/22_order.split_rows.ipynb #5d2b3552
 def _held_places(held, valid, test):
     "Which places of a permutation a split takes"
     if not held: return slice(valid+test, None)
     return slice(valid, valid+test) if held == 2 else slice(0, valid)
 
+# %% ../../nbs/22_order.split_rows.ipynb #d5138399
 class RandomShare:
     "Rows held out at random from each block of 1,024, or the others; `r[a:b]` is computed when asked"
     block = 1024
@@ -59,7 +60,7 @@ class RandomShare:
     def __repr__(self): return f"RandomShare({self.n}, {self.pct}, {self.seed}, {self.held})"
     def __array__(self, dtype=None, copy=None): return np.asarray(self[:], dtype)
 
-# %% ../../nbs/22_order.split_rows.ipynb #1f8cae9f
+# %% ../../nbs/22_order.split_rows.ipynb #db4f2757
 @patch
 def _block_rows(self:RandomShare, pos):
     "Rows at positions that lie in whole blocks, int64"
@@ -72,6 +73,7 @@ def _block_rows(self:RandomShare, pos):
         left,right = right, left ^ (mix(block*np.uint64(32) + right, key) & low)
     return (block*np.uint64(self.block) + left*np.uint64(32) + right).astype(np.int64)
 
+# %% ../../nbs/22_order.split_rows.ipynb #bff87704
 @patch
 def __getitem__(self:RandomShare, i):
     pos = np.arange(*i.indices(len(self))) if isinstance(i, slice) else np.asarray(i)
@@ -97,7 +99,7 @@ def row_bounds(
     if isinstance(rows, Ranges): return rows.first[0], rows.stop[-1]-1
     return rows.min(),rows.max()
 
-# %% ../../nbs/22_order.split_rows.ipynb #189855cc
+# %% ../../nbs/22_order.split_rows.ipynb #f5178f1c
 def _is_fold(split):
     "Is it a pair of lists of rows?"
     def is_list(o): return hasattr(o, '__len__') and not isinstance(o, str) and getattr(o, 'ndim', 1) == 1
@@ -113,6 +115,7 @@ def _as_array(split, name):
     if rows.ndim != 1: raise ValueError(f"{name} must be a list of rows or a mask, got an array of shape {rows.shape}")
     return rows
 
+# %% ../../nbs/22_order.split_rows.ipynb #a5428aa7
 def _row_numbers(split, n, name):
     "Row numbers, or those of a mask, as an array of integers"
     rows = _as_array(split, name)

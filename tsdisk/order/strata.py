@@ -112,7 +112,7 @@ def _get(self:Strata, pos):
     first = int(pos.min())
     return self._span(first, int(pos.max())+1)[pos-first]
 
-# %% ../../nbs/21_order.strata.ipynb #9c60d259
+# %% ../../nbs/21_order.strata.ipynb #48ab3514
 def _groups(a, b):
     "Indices into two arrays, one array of them for each pair of values"
     order = np.lexsort((b, a))
@@ -129,6 +129,7 @@ def _rows(self:Strata, c, r):
         at[o] = order[at[o]]
     return self.classes.rows[self.classes.starts[c]+at].astype(np.int64)
 
+# %% ../../nbs/21_order.strata.ipynb #e98ffd1a
 @patch
 def _order(self:Strata, c, turn):
     "The order in which all rows of class c come for the time number `turn`"

@@ -6,7 +6,7 @@
 __all__ = ['PaddedRows', 'check_offsets', 'Ragged', 'SeriesRead', 'DirectRagged', 'StepMask', 'save_ragged', 'open_ragged',
            'append_ragged']
 
-# %% ../../nbs/13_series.ragged.ipynb #c777e4c5
+# %% ../../nbs/13_series.ragged.ipynb #cf2becd6
 import os
 from functools import partial
 from itertools import chain
@@ -16,7 +16,8 @@ from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..disk.arrays import cast_exactly, create_array, data_start, npy_header, open_array, read_header, save_array
+from ..disk.arrays import cast_exactly, create_array, data_start, npy_header
+from ..disk.arrays import open_array, read_header, save_array
 from ..disk.basics import KeepLast, one_of, progress, whole_number
 from ..disk.direct import ReadsAhead
 from ..disk.io import Incoming
@@ -123,7 +124,7 @@ def blocks(self:Ragged, rows):
     rows = np.sort(np.asarray(rows))
     return self.segment_blocks(rows, np.zeros_like(rows), self.length(rows))
 
-# %% ../../nbs/13_series.ragged.ipynb #bdd103b9
+# %% ../../nbs/13_series.ragged.ipynb #8992aefb
 @patch
 def batch_shape(self:Ragged, rows):
     "Shape of a batch as it is read: (k, steps, vars)"
@@ -137,7 +138,7 @@ def cut(self:Ragged, batch): return batch.swapaxes(1, 2)
 def used_steps(self:Ragged,
     rows, # (k,)
 ) -> tuple: # (first steps in `values`, numbers of steps), (k,) each
-    "What of each series goes into a batch"
+    "The steps of each series that go into a batch"
     first,stop = self.offsets[rows],self.offsets[rows+1]
     n = np.minimum(stop-first, self.longest)
     return (first if self.side == 'right' else stop-n), n
@@ -276,7 +277,7 @@ def mask(self:Ragged):
     "Rows (steps,): True where a step belongs to the series, False where it is padding"
     return StepMask(self)
 
-# %% ../../nbs/13_series.ragged.ipynb #d3f39d13
+# %% ../../nbs/13_series.ragged.ipynb #3dc3d967
 def save_ragged(
     path, # Folder to write to; made as needed
     series, # Iterable of series, (vars, steps) or (steps,)
@@ -285,17 +286,21 @@ def save_ragged(
 ) -> Ragged: # Opened
     "Write series of any length as `values.npy` and `offsets.npy`, one at a time"
     path = Path(path)
-    offsets = [0]
-    series = (_steps_first(o, axis) for o in series)
+    offsets = _write_values(path/'values.npy', (_steps_first(o, axis) for o in series), dtype)
+    save_array(path/'offsets.npy', np.array(offsets))
+    return open_ragged(path)
+
+def _write_values(path, series, dtype):
+    "Write an iterator of series, (steps, vars) or (steps,), one after the other; returns their offsets"
     first = next(series, None)
     if first is None: raise ValueError("There is no series to save: `series` is empty")
-    with create_array(path/'values.npy', (None, *first.shape[1:]), dtype or first.dtype) as w:
+    offsets = [0]
+    with create_array(path, (None, *first.shape[1:]), dtype or first.dtype) as w:
         for i,o in enumerate(progress(chain([first], series))):
             if not len(o): raise ValueError(f"Series {i} has no steps: leave it out")
             w.append(o)
             offsets.append(len(w))
-    save_array(path/'offsets.npy', np.array(offsets))
-    return open_ragged(path)
+    return offsets
 
 def _steps_first(series, axis):
     "A series as (steps, vars) or (steps,)"
@@ -345,7 +350,7 @@ def append_ragged(
     save_array(values.with_name('offsets.npy'), offsets)
     return open_ragged(path)
 
-# %% ../../nbs/13_series.ragged.ipynb #f6812025
+# %% ../../nbs/13_series.ragged.ipynb #082114a5
 def _write_steps(path, n_steps, series, axis):
     "Write the steps of series after the first `n_steps` of a file; returns their lengths"
     (_,*trail),dtype,_,start = read_header(path)
@@ -354,15 +359,19 @@ def _write_steps(path, n_steps, series, axis):
         end = f.seek(start + n_steps*prod(trail)*dtype.itemsize)
         try:
             for o in progress(series):
-                a = _steps_first(o, axis)
-                if list(a.shape[1:]) != trail or not len(a):
-                    raise ValueError(f"Series must be {(*trail, 'steps')}, got {a.T.shape}: none was added")
-                f.write(cast_exactly(a, dtype).tobytes())
+                a = cast_exactly(_checked_steps(o, axis, trail), dtype)
+                f.write(a.tobytes())
                 lengths.append(len(a))
             end = f.tell()
         finally: f.truncate(end) # After an error, without the new steps
     sync_file(path)
     return lengths
+
+def _checked_steps(series, axis, trail):
+    "A series as (steps, *trail)"
+    a = _steps_first(series, axis)
+    if list(a.shape[1:]) == trail and len(a): return a
+    raise ValueError(f"Series must be {(*trail, 'steps')}, got {a.T.shape}: none was added")
 
 def _set_steps(path, n_steps):
     "Write the number of steps to the header; the steps themselves are on disk by then"

@@ -14,7 +14,7 @@ from ..disk.shards import Joined, Shards
 from ..disk.sources import ArraySource
 from .panels import Dense, Panel
 
-# %% ../../nbs/14_series.several.ipynb #40ec4623
+# %% ../../nbs/14_series.several.ipynb #f162d100
 class Several(Panel):
     "Series in an array each"
     def __init__(self,
@@ -36,9 +36,6 @@ class Several(Panel):
 
     def __getitem__(self, i): return self.parts[i][0]
     def segment(self, i, first, stop): return self.parts[i].segment(0, first, stop)
-    def place(self):
-        places = [o.place() for o in self.parts]
-        return None if None in places else places[0]._replace(files=[o.files[0] for o in places], offset=None, shape=())
 
 def _check_same_kind(i, panel, first):
     if panel.n > 1: raise ValueError(f"Each array of a list is one series, (steps, vars): array {i} holds {panel.n}")

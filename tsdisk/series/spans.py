@@ -158,6 +158,21 @@ def _gather(self:Part, idxs, out): out[...] = self.cut(self.stored.gather(idxs))
 @patch
 def prefetch(self:Part, idxs): self.stored.prefetch(idxs)
 
+# %% ../../nbs/16_series.spans.ipynb #03f617e0
+@patch
+def cut_from(self:Part,
+    stored:Spans, # In the same layout as the spans it is cut from now
+) -> Part:
+    "The same part of another read"
+    res = copy(self)
+    res.stored = stored
+    return res
+
+@patch
+def at_epoch(self:Part, epoch):
+    stored = self.stored.at_epoch(epoch)
+    return self if stored is self.stored else self.cut_from(stored)
+
 # %% ../../nbs/16_series.spans.ipynb #0b0ecb9e
 @patch
 def __getitem__(self:Part, i):
