@@ -20,7 +20,8 @@ def _raises(error, f, word=''):
 
 def _same(got, want):
     assert isinstance(got, np.ndarray), f"got a {type(got).__name__}"
-    assert got.shape == want.shape and got.dtype == want.dtype, f"got {got.shape} {got.dtype}, expected {want.shape} {want.dtype}"
+    alike = got.shape == want.shape and got.dtype == want.dtype
+    assert alike, f"got {got.shape} {got.dtype}, expected {want.shape} {want.dtype}"
     np.testing.assert_array_equal(got, want)
 
 # %% ../nbs/80_testing.ipynb #a8fd13c5
@@ -63,12 +64,12 @@ def check_gather(
 def check_order(s, expected):
     "Row numbers in any order, any number and any form"
     n,rng = len(expected),np.random.default_rng(0)
-    for o in ([], [0], [n-1], [-1], [-n], [0]*5, [n-1,0,n-1], range(n), range(n-1, -1, -1), [*range(min(n, 3))]): check_gather(s, expected, o)
-    for k in (1,2,7,64,n,3*n): check_gather(s, expected, rng.integers(-n, n, k))
-    for start in (0, n//3): check_gather(s, expected, np.arange(start, n))
+    ends = [], [0], [n-1], [-1], [-n], [0]*5, [n-1,0,n-1], [*range(min(n, 3))]
+    stretches = range(n), range(n-1, -1, -1), np.arange(n), np.arange(n//3, n)
+    at_random = [rng.integers(-n, n, k) for k in (1,2,7,64,n,3*n)]
     few = rng.integers(0, min(n, 100), 9)
-    for o in ('i1','i4','u1','u8'): check_gather(s, expected, few.astype(o))
-    for o in (tuple(few.tolist()), few[::2], few[::-1]): check_gather(s, expected, o)
+    forms = tuple(few.tolist()), few[::2], few[::-1], *[few.astype(o) for o in ('i1','i4','u1','u8')]
+    for idxs in (*ends, *stretches, *at_random, *forms): check_gather(s, expected, idxs)
 
 # %% ../nbs/80_testing.ipynb #2d7b7175
 def check_out(s, expected):
@@ -79,12 +80,15 @@ def check_out(s, expected):
         idxs = rng.integers(0, n, k)
         assert np.shares_memory(s.gather(idxs, out=buf[:k]), buf)
         _same(buf[:k], expected[idxs])
-    size = expected.dtype.alignment
-    for shift in {0, size, 3*size}: # Memory that is no more aligned than NumPy asks
-        raw = np.empty(buf.nbytes+128, 'u1')
-        out = raw[-raw.ctypes.data%64 + shift:][:buf.nbytes].view(expected.dtype).reshape(buf.shape)
-        _same(s.gather([0,n-1]*4, out=out), expected[[0,n-1]*4])
+    for out in _shifted(buf): _same(s.gather([0,n-1]*4, out=out), expected[[0,n-1]*4])
     for out in _misfits(buf): _raises(ValueError, lambda out=out: s.gather([0]*8, out=out), 'writable C-order array')
+
+def _shifted(buf):
+    "Memory like `buf` that is no more aligned than NumPy asks"
+    size = buf.dtype.alignment
+    for shift in {0, size, 3*size}:
+        raw = np.empty(buf.nbytes+128, 'u1')
+        yield raw[-raw.ctypes.data%64 + shift:][:buf.nbytes].view(buf.dtype).reshape(buf.shape)
 
 def _misfits(buf):
     "Memory that a batch like `buf` must not be gathered into"
@@ -92,7 +96,8 @@ def _misfits(buf):
     fixed.flags.writeable = False
     row = buf.shape[1:]
     other = np.dtype('f4' if buf.dtype != 'f4' else 'f8')
-    return buf[:7], fixed, np.empty(buf.shape, other), np.empty((16, *row), buf.dtype)[::2], np.empty((8, *row, 1), buf.dtype)
+    strided = np.empty((16, *row), buf.dtype)[::2]
+    return buf[:7], fixed, np.empty(buf.shape, other), strided, np.empty((8, *row, 1), buf.dtype)
 
 # %% ../nbs/80_testing.ipynb #36fa3a81
 def check_errors(s, expected):

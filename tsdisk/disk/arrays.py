@@ -40,8 +40,11 @@ def read_header(
 HEADER_READERS = {(1,0): npy.read_array_header_1_0, (2,0): npy.read_array_header_2_0} # By version of the format
 
 def _check_magic(start, path):
-    if start[:2] == b'PK': raise ValueError(f"{path} is a `.npz` archive, which cannot be mapped: save each of its arrays with `save_array`")
-    if start != npy.MAGIC_PREFIX: raise ValueError(f"{path} is not a `.npy` file: it starts with {start!r}, not {npy.MAGIC_PREFIX!r}")
+    if start == npy.MAGIC_PREFIX: return
+    if start[:2] == b'PK':
+        raise ValueError(f"{path} is a `.npz` archive, which cannot be mapped: "
+            "save each of its arrays with `save_array`")
+    raise ValueError(f"{path} is not a `.npy` file: it starts with {start!r}, not {npy.MAGIC_PREFIX!r}")
 
 # %% ../../nbs/03_disk.arrays.ipynb #7e33fc61
 def check_dtype(
@@ -60,8 +63,8 @@ def check_size(path, shape, dtype, start, grows=False):
     row = prod(shape[1:])*dtype.itemsize
     got,want = path.stat().st_size-start, shape[0]*row
     if got < want:
-        raise ValueError(f"{path} is truncated: its header announces {shape[0]} rows {shape[1:]} {dtype}, the file holds {got//row}. "
-            "It was copied or written in part: write it again")
+        raise ValueError(f"{path} is truncated: its header announces {shape[0]} rows {shape[1:]} {dtype}, "
+            f"the file holds {got//row}. It was copied or written in part: write it again")
     if got > want and not grows:
         raise ValueError(f"{path} is {got-want} bytes longer than its header announces ({shape} {dtype}): "
             "it is damaged, or was changed by hand; write it again")
@@ -69,18 +72,21 @@ def check_size(path, shape, dtype, start, grows=False):
 # %% ../../nbs/03_disk.arrays.ipynb #6936ba45
 def open_array(
     path, # A `.npy` file
-    rows:int=None, # Rows to open of a file that is still being appended to; all by default, and then the file must end there
+    rows:int=None, # Rows to open of a file that is still growing; all by default, and then the file must end there
 ) -> np.memmap: # (n, ...), read-only, still on disk
     "Map a `.npy` file, after checking that all of it is there"
     shape,dtype,fortran,start = read_header(path)
     path = Path(path)
     check_dtype(dtype, path)
     if not shape: raise ValueError(f"{path} holds a single value, not rows: save an array of one dimension or more")
-    if not prod(shape) or not dtype.itemsize: raise ValueError(f"{path} holds no data: its shape is {shape}, its dtype {dtype}")
+    empty = not prod(shape) or not dtype.itemsize
+    if empty: raise ValueError(f"{path} holds no data: its shape is {shape}, its dtype {dtype}")
     if rows: shape = (rows, *shape[1:])
     check_size(path, shape, dtype, start, grows=bool(rows))
     convert = f"Convert it once with `save_array(new_path, np.load({str(path)!r}, mmap_mode='r'))`"
-    if fortran and len(shape) > 1: raise ValueError(f"{path} is in Fortran order, where a row is scattered over the whole file. {convert}")
+    if fortran and len(shape) > 1:
+        raise ValueError(f"{path} is in Fortran order, where a row is scattered over the whole file. "
+            f"{convert}")
     if not dtype.isnative: raise ValueError(f"{path} is big endian ({dtype.str}). {convert}")
     return np.memmap(path, dtype, 'r', start, shape)
 
@@ -191,7 +197,8 @@ def __enter__(self:ArrayWriter):
     need = (self.n or 0)*self.row_bytes
     free = shutil.disk_usage(self.path.parent).free
     if need > free:
-        raise OSError(f"{self.path} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, or write elsewhere")
+        raise OSError(f"{self.path} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: "
+            "make room, or write elsewhere")
     self.written = WrittenRows()
     self.publishing = ExitStack()
     tmp = self.publishing.enter_context(atomic_path(self.path))
@@ -210,7 +217,9 @@ def _finish(self:ArrayWriter):
     "Write the header, once all rows are there"
     n = self.n or len(self)
     if not n: raise ValueError(f"{self.path} was not created: no row was written")
-    if gap := self.written.gap(n): raise ValueError(f"{self.path} was not created: rows {gap[0]}:{gap[1]} of {n} were never written")
+    if gap := self.written.gap(n):
+        raise ValueError(f"{self.path} was not created: "
+            f"rows {gap[0]}:{gap[1]} of {n} were never written")
     self._write(npy_header((n, *self.trail), self.dtype), 0)
 
 # %% ../../nbs/03_disk.arrays.ipynb #32e1440a
@@ -265,13 +274,18 @@ def _write_rows(self:ArrayWriter, i, chunk):
 @patch
 def _check_chunk(self:ArrayWriter, i, chunk):
     "`chunk` with a shape, if its rows are rows of the array from `i` on"
-    if self.file is None or self.file.closed: raise ValueError("The array is not open: write inside `with create_array(…) as w:`")
+    is_open = self.file is not None and not self.file.closed
+    if not is_open: raise ValueError("The array is not open: write inside `with create_array(…) as w:`")
     if not hasattr(chunk, 'shape'): chunk = np.asarray(chunk)
-    if isinstance(chunk, np.ma.MaskedArray): raise TypeError("A `.npy` holds no masks: fill missing values, with `x.filled(np.nan)` for instance")
+    if isinstance(chunk, np.ma.MaskedArray):
+        raise TypeError("A `.npy` holds no masks: "
+            "fill missing values, with `x.filled(np.nan)` for instance")
     if tuple(chunk.shape[1:]) != self.trail or not len(chunk.shape):
         raise ValueError(f"A chunk must have shape {('k', *self.trail)}, k rows of the array, got {tuple(chunk.shape)}")
     stop = i+len(chunk)
-    if self.n is not None and stop > self.n: raise ValueError(f"Rows {i}:{stop} were given, the array was announced with {self.n} rows")
+    if self.n is not None and stop > self.n:
+        raise ValueError(f"Rows {i}:{stop} were given, "
+            f"the array was announced with {self.n} rows")
     return chunk
 
 # %% ../../nbs/03_disk.arrays.ipynb #c4f3d83c
@@ -287,14 +301,16 @@ def __setitem__(self:ArrayWriter, i, chunk):
     if not hasattr(chunk, 'shape'): chunk = np.asarray(chunk)
     start,stop = self._bounds(i, len(chunk) if chunk.ndim else 1)
     if chunk.ndim <= len(self.trail): chunk = np.broadcast_to(chunk, (stop-start, *self.trail))
-    if stop-start != len(chunk): raise ValueError(f"w[{start}:{stop}] takes {stop-start} rows, the chunk has {len(chunk)}")
+    n = stop-start
+    if n != len(chunk): raise ValueError(f"w[{start}:{stop}] takes {n} rows, the chunk has {len(chunk)}")
     self._write_rows(start, chunk)
 
 @patch
 def _bounds(self:ArrayWriter, i, k):
     "First row and the row after the last of `w[i]` or `w[i:j]`, of which k rows are given"
     if hasattr(i, '__index__'): i = slice(index(i), index(i)+1)
-    if not isinstance(i, slice) or i.step not in (None,1): raise IndexError(f"Rows are written as `w[i]` or `w[i:j]`, got w[{i}]")
+    plain = isinstance(i, slice) and i.step in (None,1)
+    if not plain: raise IndexError(f"Rows are written as `w[i]` or `w[i:j]`, got w[{i}]")
     start = index(i.start or 0)
     stop = (self.n or start+k) if i.stop is None else index(i.stop)
     if min(start, stop) < 0: raise IndexError(f"Rows are written as `w[i:j]` and counted from 0, got w[{start}:{stop}]")
@@ -313,14 +329,20 @@ def create_array(
 def _as_chunks(data, nbytes=16*2**20):
     "(first rows, chunks, number of chunks or None) of an array-like or an iterable of chunks"
     if isinstance(data, (str,bytes,Path)):
-        raise TypeError(f"`data` is an array or chunks of one, got {str(data)!r}: open a file first, with `np.load(path, mmap_mode='r')`")
-    is_list = isinstance(data, Sequence) and not (len(data) and getattr(data[0], 'ndim', 0))
-    if is_list: data = np.asarray(list(data))
-    if not hasattr(data, 'shape'): return _chunks_of_iterable(data)
-    if not len(data.shape) or not len(data): raise ValueError(f"There are no rows to save: `data` has shape {tuple(data.shape)}")
+        raise TypeError(f"`data` is an array or chunks of one, got {str(data)!r}: "
+            "open a file first, with `np.load(path, mmap_mode='r')`")
+    of_values = isinstance(data, Sequence) and not (len(data) and getattr(data[0], 'ndim', 0))
+    if of_values: data = np.asarray(list(data))
+    return _chunks_of_array(data, nbytes) if hasattr(data, 'shape') else _chunks_of_iterable(data)
+
+def _chunks_of_array(data, nbytes):
+    if not len(data.shape) or not len(data):
+        raise ValueError("There are no rows to save: "
+            f"`data` has shape {tuple(data.shape)}")
     first = np.asarray(data[:1])
     rows = max(1, nbytes//max(1, first.nbytes))
-    return first, (data[i:i+rows] for i in range(0, len(data), rows)), -(-len(data)//rows)
+    chunks = (data[i:i+rows] for i in range(0, len(data), rows))
+    return first, chunks, -(-len(data)//rows)
 
 def _chunks_of_iterable(data):
     chunks = iter(data)

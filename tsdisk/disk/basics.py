@@ -48,8 +48,8 @@ def whole_number(
     what:str='a whole number', # What it must be, in the words of the error
 ) -> int:
     "`value` as an `int`; `ValueError` unless it is a whole number of at least `least`"
-    if not hasattr(value, '__index__') or value < least: raise ValueError(f"`{name}` must be {what}, at least {least}, got {value!r}")
-    return index(value)
+    if hasattr(value, '__index__') and value >= least: return index(value)
+    raise ValueError(f"`{name}` must be {what}, at least {least}, got {value!r}")
 
 # %% ../../nbs/00_disk.basics.ipynb #87e262c9
 def one_of(

@@ -37,12 +37,14 @@ def find_runs(
     rows = idxs if ordered else np.unique(idxs)
     cut = np.flatnonzero(rows[1:] > rows[:-1]+1) if stride <= row else np.arange(len(rows)-1)
     gaps = _gap_bytes(rows, cut, stride, row, start, unit)
-    allowed = len(rows)*row * (8 if ordered else .4)
+    cut = cut[gaps >= _narrowest_cut(gaps, len(rows)*row * (8 if ordered else .4))]
+    return rows[np.append(0, cut+1)], rows[np.append(cut, len(rows)-1)]
+
+def _narrowest_cut(gaps, allowed):
+    "Bytes of a gap from which on two reads are made of it, so that narrower gaps add up to what is allowed"
     smallest = np.sort(gaps)
     k = np.searchsorted(np.cumsum(smallest), allowed, 'right')
-    widest = min(WORTH_A_READ, smallest[k]) if k < len(smallest) else WORTH_A_READ
-    cut = cut[gaps >= widest]
-    return rows[np.append(0, cut+1)], rows[np.append(cut, len(rows)-1)]
+    return min(WORTH_A_READ, smallest[k]) if k < len(smallest) else WORTH_A_READ
 
 # %% ../../nbs/08_disk.direct.ipynb #c5bd03b8
 class RowRead(Incoming):

@@ -28,7 +28,8 @@ def tensor_view(
     import torch
     address = a.__array_interface__['data'][0]
     # Declared writable, since torch warns of every read-only map
-    view = _Memory(a, data=(address,False), typestr=np.dtype(dtype or a.dtype).str, shape=shape or a.shape, strides=strides or a.strides)
+    interface = dict(typestr=np.dtype(dtype or a.dtype).str, shape=shape or a.shape, strides=strides or a.strides)
+    view = _Memory(a, data=(address,False), **interface)
     return torch.from_numpy(np.asarray(view))
 
 # %% ../../nbs/07_disk.gather.ipynb #b39f6f77

@@ -60,7 +60,8 @@ def free_memory(
 
 # %% ../../nbs/04_disk.io.ipynb #806e2c12
 SYSCALL_NUMBERS = {'x86_64': (206,209,208,207), 'aarch64': (0,2,4,1)} # Of io_setup, io_submit, io_getevents, io_destroy
-_calls = SYSCALL_NUMBERS.get(platform.machine()) if sys.platform == 'linux' and struct.calcsize('P') == 8 else None
+_has_aio = sys.platform == 'linux' and struct.calcsize('P') == 8 # 64 bits
+_calls = SYSCALL_NUMBERS.get(platform.machine()) if _has_aio else None
 _setup,_submit,_getevents,_destroy = _calls or [None]*4
 _libc = ctypes.CDLL(None, use_errno=True) if _calls else None
 if _libc: _libc.syscall.restype = ctypes.c_long
@@ -173,8 +174,11 @@ class Preadv:
     def _read_range(self, file, block, at, n, to):
         got,hint = 0,[file.hint] if file.hint else []
         while more := os.preadv(file.fd, [block[to+got:to+n]], at+got, *hint): got += more
-        if not file.hint and n >= 2**18 and hasattr(os, 'posix_fadvise'): os.posix_fadvise(file.fd, at, n, os.POSIX_FADV_DONTNEED)
+        if not file.hint and n >= 2**18: _drop_pages(file, at, n)
         return got
+
+def _drop_pages(file, at, n):
+    if hasattr(os, 'posix_fadvise'): os.posix_fadvise(file.fd, at, n, os.POSIX_FADV_DONTNEED)
 
 # %% ../../nbs/04_disk.io.ipynb #b4f92c6c
 _engines_cache = {} # By kind, threads and process: the engine, or the error with which it could not be made
@@ -214,7 +218,9 @@ class DiskFile:
 
     @property
     def engine(self): return _engine(self.kind, self.threads)
-    def __repr__(self): return f"DiskFile({str(self.path)!r}): {self.size:,} bytes, read by {self.kind.__name__} in units of {self.unit}"
+    def __repr__(self):
+        how = f"read by {self.kind.__name__} in units of {self.unit}"
+        return f"DiskFile({str(self.path)!r}): {self.size:,} bytes, {how}"
 
     def _open(self, kind):
         self.kind,engine = kind,_engine(kind, self.threads)

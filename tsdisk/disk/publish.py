@@ -40,7 +40,7 @@ def rename(
 def atomic_path(
     path, # Where the file will be
 ):
-    "A temporary path: what is written there is synced and renamed to `path`; after an error it is removed, and `path` stays as it was"
+    "A temporary path whose file is synced and renamed to `path` when the block ends; after an error it is removed"
     path = Path(path)
     tmp = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
     try:
@@ -70,7 +70,9 @@ def locked(
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder/'.lock')
     try: lock.acquire(timeout=0)
-    except Timeout as e: raise BlockingIOError(f"{folder} is being written by someone else: wait until they have finished") from e
+    except Timeout as e:
+        raise BlockingIOError(f"{folder} is being written by someone else: "
+            "wait until they have finished") from e
     try: yield
     finally:
         _remove(folder/'.lock')

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
-from .arrays import check_size, read_header
+from .arrays import check_dtype, check_size, read_header
 from .views import map_file
 from .basics import human, progress, reset_after_fork
 from .sources import ArraySource, Place, Source, rows_there
@@ -44,7 +44,8 @@ class Joined(Source):
 def _check_rows_like(first, o, i):
     want,got = (first.shape[1:],first.dtype), (o.shape[1:],o.dtype)
     if (tuple(got[0]),got[1]) != (tuple(want[0]),want[1]):
-        raise ValueError(f"Rows must have one shape and dtype: part {i} has {tuple(got[0])} {got[1]}, part 0 has {tuple(want[0])} {want[1]}")
+        raise ValueError(f"Rows must have one shape and dtype: part {i} has {tuple(got[0])} {got[1]}, "
+            f"part 0 has {tuple(want[0])} {want[1]}")
 
 # %% ../../nbs/10_disk.shards.ipynb #49f3955c
 @patch
@@ -101,7 +102,8 @@ def _check_shard(path, trail, like, stack):
     scattered = fortran and len(shape) > 1
     if not shape or scattered or not dtype.isnative or (row,dtype) != (trail or (row,dtype)):
         how,(row0,dtype0) = ' in Fortran order' if fortran else '',trail or (row,dtype)
-        raise ValueError(f"All files need rows of one shape and dtype, in C order: {path} has {row} {dtype}{how}, {like} has {row0} {dtype0}")
+        raise ValueError(f"All files need rows of one shape and dtype, in C order: {path} has {row} {dtype}{how}, "
+            f"{like} has {row0} {dtype0}")
     return row, dtype, 1 if stack else shape[0], start
 
 # %% ../../nbs/10_disk.shards.ipynb #933c6955
@@ -118,7 +120,7 @@ class Shards(Joined):
         self.paths = np.array([os.path.relpath(Path(o).resolve(), self.folder) for o in paths])
         self.stack = stack
         self._set(self._check(paths))
-        if self.dtype.hasobject: raise TypeError(f"{paths[0]} has dtype {self.dtype}, which only pickles can store, and pickles are never loaded")
+        check_dtype(self.dtype, paths[0])
 
     @property
     def nbytes(self): return len(self)*self.row_bytes
@@ -181,7 +183,8 @@ def part(self:Shards, k):
 # %% ../../nbs/10_disk.shards.ipynb #4028125c
 @patch
 def why_not_direct(self:Shards):
-    if len(self.paths) > self.most: return f"There are {len(self.paths):,} files, and at most {self.most} are open at a time"
+    n = len(self.paths)
+    if n > self.most: return f"There are {n:,} files, and at most {self.most} are open at a time"
     reasons = (self.part(k).why_not_direct() for k in range(len(self.paths)))
     return next(filter(None, reasons), None)
 

@@ -81,7 +81,8 @@ def prefetch(self:Source,
 @patch
 def why_not_direct(self:Source):
     "Why rows can't be read past the page cache; None if they can"
-    return f"{type(self).__name__} reads in its own way" if self.stored is self else self.stored.why_not_direct()
+    if self.stored is not self: return self.stored.why_not_direct()
+    return f"{type(self).__name__} reads in its own way"
 
 @patch
 def direct(self:Source,
@@ -118,14 +119,13 @@ def check_idxs(
     idxs = np.asarray(idxs)
     if idxs.ndim != 1: raise IndexError(f"Row numbers must be one list, got an array of shape {idxs.shape}")
     if not len(idxs): return idxs.astype(np.int64)
-    if idxs.dtype.kind not in 'iu':
-        hint = ': give `np.flatnonzero(mask)`' if idxs.dtype == bool else ''
-        raise IndexError(f"Row numbers must be integers, got {idxs.dtype}{hint}")
+    if idxs.dtype == bool: raise IndexError("Row numbers must be integers, got bool: give `np.flatnonzero(mask)`")
+    if idxs.dtype.kind not in 'iu': raise IndexError(f"Row numbers must be integers, got {idxs.dtype}")
     idxs = np.ascontiguousarray(idxs, np.int64)
     if idxs.view(np.uint64).max() < n: return idxs # Negative rows are huge as unsigned numbers
-    low,high = idxs.min(), idxs.max()
-    if high >= n or low < -n: raise IndexError(f"Row {high if high >= n else low} was asked for, there are {n}: use 0 to {n-1}")
-    return np.where(idxs < 0, idxs+n, idxs)
+    low,high = idxs.min(),idxs.max()
+    if -n <= low and high < n: return np.where(idxs < 0, idxs+n, idxs)
+    raise IndexError(f"Row {high if high >= n else low} was asked for, there are {n}: use 0 to {n-1}")
 
 # %% ../../nbs/09_disk.sources.ipynb #df0aa2ab
 def rows_there(
@@ -147,7 +147,8 @@ def gather(self:Source,
     shape = (len(idxs), *self.shape[1:])
     if out is None: out = np.empty(shape, self.dtype)
     elif out.shape != shape or out.dtype != self.dtype or not out.flags.carray:
-        raise ValueError(f"`out` must be a writable C-order array {shape} of {self.dtype}, got {out.shape} of {out.dtype}")
+        raise ValueError(f"`out` must be a writable C-order array {shape} of {self.dtype}, "
+            f"got {out.shape} of {out.dtype}")
     self._gather(idxs, out)
     return out
 
@@ -224,7 +225,8 @@ def prefetch(self:ArraySource, idxs):
     if stride < 0: # Count from the end of the file
         first,stride = (len(self)-1)*stride, -stride
         idxs = len(self)-1-idxs
-    begin,last = find_runs(idxs, stride, self.row_bytes, x.__array_interface__['data'][0] + first, mmap.PAGESIZE)
+    address = x.__array_interface__['data'][0] + first
+    begin,last = find_runs(idxs, stride, self.row_bytes, address, mmap.PAGESIZE)
     will_need(x, first + begin*stride, first + last*stride + self.row_bytes)
 
 # %% ../../nbs/09_disk.sources.ipynb #0f03a406
@@ -244,17 +246,22 @@ def will_need(
 # %% ../../nbs/09_disk.sources.ipynb #67d4a13e
 @patch
 def _block_starts(self:ArraySource, rows, k):
-    x = self.array
-    in_order = isinstance(rows, range) and rows.step == 1 and x.strides[0] > 0
-    if mmap_of(x) is None or not in_order: return (yield from range(0, len(rows), k))
-    address,stride = x.__array_interface__['data'][0],x.strides[0]
-    def mapped(part): return len(part) and populate(address+part.start*stride, (len(part)-1)*stride+self.row_bytes)
+    in_order = isinstance(rows, range) and rows.step == 1 and self.array.strides[0] > 0
+    if mmap_of(self.array) is None or not in_order: return (yield from range(0, len(rows), k))
     per = max(1, 2**25//(k*max(1, self.row_bytes)))*k # Rows mapped at a time, 32 MiB
     with ThreadPoolExecutor(1, 'tsdisk') as pool:
-        ahead = pool.submit(mapped, rows[:per])
+        ahead = pool.submit(self._map, rows[:per])
         for i in range(0, len(rows), k):
-            if i%per == 0 and ahead.result(): ahead = pool.submit(mapped, rows[i+per:i+2*per])
+            if i%per == 0 and ahead.result(): ahead = pool.submit(self._map, rows[i+per:i+2*per])
             yield i
+
+@patch
+def _map(self:ArraySource, rows):
+    "Read and map a range of rows; False if the system can't"
+    if not len(rows): return False
+    stride = self.array.strides[0]
+    start = self.array.__array_interface__['data'][0] + rows.start*stride
+    return populate(start, (len(rows)-1)*stride+self.row_bytes)
 
 # %% ../../nbs/09_disk.sources.ipynb #b648d32e
 @patch
@@ -293,8 +300,9 @@ class DirectSource(ArraySource):
     def _gather(self, idxs, out): self.reads.collect(idxs, partial(_copy_found, out))
 
 def _copy_found(out, read, found, places):
-    if len(places) == len(out): copy_rows(read.block, found, out)
-    else: out[places] = copy_rows(read.block, found, np.empty((len(places), *out.shape[1:]), out.dtype))
+    if len(places) == len(out): return copy_rows(read.block, found, out)
+    rows = np.empty((len(places), *out.shape[1:]), out.dtype)
+    out[places] = copy_rows(read.block, found, rows)
 
 # %% ../../nbs/09_disk.sources.ipynb #d673fbe3
 class LikeSource(Source):
@@ -354,17 +362,21 @@ def as_source(
     if isinstance(x, (str,Path)): return ArraySource(open_array(x))
     x = _as_array_like(x)
     if not all(hasattr(x, o) for o in ('shape','dtype','__getitem__')):
-        raise TypeError(f"Rows can be read from a path, an array, or an object with `shape`, `dtype` and `__getitem__`, got {type(x).__name__}")
+        raise TypeError("Rows can be read from a path, an array, or an object with `shape`, `dtype` and `__getitem__`, "
+            f"got {type(x).__name__}")
     if not len(x.shape): raise ValueError("Rows need at least one axis, got a single value")
     if getattr(x.dtype, 'hasobject', False):
-        raise TypeError("Rows of dtype object are Python objects, not data: use numbers, or strings with `np.array(y, dtype=str)`")
+        raise TypeError("Rows of dtype object are Python objects, not data: "
+            "use numbers, or strings with `np.array(y, dtype=str)`")
     return ArraySource(x) if isinstance(x, np.ndarray) else LikeSource(x)
 
 def _as_array_like(x):
     "Lists, pandas columns and tensors as NumPy arrays; other objects as they are"
-    if isinstance(x, np.ma.MaskedArray): raise TypeError("Masked arrays are not read: fill missing values, with `x.filled(np.nan)` for instance")
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("Masked arrays are not read: "
+            "fill missing values, with `x.filled(np.nan)` for instance")
     if hasattr(x, 'iloc'): x = np.asarray(x)
     elif isinstance(x, Sequence): x = np.asarray(list(x))
     elif type(x).__module__.split('.')[0] == 'torch': x = x.detach().numpy()
-    texts = isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1 and all(isinstance(o, str) for o in x)
-    return x.astype(str) if texts else x
+    objects = isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1
+    return x.astype(str) if objects and all(isinstance(o, str) for o in x) else x

@@ -34,14 +34,18 @@ def map_file(
     strides, # Bytes from one value to the next, per axis
 ) -> np.memmap: # Read-only view, still on disk
     "Open what `file_of` found"
-    low = sum(min(0, s*(n-1)) for s,n in zip(strides, shape))
-    high = sum(max(0, s*(n-1)) for s,n in zip(strides, shape)) + dtype.itemsize
+    low,high = _extent(dtype, shape, strides)
     size = os.path.getsize(path)
     if start+high > size: raise ValueError(f"{path} has shrunk to {size} bytes since it was opened: write it again")
     flat = np.memmap(path, 'u1', 'r', start+low, (high-low,))
     res = np.ndarray(shape, dtype, flat, -low, strides).view(np.memmap)
-    res._mmap,res.filename,res.offset,res.mode = flat._mmap,flat.filename,flat.offset,'r'
+    for o in ('_mmap','filename','offset','mode'): setattr(res, o, getattr(flat, o))
     return res
+
+def _extent(dtype, shape, strides):
+    "First byte of a view, and the byte after its last, counted from its first value"
+    reach = [s*(n-1) for s,n in zip(strides, shape)]
+    return sum(min(0, o) for o in reach), sum(max(0, o) for o in reach) + dtype.itemsize
 
 # %% ../../nbs/03_disk.views.ipynb #49c3c17a
 class _InFile(tuple): "The place of an array in a file, and the size of that file"
@@ -62,5 +66,7 @@ def unpack_array(
     if not isinstance(o, _InFile): return o
     path,*where,size = o
     now = os.path.getsize(path)
-    if size is not None and now != size: raise ValueError(f"{path} was replaced since it was opened ({now} bytes, it had {size}): open it again")
+    if size is not None and now != size:
+        raise ValueError(f"{path} was replaced since it was opened ({now} bytes, it had {size}): "
+            "open it again")
     return map_file(path, *where)
