@@ -50,7 +50,6 @@ class BareGather:
 def tsdisk_loader(path, size, bs):
     from tsdisk.data.datasets import TSDatasets
     from tsdisk.data.loaders import TSDataLoader
-    from tsdisk.data.reader import ReadOptions
     from tsdisk.series.windows import Windows
     return TSDataLoader(TSDatasets(Windows(path/'X.npy', size)), bs=bs, shuffle=True, drop_last=True)
 

@@ -27,6 +27,7 @@ from tsdisk.convert.long_tables import from_long
 from tsdisk.data.batches import TSTensor, masked_mse
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
+from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.reader import ReadOptions
 from tsdisk.data.transforms import (Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize,

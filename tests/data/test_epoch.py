@@ -16,16 +16,18 @@ def by_classes(n, shuffle):
     classes = Classes(np.arange(n)*7%3 if n > 2 else np.zeros(n, int))
     return dict(shuffle=shuffle, classes=classes, shares=tuple(classes.shares('balanced' if shuffle == 'balanced' else None)))
 
-orders = dict(
-    in_order=lambda n: dict(shuffle=False), shuffled=lambda n: dict(shuffle=True),
-    blocks=lambda n: dict(shuffle='block', blocks=Blocks(3, 2)),
-    places=lambda n: dict(shuffle='block', blocks=Blocks(4, 3, np.random.default_rng(n).permutation(n))),
-    stratified=lambda n: by_classes(n, 'stratified'),
-    lengths=lambda n: dict(shuffle=True, length_of=Lengths()))
-drawn = dict(
-    weights=lambda n: dict(shuffle=True, weights=ByWeight(1+np.arange(n)%4)),
-    weighted_blocks=lambda n: dict(shuffle='block', blocks=Blocks(3, 2), weights=ByWeight(1+np.arange(n)%4)),
-    balanced=lambda n: by_classes(n, 'balanced'))
+def in_order(n): return dict(shuffle=False)
+def shuffled(n): return dict(shuffle=True)
+def blocks(n): return dict(shuffle='block', blocks=Blocks(3, 2))
+def places(n): return dict(shuffle='block', blocks=Blocks(4, 3, np.random.default_rng(n).permutation(n)))
+def stratified(n): return by_classes(n, 'stratified')
+def lengths(n): return dict(shuffle=True, length_of=Lengths())
+def weights(n): return dict(shuffle=True, weights=ByWeight(1+np.arange(n)%4))
+def weighted_blocks(n): return dict(shuffle='block', blocks=Blocks(3, 2), weights=ByWeight(1+np.arange(n)%4))
+def balanced(n): return by_classes(n, 'balanced')
+
+orders = {f.__name__: f for f in (in_order, shuffled, blocks, places, stratified, lengths)}
+drawn = {f.__name__: f for f in (weights, weighted_blocks, balanced)}
 every = {**orders, **drawn}
 
 @st.composite

@@ -407,7 +407,7 @@ def test_rows_come_by_their_weights(block, shuffle, split):
 
 def test_equal_weights_are_a_shuffle(): assert sorted(epoch(loader(300, shuffle=True, weights=np.full(300, .1)))[0]) == [*range(300)]
 
-@pytest.mark.parametrize('weights,err,word', [([1,2], ValueError, '2 weights'), (np.ones((100,2)), TypeError, '(100, 2)'), (-np.ones(100), ValueError, '0 or more'),
+@pytest.mark.parametrize('weights,err,word', [([1,2], ValueError, 'shape (2,)'), (np.ones((100,2)), TypeError, '(100, 2)'), (-np.ones(100), ValueError, '0 or more'),
     (np.zeros(100), ValueError, 'not all'), (np.full(100, np.nan), ValueError, 'finite'), (['a']*100, TypeError, '<U1')], ids=str)
 def test_bad_weights_are_refused(weights, err, word):
     with fails(err, word): loader(weights=weights, shuffle=True)

@@ -43,7 +43,7 @@ def test_weights_and_groups_are_for_rows_or_for_the_array():
         same(f([1.,2.], ds), np.array([1.,2.]))
         same(f(np.arange(10.), ds), np.array([7.,3.]))
         assert f(None, ds) is None
-    with fails(ValueError, '3 weights', '2 rows of the dataset and 10'): row_weights([1,2,3], ds)
+    with fails(ValueError, '`weights`', '2 rows of the dataset, or 10', '(3,)'): row_weights([1,2,3], ds)
     with fails(ValueError, 'one for each of 2 rows'): row_groups([1,2,3], ds)
 
 def test_classes_are_labels_or_groups():

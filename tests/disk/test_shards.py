@@ -39,7 +39,8 @@ def test_shards_keep_the_contract_of_sources(tmp_path, kind, check): check(kinds
 @pytest.mark.parametrize('shuffle', [False,True,'block'])
 @pytest.mark.parametrize('num_workers', [0,2])
 def test_loaders_over_shards_give_every_row_once(tmp_path, shuffle, direct, num_workers):
-    dl = TSDataLoader(TSDatasets(Shards(_files(tmp_path)), np.arange(120.)), bs=16, shuffle=shuffle, seed=1, read=ReadOptions(direct=direct), num_workers=num_workers)
+    how = dict(shuffle=shuffle, num_workers=num_workers, read=ReadOptions(direct=direct))
+    dl = TSDataLoader(TSDatasets(Shards(_files(tmp_path)), np.arange(120.)), bs=16, seed=1, **how)
     seen = [(xb.numpy().copy(),yb.numpy().copy()) for xb,yb in dl]
     rows = np.concatenate([y for _,y in seen]).astype(int)
     assert sorted(rows) == [*range(120)]

@@ -7,7 +7,6 @@ from tsdisk.data import reader
 from tsdisk.data.reader import ReadOptions
 from tsdisk.disk.arrays import save_array
 from tsdisk.tools.cli import main
-from tsdisk.data.loader import TSDataLoader
 from tsdisk.disk.io import Aio, DiskFile
 from tsdisk.tools.doctor import cached_share, doctor, file_system
 from tsdisk.folder.manifest import save_folder

@@ -13,7 +13,7 @@ from tsdisk.data.reader import ReadOptions
 from tsdisk.train import timer as module
 from tsdisk.disk.arrays import save_array
 from tsdisk.train.checkpoint import Checkpoint
-from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
+from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.sources import as_source, Source
 from tsdisk.train.timer import DataTimer, disk_bytes
 

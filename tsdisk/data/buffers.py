@@ -45,7 +45,7 @@ class Buffers:
         del self.out[key]
         if len(self.free) < self.spare: self.free.append(block)
 
-# %% ../../nbs/54_data.buffers.ipynb #ebd4dbc1
+# %% ../../nbs/54_data.buffers.ipynb #9e662455
 _locked = weakref.WeakValueDictionary() # Page-locked blocks of this process
 _held = [] # The same, in forked processes
 
@@ -54,8 +54,9 @@ def _page_locked(nbytes):
     _locked[id(block)] = block
     return block
 
-if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(before=lambda: _held.extend(_locked.values()), after_in_parent=_held.clear)
+def _hold(): _held.extend(_locked.values())
+
+if hasattr(os, 'register_at_fork'): os.register_at_fork(before=_hold, after_in_parent=_held.clear)
 
 # %% ../../nbs/54_data.buffers.ipynb #129d17fa
 class ColumnPool:

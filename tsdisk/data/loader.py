@@ -131,7 +131,7 @@ def check_kwargs(
     per_item = [o for o in ('after_item','before_batch') if any(f.name != 'noop' for f in Pipeline(kwargs.get(o)).fs)]
     if per_item: raise ValueError(f"`{per_item[0]}` works on single items, which are never made here: use `batch_tfms`")
 
-# %% ../../nbs/56_data.loader.ipynb #a74bdb3a
+# %% ../../nbs/56_data.loader.ipynb #a7fd288a
 class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
     epoch = -1 # Number of the epoch
@@ -168,8 +168,8 @@ class TSDataLoader(TfmdDL):
         self.preloaded = Preloaded()
         self._n_inp = dataset.n_inp
         self._types = {tuple: [o.kind.typ for o in dataset.tls]}
-        if kwargs.get('drop_last', False) is None:
-            kwargs['drop_last'] = bool(shuffle) and self.sampling.size >= bs*world_size
+        fills_one = self.sampling.size >= bs*world_size
+        if kwargs.get('drop_last', False) is None: kwargs['drop_last'] = bool(shuffle) and fills_one
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=num_workers, **kwargs)
         self.epoch = -1 # Transforms may have drawn batches to set themselves up
         self.at = self.steps = None
@@ -197,7 +197,7 @@ def __repr__(self:TSDataLoader):
     way = 'straight from disk' if self.direct else 'through the page cache'
     return ', '.join([*parts, 'preloaded' if self.preloaded else way, f"on {self.device or 'cpu'}"])
 
-# %% ../../nbs/56_data.loader.ipynb #72e1870a
+# %% ../../nbs/56_data.loader.ipynb #b687e8ad
 @patch
 def new(self:TSDataLoader,
     dataset=None, # Another `TSDatasets`; the same by default
@@ -208,8 +208,8 @@ def new(self:TSDataLoader,
     read = self.read
     if dataset is not None and read.direct and dataset.tls[0].items.why_not_direct(): read = replace(read, direct=None)
     own = dict(seed=self.seed, read=read)
-    if dataset is None and kwargs.get('shuffle', True):
-        own |= dict(rank=self.rank, world_size=self.world_size, **self.sampling.options())
+    drawing = dict(rank=self.rank, world_size=self.world_size, **self.sampling.options())
+    if dataset is None and kwargs.get('shuffle', True): own |= drawing
     res = TfmdDL.new(self, dataset, cls, **{**own, **kwargs})
     if dataset is None and res.device == self.device: res.preloaded = self.preloaded
     return res
@@ -302,14 +302,13 @@ def create_batches(self:TSDataLoader,
     buffers = NextBuffers(self.steps, rows_of, self.first+self.offs, self.num_workers) if reader.buffered else None
     yield from reader.groups(map(rows_of, samps), rows, pools, buffers)
 
-# %% ../../nbs/56_data.loader.ipynb #6f61a8bc
+# %% ../../nbs/56_data.loader.ipynb #93854a2e
 def finished_batches(
     dl:TSDataLoader, # Whose rows
     positions, # One by one
 ): # Batches, cast and typed
     "Batches for another loader, which gives the positions of their rows"
-    if dl.world_size > 1:
-        raise ValueError("Another loader shares the rows among processes already: leave out `rank` and `world_size`")
+    if dl.world_size > 1: raise ValueError("Another loader shares the rows already: leave out `rank` and `world_size`")
     dl.steps = None
     make = assembler(dl)
     samps = (np.array(o) for o in chunked(positions, dl.bs, dl.drop_last))
