@@ -77,7 +77,7 @@ def _command(commands, run, name, help):
     c.set_defaults(run=run)
     return c.add_argument
 
-# %% ../../nbs/72_tools.cli.ipynb #37e4728f
+# %% ../../nbs/72_tools.cli.ipynb #19970b7c
 _src = 'files, folders, patterns in quotes such as "data/**/*.edf", or an array in a file such as file.h5::name'
 
 def _add_reading_options(add):
@@ -90,21 +90,23 @@ def _add_reading_options(add):
     add('--y', help='with --id: the column of targets')
 
 def _add_writers(commands):
-    add = _command(commands, _convert, 'convert', 'convert files of any known format to a dataset, or resume doing so')
+    convert = 'convert files of any supported format to a dataset, or resume an interrupted conversion'
+    add = _command(commands, _convert, 'convert', convert)
     add('src', nargs='+', help=_src)
     add('dst', help='folder of the new dataset')
     _add_reading_options(add)
-    add('--layout', choices=['dense','ragged','shards'], help='how samples are stored (default: chosen by their shapes)')
+    layout = 'how samples are stored (default: chosen by their shapes)'
+    add('--layout', choices=['dense','ragged','shards'], help=layout)
     add('--dtype', help='float32, float16, or int16 with a scale (default: that of the files)')
     add = _command(commands, _append, 'append', 'append files to a dataset')
     add('dst', help='folder of the dataset')
     add('src', nargs='+', help=_src)
     _add_reading_options(add)
 
-# %% ../../nbs/72_tools.cli.ipynb #8c040959
+# %% ../../nbs/72_tools.cli.ipynb #179a11cd
 def _add_checks(commands):
     add = _command(commands, _info, 'info', 'list the contents of files or datasets')
-    add('path', nargs='+', help='a dataset folder, or a file of any known format')
+    add('path', nargs='+', help='a dataset folder, or a file of any supported format')
     plot = 'plot samples, values, missing values and classes of a dataset or a `.npy` file (default: %(const)s)'
     add('--plot', nargs='?', const='tsdisk_info.png', metavar='FILE', help=plot)
     add = _command(commands, _verify, 'verify', 'compare every byte of a dataset with its checksums')
@@ -122,11 +124,11 @@ def _add_measurements(commands):
     add('--seed', type=int, default=42, help=f'random seed of data and training{default}')
     add('--picture', default='tsdisk_demo.png', help=f'where to save the picture{default}')
 
-# %% ../../nbs/72_tools.cli.ipynb #00182dc3
+# %% ../../nbs/72_tools.cli.ipynb #9524931f
 def parser() -> argparse.ArgumentParser: # With a subparser for each command
     "The arguments of `tsdisk`"
-    about = 'Train fastai and tsai models on time series that do not fit in memory'
-    p = argparse.ArgumentParser('tsdisk', description=about)
+    description = 'Train fastai and tsai models on time series that do not fit in memory'
+    p = argparse.ArgumentParser('tsdisk', description=description)
     p.add_argument('--version', action='version', version=f'tsdisk {tsdisk.__version__}')
     commands = p.add_subparsers(required=True, metavar='COMMAND')
     for add in (_add_writers, _add_checks, _add_measurements): add(commands)

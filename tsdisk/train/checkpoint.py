@@ -83,7 +83,7 @@ def before_train(self:Checkpoint):
     self.pass_start = None # (epoch, step) of the loader at the first batch of this epoch
     self.next_batch = None # Epoch and step of the loader at which an interrupted epoch resumes
 
-# %% ../../nbs/62_train.checkpoint.ipynb #3e98ec86
+# %% ../../nbs/62_train.checkpoint.ipynb #f903a1ea
 @patch
 def _begin(self:Checkpoint):
     "Prepare a fit, and find the checkpoint it resumes from"
@@ -98,12 +98,12 @@ def _begin(self:Checkpoint):
     self.checked = False # Has a saved checkpoint been loaded again?
     self.loader_epoch = None # Epoch number to give to the loader at the next batch
     self.file.parent.mkdir(parents=True, exist_ok=True)
-    if self.file.exists(): self.resume_from = self._find()
+    if self.file.exists(): self.resume_from = self._find_interrupted()
 
-# %% ../../nbs/62_train.checkpoint.ipynb #da3dbe4e
+# %% ../../nbs/62_train.checkpoint.ipynb #5744d91c
 @patch
-def _find(self:Checkpoint):
-    "The checkpoint of this fit; `ValueError` for that of another fit"
+def _find_interrupted(self:Checkpoint):
+    "The checkpoint of this fit; `ValueError` if it is of another fit"
     found = _read_checkpoint(self.file)
     saved = dict(n_epoch=found['n_epoch'], **found.get('how', {}))
     for name,value in dict(n_epoch=self.n_epoch, **fit_settings(self.learn)).items():

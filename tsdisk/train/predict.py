@@ -18,10 +18,10 @@ from ..data.loaders import TSDataLoader
 from .outputs import layer_hook, output_functions
 from .writer import RowWriter, begin_run, claim_folder, open_run, publish_run, rows_done
 
-# %% ../../nbs/65_train.predict.ipynb #b6b08967
+# %% ../../nbs/65_train.predict.ipynb #068c7480
 class _WriteOutputs(Callback):
     "Write the outputs of each batch to their rows"
-    order,name = 90,'gather_preds' # Callbacks for training leave a pass with `gather_preds` alone
+    order,name = 90,'gather_preds' # By this name, training callbacks know that they are not needed
     def __init__(self, writer, outputs, act, bs, first, done):
         self.writer = writer
         self.outputs = outputs
@@ -29,7 +29,7 @@ class _WriteOutputs(Callback):
         self.bs = bs
         self.start = first # First row of this process
         self.at = first+done # Row at which the next outputs are written
-        self.compares = done > 0 # Is the first batch to be compared?
+        self.compares = done > 0 # Compare the next batch with what was written?
 
     def after_batch(self):
         outputs = self._batch_outputs()
@@ -38,10 +38,10 @@ class _WriteOutputs(Callback):
         self.at += find_bs(self.xb)
         self.writer.sync_sometimes(self.at-self.start)
 
-# %% ../../nbs/65_train.predict.ipynb #57567d4e
+# %% ../../nbs/65_train.predict.ipynb #5b72ff3b
 @patch
 def _batch_outputs(self:_WriteOutputs):
-    "Arrays of what is kept of this batch, by name"
+    "The outputs of this batch to be written, as arrays by name"
     if not isinstance(self.learn.pred, Tensor):
         got = type(self.learn.pred).__name__
         raise TypeError(f"The model returns a {got} for a batch: wrap it so that it returns one tensor")
@@ -90,10 +90,10 @@ def _data_id(dl, column):
     rows = dl.sampling.rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
     return crc32(np.ascontiguousarray(column.read(rows)).reshape(-1).view('u1'))
 
-# %% ../../nbs/65_train.predict.ipynb #53be268b
+# %% ../../nbs/65_train.predict.ipynb #bd10ba96
 @dataclass
 class _Run:
-    "What to predict, what to keep of it, and which process does which batches"
+    "What to predict, which outputs to keep, and which batches each process predicts"
     learn:Learner
     dl:TSDataLoader # Unshuffled, with its last batch
     keep:set # Of 'targs', 'losses', 'decoded'
@@ -103,12 +103,12 @@ class _Run:
     world_size:int
 
     def batches(self, rank):
-        "Batches `(a,b)` of a process: a to b-1"
+        "Half-open range `(a,b)` of the batches of a process"
         n = len(self.dl)
         return n*rank//self.world_size, n*(rank+1)//self.world_size
 
     def rows(self, rank):
-        "Rows `(a,b)` of a process: a to b-1"
+        "Half-open range `(a,b)` of the rows of a process"
         a,b = self.batches(rank)
         return a*self.dl.bs, min(b*self.dl.bs, len(self.dl.dataset))
 
@@ -126,9 +126,9 @@ def settings(self:_Run):
 
 def _stable_repr(o): return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
 
-# %% ../../nbs/65_train.predict.ipynb #7adaf432
+# %% ../../nbs/65_train.predict.ipynb #b8e80954
 class _BatchRanges(GetAttr):
-    "A loader of the batches in `ranges`, each (a, b): a to b-1"
+    "A loader of some batches: those in half-open `ranges` (a,b)"
     _default = 'dl'
     def __init__(self, dl, *ranges):
         self.dl = dl
@@ -148,19 +148,19 @@ def remaining(self:_Run, done):
     a,b = self.batches(self.rank)
     return _BatchRanges(self.dl, *([(a,a+1)] if done else []), (a+done,b))
 
-# %% ../../nbs/65_train.predict.ipynb #826df358
+# %% ../../nbs/65_train.predict.ipynb #bcc318c3
 @contextmanager
 def _validating(learn, cb, losses):
-    "A validation pass with callback `cb`, unrecorded; with `losses`, of each sample"
+    "A validation pass with callback `cb`, without a recorder; with `losses`, the loss is that of each sample"
     distributed = learn.cbs.filter(lambda o: o.name == 'distributed_trainer')
     unrecorded = contextmanager(replacing_yield)(learn.recorder, 'run', False)
     unreduced = learn.loss_not_reduced() if losses else nullcontext()
     with learn.removed_cbs(distributed), unrecorded, learn.validation_context(cbs=[cb]), unreduced: yield
 
-# %% ../../nbs/65_train.predict.ipynb #74687e27
+# %% ../../nbs/65_train.predict.ipynb #8127c5b0
 @patch
 def predict(self:_Run, folder):
-    "Predict the rows of this process that are not done"
+    "Predict those rows of this process that are not done"
     learn,dl = self.learn,self.dl
     start,stop = self.rows(self.rank)
     done = rows_done(folder, self.rank)
@@ -178,10 +178,10 @@ def predict(self:_Run, folder):
 @patch
 def _hook(self:_Run): return nullcontext() if self.layer is None else layer_hook(self.learn.model, self.layer)
 
-# %% ../../nbs/65_train.predict.ipynb #8838a663
+# %% ../../nbs/65_train.predict.ipynb #3d992ce2
 @patch
 def complete(self:_Run, path):
-    "Write what is missing of this process' rows, and publish the folder if all processes are done"
+    "Write the remaining rows of this process, and publish the folder if all processes are done"
     part = path.with_name(f'{path.name}.part')
     if not path.exists(): claim_folder(part)
     begin_run(path if path.exists() else part, self.settings())
@@ -211,7 +211,7 @@ def _check_share(run):
     if not 0 <= run.rank < k: raise ValueError(f"`rank` must be 0 to `world_size`-1, got {run.rank} of {k}")
     if k > n: raise ValueError(f"There are {n} batches for {k} processes: use fewer processes, or a smaller `bs`")
 
-# %% ../../nbs/65_train.predict.ipynb #8012665a
+# %% ../../nbs/65_train.predict.ipynb #d60ad211
 def preds_to_disk(
     learn:Learner, # Makes the predictions
     dl, # `TSDataLoader` over the rows: `learn.dls.valid`, or `learn.dls.test_dl(X)`
@@ -223,7 +223,7 @@ def preds_to_disk(
     act=None, # Activation, from the model's outputs to predictions; by default that of the loss
     rank:int=None, # Number of this process, if several share the work; by default fastai's
     world_size:int=None, # Number of processes
-) -> AttrDict: # Arrays on disk: `preds` (n, ...) and what else was kept; None until all processes are done
+) -> AttrDict: # Arrays on disk: `preds` (n, ...) and the other outputs kept; None until all processes are done
     "Write predictions to `.npy` files, row i for row i of the dataset; an interrupted call, repeated, resumes"
     path = Path(path).absolute()
     keep = {k for k,v in dict(targs=targs, losses=losses, decoded=decoded).items() if v}

@@ -87,12 +87,12 @@ class _Sorted:
         preds = self.preds[a:b] if self.order is None else self.preds[self.order[a:b]]
         return np.asarray(preds).reshape(b-a, self.vars, self.horizon)
 
-# %% ../../nbs/66_train.stitch.ipynb #c72ca221
+# %% ../../nbs/66_train.stitch.ipynb #c0a07904
 def _series_pieces(sorted_preds, a, b, grid, stitcher, most):
     "Pieces (steps, vars) of one series, of windows a to b-1, up to the last step that is final"
     while a < b:
         windows = sorted_preds.windows(a, min(a+most, b))
-        at = grid.locate(windows)[1] + grid.span - stitcher.horizon # Their first steps that are forecast
+        at = grid.locate(windows)[1] + grid.span - stitcher.horizon # First step that each window forecasts
         at = at[:np.searchsorted(at, at[0]+most, 'right')]
         stop = a+len(at)
         stitcher.add(at, sorted_preds.forecasts(a, stop))
@@ -109,9 +109,9 @@ def _stitched(preds, rows, grid, how, most=2**14):
         length = int(panel.length(series))
         for start in range(stitcher.start, length, 2**20): yield stitcher.take(min(start+2**20, length))
 
-# %% ../../nbs/66_train.stitch.ipynb #bc405d62
+# %% ../../nbs/66_train.stitch.ipynb #ffadd9df
 def _check_forecasts(preds, dl):
-    "The windows, and their dataset's rows, that forecasts are of; `ValueError` if they do not match"
+    "Grid of the windows that were forecast, and rows of their dataset; `ValueError` if the forecasts do not match"
     ds = getattr(dl, 'dataset', dl)
     targets = ds.tls[-1].items if isinstance(ds, TSDatasets) and len(ds.tls) > ds.n_inp else None
     if not isinstance(targets, Part) or targets.steps.stop != targets.stored.span:
@@ -124,14 +124,14 @@ def _check_forecasts(preds, dl):
         raise ValueError(f"There are {len(ds):,} windows with a horizon of {horizon}, got forecasts of shape {shape}")
     return windows.grid, ds.idxs
 
-# %% ../../nbs/66_train.stitch.ipynb #ecb0bead
+# %% ../../nbs/66_train.stitch.ipynb #a20ece1b
 def stitch_forecasts(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over the `Windows`, with a horizon, that were forecast
     path, # Folder to make
     how:str='mean', # 'mean' of all forecasts of a step, or the 'last'
 ) -> Ragged: # Series i is (vars, steps), NaN where nothing was forecast
-    "Put the forecasts of overlapping windows together, one series for each original one"
+    "Join the forecasts of overlapping windows into one series for each original one"
     preds = open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
     path = Path(path)
     one_of(how, 'how', ('mean','last'))

@@ -20,14 +20,14 @@ def disk_bytes() -> float: # NaN where the system does not say
         return float(counts[b'read_bytes'])
     except (OSError,KeyError): return float('nan')
 
-# %% ../../nbs/67_train.timer.ipynb #90312d0e
+# %% ../../nbs/67_train.timer.ipynb #38cf851e
 def _row_bytes(dl):
-    "Stored bytes of one row of all arrays; NaN for loaders that do not say"
+    "Stored bytes of one row of all arrays; NaN for loaders other than `TSDataLoader`"
     if not isinstance(dl, TSDataLoader): return float('nan')
     sources = [o.items.stored for o in dl.dataset.reads()[0]]
     return sum(s.nbytes/max(1, len(s)) if s.unequal else s.row_bytes for s in sources)
 
-# %% ../../nbs/67_train.timer.ipynb #c828ab1a
+# %% ../../nbs/67_train.timer.ipynb #672ce0ce
 def _mark(device):
     "Mark this moment: an event in the queue of a GPU, or the time in seconds"
     if device.type != 'cuda': return time.perf_counter()
@@ -38,7 +38,7 @@ def _mark(device):
 def _passed(mark): return isinstance(mark, float) or mark.query()
 
 def _seconds(start, stop):
-    "Seconds between two marks that were passed"
+    "Seconds between two marks that the device has passed"
     return stop-start if isinstance(stop, float) else start.elapsed_time(stop)/1e3
 
 # %% ../../nbs/67_train.timer.ipynb #3e8d6d09
@@ -66,17 +66,17 @@ class _Points:
     def sizes(self): return np.minimum(self.size, self.n-self.size*np.arange(len(self.sums)))
     def means(self): return np.array(self.sums)/self.sizes()[:,None]
 
-# %% ../../nbs/67_train.timer.ipynb #c6d6a702
+# %% ../../nbs/67_train.timer.ipynb #5dc36271
 @dataclass
 class _Epoch:
-    "What is known while an epoch is timed"
+    "State of an epoch that is being timed"
     device:torch.device
     row_bytes:float
     last:object # Mark at the end of the last batch
     read_before:float # Of `disk_bytes`
     start:object=None # Mark at the start of this batch
-    marks:deque=field(default_factory=deque) # Three of each batch that the device has not finished
-    going:bool=True
+    marks:deque=field(default_factory=deque) # (last, start, end) of each batch that the device has not finished
+    running:bool=True
 
 # %% ../../nbs/67_train.timer.ipynb #856a4b4a
 class DataTimer(Callback):
@@ -101,7 +101,7 @@ class DataTimer(Callback):
         self.epochs.append(dict(epoch=self.epoch, **sums))
         self.now = _Epoch(device, _row_bytes(self.dl), last=_mark(device), read_before=disk_bytes())
 
-# %% ../../nbs/67_train.timer.ipynb #bb456568
+# %% ../../nbs/67_train.timer.ipynb #502cea8b
 @patch
 def before_batch(self:DataTimer): self.now.start = _mark(self.now.device)
 
@@ -113,7 +113,7 @@ def after_batch(self:DataTimer):
     sums,now,n = self.epochs[-1],self.now,find_bs(self.xb)
     sums['samples'] += n
     sums['used'] += n*now.row_bytes
-    if sums['batches']%32 == 0: self._count_read() # Asking takes longer than all else here
+    if sums['batches']%32 == 0: self._count_read() # Slower than all else here
     end = _mark(now.device)
     now.marks.append((now.last, now.start, end))
     now.last = end
@@ -135,12 +135,12 @@ def _count(self:DataTimer, last, start, end):
     sums['model'] += model
     self.points.add(waiting, model)
 
-# %% ../../nbs/67_train.timer.ipynb #01d6f2eb
+# %% ../../nbs/67_train.timer.ipynb #9c3b00bb
 @patch
 def after_train(self:DataTimer):
     now = self.now
-    if now is None or not now.going: return
-    now.going = False
+    if now is None or not now.running: return
+    now.running = False
     if now.marks and now.device.type == 'cuda': torch.cuda.synchronize(now.device)
     while now.marks: self._count(*now.marks.popleft())
     self._count_read()
@@ -168,7 +168,7 @@ def df(self:DataTimer) -> pd.DataFrame: # Seconds, rates per second, and shares 
     names = [*(o['epoch'] for o in self.epochs), 'all']
     return pd.DataFrame([_rates(o) for o in [*self.epochs, total]], index=names)
 
-# %% ../../nbs/67_train.timer.ipynb #9a6ccef5
+# %% ../../nbs/67_train.timer.ipynb #780cb3fc
 def _tips(dl):
     "What to try if rows come from disk, and if they come from memory"
     if isinstance(dl, TSDataLoader): return _disk_tip(dl), _memory_tip(dl)
@@ -176,13 +176,13 @@ def _tips(dl):
 
 def _disk_tip(dl):
     doctor = "`tsdisk doctor PATH` measures this disk and says what would be faster."
-    if not dl.direct: return f"The rows fit in memory: from the second epoch on they come from there. {doctor}"
+    if not dl.direct: return f"The rows fit in memory, and come from there from the second epoch on. {doctor}"
     if dl.shuffle is True: return f"`shuffle='block'` reads many rows at once. {doctor}"
     return doctor
 
 def _memory_tip(dl):
     if dl.preloaded: return "The rows are already on the device: transforms take the time."
-    if dl.fake_l.num_workers: return "The disk is not the cause: use no `num_workers`, unless transforms are slow."
+    if dl.fake_l.num_workers: return "The disk is not the cause: set `num_workers=0`, unless transforms are slow."
     return ("The disk is not the cause, but gathering, transforming or copying rows: if all rows fit on the device, "
         "`dls.preload()` keeps them there.")
 

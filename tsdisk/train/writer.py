@@ -14,15 +14,15 @@ from ..disk.arrays import data_start, npy_header, open_array, write_at
 from ..disk.basics import human
 from ..disk.publish import atomic_write, rename
 
-# %% ../../nbs/63_train.writer.ipynb #9c8e1edb
+# %% ../../nbs/63_train.writer.ipynb #52297d54
 def claim_folder(
     part, # Working folder of a run; made as needed
 ):
-    "Make a working folder, or take up that of an interrupted run; `FileExistsError` for anything else of that name"
+    "Make a working folder, or reuse that of an interrupted run; `FileExistsError` if the name is taken by anything else"
     part = Path(part)
     if part.exists() and not _is_run(part):
-        raise FileExistsError(f"{part} exists, but holds no predictions: unfinished ones are written there. "
-            "Move it away, or give another path")
+        raise FileExistsError(f"{part} exists, but holds no predictions; predictions are written there until all are "
+            "done. Move it away, or give another path")
     part.mkdir(exist_ok=True)
 
 def _is_run(part):
@@ -54,9 +54,9 @@ def rows_done(
     journal = Path(folder)/f'{rank}.json'
     return json.loads(journal.read_text())['rows'] if journal.exists() else 0
 
-# %% ../../nbs/63_train.writer.ipynb #815b6e53
+# %% ../../nbs/63_train.writer.ipynb #01e71bc7
 class RowWriter:
-    "Writes rows of several arrays, each row to its place; `done` rows of this process survive an interruption"
+    "Writes rows of several arrays, each to its place; the `done` rows of this process survive an interruption"
     sync_every = 5. # Seconds
     def __init__(self,
         folder, # Working folder, shared by all processes
@@ -75,11 +75,11 @@ class RowWriter:
     def __exit__(self, *args):
         for file,*_ in self.arrays.values(): file.close()
 
-# %% ../../nbs/63_train.writer.ipynb #947f2c05
+# %% ../../nbs/63_train.writer.ipynb #35c19f53
 @patch
 def write(self:RowWriter,
     name:str, # Name of the array
-    at:int, # Row of the array that comes first
+    at:int, # Row of the array where the first of them goes
     rows:np.ndarray, # (k, ...)
 ):
     "Write `k` rows of an array; `ValueError` if they have another shape or dtype than earlier ones"
@@ -91,7 +91,7 @@ def write(self:RowWriter,
             "all rows need one shape and dtype")
     write_at(file, np.ascontiguousarray(rows).reshape(-1).view('u1'), data_start + at*rows[:1].nbytes)
 
-# %% ../../nbs/63_train.writer.ipynb #33a02804
+# %% ../../nbs/63_train.writer.ipynb #85fd43c2
 @patch
 def _create(self:RowWriter, name, rows):
     "Open the file of an array, at its full size"
@@ -108,15 +108,15 @@ def _create(self:RowWriter, name, rows):
 def _check_space(self:RowWriter, name, size, written):
     free = shutil.disk_usage(self.folder).free + written
     if size <= free: return
-    raise OSError(f"`{name}` of {self.n:,} rows takes {human(size)}, but {human(free)} are free on the disk of "
-        f"{self.folder}: make room, and repeat the call")
+    raise OSError(f"`{name}` of {self.n:,} rows takes {human(size)}, but only {human(free)} is free on the disk "
+        f"of {self.folder}: make room, and repeat the call")
 
-# %% ../../nbs/63_train.writer.ipynb #46c871dc
+# %% ../../nbs/63_train.writer.ipynb #ac867880
 @patch
 def sync(self:RowWriter,
     rows:int, # Rows that this process has written, from its first one on
 ):
-    "Sync the arrays, then note in the journal how many rows are done"
+    "Sync the arrays, then record in the journal how many rows are done"
     for file,*_ in self.arrays.values(): os.fsync(file.fileno())
     with atomic_write(self.folder/f'{self.rank}.json') as f: json.dump(dict(rows=rows, arrays=[*self.arrays]), f)
     self.synced_at = time.time()
@@ -125,7 +125,7 @@ def sync(self:RowWriter,
 def sync_sometimes(self:RowWriter,
     rows:int, # Rows that this process has written
 ):
-    "Sync if the last time was `sync_every` seconds ago"
+    "Sync, unless the last sync was less than `sync_every` seconds ago"
     if time.time()-self.synced_at > self.sync_every: self.sync(rows)
 
 # %% ../../nbs/63_train.writer.ipynb #9ab20224
