@@ -210,11 +210,13 @@ class DiskFile:
         path, # File to read
         threads:int=None, # Threads that read; by default as many as suit the engine
     ):
-        self.path,self.threads,reasons = Path(path),threads,[]
+        self.path,self.threads = Path(path),threads
+        reasons = []
         for kind in self.engines:
-            try: return self._open(kind)
+            try: self._open(kind)
             except OSError as e: reasons.append(f"{kind.__name__}: {e}")
-        raise OSError(f"{path} can't be read past the page cache ({'; '.join(reasons)})")
+            else: break
+        else: raise OSError(f"{path} can't be read past the page cache ({'; '.join(reasons)})")
 
     @property
     def engine(self): return _engine(self.kind, self.threads)
