@@ -202,7 +202,7 @@ def aligned_block(
     skip = -_address(a)%align
     return a[skip:skip+n]
 
-# %% ../../nbs/04_disk.io.ipynb #f522d391
+# %% ../../nbs/04_disk.io.ipynb #ac9183bc
 class DiskFile:
     "A file that is read past the page cache, many ranges at once"
     engines = Aio,Preadv
@@ -212,8 +212,9 @@ class DiskFile:
     ):
         self.path,self.threads,reasons = Path(path),threads,[]
         for kind in self.engines:
-            try: return self._open(kind)
+            try: self._open(kind)
             except OSError as e: reasons.append(f"{kind.__name__}: {e}")
+            else: return
         raise OSError(f"{path} can't be read past the page cache ({'; '.join(reasons)})")
 
     @property
