@@ -6,7 +6,7 @@
 __all__ = ['TSForecaster', 'TSTensor', 'TSDatasets', 'TSDataLoader', 'TSDataLoaders', 'as_tsai', 'get_ts_dls', 'ts_learner',
            'TSClassifier', 'TSRegressor']
 
-# %% ../nbs/81_tsai.ipynb #a25b10d0
+# %% ../nbs/81_tsai.ipynb #b3baec43
 import functools, warnings
 from importlib import import_module
 from inspect import signature
@@ -15,6 +15,7 @@ from .data import batches
 from .data import columns
 from .data import datasets
 from .data import loader, loaders
+from .data.assemble import has_method
 from .disk.io import free_memory
 from .convert.readers import need
 from .disk import sources
@@ -115,11 +116,11 @@ def _learnt(tfm, stats):
     reach = 1.5*(high-low) # As tsai's `get_outliers_IQR`
     return dict(min=low-reach, max=high+reach)
 
-# %% ../nbs/81_tsai.ipynb #b717e32b
+# %% ../nbs/81_tsai.ipynb #87826ef5
 def _needs_batch(tfm, dset, before):
     "Why a transform has to learn from a batch, or None"
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
-    other = first(o for o in before if o.split_idx != 0 and loader.has_method(o, x))
+    other = first(o for o in before if o.split_idx != 0 and has_method(o, x))
     if other: return f"as it comes after {other.name}; alone, it learns from all training rows"
     groups = is_listy(getattr(tfm, 'by_var', True))
     if groups or getattr(tfm, 'by_step', False): return "with `by_var=True` alone, it learns from all training rows"

@@ -18,7 +18,7 @@ from tsdisk.series.ragged import save_ragged
 from tsdisk.train.predict import preds_to_disk
 from tsdisk.data.buffers import Buffers
 from tsdisk.data.device import InFlight, ToDevice, split
-from tsdisk.data.loader import Assembler
+from tsdisk.data.assemble import Assembler
 from tsdisk.data.reader import ReadOptions
 from tsdisk.folder.stats import array_stats
 from tsdisk.data.transforms import Standardize
