@@ -152,7 +152,7 @@ def test_what_may_be_empty_is_a_list(tmp_path):
     def records(as_list):
         beats = range if as_list else np.arange
         return [dict(X=x[i], beats=[*beats(k)] if as_list else beats(k)) for i,k in enumerate((3,0,4,0))]
-    with expect_fail(ValueError, 'give what may be empty as a list'): convert(records(False), tmp_path/'set')
+    with expect_fail(ValueError, 'give it as a list if it may be empty'): convert(records(False), tmp_path/'set')
     convert(records(True), tmp_path/'set2')
     lines = [json.loads(o) for o in open(tmp_path/'set2/items.jsonl')]
     assert [o['beats'] for _,o in lines] == [[0,1,2], [], [0,1,2,3], []]
