@@ -92,7 +92,7 @@ def test_rows_appended_to_no_split_are_reported(tmp_path, capsys):
     append(tmp_path/'set', tmp_path/'raw/train', workers=0, split=lambda p: 'train')
     assert 'none of the splits' not in capsys.readouterr().out
     append(tmp_path/'set', np.ones((4,2,9), 'f4'))
-    assert "4 of the rows that were added are in none of the splits ['train', 'valid']" in capsys.readouterr().out
+    assert "4 of the appended rows are in none of the splits ['train', 'valid']" in capsys.readouterr().out
 
 # Lines
 

@@ -64,7 +64,7 @@ def dies(p):
 
 def test_a_worker_that_dies_is_reported_and_its_work_resumed(raw, tmp_path):
     src = [str(o) for o in sorted(raw.rglob('*.npy'))]
-    with expect_fail(RuntimeError, 'A worker was ended from outside'): convert(src, tmp_path/'set', read=dies, workers=2)
+    with expect_fail(RuntimeError, 'A worker was killed'): convert(src, tmp_path/'set', read=dies, workers=2)
     convert(src, tmp_path/'set', read=dies, workers=2)
     assert len(open_folder(tmp_path/'set')[0]['X']) == 60
 
