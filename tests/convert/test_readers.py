@@ -143,7 +143,7 @@ def test_frames_are_recordings_samples_or_series(tmp_path):
     wide = pd.DataFrame(np.arange(12.).reshape(3,4)).rename(columns=str).assign(y=[*'abc'])
     arrays,_ = open_folder(convert(from_wide(wide, y='y'), tmp_path/'set5'))
     assert np.array_equal(arrays['X'][:,0], np.arange(12.).reshape(3,4)) and arrays['y'].tolist() == [*'abc']
-    with expect_fail(ValueError, 'no column of numbers'): convert(df[['who']], tmp_path/'set6')
+    with expect_fail(ValueError, 'no numeric columns'): convert(df[['who']], tmp_path/'set6')
     convert(df, tmp_path/'set0') # The same again is done already
     assert len(open_folder(tmp_path/'set0')[0]['X']) == 1
     with expect_fail(FileExistsError, 'not empty'): convert(df[1:], tmp_path/'set0')
