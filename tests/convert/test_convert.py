@@ -75,7 +75,7 @@ def test_other_inputs_or_options_do_not_resume(raw, tmp_path):
     paths[50].write_text('no array')
     for _ in range(2):
         with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set')
-    with expect_fail(ValueError, 'was begun with dtype=None'): convert(raw, tmp_path/'set', dtype='float16')
+    with expect_fail(ValueError, 'was started with dtype=None'): convert(raw, tmp_path/'set', dtype='float16')
     np.save(paths[3], rec(1000))
     with expect_fail(ValueError, 'some have changed'): convert(raw, tmp_path/'set')
     np.save(paths[50], rec(50))
@@ -90,7 +90,7 @@ def times(o, k): return {**o, 'X': o['X']*k}
 def test_functions_with_other_arguments_do_not_resume(raw, tmp_path):
     sorted(raw.rglob('*.npy'))[40].write_text('no')
     with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set', tfm=partial(times, k=1))
-    with expect_fail(ValueError, 'was begun with tfm'): convert(raw, tmp_path/'set', tfm=partial(times, k=10))
+    with expect_fail(ValueError, 'was started with tfm'): convert(raw, tmp_path/'set', tfm=partial(times, k=10))
 
 class Scaled:
     def __init__(self, k): self.k = k
@@ -199,7 +199,7 @@ def test_rows_that_do_not_fit_are_not_appended(tmp_path):
     for bad,why in ((other_shape, 'shape'), (dict(X=x), 'no `y`'), (longer, 'does not fit')):
         with expect_fail(ValueError, why): append(tmp_path/'set', bad)
         assert len(open_folder(tmp_path/'set')[0]['X']) == 5 and not (tmp_path/'set/.convert').exists()
-    with expect_fail(FileNotFoundError, 'is no dataset'): append(tmp_path/'none', x)
+    with expect_fail(FileNotFoundError, 'is not a dataset'): append(tmp_path/'none', x)
 
 def test_an_append_without_targets_is_refused(raw, tmp_path):
     paths = [str(o) for o in sorted(raw.rglob('*.npy'))]

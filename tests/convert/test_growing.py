@@ -44,6 +44,6 @@ def test_rows_that_are_not_complete_are_cut_off(tmp_path):
     assert np.array_equal(np.load(tmp_path/'a.npy'), ramp(4)[:,0])
 
 def test_lost_rows_are_refused(tmp_path):
-    with fails(FileNotFoundError, 'is gone, which held 2 rows'): Growing(tmp_path/'a.npy', (3,), 'f4', 2)
+    with fails(FileNotFoundError, 'is gone; it held 2 rows'): Growing(tmp_path/'a.npy', (3,), 'f4', 2)
     Growing(tmp_path/'a.npy', (3,), 'f4').file.close()
     with fails(ValueError, 'is truncated: it should hold 2 rows'): Growing(tmp_path/'a.npy', (3,), 'f4', 2)

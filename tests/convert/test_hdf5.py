@@ -150,7 +150,7 @@ def test_variables_of_other_dimensions_are_refused():
     words = "'b' has the dimensions","not ('site', 'time')",'`vars` without it'
     with fails(ValueError, *words): from_xarray(ds, samples='site')
     texts = ds[['c']].expand_dims(time=3)
-    with fails(ValueError, "No variable of numbers is along 'time'", "['c']"): from_xarray(texts)
+    with fails(ValueError, "No numeric variable has the dimension 'time'", "['c']"): from_xarray(texts)
     assert from_xarray(ds, samples='site', vars=['a'])['c'].tolist() == [*'abcdef']
 
 def test_a_clock_of_dates_says_start_and_rate(tmp_path):

@@ -188,7 +188,7 @@ def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, mo
         left[0] -= 1
         return write(self, data)
     monkeypatch.setattr(columns.Growing, 'write', full)
-    with expect_fail(OSError, 'is full. What is done is kept'):
+    with expect_fail(OSError, 'is full. Completed work is kept'):
         convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', workers=0)
     monkeypatch.setattr(columns.Growing, 'write', write)
     convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', workers=0)

@@ -50,7 +50,7 @@ def test_numbers_that_no_column_holds_stay_in_the_metadata(tmp_path):
 def test_columns_that_new_rows_lack_are_named(tmp_path, capsys):
     convert([dict(X=X(i), patient=f'p{i}') for i in range(3)], tmp_path/'set')
     append(tmp_path/'set', [dict(X=X(9))])
-    assert 'alone, as they are lists, differ in kind' in capsys.readouterr().out
+    assert 'because some rows lack them, or they are lists' in capsys.readouterr().out
     assert 'patient' not in open_folder(tmp_path/'set')[0]
 
 def test_appended_labels_may_be_longer(raw, tmp_path):
@@ -92,7 +92,7 @@ def test_rows_appended_to_no_split_are_reported(tmp_path, capsys):
     append(tmp_path/'set', tmp_path/'raw/train', workers=0, split=lambda p: 'train')
     assert 'none of the splits' not in capsys.readouterr().out
     append(tmp_path/'set', np.ones((4,2,9), 'f4'))
-    assert "4 of the rows that were added are in none of the splits ['train', 'valid']" in capsys.readouterr().out
+    assert "4 of the appended rows are in none of the splits ['train', 'valid']" in capsys.readouterr().out
 
 # Lines
 

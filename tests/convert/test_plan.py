@@ -114,7 +114,7 @@ def test_inputs_of_several_scales_are_stored_in_real_units(tmp_path, capsys):
     gain = lambda k: dict(X=counts, scale=[.5,.5*k], names=['a','b'], units=['mV','mV'])
     files = [f'{i}' for i in range(8)]
     arrays,_ = open_folder(convert(files, tmp_path/'set', read=lambda p: gain(1+int(p)), workers=0))
-    assert 'float32, in real units, as scales differ' in capsys.readouterr().out and arrays['X'].dtype == 'f4'
+    assert 'float32, in physical units because scales differ' in capsys.readouterr().out and arrays['X'].dtype == 'f4'
     assert read_manifest(tmp_path/'set')['arrays']['X']['units'] == ['mV','mV']
     for i in range(8): assert np.array_equal(arrays['X'][i], counts*[[.5],[.5*(1+i)]])
     assert open_folder(convert(files, tmp_path/'same', read=lambda p: gain(1), workers=0))[0]['X'].dtype == 'i2'
@@ -236,7 +236,7 @@ def test_outlines_hold_shapes_and_no_values():
     assert got['X'] == Outline((2,None), np.dtype('f4'), 0) and got['mask'].shape == (77,) and got['y'] == 'rest'
     assert got['names'].tolist() == ['a','b'] and outline(got) == got
     assert outline(dict(X=np.ones(9)))['X'].shape == (1,9)
-    with expect_fail(ValueError, 'in pieces gave none'): outline(dict(X=iter([])))
+    with expect_fail(ValueError, 'in pieces has no pieces'): outline(dict(X=iter([])))
 
 def test_pieces_are_ragged_and_of_the_dtype_of_the_first():
     specs = plan([dict(X=iter([np.ones((3,5), 'i2')])), dict(X=iter([np.ones((3,7), 'i2')]))])

@@ -143,7 +143,7 @@ def test_frames_are_recordings_samples_or_series(tmp_path):
     wide = pd.DataFrame(np.arange(12.).reshape(3,4)).rename(columns=str).assign(y=[*'abc'])
     arrays,_ = open_folder(convert(from_wide(wide, y='y'), tmp_path/'set5'))
     assert np.array_equal(arrays['X'][:,0], np.arange(12.).reshape(3,4)) and arrays['y'].tolist() == [*'abc']
-    with expect_fail(ValueError, 'no column of numbers'): convert(df[['who']], tmp_path/'set6')
+    with expect_fail(ValueError, 'no numeric columns'): convert(df[['who']], tmp_path/'set6')
     convert(df, tmp_path/'set0') # The same again is done already
     assert len(open_folder(tmp_path/'set0')[0]['X']) == 1
     with expect_fail(FileExistsError, 'not empty'): convert(df[1:], tmp_path/'set0')
@@ -152,7 +152,7 @@ def test_what_may_be_empty_is_a_list(tmp_path):
     def records(as_list):
         beats = range if as_list else np.arange
         return [dict(X=x[i], beats=[*beats(k)] if as_list else beats(k)) for i,k in enumerate((3,0,4,0))]
-    with expect_fail(ValueError, 'give what may be empty as a list'): convert(records(False), tmp_path/'set')
+    with expect_fail(ValueError, 'give it as a list if it may be empty'): convert(records(False), tmp_path/'set')
     convert(records(True), tmp_path/'set2')
     lines = [json.loads(o) for o in open(tmp_path/'set2/items.jsonl')]
     assert [o['beats'] for _,o in lines] == [[0,1,2], [], [0,1,2,3], []]

@@ -53,7 +53,7 @@ def test_times_that_go_back_cause_one_warning(tmp_path, large, monkeypatch):
     import tsdisk.convert.tables
     monkeypatch.setattr(tsdisk.convert.tables, 'large', large)
     (tmp_path/'a.csv').write_text('who,t,v\n' + ''.join(f'{o},{i},{i*.5}\n' for o in 'xy' for i in range(30)))
-    with pytest.warns(UserWarning, match='times of a table go back'):
+    with pytest.warns(UserWarning, match='The times in column .* go backwards'):
         got = read_table(tmp_path/'a.csv', time='t')['X']
         assert (got if large else np.concatenate([*got], 1)).shape == (1,60)
 

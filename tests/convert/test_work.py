@@ -1,4 +1,4 @@
-"Workers read inputs and put bytes aside, the same ones whoever does it"
+"Workers read inputs and write the same bytes, whoever does the work"
 import errno, os, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,7 +64,7 @@ def dies(p):
 
 def test_a_worker_that_dies_is_reported_and_its_work_resumed(raw, tmp_path):
     src = [str(o) for o in sorted(raw.rglob('*.npy'))]
-    with expect_fail(RuntimeError, 'A worker was ended from outside'): convert(src, tmp_path/'set', read=dies, workers=2)
+    with expect_fail(RuntimeError, 'A worker was killed'): convert(src, tmp_path/'set', read=dies, workers=2)
     convert(src, tmp_path/'set', read=dies, workers=2)
     assert len(open_folder(tmp_path/'set')[0]['X']) == 60
 
@@ -105,7 +105,7 @@ def test_unreadable_files_are_skipped_if_asked(raw, tmp_path, capsys):
 def test_a_wrong_shape_names_its_file(raw, tmp_path):
     p = sorted(raw.rglob('*.npy'))[11]
     np.save(p, rec(0, 21))
-    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read: ValueError: `X` has shape (3, 21), other records (3, 20)'):
+    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read: ValueError: `X` has shape (3, 21), other records have (3, 20)'):
         convert(raw, tmp_path/'set')
 
 # A few MB at a time

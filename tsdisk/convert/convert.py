@@ -33,15 +33,15 @@ from .workers import run_jobs
 # %% ../../nbs/48_convert.convert.ipynb #f425c97b
 formats = hdf5,recordings,tables # Modules whose readers are registered
 
-# %% ../../nbs/48_convert.convert.ipynb #5f5b5acd
+# %% ../../nbs/48_convert.convert.ipynb #0ecc98a9
 class Work:
-    "What a conversion does"
+    "The inputs, job, workers and options of a conversion"
     def __init__(self,
         inputs, # `Inputs`
-        tfm=None, # Function of a record that gives it as it will be stored
+        tfm=None, # Function that turns a record into what is stored
         workers=None, # Number of processes, or an executor
         on_error='stop', # 'stop' at an input that cannot be read, or 'skip' it
-        **options, # What must not change when the work resumes: functions and texts
+        **options, # Functions and texts that must be the same when the conversion resumes
     ):
         one_of(on_error, 'on_error', ('stop','skip'))
         in_process = inputs.in_memory and not hasattr(workers, 'submit')
@@ -49,45 +49,45 @@ class Work:
         self.job = Job(inputs.read, tfm, skip=on_error == 'skip')
         self.options = {k: function_id(v) for k,v in dict(options, read=inputs.read, tfm=tfm).items()}
 
-# %% ../../nbs/48_convert.convert.ipynb #d9b7d0ce
+# %% ../../nbs/48_convert.convert.ipynb #d977754a
 def _check_options(journal, options):
     before = journal.head['options']
     changed = [k for k,v in options.items() if before.get(k) != v]
     if not changed: return
     given = ', '.join(f'{k}={before.get(k)}' for k in changed)
-    raise ValueError(f"{journal.folder} was begun with {given}: call it with the same, or give `resume=False` "
-        "to begin again")
+    raise ValueError(f"{journal.folder} was started with {given}: use the same options, or give `resume=False` "
+        "to start over")
 
 @patch
 def check_resumes(self:Work,
     journal, # `Journal` of a conversion that was begun
 ):
-    "`ValueError` unless the journal is of this work, on inputs that have not changed"
+    "`ValueError` if options, or inputs that are done, differ from those in the journal"
     _check_options(journal, self.options)
     done = journal.progress
     if self.inputs.repeatable: check_unchanged(done.digest, self.inputs.digest(done.inputs), done.inputs)
 
-# %% ../../nbs/48_convert.convert.ipynb #6e8d7a34
+# %% ../../nbs/48_convert.convert.ipynb #c160cc4e
 @patch
 def is_done(self:Work,
     dst, # Folder of a dataset
 ) -> bool:
-    "Was the dataset made by this very work?"
+    "Was the dataset made from these inputs with these options?"
     made,inputs = read_manifest(dst).get('made'),self.inputs
     if not made or made['options'] != self.options or not inputs.repeatable: return False
     return len(inputs) == made['sources'] and inputs.digest(made['sources']) == made['seen']
 
-# %% ../../nbs/48_convert.convert.ipynb #69284148
+# %% ../../nbs/48_convert.convert.ipynb #cb8909f9
 class Fault(ValueError): "An input that cannot be read"
 
 def _check_fault(done, writer):
     if not done.error: return
     name,error = done.error
-    kept = f"{count_inputs(writer.inputs)} before it: done, and kept. " if writer.inputs else ''
-    raise Fault(f"{name} could not be read: {error}. {kept}Mend it or give `on_error='skip'`, and call again")
+    kept = f"{count_inputs(writer.inputs)} before it done and kept. " if writer.inputs else ''
+    raise Fault(f"{name} could not be read: {error}. {kept}Fix it or give `on_error='skip'`, and call again")
 
 def _inputs_done(writer, work):
-    "Convert the inputs that are left, and yield for each"
+    "Convert the remaining inputs, yielding once for each"
     under_way = deque()
     def _groups():
         for first,group in work.inputs.groups(writer.inputs, writer.digest):
@@ -98,9 +98,9 @@ def _inputs_done(writer, work):
         yield from range(done.inputs)
         _check_fault(done, writer)
 
-# %% ../../nbs/48_convert.convert.ipynb #46e913c0
+# %% ../../nbs/48_convert.convert.ipynb #6473e1c9
 def _stopped(writer, error):
-    "Note what was done before an error, and clean up"
+    "Record what was done before an error, and clean up"
     j = writer.journal
     shutil.rmtree(writer.parts, ignore_errors=True)
     if isinstance(error, Exception) and getattr(error, 'errno', None) is None: writer.note()
@@ -108,15 +108,15 @@ def _stopped(writer, error):
     if writer.consistent and not writer.inputs: shutil.rmtree(j.folder)
     if getattr(error, 'errno', None) != errno.ENOSPC: return
     disk = error.filename or j.dst
-    text = f"The disk of {disk} is full. What is done is kept: make room, and call again"
+    text = f"The disk of {disk} is full. Completed work is kept: make room, and call again"
     raise OSError(errno.ENOSPC, text) from error
 
-# %% ../../nbs/48_convert.convert.ipynb #3d746123
+# %% ../../nbs/48_convert.convert.ipynb #6c9bd0f8
 @patch
 def run(self:Work,
     journal, # `Journal` that was begun
 ):
-    "Convert the inputs that are left, and complete the dataset"
+    "Convert the remaining inputs, and complete the dataset"
     writer = Writer(journal)
     self.job.specs,self.job.folder = journal.specs,str(writer.parts)
     total = len(self.inputs)-writer.inputs if self.inputs.repeatable else None
@@ -158,20 +158,20 @@ def _check_empty(dst):
     if all(o.name in (staging, '.lock') for o in dst.iterdir()): return
     raise FileExistsError(f"{dst} is not empty: `append` to a dataset, or convert to a new folder")
 
-# %% ../../nbs/48_convert.convert.ipynb #5bad105f
+# %% ../../nbs/48_convert.convert.ipynb #9076fc9f
 def convert(
     src, # Glob, folder, file, `file::name`, list of files, mapping of roles to these, or an iterable of records
     dst, # Folder of the new dataset
-    read=None, # Function of an input (a path) that gives its records; by default the reader of its format
-    tfm=None, # Function of a record, a mapping, that gives it as it is stored; a large array comes some rows at a time
-    layout=None, # 'dense', 'ragged' or 'shards', for `X` or by column; by default as the sampled records are
+    read=None, # Function of an input (a path) that returns its records; by default the reader of its format
+    tfm=None, # Function that turns a record, a mapping, into what is stored; gets a large array some rows at a time
+    layout=None, # 'dense', 'ragged' or 'shards', for `X` or by column; by default inferred from the sampled records
     dtype=None, # Dtype of `X`, or by column; by default that of the inputs. 'int16' stores floats with a scale
-    label=None, # Targets: 'folder' for the name of the folder that a file lies in, or a function of its path
-    split='folder', # Splits: by default as folders or files are named, if all are; or a function of a path; or None
+    label=None, # Targets: 'folder' for the name of the folder that a file is in, or a function of its path
+    split='folder', # Splits: by default from names of folders or files, if all have one; or a function of a path; or None
     workers=None, # Number of processes, by default one for each processor; or an executor, as for `run_jobs`
-    resume:bool=True, # Resume a conversion to this folder that was stopped?
-    on_error:str='stop', # What to do about an input that cannot be read: 'stop', or 'skip' it
-) -> Info: # What the folder holds; it is also its path
+    resume:bool=True, # Resume an interrupted conversion to this folder?
+    on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
+) -> Info: # Describes the dataset; also usable as its path
     "Convert files, or records in memory, to a dataset"
     dst = Path(dst)
     if dst.is_file(): raise NotADirectoryError(f"{dst} is a file: give the folder of the new dataset")
@@ -187,15 +187,14 @@ def convert(
         work.run(journal)
         return info(dst)
 
-# %% ../../nbs/48_convert.convert.ipynb #b5175630
+# %% ../../nbs/48_convert.convert.ipynb #dac13ffa
 def _files_of(name, entry):
-    "Files of a column that the manifest describes"
+    "Files of a column, from its entry in the manifest"
     layout = entry.get('layout', 'dense')
     if layout == 'shards': return entry['files']
     if layout == 'ragged': return [f'{name}/values.npy', f'{name}/offsets.npy']
-    if entry['file'] != f'{name}.npy':
-        raise ValueError(f"The file of {name!r} must be {name}.npy for rows to be added, it is {entry['file']}")
-    return [entry['file']]
+    if entry['file'] == f'{name}.npy': return [entry['file']]
+    raise ValueError(f"To append rows, the file of {name!r} must be {name}.npy, got {entry['file']}")
 
 def _spec_of(entry):
     ragged = entry.get('layout') == 'ragged'
@@ -218,7 +217,7 @@ def _existing_files(dst, arrays):
         if entry.get('layout') == 'shards': res[c][f'{c}/{len(names):06d}.npy'] = 0,()
     return res
 
-# %% ../../nbs/48_convert.convert.ipynb #2e4e0be5
+# %% ../../nbs/48_convert.convert.ipynb #d0eaffcb
 _how_to_make_one = "make one with `convert` or `save_folder`"
 
 def _existing_metadata(dst, manifest, n):
@@ -233,16 +232,16 @@ def _existing_target(arrays):
 def existing(
     dst, # Folder of a dataset
 ) -> tuple: # (`Spec` by column, their files, number of rows, metadata of the rows)
-    "A dataset, as the start of a journal"
+    "The state of a dataset from which an append starts"
     manifest = read_manifest(dst)
-    if not manifest.get('arrays'): raise FileNotFoundError(f"{dst} is no dataset: {_how_to_make_one}")
+    if not manifest.get('arrays'): raise FileNotFoundError(f"{dst} is not a dataset: {_how_to_make_one}")
     arrays = {c: o for c,o in manifest['arrays'].items() if o.get('of') != 'items'}
     specs = {c: _spec_of(o) for c,o in arrays.items()}
     specs['X']['target'] = _existing_target(manifest['arrays'])
     n = arrays['X']['shape'][0]
     return specs, _existing_files(dst, arrays), n, _existing_metadata(dst, manifest, n)
 
-# %% ../../nbs/48_convert.convert.ipynb #d71cfbfc
+# %% ../../nbs/48_convert.convert.ipynb #e1f651f5
 @patch
 def _begin_append(self:Work, journal):
     "Begin a journal with the columns of a dataset that exists"
@@ -253,33 +252,33 @@ def _begin_append(self:Work, journal):
 def _check_dataset(dst):
     if (dst/manifest_name).exists(): return
     unfinished = (dst/staging).exists()
-    state = 'not finished: call `convert` again as it was called' if unfinished else f'no dataset: {_how_to_make_one}'
+    state = 'not finished: call `convert` again with the same arguments' if unfinished else f'not a dataset: {_how_to_make_one}'
     raise FileNotFoundError(f"{dst} is {state}")
 
 def _check_repeatable(dst, inputs):
     if inputs.repeatable: return
-    raise ValueError(f"What was being added to {dst} was complete except for the final rename, and is there now: "
-        "call again only if these are other rows")
+    raise ValueError(f"An earlier append to {dst} was complete except for the final renames, which are done now: "
+        "call again only if these are different rows")
 
-# %% ../../nbs/48_convert.convert.ipynb #b9d3265d
+# %% ../../nbs/48_convert.convert.ipynb #019ce883
 def _print_rows_without_split(dst, n):
     arrays,splits = open_folder(dst)
     lost = len(arrays['X'])-n - sum(int((np.asarray(o) >= n).sum()) for o in splits.values())
     if not splits or lost <= 0: return
-    print(f"{lost:,} of the rows that were added are in none of the splits {[*splits]}: name their split with `split`")
+    print(f"{lost:,} of the appended rows are in none of the splits {[*splits]}: assign them with `split`")
 
-# %% ../../nbs/48_convert.convert.ipynb #5c7c3fe4
+# %% ../../nbs/48_convert.convert.ipynb #f1ec5aa1
 def append(
     dst, # Folder of a dataset
-    src, # What to add: as for `convert`; or an array, the pair `(X, y)`, or a mapping of arrays
-    read=None, # Function of an input (a path) that gives its records
-    tfm=None, # Function of a record (a mapping) that gives it as it will be stored
+    src, # What to append: as for `convert`; or an array, a pair `(X, y)`, or a mapping of arrays
+    read=None, # Function of an input (a path) that returns its records
+    tfm=None, # Function that turns a record (a mapping) into what is stored
     label=None, # Targets: 'folder', or a function of the path
-    split='folder', # Splits: by default as folders or files are named; or a function of a path
+    split='folder', # Splits: by default from names of folders or files; or a function of a path
     workers=None, # Number of processes, or an executor
-    resume:bool=True, # Resume an append that was stopped?
-    on_error:str='stop', # What to do about an input that cannot be read: 'stop', or 'skip' it
-) -> Info: # What the folder holds; it is also its path
+    resume:bool=True, # Resume an interrupted append?
+    on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
+) -> Info: # Describes the dataset; also usable as its path
     "Add rows at the end of a dataset"
     dst = Path(dst)
     _check_dataset(dst)

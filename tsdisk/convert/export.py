@@ -20,13 +20,13 @@ from ..folder.manifest import open_folder, read_manifest
 from .readers import need
 from ..series.ragged import save_ragged
 
-# %% ../../nbs/49_convert.export.ipynb #e060c83e
+# %% ../../nbs/49_convert.export.ipynb #979d4dae
 class DecodedArray:
     "An array of a dataset, decoded some rows at a time"
     def __init__(self,
         name:str, # Its name in the dataset
         x, # Array or source, still on disk
-        packing=Packing(), # What its integers stand for
+        packing=Packing(), # How its integers are decoded
     ):
         self.name = name
         self.x = x
@@ -46,7 +46,7 @@ class DecodedRagged(DecodedArray):
         "List of series (vars, steps)"
         return [self.decode(np.asarray(self.x[i]), -2) for i in range(start, stop)]
 
-# %% ../../nbs/49_convert.export.ipynb #30bd5083
+# %% ../../nbs/49_convert.export.ipynb #ee08db80
 def decoded_arrays(
     path, # Folder of a dataset
 ) -> list: # `DecodedArray` of each array
@@ -58,7 +58,7 @@ def decoded_arrays(
     return [kind(a)(k, a, packings.get(k, Packing())) for k,a in arrays.items()]
 
 def row_blocks(
-    arrays, # Of as many rows each
+    arrays, # `DecodedArray`s with the same number of rows
     nbytes:int=2**24, # Bytes of a block
 ) -> list: # (start, stop) of each block
     "Ranges of rows that are read together"
@@ -66,7 +66,7 @@ def row_blocks(
     k = max(1, nbytes//max(1, sum(o.row_bytes for o in arrays)))
     return [(i, min(i+k, n)) for i in range(0, n, k)]
 
-# %% ../../nbs/49_convert.export.ipynb #eeaad272
+# %% ../../nbs/49_convert.export.ipynb #5d456376
 @patch
 def save_npy(self:DecodedArray, folder):
     "Write a `.npy` file"
@@ -79,7 +79,7 @@ def save_npy(self:DecodedRagged, folder):
 
 def to_npy(
     path, # Folder of a dataset
-    dst, # Folder to write to, which is no dataset
+    dst, # Folder to write to; it must not be a dataset
 ) -> Path: # `dst`
     "Write each array of a dataset as plain `.npy`, in physical units; `FileExistsError` if `dst` is a dataset"
     if read_manifest(dst): raise FileExistsError(f"{dst} is a dataset: give another folder")
@@ -109,7 +109,7 @@ def write_hdf5(self:DecodedRagged, file, **options):
             start,end = end,end+series.shape[-1]
             out[start:end] = series.T
 
-# %% ../../nbs/49_convert.export.ipynb #716949e3
+# %% ../../nbs/49_convert.export.ipynb #85105cea
 def to_attribute(
     v, # Number, text, list or dict
 ): # The same; JSON for a dict, and for a list that is neither all texts nor all numbers
@@ -121,7 +121,7 @@ def to_attribute(
 def shared_metadata(
     manifest:dict, # Of a dataset
 ) -> dict:
-    "What all rows of a dataset share, and what is known of its variables"
+    "The metadata that all rows of a dataset share, with names and units of its variables"
     entry = manifest.get('arrays', {}).get('X', {})
     metadata = manifest.get('info', {}) | {k: entry[k] for k in ('names','units') if k in entry}
     return {k: v for k,v in metadata.items() if isinstance(v, (str,int,float,bool,list,dict))}
@@ -170,10 +170,10 @@ def to_arrow(self:DecodedRagged, start, stop):
     "Columns of pyarrow for some rows"
     return list_columns(self.rows(start, stop))
 
-# %% ../../nbs/49_convert.export.ipynb #a21b87e5
+# %% ../../nbs/49_convert.export.ipynb #13beb2e2
 def unique_names(
-    names, # Wanted
-    taken, # Names that others have
+    names, # Preferred names
+    taken, # Names already in use
 ) -> list: # As many names
     "The names, with `_` added until each is unique"
     res,taken = [],{*taken}

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 from .readers import large, need, read_steps, reader, start_and_rate
 
-# %% ../../nbs/42_convert.hdf5.ipynb #571763fa
+# %% ../../nbs/42_convert.hdf5.ipynb #1a131fec
 def from_array_like(
     x, # Array of a file, with `shape`, `dtype` and slices
 ): # Array in memory if it is under 64 MB; else `Pieces` of a recording, or `x` itself
-    "An array of a file, as a record holds it"
+    "An array of a file, read into memory unless it is large"
     dtype = np.dtype(x.dtype)
     if dtype.hasobject:
         texts = x.asstr()[...] if hasattr(x, 'asstr') else x[...]
@@ -44,14 +44,14 @@ def read_and_close(
     if is_read(record): file.close()
     return record
 
-# %% ../../nbs/42_convert.hdf5.ipynb #98ad9582
+# %% ../../nbs/42_convert.hdf5.ipynb #5a413c05
 attribute_names = dict( # Attributes in lower case, by the key of a record
     fs=('fs','sampling_rate','sampling_frequency','sample_rate','samplerate'),
     units=('units','unit'),
     names=('names','channels','channel_names'))
 
 def _plain_attribute(v):
-    "An attribute without types of numpy or bytes; None if it is neither number, text nor short list"
+    "An attribute in plain Python types; None if it is not a number, a text or a short list"
     if isinstance(v, bytes): return v.decode()
     v = v.tolist() if hasattr(v, 'tolist') else v
     if isinstance(v, list): return [o.decode() if isinstance(o, bytes) else o for o in v] if len(v) <= 1000 else None
@@ -65,7 +65,7 @@ def read_attributes(
     plain = {k: _plain_attribute(v) for k,v in dict(attrs).items()}
     return {keys.get(k.lower(), k): v for k,v in plain.items() if v is not None}
 
-# %% ../../nbs/42_convert.hdf5.ipynb #eb3f558c
+# %% ../../nbs/42_convert.hdf5.ipynb #b4ee0f2b
 def names_in(
     group, # File or group of h5py or zarr
 ) -> list: # Names from this group on, such as 'raw/left'
@@ -77,7 +77,7 @@ def names_in(
     return res
 
 def not_selected(path, names):
-    "The error for a file in which the input is neither selected, nor called `X`, nor alone"
+    "The error if it is unclear which array of a file is the input"
     if not names: return ValueError(f"{path} holds no arrays")
     return ValueError(f"{path} has several arrays, {names}: select one, as in `{path}::{names[0]}`")
 
@@ -204,32 +204,32 @@ def _step_dimension(ds):
     dims = [*ds.sizes]
     return next((o for o in ('time','step','steps','t') if o in dims), dims[-1])
 
-# %% ../../nbs/42_convert.hdf5.ipynb #6aae423d
+# %% ../../nbs/42_convert.hdf5.ipynb #84cc760a
 def _per_sample(ds, samples):
     "Variables and coordinates with one number or text for each sample"
     names = [k for k in [*ds.data_vars, *ds.coords] if ds[k].dims == (samples,)]
     return {k: ds[k].values for k in names if ds[k].dtype.kind in 'biufU'}
 
 def _dataset_metadata(ds, vars, steps):
-    "What a dataset says besides its values"
+    "The metadata of an xarray dataset"
     times = ds[steps].values[:1000] if steps in ds.coords else np.empty(0)
     units = [ds[k].attrs.get('units') for k in vars]
     res = read_attributes(ds.attrs) | dict(names=[*vars])
     if len(times) and times.dtype.kind == 'M': res |= start_and_rate(times)
     return res | (dict(units=units) if any(units) else {})
 
-# %% ../../nbs/42_convert.hdf5.ipynb #395a6859
+# %% ../../nbs/42_convert.hdf5.ipynb #9a5afb68
 def from_xarray(
     ds, # xarray dataset
     steps:str=None, # Dimension of the steps; by default one with a usual name, else the last
     samples:str=None, # Dimension of the samples; by default the other one
-    vars:list=None, # Variables of the series; by default all numbers along the steps
-) -> dict: # Record with `X` (vars, steps) or (samples, vars, steps), `names`, `units` and what else is known
-    "The series of an xarray dataset; `ValueError` if its dimensions are not those of samples and steps"
+    vars:list=None, # Variables of the series; by default all numeric ones with that dimension
+) -> dict: # Record with `X` (vars, steps) or (samples, vars, steps), `names`, `units` and further metadata
+    "The series of an xarray dataset; `ValueError` if it has dimensions besides steps and samples"
     steps = steps or _step_dimension(ds)
     if steps not in ds.sizes: raise ValueError(f"There is no dimension {steps!r}, the dimensions are {[*ds.sizes]}")
     vars = vars or [k for k in ds.data_vars if steps in ds[k].dims and ds[k].dtype.kind in 'biuf']
-    if not vars: raise ValueError(f"No variable of numbers is along {steps!r}, the variables are {[*ds.data_vars]}")
+    if not vars: raise ValueError(f"No numeric variable has the dimension {steps!r}, the variables are {[*ds.data_vars]}")
     *samples,_ = dims = _dimensions(ds, vars, steps, samples)
     X = from_array_like(StackedVariables(ds, vars, dims))
     return _dataset_metadata(ds, vars, steps) | {'X': X} | (_per_sample(ds, *samples) if samples else {})

@@ -76,9 +76,9 @@ class VariableInfo(NamedTuple):
     std:str='' # Standard deviation
     line:str='' # Spark line of a sample
 
-# %% ../../nbs/47_convert.info.ipynb #fd096465
+# %% ../../nbs/47_convert.info.ipynb #22f8240f
 class Info:
-    "The arrays of a file or dataset and what is known of them: shows itself, and is a path"
+    "A description of a file or dataset, which prints as tables and can be used as its path"
     def __init__(self,
         path, # What it describes
         rows, # `ArrayInfo` of each array
@@ -106,10 +106,10 @@ class Info:
         tables = ''.join(html_table(*o) for o in self.tables())
         return f'<b>{escape(self.path.name)}</b>{tables}' + ''.join(f'<div>{escape(o)}</div>' for o in self.notes)
 
-# %% ../../nbs/47_convert.info.ipynb #e2669f96
+# %% ../../nbs/47_convert.info.ipynb #6e55a3a7
 def five_samples(
     X, # Array or source of samples, (n, vars, steps)
-    packing:Packing, # What its integers stand for
+    packing:Packing, # How its integers are decoded
 ) -> list: # Arrays (vars, steps)
     "Values of up to five samples, evenly spaced"
     rows = np.unique(np.linspace(0, len(X)-1, 5).astype(int)).tolist()
@@ -138,10 +138,10 @@ def cached_figures(
     figures.append(np.multiply(stats['std'], scale))
     return [tuple(map(_number, o)) for o in zip(*figures)]
 
-# %% ../../nbs/47_convert.info.ipynb #b5b2374e
+# %% ../../nbs/47_convert.info.ipynb #2afb88c7
 def describe_variables(
     X, # Array or source of samples
-    metadata:dict, # `names`, `units`, `scale`, `offset`, `missing`: those that are known
+    metadata:dict, # `names`, `units`, `scale`, `offset`, `missing`, as far as known
     stats=None, # Cached statistics
 ) -> list: # `VariableInfo` of up to 200 variables
     "The variables of an `X`"
@@ -155,9 +155,9 @@ def describe_variables(
     variables = zip_longest(names[:len(lines)], units[:len(lines)], figures[:len(lines)], lines)
     return [VariableInfo(name or str(i), unit or '', *values, line=line) for i,(name,unit,values,line) in enumerate(variables)]
 
-# %% ../../nbs/47_convert.info.ipynb #2165c470
+# %% ../../nbs/47_convert.info.ipynb #46dbc11a
 def _shape_of(a):
-    "Its shape, with the range of lengths where they differ"
+    "The shape of an array, with a range for the steps of series of different lengths"
     if not getattr(a, 'unequal', False): return tuple(a.shape)
     return len(a), a.vars, f'{np.min(a.lengths):,}–{np.max(a.lengths):,}'
 
@@ -172,13 +172,13 @@ def describe_array(
     if 'scale' in entry: stored.append('with a scale')
     return ArrayInfo(name, _shape_of(a), str(a.dtype), a.nbytes, ', '.join(stored))
 
-# %% ../../nbs/47_convert.info.ipynb #dec88c2f
+# %% ../../nbs/47_convert.info.ipynb #e066ab83
 def dataset_notes(
     manifest:dict, # As `read_manifest` gives it
     splits:dict, # Rows by split
     unfinished:bool=False, # Are rows being added?
 ) -> list: # Lines
-    "What a manifest says of a dataset as a whole"
+    "Notes on a dataset as a whole"
     notes = []
     if splits: notes.append('splits: ' + ', '.join(f'{k} {len(v):,}' for k,v in splits.items()))
     notes += [f'{k}: {str(v)[:100]}' for k,v in manifest.get('info', {}).items()]
@@ -189,12 +189,12 @@ def dataset_notes(
     if unfinished: notes.append("Rows are being added, or `append` was interrupted: call it again with the same arguments to resume")
     return notes
 
-# %% ../../nbs/47_convert.info.ipynb #4c6f80f1
+# %% ../../nbs/47_convert.info.ipynb #5e40fe01
 def cached_stats_of(
     manifest:dict,
-    n_vars:int, # Variables of `X`
-) -> dict: # The last ones that fit, or None
-    "Cached statistics of `X`"
+    n_vars:int, # Number of variables of `X`
+) -> dict: # Lists of `min`, `max`, `mean` and `std`; None if there are none
+    "The most recent cached statistics of `X`"
     found = None
     for kind in manifest:
         if not re.fullmatch(r'stats( of series \w+)?( but \S+)?', kind): continue
@@ -284,11 +284,11 @@ def describe_netcdf(path):
     with need('xarray', 'netcdf').open_dataset(path) as ds:
         return Info(path, [row(k, v) for k,v in ds.variables.items()], [f'{k}: {v}' for k,v in ds.attrs.items()])
 
-# %% ../../nbs/47_convert.info.ipynb #d9abcaa2
+# %% ../../nbs/47_convert.info.ipynb #a33cd678
 formats = recordings,tables # Importing these modules registers their readers
 
 def first_record(
-    records, # What a reader gives
+    records, # What a reader returns
 ) -> tuple: # (record, whether there can be more)
     "The first record of a file"
     if hasattr(records, 'shape'): return dict(X=records), False
@@ -308,11 +308,11 @@ def describe_records(
     row = ArrayInfo('X', X.shape, str(X.dtype), os.path.getsize(file), os.path.splitext(file)[1])
     return Info(path, [row], notes, describe_variables(X[None], of_variables) if X.ndim < 3 else ())
 
-# %% ../../nbs/47_convert.info.ipynb #bd58d212
+# %% ../../nbs/47_convert.info.ipynb #8e796120
 def info(
     path, # Dataset folder; file of any known format; or `path::name`
-) -> Info: # Shows itself
-    "What a file or dataset holds; `FileNotFoundError` if it does not exist, `ValueError` if its format is unknown"
+) -> Info:
+    "Describe a file or dataset; `FileNotFoundError` if it does not exist, `ValueError` if its format is unknown"
     if '::' in str(path): return describe_records(str(path))
     path = Path(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")

@@ -30,7 +30,7 @@ def _walk(folder):
 
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
 
-# %% ../../nbs/41_convert.inputs.ipynb #8fb76672
+# %% ../../nbs/41_convert.inputs.ipynb #3012fa56
 def _suffix(path): return os.path.splitext(path)[1].lower()
 
 def _readable(paths):
@@ -40,7 +40,7 @@ def _readable(paths):
     return [o for o in paths if _suffix(o) in readers and not has_header(o)]
 
 def _list_files(src, any_suffix):
-    "Files of a folder or a glob, in order; a path as it is"
+    "The files of a folder or a glob, sorted; any other path is returned unchanged"
     src = os.path.normpath(os.fspath(src))
     if '::' in src or os.path.isfile(src) or src.endswith('.zarr'): return [src]
     if os.path.isdir(src): found = [*_walk(src)]
@@ -51,17 +51,17 @@ def _list_files(src, any_suffix):
     known = '' if any_suffix else f": tsdisk reads {' '.join(sorted(readers))}; give `read` for other formats"
     raise FileNotFoundError(f"There are no files to read in {src!r}{known}")
 
-# %% ../../nbs/41_convert.inputs.ipynb #748a190b
+# %% ../../nbs/41_convert.inputs.ipynb #8777a97e
 def _pair_names(paths, others):
-    "Files of one role by name; folders that all of them lie in, and none of the `others`, are left out"
+    "Files of one role by name, leaving out folders that all of them share and none of the `others` are in"
     parts = [Path(o).with_suffix('').parts for o in paths]
     shared = set(parts[0]).intersection(*parts)
     own = shared.difference(*(Path(o).parts for o in others))
     names = ['/'.join([*(o for o in folders if o not in own), name]) for *folders,name in parts]
     by_name = dict(zip(names, paths))
     if len(by_name) == len(paths): return by_name
-    raise ValueError(f"{len(paths)-len(by_name)} files have the name of another one of their role, except for the suffix, "
-        f"or are given twice: keep one of each, in {os.path.commonpath(paths)}")
+    raise ValueError(f"{len(paths)-len(by_name)} files are given twice, or have the same name as another file of "
+        f"their role, ignoring the suffix: keep one of each in {os.path.commonpath(paths)}")
 
 # %% ../../nbs/41_convert.inputs.ipynb #13524342
 def _pair_files(files):
@@ -80,7 +80,7 @@ def _check_partners(role, paths, names):
     raise ValueError(f"{len(missing)} of {len(names)} names have no file for {role!r} in {folder}: {missing[:5]}. "
         "Add these files, or leave out their partners")
 
-# %% ../../nbs/41_convert.inputs.ipynb #588dfa80
+# %% ../../nbs/41_convert.inputs.ipynb #9cb2e905
 def _is_files(src):
     several = src if isinstance(src, (list,tuple)) else [src]
     return all(isinstance(o, (str,Path)) for o in several)
@@ -93,12 +93,12 @@ def find_inputs(
     src, # Glob, folder, file, `file::name`, a list of these, a mapping of roles to them, or an iterable of records
     any_suffix:bool=False, # Also list files of formats that tsdisk does not know?
 ): # List of paths, or of mappings of roles to paths; or the iterable
-    "The inputs that `src` stands for, in order"
+    "The input files of `src`, in order"
     if isinstance(src, Mapping): return _pair_files({k: _files_of(v, any_suffix) for k,v in src.items()})
     return _files_of(src, any_suffix) if _is_files(src) else src
 
-# %% ../../nbs/41_convert.inputs.ipynb #0b5cc10d
-input_bytes = 2**25 # Bytes of the inputs that a worker gets at a time
+# %% ../../nbs/41_convert.inputs.ipynb #3fbe0f20
+input_bytes = 2**25 # Bytes of inputs that a worker gets at a time, about
 
 def rows_of(
     X, # Array of a record, or anything with its shape
@@ -107,7 +107,7 @@ def rows_of(
     return X.shape[0] if getattr(X, 'ndim', 0) == 3 else None
 
 def _split_file(path):
-    "(paths that each select some rows of a file, number of rows); one path if the file is small or holds no such array"
+    "(paths that select consecutive rows of a file, total number of rows); a single path if the file is not split"
     got = read_file(path)
     X = got['X'] if isinstance(got, Mapping) and 'X' in got else got
     n = rows_of(X)
@@ -117,7 +117,7 @@ def _split_file(path):
     if n <= rows or isinstance(X, Compressed): return [path], n
     return [f'{path}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)], n
 
-# %% ../../nbs/41_convert.inputs.ipynb #eac0df4a
+# %% ../../nbs/41_convert.inputs.ipynb #608752ef
 def _array_in(src):
     "The `X` of an array, a pair or a mapping of arrays; None if it is anything else"
     if isinstance(src, tuple): src = src[0] if len(src) == 2 else None
@@ -125,7 +125,7 @@ def _array_in(src):
     return src if hasattr(src, 'shape') else None
 
 def _without_end(src):
-    "A generator as a list if it gives paths, else with its first item put back"
+    "The list of a generator of paths; any other generator unchanged, with its first item put back"
     first = next(src, None)
     if first is None: return []
     return [first, *src] if isinstance(first, (str,Path)) else chain([first], src)
@@ -134,7 +134,7 @@ def list_inputs(
     src, # What to convert
     read=None, # Function of an input, if the user gives one
 ) -> tuple: # (list of inputs or an iterable, number of rows if it is known, else 0)
-    "The inputs of a conversion, where one large file is split by rows"
+    "The inputs of a conversion; a single large file is split by rows"
     if (X := _array_in(src)) is not None: return [src], rows_of(X) or 0
     inputs = find_inputs(_without_end(src) if isinstance(src, Iterator) else src, read is not None)
     if not isinstance(inputs, list): return inputs, 0
@@ -142,25 +142,25 @@ def list_inputs(
     one_file = read is None and len(inputs) == 1 and isinstance(inputs[0], str)
     return _split_file(inputs[0]) if one_file else (inputs, 0)
 
-# %% ../../nbs/41_convert.inputs.ipynb #2b826956
+# %% ../../nbs/41_convert.inputs.ipynb #feac61ef
 split_names = dict( # Words that name a split
     train = ('train','training'),
     valid = ('valid','val','validation','dev'),
     test = ('test','testing'))
 
 def split_in(
-    path:str, # A path, from the first folder that may name a split
+    path:str, # A path, starting at the first folder that may name a split
 ): # 'train', 'valid' or 'test'; None if no split is named
     "The split that a path names"
     *folders,file = path.lower().replace(os.sep, '/').split('/')
     words = {*folders, os.path.splitext(file)[0].rpartition('_')[2]}
     return next((k for k,v in split_names.items() if words & {*v}), None)
 
-# %% ../../nbs/41_convert.inputs.ipynb #f0bfb8af
+# %% ../../nbs/41_convert.inputs.ipynb #218134fa
 def is_path(
     o, # An input
-) -> bool: # Is it a path, or a mapping of roles to paths?
-    "Tell files from records in memory"
+) -> bool: # True for a path, and for a mapping of roles to paths
+    "Is an input a file, rather than a record in memory?"
     return isinstance(o, str) or isinstance(o, dict) and all(isinstance(v, str) for v in o.values())
 
 def _main_path(o):
@@ -174,7 +174,7 @@ def record_bytes(
     values = o.values() if isinstance(o, Mapping) else o if isinstance(o, tuple) else [o]
     return sum(getattr(v, 'nbytes', 0) for v in values)
 
-# %% ../../nbs/41_convert.inputs.ipynb #3f0b6c54
+# %% ../../nbs/41_convert.inputs.ipynb #5b0627a7
 def as_given(o): return o
 
 def _check_label(label):
@@ -182,13 +182,13 @@ def _check_label(label):
     raise ValueError(f"`label` must be 'folder' or a function of a path, got {label!r}")
 
 class Inputs:
-    "What is converted, in order: files, or records in memory"
+    "The inputs of a conversion, in order: files, or records in memory"
     def __init__(self,
-        src, # What to convert: all that `find_inputs` takes, or arrays
+        src, # What to convert: anything `find_inputs` accepts, or arrays
         read=None, # Function of an input that gives its records; by default the reader of its format
         label=None, # Targets: 'folder' for the name of the folder that a file lies in, or a function of its path
-        split=None, # Splits: 'folder' for what folders or files are named, or a function of a path
-        min_splits:int=2, # Fewest splits that folders must name to be taken for splits
+        split=None, # Splits: 'folder' to take them from the names of folders or files, or a function of a path
+        min_splits:int=2, # Minimum number of splits that folders must name
     ):
         _check_label(label)
         self.every,self.rows = list_inputs(src, read)
@@ -202,10 +202,10 @@ class Inputs:
 
     def __len__(self): return len(self.every)
 
-# %% ../../nbs/41_convert.inputs.ipynb #48c90e2c
+# %% ../../nbs/41_convert.inputs.ipynb #2f952d4e
 @patch
 def _common_folder(self:Inputs):
-    "The folder that all files lie in, with a separator at its end"
+    "The common folder of all files, with a separator at its end"
     folders = {os.path.dirname(_main_path(o)) for o in self.every}
     return os.path.join(os.path.commonpath(folders), '')
 
@@ -217,11 +217,11 @@ def _names_splits(self:Inputs, min_splits):
 
 @patch
 def _split_in_path(self:Inputs, path):
-    "The split that a path names from the folder that all files lie in"
+    "The split that a path names, in or below the common folder"
     start = path.rfind(os.sep, 0, len(self.root)-1)+1
     return split_in(path[start:])
 
-# %% ../../nbs/41_convert.inputs.ipynb #14efbb8b
+# %% ../../nbs/41_convert.inputs.ipynb #1a1f9e74
 @patch
 def name(self:Inputs, i, o):
     "The name of the i-th input `o`"
@@ -229,7 +229,7 @@ def name(self:Inputs, i, o):
 
 @patch
 def metadata(self:Inputs, o):
-    "Label and split of the records of an input, where its path says so"
+    "Label and split of an input, from its path"
     if not self.files: return {}
     label,split = self._label_of(o),self._split_of(o)
     res = dict(y=label) if self.label else {}
@@ -248,12 +248,12 @@ def _split_of(self:Inputs, o):
 
 def _given_path(o): return o if isinstance(o, str) else _main_path(o)
 
-# %% ../../nbs/41_convert.inputs.ipynb #50eef609
+# %% ../../nbs/41_convert.inputs.ipynb #83a9d5f8
 @patch
 def digest(self:Inputs,
     n:int, # Number of inputs
 ) -> str: # 32 hex digits
-    "A text that changes when one of the first n inputs does"
+    "A digest of the first n inputs, which changes when any of them does"
     return _digest(enumerate(islice(self.every, n)), self)
 
 def _digest(numbered, inputs):
@@ -268,32 +268,32 @@ def check_unchanged(
 ):
     "`ValueError` if inputs that are done have changed"
     if before == now: return
-    raise ValueError(f"Of the {n:,} inputs that are done some have changed, are gone, or others came before them: "
-        "give `resume=False` to begin again")
+    raise ValueError(f"Some of the {n:,} inputs that are done have changed or are gone, or new ones precede them: "
+        "give `resume=False` to start over")
 
-# %% ../../nbs/41_convert.inputs.ipynb #6496a003
+# %% ../../nbs/41_convert.inputs.ipynb #e340c1a6
 @patch
 def _after(self:Inputs, first, digest):
-    "The inputs from the one of number `first` on"
+    "The inputs from index `first` on; `ValueError` if those before have changed"
     if self.repeatable: return islice(self.every, first, None)
     inputs = iter(self.every)
     if first: check_unchanged(digest, _digest(enumerate(islice(inputs, first)), self), first)
     return inputs
 
-# %% ../../nbs/41_convert.inputs.ipynb #9051cf0e
+# %% ../../nbs/41_convert.inputs.ipynb #7193d094
 @patch
 def _bytes_of(self:Inputs, o):
-    "The size of an input; rows of a large file fill a group"
+    "The size of an input; an input of selected rows fills a group"
     if not self.files: return record_bytes(o)
     path = _main_path(o)
     return input_bytes if path.endswith(']') else file_id(path)[0]
 
 @patch
 def groups(self:Inputs,
-    first:int=0, # Number of the first input to convert
-    digest:str=None, # Digest of the inputs before it, if they are skipped in an iterable
-): # (number of its first input, [(input, name, metadata), …]) for each group
-    "The inputs from some input on, in groups for workers"
+    first:int=0, # Index of the first input to convert
+    digest:str=None, # Digest of the inputs before it, to check those of an iterable
+): # (index of its first input, [(input, name, metadata), …]) for each group
+    "The inputs from index `first` on, in groups for workers"
     inputs = self._after(first, digest)
     group,size,most = [],0,1
     for i,o in enumerate(inputs, first):
@@ -304,10 +304,10 @@ def groups(self:Inputs,
         group,size,most = [],0,min(2*most, 64)
     if group: yield i+1-len(group), group
 
-# %% ../../nbs/41_convert.inputs.ipynb #89b1d286
+# %% ../../nbs/41_convert.inputs.ipynb #11fbc51c
 @patch
 def sample(self:Inputs, most=50) -> list: # All of a list; at most `most` items, and about 32 MB, of an iterable
-    "Inputs to plan from"
+    "Inputs from which the plan is made"
     if self.repeatable: return self.every
     every = iter(self.every)
     first,size = [],0

@@ -17,8 +17,8 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import open_array, read_header
 
-# %% ../../nbs/40_convert.readers.ipynb #372ef304
-readers = {} # By suffix: a function of a path, and of the name of an array in it or None
+# %% ../../nbs/40_convert.readers.ipynb #c16d3bcc
+readers = {} # By suffix: a function of a path and the name of an array in it, or None
 variable_metadata = 'names','units','scale','offset','missing' # Keys of a record that describe the variables of its `X`
 
 def reader(
@@ -39,7 +39,7 @@ def need(
     try: return importlib.import_module(module)
     except ImportError as e: raise ImportError(f"{module} is not installed ({e}): pip install 'tsdisk[{extra}]'") from e
 
-# %% ../../nbs/40_convert.readers.ipynb #c470f6cd
+# %% ../../nbs/40_convert.readers.ipynb #32981dc0
 def split_rows(
     file:str, # Path, perhaps with `[a:b]` at its end
 ) -> tuple: # (path, slice or None)
@@ -52,16 +52,16 @@ def select_rows(
     record, # Array, or mapping with an `X`
     rows:slice, # Rows to select
 ):
-    "Rows of an array; or of each array of a record that has as many rows as its `X`"
+    "Select rows of an array, or of all arrays in a record that have as many rows as its `X`"
     if not isinstance(record, Mapping): return record[rows]
     n = record['X'].shape[0]
     def has_rows(k, v): return k not in variable_metadata and getattr(v, 'shape', None) and v.shape[0] == n
     return {k: v[rows] if has_rows(k, v) else v for k,v in record.items()}
 
-# %% ../../nbs/40_convert.readers.ipynb #8dce70a9
+# %% ../../nbs/40_convert.readers.ipynb #6871413d
 def read_file(
-    file, # Path or `path::name`, either of them with rows `[a:b]`; or a mapping of roles to these
-): # What the reader of its format gives: an array, a record, or an iterable of records
+    file, # Path or `path::name`, optionally with rows `[a:b]`; or a mapping of roles to these
+): # What the reader of its format returns: an array, a record, or an iterable of records
     "Read the records of an input file; `ValueError` if its format is unknown"
     if isinstance(file, Mapping): return {role: _single_array(read_file(o), o) for role,o in file.items()}
     whole,rows = split_rows(os.fspath(file))
@@ -74,14 +74,14 @@ def read_file(
     return f(path, name or None)
 
 def _single_array(record, file):
-    "The array of a file that holds only one"
+    "The only array of a file"
     array = record['X'] if isinstance(record, Mapping) and 'X' in record else record
     if hasattr(array, 'shape'): return array
-    raise ValueError(f"{file} holds several arrays or records, each file of a pair must hold one array: "
-        f"name it, as in `{file}::name`")
+    raise ValueError(f"{file} holds several arrays or records, but each file of a pair must hold a single array: "
+        f"select one, as in `{file}::name`")
 
-# %% ../../nbs/40_convert.readers.ipynb #8d115950
-large = 2**26 # Bytes that are never read at once
+# %% ../../nbs/40_convert.readers.ipynb #8961d6ca
+large = 2**26 # Arrays of this many bytes or more are not read at once
 
 class Pieces(Iterator):
     "A recording in consecutive pieces, each (vars, k)"
@@ -179,11 +179,11 @@ def unnamed_file():
         if e.errno == errno.ENOSPC and e.filename is None: e.filename = folder # Says which disk is full
         raise
 
-# %% ../../nbs/40_convert.readers.ipynb #09df1df0
+# %% ../../nbs/40_convert.readers.ipynb #1c3b19cf
 class Compressed:
     "An array of a compressed file, unpacked to a temporary file when its first value is needed"
     def __init__(self,
-        member:NpzMember, # Where it is
+        member:NpzMember, # The compressed member
     ):
         self.member = member
         self.shape,self.dtype = member.shape,member.dtype
@@ -221,12 +221,12 @@ class CompressedRows(Compressed):
         if n < res.nbytes: raise EOFError(f"{self.member.name} ends before row {stop} of {len(self)}")
         return res
 
-# %% ../../nbs/40_convert.readers.ipynb #b8d46d22
+# %% ../../nbs/40_convert.readers.ipynb #a7e25b80
 def split_compressed(
     record, # Mapping of roles to arrays and metadata
-    unpack:bool=False, # Unpack an `X` that can't be read in order, for functions that compute with it?
+    unpack:bool=False, # Also unpack an `X` that can't be read in order, as `tfm` needs its values?
 ): # Records; those of compressed samples have a few MB of rows each
-    "A record as it is, or in parts that fit in memory if its samples are compressed"
+    "Split a record of compressed samples into parts that fit in memory; any other record is yielded whole"
     X = record['X']
     if isinstance(X, CompressedRows):
         rows = max(1, large//4//(X.nbytes//len(X)))
@@ -258,12 +258,12 @@ def read_npz(path, name=None):
     if name: return arrays[name]
     return [*arrays.values()][0] if len(arrays) == 1 else arrays
 
-# %% ../../nbs/40_convert.readers.ipynb #40372caf
+# %% ../../nbs/40_convert.readers.ipynb #e9b37be0
 def open_raw(
     path, # File of numbers without a header
     shape, # (n, …); -1 for n is as many rows as the file holds
     dtype='float32', # Of the numbers
-    start:int=0, # Byte of the first number
+    start:int=0, # Position of the first number, in bytes
 ) -> np.memmap: # Still on disk
     "The numbers of a raw file; `ValueError` if its size does not fit `shape`"
     shape,dtype = tuple(shape),np.dtype(dtype)
@@ -272,7 +272,7 @@ def open_raw(
     n = size//row if shape[0] == -1 else shape[0]
     if n*row == size: return np.memmap(path, dtype, 'r', start, (n, *shape[1:]))
     wanted = 'a whole number' if shape[0] == -1 else n
-    raise ValueError(f"{path} has {size:,} bytes from byte {start} on, which are {size/row:.6g} rows {shape[1:]} "
+    raise ValueError(f"{path} has {size:,} bytes after byte {start}, which is {size/row:.6g} rows {shape[1:]} "
         f"of {dtype}, not {wanted}: check `shape`, `dtype` and `start`")
 
 # %% ../../nbs/40_convert.readers.ipynb #66c7d4ea
@@ -285,9 +285,9 @@ def start_and_rate(
     if len(gaps) and gaps[0] > 0 and (gaps == gaps[0]).all(): res['fs'] = 1e9/float(gaps[0])
     return res
 
-# %% ../../nbs/40_convert.readers.ipynb #c6eb6ece
+# %% ../../nbs/40_convert.readers.ipynb #1d03b6d4
 def _first_times(df):
-    "Times of the first thousand steps of a frame, empty if it has none"
+    "Times of the first thousand steps of a frame; empty if there are none"
     if hasattr(df.index, 'tz'): return df.index[:1000].to_numpy('datetime64[ns]')
     dates = df.select_dtypes(['datetime','datetimetz'])
     return dates.iloc[:1000,0].to_numpy('datetime64[ns]') if len(dates.columns) else np.empty(0, 'datetime64[ns]')
@@ -295,9 +295,9 @@ def _first_times(df):
 def from_frame(
     df, # pandas frame with a row for each step
 ) -> dict: # Record with `X` (vars, steps), `names`, and `start` and `fs` if it has times
-    "The series of a data frame; `ValueError` if it has no column of numbers"
+    "The series of a data frame; `ValueError` if it has no numeric columns"
     numbers = df.select_dtypes(['number','bool'])
-    if not len(numbers.columns): raise ValueError(f"The frame has no column of numbers, it has {[*df.columns]}")
+    if not len(numbers.columns): raise ValueError(f"The frame has no numeric columns, it has {[*df.columns]}")
     values = numbers.to_numpy()
     if values.dtype.kind != 'f': values = numbers.to_numpy('f8', na_value=np.nan)
     times = _first_times(df)

@@ -25,13 +25,13 @@ def missing_integers(
     stored = [wfdb_missing.get(o, -2**15) for o in formats]
     return (stored[0] if len({*stored}) == 1 else -2**(bits-1)), stored
 
-# %% ../../nbs/42_convert.recordings.ipynb #cf59f2d4
+# %% ../../nbs/42_convert.recordings.ipynb #46816dfb
 def wfdb_metadata(
     record:str, # Path without a suffix
     header, # What `wfdb.rdheader` returns
     missing:int, # Integer that stands for missing values
 ) -> dict: # `names`, `units`, `fs`, packing; `comments`, `start` and `annotations` if there are any
-    "What a WFDB record says besides its values"
+    "The metadata of a WFDB record"
     gain,zero = np.array(header.adc_gain, 'f8'),np.array(header.baseline, 'f8')
     res = dict(names=header.sig_name, units=header.units, fs=header.fs)
     res |= dict(scale=1/gain, offset=-zero/gain, missing=missing)
@@ -84,7 +84,7 @@ def signals_of_one_rate(
     fs = found[0].sampling_frequency
     return [s for s in found if s.sampling_frequency == fs], [s.label for s in found if s.sampling_frequency != fs]
 
-# %% ../../nbs/42_convert.recordings.ipynb #92ef4bbe
+# %% ../../nbs/42_convert.recordings.ipynb #11241d8e
 def _packing(s):
     "(scale, offset) of a signal"
     scale = (s.physical_max-s.physical_min)/(s.digital_max-s.digital_min)
@@ -95,7 +95,7 @@ def edf_metadata(
     signals:list, # Those that are read
     left_out:list, # Labels of those that are not
 ) -> dict: # `names`, `units`, `fs`, packing; `left_out`, `start` and `annotations` if there are any
-    "What an EDF or BDF file says besides its values"
+    "The metadata of an EDF or BDF file"
     scale,offset = zip(*map(_packing, signals))
     res = dict(names=[s.label for s in signals], units=[s.physical_dimension for s in signals])
     res |= dict(fs=signals[0].sampling_frequency, scale=[*scale], offset=[*offset])
@@ -160,7 +160,7 @@ def _parse_series(text):
     values = [pair.rsplit(',', 1)[-1] for pair in text.strip('()').split('),(')]
     return parse_values(','.join(values))
 
-# %% ../../nbs/42_convert.recordings.ipynb #c1872206
+# %% ../../nbs/42_convert.recordings.ipynb #0795f8fa
 def stack_variables(
     texts:list, # Text of each variable
     where:str, # For errors
@@ -169,7 +169,7 @@ def stack_variables(
     try: variables = [_parse_series(o) for o in texts]
     except ValueError as e: raise ValueError(f"{where} can't be read: {e}") from e
     lengths = [len(o) for o in variables]
-    if len({*lengths}) > 1: raise ValueError(f"{where}: the variables have {lengths} steps, they need the same number")
+    if len({*lengths}) > 1: raise ValueError(f"{where}: the variables have {lengths} steps, but must all have the same number")
     return np.stack(variables).astype('f4')
 
 # %% ../../nbs/42_convert.recordings.ipynb #8a8d3122

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from .readers import start_and_rate, large, need, reader
 from .inputs import find_inputs
 
-# %% ../../nbs/43_convert.tables.ipynb #85550ce3
+# %% ../../nbs/43_convert.tables.ipynb #18856b81
 def is_number(
     dtype, # Of pyarrow
 ) -> bool:
@@ -33,22 +33,22 @@ class Table:
         self.nbytes = nbytes
 
     def numbers(self, but=()):
-        "Names of all columns of numbers, except some"
+        "Names of all numeric columns, except those in `but`"
         but = {*but}
         return [o.name for o in self.schema if is_number(o.type) and o.name not in but]
 
     def check(self, names, what):
-        "The names, if the table has such columns; else `ValueError`"
+        "Return the names; `ValueError` if the table lacks one of them"
         known = dict.fromkeys(self.schema.names)
         missing = [o for o in names if o not in known]
         if not missing: return [*names]
         raise ValueError(f"The table has no column {missing[0]!r} for {what}, it has {[*known][:20]}")
 
-# %% ../../nbs/43_convert.tables.ipynb #4c4d0dcd
+# %% ../../nbs/43_convert.tables.ipynb #cb9c72d3
 def rows_per_batch(
-    columns, # Those that are read
+    columns, # Names of the selected columns
 ) -> int:
-    "Rows of about 2 MB"
+    "The number of rows in a batch of about 2 MB"
     return max(1, large//32//(8*max(1, len(columns))))
 
 class FrameTable(Table):
@@ -61,7 +61,7 @@ class FrameTable(Table):
     def batches(self, columns): return self.rows.select(columns).to_batches(max_chunksize=rows_per_batch(columns))
 
 class ParquetTable(Table):
-    "Parquet files, which are about a quarter of their size in memory"
+    "Parquet files; in memory they take about four times their size"
     def __init__(self, files, keep=(), texts=()):
         self.files = files
         schema = need('pyarrow.dataset', 'tables').dataset(files, format='parquet').schema
@@ -94,9 +94,9 @@ def block_size(
         with open(path, 'rb') as f: return max(len(f.readline(2**28)) for _ in range(2))
     return max(large//64, min(2**30, 4*max(map(line, files))))
 
-# %% ../../nbs/43_convert.tables.ipynb #49e984c5
+# %% ../../nbs/43_convert.tables.ipynb #b3e7f807
 class CsvTable(Table):
-    "Files of values that are separated by commas, or by tabs in `.tsv`"
+    "Files of comma-separated values, or tab-separated ones in `.tsv`"
     def __init__(self,
         files:list, # Paths
         keep=(), # Columns whose integers stay integers
@@ -110,11 +110,11 @@ class CsvTable(Table):
 
 def _check_header(names, path):
     if not all(re.fullmatch(r'[-+]?[\d.]+(e[-+]?\d+)?', o, re.I) for o in names): return
-    raise ValueError(f"{path} has no header: its first line must name the columns, it has {names[:5]}")
+    raise ValueError(f"{path} has no header: its first line must name the columns, got {names[:5]}")
 
-# %% ../../nbs/43_convert.tables.ipynb #d034511a
+# %% ../../nbs/43_convert.tables.ipynb #730c4079
 def _guess_schema(files, parsing, keep, texts):
-    "Types of the columns, from the first block"
+    "Infer the types of the columns from the first block"
     pa,csv,ds = (need(o, 'tables') for o in ('pyarrow','pyarrow.csv','pyarrow.dataset'))
     convert = csv.ConvertOptions(column_types={o: pa.string() for o in texts})
     read = csv.ReadOptions(block_size=block_size(files))
@@ -128,10 +128,10 @@ def _with_floats(schema, keep):
     def is_float(o): return pa.types.is_null(o.type) or pa.types.is_integer(o.type) and o.name not in keep
     return pa.schema([o.with_type(pa.float64()) if is_float(o) else o for o in schema])
 
-# %% ../../nbs/43_convert.tables.ipynb #417993a0
+# %% ../../nbs/43_convert.tables.ipynb #37de7058
 @patch
 def batches(self:CsvTable, columns):
-    "Batches of rows of some columns"
+    "Batches of rows, with the selected columns"
     csv = need('pyarrow.csv', 'tables')
     types = {o.name: o.type for o in self.schema}
     convert = csv.ConvertOptions(column_types=types, include_columns=columns, include_missing_columns=True)
@@ -174,19 +174,19 @@ def metadata_values(
     if not values.dtype.hasobject: return values
     return np.array(['' if o is None else o.decode() if isinstance(o, bytes) else str(o) for o in values])
 
-# %% ../../nbs/43_convert.tables.ipynb #75991fec
+# %% ../../nbs/43_convert.tables.ipynb #3bfd4cc5
 def warn_if_unsorted(
     batches, # Batches of rows
     time:str, # Column of the times, or None
 ): # The same batches
-    "Warn once if times go back"
+    "Warn once if times go backwards"
     last = None
     for batch in batches:
         if time:
             times = batch.column(time).to_numpy(zero_copy_only=False)
             if last is not None: times = np.append(last, times)
             if (times[1:] < times[:-1]).any():
-                warn(f"The times of a table go back, in column {time!r}: sort its rows. "
+                warn(f"The times in column {time!r} go backwards: sort the rows. "
                     "If they belong to several series, separate these with `from_long` (`--id`)")
                 time = None
             last = times[-1:]
@@ -208,18 +208,18 @@ def _left_out(table, columns):
     left_out = [o for o in table.schema.names if o not in columns]
     return dict(left_out=left_out) if left_out else {}
 
-# %% ../../nbs/43_convert.tables.ipynb #db2acf23
+# %% ../../nbs/43_convert.tables.ipynb #eaf2331c
 @reader('.csv', '.tsv', '.parquet', '.pq')
 def read_table(
     path, # A file
-    name=None, # Its only variable; all by default
+    name=None, # The only column to read as a variable; by default all numeric ones
     time:str=None, # Column of the times; by default the first one of dates
-) -> dict: # Record with `X` (vars, steps), `names`, `start` and `fs`; columns that are neither are listed as `left_out`
-    "The series of a table with a row for each step; `ValueError` if it has no column of numbers"
+) -> dict: # Record with `X` (vars, steps), `names`, `start` and `fs`; columns that are not read are listed as `left_out`
+    "The series of a table with a row for each step; `ValueError` if it has no numeric columns"
     table = open_table([path], {time})
     if time: table.check([time], '`time`')
     names = table.check([name], 'the series') if name else table.numbers(but=[time])
-    if not names: raise ValueError(f"{path} has no column of numbers, it has {table.schema.names}")
+    if not names: raise ValueError(f"{path} has no numeric columns, it has {table.schema.names}")
     time = time or first_dates(table)
     columns = [*names, time] if time else names
     left_out = {} if name else _left_out(table, {*columns})
@@ -228,11 +228,11 @@ def read_table(
     if os.path.getsize(path) < large: X = np.concatenate([*X], 1)
     return dict(X=X, names=names, **left_out, **(_time_metadata(table, time) if time else {}))
 
-# %% ../../nbs/43_convert.tables.ipynb #11cf8421
+# %% ../../nbs/43_convert.tables.ipynb #55e22cde
 def from_wide(
     src, # Files of one table, csv or parquet; or a pandas frame
     y:str=None, # Column of the targets
-    steps:list=None, # Columns of the steps, in order; by default all numbers that are not named otherwise
+    steps:list=None, # Columns of the steps, in order; by default all other numeric columns
     metadata:list=(), # Columns of metadata
 ): # Records of many samples, `X` (k, 1, steps)
     "Samples of a table with a row for each; `ValueError` if a column is missing"
