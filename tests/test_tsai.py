@@ -140,7 +140,7 @@ def test_data_sets_and_loaders_as_in_tsais_tutorials(motions):
     assert (dls.train.bs, dls.valid.bs, dls.train.shuffle, dls.c) == (8, 16, False, 4) and type(dls.one_batch()[0]) is TSTensor
     assert not TSDatasets(X, np.arange(40), tfms=[None,core.TSRegression()]).cat
     same(TSDatasets(X[:,0], y, sel_steps=[3,4,5], splits=(range(30),None))[1][0], X[1,:1,3:6])
-    with fails(ValueError, 'in a row'): get_ts_dls(X, y, sel_steps=[1,3])
+    with fails(ValueError, 'consecutive'): get_ts_dls(X, y, sel_steps=[1,3])
 
 def test_what_tsai_asks_of_loaders(motions):
     X,y = (np.load(o) for o in motions)

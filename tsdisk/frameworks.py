@@ -163,12 +163,12 @@ def state_dict(self:BatchOrder): return self.dl.state_dict()
 @patch
 def load_state_dict(self:BatchOrder, state): self.dl.load_state_dict(state)
 
-# %% ../nbs/82_frameworks.ipynb #a2f2e5a2
+# %% ../nbs/82_frameworks.ipynb #fadb8a0b
 class BatchReader:
     "Reads batches of a dataset as plain tensors, in any process"
     def __init__(self, dset):
         self.dset = dset
-        self.held = None,None # Process and epoch, and the reader they have
+        self.held = None,None # (process, epoch), and the reader for them
 
     def __reduce__(self): return BatchReader, (self.dset,)
     def __call__(self,
@@ -178,7 +178,7 @@ class BatchReader:
         dset = self.dset
         rows = np.ascontiguousarray(take_idxs(dset.idxs, as_positions(pos, len(dset))), np.int64)
         if rows.ndim != 1:
-            raise IndexError(f"Rows are asked for by one list, got one of shape {rows.shape}: "
+            raise IndexError(f"Rows must be one list of positions, got shape {rows.shape}: "
                 "give `batches(...)` as `batch_sampler`, or as `sampler` with `batch_size=None`")
         cols,of = dset.reads()
         got = self._reader(cols, epoch).read(rows, [None]*len(cols))
@@ -191,7 +191,7 @@ class BatchReader:
         if held[0] != now: held = self.held = now,Reader(cols, epoch=epoch)
         return held[1]
 
-# %% ../nbs/82_frameworks.ipynb #c88b388f
+# %% ../nbs/82_frameworks.ipynb #f1d2f5a9
 class TorchBatch(Sequence):
     "The samples of a batch that was read in one call"
     def __init__(self, batch): self.batch = batch
@@ -215,7 +215,7 @@ class TorchRows(Dataset):
 
     @delegates(BatchOrder.__init__, but='dset')
     def batches(self, bs=64, **kwargs):
-        "An order of tsdisk, for `batch_sampler`"
+        "A `BatchOrder`, for `batch_sampler`"
         return BatchOrder(self.dset, bs, **kwargs)
 
 # %% ../nbs/82_frameworks.ipynb #69769ddb
@@ -250,12 +250,12 @@ class _BatchesByNumber:
         self.epoch += 1
         self.asked = 0
 
-# %% ../nbs/82_frameworks.ipynb #e8b8ebb9
+# %% ../nbs/82_frameworks.ipynb #25bb81a6
 def _import_keras():
     try: return need('keras', 'keras')
     except ImportError as e:
         if find_spec('keras') is None: raise
-        raise ImportError(f"Keras is installed, its backend is not ({e.__cause__}): "
+        raise ImportError(f"Keras is installed, but its backend is not ({e.__cause__}): "
             "set KERAS_BACKEND in the environment to an installed one, such as 'torch', before importing Keras") from e
 
 @patch

@@ -38,7 +38,7 @@ def test_without_an_engine(tmp_path, quick, capsys, monkeypatch):
     monkeypatch.setattr(DiskFile, 'engines', ())
     save_array(tmp_path/'X.npy', filled((2000,3,50)))
     assert [*doctor(tmp_path/'X.npy')] == ['cached']
-    assert 'not here' in capsys.readouterr().out
+    assert 'not possible here' in capsys.readouterr().out
 
 @pytest.fixture
 def disk(): return module._DiskRates(1e8, 1e9, {2**20: 4e8, 2**21: 5e8, 2**22: 8e8}, {1: 4e8, 2: 5e8, 4: 8e8})

@@ -136,10 +136,10 @@ def for_dtype(self:ToSeries, dtype):
     packing = self.packing.for_dtype(dtype)
     return self if packing is self.packing else self.repacked(packing)
 
-# %% ../../nbs/50_data.batches.ipynb #76c78a67
+# %% ../../nbs/50_data.batches.ipynb #733dc548
 def masked_mse(
     pred, # Predictions (bs, k) or (bs, vars, k), for the longest target
-    targ, # Targets, as long as the longest of the batch; NaN where there is none
+    targ, # Targets, padded to the longest of the batch with NaN
     reduction:str='mean', # 'none' for the squared differences themselves, 0 where there is no target
 ): # Mean squared difference
     "Mean squared error over the targets that are not NaN"
@@ -179,10 +179,10 @@ class ToSteps(ToMask):
     "Stored masks of steps (bs, steps) to `TSMask`"
     def cast(self, t): return t
 
-# %% ../../nbs/50_data.batches.ipynb #3075e76d
+# %% ../../nbs/50_data.batches.ipynb #102d01e7
 def code_table(
     labels:np.ndarray, # Distinct labels, in the order of their codes
-): # int64 codes of the numbers from the smallest label on; None where a table does not pay
+): # int64 codes of the numbers from the smallest label on; None where the table would be too large
     "A table of codes, for labels that are whole numbers close together"
     if labels.dtype.kind not in 'biu': return None
     low = int(labels.min())
@@ -275,7 +275,7 @@ def cast(self:ToCategory, t):
     "Codes as the model sees them: (bs,), or (bs, steps)"
     return t if self.pad is None or t.ndim < 3 else t[:,0]
 
-# %% ../../nbs/50_data.batches.ipynb #0b063dde
+# %% ../../nbs/50_data.batches.ipynb #b14358c3
 @patch
 def _codes(self:ToCategory, a):
     "Labels to int64 codes"
@@ -290,7 +290,7 @@ def _codes(self:ToCategory, a):
 def _unknown(self:ToCategory, label):
     "The error for a label that is not in the vocabulary"
     labels = self.index.labels
-    numbers = "; for regression on whole numbers, say `cat=False`" if labels.dtype.kind in 'iu' else ''
+    numbers = "; for regression on whole numbers, pass `cat=False`" if labels.dtype.kind in 'iu' else ''
     return ValueError(f"Label {label!r} is not in the vocabulary {labels.tolist()[:20]}, "
         "by default the labels of the training rows: add rows with this label to them, "
         "give all labels as `vocab=[…]`, "

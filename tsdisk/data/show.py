@@ -48,14 +48,14 @@ def show_batch(x:TSTensor, y, samples, ctxs=None, max_n=9, ncols=3, nrows=None, 
         for o in others: o.show(ctx=ctx, **_first_step(series, o))
     return ctxs
 
-# %% ../../nbs/59_data.show.ipynb #60d59a50
+# %% ../../nbs/59_data.show.ipynb #a31e68b6
 @patch
 def show_seen(self:TSDataLoader,
     max_n:int=4, # Samples
     figsize=None, # Inches
     **kwargs # Of `plot`
 ) -> list: # Axes
-    "Recorded series, above what a model sees of them"
+    "Recorded series, and below them what the model sees"
     x,rows = self._first_series()
     n = min(max_n, len(x))
     axs = plt.subplots(2, n, figsize=figsize or (3*n,3.5), squeeze=False, layout='constrained')[1]

@@ -32,7 +32,7 @@ def resample(
     if x.dtype == torch.bool: return before & after
     return torch.lerp(before, after, (at-low).view(len(at), *[1]*(x.ndim-2), -1))
 
-# %% ../../nbs/58_data.warp.ipynb #7cf70b58
+# %% ../../nbs/58_data.warp.ipynb #3ebb7456
 def _same_values(a, b):
     "Do two sources read the same values of one array?"
     a,b = (getattr(o, 'array', getattr(o, 'x', o)) for o in (a, b))
@@ -41,16 +41,16 @@ def _same_values(a, b):
     return a.__array_interface__['data'] == b.__array_interface__['data'] and a.strides == b.strides
 
 def _every_of_windows(o, X):
-    "`steps_per_value` for two parts of windows over the same steps"
+    "`steps_per_value` of a part of windows, next to the part that holds the series"
     every = o.stored.every
     first,first_X = (s.stored.start+s.steps.start for s in (o, X))
     return every if first*every == first_X and o.shape[-1]*every == X.shape[-1] else 0
 
-# %% ../../nbs/58_data.warp.ipynb #1bbadcdd
+# %% ../../nbs/58_data.warp.ipynb #cb559672
 def steps_per_value(
     tl, # Column, a `Column`
     X, # Source of the series
-    moves:bool=None, # Is a column with as many steps aligned? None: where that is known
+    moves:bool=None, # Is a column with as many steps aligned? None: only if that is known
 ) -> int:
     "Steps of the series for each value of a column that is aligned with it; 0 for other columns"
     o = tl.items
@@ -61,7 +61,7 @@ def steps_per_value(
     if moves is None and not known:
         raise ValueError(f"{tl} has {o.shape[-1]} steps, as many as the series, "
             "which may be the same steps or later ones: "
-            "say `moves=True` if they are the same and move along, `moves=False` if not, as in a forecast")
+            "pass `moves=True` if they are the same and move along, `moves=False` if not, as in a forecast")
     return int(moves is not False)
 
 def column_steps(ds, moves):
@@ -73,18 +73,18 @@ def _in_values(at, every):
     "Positions in steps as positions in values of `every` steps"
     return at if every == 1 else (at[:, every//2::every] - every//2)/every
 
-# %% ../../nbs/58_data.warp.ipynb #6dd0911e
+# %% ../../nbs/58_data.warp.ipynb #1fe1267e
 def _moved(o, rows, at, every):
     "A column with some rows read at other positions, if it is aligned with the series"
     return change_rows(o, rows, partial(resample, at=_in_values(at, every))) if every else o
 
 class MoveSteps(Augment):
-    "A random change of when things happen, by `read_at`; columns that are aligned with the series move along"
+    "A random change of time, defined by `read_at`; columns aligned with the series move along"
     takes_padding = False
     every = None # `steps_per_value` of each column, once the dataset is known
     @delegates(Augment.__init__)
     def __init__(self,
-        moves:bool=None, # Do columns with as many steps move along? By default those that are known to be aligned
+        moves:bool=None, # Do columns with as many steps move along? By default only those known to be aligned
         **kwargs
     ): super().__init__(moves=moves, **kwargs)
 
@@ -96,7 +96,7 @@ class MoveSteps(Augment):
         steps = b[0].shape[-1]
         if self.every is None and any(o.ndim > 1 and o.shape[-1] == steps for o in b[1:]):
             raise ValueError(f"{type(self).__name__} has seen no dataset and cannot know whether targets "
-                f"of {steps} steps move along: give it as `batch_tfms`")
+                f"of {steps} steps move along: pass it as `batch_tfms`")
         at = self.read_at(len(rows), steps, rows.device)
         every = self.every or [1] + [0]*len(b)
         return tuple(_moved(o, rows, at, e) for o,e in zip(b, every))
@@ -167,7 +167,7 @@ class WindowWarp(MoveSteps):
         at = torch.linspace(0, 1, steps, device=device)*(steps-1 - size + size*scale)
         return at + torch.minimum((at-start).clamp(min=0), size*scale)*(1/scale-1)
 
-# %% ../../nbs/58_data.warp.ipynb #1fbd0f11
+# %% ../../nbs/58_data.warp.ipynb #db983d90
 class RandomCrop(MoveSteps):
     "A stretch of steps from a random place; in validation from the middle"
     split_idx = None
@@ -181,7 +181,7 @@ class RandomCrop(MoveSteps):
     def adapt(self, ds):
         super().adapt(ds)
         bad = first(e for e in self.every if e and self.size%e)
-        if bad: raise ValueError(f"There is a target every {bad} steps: `size` must be a multiple, got {self.size}")
+        if bad: raise ValueError(f"There is a target every {bad} steps: `size` must be a multiple of {bad}, got {self.size}")
 
     def __call__(self, b, split_idx=None, **kwargs):
         self.training = split_idx == 0
@@ -193,9 +193,9 @@ class RandomCrop(MoveSteps):
         start = torch.randint(rest+1, (n,1)) if self.training else torch.full((n,1), rest//2)
         return (start + torch.arange(self.size)).to(device)
 
-# %% ../../nbs/58_data.warp.ipynb #bd9e7d8a
+# %% ../../nbs/58_data.warp.ipynb #425fece0
 def _cut(o, every, inside, other):
-    "`o` with the steps `inside` from the samples `other`, if the column is aligned with the series"
+    "A column whose steps `inside` come from the samples `other`, if it is aligned with the series"
     if not every: return o
     inside = inside[:, every//2::every].view(len(o), *[1]*(o.ndim-2), -1)
     return torch.where(inside, o[other], o)
@@ -203,8 +203,8 @@ def _cut(o, every, inside, other):
 class CutMixSteps(MixHandler):
     "A stretch of each sample comes from another, labels count by share (CutMix, Yun et al. 2019, arXiv:1905.04899)"
     def __init__(self,
-        alpha:float=1., # Of the Beta distribution of the share that is left of a sample; 1: uniform
-        moves:bool=None, # Are columns with as many steps cut as well? By default those that are known to be aligned
+        alpha:float=1., # Of the Beta distribution of the share that a sample keeps; 1: uniform
+        moves:bool=None, # Are columns with as many steps cut as well? By default only those known to be aligned
     ):
         check('alpha', alpha, alpha > 0, 'above 0')
         super().__init__(alpha)

@@ -202,7 +202,7 @@ def aligned_block(
     skip = -_address(a)%align
     return a[skip:skip+n]
 
-# %% ../../nbs/04_disk.io.ipynb #f522d391
+# %% ../../nbs/04_disk.io.ipynb #8ea8e30d
 class DiskFile:
     "A file that is read past the page cache, many ranges at once"
     engines = Aio,Preadv
@@ -215,8 +215,8 @@ class DiskFile:
         for kind in self.engines:
             try: self._open(kind)
             except OSError as e: reasons.append(f"{kind.__name__}: {e}")
-            else: break
-        else: raise OSError(f"{path} can't be read past the page cache ({'; '.join(reasons)})")
+            else: return
+        raise OSError(f"{path} can't be read past the page cache ({'; '.join(reasons)})")
 
     @property
     def engine(self): return _engine(self.kind, self.threads)

@@ -12,7 +12,7 @@ from ..disk.basics import progress, whole_number
 from ..disk.rows import Ranges, true_runs
 from ..disk.sources import Source, check_idxs
 from .grid import Grid
-from .labels import OfSeries, StepLabels, majority, only_step
+from .window_labels import OfSeries, StepLabels, majority, only_step
 from .panels import Dense
 from .several import as_panel, vars_by_number
 from .spans import Part, Spans

@@ -28,9 +28,9 @@ def basic_motions(
     x,y = load_basic_motions(split=split)
     return x.astype('float32'), np.array(y, dtype=str)
 
-# %% ../../nbs/70_tools.demo.ipynb #d96a196a
+# %% ../../nbs/70_tools.demo.ipynb #add24cc2
 def _warped_steps(n, steps, rng, knots=5, sigma=.25):
-    "Places in n recordings to read warped steps from: (n, steps) floats, increasing from 0 to steps-1"
+    "Positions at which to read n recordings: (n, steps) floats, increasing from 0 to steps-1"
     speed = np.exp(rng.normal(0, sigma, (n,knots)))
     at = np.linspace(0, knots-1, steps)
     left = at.astype(int).clip(max=knots-2)
@@ -38,9 +38,9 @@ def _warped_steps(n, steps, rng, knots=5, sigma=.25):
     t = np.cumsum(speed, axis=1)-speed[:,:1]
     return t*(steps-1)/t[:,-1:]
 
-# %% ../../nbs/70_tools.demo.ipynb #fd8ad58f
+# %% ../../nbs/70_tools.demo.ipynb #be9fe1a6
 def _interpolate(x, t):
-    "Values of recordings (n, vars, steps) at places (n, steps) between their steps"
+    "Values of recordings (n, vars, steps) at positions (n, steps) between their steps"
     left = t.astype(int).clip(max=x.shape[2]-2)
     weight = (t-left).astype('float32')[:,None]
     before = np.take_along_axis(x, left[:,None], axis=2)
@@ -104,9 +104,9 @@ def small_cnn(
     body = conv(n_vars, 32),conv(32, 64),conv(64, 64)
     return nn.Sequential(*body, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(64, n_classes))
 
-# %% ../../nbs/70_tools.demo.ipynb #7d386e1d
+# %% ../../nbs/70_tools.demo.ipynb #33803fcd
 def private_memory() -> float: # Bytes; NaN where the system does not say
-    "Memory that this process holds for itself, without cached files"
+    "Private memory of this process, without the page cache"
     try: lines = Path('/proc/self/status').read_text().splitlines()
     except OSError: return float('nan')
     return next((int(o.split()[1])*1024. for o in lines if o.startswith('RssAnon')), float('nan'))
@@ -120,7 +120,7 @@ class Monitor(Callback):
         self.times.append(time.perf_counter())
         self.memory.append(private_memory())
         losses = self.learn.recorder.losses
-        losses[-1] = float(losses[-1]) # A tensor for each batch would add up
+        losses[-1] = float(losses[-1]) # Millions of tensors would add up
 
 # %% ../../nbs/70_tools.demo.ipynb #6cc830c3
 class StopAfter(Callback):
@@ -165,7 +165,7 @@ def _in_turns(f, args, rounds):
     results = [[f(o) for o in args] for _ in range(rounds+1)]
     return np.median(results[1:], axis=0).tolist()
 
-# %% ../../nbs/70_tools.demo.ipynb #7a98715a
+# %% ../../nbs/70_tools.demo.ipynb #e7e98f2d
 def plot_demo(
     losses, # Training loss of each batch
     monitor:Monitor, # Times and memory of each batch
@@ -173,7 +173,7 @@ def plot_demo(
     data_bytes:int, # Size of the data
     base:float, # Private memory before training, in bytes
 ): # Figure
-    "Plot loss, throughput, and memory against the size of the data"
+    "Plot the loss, the throughput, and the memory used next to the size of the data"
     fig,(a,b,c) = plt.subplots(1, 3, figsize=(12,3.2), layout='constrained')
     a.plot(losses, lw=1, color='#4878a8')
     a.set(title='Training loss', xlabel='batch', yscale='log')

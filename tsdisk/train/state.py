@@ -37,7 +37,7 @@ def set_rng_state(
     torch.set_rng_state(state['torch'].cpu())
     if state['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all([o.cpu() for o in state['cuda']])
 
-# %% ../../nbs/61_train.state.ipynb #4488761f
+# %% ../../nbs/61_train.state.ipynb #6e153bf2
 def recorder_state(
     recorder:Recorder, # Of a learner that was trained
 ) -> dict:
@@ -48,10 +48,10 @@ def recorder_state(
     return dict(lrs=lrs, losses=losses, iters=recorder.iters, values=recorder.values, **smooth)
 
 def set_recorder_state(
-    recorder:Recorder, # Of another learner
+    recorder:Recorder, # Of a new learner
     state:dict, # `plain_values` of a `recorder_state`
 ):
-    "Let a recorder continue from a state"
+    "Restore a recorder, which continues from there"
     recorder.lrs = state['lrs'].tolist()
     recorder.losses = list(state['losses'].float().cpu())
     recorder.iters = state['iters']
@@ -80,12 +80,12 @@ def _load_opt_state(opt, state):
         state = dict(hypers=L(state['hypers']), state=per_param)
     opt.load_state_dict(state)
 
-# %% ../../nbs/61_train.state.ipynb #7f13f683
+# %% ../../nbs/61_train.state.ipynb #415acaf2
 def load_learner_state(
     learn:Learner, # With an optimizer
     state:dict, # `plain_values` of a `learner_state`
 ):
-    "Put a learner into a saved state; `RuntimeError` if it is of another model"
+    "Load a saved state into a learner; `RuntimeError` if it is of another model"
     get_model(learn.model).load_state_dict(state['model'])
     _load_opt_state(learn.opt, state['opt'])
     set_recorder_state(learn.recorder, state['recorder'])
