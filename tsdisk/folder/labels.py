@@ -43,7 +43,7 @@ def _distinct(blocks, dtype, max_n):
         if len(found) > max_n: raise ValueError(f"{too_many}: for regression targets, give `cat=False`")
     return found,counts
 
-# %% ../../nbs/32_folder.labels.ipynb #e7ab3645
+# %% ../../nbs/32_folder.labels.ipynb #8ca1cfa5
 def array_counts(
     x, # Anything `as_source` takes: labels (n, ...)
     idxs=None, # Rows to look at; all by default
@@ -51,7 +51,8 @@ def array_counts(
 ) -> tuple: # (sorted distinct labels, how often each occurs)
     "The distinct labels of some rows, and how many of each there are"
     s = as_source(x)
-    return _distinct(Source.blocks(s, chosen_rows(s, idxs)), s.dtype, max_n) # Steps that windows share count in each window
+    blocks = Source.blocks(s, chosen_rows(s, idxs)) # Steps that windows share count in each window
+    return _distinct(blocks, s.dtype, max_n)
 
 def array_vocab(
     x, # Anything `as_source` takes: labels (n, ...)

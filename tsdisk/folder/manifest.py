@@ -22,7 +22,7 @@ from ..disk.sources import as_source
 from ..order.split_rows import check_splits
 from ..series.ragged import open_ragged
 
-# %% ../../nbs/30_folder.manifest.ipynb #fdf399dd
+# %% ../../nbs/30_folder.manifest.ipynb #a374c1f0
 manifest_name,manifest_version = 'tsdisk.json',1
 staging = '.convert' # Folder in a dataset that holds an unfinished conversion
 
@@ -36,7 +36,7 @@ def _check_manifest(data, path):
         raise ValueError(f"{path} was written by a newer tsdisk ({formats}): upgrade with `pip install -U tsdisk`")
 
 def _damaged(path, why):
-    lost = 'arrays are found by the names of their files alone, and splits, statistics and the packing of integers are lost'
+    lost = 'arrays are found by file name alone, and splits, statistics and the packing of integers are lost'
     return ValueError(f"{path} is damaged: {why}. Restore it from a copy. Without it, {lost}")
 
 # %% ../../nbs/30_folder.manifest.ipynb #3df3ff11
@@ -88,13 +88,13 @@ def _open_split(path, entry):
     if isinstance(entry, dict): return Ranges(open_array(path/entry['ranges']), entry['of'])
     return open_array(path/entry) if isinstance(entry, str) else range(*entry)
 
-# %% ../../nbs/30_folder.manifest.ipynb #8b241598
+# %% ../../nbs/30_folder.manifest.ipynb #6bac7057
 def _named_splits(splits):
     "Splits as a dict by name, with a 'train' among them; empty if there are none"
     if splits is None: return {}
     if not isinstance(splits, dict):
         n = len(splits)
-        if n > 3: raise ValueError(f"There are {n} splits: give a dict with their names, or a single fold of a list of folds")
+        if n > 3: raise ValueError(f"There are {n} splits: give a dict with their names, or one fold of several")
         splits = dict(zip(('train','valid','test'), splits))
     if 'train' in splits or not splits: return splits
     raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")

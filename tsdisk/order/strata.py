@@ -31,17 +31,18 @@ class Classes:
 
     def __len__(self): return len(self.rows)
 
-# %% ../../nbs/21_order.strata.ipynb #6077a7c9
+# %% ../../nbs/21_order.strata.ipynb #c11bdec7
 @patch
 def shares(self:Classes,
     weights=None, # Weight of a row of each class, (k,), all 1 by default; 'balanced' for equal shares of all classes
 ) -> np.ndarray: # (k,), with sum 1
     "The share of an epoch that each class has"
+    wrong = f"Each of {len(self.counts)} classes needs a weight, 0 or more, got {weights}"
     if isinstance(weights, str): w = (self.counts > 0).astype(float)
     elif weights is None: w = self.counts.astype(float)
+    elif np.shape(weights) != self.counts.shape: raise ValueError(wrong)
     else: w = self.counts*np.asarray(weights, 'f8')
-    if w.shape != self.counts.shape or not (w >= 0).all() or not 0 < w.sum() < np.inf:
-        raise ValueError(f"Each of {len(self.counts)} classes needs a weight, 0 or more, got {weights}")
+    if not (w >= 0).all() or not 0 < w.sum() < np.inf: raise ValueError(wrong)
     return w/w.sum()
 
 # %% ../../nbs/21_order.strata.ipynb #c0b8844f
