@@ -2310,7 +2310,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'tsdisk/series/ragged.py'),
                                       'tsdisk.series.ragged.Ragged._pad': ('series.ragged.html#ragged._pad', 'tsdisk/series/ragged.py'),
                                       'tsdisk.series.ragged.Ragged._put': ('series.ragged.html#ragged._put', 'tsdisk/series/ragged.py'),
-                                      'tsdisk.series.ragged.Ragged._steps': ('series.ragged.html#ragged._steps', 'tsdisk/series/ragged.py'),
                                       'tsdisk.series.ragged.Ragged.batch_shape': ( 'series.ragged.html#ragged.batch_shape',
                                                                                    'tsdisk/series/ragged.py'),
                                       'tsdisk.series.ragged.Ragged.blocks': ('series.ragged.html#ragged.blocks', 'tsdisk/series/ragged.py'),

@@ -32,12 +32,12 @@ with warnings.catch_warnings():
 # %% ../nbs/81_tsai.ipynb #e7e3118a
 class TSTensor(batches.TSTensor, core.TSTensor): "Series (vars, steps), or a batch (bs, vars, steps), for tsdisk and tsai"
 
-# %% ../nbs/81_tsai.ipynb #a6002954
+# %% ../nbs/81_tsai.ipynb #f45f83b9
 def _target_options(tfm):
     "Options of `TSDatasets` for tsai's transform of the targets; None for another transform"
     if isinstance(tfm, core.TSMultiLabelClassification):
-        raise ValueError("Several labels a row are an array (n, classes) of 0 and 1 here: "
-            "give it with `tfms=None` and `loss_func=BCEWithLogitsLossFlat()`")
+        raise ValueError("Several labels a row are given as an array (n, classes) of 0 and 1: "
+            "pass it with `tfms=None` and `loss_func=BCEWithLogitsLossFlat()`")
     if isinstance(tfm, core.ToFloat): return dict(cat=False)
     if not isinstance(tfm, core.TSClassification): return None
     return dict(cat=True, vocab=None if tfm.vocab is None else list(tfm.vocab))
@@ -50,18 +50,18 @@ def _split_tfms(tfms):
     if options is None: return [L(x_tfms),y_tfms],{}
     return [L(x_tfms),y_tfms[1:]],options
 
-# %% ../nbs/81_tsai.ipynb #757156b2
+# %% ../nbs/81_tsai.ipynb #128456df
 def _as_slice(steps):
-    "Neighbouring steps, given one by one, as a slice"
+    "A slice for consecutive steps that are listed one by one"
     if steps is None or isinstance(steps, slice): return steps
     steps = np.asarray(steps)
     listed = steps.ndim == 1 and steps.dtype.kind in 'iu' and len(steps)
-    if not listed or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be steps in a row, got {steps!r}")
+    if not listed or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be consecutive steps, got {steps!r}")
     return slice(int(steps[0]), int(steps[-1])+1)
 
 class TSDatasets(datasets.TSDatasets):
     "`tsdisk.data.datasets.TSDatasets` for tsai"
-    sel_vars = sel_steps = slice(None) # What is read is selected already
+    sel_vars = sel_steps = slice(None) # tsai selects with these; here the selection is made when reading
     @delegates(datasets.TSDatasets.__init__)
     def __init__(self, X, y=None, tfms=None, splits=None, sel_steps=None, inplace=None, **kwargs):
         tfms,options = _split_tfms(tfms)
@@ -71,7 +71,7 @@ class TSDatasets(datasets.TSDatasets):
         self._set_type()
 
     def _set_type(self):
-        "Make series of the type that tsai knows"
+        "Give series the type that tsai knows"
         tl = self.tls[0]
         kind = copy(tl.kind)
         kind.typ = TSTensor
@@ -103,25 +103,25 @@ def add_dataset(self:TSDatasets, X, y=None, inplace=True):
 
 TSDatasets.add_test = TSDatasets.add_unlabeled = TSDatasets.add_dataset
 
-# %% ../nbs/81_tsai.ipynb #a51e5620
+# %% ../nbs/81_tsai.ipynb #570369f9
 _scalers = prep.TSStandardize,prep.TSNormalize,prep.TSRobustScale,prep.TSClipOutliers
 
 def _learnt(tfm, stats):
-    "What a transform of tsai learns, by the names of its attributes"
+    "Values that a transform of tsai learns, by the names of its attributes"
     if isinstance(tfm, prep.TSNormalize): return dict(min=stats.min, max=stats.max)
     if isinstance(tfm, prep.TSStandardize): return dict(mean=stats.mean, std=np.maximum(stats.std, tfm.eps))
     percents = np.array(getattr(tfm, 'quantile_range', (25,75)))
     low,high = np.asarray(stats.quantile(percents/100))
     if isinstance(tfm, prep.TSRobustScale): return dict(median=stats.median, iqr=np.maximum(high-low, tfm.eps))
-    reach = 1.5*(high-low) # As tsai's `get_outliers_IQR`
-    return dict(min=low-reach, max=high+reach)
+    margin = 1.5*(high-low) # As in tsai's `get_outliers_IQR`
+    return dict(min=low-margin, max=high+margin)
 
-# %% ../nbs/81_tsai.ipynb #87826ef5
+# %% ../nbs/81_tsai.ipynb #42e40f77
 def _needs_batch(tfm, dset, before):
     "Why a transform has to learn from a batch, or None"
     x = torch.zeros(1, dset.vars, 1).as_subclass(TSTensor)
     other = first(o for o in before if o.split_idx != 0 and has_method(o, x))
-    if other: return f"as it comes after {other.name}; alone, it learns from all training rows"
+    if other: return f"as it comes after {other.name}; without that, it learns from all training rows"
     groups = is_listy(getattr(tfm, 'by_var', True))
     if groups or getattr(tfm, 'by_step', False): return "with `by_var=True` alone, it learns from all training rows"
 
@@ -132,9 +132,9 @@ def _training_stats(tfm, dset):
     if tl.packing.scale is not None: raise ValueError(f"{tfm} needs `by_var=True`: variables have scales of their own")
     return array_stats(tl.items, dset.idxs, tl.packing.missing, 'all')
 
-# %% ../nbs/81_tsai.ipynb #314a3d3b
+# %% ../nbs/81_tsai.ipynb #02c6e4f1
 def _learn_scale(tfm, dset, before=()):
-    "Give a transform of tsai the statistics of all rows of a dataset"
+    "Give a transform of tsai what it learns, from the statistics of all rows of a dataset"
     if not isinstance(tfm, _scalers) or not tfm._setup: return
     if why := _needs_batch(tfm, dset, before): return warnings.warn(f"{tfm} learns from ONE batch, {why}")
     shape = (1,-1,1) if getattr(tfm, 'by_var', True) else ()
@@ -205,7 +205,7 @@ def _some_targets(self:TSDataLoader, most):
     rows = np.unique(np.linspace(0, self.n-1, min(self.n, most)).astype(int))
     return self.dataset.tls[-1].read(self.split_idxs[rows]).flatten()
 
-# %% ../nbs/81_tsai.ipynb #aaeb3a4f
+# %% ../nbs/81_tsai.ipynb #e0324b8a
 class TSDataLoaders(loaders.TSDataLoaders):
     "`tsdisk.data.loaders.TSDataLoaders` for tsai"
     _dsets_type = TSDatasets
@@ -213,7 +213,7 @@ class TSDataLoaders(loaders.TSDataLoaders):
     def from_dsets(cls, *ds, bs=64, shuffle_train=None, partial_n=None, sampler=None, sort=False, **kwargs):
         "Loaders with tsai's options: `bs` and `partial_n` may be lists, for training and validation"
         if sampler is not None:
-            raise ValueError("Samplers are not used: say `shuffle_train='stratified'`, 'balanced' or 'block', "
+            raise ValueError("Samplers are not supported: pass `shuffle_train='stratified'`, 'balanced' or 'block', "
                 "or give `weights`")
         bs,val_bs = (*L(bs), *L(bs))[:2]
         if shuffle_train is not None: kwargs['shuffle'] = shuffle_train
@@ -236,11 +236,11 @@ def _as_tsai_loader(dl):
     res.preloaded,res.epoch,res.resumed = dl.preloaded,dl.epoch,dl.resumed
     return res
 
-# %% ../nbs/81_tsai.ipynb #2eedcedc
+# %% ../nbs/81_tsai.ipynb #114703bd
 @delegates(loader.TSDataLoader.__init__, but='dataset,shuffle,weights,partial_n')
 def get_ts_dls(
     X, # Inputs (n, vars, steps): array, path or source
-    y=None, # Targets (n, ...), likewise
+    y=None, # Targets (n, ...): array, path or source
     splits=None, # Rows of each split; all rows train by default
     sel_vars=None, # Variables to read
     sel_steps=None, # Steps to read
@@ -249,7 +249,7 @@ def get_ts_dls(
     path='.', # Where learners save models
     bs=64, # Rows of a batch; a list for training and validation
     batch_tfms=None, # Transforms of whole batches, on the device, of tsai or tsdisk
-    num_workers:int=0, # Processes that read; none is fastest unless transforms are slow
+    num_workers:int=0, # Processes that read; 0 is fastest unless transforms are slow
     device=None, # Where batches go; the GPU if there is one
     shuffle_train=True, # Or an order of tsdisk, such as 'block'
     drop_last:bool=None, # Leave out the last, smaller training batch? By default if there are others
@@ -257,10 +257,10 @@ def get_ts_dls(
     partial_n=None, # Training rows of an epoch, a number or a share
     sampler=None, # Refused: use `shuffle_train='stratified'`, or `weights`
     sort=False, # Ignored
-    vocab=None, # The categories; those of the training rows by default
+    vocab=None, # The categories; by default those of the training rows
     **kwargs
 ) -> TSDataLoaders:
-    "Loaders as tsai's `get_ts_dls` makes them, over data on disk"
+    "tsai's `get_ts_dls`, over data on disk"
     known = dict() if vocab is None else dict(vocab=vocab)
     dsets = TSDatasets(X, y, splits=splits, tfms=tfms, sel_vars=sel_vars, sel_steps=sel_steps, **known)
     order = dict(shuffle_train=shuffle_train, weights=weights, partial_n=partial_n, sampler=sampler)
@@ -273,15 +273,15 @@ def ts_learner(dls, arch=None, **kwargs):
     "tsai's `ts_learner`, for loaders of tsdisk"
     return learner.ts_learner(as_tsai(dls), arch, **kwargs)
 
-# %% ../nbs/81_tsai.ipynb #612c77e6
+# %% ../nbs/81_tsai.ipynb #079d2e05
 def _loaders_of(X, y, splits, tfms, seed, device, options):
-    "`X` if it is loaders already, or else loaders with tsai's default batch sizes"
+    "`X` if it is `DataLoaders`, or else new loaders with tsai's default batch sizes"
     if not isinstance(X, DataLoaders):
         bs = options.pop('bs', [64,128])
         bs = options.pop('batch_size', bs)
         return get_ts_dls(X, y, splits, tfms=tfms, seed=seed, device=device, bs=bs, **options)
     given = [*options, *(k for k,v in dict(y=y, splits=splits).items() if v is not None)]
-    if given: raise ValueError(f"Loaders are made already: give {', '.join(map(repr, sorted(given)))} to them")
+    if given: raise ValueError(f"`X` is existing loaders: pass {', '.join(map(repr, sorted(given)))} where you make them")
     return X
 
 def _learner_of(X, y, splits, tfms, arch_config, seed, kwargs):
@@ -324,11 +324,10 @@ def TSRegressor(
 
 TSForecaster = TSRegressor
 
-# %% ../nbs/81_tsai.ipynb #4dfd6fcc
+# %% ../nbs/81_tsai.ipynb #39bd5b46
 def _analysed_rows(learn, X, y):
     "The dataset to analyse: new samples, or the validation rows"
-    if (X is None) != (y is None):
-        raise ValueError("Rows and targets go together: give both `X` and `y`, or neither for the validation rows")
+    if (X is None) != (y is None): raise ValueError("Give both `X` and `y`, or neither for the validation rows")
     ds = learn.dls.valid.dataset if len(learn.dls.valid.dataset) else learn.dls.train.dataset
     if ds.n_inp > 1: raise ValueError("Importance is for models of one input")
     return ds if X is None else ds.test_set((X, y), True)
@@ -341,7 +340,7 @@ def _check_memory(n, shape):
         "give `partial_n`, a number of rows or a share")
 
 def _copied_rows(learn, X, y, partial_n, random_state):
-    "Series and targets in memory, in the units of the data; some at random where `partial_n` asks for fewer"
+    "Series and targets in memory, in the units of the data; with `partial_n`, a random part of them"
     ds = _analysed_rows(learn, X, y)
     n = ifnone(partial_n, len(ds))
     if not isinstance(n, int): n = max(1, round(n*len(ds)))
@@ -349,7 +348,7 @@ def _copied_rows(learn, X, y, partial_n, random_state):
     rows = np.sort(np.random.default_rng(random_state).permutation(ds.split_idxs)[:n])
     return ds.tls[0].typed(ds.tls[0].read(rows)).numpy(), ds.tls[1].items.gather(rows)
 
-# %% ../nbs/81_tsai.ipynb #548a0796
+# %% ../nbs/81_tsai.ipynb #3b249807
 def _selected_names(ds):
     "Names of the variables that were selected, by their numbers in the file"
     vars,_,(n,_) = ds.selected
@@ -357,7 +356,7 @@ def _selected_names(ds):
     return [f'var_{i}' for i in numbers]
 
 def _on_copied_rows(name):
-    "A method of tsai's that writes into `X`, on a copy of the rows it needs"
+    "A method of tsai that writes into `X`, changed so that it works on a copy of the rows"
     theirs = getattr(Learner, name)
     @functools.wraps(theirs)
     def analyse(self, *args, **kwargs):

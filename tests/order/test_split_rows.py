@@ -136,7 +136,7 @@ def test_ranges_are_checked_and_stay_ranges():
     r = Ranges([(2,5),(8,9)], 10)
     assert check_rows(r, 10, 'It') is r and check_rows(Ranges([(3,3)]), 10, 'It') == range(0)
     with fails(IndexError, 'It has row 9, the data has rows 0 to 8'): check_rows(Ranges([(2,5),(8,10)]), 9, 'It')
-    with fails(ValueError, 'It is made for 10 rows, the data has 11'): check_rows(r, 11, 'It')
+    with fails(ValueError, 'It was made for 10 rows, the data has 11'): check_rows(r, 11, 'It')
     with fails(TypeError, '`[train, valid]`'): check_splits(r, 10)
     with fails(ValueError, 'Split 0', 'next(folds)', 'folds[0]'): check_splits(walk_forward_splits(Windows(np.zeros(100), 5)), 96)
 

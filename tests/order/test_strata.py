@@ -54,6 +54,7 @@ def test_bad_classes_are_refused():
     for bad in ([-1,0], [.5,1.], [], [[1,2]]):
         with fails(ValueError, 'one class number a row'): Classes(np.array(bad))
     with fails(ValueError, 'needs a weight'): Classes([0,1]).shares([1,-1])
+    with fails(ValueError, 'Each of 2 classes needs a weight'): Classes([0,1]).shares([1,2,3])
 
 # Loaders
 

@@ -13,9 +13,9 @@ from ..disk.sources import ArraySource, Source, as_source
 from .manifest import cached_result
 from ..order.split_rows import check_rows
 
-# %% ../../nbs/32_folder.labels.ipynb #b5494301
+# %% ../../nbs/32_folder.labels.ipynb #bd7e715e
 def gives_rows(s):
-    "Do the blocks of a source hold its rows, as they are?"
+    "Do the blocks of a source hold its rows unchanged?"
     return type(s).blocks is Source.blocks
 
 def blocks_of(s, rows):
@@ -33,17 +33,17 @@ def labels_of_both(a, n, b, k):
     res,at = np.unique(np.append(a, b), return_inverse=True)
     return res, np.bincount(at, np.append(n, k), len(res)).astype(np.int64)
 
-# %% ../../nbs/32_folder.labels.ipynb #440459dd
+# %% ../../nbs/32_folder.labels.ipynb #f0b66282
 def _distinct(blocks, dtype, max_n):
     "The distinct labels of some blocks, sorted, and how often each occurs"
     found,counts = np.empty(0, dtype),np.empty(0, np.int64)
-    too_many = f'more than {max_n:,} distinct labels'
+    too_many = f'There are more than {max_n:,} distinct labels'
     for a in blocks:
         found,counts = labels_of_both(found, counts, *np.unique(a, return_counts=True))
-        if len(found) > max_n: raise ValueError(f"There are {too_many}: if they are targets and not categories, give `cat=False`")
+        if len(found) > max_n: raise ValueError(f"{too_many}: for regression targets, give `cat=False`")
     return found,counts
 
-# %% ../../nbs/32_folder.labels.ipynb #f9676240
+# %% ../../nbs/32_folder.labels.ipynb #8ca1cfa5
 def array_counts(
     x, # Anything `as_source` takes: labels (n, ...)
     idxs=None, # Rows to look at; all by default
@@ -51,7 +51,8 @@ def array_counts(
 ) -> tuple: # (sorted distinct labels, how often each occurs)
     "The distinct labels of some rows, and how many of each there are"
     s = as_source(x)
-    return _distinct(Source.blocks(s, chosen_rows(s, idxs)), s.dtype, max_n) # As often as windows share them
+    blocks = Source.blocks(s, chosen_rows(s, idxs)) # Steps that windows share count in each window
+    return _distinct(blocks, s.dtype, max_n)
 
 def array_vocab(
     x, # Anything `as_source` takes: labels (n, ...)
@@ -71,7 +72,7 @@ def class_weights(
     if not len(n) or (n <= 0).any(): raise ValueError(f"Each class needs a row, got {np.asarray(counts).tolist()[:20]}")
     return (n.sum()/(len(n)*n)).astype('f4')
 
-# %% ../../nbs/32_folder.labels.ipynb #830a4dac
+# %% ../../nbs/32_folder.labels.ipynb #8201b926
 def _labels_are_kept(s): return isinstance(s, ArraySource) and s.dtype.kind != 'S' # JSON holds no bytes
 
 def train_counts(
@@ -89,6 +90,6 @@ def train_vocab(
     x, # Anything `as_source` takes
     idxs=None, # Rows to look at; all by default
 ) -> np.ndarray: # Sorted distinct labels
-    "`array_vocab`, kept likewise"
+    "`array_vocab`, kept in `tsdisk.json` if `x` is on disk"
     s = as_source(x)
     return train_counts(s, idxs)[0] if _labels_are_kept(s) else array_vocab(s, idxs)

@@ -12,11 +12,11 @@ from os import cpu_count
 import numpy as np
 from fastcore.basics import patch
 
-# %% ../../nbs/31_folder.sketch.ipynb #d6f66b0b
+# %% ../../nbs/31_folder.sketch.ipynb #09b1f215
 class Sample:
     "Values spread evenly over a stream of blocks (rows, vars, steps)"
-    most = 2**20 # Values of a variable
-    room = 2**21 # Values of all variables
+    most = 2**20 # Values to keep of a variable
+    room = 2**21 # Values to keep of all variables together
     def __init__(self,
         total:int=0, # Values of a variable that will come, if known
         seed:int=0, # Same seed, same sample
@@ -31,10 +31,10 @@ def _most(self:Sample, n_vars):
     "Values to keep of each of so many variables; the sample holds up to twice as many"
     return max(256, min(self.most, self.room//n_vars))
 
-# %% ../../nbs/31_folder.sketch.ipynb #86e02675
+# %% ../../nbs/31_folder.sketch.ipynb #fc01a4dc
 @patch
 def _drawn(self:Sample, a):
-    "Some values of a block, (k, vars)"
+    "The values sampled from a block, (k, vars)"
     n_rows,n_vars,steps = a.shape
     n = n_rows*steps
     if self.every == 1: return a.swapaxes(1, 2).reshape(n, n_vars)
@@ -45,18 +45,18 @@ def _drawn(self:Sample, a):
 
 @patch
 def _thin(self:Sample):
-    "Drop one of each two neighbors"
+    "Drop one of every two neighbors"
     a = np.concatenate(self.parts)
     k = len(a)//2
     self.parts = [a[2*np.arange(k) + self.rng.integers(0, 2, k)]]
     self.held,self.every = k,2*self.every
 
-# %% ../../nbs/31_folder.sketch.ipynb #3d325e10
+# %% ../../nbs/31_folder.sketch.ipynb #4fe3aa81
 @patch
 def add(self:Sample,
     a:np.ndarray, # (rows, vars, steps)
 ):
-    "Look at one more block"
+    "Sample one more block"
     most = self._most(a.shape[1])
     while not self.parts and self.total > 2*self.every*most: self.every *= 2
     part = self._drawn(a)

@@ -25,9 +25,9 @@ def _as_rows(a, by='vars'):
     if by == 'steps': return a.reshape(len(a), -1).T[None]
     return a.T[None] if a.ndim == 2 else a.reshape(*a.shape[:2], -1)
 
-# %% ../../nbs/32_folder.stats.ipynb #9a8e8254
+# %% ../../nbs/32_folder.stats.ipynb #f5a1752c
 def _check_countable(s, by, tfm):
-    "Refuse sources without numbers, and ways of counting that they do not have"
+    "Raise an error for sources without numbers, and for a `by` that does not fit the source"
     if s.dtype.kind not in 'biuf': raise TypeError(f"Statistics are of numbers, got dtype {s.dtype}")
     one_of(by, 'by', ('vars','all','steps'))
     if tfm is not None and by != 'vars': raise ValueError(f"What `tfm` returns is counted per variable, got by={by!r}")
@@ -43,16 +43,16 @@ def _as_counted(a, by, missing, tfm):
     return a if tfm is None else tfm(tensor_view(a)).numpy()
 
 def _values_of_row(s, by):
-    "Values that a row adds to each statistic"
+    "Values of a row that count in each statistic"
     if by == 'steps': return 1
     return int(np.prod(s.shape[1 if by == 'all' else 2:]))
 
-# %% ../../nbs/32_folder.stats.ipynb #342d6401
+# %% ../../nbs/32_folder.stats.ipynb #8252ca24
 def array_stats(
     x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,); a tuple of several, one after the other
     idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
     missing=None, # Number that stands for a missing value, besides NaN
-    by:str='vars', # One number per variable; of 'all'; or per variable and step: 'steps'
+    by:str='vars', # One number per variable: 'vars'; for everything: 'all'; per variable and step: 'steps'
     tfm=None, # Count what this function returns for the values: tensors (rows, vars, steps) to others of that shape
     ranges:bool=True, # Min, max and quantiles too? Without them data in memory takes half the time
 ) -> Stats: # (vars,) each; (1,); or (vars, steps); a tuple for several
@@ -71,12 +71,12 @@ def array_stats(
         if ranges: sample.add(a)
     return moments.stats(sample, s.shape[1:] if by == 'steps' else (a.shape[1],))
 
-# %% ../../nbs/32_folder.stats.ipynb #a42c91d0
+# %% ../../nbs/32_folder.stats.ipynb #9d1ed31f
 def train_stats(
     x, # Anything `as_source` takes
     idxs=None, # Rows to count; all by default
     missing=None, # Number that stands for a missing value, besides NaN
-    tfm=None, # As for `array_stats`; its `repr` must say all that it does
+    tfm=None, # As for `array_stats`; its `repr` must include all of its settings
 ) -> Stats: # Per variable
     "`array_stats`, kept in `tsdisk.json` if `x` is on disk"
     s = as_source(x)
@@ -106,34 +106,34 @@ def _results_of(folder):
         for kind,detail in _extendable(manifest, s): res |= {(role,kind,detail,k): (s,v) for k,v in rows.items()}
     return res
 
-# %% ../../nbs/32_folder.stats.ipynb #4ea14993
+# %% ../../nbs/32_folder.stats.ipynb #e748b98b
 def kept_stats(
     folder, # Of a dataset
 ) -> tuple: # For `add_stats`: (number of rows, results by (role, kind, detail, split))
-    "What is kept of the rows of a dataset, before others are added"
+    "The stored results of a dataset, before rows are added to it"
     kept = {k: kept_result(s, k[1], rows, k[2]) for k,(s,rows) in _results_of(folder).items()}
     return len(open_folder(folder)[0]['X']), {k: v for k,v in kept.items() if v}
 
-# %% ../../nbs/32_folder.stats.ipynb #6fdabe40
+# %% ../../nbs/32_folder.stats.ipynb #f1e65f1e
 def _extended(kind, detail, old, s, new):
-    "A result, and that of more rows, as one"
+    "A result extended by the result of new rows"
     if not len(new): return old
     if kind == 'labels': return [o.tolist() for o in labels_of_both(*map(np.array, old), *array_counts(s, new))]
     missing = float(detail.removeprefix(' but ')) if detail else None
     return (Stats.from_dict(old) + array_stats(s, new, missing)).to_dict()
 
 def _rows_from(n, rows, s):
-    "Those of some rows, or of all, that are at least n"
+    "The rows from n on, of some rows or of all"
     if rows is None: return range(n, len(s))
     rows = np.asarray(rows)
     return rows[rows >= n]
 
-# %% ../../nbs/32_folder.stats.ipynb #d9553f24
+# %% ../../nbs/32_folder.stats.ipynb #ee361564
 def add_stats(
     folder, # Of a dataset
     before, # From `kept_stats`
 ):
-    "Keep the results of a dataset for all its rows, from those of some of them and the rows that were added"
+    "Extend the stored results of a dataset by the rows added since `kept_stats`, and store them"
     n,kept = before
     for key,(s,rows) in _results_of(folder).items():
         if key not in kept: continue

@@ -16,10 +16,10 @@ from ..disk.rows import Ranges
 from .split_rows import RandomShare, as_ranges, chunked_rows, check_splits
 from ..series.windows import Windows
 
-# %% ../../nbs/23_order.leakage.ipynb #52576ef1
+# %% ../../nbs/23_order.leakage.ipynb #bcf31701
 def shared_stretches(
     a:tuple, # Cover of a split, from `Windows.cover`: (series, first, stop), (k,) each
-    b:tuple, # That of another
+    b:tuple, # Cover of another split
 ) -> tuple: # (series, first, stop), (k,) each, ascending
     "Stretches of series that are in both of two covers"
     room = max(int(stop.max()) for _,_,stop in (a,b)) + 1 # Steps of the line for each series
@@ -28,12 +28,12 @@ def shared_stretches(
     series = both.first//room
     return series, both.first%room, both.stop-series*room
 
-# %% ../../nbs/23_order.leakage.ipynb #b8f8c415
+# %% ../../nbs/23_order.leakage.ipynb #fc4ba8c6
 class Leak:
-    "What two splits share of the series that their windows are cut from"
+    "Steps of series that two splits share"
     def __init__(self,
         splits, # Names or numbers of the two
-        steps:int, # Steps that both have
+        steps:int, # Steps in both splits
         n_series:int, # Series that these steps belong to
         at:tuple, # Example: (series, first step, the step after the last) ...
         windows:tuple, # ... which are in these windows, one of each split
@@ -77,10 +77,10 @@ def _example(windows, rows, series, first, stop):
     starts = [int(windows.grid.locate(np.int64(o))[1]) for o in found]
     return (series, max(starts), min(starts)+windows.grid.span),found
 
-# %% ../../nbs/23_order.leakage.ipynb #3d67cc68
+# %% ../../nbs/23_order.leakage.ipynb #36f1a302
 class _Split:
-    "Rows of a split that are compared with others, and the steps they cover"
-    most = 2**20 # Rows of a `RandomShare`
+    "Rows of a split to compare with other splits, and the steps they cover"
+    most = 2**20 # Rows of a `RandomShare` to compare
     def __init__(self, name, rows, windows):
         self.name,self.rows = name,rows
         if isinstance(rows, RandomShare): self.rows = rows[:self.most]
@@ -95,12 +95,12 @@ def _leak(windows, a, b):
     n_series = int((np.diff(series) != 0).sum()) + 1
     return Leak((a.name,b.name), int((stop-first).sum()), n_series, at, found, a.part or b.part)
 
-# %% ../../nbs/23_order.leakage.ipynb #1155d580
+# %% ../../nbs/23_order.leakage.ipynb #d620402f
 def check_leakage(
     windows:Windows, # Windows over series
     splits, # Rows of each split, as `check_splits` takes them
 ) -> L: # A `Leak` for each two splits that share steps; empty if there are none
-    "What splits of windows share of their series"
+    "Steps of series that splits of windows share"
     names = list(splits) if isinstance(splits, dict) else None
     splits = check_splits(splits, len(windows))
     if windows.grid.stride >= windows.grid.span and not cut_at_random(windows): return L()

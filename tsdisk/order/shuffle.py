@@ -23,16 +23,16 @@ def _add_modulo(x, y, m):
     np.subtract(x, np.uint64(m), out=y) # Negative numbers wrap around to huge ones
     np.minimum(x, y, out=x)
 
-# %% ../../nbs/20_order.shuffle.ipynb #1aa1fa8b
+# %% ../../nbs/20_order.shuffle.ipynb #66a8cb32
 class GridPermutation:
     "A random permutation of n positions, computed on request from tables of about 8·√n numbers"
-    ahead = 2**15 # Positions computed together: they take hardly longer than one
+    ahead = 2**15 # Positions computed together: these take hardly longer than one
     def __init__(self, n, rng):
         self.n = n
         self.width = isqrt(n-1)+1
         self.height = -(-n//self.width)
         self.rounds = [self._shifts(rng) for _ in range(4)]
-        self.made = 0,np.empty(0, np.int64) # The last positions computed by `span`, and the first of them
+        self.made = 0,np.empty(0, np.int64) # (first position, results) of the last computation by `span`
 
     def _shifts(self, rng):
         "For each row, how far it moves its columns; for each column, how far it moves its rows"
@@ -122,7 +122,7 @@ class Pieces(Positions):
             res[here] = self.piece(k)[pos[here]-self.start(k)]
         return res
 
-# %% ../../nbs/20_order.shuffle.ipynb #2e92bdd6
+# %% ../../nbs/20_order.shuffle.ipynb #f302ffcc
 class BlockOrder(Pieces):
     "The positions 0 to n-1 in shuffled blocks, the rows of a few blocks shuffled together"
     names = *Positions.names,'block','buffer'
@@ -132,7 +132,7 @@ class BlockOrder(Pieces):
         epoch:int=0, # Each epoch has its own order
         block:int=1024, # Rows of a block
         buffer:int=64, # Blocks of a shuffle buffer
-        places=None, # (n,) what to give instead of positions
+        places=None, # (n,) returned instead of positions
     ):
         self.block,self.buffer,self.places = block,buffer,places
         self.blocks = np.random.default_rng([seed, epoch]).permutation(-(-n//block))
@@ -194,7 +194,7 @@ class Draws:
         rows = np.minimum(rows, np.searchsorted(sums, sums[-1])) # Rounding could lead past the end
         return rows if self.places is None else self.places[rows]
 
-# %% ../../nbs/20_order.shuffle.ipynb #21edd008
+# %% ../../nbs/20_order.shuffle.ipynb #fbe408d2
 class Passes(Pieces):
     "The n positions of one epoch, cut from passes over all rows"
     names = 'n','epoch','of'
@@ -202,7 +202,7 @@ class Passes(Pieces):
         n:int, # Rows of an epoch
         epoch:int, # Number of the epoch
         of:int, # Rows of a pass
-        make, # Function of the number of a pass that gives its order
+        make, # Function from the number of a pass to its order
     ):
         self.of,self.make = of,make
         self.first,self.skipped = divmod(epoch*n, of) # Earlier epochs used whole passes, and some rows of the `first`
@@ -231,15 +231,15 @@ def rows(self:Passes,
     res = blocks.rows(blocks.piece_of(first-self.start(i)))
     return res if len(res) == stop-first else res[np.isin(res, self[first:stop])]
 
-# %% ../../nbs/20_order.shuffle.ipynb #9ddb9405
+# %% ../../nbs/20_order.shuffle.ipynb #791e12eb
 class ByLength(Pieces):
     "Another order, rearranged so that the rows of a batch have similar lengths"
     def __init__(self,
-        order, # Positions as they would come
-        length_of, # Function of positions that gives their lengths
+        order, # Positions to rearrange
+        length_of, # Function from positions to their lengths
         bs:int, # Rows of a batch
         seed:int=0, # Same seed, same order of the batches
-        epoch:int=0, # Each epoch has its own
+        epoch:int=0, # Each epoch has its own order
         among:int=100, # Batches sorted together
     ):
         self.order,self.length_of,self.bs,self.among = order,length_of,bs,among
@@ -270,7 +270,7 @@ def _row_weights(weights, n, shuffle):
     if len(weights) != n: raise ValueError(f"There are {len(weights)} weights and {n} rows: each row needs its weight")
     return weights
 
-# %% ../../nbs/20_order.shuffle.ipynb #452be559
+# %% ../../nbs/20_order.shuffle.ipynb #b5a66d88
 def order(
     n:int, # Number of rows
     seed:int=0, # Same seed, same order
@@ -278,7 +278,7 @@ def order(
     shuffle=True, # False: 0, 1, 2, ...; 'block': in blocks
     size:int=None, # Rows of an epoch; all n by default
     weights=None, # Draw rows in proportion to these numbers, (n,), or a `ByWeight`
-    places=None, # (n,) what to give instead of positions, if shuffled
+    places=None, # (n,) returned instead of positions, if shuffled
     **kwargs # For 'block': `block`, the rows of a block, and `buffer`, the blocks shuffled together
 ): # (size,) positions: a `range` or a `Positions`
     "The order in which one epoch visits n rows"

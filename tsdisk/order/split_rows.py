@@ -11,7 +11,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.rows import Ranges, mix
 
-# %% ../../nbs/22_order.split_rows.ipynb #2941d7ce
+# %% ../../nbs/22_order.split_rows.ipynb #70f00ec4
 def _share_size(n, pct, most):
     "Whole rows nearest to a share of n, at least 1 and at most `most`"
     res = np.maximum(1, np.rint(n*pct))
@@ -19,9 +19,9 @@ def _share_size(n, pct, most):
 
 def share_sizes(
     n, # Number of rows, or an array of them
-    valid_pct:float, # Share to validate
-    test_pct:float=0, # Share to test
-) -> tuple: # How many to validate, and how many to test
+    valid_pct:float, # Share of validation rows
+    test_pct:float=0, # Share of test rows
+) -> tuple: # (validation rows, test rows): how many of each
     "How many of n rows to hold out; `ValueError` if the shares leave nothing to train on"
     if not 0 < valid_pct < 1: raise ValueError(f"`valid_pct` must lie between 0 and 1, got {valid_pct}")
     if not 0 <= test_pct < 1-valid_pct:
@@ -36,7 +36,7 @@ def _held_places(held, valid, test):
     if not held: return slice(valid+test, None)
     return slice(valid, valid+test) if held == 2 else slice(0, valid)
 
-# %% ../../nbs/22_order.split_rows.ipynb #d5138399
+# %% ../../nbs/22_order.split_rows.ipynb #c4b5ebf2
 class RandomShare:
     "Rows held out at random from each block of 1,024, or the others; `r[a:b]` is computed when asked"
     block = 1024
@@ -99,7 +99,7 @@ def row_bounds(
     if isinstance(rows, Ranges): return rows.first[0], rows.stop[-1]-1
     return rows.min(),rows.max()
 
-# %% ../../nbs/22_order.split_rows.ipynb #f5178f1c
+# %% ../../nbs/22_order.split_rows.ipynb #d4581bfc
 def _is_fold(split):
     "Is it a pair of lists of rows?"
     def is_list(o): return hasattr(o, '__len__') and not isinstance(o, str) and getattr(o, 'ndim', 1) == 1
@@ -110,7 +110,8 @@ def _as_array(split, name):
     if not hasattr(split, '__len__') and not hasattr(split, '__iter__'):
         raise TypeError(f"{name} must be a list of rows, a mask, a slice or a range, got {split!r}")
     if _is_fold(split):
-        raise ValueError(f"{name} must be a list of rows or a mask, got two lists: give one fold, `folds[0]` or `next(folds)`")
+        raise ValueError(f"{name} must be a list of rows or a mask, got two lists: "
+            "give one fold, `folds[0]` or `next(folds)`")
     rows = np.asarray(split if hasattr(split, '__array__') else list(split))
     if rows.ndim != 1: raise ValueError(f"{name} must be a list of rows or a mask, got an array of shape {rows.shape}")
     return rows
@@ -126,7 +127,7 @@ def _row_numbers(split, n, name):
     if not numbers: raise TypeError(f"{name} must hold row numbers or booleans, got {rows.dtype}")
     return rows
 
-# %% ../../nbs/22_order.split_rows.ipynb #f43bf59b
+# %% ../../nbs/22_order.split_rows.ipynb #86558d70
 def check_rows(
     split, # Row numbers, a boolean mask, a slice, a range or `Ranges`
     n:int, # Rows of the data
@@ -136,7 +137,7 @@ def check_rows(
     if isinstance(split, slice): return _slice_rows(split, n, name)
     if isinstance(split, RandomShare) and split.n == n: return split
     if isinstance(split, Ranges) and split.of not in (None,n):
-        raise ValueError(f"{name} is made for {split.of:,} rows, the data has {n:,}: make it for these")
+        raise ValueError(f"{name} was made for {split.of:,} rows, the data has {n:,}: make the splits again")
     rows = split if isinstance(split, (range,Ranges)) else _row_numbers(split, n, name)
     if not len(rows): return range(0)
     low,high = row_bounds(rows)

@@ -36,7 +36,7 @@ def _listed_splits(n, valid, test, seed):
     split[rng.choice(np.flatnonzero(split == 0), test, replace=False, shuffle=False)] = 2
     return _rows_of_splits(split, 3)
 
-# %% ../../nbs/24_order.splits.ipynb #35eab992
+# %% ../../nbs/24_order.splits.ipynb #f03ec0f4
 def random_splits(
     n, # Rows of the data, or `Windows`
     valid_pct:float=0.2, # Share of rows held out
@@ -49,7 +49,8 @@ def random_splits(
         warn_leakage(n, res)
         return res
     valid,test = share_sizes(n, valid_pct, test_pct)
-    if n < (3 if test_pct else 2): raise ValueError(f"It takes {'three' if test_pct else 'two'} rows to split, got {n}")
+    least = 3 if test_pct else 2
+    if n < least: raise ValueError(f"It takes at least {least} rows to split, got {n}")
     seed = _seed_or_drawn(seed)
     if n <= listed_rows: return _listed_splits(n, valid, test, seed)
     if test_pct: return tuple(RandomShare(n, (valid_pct,test_pct), seed, o) for o in (False,True,2))
@@ -115,7 +116,7 @@ def stratified_splits(
         raise ValueError(f"Too few rows to split by class: {len(codes):,} rows of {len(n):,} classes")
     return _rows_of_splits(_first_of_each_class(order, n, valid, test), 3 if test_pct else 2)
 
-# %% ../../nbs/24_order.splits.ipynb #ceae26f2
+# %% ../../nbs/24_order.splits.ipynb #0ff7ae0a
 def _take_groups(groups, sizes, n_rows, most):
     "The groups, of those given, that bring a split nearer to `n_rows`: at most `most`, and at least the smallest"
     taken = []
@@ -132,7 +133,8 @@ def _split_of_groups(sizes, valid_pct, test_pct, rng):
     if not test_pct: shares = shares[:1]
     left = rng.permutation(np.flatnonzero(sizes))
     if len(left) <= len(shares):
-        raise ValueError(f"It takes {len(shares)+1} groups to split by group, got {len(left)}: use `time_splits` for one")
+        needed = len(shares)+1
+        raise ValueError(f"It takes {needed} groups to split by group, got {len(left)}: use `time_splits` for one")
     split = np.zeros(len(sizes), np.int8)
     for k,n_rows in enumerate(shares, 1):
         needed = len(shares)+1-k # The splits to come need a group each
@@ -224,7 +226,7 @@ def time_splits(
     stops = [*(o-gap for o in cuts), n]
     return _none_empty(x, [_rows_between(x, *o) for o in zip(firsts, stops)])
 
-# %% ../../nbs/24_order.splits.ipynb #19445a5c
+# %% ../../nbs/24_order.splits.ipynb #f7dd6b8b
 def walk_forward_splits(
     x, # Number of rows, which are in order of time; or `Windows`
     n_splits:int=5, # Folds
@@ -232,7 +234,7 @@ def walk_forward_splits(
     gap:int=0, # Rows or steps before each cut that are in no split
     max_train:int=None, # Train on this many rows or steps at most, the last ones before the gap; on all by default
 ) -> list: # (training rows, validation rows) for each fold
-    "Folds that train on the past and validate on what follows"
+    "Folds that train on the past and validate on the steps that follow"
     gap = whole_number(gap, 'gap')
     n_splits = whole_number(n_splits, 'n_splits', 1)
     if valid_size is not None: whole_number(valid_size, 'valid_size', 1)

@@ -15,9 +15,9 @@ from .grid import Grid
 from .panels import Panel
 from .windows import Windows
 
-# %% ../../nbs/19_series.crops.ipynb #9329bae2
+# %% ../../nbs/19_series.crops.ipynb #e45f769c
 class CropGrid(Grid):
-    "Where crops are: anywhere in their series, elsewhere in each epoch"
+    "Locations of crops: anywhere in their series, new ones in each epoch"
     moves = True
     stride = 1
     def __init__(self,
@@ -64,7 +64,7 @@ def cover(self:CropGrid, rows):
     series = np.unique(self.series(np.asarray(rows, np.int64)))
     return series, np.zeros_like(series), self.panel.length(series)
 
-# %% ../../nbs/19_series.crops.ipynb #7d276d76
+# %% ../../nbs/19_series.crops.ipynb #505f88bb
 class Crops(Windows):
     "Windows at random places of their series, new ones in each epoch"
     @delegates(Windows.__init__, but='stride')
@@ -81,4 +81,4 @@ class Crops(Windows):
 
     def _make_grid(self): return CropGrid(self.panel, self.span, self.per_series, self.seed)
     def _spacing(self): return f"{self.per_series} of each series at random"
-    def window(self, series, start): raise ValueError("Crops are anywhere: they are known by their numbers alone")
+    def window(self, series, start): raise ValueError("Crops start anywhere: refer to them by number")

@@ -41,27 +41,27 @@ def gather(self:PaddedRows,
     self._gather(idxs, out)
     return self.cut(out)
 
-# %% ../../nbs/13_series.ragged.ipynb #a91a72c3
+# %% ../../nbs/13_series.ragged.ipynb #068aef4b
 def check_offsets(
     offsets, # (n+1,) integers
-    n_steps:int, # Steps that there are
+    n_steps:int, # Steps in `values`
 ) -> np.ndarray: # Signed integers
     "The offsets of series; `ValueError` unless they ascend from 0 to at most `n_steps`"
     if offsets.ndim != 1 or offsets.dtype.kind not in 'iu' or len(offsets) < 2:
         raise ValueError(f"`offsets` must be n+1 integers for n series, got {offsets.dtype} {offsets.shape}")
     if offsets.dtype.kind == 'u': offsets = offsets.astype(np.int64)
     if offsets[0] == 0 and offsets[-1] <= n_steps and (offsets[1:] > offsets[:-1]).all(): return offsets
-    raise ValueError(f"`offsets` must ascend from 0 to at most the {n_steps:,} steps there are, "
+    raise ValueError(f"`offsets` must ascend from 0 to at most the {n_steps:,} steps of `values`, "
         f"and no series may be empty; got {offsets[:3].tolist()} … {offsets[-1]}")
 
-# %% ../../nbs/13_series.ragged.ipynb #5d2d5770
+# %% ../../nbs/13_series.ragged.ipynb #8d128649
 class Ragged(Panel, PaddedRows):
     "Series of any length, one after the other"
     def __init__(self,
         values, # Steps of all series, (steps, vars) or (steps,): array or path
         offsets, # Where each series starts, and the last ends: (n+1,) integers, ascending
-        value=0, # What shorter series of a batch are padded with
-        side:str='right', # Which side is padded: 'right', after the series, or 'left'
+        value=0, # Padding for the shorter series of a batch
+        side:str='right', # Side to pad: 'right', after the series, or 'left', before it
         most:int=None, # Longer series are cut to this many steps: the first ones, or with 'left' the last ones
     ):
         self.panel = _one_series(values)
@@ -74,9 +74,9 @@ class Ragged(Panel, PaddedRows):
         self.vars = self.panel.vars
         self.dtype = self.panel.dtype
         self.no_vars = self.panel.no_vars
-        self.longest = int(min(self.lengths.max(), most or offsets[-1])) # Of a batch
+        self.longest = int(min(self.lengths.max(), most or offsets[-1])) # Most steps of a batch
         self.shape = self.n, self.vars, self.longest
-        self._segments = KeepLast(256) # By their steps
+        self._segments = KeepLast(256) # By number of steps
 
     @property
     def nbytes(self): return self.panel.nbytes
@@ -143,7 +143,7 @@ def used_steps(self:Ragged,
     n = np.minimum(stop-first, self.longest)
     return (first if self.side == 'right' else stop-n), n
 
-# %% ../../nbs/13_series.ragged.ipynb #51f05165
+# %% ../../nbs/13_series.ragged.ipynb #cfbaf4c6
 @patch
 def _gather(self:Ragged, rows, out):
     first,n = self.used_steps(rows)
@@ -154,13 +154,9 @@ def _gather(self:Ragged, rows, out):
     if inside.all(): segments._gather(start, out)
     else:
         out[inside] = segments.gather(start[inside])
-        for i in np.flatnonzero(~inside).tolist(): self._put(out[i], self._steps(first[i], n[i]))
+        for i in np.flatnonzero(~inside).tolist(): self._put(out[i], self.panel.segment(0, first[i], first[i]+n[i]).T)
     self._pad(out, n)
 
-@patch
-def _steps(self:Ragged, first, n): return self.panel.segment(0, int(first), int(first+n)).T
-
-# %% ../../nbs/13_series.ragged.ipynb #9205ed3b
 @patch
 def _put(self:Ragged, row, steps):
     "Copy the steps of a series into its row of a batch"
@@ -169,11 +165,11 @@ def _put(self:Ragged, row, steps):
 
 @patch
 def _pad(self:Ragged, out, n):
-    "Fill the rows of a batch, of which `n` steps belong to the series"
+    "Overwrite all but the `n` steps of each series in a batch with the padding value"
     right = self.side == 'right'
     for row,k in zip(out, n.tolist()): row[slice(k, None) if right else slice(None, -k)] = self.value
 
-# %% ../../nbs/13_series.ragged.ipynb #83cf153a
+# %% ../../nbs/13_series.ragged.ipynb #90aa67ad
 @patch
 def prefetch(self:Ragged, idxs):
     idxs = rows_there(idxs, self.n)
@@ -187,7 +183,7 @@ def place(self:Ragged):
     starts = crc32(np.ascontiguousarray(self.offsets))
     return found._replace(how=(self.panel.given, self.most, self.side), starts=starts)
 
-# %% ../../nbs/13_series.ragged.ipynb #fd347a3d
+# %% ../../nbs/13_series.ragged.ipynb #a731ef2b
 @patch
 def __reduce__(self:Ragged):
     packed = pack_array(self.panel.source.array), pack_array(self.offsets)
@@ -195,7 +191,7 @@ def __reduce__(self:Ragged):
 
 def _unpack_ragged(values, offsets, *args): return Ragged(unpack_array(values), unpack_array(offsets), *args)
 
-# %% ../../nbs/13_series.ragged.ipynb #60642c30
+# %% ../../nbs/13_series.ragged.ipynb #ecd52fba
 class SeriesRead(Incoming):
     "Whole series of a file on their way to memory"
     def __init__(self, series, file, start, step_bytes, rows, block=None):
@@ -207,18 +203,18 @@ class SeriesRead(Incoming):
 
     def bytes_of(self, k): return self.block[self.where[k]:][:self.size[k]]
     def find(self, rows):
-        "Places of rows in this read; -1 for those of other reads"
+        "Places of rows in this read; -1 for rows it does not hold"
         at = np.searchsorted(self.rows, rows).clip(max=len(self.rows)-1)
         return np.where(self.rows[at] == rows, at, -1)
 
-# %% ../../nbs/13_series.ragged.ipynb #5868bfd6
+# %% ../../nbs/13_series.ragged.ipynb #329c7b21
 class DirectRagged(PaddedRows):
     "Series of any length in a file, read past the page cache"
     wants_prefetch = True
     def __init__(self,
         series:Ragged, # Series on disk
-        most:int=8, # Reads that are held at a time; older ones are forgotten
-        threads:int=None, # Threads that read; by default what suits the disk
+        most:int=8, # Reads held at a time; older ones are dropped
+        threads:int=None, # Reading threads; by default as many as suit the disk
     ):
         self.series,self.most,self.threads = series,most,threads
         self.shape = series.shape
@@ -309,11 +305,11 @@ def _steps_first(series, axis):
     if a.ndim == 2: return a.T
     raise ValueError(f"A series is (vars, steps) or (steps,), got shape {a.shape}")
 
-# %% ../../nbs/13_series.ragged.ipynb #9bc39ff8
+# %% ../../nbs/13_series.ragged.ipynb #741a6a95
 @delegates(Ragged.__init__, but='values,offsets')
 def open_ragged(
     path, # Folder with `values.npy` and `offsets.npy`
-    n:int=None, # Series to open, of a folder to which others may be adding series; all by default
+    n:int=None, # Open the first n series, for instance while another process adds more; all by default
     **kwargs
 ) -> Ragged: # Still on disk
     "Open what `save_ragged` wrote"
@@ -331,7 +327,7 @@ def _map_values(path, n_steps):
         strides = (step_bytes, dtype.itemsize)[:len(shape)]
         return map_file(path, dtype, start, (n_steps, *shape[1:]), strides)
     raise ValueError(f"{path} is truncated: the series have {n_steps:,} steps, the file holds {held:,}. "
-        "It was copied or written in part: write it again")
+        "Only a part was copied or written: write it again")
 
 # %% ../../nbs/13_series.ragged.ipynb #1754337a
 def append_ragged(

@@ -12,11 +12,11 @@ from ..disk.sources import Source, as_source
 from .grid import Grid
 from .spans import Part
 
-# %% ../../nbs/17_series.window_labels.ipynb #162cc2fb
+# %% ../../nbs/17_series.window_labels.ipynb #8b6b5623
 class OfSeries(Source):
     "For each window, the row of its series"
     def __init__(self,
-        grid:Grid, # Which window is of which series
+        grid:Grid, # Locates the series of each window
         values, # One row for each series, (n_series, ...): anything `as_source` takes
     ):
         self.grid = grid
@@ -34,40 +34,40 @@ class OfSeries(Source):
         if isinstance(i, slice): return self.gather(range(len(self))[i])
         return self.values[int(self.grid.series(np.int64(range(len(self))[i])))]
 
-# %% ../../nbs/17_series.window_labels.ipynb #4e9e039e
+# %% ../../nbs/17_series.window_labels.ipynb #8ad1835e
 @patch
 def _gather(self:OfSeries, idxs, out): self.values._gather(np.ascontiguousarray(self.grid.series(idxs), np.int64), out)
 
 @patch
 def blocks(self:OfSeries, rows):
-    "The rows of all series that some windows are of, each once"
+    "The rows of all series that the windows come from, each once"
     yield self.values.gather(np.unique(self.grid.cover(rows)[0]))
 
-# %% ../../nbs/17_series.window_labels.ipynb #6c7bb743
+# %% ../../nbs/17_series.window_labels.ipynb #2338f7a7
 def only_step(
     a, # (k, 1) labels
 ): # (k,)
-    "The labels of windows of which one step is read"
+    "The labels of windows of one step"
     return a[:, 0]
 
 def majority(
     a, # (k, steps) labels
 ): # (k,)
-    "The most frequent label of each row, the smallest of several"
+    "The most frequent label of each row; of equally frequent ones, the smallest"
     labels,codes = np.unique(a, return_inverse=True)
     k,n = len(a),len(labels)
     codes = codes.reshape(a.shape) + np.arange(k)[:,None]*n # Rows count separately
     counts = np.bincount(codes.reshape(-1), minlength=k*n).reshape(k, n)
     return labels[counts.argmax(1)]
 
-# %% ../../nbs/17_series.window_labels.ipynb #0bb65f7f
+# %% ../../nbs/17_series.window_labels.ipynb #714ef90f
 class StepLabels(Source):
     "One label for each window, made from the labels of its steps"
     def __init__(self,
         part:Part, # Labels of the steps, (n, steps)
-        f, # Function of (k, steps) labels that gives (k,)
-        dtype, # Dtype of what it gives
-        selects:bool=False, # Is each label that `f` gives one of those it got?
+        f, # Function from (k, steps) labels to (k,)
+        dtype, # Dtype of its results
+        selects:bool=False, # Does `f` return one of the labels it is given?
     ):
         self.part,self.f,self.selects = part,f,selects
         self.shape = part.shape[:1]
@@ -79,12 +79,12 @@ class StepLabels(Source):
     def _gather(self, idxs, out):
         res = np.asarray(self.f(self.part.gather(idxs)))
         if not _fits(res.dtype, out.dtype):
-            raise ValueError(f"The function made labels of {res.dtype}, those of the first windows were {out.dtype}: "
-                "let it always return one dtype, for instance with `np.array(labels, dtype='<U20')`")
+            raise ValueError(f"The function returned labels of {res.dtype}, but for the first windows {out.dtype}: "
+                "make it always return the same dtype, for instance with `np.array(labels, dtype='<U20')`")
         out[...] = res
 
 def _fits(dtype, into):
-    "Can labels be stored as another dtype, with no text cut short?"
+    "Can labels be stored as another dtype without truncating text?"
     cut = dtype.kind == into.kind and dtype.kind in 'US' and dtype.itemsize > into.itemsize
     return not cut and np.can_cast(dtype, into, 'same_kind')
 
