@@ -22,7 +22,7 @@ from ..disk.sources import as_source
 from ..order.split_rows import check_splits
 from ..series.ragged import open_ragged
 
-# %% ../../nbs/30_folder.manifest.ipynb #2187f48e
+# %% ../../nbs/30_folder.manifest.ipynb #1ed5fde5
 manifest_name,manifest_version = 'tsdisk.json',1
 staging = '.convert' # Folder in a dataset that holds an unfinished conversion
 
@@ -36,13 +36,13 @@ def _check_manifest(data, path):
         raise ValueError(f"{path} was written by a newer tsdisk ({formats}): upgrade with `pip install -U tsdisk`")
 
 def _damaged(path, why):
-    lost = 'files are known by their names alone, and splits, statistics and the packing of integers are lost'
+    lost = 'arrays are found by file name alone, and splits, statistics and the packing of integers are lost'
     return ValueError(f"{path} is damaged: {why}. Restore it from a copy. Without it, {lost}")
 
-# %% ../../nbs/30_folder.manifest.ipynb #fbf509e8
+# %% ../../nbs/30_folder.manifest.ipynb #98c2a226
 def read_manifest(
     path, # Folder of the dataset
-) -> dict: # What `tsdisk.json` says; empty if there is none
+) -> dict: # Entries of `tsdisk.json`; empty if there is none
     "The manifest of a folder; `ValueError` if it is damaged or of a newer format"
     path = Path(path)/manifest_name
     if not path.exists(): return {}
@@ -51,19 +51,19 @@ def read_manifest(
     _check_manifest(data, path)
     return data
 
-# %% ../../nbs/30_folder.manifest.ipynb #8fa246ba
+# %% ../../nbs/30_folder.manifest.ipynb #19f67269
 def manifest_text(
-    data:dict, # What the manifest says
+    data:dict, # Entries of the manifest
 ) -> str: # JSON, with a checksum of itself
     "A manifest as it is written"
     data = {k: v for k,v in data.items() if k != 'crc32'}
     checksum = crc32(json.dumps(data).encode())
     return json.dumps({**data, 'crc32': f'{checksum:08x}'}, indent=1)
 
-# %% ../../nbs/30_folder.manifest.ipynb #ce781882
+# %% ../../nbs/30_folder.manifest.ipynb #573ef971
 def write_manifest(
     path, # Folder of the dataset
-    **entries, # What to set; other entries stay as they are
+    **entries, # Entries to set; others stay as they are
 ):
     "Set entries of the manifest of a folder; `FileExistsError` if it holds an unfinished conversion"
     path = Path(path)
@@ -88,24 +88,24 @@ def _open_split(path, entry):
     if isinstance(entry, dict): return Ranges(open_array(path/entry['ranges']), entry['of'])
     return open_array(path/entry) if isinstance(entry, str) else range(*entry)
 
-# %% ../../nbs/30_folder.manifest.ipynb #d9057d7a
+# %% ../../nbs/30_folder.manifest.ipynb #df59b047
 def _named_splits(splits):
     "Splits as a dict by name, with a 'train' among them; empty if there are none"
     if splits is None: return {}
     if not isinstance(splits, dict):
         n = len(splits)
-        if n > 3: raise ValueError(f"There are {n} splits: give a dict with their names, or, of several folds, one")
+        if n > 3: raise ValueError(f"There are {n} splits: give a dict with their names, or one fold of several")
         splits = dict(zip(('train','valid','test'), splits))
     if 'train' in splits or not splits: return splits
     raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")
 
 def _n_windows(splits):
-    "The number of windows that splits choose from; None where they are splits of rows"
+    "The number of windows that were split; None for splits of rows"
     return next((o.of for o in splits.values() if isinstance(o, Ranges) and o.of), None)
 
-# %% ../../nbs/30_folder.manifest.ipynb #a7f76637
+# %% ../../nbs/30_folder.manifest.ipynb #6d85270d
 def _check_arrays(path, arrays, splits):
-    "Refuse arrays and splits that do not fit each other, or what is in the folder"
+    "Raise an error for arrays and splits that do not fit each other or the folder"
     if 'X' in arrays and 'y' not in arrays and (path/'y.npy').exists():
         raise FileExistsError(f"{path/'y.npy'} would become the targets of the new `X`: give `y` too, or delete it")
     in_memory = {k: a for k,a in arrays.items() if isinstance(a, np.ndarray)}
@@ -116,7 +116,7 @@ def _check_arrays(path, arrays, splits):
     if splits and n: check_splits(splits, n)
 
 def _array_entry(path, name):
-    "What the manifest says of an array"
+    "The manifest's entry for an array"
     a = open_array(path/f'{name}.npy')
     return dict(file=f'{name}.npy', role=name, shape=list(a.shape), dtype=a.dtype.str)
 
@@ -125,11 +125,11 @@ def _check_entries(path, entries):
     if 'X' in rows and len(set(rows.values())) == 1: return
     raise ValueError(f"{path} is not a dataset yet: it needs an `X` and as many rows of `y`, it has {rows or 'none'}")
 
-# %% ../../nbs/30_folder.manifest.ipynb #416575b0
+# %% ../../nbs/30_folder.manifest.ipynb #a2d932ad
 def save_folder(
     path, # Folder to write to; made as needed
     X=None, # Inputs, (n, vars, steps): anything `save_array` takes, or None if `X.npy` is there
-    y=None, # Targets, (n, ...), likewise
+    y=None, # Targets, (n, ...), given like `X`
     splits=None, # Rows of each split, as for `check_rows`: a dict by name, or a list for 'train', 'valid' and 'test'
 ):
     "Write arrays and splits as a dataset folder"
@@ -147,8 +147,8 @@ def save_folder(
     elif X is not None: new['splits'] = {} # Those of an earlier `X`
     write_manifest(path, **new)
 
-# %% ../../nbs/30_folder.manifest.ipynb #0177877c
-class Replaced(ValueError): "An array is not what the manifest says"
+# %% ../../nbs/30_folder.manifest.ipynb #17a4aa69
+class Replaced(ValueError): "An array does not match the manifest"
 
 def _open_entry(path, entry):
     "An array as the manifest describes it, still on disk"
@@ -167,9 +167,9 @@ def _open_growing(file, n, being_written):
             "Make the dataset again, with `convert` or `save_folder`, in another folder")
     return open_array(file, n)
 
-# %% ../../nbs/30_folder.manifest.ipynb #944cb8cf
+# %% ../../nbs/30_folder.manifest.ipynb #da048e3f
 def _entries_by_role(path, manifest):
-    "What is known of the arrays of a folder, by 'X', 'y' …; without a manifest, by the names of the files"
+    "Entries of the arrays of a folder by role, 'X', 'y' …; without a manifest, made from the names of the files"
     entries = {o['role']: o for o in manifest.get('arrays', {}).values()}
     if not entries: entries = {o: dict(file=f'{o}.npy') for o in ('X','y') if (path/f'{o}.npy').exists()}
     if 'X' not in entries:
@@ -177,7 +177,7 @@ def _entries_by_role(path, manifest):
         raise FileNotFoundError(f"{path} has no `X.npy`, it has {files}: `convert` makes other files a dataset")
     if 'y' not in entries and (path/'y.npy').exists():
         use = 'give it as `y` of `TSDataLoaders.from_arrays`'
-        warn(f"{path/'y.npy'} is not part of this dataset, by `tsdisk.json`: {use}", stacklevel=4)
+        warn(f"{path/'y.npy'} is not listed in `tsdisk.json`: {use}", stacklevel=4)
     return entries
 
 def _open_as(path, manifest):
@@ -222,9 +222,9 @@ def open_folder(
         if newer.get('id') == manifest.get('id'): raise
         return _open_as(path, newer)
 
-# %% ../../nbs/30_folder.manifest.ipynb #d8fd8d53
+# %% ../../nbs/30_folder.manifest.ipynb #0d7bfc44
 def _home(place):
-    "(folder whose manifest keeps results of a source, its name there), from its `place()`; (None, None) if none does"
+    "(folder whose manifest keeps results of a source, name of the source there); (None, None) if no folder does"
     if place is None or not (place.whole and place.read_only): return None,None
     file = place.files[0]
     folder = file.parent
@@ -233,7 +233,7 @@ def _home(place):
     in_shards = place.offset is None
     return (None,None) if in_shards else (folder,file.name)
 
-# %% ../../nbs/30_folder.manifest.ipynb #c39c7e02
+# %% ../../nbs/30_folder.manifest.ipynb #7a91bb2c
 def result_kind(
     kind:str, # Name of the result: 'stats', 'labels'
     place, # The `place()` of a source
@@ -243,13 +243,13 @@ def result_kind(
     return f'{kind} of series {crc32(repr([*place.how]).encode()):08x}'
 
 def _address(x, kind, rows, detail):
-    "Where a result is kept: (dataset folder, kind, name there, fingerprint); None if nowhere"
+    "Where to keep a result: (dataset folder, kind, name there, fingerprint); None if it can't be kept"
     place = as_source(x).place()
     folder,name = _home(place)
     if folder is None: return None
     return folder, result_kind(kind, place)+detail, name, fingerprint(place, rows, place.starts)
 
-# %% ../../nbs/30_folder.manifest.ipynb #e1119a0d
+# %% ../../nbs/30_folder.manifest.ipynb #0a76cd1e
 def _look_up(folder, kind, name, key): return read_manifest(folder).get(kind, {}).get(name, {}).get(key)
 
 def _keep(folder, kind, name, key, value, most=32):
@@ -260,23 +260,23 @@ def _keep(folder, kind, name, key, value, most=32):
         write_manifest(folder, **{kind: {**by_file, name: dict([*results.items()][-most:])}})
 
 def kept_result(
-    x, # What it was computed from: anything `as_source` takes
+    x, # The data it was computed from: anything `as_source` takes
     kind:str, # Name of the result
     rows=None, # Rows it was computed from: a range, `Ranges` or row numbers; all by default
     detail:str='', # What else it depends on, such as a function
-): # None if none is kept
+): # The result; None if none is kept
     "A result from an earlier call of `cached_result`"
     address = _address(x, kind, rows, detail)
     return address and _look_up(*address)
 
-# %% ../../nbs/30_folder.manifest.ipynb #8124c687
+# %% ../../nbs/30_folder.manifest.ipynb #d934e169
 def cached_result(
-    x, # What it is computed from: anything `as_source` takes; results of arrays in memory are not kept
+    x, # The data: anything `as_source` takes; results of arrays in memory are not kept
     kind:str, # Name of the result: 'stats', 'labels'
-    compute, # Function of no arguments that gives something JSON can hold
-    rows=None, # Rows it is computed from
+    compute, # Function without arguments that returns something JSON can hold
+    rows=None, # Rows it is computed from; all by default
     detail:str='', # What else it depends on, such as a function
-): # What `compute` gave, now or earlier
+): # The result of `compute`, now or earlier
     "A result that is kept with the file it was computed from"
     address = _address(x, kind, rows, detail)
     if address is None: return compute()
