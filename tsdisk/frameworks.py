@@ -163,7 +163,7 @@ def state_dict(self:BatchOrder): return self.dl.state_dict()
 @patch
 def load_state_dict(self:BatchOrder, state): self.dl.load_state_dict(state)
 
-# %% ../nbs/82_frameworks.ipynb #fadb8a0b
+# %% ../nbs/82_frameworks.ipynb #06363ec9
 class BatchReader:
     "Reads batches of a dataset as plain tensors, in any process"
     def __init__(self, dset):
@@ -181,7 +181,7 @@ class BatchReader:
             raise IndexError(f"Rows must be one list of positions, got shape {rows.shape}: "
                 "give `batches(...)` as `batch_sampler`, or as `sampler` with `batch_size=None`")
         cols,of = dset.reads()
-        got = self._reader(cols, epoch).read(rows, [None]*len(cols))
+        got = self._reader(cols, epoch).read(rows)
         b = dset.finished([tl.typed(tl.items.cut(got[i]), own) for tl,(i,own) in zip(dset.tls, of)])
         return tuple([o.as_subclass(Tensor) for o in b])
 

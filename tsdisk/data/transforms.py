@@ -94,7 +94,7 @@ def _warn_nans(stats):
     warnings.warn(f"{share.max():.2g} of the values of variable {share.argmax()} are NaN, which makes the loss NaN: "
         "fill them before saving, or add `FillNaN()` to the batch transforms, which runs after `Standardize`")
 
-# %% ../../nbs/57_data.transforms.ipynb #6a3a20fc
+# %% ../../nbs/57_data.transforms.ipynb #698ed7a7
 @patch
 def _to(self:ByStats, device):
     "Move the statistics to the device of a loader"
@@ -107,7 +107,7 @@ def _on(self:ByStats, device):
     "What to subtract and what to divide by, (vars, 1) each, on a device"
     if self.mean is not None: return self.mean.to(device),self.std.to(device)
     name = type(self).__name__
-    raise ValueError(f"{name} has no statistics yet: pass it as `batch_tfms`, or give statistics: `{name}(array_stats(X))`")
+    raise ValueError(f"{name} has no statistics yet: pass it as `batch_tfms`, or as `{name}(array_stats(X))`")
 
 # %% ../../nbs/57_data.transforms.ipynb #fe468c55
 class Standardize(ByStats):

@@ -167,7 +167,7 @@ class WindowWarp(MoveSteps):
         at = torch.linspace(0, 1, steps, device=device)*(steps-1 - size + size*scale)
         return at + torch.minimum((at-start).clamp(min=0), size*scale)*(1/scale-1)
 
-# %% ../../nbs/58_data.warp.ipynb #db983d90
+# %% ../../nbs/58_data.warp.ipynb #60d258e1
 class RandomCrop(MoveSteps):
     "A stretch of steps from a random place; in validation from the middle"
     split_idx = None
@@ -181,7 +181,8 @@ class RandomCrop(MoveSteps):
     def adapt(self, ds):
         super().adapt(ds)
         bad = first(e for e in self.every if e and self.size%e)
-        if bad: raise ValueError(f"There is a target every {bad} steps: `size` must be a multiple of {bad}, got {self.size}")
+        if bad:
+            raise ValueError(f"There is a target every {bad} steps: `size` must be a multiple of that, got {self.size}")
 
     def __call__(self, b, split_idx=None, **kwargs):
         self.training = split_idx == 0

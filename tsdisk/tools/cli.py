@@ -103,7 +103,7 @@ def _add_writers(commands):
     add('src', nargs='+', help=_src)
     _add_reading_options(add)
 
-# %% ../../nbs/72_tools.cli.ipynb #179a11cd
+# %% ../../nbs/72_tools.cli.ipynb #269b4308
 def _add_checks(commands):
     add = _command(commands, _info, 'info', 'list the contents of files or datasets')
     add('path', nargs='+', help='a dataset folder, or a file of any supported format')
@@ -115,7 +115,8 @@ def _add_checks(commands):
 
 def _add_measurements(commands):
     default = ' (default: %(default)s)'
-    add = _command(commands, _doctor, 'doctor', 'measure how fast an array is read from its disk, and print faster settings')
+    doctor = 'measure how fast an array is read from its disk, and print faster settings'
+    add = _command(commands, _doctor, 'doctor', doctor)
     add('path', help='a `.npy` file, or a dataset folder')
     add('--bs', type=int, default=64, help=f'rows of a batch{default}')
     add = _command(commands, _demo, 'demo', 'train on real recordings from disk, and report accuracy, memory and speed')

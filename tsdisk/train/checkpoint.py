@@ -198,7 +198,7 @@ def after_fit(self:Checkpoint):
     self.resume_from = None
     self.next_batch = None
 
-# %% ../../nbs/62_train.checkpoint.ipynb #3561b6c8
+# %% ../../nbs/62_train.checkpoint.ipynb #3b470b99
 @patch
 def _save(self:Checkpoint, epoch, next_batch=None, done=False):
     "Save a checkpoint at which training resumes with batch `next_batch` of `epoch`"
@@ -216,5 +216,6 @@ def _state(self:Checkpoint, epoch, next_batch, done):
     loader = self.dls.train
     place = loader.state_dict() | (next_batch or {})
     fit = dict(version=1, done=done, n_epoch=self.n_epoch, how=fit_settings(self.learn))
-    progress = dict(epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train, loader=place, passes=loader.epoch)
+    progress = dict(epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train,
+        loader=place, passes=loader.epoch)
     return fit | progress | learner_state(self.learn) | dict(rng=rng_state())

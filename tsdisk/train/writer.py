@@ -14,11 +14,11 @@ from ..disk.arrays import data_start, npy_header, open_array, write_at
 from ..disk.basics import human
 from ..disk.publish import atomic_write, rename
 
-# %% ../../nbs/63_train.writer.ipynb #52297d54
+# %% ../../nbs/63_train.writer.ipynb #5640e3c3
 def claim_folder(
     part, # Working folder of a run; made as needed
 ):
-    "Make a working folder, or reuse that of an interrupted run; `FileExistsError` if the name is taken by anything else"
+    "Make a working folder, or reuse that of an interrupted run; `FileExistsError` if anything else has the name"
     part = Path(part)
     if part.exists() and not _is_run(part):
         raise FileExistsError(f"{part} exists, but holds no predictions; predictions are written there until all are "
