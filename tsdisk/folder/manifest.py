@@ -60,7 +60,7 @@ def manifest_text(
     checksum = crc32(json.dumps(data).encode())
     return json.dumps({**data, 'crc32': f'{checksum:08x}'}, indent=1)
 
-# %% ../../nbs/30_folder.manifest.ipynb #0f25ef44
+# %% ../../nbs/30_folder.manifest.ipynb #44f226b1
 def write_manifest(
     path, # Folder of the dataset
     **entries, # Entries to set; others stay as they are
@@ -69,7 +69,8 @@ def write_manifest(
     path = Path(path)
     data = {**read_manifest(path), 'version': manifest_version, **entries}
     if (path/staging).exists() and not (path/manifest_name).exists():
-        raise FileExistsError(f"{path} is not finished: call `convert` again with the same arguments, or use another folder")
+        raise FileExistsError(f"{path} is not finished: call `convert` again with the same arguments, "
+            "or use another folder")
     with atomic_write(path/manifest_name) as f: f.write(manifest_text(data))
 
 # %% ../../nbs/30_folder.manifest.ipynb #bd50dd6b
