@@ -130,12 +130,12 @@ def _ranges_to_compare(path, name, sums, growing):
     first = sums['head'] if growing else 0
     return [(name, a, b, crc) for (a,b),crc in ranges if first <= a < size]
 
-# %% ../../nbs/33_folder.checks.ipynb #78545653
+# %% ../../nbs/33_folder.checks.ipynb #ed1abe76
 def _manifest_to_verify(path, growing):
     "The manifest of a folder; an error where it has no checksums"
     if not path.is_dir(): raise NotADirectoryError(f"{path} has no checksums: give the folder of a dataset")
     data = read_manifest(path)
-    if growing and not data: raise ValueError(f"{path} is not finished: call `convert` again as it was called")
+    if growing and not data: raise ValueError(f"{path} is not finished: call `convert` again with the same arguments")
     if data.get('checksums'): return data
     raise ValueError(f"{path} has no checksums: `add_checksums` reads the dataset once and stores them")
 

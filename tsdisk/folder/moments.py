@@ -113,10 +113,10 @@ def _quantiles_of_both(a, b):
         res[at] = _merged_quantiles(a.quantiles[at], a.count[i], b.quantiles[at], b.count[i])
     return res
 
-# %% ../../nbs/31_folder.moments.ipynb #3e12f101
+# %% ../../nbs/31_folder.moments.ipynb #e4b5adbc
 def _moments(o): return o.count, np.nan_to_num(o.mean), np.nan_to_num(o.std)**2*o.count
 
-def _end_of_both(f, a, b, name):
+def _merged_end(f, a, b, name):
     "`min` or `max` of two parts, either of which may have no values"
     of_a,of_b = getattr(a, name),getattr(b, name)
     return np.where(a.count == 0, of_b, np.where(b.count == 0, of_a, f(of_a, of_b)))
@@ -126,7 +126,7 @@ def __add__(self:Stats, b):
     "Statistics of all values of both"
     n,mean,m2 = _merge(_moments(self), _moments(b))
     with np.errstate(all='ignore'): std = np.sqrt(m2/n)
-    low,high = _end_of_both(np.minimum, self, b, 'min'),_end_of_both(np.maximum, self, b, 'max')
+    low,high = _merged_end(np.minimum, self, b, 'min'),_merged_end(np.maximum, self, b, 'max')
     error = max(self.error, b.error)+.01
     return Stats(n, self.nans+b.nans, np.where(n > 0, mean, np.nan), std, low, high, _quantiles_of_both(self, b), error)
 
@@ -160,9 +160,9 @@ def _deviations(n, total, squares):
     with np.errstate(all='ignore'): mean = np.where(n > 0, total/n, 0)
     return n, mean, np.maximum(squares - n*mean**2, 0)
 
-# %% ../../nbs/31_folder.moments.ipynb #65ec94ce
+# %% ../../nbs/31_folder.moments.ipynb #77259d5b
 class Moments:
-    "Counts, sums, and smallest and largest values of a stream of blocks (rows, vars, steps)"
+    "Counts, sums, minima and maxima of a stream of blocks (rows, vars, steps)"
     def __init__(self,
         ends:bool=True, # Track minimum and maximum too?
     ):

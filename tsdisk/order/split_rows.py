@@ -30,13 +30,13 @@ def share_sizes(
     test = _share_size(n, test_pct, n-1-valid) if test_pct else valid*0
     return valid,test
 
-# %% ../../nbs/22_order.split_rows.ipynb #5d2b3552
-def _held_places(held, valid, test):
-    "Which places of a permutation a split takes"
+# %% ../../nbs/22_order.split_rows.ipynb #7cadce1d
+def _split_places(held, valid, test):
+    "The places of a permutation that belong to a split"
     if not held: return slice(valid+test, None)
     return slice(valid, valid+test) if held == 2 else slice(0, valid)
 
-# %% ../../nbs/22_order.split_rows.ipynb #c4b5ebf2
+# %% ../../nbs/22_order.split_rows.ipynb #3e8e00e6
 class RandomShare:
     "Rows held out at random from each block of 1,024, or the others; `r[a:b]` is computed when asked"
     block = 1024
@@ -49,9 +49,9 @@ class RandomShare:
         self.n,self.pct,self.seed,self.held = n,pct,seed,held
         self.blocks,rest = divmod(n, self.block)
         pcts = pct if isinstance(pct, tuple) else (pct,0)
-        places = range(self.block)[_held_places(held, *share_sizes(self.block, *pcts))]
+        places = range(self.block)[_split_places(held, *share_sizes(self.block, *pcts))]
         self.first,self.size = places.start,len(places)
-        last = np.random.default_rng(seed).permutation(rest)[_held_places(held, *(round(o*rest) for o in pcts))]
+        last = np.random.default_rng(seed).permutation(rest)[_split_places(held, *(round(o*rest) for o in pcts))]
         self.tail = np.sort(last) + self.blocks*self.block # Rows after the last whole block
 
     @property

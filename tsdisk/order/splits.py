@@ -195,8 +195,8 @@ def _rows_between(x, first, stop):
     in_series = np.clip(ends, 0, np.diff(firsts)[:,None])
     return Ranges(firsts[:-1,None]+in_series, len(x))
 
-# %% ../../nbs/24_order.splits.ipynb #88887080
-def _too_little(x, name, n_splits):
+# %% ../../nbs/24_order.splits.ipynb #5a50bf45
+def _empty_split(x, name, n_splits):
     "The error for a split without rows"
     remedies = 'take other shares, a smaller `gap`, fewer splits or shorter windows'
     if not isinstance(x, Windows): return ValueError(f"Of {x:,} rows, none is left for {name}: {remedies}")
@@ -205,12 +205,12 @@ def _too_little(x, name, n_splits):
     if n_series >= n_splits: remedies += ", or hold out whole series: `group_splits(windows)`"
     return ValueError(f"Of {windows}, none is left for {name}: {remedies}")
 
-def _none_empty(x, splits):
+def _check_none_empty(x, splits):
     for rows,name in zip(splits, ('training','validation','test')):
-        if not len(rows): raise _too_little(x, name, len(splits))
+        if not len(rows): raise _empty_split(x, name, len(splits))
     return tuple(splits)
 
-# %% ../../nbs/24_order.splits.ipynb #b1648476
+# %% ../../nbs/24_order.splits.ipynb #581395b5
 def time_splits(
     x, # Number of rows, which are in order of time; or `Windows`
     valid_pct:float=0.2, # Share of the rows, or of the steps of each series, to validate
@@ -224,9 +224,9 @@ def time_splits(
     cuts = [n-valid-test, n-test] if test_pct else [n-valid]
     firsts = [0, *cuts]
     stops = [*(o-gap for o in cuts), n]
-    return _none_empty(x, [_rows_between(x, *o) for o in zip(firsts, stops)])
+    return _check_none_empty(x, [_rows_between(x, *o) for o in zip(firsts, stops)])
 
-# %% ../../nbs/24_order.splits.ipynb #f7dd6b8b
+# %% ../../nbs/24_order.splits.ipynb #79452aef
 def walk_forward_splits(
     x, # Number of rows, which are in order of time; or `Windows`
     n_splits:int=5, # Folds
@@ -244,7 +244,7 @@ def walk_forward_splits(
     cuts = [n-k*size for k in range(n_splits, 0, -1)]
     def fold(cut):
         first = 0 if max_train is None else cut-gap-max_train
-        return _none_empty(x, (_rows_between(x, first, cut-gap), _rows_between(x, cut, cut+size)))
+        return _check_none_empty(x, (_rows_between(x, first, cut-gap), _rows_between(x, cut, cut+size)))
     return [fold(o) for o in cuts]
 
 # %% ../../nbs/24_order.splits.ipynb #b5d1d029

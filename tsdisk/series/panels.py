@@ -233,7 +233,7 @@ def _as_slice(rows):
     first,last = rows[0],rows[-1]
     return slice(first, last+1) if last-first == len(rows)-1 else rows
 
-# %% ../../nbs/12_series.panels.ipynb #99e55319
+# %% ../../nbs/12_series.panels.ipynb #ad2cbccd
 @patch
 def segment_blocks(self:Dense, series, first, stop):
     if self.layout is None or not len(series): return Panel.segment_blocks(self, series, first, stop)
@@ -245,9 +245,9 @@ def _blocks_of_samples(self:Dense, series, first, stop):
     for i,j in equal_runs(first, stop):
         steps = slice(int(first[i]), int(stop[i]))
         k = self.block_steps//(steps.stop-steps.start) # Series in a block
-        if k: yield from self._blocks_alike(series[i:j], steps, k)
+        if k: yield from self._blocks_of_equal(series[i:j], steps, k)
         else: yield from Panel.segment_blocks(self, series[i:j], first[i:j], stop[i:j])
 
 @patch
-def _blocks_alike(self:Dense, series, steps, k):
+def _blocks_of_equal(self:Dense, series, steps, k):
     for i in range(0, len(series), k): yield self.array[_as_slice(series[i:i+k]), steps].swapaxes(1, 2)
