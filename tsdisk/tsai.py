@@ -29,8 +29,8 @@ with warnings.catch_warnings():
     core,prep,learner = map(import_module, ('tsai.data.core','tsai.data.preprocessing','tsai.learner'))
     for o in ('tsai.inference','tsai.analysis','tsdisk.data.show'): import_module(o)
 
-# %% ../nbs/81_tsai.ipynb #e7e3118a
-class TSTensor(batches.TSTensor, core.TSTensor): "Series (vars, steps), or a batch (bs, vars, steps), for tsdisk and tsai"
+# %% ../nbs/81_tsai.ipynb #5b73a96f
+class TSTensor(batches.TSTensor, core.TSTensor): "Series (vars, steps), or a batch (bs, vars, steps), of tsdisk and tsai"
 
 # %% ../nbs/81_tsai.ipynb #f45f83b9
 def _target_options(tfm):
@@ -50,13 +50,13 @@ def _split_tfms(tfms):
     if options is None: return [L(x_tfms),y_tfms],{}
     return [L(x_tfms),y_tfms[1:]],options
 
-# %% ../nbs/81_tsai.ipynb #128456df
+# %% ../nbs/81_tsai.ipynb #a1c76011
 def _as_slice(steps):
     "A slice for consecutive steps that are listed one by one"
     if steps is None or isinstance(steps, slice): return steps
     steps = np.asarray(steps)
     listed = steps.ndim == 1 and steps.dtype.kind in 'iu' and len(steps)
-    if not listed or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be consecutive steps, got {steps!r}")
+    if not listed or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be consecutive, got {steps!r}")
     return slice(int(steps[0]), int(steps[-1])+1)
 
 class TSDatasets(datasets.TSDatasets):
@@ -273,7 +273,7 @@ def ts_learner(dls, arch=None, **kwargs):
     "tsai's `ts_learner`, for loaders of tsdisk"
     return learner.ts_learner(as_tsai(dls), arch, **kwargs)
 
-# %% ../nbs/81_tsai.ipynb #079d2e05
+# %% ../nbs/81_tsai.ipynb #6d0a8a8d
 def _loaders_of(X, y, splits, tfms, seed, device, options):
     "`X` if it is `DataLoaders`, or else new loaders with tsai's default batch sizes"
     if not isinstance(X, DataLoaders):
@@ -281,7 +281,7 @@ def _loaders_of(X, y, splits, tfms, seed, device, options):
         bs = options.pop('batch_size', bs)
         return get_ts_dls(X, y, splits, tfms=tfms, seed=seed, device=device, bs=bs, **options)
     given = [*options, *(k for k,v in dict(y=y, splits=splits).items() if v is not None)]
-    if given: raise ValueError(f"`X` is existing loaders: pass {', '.join(map(repr, sorted(given)))} where you make them")
+    if given: raise ValueError(f"`X` is existing loaders: pass {', '.join(map(repr, sorted(given)))} when making them")
     return X
 
 def _learner_of(X, y, splits, tfms, arch_config, seed, kwargs):

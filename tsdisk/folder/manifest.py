@@ -60,7 +60,7 @@ def manifest_text(
     checksum = crc32(json.dumps(data).encode())
     return json.dumps({**data, 'crc32': f'{checksum:08x}'}, indent=1)
 
-# %% ../../nbs/30_folder.manifest.ipynb #573ef971
+# %% ../../nbs/30_folder.manifest.ipynb #44f226b1
 def write_manifest(
     path, # Folder of the dataset
     **entries, # Entries to set; others stay as they are
@@ -69,7 +69,8 @@ def write_manifest(
     path = Path(path)
     data = {**read_manifest(path), 'version': manifest_version, **entries}
     if (path/staging).exists() and not (path/manifest_name).exists():
-        raise FileExistsError(f"{path} is not finished: call `convert` again as it was called, or use another folder")
+        raise FileExistsError(f"{path} is not finished: call `convert` again with the same arguments, "
+            "or use another folder")
     with atomic_write(path/manifest_name) as f: f.write(manifest_text(data))
 
 # %% ../../nbs/30_folder.manifest.ipynb #bd50dd6b
@@ -167,7 +168,7 @@ def _open_growing(file, n, being_written):
             "Make the dataset again, with `convert` or `save_folder`, in another folder")
     return open_array(file, n)
 
-# %% ../../nbs/30_folder.manifest.ipynb #da048e3f
+# %% ../../nbs/30_folder.manifest.ipynb #e93b851c
 def _entries_by_role(path, manifest):
     "Entries of the arrays of a folder by role, 'X', 'y' …; without a manifest, made from the names of the files"
     entries = {o['role']: o for o in manifest.get('arrays', {}).values()}
@@ -183,7 +184,7 @@ def _entries_by_role(path, manifest):
 def _open_as(path, manifest):
     "(arrays, splits) of a folder, as a manifest describes them"
     if not manifest and (path/staging).exists():
-        raise FileNotFoundError(f"{path} is not finished: call `convert` again as it was called, to resume it")
+        raise FileNotFoundError(f"{path} is not finished: call `convert` again with the same arguments, to resume it")
     entries = _entries_by_role(path, manifest)
     splits = {k: _open_split(path, o) for k,o in manifest.get('splits', {}).items()}
     first = {k: splits[k] for k in ('train','valid') if k in splits}
@@ -222,8 +223,8 @@ def open_folder(
         if newer.get('id') == manifest.get('id'): raise
         return _open_as(path, newer)
 
-# %% ../../nbs/30_folder.manifest.ipynb #0d7bfc44
-def _home(place):
+# %% ../../nbs/30_folder.manifest.ipynb #d4f3fa33
+def _result_folder(place):
     "(folder whose manifest keeps results of a source, name of the source there); (None, None) if no folder does"
     if place is None or not (place.whole and place.read_only): return None,None
     file = place.files[0]
@@ -233,7 +234,7 @@ def _home(place):
     in_shards = place.offset is None
     return (None,None) if in_shards else (folder,file.name)
 
-# %% ../../nbs/30_folder.manifest.ipynb #7a91bb2c
+# %% ../../nbs/30_folder.manifest.ipynb #4c85ac74
 def result_kind(
     kind:str, # Name of the result: 'stats', 'labels'
     place, # The `place()` of a source
@@ -245,7 +246,7 @@ def result_kind(
 def _address(x, kind, rows, detail):
     "Where to keep a result: (dataset folder, kind, name there, fingerprint); None if it can't be kept"
     place = as_source(x).place()
-    folder,name = _home(place)
+    folder,name = _result_folder(place)
     if folder is None: return None
     return folder, result_kind(kind, place)+detail, name, fingerprint(place, rows, place.starts)
 

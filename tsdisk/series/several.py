@@ -114,7 +114,7 @@ def _many_files(shards, axis):
     raise ValueError(f"More than {Shards.most} files are read along their first axis, (steps, vars), got "
         f"`axis={axis}`: put them into one array, with `save_ragged`")
 
-# %% ../../nbs/14_series.several.ipynb #47938e28
+# %% ../../nbs/14_series.several.ipynb #c0eb4dec
 def vars_by_number(
     vars, # A number, a name, a list of these, a slice, or a mask of all; None for all
     n:int, # Number of variables
@@ -122,11 +122,11 @@ def vars_by_number(
 ) -> list: # Numbers, 0 to n-1; None for all
     "Variables by number"
     if vars is None: return None
-    res = [_var_number(o, n, list(names or [])) for o in _listed(vars, n)]
+    res = [_var_number(o, n, list(names or [])) for o in _as_list(vars, n)]
     if not res: raise ValueError("Choose at least one variable")
     return res
 
-def _listed(vars, n):
+def _as_list(vars, n):
     if isinstance(vars, slice): return list(range(n))[vars]
     if isinstance(vars, str) or np.ndim(vars) == 0: return [vars]
     is_mask = len(vars) == n and np.asarray(vars).dtype == bool
