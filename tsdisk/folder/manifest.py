@@ -95,7 +95,7 @@ def _named_splits(splits):
     if splits is None: return {}
     if not isinstance(splits, dict):
         n = len(splits)
-        if n > 3: raise ValueError(f"There are {n} splits: give a dict with their names, or one fold of several")
+        if n > 3: raise ValueError(f"There are {n} splits: give a dict with their names, or one of several folds")
         splits = dict(zip(('train','valid','test'), splits))
     if 'train' in splits or not splits: return splits
     raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")
