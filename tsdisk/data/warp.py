@@ -181,8 +181,8 @@ class RandomCrop(MoveSteps):
     def adapt(self, ds):
         super().adapt(ds)
         bad = first(e for e in self.every if e and self.size%e)
-        if bad:
-            raise ValueError(f"There is a target every {bad} steps: `size` must be a multiple of that, got {self.size}")
+        if bad: raise ValueError(f"There is a target every {bad} steps: "
+            f"`size` must be a multiple of that, got {self.size}")
 
     def __call__(self, b, split_idx=None, **kwargs):
         self.training = split_idx == 0

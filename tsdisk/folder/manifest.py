@@ -89,13 +89,13 @@ def _open_split(path, entry):
     if isinstance(entry, dict): return Ranges(open_array(path/entry['ranges']), entry['of'])
     return open_array(path/entry) if isinstance(entry, str) else range(*entry)
 
-# %% ../../nbs/30_folder.manifest.ipynb #df59b047
+# %% ../../nbs/30_folder.manifest.ipynb #6bac7057
 def _named_splits(splits):
     "Splits as a dict by name, with a 'train' among them; empty if there are none"
     if splits is None: return {}
     if not isinstance(splits, dict):
         n = len(splits)
-        if n > 3: raise ValueError(f"There are {n} splits: give a dict with their names, or one fold of several")
+        if n > 3: raise ValueError(f"There are {n} splits: give a dict with their names, or one of several folds")
         splits = dict(zip(('train','valid','test'), splits))
     if 'train' in splits or not splits: return splits
     raise ValueError(f"One of the splits must be named 'train', got {list(splits)}")

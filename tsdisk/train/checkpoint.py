@@ -216,6 +216,6 @@ def _state(self:Checkpoint, epoch, next_batch, done):
     loader = self.dls.train
     place = loader.state_dict() | (next_batch or {})
     fit = dict(version=1, done=done, n_epoch=self.n_epoch, how=fit_settings(self.learn))
-    progress = dict(epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train,
-        loader=place, passes=loader.epoch)
+    progress = dict(epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train)
+    progress |= dict(loader=place, passes=loader.epoch)
     return fit | progress | learner_state(self.learn) | dict(rng=rng_state())
