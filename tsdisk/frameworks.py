@@ -181,7 +181,7 @@ class BatchReader:
             raise IndexError(f"Rows must be one list of positions, got shape {rows.shape}: "
                 "give `batches(...)` as `batch_sampler`, or as `sampler` with `batch_size=None`")
         cols,of = dset.reads()
-        got = self._reader(cols, epoch).read(rows, [None]*len(cols))
+        got = self._reader(cols, epoch).read(rows)
         b = dset.finished([tl.typed(tl.items.cut(got[i]), own) for tl,(i,own) in zip(dset.tls, of)])
         return tuple([o.as_subclass(Tensor) for o in b])
 
