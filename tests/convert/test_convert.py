@@ -77,7 +77,7 @@ def test_other_inputs_or_options_do_not_resume(raw, tmp_path):
         with expect_fail(ValueError, 'could not be read'): convert(raw, tmp_path/'set')
     with expect_fail(ValueError, 'was started with dtype=None'): convert(raw, tmp_path/'set', dtype='float16')
     np.save(paths[3], rec(1000))
-    with expect_fail(ValueError, 'some have changed'): convert(raw, tmp_path/'set')
+    with expect_fail(ValueError, 'have changed or are gone'): convert(raw, tmp_path/'set')
     np.save(paths[50], rec(50))
     convert(raw, tmp_path/'set', resume=False)
     assert np.array_equal(open_folder(tmp_path/'set')[0]['X'][3], rec(1000))
@@ -212,7 +212,7 @@ def test_an_append_without_targets_is_refused(raw, tmp_path):
 def test_labels_next_to_a_dataset_cause_a_warning(tmp_path):
     convert([X(i) for i in range(5)], tmp_path/'set')
     save_array(tmp_path/'set/y.npy', np.arange(5))
-    with pytest.warns(UserWarning, match='not part of this dataset'): open_folder(tmp_path/'set')
+    with pytest.warns(UserWarning, match='is not listed in'): open_folder(tmp_path/'set')
 
 # Verify
 

@@ -25,7 +25,7 @@ def test_pairs_of_folders_are_matched_by_name(tmp_path):
 def test_files_with_the_same_name_are_refused(tmp_path):
     for k in 'ab': (tmp_path/k).mkdir(), np.save(tmp_path/k/'1.npy', X(1))
     np.savez(tmp_path/'a/1.npz', X=X(99))
-    with expect_fail(ValueError, 'name of another one'): convert(dict(X=tmp_path/'a', y=tmp_path/'b'), tmp_path/'set')
+    with expect_fail(ValueError, 'same name as another file'): convert(dict(X=tmp_path/'a', y=tmp_path/'b'), tmp_path/'set')
 
 def test_arrays_of_one_file_are_paired(tmp_path):
     import h5py
@@ -103,8 +103,8 @@ def test_records_that_an_iterable_skips_are_checked(n):
     digest = Inputs([X(i) for i in range(n)]).digest(n)
     assert [*Inputs(X(i) for i in range(n)).groups(n, digest)] == []
     assert [k for k,_ in Inputs(X(i) for i in range(n+1)).groups(n, digest)] == [n]
-    with expect_fail(ValueError, 'some have changed'): [*Inputs(X(i+1) for i in range(n)).groups(n, digest)]
-    with expect_fail(ValueError, 'some have changed'): [*Inputs(X(i) for i in range(n-1)).groups(n, digest)]
+    with expect_fail(ValueError, 'have changed or are gone'): [*Inputs(X(i+1) for i in range(n)).groups(n, digest)]
+    with expect_fail(ValueError, 'have changed or are gone'): [*Inputs(X(i) for i in range(n-1)).groups(n, digest)]
 
 def test_names_of_splits_are_words_of_a_path():
     found = {o: split_in(o) for o in ('a/train/1.npy','Validation/1.npy','X_TEST.ts','trains/1.npy','test.npy','dev/test.npy')}

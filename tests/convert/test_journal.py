@@ -240,11 +240,11 @@ def failing(items, at):
 def test_an_iterable_resumes_only_with_the_same_records(tmp_path):
     with pytest.raises(RuntimeError): convert(failing(labelled(300), 200), tmp_path/'set')
     for other in (labelled(400, 100), labelled(10)):
-        with expect_fail(ValueError, 'some have changed'): convert((o for o in other), tmp_path/'set')
+        with expect_fail(ValueError, 'have changed or are gone'): convert((o for o in other), tmp_path/'set')
     convert((o for o in labelled(300)), tmp_path/'set')
     assert open_folder(tmp_path/'set')[0]['y'].tolist() == [*range(300)]
     with pytest.raises(RuntimeError): append(tmp_path/'set', failing(labelled(300), 200))
-    with expect_fail(ValueError, 'some have changed'): append(tmp_path/'set', (o for o in labelled(400, 100)))
+    with expect_fail(ValueError, 'have changed or are gone'): append(tmp_path/'set', (o for o in labelled(400, 100)))
 
 def test_an_iterable_that_was_published_is_not_added_twice(tmp_path, monkeypatch):
     convert(labelled(3), tmp_path/'set')
@@ -263,4 +263,4 @@ def test_a_large_array_that_changed_is_noticed(tmp_path, monkeypatch):
         m.setattr(Writer, 'take', lambda *args: take(*args))
         with pytest.raises(KeyboardInterrupt): convert(tmp_path/'X.npy', tmp_path/'set', workers=0)
     save_array(tmp_path/'X.npy', np.full((5000,2,10), 7, 'f4'))
-    with expect_fail(ValueError, 'some have changed'): convert(tmp_path/'X.npy', tmp_path/'set', workers=0)
+    with expect_fail(ValueError, 'have changed or are gone'): convert(tmp_path/'X.npy', tmp_path/'set', workers=0)

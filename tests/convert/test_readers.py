@@ -74,7 +74,7 @@ def test_arrays_that_fit_are_used_in_place(tmp_path):
 def test_a_raw_file_has_the_size_of_its_shape(tmp_path):
     x.tofile(tmp_path/'a.bin')
     assert np.array_equal(open_raw(tmp_path/'a.bin', (2,3,500), start=4*6000), x[4:])
-    words = '36,000 bytes from byte 0','6 rows (3, 500) of float32','not 5'
+    words = '36,000 bytes after byte 0','6 rows (3, 500) of float32','not 5'
     with fails(ValueError, *words): open_raw(tmp_path/'a.bin', (5,3,500))
     with fails(ValueError, '6.66667 rows', 'not a whole number', '`start`'): open_raw(tmp_path/'a.bin', (-1,2,675))
 
