@@ -281,7 +281,7 @@ def test_random_splits_differ_by_seed_and_hold_out_every_row_alike():
     assert abs(chi2(held)) < 5
     assert any(not np.array_equal(random_splits(50)[1], random_splits(50)[1]) for _ in range(5))
 
-@pytest.mark.parametrize('n,pct,word', [(10, 0, 'between 0 and 1'), (10, 1, 'between 0 and 1'), (10, 20, 'got 20'), (10, -.1, 'between'), (1, .2, 'two rows'), (0, .2, 'two rows')])
+@pytest.mark.parametrize('n,pct,word', [(10, 0, 'between 0 and 1'), (10, 1, 'between 0 and 1'), (10, 20, 'got 20'), (10, -.1, 'between'), (1, .2, 'at least 2 rows'), (0, .2, 'at least 2 rows')])
 def test_impossible_random_splits_are_refused(n, pct, word):
     with fails(ValueError, word): random_splits(n, pct)
 
