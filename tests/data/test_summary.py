@@ -29,7 +29,7 @@ def test_numbers_series_and_lone_files(tmp_path):
     convert([dict(X=o[:, :10+i], y=float(i)) for i,o in enumerate(x[:30])], tmp_path/'ragged')
     assert titles(summary(tmp_path/'ragged'))[1:] == ['values','lengths','targets']
     save_array(tmp_path/'text.npy', np.array(['a','b']))
-    with fails(TypeError, 'of numbers'): summary(tmp_path/'text.npy')
+    with fails(TypeError, 'needs numbers'): summary(tmp_path/'text.npy')
 
 @pytest.mark.parametrize('ragged', [False,True])
 def test_integers_are_drawn_in_units(tmp_path, ragged):
