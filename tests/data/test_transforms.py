@@ -132,7 +132,7 @@ def test_a_forecast_comes_back_to_the_level_of_its_input():
         assert torch.allclose(m(x), x[...,-5:], rtol=1e-4)
         assert abs(m.model.x.mean(-1)).max() < .05 and abs(m.model.x.std(-1, correction=0)-1).max() < .05
     assert {n for n,_ in RevIN(Seen(), affine=3).named_parameters()} == {'weight','bias'}
-    with fails(ValueError, 'which `vars`'): RevIN(lambda z: z[:, :1])(x)
+    with fails(ValueError, 'give the `vars`'): RevIN(lambda z: z[:, :1])(x)
 
 def test_revin_learns_where_levels_drift(tmp_path):
     series = (np.cumsum(np.random.default_rng(0).normal(size=(3000,1)), 0)*50).astype('f4')
