@@ -43,6 +43,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'tsdisk/convert/convert.py'),
                                         'tsdisk.convert.convert._spec_of': ('convert.convert.html#_spec_of', 'tsdisk/convert/convert.py'),
                                         'tsdisk.convert.convert._stopped': ('convert.convert.html#_stopped', 'tsdisk/convert/convert.py'),
+                                        'tsdisk.convert.convert._workers': ('convert.convert.html#_workers', 'tsdisk/convert/convert.py'),
                                         'tsdisk.convert.convert.append': ('convert.convert.html#append', 'tsdisk/convert/convert.py'),
                                         'tsdisk.convert.convert.convert': ('convert.convert.html#convert', 'tsdisk/convert/convert.py'),
                                         'tsdisk.convert.convert.existing': ('convert.convert.html#existing', 'tsdisk/convert/convert.py')},

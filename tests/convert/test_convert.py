@@ -55,12 +55,12 @@ def test_an_unreadable_file_stops_and_loses_nothing(raw, tmp_path):
     p = sorted(raw.rglob('*.npy'))[41]
     good = p.read_bytes()
     p.write_bytes(good[:100])
-    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read') as _: convert(raw, tmp_path/'set', workers=2)
+    with expect_fail(ValueError, f'{p.relative_to(raw)} could not be read') as _: convert(raw, tmp_path/'set', n_workers=2)
     with expect_fail(FileNotFoundError, 'is not finished'): open_folder(tmp_path/'set')
     with expect_fail(FileNotFoundError, 'is not finished'): TSDataLoaders.from_folder(tmp_path/'set')
     p.write_bytes(good)
-    convert(raw, tmp_path/'set', workers=2)
-    assert same(tmp_path/'set', convert(raw, tmp_path/'whole', workers=0))
+    convert(raw, tmp_path/'set', n_workers=2)
+    assert same(tmp_path/'set', convert(raw, tmp_path/'whole', n_workers=0))
 
 def test_a_conversion_that_wrote_nothing_leaves_nothing(raw, tmp_path):
     convert(raw/'train', tmp_path/'set', label='folder')

@@ -50,7 +50,7 @@ import re
 def anon(): return int(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1])/1024
 import h5py, numpy
 before = anon()
-convert({str(tmp_path/'a.h5')!r}, {str(tmp_path/'set')!r}, workers=0)
+convert({str(tmp_path/'a.h5')!r}, {str(tmp_path/'set')!r}, n_workers=0)
 print('grew', anon()-before)
 """
     out = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout
@@ -64,7 +64,7 @@ def test_many_hdf5_files_under_a_small_limit_of_open_files(tmp_path):
     for i in range(300):
         with h5py.File(tmp_path/f'raw/{i:03d}.h5', 'w') as f: f['X'] = x[i%6]
     args = str(tmp_path/'raw'),str(tmp_path/'set')
-    code = f'from tsdisk.convert.convert import convert; convert(*{args}, workers=2)'
+    code = f'from tsdisk.convert.convert import convert; convert(*{args}, n_workers=2)'
     few_files = 'ulimit -n 64; exec "$0" -c "$1"'
     subprocess.run(['bash', '-c', few_files, sys.executable, code], check=True, capture_output=True)
     assert np.array_equal(open_folder(tmp_path/'set')[0]['X'], np.concatenate([x]*50))
@@ -124,7 +124,7 @@ def test_samples_of_a_large_netcdf_file_are_in_the_right_order_of_axes(tmp_path,
     xr.Dataset({f'v{k}': (('site','time'), x[:,k]) for k in range(3)}).to_netcdf(tmp_path/'a.nc')
     X = read_file(tmp_path/'a.nc')['X']
     assert isinstance(X, StackedVariables) and all(np.array_equal(a, b) for a,b in zip(X, x, strict=True))
-    series = open_folder(convert(tmp_path/'a.nc', tmp_path/'set', layout='ragged', workers=0))[0]['X']
+    series = open_folder(convert(tmp_path/'a.nc', tmp_path/'set', layout='ragged', n_workers=0))[0]['X']
     assert np.array_equal(series[4], x[4])
 
 def test_netcdf_variables_become_those_of_the_series(tmp_path):

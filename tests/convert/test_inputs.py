@@ -85,7 +85,7 @@ def test_every_row_keeps_the_name_of_its_input(tmp_path):
     items = lambda p: dict(X=np.load(p), source='a paper')
     (tmp_path/'raw').mkdir()
     for i in range(3): np.save(tmp_path/f'raw/{i}.npy', np.ones((2,9)))
-    convert(tmp_path/'raw', tmp_path/'set', read=items, workers=0)
+    convert(tmp_path/'raw', tmp_path/'set', read=items, n_workers=0)
     assert open_folder(tmp_path/'set')[0]['source'].tolist() == ['0.npy','1.npy','2.npy']
     assert read_manifest(tmp_path/'set')['info']['source_'] == 'a paper'
 
@@ -117,4 +117,4 @@ def test_one_folder_named_for_a_split_is_no_split():
 
 def test_a_reader_of_the_user_gets_arrays_too(tmp_path):
     x = np.ones((4,2,9), 'f4')
-    assert (open_folder(convert(x, tmp_path/'set', read=lambda o: o*3, workers=0))[0]['X'] == 3).all()
+    assert (open_folder(convert(x, tmp_path/'set', read=lambda o: o*3, n_workers=0))[0]['X'] == 3).all()

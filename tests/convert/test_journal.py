@@ -82,7 +82,7 @@ def groups_of_two(monkeypatch): # Many groups, so that a kill finds some done
 def test_a_conversion_killed_at_any_point_resumes_to_the_same_result(raw, tmp_path, monkeypatch, read, kwargs):
     groups_of_two(monkeypatch)
     monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 5000)
-    go = lambda dst: convert(raw, tmp_path/dst, read=read, label='folder', workers=0, **kwargs)
+    go = lambda dst: convert(raw, tmp_path/dst, read=read, label='folder', n_workers=0, **kwargs)
     status,steps = in_child(lambda: go('whole'), -1)
     assert status == 0 and steps > 100
     # The last steps are those that rename files into place
@@ -102,8 +102,8 @@ def test_a_killed_append_leaves_the_old_rows_and_resumes(raw, tmp_path, monkeypa
     groups_of_two(monkeypatch)
     monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 5000)
     paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
-    convert(paths[:40], tmp_path/'base', read=read, workers=0, **kwargs)
-    more = lambda dst: append(tmp_path/dst, paths[40:], read=read, workers=0)
+    convert(paths[:40], tmp_path/'base', read=read, n_workers=0, **kwargs)
+    more = lambda dst: append(tmp_path/dst, paths[40:], read=read, n_workers=0)
     shutil.copytree(tmp_path/'base', tmp_path/'whole')
     status,steps = in_child(lambda: more('whole'), -1)
     assert status == 0 and verify(tmp_path/'whole') == []
@@ -126,7 +126,7 @@ from tsdisk.convert.convert import convert
 def slow(p):
     time.sleep(.01)
     return np.load(p), int(p[-7:-4])
-convert({raw!r}, {dst!r}, read=slow, workers=2)
+convert({raw!r}, {dst!r}, read=slow, n_workers=2)
 '''
 
 @pytest.mark.parametrize('i', range(4))
@@ -141,7 +141,7 @@ def test_a_kill_from_outside_with_workers_loses_nothing(raw, tmp_path, i):
     p.wait()
     subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)
     paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
-    convert(paths*6, tmp_path/'whole', read=lambda p: (np.load(p), int(p[-7:-4])), workers=0)
+    convert(paths*6, tmp_path/'whole', read=lambda p: (np.load(p), int(p[-7:-4])), n_workers=0)
     assert same_files(dst, tmp_path/'whole')
 
 # Ctrl-C, full disks and locks
@@ -189,9 +189,9 @@ def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, mo
         return write(self, data)
     monkeypatch.setattr(columns.Growing, 'write', full)
     with expect_fail(OSError, 'is full. Completed work is kept'):
-        convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', workers=0)
+        convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
     monkeypatch.setattr(columns.Growing, 'write', write)
-    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', workers=0)
+    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
     assert len(open_folder(tmp_path/'set')[0]['X']) == 300 and verify(tmp_path/'set') == []
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='room is given back on Linux')
@@ -204,7 +204,7 @@ def test_a_recording_needs_its_room_on_disk_once(tmp_path, monkeypatch):
     monkeypatch.setattr(columns.Growing, 'write', seen)
     x = np.random.default_rng(0).random((2,2**22), 'f4')
     pieces = lambda p: dict(X=(x[:,i:i+2**18] for i in range(0, 2**22, 2**18)))
-    convert([str(tmp_path/'one.rec')], tmp_path/'set', read=pieces, workers=0)
+    convert([str(tmp_path/'one.rec')], tmp_path/'set', read=pieces, n_workers=0)
     assert x.nbytes < most[0] < 1.4*x.nbytes, most
     assert np.array_equal(open_folder(tmp_path/'set')[0]['X'][0], x)
 
@@ -261,6 +261,6 @@ def test_a_large_array_that_changed_is_noticed(tmp_path, monkeypatch):
         m.setattr('tsdisk.convert.journal.note_every', 0)
         take = Interrupt(Writer.take, 20)
         m.setattr(Writer, 'take', lambda *args: take(*args))
-        with pytest.raises(KeyboardInterrupt): convert(tmp_path/'X.npy', tmp_path/'set', workers=0)
+        with pytest.raises(KeyboardInterrupt): convert(tmp_path/'X.npy', tmp_path/'set', n_workers=0)
     save_array(tmp_path/'X.npy', np.full((5000,2,10), 7, 'f4'))
-    with expect_fail(ValueError, 'have changed or are gone'): convert(tmp_path/'X.npy', tmp_path/'set', workers=0)
+    with expect_fail(ValueError, 'have changed or are gone'): convert(tmp_path/'X.npy', tmp_path/'set', n_workers=0)

@@ -88,8 +88,8 @@ def test_rows_appended_to_no_split_are_reported(tmp_path, capsys):
         for i in range(3):
             (tmp_path/f'raw/{k}').mkdir(parents=True, exist_ok=True)
             np.save(tmp_path/f'raw/{k}/{i}.npy', np.ones((2,9), 'f4'))
-    convert(tmp_path/'raw', tmp_path/'set', workers=0)
-    append(tmp_path/'set', tmp_path/'raw/train', workers=0, split=lambda p: 'train')
+    convert(tmp_path/'raw', tmp_path/'set', n_workers=0)
+    append(tmp_path/'set', tmp_path/'raw/train', n_workers=0, split=lambda p: 'train')
     assert 'none of the splits' not in capsys.readouterr().out
     append(tmp_path/'set', np.ones((4,2,9), 'f4'))
     assert "4 of the appended rows are in none of the splits ['train', 'valid']" in capsys.readouterr().out

@@ -79,7 +79,7 @@ def test_floats_as_integers_come_back_within_half_a_step(tmp_path):
     xs[5][1,7] = np.nan
     (tmp_path/'raw').mkdir()
     for i,x in enumerate(xs): np.save(tmp_path/f'raw/{i:02d}.npy', x)
-    convert(tmp_path/'raw', tmp_path/'set', dtype='int16', workers=2)
+    convert(tmp_path/'raw', tmp_path/'set', dtype='int16', n_workers=2)
     said = read_manifest(tmp_path/'set')['arrays']['X']
     assert said['dtype'] == '<i2' and len(said['scale']) == 3
     dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(40)], shuffle=False, bs=40, drop_last=False, num_workers=0)
@@ -113,19 +113,19 @@ def test_inputs_of_several_scales_are_stored_in_real_units(tmp_path, capsys):
     counts = np.arange(-5, 5, dtype='i2').reshape(2,5)
     gain = lambda k: dict(X=counts, scale=[.5,.5*k], names=['a','b'], units=['mV','mV'])
     files = [f'{i}' for i in range(8)]
-    arrays,_ = open_folder(convert(files, tmp_path/'set', read=lambda p: gain(1+int(p)), workers=0))
+    arrays,_ = open_folder(convert(files, tmp_path/'set', read=lambda p: gain(1+int(p)), n_workers=0))
     assert 'float32, in physical units because scales differ' in capsys.readouterr().out and arrays['X'].dtype == 'f4'
     assert read_manifest(tmp_path/'set')['arrays']['X']['units'] == ['mV','mV']
     for i in range(8): assert np.array_equal(arrays['X'][i], counts*[[.5],[.5*(1+i)]])
-    assert open_folder(convert(files, tmp_path/'same', read=lambda p: gain(1), workers=0))[0]['X'].dtype == 'i2'
-    with expect_fail(ValueError, "give `dtype='float32'`"): convert(files, tmp_path/'late', read=lambda p: gain(1+(p == '4')), workers=0)
+    assert open_folder(convert(files, tmp_path/'same', read=lambda p: gain(1), n_workers=0))[0]['X'].dtype == 'i2'
+    with expect_fail(ValueError, "give `dtype='float32'`"): convert(files, tmp_path/'late', read=lambda p: gain(1+(p == '4')), n_workers=0)
     with expect_fail(ValueError, "give `dtype='float32'`"):
-        convert(files, tmp_path/'int', dtype='int16', read=lambda p: gain(1+int(p)), workers=0)
+        convert(files, tmp_path/'int', dtype='int16', read=lambda p: gain(1+int(p)), n_workers=0)
 
 def test_inputs_may_mark_missing_values_differently(tmp_path):
     said = lambda p: dict(X=np.array([[1,-1,-9]], 'i2'), missing=-1 if p == '0' else -9)
-    with expect_fail(ValueError, "`missing` is"): convert(['0','1'], tmp_path/'set', read=said, workers=0)
-    arrays,_ = open_folder(convert(['0','1'], tmp_path/'floats', read=said, workers=0, dtype='float32'))
+    with expect_fail(ValueError, "`missing` is"): convert(['0','1'], tmp_path/'set', read=said, n_workers=0)
+    arrays,_ = open_folder(convert(['0','1'], tmp_path/'floats', read=said, n_workers=0, dtype='float32'))
     assert np.array_equal(arrays['X'][:,0], [[1,np.nan,-9],[1,-1,np.nan]], equal_nan=True)
     big = [dict(X=np.array([[2**40+1,-1]]), missing=-1)]
     assert open_folder(convert(big, tmp_path/'wide', dtype='float64'))[0]['X'][0,0,0] == 2**40+1

@@ -135,7 +135,7 @@ def test_frames_are_recordings_samples_or_series(tmp_path):
     assert metadata['start'].startswith('2024-01-01T00:00:00')
     assert arrays['y'].tolist() == ['rest']
     with_missing = df.astype({'n': 'Int64'})
-    arrays,_ = open_folder(convert([tmp_path/'a.csv'], tmp_path/'set3', read=lambda p: with_missing, workers=0))
+    arrays,_ = open_folder(convert([tmp_path/'a.csv'], tmp_path/'set3', read=lambda p: with_missing, n_workers=0))
     assert arrays['X'].shape == (1,2,50)
     long = pd.concat([df.assign(who=o, t=range(50)) for o in 'ba']).sample(frac=1, random_state=0)
     arrays,_ = open_folder(convert(from_long(long, 'who', 't', vars=['a']), tmp_path/'set4'))

@@ -25,20 +25,20 @@ def in_pieces(p):
 
 @pytest.mark.parametrize('read', [None, as_item, in_pieces, mapped])
 def test_the_result_is_the_same_for_any_number_of_workers(raw, tmp_path, read):
-    convert(raw, tmp_path/'one', read=read, workers=0)
-    for n in (1,3): assert same(tmp_path/'one', convert(raw, tmp_path/f'w{n}', read=read, workers=n))
-    with ThreadPoolExecutor(4) as pool: assert same(tmp_path/'one', convert(raw, tmp_path/'pool', read=read, workers=pool))
+    convert(raw, tmp_path/'one', read=read, n_workers=0)
+    for n in (1,3): assert same(tmp_path/'one', convert(raw, tmp_path/f'w{n}', read=read, n_workers=n))
+    with ThreadPoolExecutor(4) as pool: assert same(tmp_path/'one', convert(raw, tmp_path/'pool', read=read, executor=pool))
 
 def test_functions_of_a_notebook_work_with_processes(raw, tmp_path):
     k = 3
-    assert open_folder(convert(raw, tmp_path/'set', read=lambda p: np.load(p)*k, workers=2))[0]['X'].shape == (60,3,20)
+    assert open_folder(convert(raw, tmp_path/'set', read=lambda p: np.load(p)*k, n_workers=2))[0]['X'].shape == (60,3,20)
 
 def test_spawned_processes_write_the_same_or_say_why_not(raw, tmp_path, monkeypatch):
     from types import SimpleNamespace
-    convert(raw, tmp_path/'one', read=as_item, workers=0)
+    convert(raw, tmp_path/'one', read=as_item, n_workers=0)
     monkeypatch.setattr('tsdisk.convert.workers.sys', SimpleNamespace(platform='darwin'))
-    assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, workers=2))
-    with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'three', read=lambda p: np.load(p), workers=2)
+    assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, n_workers=2))
+    with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'three', read=lambda p: np.load(p), n_workers=2)
 
 def test_any_object_with_submit_is_an_executor(raw, tmp_path):
     class Cluster: # As one writes it for Ray: `ray.remote(call).remote(f, *args).future()`
@@ -46,15 +46,15 @@ def test_any_object_with_submit_is_an_executor(raw, tmp_path):
         def submit(self, f, *args):
             self.n += 1
             return self.pool.submit(f, *args)
-    convert(raw, tmp_path/'one', read=as_item, workers=0)
+    convert(raw, tmp_path/'one', read=as_item, n_workers=0)
     cluster = Cluster()
-    assert same(tmp_path/'one', convert(raw, tmp_path/'set', read=as_item, workers=cluster)) and cluster.n
+    assert same(tmp_path/'one', convert(raw, tmp_path/'set', read=as_item, executor=cluster)) and cluster.n
 
 def test_functions_for_another_executor_must_be_picklable(raw, tmp_path):
     from concurrent.futures import ProcessPoolExecutor
     with ProcessPoolExecutor(2) as pool:
-        with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'set', read=lambda p: np.load(p), workers=pool)
-        assert len(open_folder(convert(raw, tmp_path/'set2', read=as_item, workers=pool))[0]['X']) == 60
+        with expect_fail(ValueError, 'must be functions of a module'): convert(raw, tmp_path/'set', read=lambda p: np.load(p), executor=pool)
+        assert len(open_folder(convert(raw, tmp_path/'set2', read=as_item, executor=pool))[0]['X']) == 60
 
 def dies(p):
     if p.endswith('040.npy') and not Path(p).with_suffix('.died').exists():
@@ -64,8 +64,8 @@ def dies(p):
 
 def test_a_worker_that_dies_is_reported_and_its_work_resumed(raw, tmp_path):
     src = [str(o) for o in sorted(raw.rglob('*.npy'))]
-    with expect_fail(RuntimeError, 'A worker was killed'): convert(src, tmp_path/'set', read=dies, workers=2)
-    convert(src, tmp_path/'set', read=dies, workers=2)
+    with expect_fail(RuntimeError, 'A worker was killed'): convert(src, tmp_path/'set', read=dies, n_workers=2)
+    convert(src, tmp_path/'set', read=dies, n_workers=2)
     assert len(open_folder(tmp_path/'set')[0]['X']) == 60
 
 def test_ctrl_c_waits_for_no_worker(tmp_path):
@@ -76,7 +76,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler) # Shells start what run
 def read(p):
     time.sleep(1 if int(p[-7:-4]) > 5 else 0)
     return np.load(p)
-convert('raw', 'set', read=read, workers=2)
+convert('raw', 'set', read=read, n_workers=2)
 """
     (tmp_path/'raw').mkdir()
     for i in range(300): np.save(tmp_path/f'raw/{i:03d}.npy', np.ones((2,9)))
@@ -94,7 +94,7 @@ def test_unreadable_files_are_skipped_if_asked(raw, tmp_path, capsys):
     paths = sorted(raw.rglob('*.npy'))
     for i in (0,17,59): paths[i].write_text('no array')
     np.save(paths[30], rec(0, 21))
-    convert(raw, tmp_path/'set', on_error='skip', layout='dense', workers=2)
+    convert(raw, tmp_path/'set', on_error='skip', layout='dense', n_workers=2)
     arrays,_ = open_folder(tmp_path/'set')
     assert len(arrays['X']) == 56
     assert np.array_equal(arrays['X'], np.stack([np.load(o) for i,o in enumerate(paths) if i not in (0,17,30,59)]))
@@ -143,11 +143,11 @@ convert((np.full((1,2**20), i, 'f4') for i in range(150)), {str(tmp_path/'a')!r}
 print('grew', most[0]-before)
 for i in range(3): np.save({str(tmp_path)!r}+f'/{{i}}.npy', np.full((1,2**23), i, 'f4'))
 most[0],before = 0,anon()
-convert({str(tmp_path)!r}+'/*.npy', {str(tmp_path/'b')!r}, dtype='int16', workers=0)
+convert({str(tmp_path)!r}+'/*.npy', {str(tmp_path/'b')!r}, dtype='int16', n_workers=0)
 print('grew', most[0]-before)
 np.savez_compressed({str(tmp_path/'c.npz')!r}, X=np.zeros((150,4,2**17), 'f4'))
 most[0],before = 0,anon()
-convert({str(tmp_path/'c.npz')!r}, {str(tmp_path/'c')!r}, workers=0)
+convert({str(tmp_path/'c.npz')!r}, {str(tmp_path/'c')!r}, n_workers=0)
 done.set()
 print('grew', most[0]-before)
 """
@@ -190,7 +190,7 @@ def watch():
     while True: wait.wait(.002) or seen.append(private_memory())
 threading.Thread(target=watch, daemon=True).start()
 before = private_memory()
-convert({str(tmp_path/'a.npz')!r}, {str(tmp_path/'set')!r}, layout={layout!r}, workers=0)
+convert({str(tmp_path/'a.npz')!r}, {str(tmp_path/'set')!r}, layout={layout!r}, n_workers=0)
 print(max(seen)-before)
 """
     (tmp_path/'tmp').mkdir()
@@ -208,15 +208,15 @@ def test_a_full_disk_of_temporary_files_is_named(tmp_path, monkeypatch):
     def full(*args): raise OSError(errno.ENOSPC, 'No space left on device')
     with monkeypatch.context() as m:
         m.setattr(importers.shutil, 'copyfileobj', full)
-        with expect_fail(OSError, f'The disk of {tmp_path} is full'): convert(tmp_path/'a.npz', tmp_path/'set', workers=0)
-    assert open_folder(convert(tmp_path/'a.npz', tmp_path/'set', workers=0))[0]['X'].shape == (1,3,1000)
+        with expect_fail(OSError, f'The disk of {tmp_path} is full'): convert(tmp_path/'a.npz', tmp_path/'set', n_workers=0)
+    assert open_folder(convert(tmp_path/'a.npz', tmp_path/'set', n_workers=0))[0]['X'].shape == (1,3,1000)
 
 @pytest.mark.parametrize('kind', [a_recording, of_columns])
 def test_unpacked_arrays_can_be_transformed(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(importers, 'large', 2**10)
     x = np.random.default_rng(0).normal(size=(3,4,100))
     kind(x, tmp_path)
-    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', tfm=lambda o: {**o, 'X': o['X']*2}, workers=0))
+    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', tfm=lambda o: {**o, 'X': o['X']*2}, n_workers=0))
     assert np.array_equal(arrays['X'], 2*x if kind is of_columns else 2*x[:1])
 
 def test_large_texts_of_a_compressed_file(tmp_path, monkeypatch):
@@ -224,7 +224,7 @@ def test_large_texts_of_a_compressed_file(tmp_path, monkeypatch):
     x = np.asfortranarray(np.random.default_rng(0).normal(size=(200,4,10)))
     y = np.array([f'label {i%3}' for i in range(200)])
     np.savez_compressed(tmp_path/'a.npz', X=x, y=y)
-    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', workers=0))
+    arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', n_workers=0))
     assert np.array_equal(arrays['X'], x) and np.array_equal(arrays['y'], y)
 
 def test_a_recording_in_pieces_among_others_is_named(raw, tmp_path):
@@ -233,6 +233,6 @@ def test_a_recording_in_pieces_among_others_is_named(raw, tmp_path):
     with expect_fail(ValueError, "`X` comes in pieces, other records do not: give `layout='ragged'`"): convert(raw, tmp_path/'set', read=read)
 
 @pytest.mark.parametrize('workers', [-1,1.5,'all'])
-def test_workers_are_a_number_or_an_executor(raw, tmp_path, workers):
-    with expect_fail(ValueError, f'`workers` must be an executor, or a number of processes, at least 0, got {workers!r}'):
-        convert(raw, tmp_path/'set', workers=workers)
+def test_n_workers_is_a_number(raw, tmp_path, workers):
+    with expect_fail(ValueError, f'`n_workers` must be a number of processes, at least 0, got {workers!r}'):
+        convert(raw, tmp_path/'set', n_workers=workers)

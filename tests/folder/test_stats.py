@@ -100,10 +100,10 @@ def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeyp
         (tmp_path/f'b/{k}').mkdir(parents=True)
         for i in range(20): np.save(tmp_path/f'a/{k}/{i:02d}.npy', x[i+40*(k == 'valid')])
         for i in range(20): np.save(tmp_path/f'b/{k}/{i:02d}.npy', x[i+20+40*(k == 'valid')])
-    f = convert(tmp_path/'a', tmp_path/'set', workers=0)
+    f = convert(tmp_path/'a', tmp_path/'set', n_workers=0)
     TSDataLoaders.from_folder(f, batch_tfms=Standardize())
     train_stats(tmp_path/'set/X.npy')
-    append(f, tmp_path/'b', workers=0)
+    append(f, tmp_path/'b', n_workers=0)
     import tsdisk.folder.stats
     monkeypatch.setattr(tsdisk.folder.stats, 'array_stats', None) # Not needed any more
     st = TSDataLoaders.from_folder(f, batch_tfms=Standardize()).after_batch.fs[0]

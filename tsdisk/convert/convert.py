@@ -154,6 +154,8 @@ def _begin(self:Work, journal, layout, dtype):
     journal.begin(specs=specs, options=self.options)
 
 # %% ../../nbs/48_convert.convert.ipynb #6c781be5
+def _workers(n_workers, executor): return n_workers if executor is None else executor
+
 def _check_empty(dst):
     if all(o.name in (staging, '.lock') for o in dst.iterdir()): return
     raise FileExistsError(f"{dst} is not empty: `append` to a dataset, or convert to a new folder")
@@ -168,7 +170,8 @@ def convert(
     dtype=None, # Dtype of `X`, or by column; by default that of the inputs. 'int16' stores floats with a scale
     label=None, # Targets: 'folder' for the name of the folder that a file is in, or a function of its path
     split='folder', # Splits: by default from names of folders or files, if all have one; or a function of a path; or None
-    workers=None, # Number of processes, by default one for each processor; or an executor, as for `run_jobs`
+    n_workers:int=None, # Number of processes, or 0 for none besides this one; by default one per processor
+    executor=None, # Runs the work instead: an executor of `concurrent.futures`, or any object with its `submit`
     resume:bool=True, # Resume an interrupted conversion to this folder?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
 ) -> Info: # Describes the dataset; also usable as its path
@@ -176,7 +179,7 @@ def convert(
     dst = Path(dst)
     if dst.is_file(): raise NotADirectoryError(f"{dst} is a file: give the folder of the new dataset")
     options = dict(layout=repr(layout), dtype=repr(dtype), label=label, split=split)
-    work = Work(Inputs(src, read, label, split), tfm, workers, on_error, **options)
+    work = Work(Inputs(src, read, label, split), tfm, _workers(n_workers, executor), on_error, **options)
     with locked(dst):
         Journal(dst).complete()
         if resume and work.is_done(dst): return info(dst)
@@ -275,7 +278,8 @@ def append(
     tfm=None, # Function that turns a record (a mapping) into what is stored
     label=None, # Targets: 'folder', or a function of the path
     split='folder', # Splits: by default from names of folders or files; or a function of a path
-    workers=None, # Number of processes, or an executor
+    n_workers:int=None, # Number of processes
+    executor=None, # Runs the work instead
     resume:bool=True, # Resume an interrupted append?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
 ) -> Info: # Describes the dataset; also usable as its path
@@ -283,7 +287,7 @@ def append(
     dst = Path(dst)
     _check_dataset(dst)
     min_splits = 1 if read_manifest(dst).get('splits') else 2
-    work = Work(Inputs(src, read, label, split, min_splits), tfm, workers, on_error, label=label, split=split)
+    work = Work(Inputs(src, read, label, split, min_splits), tfm, _workers(n_workers, executor), on_error, label=label, split=split)
     with locked(dst):
         if Journal(dst).complete():
             if work.is_done(dst): return info(dst)

@@ -38,7 +38,7 @@ def _check_pickle(job):
     try: pickle.dumps(job)
     except Exception as e:
         raise ValueError(f"`read` and `tfm` must be functions of a module on this system, to be sent to other processes ({e}): "
-            "move them to a module, or give `workers=0`") from e
+            "move them to a module, or give `n_workers=0`") from e
 
 # %% ../../nbs/44_convert.workers.ipynb #98e8e4b8
 def _result(inputs, future):
@@ -46,7 +46,7 @@ def _result(inputs, future):
     except BrokenProcessPool as e:
         names = dict.fromkeys([inputs[0][1], inputs[-1][1]])
         raise RuntimeError("A worker was killed, most often because memory ran out, while reading "
-            f"{' to '.join(names)} or a later input: use fewer `workers`; completed work is kept") from e
+            f"{' to '.join(names)} or a later input: use a smaller `n_workers`; completed work is kept") from e
 
 def _results(submit, groups, ahead):
     pending = deque()
@@ -84,5 +84,5 @@ def run_jobs(
         n = getattr(workers, '_max_workers', None) or _processors()
         return _results(partial(workers.submit, job), groups, 2*n+1)
     if workers is None: workers = _processors()
-    n = whole_number(workers, 'workers', what='an executor, or a number of processes')
+    n = whole_number(workers, 'n_workers', what='a number of processes')
     return _in_processes(job, groups, n) if n else (job(*o) for o in groups)

@@ -23,7 +23,7 @@ def _options(args):
     "Arguments for `convert` and `append`"
     label = 'folder' if args.label else None
     on_error = 'skip' if args.skip else 'stop'
-    return dict(label=label, workers=args.workers, resume=not args.anew, on_error=on_error)
+    return dict(label=label, n_workers=args.workers, resume=not args.anew, on_error=on_error)
 
 # %% ../../nbs/72_tools.cli.ipynb #11c14d6a
 def _convert(args):
