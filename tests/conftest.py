@@ -50,7 +50,7 @@ def fails(err, *words):
 def metadata_of(dataset):
     "Metadata that all rows of a dataset share, and those of its variables"
     from tsdisk.convert.readers import variable_metadata
-    from tsdisk.folder.manifest import read_manifest
+    from tsdisk.disk.sidecar import read_manifest
     manifest = read_manifest(dataset)
     return manifest['info'] | {k: v for k,v in manifest['arrays']['X'].items() if k in variable_metadata}
 

@@ -2,7 +2,7 @@
 import filecmp, json, re
 from pathlib import Path
 import numpy as np
-from tsdisk.folder.manifest import read_manifest
+from tsdisk.disk.sidecar import read_manifest
 
 # Inputs
 

@@ -8,7 +8,8 @@ from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.convert import readers as importers
 from tsdisk.convert.convert import append, convert
 from tsdisk.disk.fingerprint import versioned
-from tsdisk.folder.manifest import open_folder, read_manifest, save_folder
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.data.loaders import TSDataLoaders
 from conversion import files_of, same, rec, as_item, X, write_raw
 

@@ -3,7 +3,8 @@ import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.inputs import Inputs, split_in
-from tsdisk.folder.manifest import open_folder, read_manifest, save_folder
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import open_folder, save_folder
 from conversion import rec, as_item, X, write_raw
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from tsdisk.convert.layouts import column_types
 from tsdisk.convert.journal import Writer
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.inputs import Inputs
-from tsdisk.folder.manifest import open_folder, read_manifest
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import open_folder
 from conversion import same, same_files, of_length, as_item, X, write_raw
 
 @pytest.fixture

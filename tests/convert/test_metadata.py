@@ -5,7 +5,8 @@ from fastcore.test import expect_fail
 from tsdisk.folder.checks import verify
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.metadata import column_chunks, metadata_lines, read_lines, summarize
-from tsdisk.folder.manifest import open_folder, read_manifest, save_folder
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.data.loaders import TSDataLoaders
 from conversion import as_item, X, write_raw
 

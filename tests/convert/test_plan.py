@@ -4,7 +4,8 @@ import numpy as np, pytest, torch
 from fastcore.test import expect_fail
 from tsdisk.convert.convert import append, convert
 from tsdisk.disk.packing import Packing
-from tsdisk.folder.manifest import open_folder, read_manifest, packing_at
+from tsdisk.disk.sidecar import read_manifest, packing_at
+from tsdisk.folder.manifest import open_folder
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged import Ragged
 from tsdisk.convert.plan import Outline, outline, plan, real_units

@@ -6,7 +6,8 @@ import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.convert import readers as importers
 from tsdisk.convert.convert import convert
-from tsdisk.folder.manifest import open_folder, read_manifest
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import open_folder
 from tsdisk.tools.demo import private_memory
 from tsdisk.convert.readers import CompressedRows, open_npz, read_file
 from tsdisk.convert.info import info

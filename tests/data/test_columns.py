@@ -14,7 +14,7 @@ from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.packing import Packing
 from tsdisk.disk.sources import as_source, Source
-from tsdisk.folder.manifest import packing_of
+from tsdisk.disk.sidecar import packing_of
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
 

@@ -5,7 +5,7 @@ from conftest import fails, filled
 from tsdisk.disk.arrays import save_array
 from tsdisk.tools.cli import main
 from tsdisk.convert.convert import convert
-from tsdisk.folder.manifest import read_manifest
+from tsdisk.disk.sidecar import read_manifest
 from tsdisk.data.summary import summary
 
 matplotlib.use('Agg')

@@ -9,7 +9,7 @@ from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TensorTarget, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.folder.manifest import read_manifest
+from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.stats import array_stats
 from tsdisk.series.ragged import open_ragged, save_ragged
 from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget

@@ -4,7 +4,8 @@ from hypothesis import given, strategies as st
 from conftest import fails, filled
 from tsdisk.disk.rows import Ranges
 from tsdisk.folder.checks import Sums, add_checksums, as_hex, files_of, from_hex, verify
-from tsdisk.folder.manifest import read_manifest, save_folder, write_manifest
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import save_folder, write_manifest
 from tsdisk.series.ragged import save_ragged
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200)))

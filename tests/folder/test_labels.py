@@ -5,7 +5,8 @@ from tsdisk.convert.convert import append, convert
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.sources import LikeSource
 from tsdisk.folder.labels import array_counts, array_vocab, class_weights, train_counts, train_vocab
-from tsdisk.folder.manifest import open_folder, read_manifest
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import open_folder
 
 def entries(X, kind):
     "The results in the manifest that were computed from a file"

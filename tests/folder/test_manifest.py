@@ -6,7 +6,8 @@ from conftest import elsewhere, fails, filled, same
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.rows import Ranges
-from tsdisk.folder.manifest import cached_result, open_folder, read_manifest, save_folder, write_manifest
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import cached_result, open_folder, save_folder, write_manifest
 from tsdisk.folder.stats import train_stats
 from tsdisk.order.split_rows import check_splits
 from tsdisk.order.splits import random_splits, time_splits

@@ -11,7 +11,8 @@ from tsdisk.convert.info import info
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.transforms import Standardize
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.folder.manifest import open_folder, read_manifest, save_folder, write_manifest
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import open_folder, save_folder, write_manifest
 from tsdisk.folder.moments import Stats, shares
 from tsdisk.folder.stats import array_stats, train_stats
 from tsdisk.series.windows import Windows

@@ -16,7 +16,8 @@ from ..disk.basics import one_of, progress
 from ..disk.fingerprint import function_id
 from ..disk.publish import locked
 from ..folder.checks import add_checksums, from_hex
-from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
+from ..disk.sidecar import manifest_name, read_manifest
+from ..folder.manifest import open_folder, staging
 from ..folder.stats import add_stats, kept_stats
 from . import hdf5
 from . import recordings

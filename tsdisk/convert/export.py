@@ -16,7 +16,8 @@ from ..disk.basics import progress
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
 from ..disk.publish import atomic_path
-from ..folder.manifest import open_folder, read_manifest
+from ..disk.sidecar import read_manifest
+from ..folder.manifest import open_folder
 from .readers import need
 from ..series.ragged import save_ragged
 

@@ -19,7 +19,8 @@ import numpy as np
 from ..disk.basics import human
 from ..disk.arrays import read_header
 from ..disk.packing import Packing
-from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
+from ..disk.sidecar import manifest_name, read_manifest
+from ..folder.manifest import open_folder, staging
 from . import recordings, tables
 from .hdf5 import names_in
 from .readers import need, open_npz, read_file, readers, variable_metadata

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.fingerprint import empty_digest, extend_digest, file_id
-from ..folder.manifest import manifest_name
+from ..disk.sidecar import manifest_name
 from .readers import Compressed, read_file, readers
 
 # %% ../../nbs/41_convert.inputs.ipynb #87121b33

@@ -19,7 +19,8 @@ from ..disk.io import free_room
 from ..disk.publish import atomic_write, rename, sync_folder
 from ..disk.rows import Ranges
 from ..folder.checks import as_hex, files_of, Sums
-from ..folder.manifest import manifest_name, manifest_text, manifest_version, read_manifest, staging
+from ..disk.sidecar import manifest_name, manifest_version, read_manifest
+from ..folder.manifest import manifest_text, staging
 from .layouts import apply_changes, column_types, DenseColumn
 from .metadata import column_chunks, split_ranges, summarize
 from .plan import is_column_name, Spec

@@ -16,7 +16,7 @@ from ..disk.items import Items
 from ..disk.packing import Packing
 from ..disk.rows import as_positions, take_idxs
 from ..disk.sources import ArraySource
-from ..folder.manifest import packing_of
+from ..disk.sidecar import packing_of
 from ..order.leakage import warn_leakage
 from ..order.split_rows import check_splits
 

@@ -16,7 +16,8 @@ from .preload import preload, preload_bytes
 from .sampling import with_train
 from ..disk.basics import progress
 from ..disk.io import free_memory
-from ..folder.manifest import open_folder, read_manifest
+from ..disk.sidecar import read_manifest
+from ..folder.manifest import open_folder
 from ..order.leakage import warn_leakage
 from ..order.splits import random_splits, time_splits
 from ..series.several import vars_by_number

@@ -12,7 +12,8 @@ from fastai.basics import *
 from .columns import as_series
 from ..disk.items import Items
 from ..disk.sources import ArraySource, Source
-from ..folder.manifest import manifest_name, open_folder
+from ..disk.sidecar import manifest_name
+from ..folder.manifest import open_folder
 from ..series.ragged import Ragged
 from ..series.windows import Windows
 

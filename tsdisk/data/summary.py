@@ -10,7 +10,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
 from ..disk.basics import human
 from ..disk.arrays import open_array
-from ..folder.manifest import open_folder, packing_of, read_manifest
+from ..disk.sidecar import packing_of, read_manifest
+from ..folder.manifest import open_folder
 from ..series.ragged import Ragged
 from ..disk.sources import as_source
 from ..folder.labels import train_counts

@@ -13,7 +13,8 @@ from zlib import crc32
 import numpy as np
 from ..disk.arrays import open_array, read_header
 from ..disk.basics import progress
-from .manifest import manifest_name, manifest_text, read_manifest, staging, write_manifest
+from ..disk.sidecar import manifest_name, read_manifest
+from .manifest import manifest_text, staging, write_manifest
 
 # %% ../../nbs/33_folder.checks.ipynb #98117e08
 class Sums:

@@ -14,7 +14,8 @@ from fastai.basics import *
 from fastai.callback.all import *
 from ..disk.arrays import create_array
 from ..disk.basics import progress
-from ..folder.manifest import open_folder, read_manifest, save_folder, write_manifest
+from ..disk.sidecar import read_manifest
+from ..folder.manifest import open_folder, save_folder, write_manifest
 from ..data.loaders import TSDataLoaders
 from ..data.transforms import Standardize
 
