@@ -4,7 +4,8 @@ from fractions import Fraction
 import numpy as np, pandas as pd, pytest
 from fastcore.test import expect_fail
 from hypothesis import given, settings, strategies as st
-from tsdisk.series.clock import Clock, Clocks, ClockScan, as_time, duration_text, nanoseconds, period_of
+from tsdisk.series.clock import Clock, as_time, duration_text, nanoseconds, period_of
+from tsdisk.series.clocks import Clocks, ClockScan
 
 @pytest.mark.parametrize('duration', ['36h', '1d12h', '1.5 D', 129600, timedelta(days=1.5), pd.Timedelta('36h'), np.timedelta64(36, 'h')])
 def test_durations_of_any_form_are_the_same(duration): assert nanoseconds(duration) == 36*3600*10**9
