@@ -35,13 +35,14 @@ def _is_entered(path, folder):
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
 
 # %% ../../nbs/41_convert.inputs.ipynb #3012fa56
-def _suffix(path): return os.path.splitext(path)[1].lower()
-
 def _readable(paths):
-    "The files that have a reader"
+    "The files that have a reader, without the `.mat` files that a WFDB header describes"
     headers = {os.path.splitext(o)[0] for o in paths if o.endswith('.hea')}
-    has_header = lambda o: _suffix(o) == '.mat' and os.path.splitext(o)[0] in headers
-    return [o for o in paths if _suffix(o) in readers and not has_header(o)]
+    def is_read(path):
+        name,suffix = os.path.splitext(path)
+        if suffix.lower() == '.mat' and name in headers: return False
+        return suffix.lower() in readers
+    return [o for o in paths if is_read(o)]
 
 def _list_files(src, any_suffix):
     "The files of a folder or a glob, sorted; any other path is returned unchanged"
@@ -311,8 +312,7 @@ def groups(self:Inputs,
 ): # (index of its first input, [(input, name, metadata), …]) for each group
     "The inputs from index `first` on, in groups for workers"
     inputs = enumerate(self._after(first, digest), first)
-    for group in self._grouped(inputs):
-        yield group[0][0], [(o, self.name(i, o), self.metadata(o)) for i,o in group]
+    for group in self._grouped(inputs): yield group[0][0], [(o, self.name(i, o), self.metadata(o)) for i,o in group]
 
 @patch
 def _grouped(self:Inputs, inputs):

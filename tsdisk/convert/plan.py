@@ -247,6 +247,10 @@ def _dtypes_of(dtype, columns, outlines):
 # %% ../../nbs/41_convert.plan.ipynb #df49978c
 no_value = -2**15 # The 16-bit integer that represents NaN
 
+def _along(v, a, axis):
+    "One number for each variable, shaped to broadcast with `a`"
+    return np.asarray(v, 'f8').reshape(-1, *[1]*(a.ndim-1-axis))
+
 def real_units(
     a, # Integers
     scale, # Value of one step of the integers: (vars,), or one number
@@ -259,10 +263,6 @@ def real_units(
 
 # %% ../../nbs/41_convert.plan.ipynb #89b86058
 _instead = "use `dtype='float32'`, or"
-
-def _along(v, a, axis):
-    "One number for each variable, shaped to broadcast with `a`"
-    return np.asarray(v, 'f8').reshape(-1, *[1]*(a.ndim-1-axis))
 
 def as_counts(
     a, # Floats
