@@ -146,6 +146,20 @@ def close(self:Writer):
     self.metadata.close()
     self.log.close()
 
+# %% ../../nbs/46_convert.journal.ipynb #e426e99a
+def _read_and_free(file, size=2**22):
+    "Bytes of a file, `size` at a time; the room of those that are read is freed"
+    while data := file.read(size):
+        yield data
+        free_room(file, file.tell()-len(data), len(data))
+
+@patch
+def _add_part(self:Writer, column, first):
+    "Append a worker's rows to a column"
+    path = self.parts/f'{first}.{column.name}'
+    steps = np.fromfile(f'{path}.steps', np.int64) if column.layout == 'ragged' else None
+    with open(path, 'r+b') as f: column.add(_read_and_free(f), steps)
+
 # %% ../../nbs/46_convert.journal.ipynb #da818b1f
 @patch
 def take(self:Writer,
@@ -168,17 +182,6 @@ def _count_inputs(self:Writer, done, inputs):
     self.inputs = done.first+done.inputs
     self.faults += done.faults
 
-@patch
-def _add_part(self:Writer, column, first):
-    "Append a worker's rows to a column"
-    path = self.parts/f'{first}.{column.name}'
-    steps = np.fromfile(f'{path}.steps', np.int64) if column.layout == 'ragged' else None
-    with open(path, 'r+b') as f: column.add(_read_and_free(f), steps)
-
-def _read_and_free(file, size=2**22):
-    while data := file.read(size):
-        yield data
-        free_room(file, file.tell()-len(data), len(data))
 
 # %% ../../nbs/46_convert.journal.ipynb #72593b3e
 def _flush(file):
@@ -192,13 +195,13 @@ def note(self:Writer):
     self.consistent = False
     changes = {c: o.changes() for c,o in self.columns.items()}
     _flush(self.metadata)
-    self._log(changes)
+    self._log_progress(changes)
     self.journal.progress.faults += self.faults
     self.faults,self.noted = [],time.time()
     self.consistent = True
 
 @patch
-def _log(self:Writer, changes):
+def _log_progress(self:Writer, changes):
     "Write a line to the journal, and sync it"
     line = dict(sources=self.inputs, seen=self.digest, items=self.metadata.tell(), done=changes, faults=self.faults)
     self.log.write(json.dumps(line).encode()+b'\n')
