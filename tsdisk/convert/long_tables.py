@@ -28,16 +28,18 @@ class LongTable:
         metadata:list=(), # Columns of metadata, with the same value for all steps of a series
         partition_bytes:int=large//2, # Size of a partition in memory, about
     ):
-        self.table = open_table(src, {id, time, y, *metadata}, [id])
+        self.table = table = open_table(src, {id, time, y, *metadata}, [id])
         self.id,self.time,self.y = id,time,y
-        self.metadata = self.table.check([*([y] if y else []), *metadata], '`y` or `metadata`')
-        self.table.check([id, *([time] if time else [])], '`id` or `time`')
-        self.vars = self.table.check(vars or self.table.numbers(but={id, time, *self.metadata}), '`vars`')
-        self.n_partitions = 1 + self.table.nbytes//partition_bytes
+        self.metadata = table.check([*_if_given(y), *metadata], '`y` or `metadata`')
+        self.keys = table.check([id, *_if_given(time)], '`id` or `time`')
+        self.vars = table.check(vars or table.numbers(but={id, time, *self.metadata}), '`vars`')
+        self.n_partitions = 1 + table.nbytes//partition_bytes
 
     def __iter__(self):
         with unnamed_file() as file:
             for rows in self._partitions(file): yield from self._series(rows)
+
+def _if_given(column): return [column] if column else []
 
 # %% ../../nbs/44_convert.long_tables.ipynb #14456a91
 def decode_categories(
@@ -69,15 +71,19 @@ def partition_of(
 @patch
 def _write_runs(self:LongTable, file, batches, runs):
     "Write rows to a file, sorted by partition, and append the position of each run to `runs`"
-    pa = need('pyarrow', 'tables')
-    table = pa.Table.from_batches(batches)
+    table = need('pyarrow', 'tables').Table.from_batches(batches)
     partition = partition_of(table.column(self.id), self.n_partitions)
     table = table.take(np.argsort(partition, kind='stable'))
-    ends = np.cumsum(np.bincount(partition, minlength=self.n_partitions)).tolist()
-    for k in np.unique(partition).tolist():
-        runs[k].append(file.tell())
-        start = ends[k-1] if k else 0
-        with pa.ipc.new_stream(file, table.schema) as w: w.write_table(table.slice(start, ends[k]-start))
+    start = 0
+    for k,n in enumerate(np.bincount(partition).tolist()):
+        if n: runs[k].append(_write_run(file, table.slice(start, n)))
+        start += n
+
+def _write_run(file, rows):
+    "Write the rows of a run; its position"
+    position = file.tell()
+    with need('pyarrow', 'tables').ipc.new_stream(file, rows.schema) as w: w.write_table(rows)
+    return position
 
 def read_runs(
     file, # The temporary file
@@ -106,7 +112,7 @@ def _partition(self:LongTable, file, batches):
 def _partitions(self:LongTable, file):
     "Yield the partitions, each a table with all rows of some ids"
     pa = need('pyarrow', 'tables')
-    columns = [self.id, *([self.time] if self.time else []), *self.metadata, *self.vars]
+    columns = [*self.keys, *self.metadata, *self.vars]
     batches = map(decode_categories, self.table.batches(columns))
     if self.n_partitions == 1: return (yield pa.Table.from_batches([*batches]))
     for run in self._partition(file, batches):
@@ -137,22 +143,33 @@ def metadata_of_series(
         res[k] = values[code].item()
     return res
 
+# %% ../../nbs/44_convert.long_tables.ipynb #1d2fc9de
+@patch
+def _metadata_of(self:LongTable, rows, columns, times, id):
+    "Metadata of the series with some id, its target as `y`; start and sampling rate if its times are dates"
+    known = metadata_of_series(columns, rows, f'{self.id} {id}')
+    known = {'y' if k == self.y else k: v for k,v in known.items()}
+    has_dates = times is not None and times.dtype.kind == 'M'
+    return known | start_and_rate(times[rows]) if has_dates else known
+
 # %% ../../nbs/44_convert.long_tables.ipynb #cbe1ee4a
 @patch
 def _series(self:LongTable, table):
     "Records of all series of a partition"
-    missing = table.column(self.id).null_count
-    if missing: raise ValueError(f"{missing:,} rows have no {self.id}: fill in their ids, or remove these rows")
+    self._check_ids(table)
     ids,codes = encode(table.column(self.id))
     times = table.column(self.time).to_numpy() if self.time else None
     values = variable_values(table, self.vars)
     metadata = {k: encode(table.column(k)) for k in self.metadata}
     for rows in rows_of_series(codes, times):
         id = ids[codes[rows[0]]].item()
-        known = metadata_of_series(metadata, rows, f'{self.id} {id}')
-        known = {'y' if k == self.y else k: v for k,v in known.items()}
-        if times is not None and times.dtype.kind == 'M': known |= start_and_rate(times[rows])
+        known = self._metadata_of(rows, metadata, times, id)
         yield dict(X=values[:,rows], names=self.vars, **{self.id: id}, **known)
+
+@patch
+def _check_ids(self:LongTable, table):
+    missing = table.column(self.id).null_count
+    if missing: raise ValueError(f"{missing:,} rows have no {self.id}: fill in their ids, or remove these rows")
 
 # %% ../../nbs/44_convert.long_tables.ipynb #aff60b16
 @delegates(LongTable)

@@ -36,14 +36,18 @@ def _unmasked(a):
 # %% ../../nbs/41_convert.plan.ipynb #b99d9b0f
 def _as_record(o):
     "One record as a mapping of roles to arrays and metadata"
-    if isinstance(o, tuple) and len(o) == 2: o = dict(X=o[0], y=o[1])
-    elif not isinstance(o, Mapping): o = dict(X=o if hasattr(o, 'shape') else np.asarray(o))
-    record = {k: _to_numpy(v) for k,v in o.items() if v is not None}
+    record = {k: _to_numpy(v) for k,v in _by_role(o).items() if v is not None}
     if 'X' not in record: raise ValueError(f"A record needs an `X`, got one with {list(record)}")
     if hasattr(record['X'], 'select_dtypes'): record = {**record, **from_frame(record['X'])}
     _check_X(record['X'])
     if isinstance(record.get('y'), (list,tuple)): record['y'] = np.asarray(record['y'])
     return record
+
+def _by_role(o):
+    "A mapping as it is; a pair as `X` and `y`; anything else as an array, `X`"
+    if isinstance(o, Mapping): return o
+    if isinstance(o, tuple) and len(o) == 2: return dict(X=o[0], y=o[1])
+    return dict(X=o if hasattr(o, 'shape') else np.asarray(o))
 
 def _check_X(X):
     is_series = hasattr(X, '__iter__') # A generator of pieces, for instance
@@ -155,15 +159,20 @@ def _check_names(names):
 def _column_spec(name, rows, layout, dtype):
     "The `Spec` of a column, from outlines of its rows"
     shapes = Counter(o.shape for o in rows)
+    layout = _layout_of(name, shapes, layout)
+    usual = shapes.most_common(1)[0][0]
+    trail = usual[:-1] if layout == 'ragged' else usual
+    dtype = np.result_type(*(o.dtype for o in rows)) if dtype is None else np.dtype(dtype)
+    return Spec(layout=layout, trail=trail, dtype=dtype.newbyteorder('<').str)
+
+def _layout_of(name, shapes, layout):
+    "The layout for rows of some shapes; `ValueError` if the one that is asked for does not fit"
     lengths_known = all(None not in o for o in shapes)
     if layout is None: layout = 'dense' if len(shapes) == 1 and lengths_known else 'ragged'
     one_of(layout, 'layout', ('dense','ragged','shards'))
     if layout == 'ragged': _check_ragged(name, shapes)
     elif not lengths_known: raise ValueError(f"`{name}` comes in pieces: leave out `layout={layout!r}`")
-    usual = shapes.most_common(1)[0][0]
-    trail = usual[:-1] if layout == 'ragged' else usual
-    dtype = np.result_type(*(o.dtype for o in rows)) if dtype is None else np.dtype(dtype)
-    return Spec(layout=layout, trail=trail, dtype=dtype.newbyteorder('<').str)
+    return layout
 
 def _check_ragged(name, shapes):
     if len({o[:-1] for o in shapes}) == 1 and all(len(o) in (1,2) for o in shapes): return
@@ -221,16 +230,26 @@ def plan(
     "Plan how records are stored; `ValueError` if they don't fit together"
     outlines = [*map(outline, records)]
     columns = _columns_of(outlines)
-    layouts,dtypes = _by_column(layout, 'layout', columns),dict(_by_column(dtype, 'dtype', columns))
-    if dtypes.get('X') is None and scales_differ(outlines): dtypes['X'] = 'float32'
+    layouts = _by_column(layout, 'layout', columns)
+    dtypes = _dtypes_of(dtype, columns, outlines)
     specs = {k: _column_spec(k, rows, layouts.get(k), dtypes.get(k)) for k,rows in columns.items()}
     _add_metadata(specs['X'], outlines)
     specs['X']['target'] = _first_target(outlines)
     _check_names(specs)
     return specs
 
+def _dtypes_of(dtype, columns, outlines):
+    "Dtypes by column, as far as they are given; float32 for an `X` whose records have different scales"
+    dtypes = dict(_by_column(dtype, 'dtype', columns))
+    if dtypes.get('X') is None and scales_differ(outlines): dtypes['X'] = 'float32'
+    return dtypes
+
 # %% ../../nbs/41_convert.plan.ipynb #df49978c
 no_value = -2**15 # The 16-bit integer that represents NaN
+
+def _along(v, a, axis):
+    "One number for each variable, shaped to broadcast with `a`"
+    return np.asarray(v, 'f8').reshape(-1, *[1]*(a.ndim-1-axis))
 
 def real_units(
     a, # Integers
@@ -245,10 +264,6 @@ def real_units(
 # %% ../../nbs/41_convert.plan.ipynb #89b86058
 _instead = "use `dtype='float32'`, or"
 
-def _along(v, a, axis):
-    "One number for each variable, shaped to broadcast with `a`"
-    return np.asarray(v, 'f8').reshape(-1, *[1]*(a.ndim-1-axis))
-
 def as_counts(
     a, # Floats
     scale, # Value of one step of the integers: (vars,), or one number
@@ -259,13 +274,16 @@ def as_counts(
 ) -> np.ndarray: # Integers
     "Encode values as the nearest integers"
     nan = np.isnan(a)
-    if np.isinf(a).any(): raise ValueError(f"Infinite values can't be stored as integers: {_instead} replace them with `tfm`")
-    if missing is None and nan.any():
-        raise ValueError(f"NaN can't be stored as integers without `missing`: {_instead} fill missing values with `tfm`")
+    _check_finite(a, nan, missing)
     offset = 0. if offset is None else offset
     counts = np.rint((a-_along(offset, a, axis))/_along(scale, a, axis))
     _check_range(counts[~nan], np.dtype(dtype), missing)
     return np.where(nan, 0 if missing is None else missing, counts).astype(dtype)
+
+def _check_finite(a, nan, missing):
+    if np.isinf(a).any(): raise ValueError(f"Infinite values can't be stored as integers: {_instead} replace them with `tfm`")
+    if missing is not None or not nan.any(): return
+    raise ValueError(f"NaN can't be stored as integers without `missing`: {_instead} fill missing values with `tfm`")
 
 def _check_range(counts, dtype, missing):
     info = np.iinfo(dtype)
@@ -285,6 +303,12 @@ def scale_of(
     with np.errstate(over='ignore', under='ignore'):
         scale = np.where(high > low, high/(2**16-4) - low/(2**16-4), 1.)
         offset = low/2 + high/2
-    if scale.min() > np.finfo('f4').tiny and np.fmax(abs(low), abs(high)).max() < np.finfo('f4').max: return scale,offset
+    _check_float32(scale, low, high)
+    return scale, offset
+
+def _check_float32(scale, low, high):
+    "`ValueError` if float32 can't hold the decoded values"
+    limits = np.finfo('f4')
+    if scale.min() > limits.tiny and np.fmax(abs(low), abs(high)).max() < limits.max: return
     raise ValueError("16-bit integers can't represent a range of "
         f"{low.tolist()} to {high.tolist()}: use `dtype='float32'`")

@@ -38,10 +38,13 @@ def wfdb_metadata(
     if header.comments: res['comments'] = header.comments
     date,time = header.base_date,header.base_time
     if date and time: res['start'] = datetime.combine(date, time).isoformat()
-    if os.path.exists(f'{record}.atr'):
-        beats = need('wfdb', 'wfdb').rdann(record, 'atr')
-        res['annotations'] = dict(step=beats.sample.tolist(), symbol=[*beats.symbol])
+    if os.path.exists(f'{record}.atr'): res['annotations'] = _wfdb_annotations(record)
     return res
+
+def _wfdb_annotations(record):
+    "Steps and symbols of the beats of a WFDB record"
+    beats = need('wfdb', 'wfdb').rdann(record, 'atr')
+    return dict(step=beats.sample.tolist(), symbol=[*beats.symbol])
 
 # %% ../../nbs/42_convert.recordings.ipynb #4ec9d602
 def wfdb_integers(
@@ -100,10 +103,14 @@ def edf_metadata(
     res = dict(names=[s.label for s in signals], units=[s.physical_dimension for s in signals])
     res |= dict(fs=signals[0].sampling_frequency, scale=[*scale], offset=[*offset])
     if left_out: res['left_out'] = left_out
-    try: res['start'] = edf.startdatetime.isoformat()
-    except ValueError: pass # The date of an anonymized file
+    if start := _edf_start(edf): res['start'] = start
     if len(edf.annotations): res['annotations'] = [[a.onset, a.duration, a.text] for a in edf.annotations]
     return res
+
+def _edf_start(edf):
+    "Date and time at which a recording starts; None in an anonymized file"
+    try: return edf.startdatetime.isoformat()
+    except ValueError: return None
 
 # %% ../../nbs/42_convert.recordings.ipynb #c62decbb
 def _refuse_gaps(path):
@@ -120,12 +127,16 @@ def read_edf(path, name=None):
     _refuse_gaps(path)
     edf = (edfio.read_bdf if path.lower().endswith('.bdf') else edfio.read_edf)(path)
     signals,left_out = signals_of_one_rate(edf.signals, name, path)
-    fs = signals[0].sampling_frequency
     steps = round(edf.num_data_records*signals[0].samples_per_data_record)
+    return dict(X=_edf_integers(signals, steps), **edf_metadata(edf, signals, left_out))
+
+def _edf_integers(signals, steps):
+    "The stored values of some signals, an array or pieces (vars, steps)"
+    fs = signals[0].sampling_frequency
     def read(start, stop):
         if stop-start == steps: return np.stack([s.digital for s in signals])
         return np.stack([s.get_digital_slice(start/fs, stop/fs) for s in signals]) # Takes seconds
-    return dict(X=read_steps(read, (len(signals), steps), 4), **edf_metadata(edf, signals, left_out))
+    return read_steps(read, (len(signals), steps), 4)
 
 # %% ../../nbs/42_convert.recordings.ipynb #173a44c1
 def header_fields(
@@ -212,12 +223,17 @@ def parse_series_line(
     return res
 
 # %% ../../nbs/42_convert.recordings.ipynb #341d82f0
+def _parse_fields(fields):
+    "The header of a `.tsf` file: (name and function of the text of each attribute, metadata that all series share)"
+    fields = [(k.lower(), v) for k,*v in fields]
+    attributes = [(v[0], attribute_types[v[1]]) for k,v in fields if k == 'attribute']
+    shared = {k: int(v[0]) if k == 'horizon' else v[0] for k,v in fields if k in ('frequency','horizon')}
+    return attributes, shared
+
 @reader('.tsf')
 def read_tsf(path, name=None):
     "Series of a `.tsf` file, one by one, with their attributes"
     with open(path, encoding='cp1252', errors='replace') as f:
-        fields = [(k.lower(), v) for k,*v in header_fields(f, path)]
-        attributes = [(v[0], attribute_types[v[1]]) for k,v in fields if k == 'attribute']
-        shared = {k: int(v[0]) if k == 'horizon' else v[0] for k,v in fields if k in ('frequency','horizon')}
+        attributes,shared = _parse_fields(header_fields(f, path))
         lines = enumerate(filter(None, map(str.strip, f)))
         yield from (parse_series_line(line, attributes, f'{path}: series {i}') | shared for i,line in lines)

@@ -194,7 +194,8 @@ def warn_if_unsorted(
 
 # %% ../../nbs/43_convert.tables.ipynb #e76c6464
 def _time_metadata(table, time):
-    "`start` and `fs` of a recording, from the first thousand times; empty if they are not dates"
+    "`start` and `fs` of a recording, from the first thousand times; empty if there are none, or they are not dates"
+    if time is None: return {}
     first = next((o for o in table.batches([time]) if len(o)), None)
     if first is None: return {}
     times = first.column(time)[:1000].to_numpy(zero_copy_only=False)
@@ -208,6 +209,13 @@ def _left_out(table, columns):
     left_out = [o for o in table.schema.names if o not in columns]
     return dict(left_out=left_out) if left_out else {}
 
+# %% ../../nbs/43_convert.tables.ipynb #dfd7bbbb
+def _series_of(table, names, time):
+    "Values of some columns in pieces (vars, k); a warning if the rows are not in order of `time`"
+    columns = [*names, time] if time else names
+    batches = warn_if_unsorted(table.batches(columns), time)
+    return (variable_values(o, names) for o in batches if len(o))
+
 # %% ../../nbs/43_convert.tables.ipynb #eaf2331c
 @reader('.csv', '.tsv', '.parquet', '.pq')
 def read_table(
@@ -220,13 +228,11 @@ def read_table(
     if time: table.check([time], '`time`')
     names = table.check([name], 'the series') if name else table.numbers(but=[time])
     if not names: raise ValueError(f"{path} has no numeric columns, it has {table.schema.names}")
-    time = time or first_dates(table)
-    columns = [*names, time] if time else names
-    left_out = {} if name else _left_out(table, {*columns})
-    batches = warn_if_unsorted(table.batches(columns), time)
-    X = (variable_values(o, names) for o in batches if len(o))
+    time = time or first_dates(table) or None
+    X = _series_of(table, names, time)
     if os.path.getsize(path) < large: X = np.concatenate([*X], 1)
-    return dict(X=X, names=names, **left_out, **(_time_metadata(table, time) if time else {}))
+    left_out = {} if name else _left_out(table, {*names, time})
+    return dict(X=X, names=names, **left_out, **_time_metadata(table, time))
 
 # %% ../../nbs/43_convert.tables.ipynb #55e22cde
 def from_wide(
@@ -240,6 +246,9 @@ def from_wide(
     others = table.check([*([y] if y else []), *metadata], '`y` or `metadata`')
     steps = table.check(steps or table.numbers(but=others), '`steps`')
     for batch in table.batches([*steps, *others]):
-        if not len(batch): continue
-        X = np.ascontiguousarray(variable_values(batch, steps).T)[:,None]
-        yield dict(X=X, **{'y' if k == y else k: metadata_values(batch.column(k)) for k in others})
+        if len(batch): yield _samples_of(batch, steps, others, y)
+
+def _samples_of(batch, steps, others, y):
+    "The samples of a batch of rows as one record, with the `others` as metadata and column `y` as the target"
+    X = np.ascontiguousarray(variable_values(batch, steps).T)[:,None]
+    return dict(X=X, **{'y' if k == y else k: metadata_values(batch.column(k)) for k in others})

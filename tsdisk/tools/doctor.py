@@ -9,6 +9,7 @@ __all__ = ['cached_share', 'file_system', 'disk_rate', 'loader_rate', 'doctor']
 import os, time, warnings
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 import numpy as np
 from ..data.datasets import TSDatasets
@@ -63,19 +64,23 @@ def disk_rate(
     order=None, # Function from a number of reads to their positions, in units of `size`; random by default
 ) -> float: # Bytes per second
     "How fast a file can be read from disk, in reads of `size` bytes"
-    n = max(1, (file.size-size)//size)
     k = max(1, min(256, 32*2**20//size)) # Reads in a request
-    rng = np.random.default_rng()
-    places = order or (lambda k: rng.integers(0, n, k))
-    def request(): return Incoming(file, places(k)%n*size, np.full(k, size))
+    requests = _requests(file, size, k, order)
     done = 0
     start = time.perf_counter()
-    pending = deque([request(), request()])
+    pending = deque(islice(requests, 2))
     while not done or time.perf_counter()-start < secs:
-        pending.append(request())
+        pending.append(next(requests))
         pending.popleft().wait()
         done += k*size
     return done/(time.perf_counter()-start)
+
+def _requests(file, size, k, order):
+    "Start requests of k reads of `size` bytes each, without end"
+    n = max(1, (file.size-size)//size)
+    rng = np.random.default_rng()
+    places = order or (lambda k: rng.integers(0, n, k))
+    while True: yield Incoming(file, places(k)%n*size, np.full(k, size))
 
 # %% ../../nbs/71_tools.doctor.ipynb #26717994
 def loader_rate(
@@ -116,13 +121,17 @@ class _InOrder:
         return np.arange(self.at-k, self.at)
 
 # %% ../../nbs/71_tools.doctor.ipynb #2660c1e0
+def _rows_in_page_cache(X):
+    "Rows that certainly fit into the page cache: 256 MiB, or a quarter of the free memory"
+    row_bytes = X[:1].nbytes
+    return min(len(X), 256*2**20//row_bytes, int(free_memory()/4)//row_bytes)
+
 def _measure_loaders(X, bs, secs, shuffles):
     "Samples per second: 'cached', and straight from disk for each of `shuffles`"
     def loader(n, shuffle, direct):
         rows = TSDatasets(X, splits=[range(n)]).train
         return TSDataLoader(rows, bs=bs, shuffle=shuffle, read=ReadOptions(direct=direct))
-    row_bytes = X[:1].nbytes
-    few = max(bs, min(len(X), 256*2**20//row_bytes, int(free_memory()/4)//row_bytes))
+    few = max(bs, _rows_in_page_cache(X))
     for _ in loader(few, shuffle=False, direct=False): pass
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Rows of .* one by one') # That is what is measured
@@ -231,6 +240,14 @@ def _report_choice(fits, direct):
     way = 'straight from disk' if direct else 'through the page cache, with prefetch'
     _line('tsdisk will read', f'{way}: the array does not fit')
 
+# %% ../../nbs/71_tools.doctor.ipynb #5a6e9d83
+def _array_of(path): return open_folder(path)[0]['X'] if Path(path).is_dir() else as_source(path).array
+
+def _open_directly(path):
+    "A file that is read straight from disk; None, with the reason printed, where that is not possible"
+    try: return DiskFile(path)
+    except OSError as e: _line('straight from disk', f'not possible here: {e}')
+
 # %% ../../nbs/71_tools.doctor.ipynb #947e831a
 def doctor(
     path, # A `.npy` file, or a dataset folder
@@ -238,13 +255,10 @@ def doctor(
     secs:float=2., # Duration of each measurement
 ) -> dict: # Samples per second: 'cached', and straight from disk by `shuffle`: True, 'block', False
     "Report how fast an array can be read from its disk, and print faster settings"
-    X = open_folder(path)[0]['X'] if Path(path).is_dir() else as_source(path).array
+    X = _array_of(path)
     fits = not TSDataLoader(TSDatasets(X), bs=bs, shuffle=True).direct
     _report_file(X)
-    try: file = DiskFile(X.filename)
-    except OSError as e:
-        file = None
-        _line('straight from disk', f'not possible here: {e}')
+    file = _open_directly(X.filename)
     if file:
         disk = _measure_disk(file, X[:1].nbytes, secs)
         _report_disk(file, disk)
