@@ -146,22 +146,37 @@ def _begin(self:Work, journal, layout, dtype):
     job,inputs = self.job,self.inputs
     outlines = sample_records(job, inputs)
     specs = plan(outlines, layout, dtype)
-    if _needs_range(specs['X'], outlines):
-        measure = MeasureRange(job.read, job.tfm, specs, skip=job.skip)
-        specs['X'].update(measure_packing(measure, inputs, self.workers))
+    if _needs_range(specs['X'], outlines): specs['X'].update(self._measured_packing(specs))
     if inputs.repeatable:
         print_plan(specs, outlines, len(inputs))
         check_room(journal.dst, specs, outlines, inputs, job.tfm)
     journal.begin(specs=specs, options=self.options)
 
-# %% ../../nbs/48_convert.convert.ipynb #6c781be5
+@patch
+def _measured_packing(self:Work, specs):
+    "Scale and offset of `X`, from a pass over all inputs"
+    measure = MeasureRange(self.job.read, self.job.tfm, specs, skip=self.job.skip)
+    return measure_packing(measure, self.inputs, self.workers)
+
+# %% ../../nbs/48_convert.convert.ipynb #16200bd2
 def _workers(n_workers, executor): return n_workers if executor is None else executor
 
 def _check_empty(dst):
     if all(o.name in (staging, '.lock') for o in dst.iterdir()): return
     raise FileExistsError(f"{dst} is not empty: `append` to a dataset, or convert to a new folder")
 
-# %% ../../nbs/48_convert.convert.ipynb #9076fc9f
+@patch
+def _convert(self:Work, dst, layout, dtype, resume):
+    "Make a dataset, or complete or resume an interrupted conversion"
+    Journal(dst).complete()
+    if resume and self.is_done(dst): return
+    _check_empty(dst)
+    journal = Journal(dst)
+    if journal.head and resume: self.check_resumes(journal)
+    else: self._begin(journal, layout, dtype)
+    self.run(journal)
+
+# %% ../../nbs/48_convert.convert.ipynb #e44326be
 def convert(
     src, # Glob, folder, file, `file::name`, list of files, mapping of roles to these, or an iterable of records
     dst, # Folder of the new dataset
@@ -182,13 +197,7 @@ def convert(
     options = dict(layout=repr(layout), dtype=repr(dtype), label=label, split=split)
     work = Work(Inputs(src, read, label, split), tfm, _workers(n_workers, executor), on_error, **options)
     with locked(dst):
-        Journal(dst).complete()
-        if resume and work.is_done(dst): return info(dst)
-        _check_empty(dst)
-        journal = Journal(dst)
-        if journal.head and resume: work.check_resumes(journal)
-        else: work._begin(journal, layout, dtype)
-        work.run(journal)
+        work._convert(dst, layout, dtype, resume)
         return info(dst)
 
 # %% ../../nbs/48_convert.convert.ipynb #dac13ffa
@@ -259,8 +268,11 @@ def _check_dataset(dst):
     state = 'not finished: call `convert` again with the same arguments' if unfinished else f'not a dataset: {_how_to_make_one}'
     raise FileNotFoundError(f"{dst} is {state}")
 
-def _check_repeatable(dst, inputs):
-    if inputs.repeatable: return
+def _only_lacked_renames(dst, work):
+    "Had an interrupted append written all of these rows? Its files are then renamed, and nothing is left to do"
+    if not Journal(dst).complete(): return False
+    if work.is_done(dst): return True
+    if work.inputs.repeatable: return False
     raise ValueError(f"An earlier append to {dst} was complete except for the final renames, which are done now: "
         "call again only if these are different rows")
 
@@ -271,7 +283,7 @@ def _print_rows_without_split(dst, n):
     if not splits or lost <= 0: return
     print(f"{lost:,} of the appended rows are in none of the splits {[*splits]}: assign them with `split`")
 
-# %% ../../nbs/48_convert.convert.ipynb #f1ec5aa1
+# %% ../../nbs/48_convert.convert.ipynb #dacf347a
 def append(
     dst, # Folder of a dataset
     src, # What to append: as for `convert`; or an array, a pair `(X, y)`, or a mapping of arrays
@@ -290,9 +302,7 @@ def append(
     min_splits = 1 if read_manifest(dst).get('splits') else 2
     work = Work(Inputs(src, read, label, split, min_splits), tfm, _workers(n_workers, executor), on_error, label=label, split=split)
     with locked(dst):
-        if Journal(dst).complete():
-            if work.is_done(dst): return info(dst)
-            _check_repeatable(dst, work.inputs)
+        if _only_lacked_renames(dst, work): return info(dst)
         journal = Journal(dst)
         if journal.head and resume: work.check_resumes(journal)
         else: work._begin_append(journal)

@@ -104,11 +104,16 @@ def write_hdf5(self:DecodedRagged, file, **options):
     lengths = np.diff(self.x.offsets)
     file[f'{self.name}/offsets'] = np.r_[0, np.cumsum(lengths)]
     out = file.create_dataset(f'{self.name}/values', (int(lengths.sum()), self.x.vars), self.dtype, **options)
-    end = 0
-    for a,b in progress(row_blocks([self])):
-        for series in self.rows(a, b):
-            start,end = end,end+series.shape[-1]
-            out[start:end] = series.T
+    start = 0
+    for series in self._series():
+        end = start+series.shape[-1]
+        out[start:end] = series.T
+        start = end
+
+@patch
+def _series(self:DecodedRagged):
+    "All series one by one, of which some MB are read at a time"
+    for a,b in progress(row_blocks([self])): yield from self.rows(a, b)
 
 # %% ../../nbs/49_convert.export.ipynb #85105cea
 def to_attribute(
@@ -144,10 +149,14 @@ def to_hdf5(
     _,splits = open_folder(path)
     with atomic_path(_in_new_folder(dst)) as tmp, h5py.File(tmp, 'w') as f:
         for o in decoded_arrays(path): o.write_hdf5(f, **kwargs)
-        attrs = (f['X'] if 'X' in f else f).attrs
-        for k,v in shared_metadata(read_manifest(path)).items(): attrs[k] = to_attribute(v)
+        _write_attributes(f, shared_metadata(read_manifest(path)))
         for k,v in splits.items(): f[f'splits/{k}'] = np.asarray(v)
     return Path(dst)
+
+def _write_attributes(file, metadata):
+    "Write metadata as attributes of `X`; of the file if it has no `X`"
+    attrs = (file['X'] if 'X' in file else file).attrs
+    for k,v in metadata.items(): attrs[k] = to_attribute(v)
 
 # %% ../../nbs/49_convert.export.ipynb #8cf82aba
 def list_columns(
@@ -213,14 +222,20 @@ def to_parquet(
     dst, # File to write
 ) -> Path: # `dst`
     "Write a dataset as one parquet file, with a row for each sample and a list of steps for each variable"
-    pa,pq = need('pyarrow', 'tables'),need('pyarrow.parquet', 'tables')
+    pa = need('pyarrow', 'tables')
     arrays = decoded_arrays(path)
     entry = read_manifest(path).get('arrays', {}).get('X', {})
     names = unique_names(entry.get('names') or [], [o.name for o in arrays])
-    with atomic_path(_in_new_folder(dst)) as tmp, ExitStack() as stack:
-        out = None # Its schema is that of the first block
-        for a,b in progress(row_blocks(arrays)):
-            rows = pa.table(named_columns(arrays, names, a, b))
-            out = out or stack.enter_context(pq.ParquetWriter(tmp, rows.schema))
-            out.write_table(rows)
+    blocks = progress(row_blocks(arrays))
+    tables = (pa.table(named_columns(arrays, names, a, b)) for a,b in blocks)
+    with atomic_path(_in_new_folder(dst)) as tmp: _write_tables(tmp, tables)
     return Path(dst)
+
+def _write_tables(path, tables):
+    "Write tables of pyarrow, one after the other, to a parquet file with the schema of the first one"
+    pq = need('pyarrow.parquet', 'tables')
+    with ExitStack() as stack:
+        out = None
+        for o in tables:
+            out = out or stack.enter_context(pq.ParquetWriter(path, o.schema))
+            out.write_table(o)

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['describers', 'formats', 'spark', 'text_table', 'html_table', 'ArrayInfo', 'VariableInfo', 'Info', 'five_samples',
-           'sampled_figures', 'cached_figures', 'describe_variables', 'describe_array', 'dataset_notes',
-           'cached_stats_of', 'describe_dataset', 'describes', 'describe_npy', 'describe_npz', 'describe_tree',
-           'describe_hdf5', 'describe_zarr', 'describe_netcdf', 'first_record', 'describe_records', 'info']
+           'sampled_figures', 'cached_figures', 'describe_variables', 'describe_array', 'metadata_notes',
+           'dataset_notes', 'cached_stats_of', 'describe_dataset', 'describes', 'describe_npy', 'describe_npz',
+           'describe_tree', 'describe_hdf5', 'describe_zarr', 'describe_netcdf', 'first_record', 'describe_records',
+           'info']
 
 # %% ../../nbs/47_convert.info.ipynb #b13ebf14
 import os, re
@@ -32,10 +33,15 @@ def spark(
 ) -> str: # Of `n` characters, or one for each step
     "A series as a line of bars"
     means = np.array([o.mean() for o in np.array_split(np.asarray(x, 'f8'), min(n, len(x)))])
+    bars = [' ▁▂▃▄▅▆▇█'[o] for o in _bar_heights(means)]
+    return ''.join(bars)
+
+def _bar_heights(means):
+    "Heights from 1 to 8; 0 for a mean that is not finite"
     finite = np.isfinite(means)
     low,high = (np.nanmin(means),np.nanmax(means)) if finite.any() else (0.,0.)
-    level = np.nan_to_num((means-low)/(high-low or 1)*7).round().clip(0, 7).astype(int)
-    return ''.join('▁▂▃▄▅▆▇█'[o] if ok else ' ' for o,ok in zip(level, finite))
+    heights = np.nan_to_num((means-low)/(high-low or 1)*7).round().clip(0, 7).astype(int)
+    return np.where(finite, heights+1, 0)
 
 # %% ../../nbs/47_convert.info.ipynb #4ac12dce
 def text_table(
@@ -150,11 +156,16 @@ def describe_variables(
     samples = five_samples(X, packing)
     lines = [spark(o) for o in samples[len(samples)//2][:200]]
     figures = cached_figures(stats, packing) if stats else sampled_figures(samples)
+    names,units = _names_and_units(metadata, len(lines))
+    variables = zip_longest(names, units, figures[:len(lines)], lines)
+    return [VariableInfo(name or str(i), unit or '', *values, line=line) for i,(name,unit,values,line) in enumerate(variables)]
+
+def _names_and_units(metadata, n):
+    "Names and units of the first n variables, as far as known"
     names = metadata.get('names') or []
     units = metadata.get('units') or []
-    if isinstance(units, str): units = [units]*len(lines)
-    variables = zip_longest(names[:len(lines)], units[:len(lines)], figures[:len(lines)], lines)
-    return [VariableInfo(name or str(i), unit or '', *values, line=line) for i,(name,unit,values,line) in enumerate(variables)]
+    if isinstance(units, str): units = [units]*n
+    return names[:n], units[:n]
 
 # %% ../../nbs/47_convert.info.ipynb #46dbc11a
 def _shape_of(a):
@@ -174,6 +185,17 @@ def describe_array(
     return ArrayInfo(name, _shape_of(a), str(a.dtype), a.nbytes, ', '.join(stored))
 
 # %% ../../nbs/47_convert.info.ipynb #e066ab83
+def metadata_notes(
+    metadata:dict,
+) -> list: # Lines
+    "Each entry of some metadata, shortened"
+    return [f'{k}: {str(v)[:100]}' for k,v in metadata.items()]
+
+def _fault_notes(faults):
+    if not faults: return []
+    name,why = faults[0]
+    return [f'inputs left out: {len(faults):,}, such as {name}: {why}'[:160]]
+
 def dataset_notes(
     manifest:dict, # As `read_manifest` gives it
     splits:dict, # Rows by split
@@ -182,10 +204,7 @@ def dataset_notes(
     "Notes on a dataset as a whole"
     notes = []
     if splits: notes.append('splits: ' + ', '.join(f'{k} {len(v):,}' for k,v in splits.items()))
-    notes += [f'{k}: {str(v)[:100]}' for k,v in manifest.get('info', {}).items()]
-    if faults := manifest.get('faults'):
-        name,why = faults[0]
-        notes.append(f'inputs left out: {len(faults):,}, such as {name}: {why}'[:160])
+    notes += metadata_notes(manifest.get('info', {})) + _fault_notes(manifest.get('faults'))
     notes.append('checksums: ' + ('yes, see `tsdisk verify`' if manifest.get('checksums') else 'none'))
     if unfinished: notes.append("Rows are being added, or `append` was interrupted: call it again with the same arguments to resume")
     return notes
@@ -213,6 +232,10 @@ def describe_dataset(
     manifest = read_manifest(path)
     unfinished = (path/staging).exists()
     if unfinished and not manifest: return Info(path, [], [_resume])
+    return _describe_rows(path, manifest, unfinished)
+
+def _describe_rows(path, manifest, unfinished):
+    "The rows that a dataset has, also while more are added"
     arrays,splits = open_folder(path)
     entries = manifest.get('arrays', {})
     rows = [describe_array(k, a, entries.get(k, {})) for k,a in arrays.items()]
@@ -302,12 +325,15 @@ def describe_records(
     record,several = first_record(read_file(path))
     X = record.pop('X')
     if not hasattr(X, 'shape'): X = next(X) # The first piece
+    row = _describe_X(X, path.partition('::')[0])
     of_variables = {k: record.pop(k) for k in variable_metadata if k in record}
+    vars = describe_variables(X[None], of_variables) if X.ndim < 3 else ()
     notes = ['the first record of several'] if several else []
-    notes += [f'{k}: {str(v)[:100]}' for k,v in record.items()]
-    file = path.partition('::')[0]
-    row = ArrayInfo('X', X.shape, str(X.dtype), os.path.getsize(file), os.path.splitext(file)[1])
-    return Info(path, [row], notes, describe_variables(X[None], of_variables) if X.ndim < 3 else ())
+    return Info(path, [row], notes + metadata_notes(record), vars)
+
+def _describe_X(X, file):
+    "The `X` of a file, with the size and the suffix of the file"
+    return ArrayInfo('X', X.shape, str(X.dtype), os.path.getsize(file), os.path.splitext(file)[1])
 
 # %% ../../nbs/47_convert.info.ipynb #8e796120
 def info(

@@ -22,22 +22,27 @@ from .readers import Compressed, read_file, readers
 def _walk(folder):
     "Paths of files and zarr stores below a folder"
     for path,folders,files in os.walk(folder):
-        is_dataset = {o: os.path.exists(os.path.join(path, o, manifest_name)) for o in folders}
         stores = [o for o in folders if o.endswith('.zarr')]
-        folders[:] = [o for o in folders if not o.startswith('.') and not is_dataset[o] and o not in stores]
+        folders[:] = [o for o in folders if _is_entered(path, o)]
         visible = [o for o in [*stores, *files] if not o.startswith('.')]
         yield from (os.path.join(path, o) for o in visible)
+
+def _is_entered(path, folder):
+    "Are the files of a folder below `path` inputs? Not if it is hidden, a zarr store or a dataset"
+    if folder.startswith('.') or folder.endswith('.zarr'): return False
+    return not os.path.exists(os.path.join(path, folder, manifest_name))
 
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
 
 # %% ../../nbs/41_convert.inputs.ipynb #3012fa56
-def _suffix(path): return os.path.splitext(path)[1].lower()
-
 def _readable(paths):
-    "The files that have a reader"
+    "The files that have a reader, without the `.mat` files that a WFDB header describes"
     headers = {os.path.splitext(o)[0] for o in paths if o.endswith('.hea')}
-    has_header = lambda o: _suffix(o) == '.mat' and os.path.splitext(o)[0] in headers
-    return [o for o in paths if _suffix(o) in readers and not has_header(o)]
+    def is_read(path):
+        name,suffix = os.path.splitext(path)
+        if suffix.lower() == '.mat' and name in headers: return False
+        return suffix.lower() in readers
+    return [o for o in paths if is_read(o)]
 
 def _list_files(src, any_suffix):
     "The files of a folder or a glob, sorted; any other path is returned unchanged"
@@ -47,18 +52,24 @@ def _list_files(src, any_suffix):
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [src] # Its reader knows what it is: a WFDB record has no suffix
     files = sorted(found if any_suffix else _readable(found))
-    if files: return files
+    if not files: raise _no_files(src, any_suffix)
+    return files
+
+def _no_files(src, any_suffix):
     known = '' if any_suffix else f": tsdisk reads {' '.join(sorted(readers))}; give `read` for other formats"
-    raise FileNotFoundError(f"There are no files to read in {src!r}{known}")
+    return FileNotFoundError(f"There are no files to read in {src!r}{known}")
 
 # %% ../../nbs/41_convert.inputs.ipynb #8777a97e
-def _pair_names(paths, others):
-    "Files of one role by name, leaving out folders that all of them share and none of the `others` are in"
+def _names_within_role(paths, others):
+    "The path of each file without its suffix, and without the folders of its role alone"
     parts = [Path(o).with_suffix('').parts for o in paths]
     shared = set(parts[0]).intersection(*parts)
     own = shared.difference(*(Path(o).parts for o in others))
-    names = ['/'.join([*(o for o in folders if o not in own), name]) for *folders,name in parts]
-    by_name = dict(zip(names, paths))
+    return ['/'.join([*(o for o in folders if o not in own), name]) for *folders,name in parts]
+
+def _pair_names(paths, others):
+    "Files of one role by name, leaving out folders that all of them share and none of the `others` are in"
+    by_name = dict(zip(_names_within_role(paths, others), paths))
     if len(by_name) == len(paths): return by_name
     raise ValueError(f"{len(paths)-len(by_name)} files are given twice, or have the same name as another file of "
         f"their role, ignoring the suffix: keep one of each in {os.path.commonpath(paths)}")
@@ -67,11 +78,14 @@ def _pair_names(paths, others):
 def _pair_files(files):
     "One mapping of roles to files for each name"
     if all(len(v) == 1 for v in files.values()): return [{k: v[0] for k,v in files.items()}]
-    others = lambda role: chain.from_iterable(v for k,v in files.items() if k != role)
-    by_name = {k: _pair_names(v, others(k)) for k,v in files.items()}
+    by_name = {role: _pair_names(paths, _other_files(files, role)) for role,paths in files.items()}
     names = sorted(set().union(*by_name.values()))
     for role,paths in by_name.items(): _check_partners(role, paths, names)
     return [{k: v[o] for k,v in by_name.items()} for o in names]
+
+def _other_files(files, role):
+    "The files of all other roles"
+    return chain.from_iterable(paths for k,paths in files.items() if k != role)
 
 def _check_partners(role, paths, names):
     missing = [o for o in names if o not in paths]
@@ -106,14 +120,17 @@ def rows_of(
     "How many records an array holds"
     return X.shape[0] if getattr(X, 'ndim', 0) == 3 else None
 
+def _rows_per_input(X):
+    row_bytes = max(1, int(np.prod(X.shape[1:]))*X.dtype.itemsize)
+    return max(1, input_bytes//row_bytes)
+
 def _split_file(path):
     "(paths that select consecutive rows of a file, total number of rows); a single path if the file is not split"
     got = read_file(path)
     X = got['X'] if isinstance(got, Mapping) and 'X' in got else got
     n = rows_of(X)
     if n is None: return [path], 0
-    row_bytes = max(1, int(np.prod(X.shape[1:]))*X.dtype.itemsize)
-    rows = max(1, input_bytes//row_bytes)
+    rows = _rows_per_input(X)
     if n <= rows or isinstance(X, Compressed): return [path], n
     return [f'{path}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)], n
 
@@ -294,15 +311,20 @@ def groups(self:Inputs,
     digest:str=None, # Digest of the inputs before it, to check those of an iterable
 ): # (index of its first input, [(input, name, metadata), …]) for each group
     "The inputs from index `first` on, in groups for workers"
-    inputs = self._after(first, digest)
+    inputs = enumerate(self._after(first, digest), first)
+    for group in self._grouped(inputs): yield group[0][0], [(o, self.name(i, o), self.metadata(o)) for i,o in group]
+
+@patch
+def _grouped(self:Inputs, inputs):
+    "Lists of numbered inputs, of up to 32 MB, and of up to 1, 2, 4, … 64 inputs"
     group,size,most = [],0,1
-    for i,o in enumerate(inputs, first):
-        group.append((o, self.name(i, o), self.metadata(o)))
+    for i,o in inputs:
+        group.append((i, o))
         size += self._bytes_of(o)
         if len(group) < most and size < input_bytes: continue
-        yield i+1-len(group), group
+        yield group
         group,size,most = [],0,min(2*most, 64)
-    if group: yield i+1-len(group), group
+    if group: yield group
 
 # %% ../../nbs/41_convert.inputs.ipynb #11fbc51c
 @patch

@@ -147,22 +147,12 @@ def close(self:Writer):
     self.metadata.close()
     self.log.close()
 
-# %% ../../nbs/46_convert.journal.ipynb #da818b1f
-@patch
-def take(self:Writer,
-    done, # `Done` of a job
-    inputs, # (input, name, metadata) of each input of its group
-):
-    "Append the records of a group; groups must come in order"
-    self.consistent = False
-    for c,column in self.columns.items(): self._add_part(column, done.first)
-    with open(self.parts/f'{done.first}.items', 'rb') as f: shutil.copyfileobj(f, self.metadata)
-    for o in self.parts.glob(f'{done.first}.*'): o.unlink()
-    for o,name,_ in inputs[:done.inputs]: self.digest = extend_digest(self.digest, o, name)
-    self.inputs = done.first+done.inputs
-    self.faults += done.faults
-    self.consistent = True
-    if time.time()-self.noted > note_every: self.note()
+# %% ../../nbs/46_convert.journal.ipynb #e426e99a
+def _read_and_free(file, size=2**22):
+    "Bytes of a file, `size` at a time; the room of those that are read is freed"
+    while data := file.read(size):
+        yield data
+        free_room(file, file.tell()-len(data), len(data))
 
 @patch
 def _add_part(self:Writer, column, first):
@@ -171,10 +161,28 @@ def _add_part(self:Writer, column, first):
     steps = np.fromfile(f'{path}.steps', np.int64) if column.layout == 'ragged' else None
     with open(path, 'r+b') as f: column.add(_read_and_free(f), steps)
 
-def _read_and_free(file, size=2**22):
-    while data := file.read(size):
-        yield data
-        free_room(file, file.tell()-len(data), len(data))
+# %% ../../nbs/46_convert.journal.ipynb #da818b1f
+@patch
+def take(self:Writer,
+    done, # `Done` of a job
+    inputs, # (input, name, metadata) of each input of its group
+):
+    "Append the records of a group; groups must come in order"
+    self.consistent = False
+    for column in self.columns.values(): self._add_part(column, done.first)
+    with open(self.parts/f'{done.first}.items', 'rb') as f: shutil.copyfileobj(f, self.metadata)
+    for o in self.parts.glob(f'{done.first}.*'): o.unlink()
+    self._count_inputs(done, inputs)
+    self.consistent = True
+    if time.time()-self.noted > note_every: self.note()
+
+@patch
+def _count_inputs(self:Writer, done, inputs):
+    "Extend the number and the digest of the inputs that are done, and the faults"
+    for o,name,_ in inputs[:done.inputs]: self.digest = extend_digest(self.digest, o, name)
+    self.inputs = done.first+done.inputs
+    self.faults += done.faults
+
 
 # %% ../../nbs/46_convert.journal.ipynb #72593b3e
 def _flush(file):
@@ -188,24 +196,33 @@ def note(self:Writer):
     self.consistent = False
     changes = {c: o.changes() for c,o in self.columns.items()}
     _flush(self.metadata)
-    line = dict(sources=self.inputs, seen=self.digest, items=self.metadata.tell(), done=changes, faults=self.faults)
-    self.log.write(json.dumps(line).encode()+b'\n')
-    _flush(self.log)
+    self._log_progress(changes)
     self.journal.progress.faults += self.faults
     self.faults,self.noted = [],time.time()
     self.consistent = True
+
+@patch
+def _log_progress(self:Writer, changes):
+    "Write a line to the journal, and sync it"
+    line = dict(sources=self.inputs, seen=self.digest, items=self.metadata.tell(), done=changes, faults=self.faults)
+    self.log.write(json.dumps(line).encode()+b'\n')
+    _flush(self.log)
 
 # %% ../../nbs/46_convert.journal.ipynb #67dac3ae
 def _metadata_columns(journal, metadata, taken):
     "Write the metadata that all rows have as columns"
     taken = {o.casefold() for o in taken}
-    path,columns = journal.made/f'items{journal.tag}.jsonl',{}
-    for k,dtype in metadata.dtypes.items():
-        if not is_column_name(k) or k.casefold() in taken: continue
-        columns[k] = DenseColumn(journal.made, k, (), dtype, {f'{k}{journal.tag}.npy': (0,())})
-        columns[k].add(column_chunks(path, k, dtype))
+    path = journal.made/f'items{journal.tag}.jsonl'
+    free = [k for k in metadata.dtypes if is_column_name(k) and k.casefold() not in taken]
+    columns = {k: _metadata_column(journal, path, k, metadata.dtypes[k]) for k in free}
     if metadata.rest: _print_rest(path.name, metadata.rest)
     return columns
+
+def _metadata_column(journal, path, name, dtype):
+    "Write one key of the metadata in `path` as a column"
+    column = DenseColumn(journal.made, name, (), dtype, {f'{name}{journal.tag}.npy': (0,())})
+    column.add(column_chunks(path, name, dtype))
+    return column
 
 def _print_rest(name, keys):
     print(f"Kept only in {name}, because some rows lack them, or they are lists or of mixed types: {', '.join(keys[:20])}")
@@ -221,15 +238,19 @@ def _grown_split(dst, old, ranges, n):
 
 def _split_entries(journal, path, n):
     "Write the files of the splits; their entries in the manifest"
-    old,entries = read_manifest(journal.dst).get('splits', {}),{}
+    old = read_manifest(journal.dst).get('splits', {})
+    entries = {}
     for name,ranges in split_ranges(path).items():
         rows = _grown_split(journal.dst, old.get(name), ranges, journal.head.get('n', 0))
-        file = f'split_{name}{journal.tag}.npy'
-        if rows.shape == (1,2): entries[name] = rows[0].tolist()
-        else:
-            save_array(journal.made/file, rows)
-            entries[name] = dict(ranges=file, of=n) if rows.ndim == 2 else file
+        entries[name] = _split_entry(journal, name, rows, n)
     return entries
+
+def _split_entry(journal, name, rows, n):
+    "The entry of one split of n rows; its file is written unless it is a single range"
+    if rows.shape == (1,2): return rows[0].tolist()
+    file = f'split_{name}{journal.tag}.npy'
+    save_array(journal.made/file, rows)
+    return dict(ranges=file, of=n) if rows.ndim == 2 else file
 
 # %% ../../nbs/46_convert.journal.ipynb #aa5d5d29
 def _file_checksums(path):
@@ -247,13 +268,18 @@ def _new_manifest(writer, arrays, checksums, splits, shared):
     j = writer.journal
     old = read_manifest(j.dst)
     kept = {k: v for k,v in old.get('arrays', {}).items() if k in arrays or v.get('of') != 'items'}
-    made = dict(options=j.head.get('options'), sources=writer.inputs, seen=writer.digest, append=j.appends)
     manifest = {**old, 'version': manifest_version, 'id': j.head['id'], 'arrays': {**kept, **arrays}, 'info': shared}
     manifest['splits'] = {**old.get('splits', {}), **splits}
     manifest['faults'] = old.get('faults', [])+j.progress.faults
-    manifest['made'],manifest['checksums'] = made,{**old.get('checksums', {}), **checksums}
-    made['instead_of'] = _pop_replaced(manifest, checksums)
+    manifest['made'] = _conversion_entry(writer)
+    manifest['checksums'] = {**old.get('checksums', {}), **checksums}
+    manifest['made']['instead_of'] = _pop_replaced(manifest, checksums)
     return manifest
+
+def _conversion_entry(writer):
+    "Options and inputs of the conversion"
+    head = writer.journal.head
+    return dict(options=head.get('options'), sources=writer.inputs, seen=writer.digest, append=writer.journal.appends)
 
 def _pop_replaced(manifest, new):
     "Remove the checksums of files that are no longer part of a dataset; the names of these files"
@@ -267,20 +293,24 @@ def _pop_replaced(manifest, new):
 def finish(self:Writer):
     "Complete all files, write the manifest, and publish"
     self.note()
+    manifest = _new_manifest(self, *self._finish_files())
+    with atomic_write(self.journal.manifest) as f: f.write(manifest_text(manifest))
+    self.close()
+    self.journal.publish()
+
+@patch
+def _finish_files(self:Writer):
+    "Complete all files; (entries of arrays, checksums, entries of splits, metadata that all rows share)"
     j = self.journal
     path = j.made/f'items{j.tag}.jsonl'
     shutil.copyfile(j.metadata, path)
     metadata = summarize(path)
     self._check_lengths(metadata.n)
-    added = _metadata_columns(j, metadata, self.columns)
-    arrays,checksums = self._finish_columns(added)
+    arrays,checksums = self._finish_columns(_metadata_columns(j, metadata, self.columns))
     splits = _split_entries(j, path, metadata.n)
     checksums.update({o.name: _file_checksums(o) for o in (path, *j.made.glob('split_*'))})
     sync_folder(j.made)
-    manifest = _new_manifest(self, arrays, checksums, splits, metadata.shared)
-    with atomic_write(j.manifest) as f: f.write(manifest_text(manifest))
-    self.close()
-    j.publish()
+    return arrays, checksums, splits, metadata.shared
 
 @patch
 def _check_lengths(self:Writer, n):

@@ -32,12 +32,16 @@ def basic_motions(
 # %% ../../nbs/70_tools.demo.ipynb #add24cc2
 def _warped_steps(n, steps, rng, knots=5, sigma=.25):
     "Positions at which to read n recordings: (n, steps) floats, increasing from 0 to steps-1"
-    speed = np.exp(rng.normal(0, sigma, (n,knots)))
-    at = np.linspace(0, knots-1, steps)
-    left = at.astype(int).clip(max=knots-2)
-    speed = speed[:,left]*(1-at+left) + speed[:,left+1]*(at-left)
+    speed = _between_knots(np.exp(rng.normal(0, sigma, (n,knots))), steps)
     t = np.cumsum(speed, axis=1)-speed[:,:1]
     return t*(steps-1)/t[:,-1:]
+
+def _between_knots(values, steps):
+    "Values at knots (n, knots), interpolated linearly to (n, steps)"
+    knots = values.shape[1]
+    at = np.linspace(0, knots-1, steps)
+    left = at.astype(int).clip(max=knots-2)
+    return values[:,left]*(1-at+left) + values[:,left+1]*(at-left)
 
 # %% ../../nbs/70_tools.demo.ipynb #be9fe1a6
 def _interpolate(x, t):
@@ -81,19 +85,23 @@ def _augmented(x, y, n, seed, chunk=4096):
 
 # %% ../../nbs/70_tools.demo.ipynb #eb25b7cb
 def _write_data(folder, settings):
+    "Write augmented training recordings, and the test recordings as validation rows; the number of rows to train on"
     x,y = basic_motions('train')
     test = basic_motions('test')
     n = max(1024, int(settings['gb']*1e9/x[0].nbytes))
     total = n+len(test[0])
     chunks = progress(_augmented(x, y, n, settings['seed']), total=-(-n//4096))
-    shape = total,*x.shape[1:]
-    with create_array(folder/'X.npy', shape) as wx, create_array(folder/'y.npy', (total,), y.dtype) as wy:
-        for xs,ys in chain(chunks, [test]):
-            wx.append(xs)
-            wy.append(ys)
+    _write_arrays(folder, chain(chunks, [test]), (total, *x.shape[1:]), y.dtype)
     save_folder(folder, splits=dict(train=range(n), valid=range(n, total)))
     write_manifest(folder, demo=settings)
     return n
+
+def _write_arrays(folder, chunks, shape, y_dtype):
+    "Write chunks of recordings, (rows, vars, steps) in all, with their activities"
+    with create_array(folder/'X.npy', shape) as wx, create_array(folder/'y.npy', shape[:1], y_dtype) as wy:
+        for xs,ys in chunks:
+            wx.append(xs)
+            wy.append(ys)
 
 # %% ../../nbs/70_tools.demo.ipynb #d9d046a5
 def small_cnn(
@@ -153,13 +161,17 @@ def compare_speed(
     rounds:int=5, # Rounds, disk and memory in turns, after one to warm up
 ) -> dict: # Samples per second, medians: `{'training': (disk, memory), 'reading': (disk, memory)}`
     "Speed of the same loops over rows on disk and over a copy in memory"
+    both = _from_disk_and_memory(folder, rows)
+    train = partial(training_speed, batches=min(batches, len(both[0].train)))
+    return dict(training=_in_turns(train, both, rounds), reading=_in_turns(reading_speed, both, rounds))
+
+def _from_disk_and_memory(folder, rows):
+    "Loaders of the first training rows on disk, and of a copy of them in memory"
     arrays,splits = open_folder(folder)
     n = min(rows, len(splits['train']))
     X,y = arrays['X'][:n],arrays['y'][:n]
     options = dict(splits=[range(n), range(0)], bs=256, seed=0, device='cpu')
-    both = [TSDataLoaders.from_arrays(o, y, **options) for o in (X, np.array(X))]
-    train = partial(training_speed, batches=min(batches, len(both[0].train)))
-    return dict(training=_in_turns(train, both, rounds), reading=_in_turns(reading_speed, both, rounds))
+    return [TSDataLoaders.from_arrays(o, y, **options) for o in (X, np.array(X))]
 
 def _in_turns(f, args, rounds):
     "Medians of `f` for each of `args`, without the first round"
@@ -178,11 +190,14 @@ def plot_demo(
     fig,(a,b,c) = plt.subplots(1, 3, figsize=(12,3.2), layout='constrained')
     a.plot(losses, lw=1, color='#4878a8')
     a.set(title='Training loss', xlabel='batch', yscale='log')
-    k = max(1, len(losses)//100)
-    b.plot(np.arange(k, len(monitor.times), k), bs*k/np.diff(monitor.times[::k]), color='#4878a8')
-    b.set(title='Samples per second', xlabel='batch', ylim=(0,None))
+    _plot_speed(b, monitor.times, bs, every=max(1, len(losses)//100))
     _plot_memory(c, (np.array(monitor.memory)-base)/1e6, data_bytes/1e6)
     return fig
+
+def _plot_speed(ax, times, bs, every):
+    "Samples per second, measured once `every` so many batches"
+    ax.plot(np.arange(every, len(times), every), bs*every/np.diff(times[::every]), color='#4878a8')
+    ax.set(title='Samples per second', xlabel='batch', ylim=(0,None))
 
 def _plot_memory(ax, used, data):
     "Memory of each batch and the size of the data, in MB"
@@ -229,14 +244,18 @@ def demo(
 
 def _run_demo(path, gb, seed, picture):
     "Write, train, compare and report"
-    print(f'Writing {gb:g} GB of augmented BasicMotions recordings to {path}')
-    n = make_data(path, gb, seed)
-    size = open_folder(path)[0]['X'].nbytes
+    n,size = _make_demo_data(path, gb, seed)
     print(f'Training on {n:,} recordings from disk')
     learn,monitor,base = train_demo(path, seed)
     print('Comparing with the same loops in memory (about a minute)')
-    res = dict(rows=n, data_bytes=size, accuracy=learn.recorder.values[-1][-1], peak_bytes=max(monitor.memory)-base,
-        speed=compare_speed(path))
+    peak = max(monitor.memory)-base
+    res = dict(rows=n, data_bytes=size, accuracy=learn.recorder.values[-1][-1], peak_bytes=peak, speed=compare_speed(path))
     _print_report(res, size)
     plot_demo(learn.recorder.losses, monitor, learn.dls.bs, size, base).savefig(picture, dpi=110)
     return res
+
+def _make_demo_data(path, gb, seed):
+    "Write the data; (rows to train on, bytes of the series)"
+    print(f'Writing {gb:g} GB of augmented BasicMotions recordings to {path}')
+    n = make_data(path, gb, seed)
+    return n, open_folder(path)[0]['X'].nbytes
