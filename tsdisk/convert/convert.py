@@ -28,6 +28,7 @@ from .journal import Journal, Writer
 from .plan import plan, Spec
 from .readers import variable_metadata
 from .sample import check_room, count_inputs, measure_packing, print_plan, sample_records
+from .timing import warn_of_times
 from .work import Job, MeasureRange
 from .workers import run_jobs
 
@@ -198,6 +199,7 @@ def convert(
     work = Work(Inputs(src, read, label, split), tfm, _workers(n_workers, executor), on_error, **options)
     with locked(dst):
         work._convert(dst, layout, dtype, resume)
+        warn_of_times(dst)
         return info(dst)
 
 # %% ../../nbs/48_convert.convert.ipynb #dac13ffa
@@ -308,6 +310,7 @@ def append(
         else: work._begin_append(journal)
         before = kept_stats(dst)
         work.run(journal)
+        warn_of_times(dst)
     add_stats(dst, before)
     _print_rows_without_split(dst, before[0])
     return info(dst)

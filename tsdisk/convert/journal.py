@@ -22,7 +22,7 @@ from ..folder.checks import as_hex, files_of, Sums
 from ..disk.sidecar import manifest_name, manifest_version, read_manifest
 from ..folder.manifest import manifest_text, staging
 from .layouts import apply_changes, column_types, DenseColumn
-from .metadata import column_chunks, split_ranges, summarize
+from .metadata import column_chunks, split_ranges, summarize, time_keys, time_table
 from .plan import is_column_name, Spec
 from .readers import variable_metadata
 
@@ -215,7 +215,8 @@ def _metadata_columns(journal, metadata, taken):
     path = journal.made/f'items{journal.tag}.jsonl'
     free = [k for k in metadata.dtypes if is_column_name(k) and k.casefold() not in taken]
     columns = {k: _metadata_column(journal, path, k, metadata.dtypes[k]) for k in free}
-    if metadata.rest: _print_rest(path.name, metadata.rest)
+    rest = [k for k in metadata.rest if k not in time_keys]
+    if rest: _print_rest(path.name, rest)
     return columns
 
 def _metadata_column(journal, path, name, dtype):
@@ -263,13 +264,13 @@ def _file_checksums(path):
     return dict(head=start, size=start+sums.size, crc32=as_hex([*([crc32(header)] if start else []), *sums.crcs]))
 
 # %% ../../nbs/46_convert.journal.ipynb #ef23ddd4
-def _new_manifest(writer, arrays, checksums, splits, shared):
+def _new_manifest(writer, arrays, checksums, others):
     "The contents of `tsdisk.json`"
     j = writer.journal
     old = read_manifest(j.dst)
     kept = {k: v for k,v in old.get('arrays', {}).items() if k in arrays or v.get('of') != 'items'}
-    manifest = {**old, 'version': manifest_version, 'id': j.head['id'], 'arrays': {**kept, **arrays}, 'info': shared}
-    manifest['splits'] = {**old.get('splits', {}), **splits}
+    manifest = {**old, 'version': manifest_version, 'id': j.head['id'], 'arrays': {**kept, **arrays}, **others}
+    manifest['splits'] = {**old.get('splits', {}), **others['splits']}
     manifest['faults'] = old.get('faults', [])+j.progress.faults
     manifest['made'] = _conversion_entry(writer)
     manifest['checksums'] = {**old.get('checksums', {}), **checksums}
@@ -288,6 +289,20 @@ def _pop_replaced(manifest, new):
     for o in replaced: manifest['checksums'].pop(o)
     return replaced
 
+# %% ../../nbs/46_convert.journal.ipynb #5dc2dcb5
+def _other_files(journal): return [o for name in ('split_*','jumps*','rates*') for o in journal.made.glob(name)]
+
+def _clock_entry(journal, path):
+    "Write the jumps of all series; what the manifest says of their times"
+    table = time_table(path)
+    res = dict(faults=table.faults) if table.faults else {}
+    if not len(table.jumps): return res
+    jumps,rates = f'jumps{journal.tag}.npy',f'rates{journal.tag}.npy'
+    save_array(journal.made/jumps, table.jumps)
+    same = (table.fs == table.fs[0]).all()
+    if not same: save_array(journal.made/rates, table.fs)
+    return {**res, 'jumps': jumps, 'fs': float(table.fs[0]) if same else rates, 'gaps': table.gaps}
+
 # %% ../../nbs/46_convert.journal.ipynb #6c1a03ac
 @patch
 def finish(self:Writer):
@@ -300,17 +315,17 @@ def finish(self:Writer):
 
 @patch
 def _finish_files(self:Writer):
-    "Complete all files; (entries of arrays, checksums, entries of splits, metadata that all rows share)"
+    "Complete all files; (entries of arrays, checksums, other entries of the manifest)"
     j = self.journal
     path = j.made/f'items{j.tag}.jsonl'
     shutil.copyfile(j.metadata, path)
     metadata = summarize(path)
     self._check_lengths(metadata.n)
     arrays,checksums = self._finish_columns(_metadata_columns(j, metadata, self.columns))
-    splits = _split_entries(j, path, metadata.n)
-    checksums.update({o.name: _file_checksums(o) for o in (path, *j.made.glob('split_*'))})
+    splits,clock = _split_entries(j, path, metadata.n),_clock_entry(j, path)
+    checksums.update({o.name: _file_checksums(o) for o in (path, *_other_files(j))})
     sync_folder(j.made)
-    return arrays, checksums, splits, metadata.shared
+    return arrays, checksums, dict(splits=splits, clock=clock, info=metadata.shared)
 
 @patch
 def _check_lengths(self:Writer, n):

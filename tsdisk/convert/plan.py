@@ -16,6 +16,7 @@ from ..disk.basics import one_of
 from ..disk.packing import Packing
 from .inputs import rows_of
 from .readers import from_frame, variable_metadata
+from .timing import with_clock
 
 # %% ../../nbs/41_convert.plan.ipynb #e3d8ddfe
 def _to_numpy(v):
@@ -41,7 +42,7 @@ def _as_record(o):
     if hasattr(record['X'], 'select_dtypes'): record = {**record, **from_frame(record['X'])}
     _check_X(record['X'])
     if isinstance(record.get('y'), (list,tuple)): record['y'] = np.asarray(record['y'])
-    return record
+    return with_clock(record)
 
 def _by_role(o):
     "A mapping as it is; a pair as `X` and `y`; anything else as an array, `X`"

@@ -17,6 +17,7 @@ from .inputs import rows_of
 from .metadata import metadata_lines
 from .plan import as_counts, as_list, as_records, real_units, target_kind
 from .readers import split_compressed, variable_metadata
+from .timing import settle_clock, with_times
 
 # %% ../../nbs/44_convert.work.ipynb #f32cd272
 @dataclass
@@ -133,13 +134,15 @@ def _convert(self:Job, o, name, metadata, files):
 @patch
 def _write(self:Job, record, files):
     "Write the columns and the metadata of a record"
-    n,packing = rows_of(record['X']),_pop_metadata(record, self.specs['X'])
+    X = record['X']
+    n,packing = rows_of(X),_pop_metadata(record, self.specs['X'])
     self._check_target(record, n)
     _check_split(record.get('split', 'train'))
     for c,spec in self.specs.items():
+        if c == 'times' and c not in record: record = with_times(record, X)
         if c not in record: raise ValueError(f"It has no `{c}`, but other records do")
         self._write_column(files, c, record.pop(c), n, packing if c == 'X' else {})
-    files['items'].write(metadata_lines(record, n))
+    files['items'].write(metadata_lines(settle_clock(record), n))
 
 @patch
 def _check_target(self:Job, record, n):

@@ -73,10 +73,11 @@ def _split_files(entry):
 def files_of(
     data:dict, # A manifest
 ) -> list: # Names in the folder
-    "The files that hold the arrays and splits of a dataset"
+    "The files that hold the arrays, splits and times of a dataset"
     arrays = [o for entry in data.get('arrays', {}).values() for o in _array_files(entry)]
     splits = [o for entry in data.get('splits', {}).values() for o in _split_files(entry)]
-    return arrays+splits
+    times = [o for o in data.get('clock', {}).values() if isinstance(o, str)]
+    return arrays + splits + times
 
 # %% ../../nbs/33_folder.checks.ipynb #1e8c8eb7
 def add_checksums(

@@ -175,11 +175,11 @@ def first_step(self:Clock,
 
 # %% ../../nbs/12_series.clock.ipynb #563f3393
 @patch
-def metadata(self:Clock) -> dict: # `start`, `fs` and `jumps`, as far as they are known
+def metadata(self:Clock) -> dict: # `start`, and `fs`, or `period` and `jumps`, as far as they are known
     "What a record says of its clock"
     res = {} if self.start is None else dict(start=_iso(self.start))
-    if self.period is not None: res['fs'] = self.fs
-    return res | (dict(jumps=self.jumps.tolist()) if len(self.jumps) else {})
+    if not len(self.jumps): return res | ({} if self.period is None else dict(fs=self.fs))
+    return res | dict(period=float(self.period/10**9), jumps=self.jumps.tolist())
 
 def _iso(t):
     "ISO 8601 with as many digits as needed, but at least milliseconds"
@@ -193,12 +193,15 @@ def _is_time(t):
     except ValueError: return False
     return True
 
-_is_usable = dict(start=lambda o: isinstance(o, (str,np.datetime64)) and _is_time(o), fs=lambda o: np.isscalar(o) and o > 0, jumps=np.size)
+def _is_positive(o): return np.isscalar(o) and not isinstance(o, str) and o > 0
+
+_is_usable = dict(start=lambda o: isinstance(o, (str,np.datetime64)) and _is_time(o), fs=_is_positive, period=_is_positive, jumps=np.size)
 
 @patch(cls_method=True)
 def from_metadata(cls:Clock,
-    record:dict, # With `start`, `fs` and `jumps`, or some of these
+    record:dict, # With `start`, `fs`, `period` and `jumps`, or some of these
 ): # None if it has none of them
     "The clock that a record describes"
     known = {k: record[k] for k,usable in _is_usable.items() if record.get(k) is not None and usable(record[k])}
+    if 'period' in known: known.pop('fs', None)
     return cls(**known) if known else None

@@ -182,9 +182,11 @@ def clocks_of(
     "The clocks of the series in a dataset, by the manifest beside their files"
     found = described(place.files[0]) if place is not None and place.whole else None
     if found is None or found.entry.get('role') != 'X': return None
-    starts,fs = (_of_series(found, k) for k in ('start','fs'))
-    jumps = found.manifest.get('clock', {}).get('jumps')
-    jumps = () if jumps is None else open_array(found.folder/jumps)[:]
+    clock = found.manifest.get('clock', {})
+    starts,fs = _of_series(found, 'start'),clock.get('fs')
+    if fs is None: fs = _of_series(found, 'fs')
+    elif isinstance(fs, str): fs = open_array(found.folder/fs)[:]
+    jumps = open_array(found.folder/clock['jumps'])[:] if 'jumps' in clock else ()
     return None if starts is None and fs is None else Clocks(starts, fs, jumps)
 
 def _of_series(found, key):
