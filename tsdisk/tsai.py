@@ -110,6 +110,10 @@ def _learnt(tfm, stats):
     "Values that a transform of tsai learns, by the names of its attributes"
     if isinstance(tfm, prep.TSNormalize): return dict(min=stats.min, max=stats.max)
     if isinstance(tfm, prep.TSStandardize): return dict(mean=stats.mean, std=np.maximum(stats.std, tfm.eps))
+    return _learnt_quantiles(tfm, stats)
+
+def _learnt_quantiles(tfm, stats):
+    "The same, of a transform that learns quantiles"
     percents = np.array(getattr(tfm, 'quantile_range', (25,75)))
     low,high = np.asarray(stats.quantile(percents/100))
     if isinstance(tfm, prep.TSRobustScale): return dict(median=stats.median, iqr=np.maximum(high-low, tfm.eps))
@@ -137,12 +141,16 @@ def _learn_scale(tfm, dset, before=()):
     "Give a transform of tsai what it learns, from the statistics of all rows of a dataset"
     if not isinstance(tfm, _scalers) or not tfm._setup: return
     if why := _needs_batch(tfm, dset, before): return warnings.warn(f"{tfm} learns from ONE batch, {why}")
-    shape = (1,-1,1) if getattr(tfm, 'by_var', True) else ()
-    for name,value in _learnt(tfm, _training_stats(tfm, dset)).items():
-        value = torch.tensor(np.asarray(value), dtype=torch.float32).reshape(shape)
-        if getattr(tfm, 'exc_vars', None) is not None: value[:,tfm.exc_vars] = float(name in ('std','iqr'))
-        setattr(tfm, name, value)
+    learnt = _learnt(tfm, _training_stats(tfm, dset))
+    for name,value in learnt.items(): setattr(tfm, name, _batch_tensor(tfm, name, value))
     tfm._setup = False
+
+def _batch_tensor(tfm, name, value):
+    "A learnt value as a tensor that broadcasts with batches, and leaves excluded variables as they are"
+    shape = (1,-1,1) if getattr(tfm, 'by_var', True) else ()
+    value = torch.tensor(np.asarray(value), dtype=torch.float32).reshape(shape)
+    if getattr(tfm, 'exc_vars', None) is not None: value[:,tfm.exc_vars] = float(name in ('std','iqr'))
+    return value
 
 # %% ../nbs/81_tsai.ipynb #bdc9126a
 class TSDataLoader(loader.TSDataLoader):
@@ -193,11 +201,13 @@ def show_dist(self:TSDataLoader,
     if len(self.dataset.tls) == self.dataset.n_inp: raise ValueError("These samples have no targets")
     ax = plt.subplots(figsize=figsize or (6,3))[1]
     if self.cat: ax.bar([str(o) for o in self.vocab], self.sampling.classes[0].counts/self.n, **kwargs)
-    else:
-        y = self._some_targets(max_n)
-        ax.hist(y, **{'bins': 50, 'weights': np.full(len(y), 1/len(y)), **kwargs})
+    else: _plot_shares(ax, self._some_targets(max_n), **kwargs)
     ax.set(ylabel='share', title=f'Targets of {self.n:,} rows')
     return ax
+
+def _plot_shares(ax, y, **kwargs):
+    "Histogram of numbers, whose bars add up to 1"
+    ax.hist(y, **{'bins': 50, 'weights': np.full(len(y), 1/len(y)), **kwargs})
 
 @patch
 def _some_targets(self:TSDataLoader, most):
@@ -284,12 +294,16 @@ def _loaders_of(X, y, splits, tfms, seed, device, options):
     if given: raise ValueError(f"`X` is existing loaders: pass {', '.join(map(repr, sorted(given)))} when making them")
     return X
 
+def _pop_loader_options(kwargs):
+    "Take the options of loaders out of `kwargs`, without those that learners have too"
+    names = {*signature(get_ts_dls).parameters, 'batch_size'} - {'path','device','verbose','do_setup'}
+    return {k: kwargs.pop(k) for k in [*kwargs] if k in names}
+
 def _learner_of(X, y, splits, tfms, arch_config, seed, kwargs):
     "A learner from loaders or from arrays; `kwargs` are options of loaders, models and learners"
     pipelines = kwargs.pop('pipelines', None)
     kwargs.pop('do_setup', None)
-    names = {*signature(get_ts_dls).parameters, 'batch_size'} - {'path','device','verbose','do_setup'}
-    options = {k: kwargs.pop(k) for k in [*kwargs] if k in names}
+    options = _pop_loader_options(kwargs)
     dls = _loaders_of(X, y, splits, tfms, seed, kwargs.get('device'), options)
     if isinstance(kwargs['arch'], nn.Module): kwargs.pop('device', None) # An option of the models that tsai makes
     learn = ts_learner(dls, seed=seed, **kwargs, **(arch_config or {}))
@@ -355,21 +369,25 @@ def _selected_names(ds):
     numbers = range(n) if vars is None else vars_by_number(vars, n)
     return [f'var_{i}' for i in numbers]
 
+def _with_copied_rows(learn, given):
+    "The arguments of a call, with rows in memory as `X` and `y`, and the names of selected variables"
+    given.apply_defaults()
+    o = given.arguments
+    o['X'],o['y'] = _copied_rows(learn, o['X'], o['y'], o.pop('partial_n'), o['random_state'])
+    unnamed = 'feature_names' in o and o['feature_names'] is None
+    ds = learn.dls.dataset
+    if unnamed and ds.selected: o['feature_names'] = _selected_names(ds)
+    return o
+
 def _on_copied_rows(name):
     "A method of tsai that writes into `X`, changed so that it works on a copy of the rows"
     theirs = getattr(Learner, name)
     @functools.wraps(theirs)
     def analyse(self, *args, **kwargs):
         if not isinstance(self.dls, TSDataLoaders): return theirs(self, *args, **kwargs)
-        given = signature(theirs).bind(self, *args, **kwargs)
-        given.apply_defaults()
-        o = given.arguments
-        o['X'],o['y'] = _copied_rows(self, o['X'], o['y'], o.pop('partial_n'), o['random_state'])
-        unnamed = 'feature_names' in o and o['feature_names'] is None
-        ds = self.dls.dataset
-        if unnamed and ds.selected: o['feature_names'] = _selected_names(ds)
+        arguments = _with_copied_rows(self, signature(theirs).bind(self, *args, **kwargs))
         tfms = self.dls.valid.after_batch.fs
-        try: return theirs(**o)
+        try: return theirs(**arguments)
         finally: self.dls.valid.after_batch.fs = tfms
     return analyse
 

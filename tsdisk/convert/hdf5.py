@@ -195,10 +195,13 @@ def _dimensions(ds, vars, steps, samples):
             "and `vars` that have no others")
     samples = samples or next(iter(others), None)
     dims = (samples,steps) if samples else (steps,)
+    _check_dimensions(ds, vars, dims)
+    return dims
+
+def _check_dimensions(ds, vars, dims):
     for k in vars:
         if {*ds[k].dims} == {*dims}: continue
         raise ValueError(f"Variable {k!r} has the dimensions {ds[k].dims}, not {dims}: give `vars` without it")
-    return dims
 
 def _step_dimension(ds):
     dims = [*ds.sizes]
@@ -219,6 +222,12 @@ def _dataset_metadata(ds, vars, steps):
     return res | (dict(units=units) if any(units) else {})
 
 # %% ../../nbs/42_convert.hdf5.ipynb #9a5afb68
+def _numeric_variables(ds, steps):
+    "Names of all numeric variables over a dimension; `ValueError` if there are none"
+    names = [k for k in ds.data_vars if steps in ds[k].dims and ds[k].dtype.kind in 'biuf']
+    if names: return names
+    raise ValueError(f"No numeric variable has the dimension {steps!r}, the variables are {[*ds.data_vars]}")
+
 def from_xarray(
     ds, # xarray dataset
     steps:str=None, # Dimension of the steps; by default one with a usual name, else the last
@@ -228,8 +237,7 @@ def from_xarray(
     "The series of an xarray dataset; `ValueError` if it has dimensions besides steps and samples"
     steps = steps or _step_dimension(ds)
     if steps not in ds.sizes: raise ValueError(f"There is no dimension {steps!r}, the dimensions are {[*ds.sizes]}")
-    vars = vars or [k for k in ds.data_vars if steps in ds[k].dims and ds[k].dtype.kind in 'biuf']
-    if not vars: raise ValueError(f"No numeric variable has the dimension {steps!r}, the variables are {[*ds.data_vars]}")
+    vars = vars or _numeric_variables(ds, steps)
     *samples,_ = dims = _dimensions(ds, vars, steps, samples)
     X = from_array_like(StackedVariables(ds, vars, dims))
     return _dataset_metadata(ds, vars, steps) | {'X': X} | (_per_sample(ds, *samples) if samples else {})

@@ -141,8 +141,13 @@ def changes(self:DenseColumn) -> dict: # By file: (rows, index of the first chan
     self._update_files()
     before,self.reported = self.reported,self._sizes()
     changed = [k for k,v in self.reported.items() if before.get(k) != v]
-    first = {k: max(0, before.get(k, (0,0))[1]-1) for k in changed}
-    return {k: (self.files[k][0], i, list(self.files[k][1][i:])) for k,i in first.items()}
+    return {k: _changes_of(self.files[k], before.get(k, (0,0))) for k in changed}
+
+def _changes_of(file, before):
+    "Changes of one file, (rows, checksums), whose last reported block may have grown"
+    rows,checksums = file
+    first = max(0, before[1]-1)
+    return rows, first, list(checksums[first:])
 
 # %% ../../nbs/45_convert.layouts.ipynb #e2ff7cea
 def apply_changes(

@@ -120,6 +120,12 @@ def read_npy(path, name=None):
     return np.memmap(path, dtype, 'r', start, shape, 'F' if fortran else 'C')
 
 # %% ../../nbs/40_convert.readers.ipynb #1c154ad3
+def _read_npy_header(file):
+    "(shape, whether in Fortran order, dtype) of an open `.npy` file"
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1,0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
 class NpzMember:
     "Header of one array in a `.npz` file"
     def __init__(self, path, info, archive):
@@ -129,9 +135,7 @@ class NpzMember:
         self.nbytes = info.file_size
         self.compressed = info.compress_type != zipfile.ZIP_STORED
         with archive.open(info) as f:
-            version = np.lib.format.read_magic(f)
-            read = np.lib.format.read_array_header_1_0 if version == (1,0) else np.lib.format.read_array_header_2_0
-            self.shape,fortran,self.dtype = read(f)
+            self.shape,fortran,self.dtype = _read_npy_header(f)
             self.start = f.tell() # Byte of the first value within the member
         self.order = 'F' if fortran and len(self.shape) > 1 else 'C'
         if self.dtype.hasobject: raise TypeError(f"{path}: {info.filename} holds pickles, which are never loaded")
@@ -267,10 +271,15 @@ def open_raw(
 ) -> np.memmap: # Still on disk
     "The numbers of a raw file; `ValueError` if its size does not fit `shape`"
     shape,dtype = tuple(shape),np.dtype(dtype)
+    n = _rows_of_raw(path, shape, dtype, start)
+    return np.memmap(path, dtype, 'r', start, (n, *shape[1:]))
+
+def _rows_of_raw(path, shape, dtype, start):
+    "Number of rows that a raw file holds; `ValueError` if it is not that of `shape`"
     size = Path(path).stat().st_size - start
     row = int(np.prod(shape[1:]))*dtype.itemsize
     n = size//row if shape[0] == -1 else shape[0]
-    if n*row == size: return np.memmap(path, dtype, 'r', start, (n, *shape[1:]))
+    if n*row == size: return n
     wanted = 'a whole number' if shape[0] == -1 else n
     raise ValueError(f"{path} has {size:,} bytes after byte {start}, which is {size/row:.6g} rows {shape[1:]} "
         f"of {dtype}, not {wanted}: check `shape`, `dtype` and `start`")

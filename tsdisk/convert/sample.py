@@ -49,6 +49,8 @@ def _outlines_of(job, inputs, o):
 def _unreadable(name, error, advice=''): return ValueError(f"{name} could not be read: {error}{advice}")
 
 # %% ../../nbs/47_convert.sample.ipynb #bbed34be
+def _name_of(o, i): return o if is_path(o) else f'Item {i}'
+
 def sample_records(
     job, # Reads the inputs
     inputs, # `Inputs`
@@ -60,9 +62,7 @@ def sample_records(
     for i in [*first, *(range(len(sample)) if job.skip else ())]:
         if outlines and i not in first: break
         try: outlines += _outlines_of(job, inputs, sample[i])
-        except Exception as e:
-            name = sample[i] if is_path(sample[i]) else f'Item {i}'
-            error = _unreadable(name, f'{type(e).__name__}: {e}')
+        except Exception as e: error = _unreadable(_name_of(sample[i], i), f'{type(e).__name__}: {e}')
     if not outlines: raise error
     return outlines
 
