@@ -21,9 +21,11 @@ from ..disk.basics import human
 from ..disk.arrays import read_header
 from ..disk.packing import Packing
 from ..disk.sidecar import manifest_name, read_manifest
+from ..series.clock import duration_text
 from ..folder.manifest import open_folder, staging
 from . import recordings, tables
 from .hdf5 import names_in
+from .plan import name_reasons
 from .readers import need, open_npz, read_file, readers, variable_metadata
 
 # %% ../../nbs/47_convert.info.ipynb #035091a5
@@ -184,18 +186,28 @@ def describe_array(
     if 'scale' in entry: stored.append('with a scale')
     return ArrayInfo(name, _shape_of(a), str(a.dtype), a.nbytes, ', '.join(stored))
 
-# %% ../../nbs/47_convert.info.ipynb #e066ab83
+# %% ../../nbs/47_convert.info.ipynb #d18ec46d
 def metadata_notes(
     metadata:dict,
 ) -> list: # Lines
     "Each entry of some metadata, shortened"
-    return [f'{k}: {str(v)[:100]}' for k,v in metadata.items()]
+    return [_metadata_note(*o)[:160] for o in metadata.items()]
+
+def _metadata_note(key, value):
+    if key == 'left_out' and isinstance(value, Mapping): return f'left out: {name_reasons(value)}'
+    return f'{key}: {str(value)[:100]}'
+
+def _clock_notes(clock):
+    series,gaps,longest = clock.get('gaps', (0,0,0))
+    if not gaps: return []
+    return [f'gaps in time: {gaps:,}, in {series:,} series, the longest of {duration_text(longest)}']
 
 def _fault_notes(faults):
     if not faults: return []
     name,why = faults[0]
     return [f'inputs left out: {len(faults):,}, such as {name}: {why}'[:160]]
 
+# %% ../../nbs/47_convert.info.ipynb #e066ab83
 def dataset_notes(
     manifest:dict, # As `read_manifest` gives it
     splits:dict, # Rows by split
@@ -204,7 +216,7 @@ def dataset_notes(
     "Notes on a dataset as a whole"
     notes = []
     if splits: notes.append('splits: ' + ', '.join(f'{k} {len(v):,}' for k,v in splits.items()))
-    notes += metadata_notes(manifest.get('info', {})) + _fault_notes(manifest.get('faults'))
+    notes += metadata_notes(manifest.get('info', {})) + _clock_notes(manifest.get('clock', {})) + _fault_notes(manifest.get('faults'))
     notes.append('checksums: ' + ('yes, see `tsdisk verify`' if manifest.get('checksums') else 'none'))
     if unfinished: notes.append("Rows are being added, or `append` was interrupted: call it again with the same arguments to resume")
     return notes

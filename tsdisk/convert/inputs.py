@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from ..disk.fingerprint import empty_digest, extend_digest, file_id
 from ..disk.sidecar import manifest_name
 from .readers import Compressed, read_file, readers
+from .timing import plain_value
 
 # %% ../../nbs/41_convert.inputs.ipynb #87121b33
 def _walk(folder):
@@ -256,11 +257,11 @@ def metadata(self:Inputs, o):
 @patch
 def _label_of(self:Inputs, o):
     if self.label == 'folder': return os.path.basename(os.path.dirname(_main_path(o)))
-    return self.label(_given_path(o)) if self.label else None
+    return plain_value(self.label(_given_path(o))) if self.label else None
 
 @patch
 def _split_of(self:Inputs, o):
-    if callable(self.split): return self.split(_given_path(o))
+    if callable(self.split): return plain_value(self.split(_given_path(o)))
     return self._split_in_path(_main_path(o)) if self.split else None
 
 def _given_path(o): return o if isinstance(o, str) else _main_path(o)

@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from ..disk.arrays import cast_exactly
 from .inputs import rows_of
 from .metadata import metadata_lines
-from .plan import as_counts, as_list, as_records, real_units, target_kind
+from .counts import as_counts, real_units
+from .plan import as_list, as_records, target_kind
 from .readers import split_compressed, variable_metadata
 from .timing import settle_clock, with_times
 
