@@ -11,7 +11,7 @@ from collections import deque
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import read_header
+from ..disk.headers import read_header
 from ..disk.basics import one_of, progress
 from ..disk.fingerprint import function_id
 from ..disk.publish import locked

@@ -18,7 +18,7 @@ from ..disk.packing import Packing
 from ..disk.publish import atomic_path
 from ..folder.manifest import open_folder, read_manifest
 from .readers import need
-from ..series.ragged import save_ragged
+from ..series.ragged_files import save_ragged
 
 # %% ../../nbs/49_convert.export.ipynb #979d4dae
 class DecodedArray:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from ..disk.basics import human
-from ..disk.arrays import read_header
+from ..disk.headers import read_header
 from ..disk.packing import Packing
 from ..folder.manifest import manifest_name, open_folder, read_manifest, staging
 from . import recordings, tables

@@ -13,7 +13,8 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import open_array, read_header, save_array
+from ..disk.arrays import open_array, save_array
+from ..disk.headers import read_header
 from ..disk.fingerprint import empty_digest, extend_digest
 from ..disk.io import free_room
 from ..disk.publish import atomic_write, rename, sync_folder

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import cast_exactly
+from ..disk.casts import cast_exactly
 from .inputs import rows_of
 from .metadata import metadata_lines
 from .plan import as_counts, as_list, as_records, real_units, target_kind

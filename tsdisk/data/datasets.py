@@ -15,7 +15,7 @@ from .samples import new_data, selection
 from ..disk.items import Items
 from ..disk.packing import Packing
 from ..disk.rows import as_positions, take_idxs
-from ..disk.sources import ArraySource
+from ..disk.array_sources import ArraySource
 from ..folder.manifest import packing_of
 from ..order.leakage import warn_leakage
 from ..order.split_rows import check_splits

@@ -15,7 +15,7 @@ from .loader import TSDataLoader
 from .preload import preload, preload_bytes
 from .sampling import with_train
 from ..disk.basics import progress
-from ..disk.io import free_memory
+from ..disk.memory import free_memory
 from ..folder.manifest import open_folder, read_manifest
 from ..order.leakage import warn_leakage
 from ..order.splits import random_splits, time_splits

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from fastai.basics import *
 from .columns import as_series
 from ..disk.items import Items
-from ..disk.sources import ArraySource, Source
+from ..disk.array_sources import ArraySource
+from ..disk.sources import Source
 from ..folder.manifest import manifest_name, open_folder
 from ..series.ragged import Ragged
 from ..series.windows import Windows

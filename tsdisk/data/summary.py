@@ -12,7 +12,7 @@ from ..disk.basics import human
 from ..disk.arrays import open_array
 from ..folder.manifest import open_folder, packing_of, read_manifest
 from ..series.ragged import Ragged
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 from ..folder.labels import train_counts
 from ..folder.stats import train_stats
 

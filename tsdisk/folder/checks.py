@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zlib import crc32
 import numpy as np
-from ..disk.arrays import open_array, read_header
+from ..disk.arrays import open_array
+from ..disk.headers import read_header
 from ..disk.basics import progress
 from .manifest import manifest_name, manifest_text, read_manifest, staging, write_manifest
 

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from ..disk.basics import one_of
 from ..disk.gather import tensor_view
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_both
 from .manifest import cached_result, kept_result, open_folder, read_manifest, result_kind
 from .moments import Moments, Stats

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from ..data.datasets import TSDatasets
 from ..disk.basics import human
-from ..disk.io import DiskFile, Incoming, free_memory
+from ..disk.io import DiskFile, Incoming
+from ..disk.memory import free_memory
 from ..folder.manifest import open_folder
 from ..data.loaders import TSDataLoader
 from ..data.reader import ReadOptions
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 
 # %% ../../nbs/71_tools.doctor.ipynb #ba4d139a
 def cached_share(
