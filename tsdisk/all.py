@@ -7,8 +7,9 @@ from tsdisk.disk.fingerprint import versioned
 from tsdisk.disk.items import itemify
 from tsdisk.disk.packing import Packing
 from tsdisk.disk.shards import Shards
-from tsdisk.disk.sources import as_source
-from tsdisk.series.ragged import Ragged, append_ragged, open_ragged, save_ragged
+from tsdisk.disk.array_sources import as_source
+from tsdisk.series.ragged import Ragged
+from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
 from tsdisk.series.crops import Crops
 from tsdisk.series.windows import Windows
 from tsdisk.order.leakage import check_leakage

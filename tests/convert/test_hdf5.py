@@ -3,10 +3,10 @@ import subprocess, sys
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
-from tsdisk.convert import hdf5, readers
+from tsdisk.convert import hdf5
+from tsdisk.convert.readers import read_file, readers
 from tsdisk.convert.convert import convert
 from tsdisk.convert.hdf5 import ReversedAxes, StackedVariables, from_xarray
-from tsdisk.convert.readers import read_file
 from tsdisk.folder.manifest import open_folder
 
 x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')

@@ -4,7 +4,7 @@ from fastcore.test import expect_fail
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.timing import fill_gaps, with_clock
 from tsdisk.disk.sidecar import read_manifest
-from tsdisk.disk.sources import as_source
+from tsdisk.disk.array_sources import as_source
 from tsdisk.folder.checks import verify
 from tsdisk.folder.manifest import open_folder
 from tsdisk.series.clocks import ClockScan, clocks_of

@@ -15,7 +15,7 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.data.reader import ReadOptions
 from tsdisk.order.shuffle import order
-from tsdisk.disk.sources import ArraySource
+from tsdisk.disk.array_sources import ArraySource
 
 def loader(n=100, y=True, dtype='f4', **kw): return TSDataLoader(TSDatasets(ramp(n, dtype=dtype), np.arange(n, dtype='f8') if y else None), **kw)
 

@@ -15,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import open_array, read_header
+from ..disk.arrays import open_array
+from ..disk.headers import read_header
 
 # %% ../../nbs/40_convert.readers.ipynb #c16d3bcc
 readers = {} # By suffix: a function of a path and the name of an array in it, or None

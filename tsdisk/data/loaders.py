@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['split_dsets', 'TSDataLoaders', 'held_out']
 
-# %% ../../nbs/57_data.loaders.ipynb #71189f80
+# %% ../../nbs/57_data.loaders.ipynb #cc3c2182
 import warnings
 from inspect import signature
 from fastai.basics import *
@@ -15,7 +15,7 @@ from .loader import TSDataLoader
 from .preload import preload, preload_bytes
 from .sampling import with_train
 from ..disk.basics import progress
-from ..disk.io import free_memory
+from ..disk.memory import free_memory
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from ..order.leakage import warn_leakage

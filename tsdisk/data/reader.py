@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 import numpy as np, torch
 from fastcore.basics import patch
 from ..disk.basics import KeepLast, whole_number
-from ..disk.io import free_memory
-from ..disk.sources import ArraySource
+from ..disk.memory import free_memory
+from ..disk.array_sources import ArraySource
 
 # %% ../../nbs/54_data.reader.ipynb #230cc886
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['most_steps', 'most_rows', 'Overview', 'summary']
 
-# %% ../../nbs/60_data.summary.ipynb #6f471981
+# %% ../../nbs/60_data.summary.ipynb #16c63cc3
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
 from ..disk.basics import human
@@ -13,7 +13,7 @@ from ..disk.arrays import open_array
 from ..disk.sidecar import packing_of, read_manifest
 from ..folder.manifest import open_folder
 from ..series.ragged import Ragged
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 from ..folder.labels import train_counts
 from ..folder.stats import train_stats
 

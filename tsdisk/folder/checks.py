@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['Sums', 'as_hex', 'from_hex', 'files_of', 'add_checksums', 'verify']
 
-# %% ../../nbs/33_folder.checks.ipynb #c94d13a8
+# %% ../../nbs/33_folder.checks.ipynb #188162ef
 import json, os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zlib import crc32
 import numpy as np
-from ..disk.arrays import open_array, read_header
+from ..disk.arrays import open_array
+from ..disk.headers import read_header
 from ..disk.basics import progress
 from ..disk.sidecar import manifest_name, read_manifest
 from .manifest import manifest_text, staging, write_manifest

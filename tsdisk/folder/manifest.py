@@ -6,21 +6,22 @@
 __all__ = ['staging', 'manifest_text', 'write_manifest', 'save_folder', 'Replaced', 'open_folder', 'result_kind', 'kept_result',
            'cached_result']
 
-# %% ../../nbs/30_folder.manifest.ipynb #246979ab
+# %% ../../nbs/30_folder.manifest.ipynb #cbc2b68b
 import json
 from pathlib import Path
 from warnings import warn
 from zlib import crc32
 import numpy as np
-from ..disk.arrays import check_dtype, open_array, read_header, save_array
+from ..disk.arrays import open_array, save_array
+from ..disk.headers import check_dtype, read_header
 from ..disk.fingerprint import fingerprint
 from ..disk.publish import atomic_write, locked
 from ..disk.rows import Ranges
 from ..disk.shards import Shards
 from ..disk.sidecar import manifest_name, manifest_version, read_manifest
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 from ..order.split_rows import check_splits
-from ..series.ragged import open_ragged
+from ..series.ragged_files import open_ragged
 
 # %% ../../nbs/30_folder.manifest.ipynb #1ed5fde5
 staging = '.convert' # Folder in a dataset that holds an unfinished conversion

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['array_stats', 'train_stats', 'kept_stats', 'add_stats']
 
-# %% ../../nbs/32_folder.stats.ipynb #00fb1e42
+# %% ../../nbs/32_folder.stats.ipynb #6af988f7
 import re
 from functools import partial
 import numpy as np
 from ..disk.basics import one_of
 from ..disk.gather import tensor_view
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_both
 from ..disk.sidecar import read_manifest
 from .manifest import cached_result, kept_result, open_folder, result_kind

@@ -11,7 +11,7 @@ from warnings import warn
 import numpy as np
 from ..disk.basics import whole_number
 from ..disk.rows import Ranges
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 from .leakage import cut_at_random, warn_leakage
 from .split_rows import RandomShare, share_sizes
 from ..series.windows import Windows

@@ -80,12 +80,18 @@ def run_segments(self:Grid,
     stop, # (k,) the number after its last
 ) -> tuple: # (series, first, stop): arrays
     "Segments of runs of consecutive windows"
+    series,a,b = self._split_by_series(first, stop)
+    return series, a*self.stride, (b-1)*self.stride + self.span
+
+@patch
+def _split_by_series(self:Grid, first, stop):
+    "(series, first, stop) of runs of windows, numbered within each series"
     run,series = unroll_intervals(self.series(first), self.series(stop-1)+1)
     start = self.first(series)
     a = np.maximum(first[run], start) - start
     b = np.minimum(stop[run], self.first(series+1)) - start
     some = b > a # Short series have no windows
-    return series[some], a[some]*self.stride, (b[some]-1)*self.stride + self.span
+    return series[some], a[some], b[some]
 
 # %% ../../nbs/15_series.grid.ipynb #8ec8b05a
 @patch
@@ -97,10 +103,14 @@ def cover(self:Grid,
     if isinstance(rows, range) and rows.step == 1: rows = Ranges([(rows.start, rows.stop)])
     gapless = self.stride <= self.span
     if gapless and isinstance(rows, Ranges): return merge_segments(*self.run_segments(rows.first, rows.stop))
-    parts = [self._cover(np.asarray(rows[a:a+2**20])) for a in range(0, len(rows), 2**20)]
+    return self._cover_singly(rows)
+
+@patch
+def _cover_singly(self:Grid, rows):
+    parts = [self._cover_some(np.asarray(rows[a:a+2**20])) for a in range(0, len(rows), 2**20)]
     return merge_segments(*map(np.concatenate, zip(*parts)))
 
 @patch
-def _cover(self:Grid, rows):
+def _cover_some(self:Grid, rows):
     series,start = self.locate(rows)
     return merge_segments(series, start, start+self.span)

@@ -37,11 +37,14 @@ class Windows(Part):
         self.names = names
         self._set_steps(size, stride, horizon, gap)
         sel,targets,known = self._choose_vars(sel_vars, targets, known)
-        spans = Spans(self.panel, self._make_grid(), 0, self.span, self._vars_to_read(sel, targets, known))
-        super().__init__(spans, slice(0, self.size), sel)
+        read = self._vars_to_read(sel, targets, known)
+        super().__init__(Spans(self.panel, self._make_grid(), 0, self.span, read), slice(0, self.size), sel)
         if not len(self): raise ValueError(self._too_short())
-        self.target = self._future(targets) if horizon else None
-        self.inputs = [Part(spans, self.steps, sel)]
+        self._set_parts(sel, targets, known, static)
+
+    def _set_parts(self, sel, targets, known, static):
+        self.target = self._future(targets) if self.horizon else None
+        self.inputs = [Part(self.stored, self.steps, sel)]
         if known: self.inputs.append(self._future(known))
         if static is not None: self.inputs.append(OfSeries(self.grid, static))
 
@@ -192,10 +195,14 @@ def _panel_over(self:Windows, x, axis):
 @patch
 def _check_clock(self:Windows, panel, every):
     "`ValueError` unless another panel covers the same time, one step for `every` of these"
-    n = len(self.panel)
     if self.size % every: raise ValueError(f"`every` must divide the size of the windows, {self.size}, got {every}")
+    n = len(self.panel)
     if len(panel) != n: raise ValueError(f"There are {n} series, the other array has {len(panel)}: they must match")
-    short = np.broadcast_to(np.less(panel.lengths, self.panel.lengths//every), n)
+    self._check_lengths(panel, every)
+
+@patch
+def _check_lengths(self:Windows, panel, every):
+    short = np.broadcast_to(np.less(panel.lengths, self.panel.lengths//every), len(panel))
     if not short.any(): return
     i = int(short.argmax())
     each = f" of {every} each" if every > 1 else ''
@@ -257,10 +264,15 @@ def valid_rows(self:Windows,
 @patch
 def _valid_runs(self:Windows, series, least, missing):
     "Runs of windows of a series with at least `least` values present, a block at a time"
-    span,stride = self.span,self.stride
     first,stop = self.grid.first(np.array([series,series+1])).tolist()
-    k = max(1, 2**22//(self.panel.vars*stride)) # Windows in a block
+    k = max(1, 2**22//(self.panel.vars*self.stride)) # Windows in a block
     for i in range(first, stop, k):
-        a,b = (i-first)*stride, (min(i+k, stop)-1-first)*stride + span
-        present = count_present(np.asarray(self.panel.segment(series, a, b)), missing)
-        yield i + true_runs(window_sums(present, span, stride) >= least)
+        present = self._present_in(series, i-first, min(i+k, stop)-first, missing)
+        yield i + true_runs(present >= least)
+
+@patch
+def _present_in(self:Windows, series, first, stop, missing):
+    "Values present in windows `first` to `stop` of a series, (stop-first,)"
+    a,b = first*self.stride, (stop-1)*self.stride + self.span
+    present = count_present(np.asarray(self.panel.segment(series, a, b)), missing)
+    return window_sums(present, self.span, self.stride)

@@ -15,7 +15,8 @@ from ..data.datasets import TSDatasets
 from ..disk.arrays import create_array, open_array, save_array
 from ..disk.basics import one_of, progress
 from ..disk.publish import rename
-from ..series.ragged import Ragged, open_ragged
+from ..series.ragged import Ragged
+from ..series.ragged_files import open_ragged
 from ..series.spans import Part
 
 # %% ../../nbs/66_train.stitch.ipynb #53af9314

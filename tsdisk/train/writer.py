@@ -10,7 +10,8 @@ import json, os, shutil, time
 from pathlib import Path
 import numpy as np
 from fastcore.basics import AttrDict, patch
-from ..disk.arrays import data_start, npy_header, open_array, write_at
+from ..disk.arrays import open_array, write_at
+from ..disk.headers import data_start, npy_header
 from ..disk.basics import human
 from ..disk.publish import atomic_write, rename
 
