@@ -16,7 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.fingerprint import empty_digest, extend_digest, file_id
 from ..disk.sidecar import manifest_name
-from .readers import Compressed, read_file, readers
+from .readers import Compressed, exclusions, read_file, readers, recognizers, suffix_of
 from .timing import plain_value
 
 # %% ../../nbs/41_convert.inputs.ipynb #87121b33
@@ -40,23 +40,34 @@ def _readable(paths):
     "The files that have a reader, without the `.mat` files that a WFDB header describes"
     headers = {os.path.splitext(o)[0] for o in paths if o.endswith('.hea')}
     def is_read(path):
-        name,suffix = os.path.splitext(path)
-        if suffix.lower() == '.mat' and name in headers: return False
-        return suffix.lower() in readers
+        name,suffix = os.path.splitext(path)[0],suffix_of(path)
+        if suffix == '.mat' and name in headers: return False
+        return suffix in readers and recognizers.get(suffix, bool)(path)
     return [o for o in paths if is_read(o)]
 
-def _list_files(src, any_suffix):
+def _excluded(paths):
+    "Why some files of a folder are no inputs, by path"
+    res = {}
+    for suffix,find in exclusions.items():
+        if same := [o for o in paths if suffix_of(o) == suffix]: res |= find(same)
+    return res
+
+def _list_files(src, any_suffix, left_out=None):
     "The files of a folder or a glob, sorted; any other path is returned unchanged"
     src = os.path.normpath(os.fspath(src))
     if '::' in src or os.path.isfile(src) or src.endswith('.zarr'): return [src]
     if os.path.isdir(src): found = [*_walk(src)]
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [src] # Its reader knows what it is: a WFDB record has no suffix
-    files = sorted(found if any_suffix else _readable(found))
-    if not files: raise _no_files(src, any_suffix)
+    if not any_suffix: found = _readable(found)
+    excluded = {} if any_suffix else _excluded(found)
+    if left_out is not None: left_out |= excluded
+    files = sorted(o for o in found if o not in excluded)
+    if not files: raise _no_files(src, any_suffix, excluded)
     return files
 
-def _no_files(src, any_suffix):
+def _no_files(src, any_suffix, excluded):
+    for path,why in excluded.items(): return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example, {why}")
     known = '' if any_suffix else f": tsdisk reads {' '.join(sorted(readers))}; give `read` for other formats"
     return FileNotFoundError(f"There are no files to read in {src!r}{known}")
 
@@ -100,17 +111,18 @@ def _is_files(src):
     several = src if isinstance(src, (list,tuple)) else [src]
     return all(isinstance(o, (str,Path)) for o in several)
 
-def _files_of(src, any_suffix):
-    if not isinstance(src, (list,tuple)): return _list_files(src, any_suffix)
-    return [*chain.from_iterable(_files_of(o, any_suffix) for o in src)]
+def _files_of(src, any_suffix, left_out=None):
+    if not isinstance(src, (list,tuple)): return _list_files(src, any_suffix, left_out)
+    return [*chain.from_iterable(_files_of(o, any_suffix, left_out) for o in src)]
 
 def find_inputs(
     src, # Glob, folder, file, `file::name`, a list of these, a mapping of roles to them, or an iterable of records
     any_suffix:bool=False, # Also list files of formats that tsdisk does not know?
+    left_out:dict=None, # Gets a reason for each file of a folder that is left out, by path
 ): # List of paths, or of mappings of roles to paths; or the iterable
     "The input files of `src`, in order"
-    if isinstance(src, Mapping): return _pair_files({k: _files_of(v, any_suffix) for k,v in src.items()})
-    return _files_of(src, any_suffix) if _is_files(src) else src
+    if isinstance(src, Mapping): return _pair_files({k: _files_of(v, any_suffix, left_out) for k,v in src.items()})
+    return _files_of(src, any_suffix, left_out) if _is_files(src) else src
 
 # %% ../../nbs/41_convert.inputs.ipynb #3fbe0f20
 input_bytes = 2**25 # Bytes of inputs that a worker gets at a time, about
@@ -151,10 +163,11 @@ def _without_end(src):
 def list_inputs(
     src, # What to convert
     read=None, # Function of an input, if the user gives one
+    left_out:dict=None, # Gets a reason for each file of a folder that is left out, by path
 ) -> tuple: # (list of inputs or an iterable, number of rows if it is known, else 0)
     "The inputs of a conversion; a single large file is split by rows"
     if (X := _array_in(src)) is not None: return [src], rows_of(X) or 0
-    inputs = find_inputs(_without_end(src) if isinstance(src, Iterator) else src, read is not None)
+    inputs = find_inputs(_without_end(src) if isinstance(src, Iterator) else src, read is not None, left_out)
     if not isinstance(inputs, list): return inputs, 0
     if not inputs: raise ValueError("There is nothing to convert: the list of inputs is empty")
     one_file = read is None and len(inputs) == 1 and isinstance(inputs[0], str)
@@ -199,6 +212,12 @@ def _check_label(label):
     if label is None or label == 'folder' or callable(label): return
     raise ValueError(f"`label` must be 'folder' or a function of a path, got {label!r}")
 
+def _print_left_out(left_out, root, most=5):
+    if not left_out: return
+    reasons = [f'{os.path.relpath(path, root)}: {why}' for path,why in left_out.items()]
+    more = f' and {len(reasons)-most:,} more' if len(reasons) > most else ''
+    print(f"Left out, {len(reasons):,} file{'s' if len(reasons) > 1 else ''}: {'; '.join(reasons[:most])}{more}")
+
 class Inputs:
     "The inputs of a conversion, in order: files, or records in memory"
     def __init__(self,
@@ -209,7 +228,8 @@ class Inputs:
         min_splits:int=2, # Minimum number of splits that folders must name
     ):
         _check_label(label)
-        self.every,self.rows = list_inputs(src, read)
+        self.left_out = {} # By path: why a file of the folder is no input
+        self.every,self.rows = list_inputs(src, read, self.left_out)
         self.repeatable = isinstance(self.every, list)
         self.files = self.repeatable and all(map(is_path, self.every))
         self.in_memory = not self.files and read is None
@@ -217,6 +237,7 @@ class Inputs:
         self.root = self._common_folder() if self.files else ''
         self.label,self.split = label,split
         if split == 'folder' and not self._names_splits(min_splits): self.split = None
+        _print_left_out(self.left_out, self.root)
 
     def __len__(self): return len(self.every)
 
