@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['period_of_alias', 'parse_entry', 'is_gluonts', 'read_gluonts', 'is_time300b', 'BinFiles', 'read_time300b',
-           'read_collection', 'monster_folds', 'from_monster']
+           'read_collection', 'monster_folds', 'from_monster', 'find_monster']
 
 # %% ../../nbs/42_convert.collections.ipynb #b27c417b
 import gzip, json, os, re
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from ..disk.arrays import open_array, save_array
 from ..folder.manifest import write_manifest
-from .readers import read_steps, reader
+from .readers import excludes, read_steps, reader
 
 # %% ../../nbs/42_convert.collections.ipynb #1254c874
 _seconds = dict(ms=.001, l=.001, s=1, t=60, min=60, h=3600, d=86400, w=7*86400)
@@ -23,7 +23,7 @@ def period_of_alias(
 ): # Seconds; None if steps differ in length, such as months and business days, or the alias is not known
     "The time from one step to the next, of a frequency of pandas"
     found = re.fullmatch(r'(\d*)([A-Za-z]+)(-[A-Z]{3})?', freq.strip())
-    if found is None or found[2] == 'm' or found[3] and found[2].lower() != 'w': return None
+    if found is None or found[2] == 'MS' or found[3] and found[2].lower() != 'w': return None # Month starts are no milliseconds
     unit = _seconds.get(found[2].lower())
     return None if unit is None else int(found[1] or 1)*unit or None
 
@@ -170,6 +170,7 @@ def _arrays_of_monster(folder):
 
 def _fold_files(folder): return {int(re.findall(r'\d+', o.stem)[-1]): o for o in Path(folder).glob('test_indices_fold_*.txt')}
 
+# %% ../../nbs/42_convert.collections.ipynb #52ea152e
 def monster_folds(
     folder, # Folder of a dataset of MONSTER
 ) -> list: # (training rows, test rows) of each fold
@@ -184,7 +185,7 @@ def _fold(path, n):
     if len(rows) and 0 <= rows[0] and rows[-1] < n and (np.unique(test) == rows).all(): return np.setdiff1d(np.arange(n), rows), rows
     raise ValueError(f"{path} must hold numbers of rows from 0 to {n-1:,}, one on each line, got {len(rows):,} from {rows.min(initial=0):,} to {rows.max(initial=0):,}")
 
-# %% ../../nbs/42_convert.collections.ipynb #cb07e03c
+# %% ../../nbs/42_convert.collections.ipynb #8d849822
 def from_monster(
     folder, # Folder of a dataset of MONSTER
     fold:int=0, # Whose training and test rows become the splits
@@ -206,3 +207,11 @@ def _check_arrays(folder, arrays):
     shapes = {k: a.shape for k,a in arrays.items()}
     if len(shapes['X']) == 3 and len({o[0] for o in shapes.values()}) == 1: return
     raise ValueError(f"{folder} must have an `X` of shape (n, vars, steps) and as many rows of `y`, got {shapes}")
+
+@excludes('.npy')
+def find_monster(
+    paths:list, # Files
+) -> dict: # By path
+    "Why the files of such a dataset are no recordings by themselves"
+    folders = {o for o in map(os.path.dirname, paths) if _fold_files(o) and any(k.lower().endswith('_x.npy') for k in os.listdir(o or '.'))}
+    return {o: "it is part of a dataset of MONSTER: use its folder in place, by `tsdisk.convert.collections.from_monster`" for o in paths if os.path.dirname(o) in folders}

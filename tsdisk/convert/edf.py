@@ -105,6 +105,7 @@ def _count(self:EdfFile, name):
     if n > 0: return n
     raise ValueError(f"{self.path} has {n} {name}: there is nothing to read")
 
+# %% ../../nbs/42_convert.edf.ipynb #7400c9b1
 @patch
 def _read_signals(self:EdfFile, f, n):
     raw = f.read(256*n)
@@ -115,13 +116,12 @@ def _read_signals(self:EdfFile, f, n):
         at += n*width
     return [self._signal({k: v[i] for k,v in columns.items()}, i) for i in range(n)]
 
-# %% ../../nbs/42_convert.edf.ipynb #7400c9b1
 @patch
 def _signal(self:EdfFile, o, i):
     where = f'of signal {i} ({o["label"]!r}) of {self.path}'
     samples = max(0, int(number_of(o['samples'], f'samples {where}')))
     res = EdfSignal(o['label'], o['unit'], (0,0), (0,0), samples)
-    if res.is_annotations: return res
+    if res.is_annotations: return res # Their range does not matter
     for kind in ('physical','digital'):
         low,high = (number_of(o[f'{kind}_{k}'], f'{kind}_{k} {where}') for k in ('min','max'))
         setattr(res, kind, (low,high))
@@ -140,6 +140,12 @@ def records(self:EdfFile):
     return max(0, self.size-self.header_bytes)//self.record_bytes if self.record_bytes else 0
 
 @patch(as_prop=True)
+def duration(self:EdfFile):
+    "Seconds of a data record; 0 if the file does not say"
+    return max(0., self._number('duration'))
+
+# %% ../../nbs/42_convert.edf.ipynb #32577c07
+@patch(as_prop=True)
 def incomplete(self:EdfFile):
     "What of the file can't be read, with the reason; empty if all of it can"
     rest = max(0, self.size-self.header_bytes) - self.records*self.record_bytes
@@ -148,11 +154,6 @@ def incomplete(self:EdfFile):
     res = {'annotations': f'damaged in {len(damaged):,} data records, the first of them {damaged[0]}'} if damaged else {}
     if stated > self.records: return {**res, 'the end': f'missing: {self.records:,} of {stated:,.0f} data records are complete'}
     return {**res, 'the end': f'{rest:,} bytes of an incomplete data record'} if rest else res
-
-@patch(as_prop=True)
-def duration(self:EdfFile):
-    "Seconds of a data record; 0 if the file does not say"
-    return max(0., self._number('duration'))
 
 # %% ../../nbs/42_convert.edf.ipynb #9894a732
 @patch

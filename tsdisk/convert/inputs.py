@@ -16,7 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.fingerprint import empty_digest, extend_digest, file_id
 from ..disk.sidecar import manifest_name
-from .readers import Compressed, exclusions, read_file, readers, recognizers, suffix_of
+from .readers import Compressed, exclusion_reasons, read_file, readers, recognizers, suffix_of
 from .timing import plain_value
 
 # %% ../../nbs/41_convert.inputs.ipynb #87121b33
@@ -45,13 +45,6 @@ def _readable(paths):
         return suffix in readers and recognizers.get(suffix, bool)(path)
     return [o for o in paths if is_read(o)]
 
-def _excluded(paths):
-    "Why some files of a folder are no inputs, by path"
-    res = {}
-    for suffix,find in exclusions.items():
-        if same := [o for o in paths if suffix_of(o) == suffix]: res |= find(same)
-    return res
-
 def _list_files(src, any_suffix, left_out=None):
     "The files of a folder or a glob, sorted; any other path is returned unchanged"
     src = os.path.normpath(os.fspath(src))
@@ -60,7 +53,7 @@ def _list_files(src, any_suffix, left_out=None):
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [src] # Its reader knows what it is: a WFDB record has no suffix
     if not any_suffix: found = _readable(found)
-    excluded = {} if any_suffix else _excluded(found)
+    excluded = {} if any_suffix else exclusion_reasons(found)
     if left_out is not None: left_out |= excluded
     files = sorted(o for o in found if o not in excluded)
     if not files: raise _no_files(src, any_suffix, excluded)
@@ -212,12 +205,6 @@ def _check_label(label):
     if label is None or label == 'folder' or callable(label): return
     raise ValueError(f"`label` must be 'folder' or a function of a path, got {label!r}")
 
-def _print_left_out(left_out, root, most=5):
-    if not left_out: return
-    reasons = [f'{os.path.relpath(path, root)}: {why}' for path,why in left_out.items()]
-    more = f' and {len(reasons)-most:,} more' if len(reasons) > most else ''
-    print(f"Left out, {len(reasons):,} file{'s' if len(reasons) > 1 else ''}: {'; '.join(reasons[:most])}{more}")
-
 class Inputs:
     "The inputs of a conversion, in order: files, or records in memory"
     def __init__(self,
@@ -237,7 +224,7 @@ class Inputs:
         self.root = self._common_folder() if self.files else ''
         self.label,self.split = label,split
         if split == 'folder' and not self._names_splits(min_splits): self.split = None
-        _print_left_out(self.left_out, self.root)
+        self._print_left_out()
 
     def __len__(self): return len(self.every)
 
@@ -255,16 +242,24 @@ def _names_splits(self:Inputs, min_splits):
     return None not in found and len(found) >= min_splits
 
 @patch
-def _split_in_path(self:Inputs, path):
-    "The split that a path names, in or below the common folder"
-    start = path.rfind(os.sep, 0, len(self.root)-1)+1
-    return split_in(path[start:])
+def _print_left_out(self:Inputs, most=5):
+    if not self.left_out: return
+    names = {o: os.path.relpath(o, self.root or '.') for o in self.left_out}
+    reasons = [f'{names[o]}: {why}' for o,why in self.left_out.items()]
+    more = f' and {len(reasons)-most:,} more' if len(reasons) > most else ''
+    print(f"Left out, {len(reasons):,} file{'s' if len(reasons) > 1 else ''}: {'; '.join(reasons[:most])}{more}")
 
 # %% ../../nbs/41_convert.inputs.ipynb #1a1f9e74
 @patch
 def name(self:Inputs, i, o):
     "The name of the i-th input `o`"
     return _main_path(o)[len(self.root):].replace(os.sep, '/') if self.files else f'item {i}'
+
+@patch
+def _split_in_path(self:Inputs, path):
+    "The split that a path names, in or below the common folder"
+    start = path.rfind(os.sep, 0, len(self.root)-1)+1
+    return split_in(path[start:])
 
 @patch
 def metadata(self:Inputs, o):

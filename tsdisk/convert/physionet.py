@@ -76,8 +76,7 @@ def signals_of(
 ) -> dict: # `Signal` by name; names that repeat get a number
     "The signals of a header"
     h = header
-    n = h.n_sig if h.file_name else 0
-    names = [h.sig_name[i] or f'signal {i}' for i in range(n)]
+    names = [o or f'signal {i}' for i,o in enumerate(h.sig_name or ())]
     def signal(i): return Signal(names[i], i, h.samps_per_frame[i] or 1, float(h.adc_gain[i] or 200), float(h.baseline[i] or 0),
         h.units[i] or 'mV', h.fmt[i], h.skew[i] or 0, h.file_name[i] == '~' or h.fmt[i] == '0')
     return {k: signal(i) for i,k in enumerate(numbered(names))}
@@ -91,6 +90,8 @@ class Segment:
         self.path,self.record = path,os.path.splitext(path)[0]
         self.header = read_header(path)
         if hasattr(self.header, 'seg_name'): raise ValueError(f"{path} is a segment, but lists segments itself: convert it by itself")
+        listed = len(self.header.file_name or ())
+        if listed != self.header.n_sig: raise ValueError(f"{path} states {self.header.n_sig} signals, but lists {listed}: the header is damaged")
         self.signals = signals_of(self.header)
         self.samples = {} # All stored values by number of the signal, where they can't be read in parts
         if not all(o.blank for o in self.signals.values()): self._check_length()
@@ -129,11 +130,12 @@ def _from_floats(x, signal):
     code = stored_missing.get(signal.fmt, -2**15)
     return np.where(np.isnan(x), code or 0, np.rint(np.nan_to_num(x)*signal.gain + signal.baseline)).astype(int)
 
+# %% ../../nbs/42_convert.physionet.ipynb #48e977c6
 @patch
 def whole(self:Segment, signals):
     "All stored values of some signals, kept for the next call"
-    if any(o.number not in self.samples for o in signals):
-        self.samples.update(zip([o.number for o in signals], self.decode(signals)))
+    new = [o for o in signals if o.number not in self.samples]
+    if new: self.samples.update(zip([o.number for o in new], self.decode(new)))
     return [self.samples[o.number] for o in signals]
 
 @patch
@@ -236,6 +238,7 @@ def one_scale(self:WfdbRecord):
     columns = zip(*self.present)
     return all(len({(o.gain, o.baseline) for o in column if o}) == 1 for column in columns)
 
+# %% ../../nbs/42_convert.physionet.ipynb #05dce665
 @patch
 def read(self:WfdbRecord,
     start:int, # First step
@@ -345,7 +348,7 @@ def read_wfdb(path, name=None, annotators=('atr',)):
 def metadata(self:WfdbRecord, annotators):
     "What the files of a record say besides values"
     res = dict(names=[o.name for o in self.signals], units=[o.unit for o in self.signals], **self.clock())
-    if self.one_scale: res |= dict(scale=[1/o.gain for o in self.signals], offset=[-o.baseline/o.gain for o in self.signals], missing=-2**(self.bits-1))
+    if self.one_scale: res |= dict(scale=[1/o.gain for o in self.signals], offset=[(0-o.baseline)/o.gain for o in self.signals], missing=-2**(self.bits-1))
     if self.left_out: res['left_out'] = self.left_out
     if self.header.comments: res['comments'] = self.header.comments
     for i,o in enumerate([annotators] if isinstance(annotators, str) else annotators):

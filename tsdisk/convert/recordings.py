@@ -6,12 +6,11 @@
 __all__ = ['formats', 'read_annotations', 'read_annotated']
 
 # %% ../../nbs/42_convert.recordings.ipynb #beca7c90
-import os
-import numpy as np
+import os, numpy as np
 from ..series.clock import as_time
 from . import archives, collections, edf, physionet
 from .edf import EdfFile
-from .readers import need, read_file, suffix_of
+from .readers import read_file, suffix_of
 
 # %% ../../nbs/42_convert.recordings.ipynb #a96d8c85
 formats = archives,collections,edf,physionet # Modules whose readers are registered
