@@ -158,7 +158,7 @@ def test_challenge_records_hold_their_signals_in_matlab_files(tmp_path):
 
 damaged = {'': 'no signals', '# only a comment\n': 'no signals', 'r 0 100 5\n': 'no signals', 'r 2 100 5\nr.dat 16\n': 'states 2 signals, but lists 1',
     'r 1 100 500\nr.dat 16\n': 'damaged', 'r 1 100 5\nr.dat 17\n': 'damaged', 'r x\nr.dat 16\n': 'r.hea', 'r 1 100 5\nelsewhere.dat 16\n': 'elsewhere.dat',
-    'r/2 1 100 10\ns1 5\ns2 5\n': 's1.hea', 'r/1 1 100 0\n~ 10\n': 'no samples'}
+    'r/2 1 100 10\ns1 5\ns2 5\n': 's1.hea', 'r/1 1 100 0\n~ 10\n': 'all of its segments are gaps'}
 
 @pytest.mark.parametrize('text', damaged)
 def test_damaged_headers_are_named(text, tmp_path):

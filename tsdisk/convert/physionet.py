@@ -318,7 +318,7 @@ def why_no_record(
 ): # A reason; None if it is a record
     "Why a header is no record by itself"
     first,*signals = lines or [['','']]
-    if '/' in first[0]: return None
+    if '/' in first[0]: return None if any(o[0] != '~' and o[1:] != ['0'] for o in signals) else 'all of its segments are gaps'
     n = int(first[1]) if len(first) > 1 and first[1].isdigit() else len(signals)
     if not n: return 'it has no signals'
     if all(o[0] == '~' for o in signals[:n]): return 'it is the layout of a record of several segments, without samples of its own'
