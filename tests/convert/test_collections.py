@@ -61,7 +61,7 @@ def test_series_of_several_variables_are_read(tmp_path):
     got, = read_file(write_lines(tmp_path/'a.jsonl', [dict(target=[[1,2,3],[4,5,6]], start='2020-01-06/2020-01-12', freq='W-SUN')]))
     assert got['X'].tolist() == [[1,2,3],[4,5,6]] and got['fs'] == 1/604800 and got['start'] == '2020-01-06'
 
-odd = [({'target': []}, 'line 1: `target`'), ({'target': [[1],[1,2]]}, 'lists of the same length'), ({'target': ['x']}, '`target` must be a list of numbers'), ({'target': {'a': 1}}, '`target`'), ({'target': 5}, '`target`')]
+odd = [({'target': []}, 'line 1: `target`'), ({'target': [[1],[1,2]]}, 'lists of them of the same length'), ({'target': ['x']}, '`target` must be a list of numbers'), ({'target': {'a': 1}}, '`target`'), ({'target': 5}, '`target`')]
 
 @pytest.mark.parametrize('entry,words', odd)
 def test_odd_series_are_named(entry, words, tmp_path):

@@ -16,11 +16,14 @@ def spans_of(
     clock:Clock, # Of the steps
 ) -> tuple: # (onsets in nanoseconds, durations in nanoseconds or 0 if there is none, texts), in order of time
     "Annotations of any reader in one form"
-    if isinstance(annotations, Mapping): found = _from_steps(annotations, clock)
-    else: found = [(round(onset*1e9), round((duration or 0)*1e9), str(text).strip()) for onset,duration,text in annotations]
+    found = _from_steps(annotations, clock) if isinstance(annotations, Mapping) else map(_in_nanoseconds, annotations)
     found = sorted(found, key=lambda o: o[0])
     onsets,durations,texts = zip(*found) if found else ((),(),())
     return np.array(onsets, np.int64), np.array(durations, np.int64), list(texts)
+
+def _in_nanoseconds(annotation):
+    onset,duration,text = annotation
+    return round(onset*1e9), round((duration or 0)*1e9), str(text).strip()
 
 def _from_steps(annotations, clock):
     symbols = annotations['symbol']
@@ -38,43 +41,46 @@ def steps_at(
     low,high = np.zeros(len(times), np.int64),np.full(len(times), n)
     while (low < high).any():
         middle = (low+high)//2
-        earlier = clock.since_start(np.minimum(middle, n-1)) < times
-        earlier &= low < high
-        low,high = np.where(earlier, middle+1, low),np.where(earlier, high, np.minimum(middle, high))
+        earlier = (low < high) & (clock.since_start(np.minimum(middle, n-1)) < times)
+        low = np.where(earlier, middle+1, low)
+        high = np.where(earlier, high, middle)
     return low
 
 # %% ../../nbs/42_convert.annotations.ipynb #ab0f4e4f
 def _ends(onsets, durations, window):
     "(starts, ends) of annotations in nanoseconds"
-    point = durations <= 0
-    after = np.append(onsets[1:], np.iinfo('i8').max)
-    if window is None: return onsets, np.where(point, after, onsets+durations)
+    is_point = durations <= 0
+    if window is None:
+        following = np.append(onsets[1:], np.iinfo('i8').max)
+        return onsets, np.where(is_point, following, onsets+durations)
     before,behind = (round(o*1e9) for o in window)
-    return np.where(point, onsets-before, onsets), np.where(point, onsets+behind, onsets+durations)
+    return np.where(is_point, onsets-before, onsets), np.where(is_point, onsets+behind, onsets+durations)
 
 def _codes(texts, classes):
-    "(kept annotations, their labels, label of all other steps)"
+    "(numbers of the annotations that are used, their labels, label of all other steps)"
     if classes is None: return np.arange(len(texts)), np.array(texts, dtype=str), ''
     numbers = classes if isinstance(classes, Mapping) else {k: i for i,k in enumerate(classes)}
-    kept = [i for i,o in enumerate(texts) if o in numbers]
-    return np.array(kept, np.int64), np.array([numbers[texts[i]] for i in kept], np.int64), -100
+    used = [i for i,o in enumerate(texts) if o in numbers]
+    return np.array(used, np.int64), np.array([numbers[texts[i]] for i in used], np.int64), -100
 
+# %% ../../nbs/42_convert.annotations.ipynb #24a26d45
 def step_labels(
-    annotations, # Lists of onset and duration in seconds, and text, as of EDF; or a mapping of `step`, `symbol` and perhaps `note`, as of WFDB
+    annotations, # Lists of onset, duration and text, as of EDF; or the lists `step` and `symbol`, as of WFDB
     steps:int, # Number of steps
     fs:float=None, # Steps per second
-    classes=None, # Texts that become labels, in the order of their numbers; or a mapping of texts to numbers. Others are ignored
-    window=None, # Seconds (before, after) that an annotation without a duration lasts; by default until the next one
+    classes=None, # Texts in the order of their numbers, or a mapping of texts to numbers; others are ignored
+    window=None, # Seconds (before, after) of an annotation without a duration; by default it lasts until the next one
     clock:Clock=None, # Instead of `fs`, for a recording with gaps
 ) -> np.ndarray: # (steps,): int64, -100 where there is none; without `classes` texts, '' where there is none
     "The label of each step"
     if clock is None: clock = Clock(fs=fs)
     onsets,durations,texts = spans_of(annotations, clock)
-    kept,codes,none = _codes(texts, classes)
+    used,codes,none = _codes(texts, classes)
     labels = np.full(steps, none, codes.dtype if len(codes) else type(none))
-    starts,ends = _ends(onsets[kept], durations[kept], window)
-    early = 0 if clock.period is None else int(clock.period//10)
-    for a,b,code in zip(steps_at(starts-early, clock, steps), steps_at(ends-early, clock, steps), codes): labels[a:b] = code
+    early = int((clock.period or 0)//10)
+    times = _ends(onsets[used], durations[used], window)
+    first,last = (steps_at(o-early, clock, steps) for o in times)
+    for a,b,code in zip(first, last, codes): labels[a:b] = code
     return labels
 
 # %% ../../nbs/42_convert.annotations.ipynb #e2914d05
@@ -88,11 +94,13 @@ class LabelSteps:
         self.classes,self.window,self.key = classes,window,key
 
     def __call__(self, record):
-        clock = Clock.from_metadata(record) or Clock(fs=1)
-        found = record.get(self.key)
-        if found is None: raise ValueError(f"It has no `{self.key}`, it has {[*record]}: give `read` with `read_annotated`, if they are in another file")
-        if clock.period is None: raise ValueError("Its sampling rate is not known: add `fs` in `read`")
-        return {**record, 'y': step_labels(found, steps_of(record), classes=self.classes, window=self.window, clock=clock)}
+        clock = Clock.from_metadata(record)
+        if record.get(self.key) is None:
+            raise ValueError(f"It has no `{self.key}`, it has {[*record]}: if they are in another file, "
+                "give `read` with `read_annotated`")
+        if clock is None or clock.period is None: raise ValueError("Its sampling rate is not known: add `fs` in `read`")
+        how = dict(classes=self.classes, window=self.window, clock=clock)
+        return {**record, 'y': step_labels(record[self.key], steps_of(record), **how)}
 
 def steps_of(
     record, # With an `X`

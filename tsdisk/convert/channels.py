@@ -31,14 +31,15 @@ def choose_signals(
     "The signals of the highest rate among those that have values"
     found = [i for i,o in enumerate(names) if only in (None, o)]
     if not found: raise KeyError(f"{path} has no signal {only!r}, it has {names}")
-    usable = [i for i in found if i not in blank]
-    fastest = max((rates[i] for i in usable), default=None)
-    kept = [i for i in usable if rates[i] == fastest]
-    reasons = {i: blank.get(i) or f'another rate: {rates[i]:g} Hz' for i in found if i not in kept}
+    kept = _fastest([i for i in found if i not in blank], rates)
     unique = numbered(names)
-    left_out = {unique[i]: why for i,why in reasons.items()}
+    left_out = {unique[i]: blank.get(i) or f'another rate: {rates[i]:g} Hz' for i in found if i not in kept}
     if not kept: raise ValueError(f"{path} has no signal with values: {left_out}")
     return kept, left_out
+
+def _fastest(found, rates):
+    fastest = max((rates[i] for i in found), default=None)
+    return [i for i in found if rates[i] == fastest]
 
 # %% ../../nbs/42_convert.channels.ipynb #7fa50bde
 @contextmanager

@@ -23,9 +23,10 @@ def period_of_alias(
 ): # Seconds; None if steps differ in length, such as months and business days, or the alias is not known
     "The time from one step to the next, of a frequency of pandas"
     found = re.fullmatch(r'(\d*)([A-Za-z]+)(-[A-Z]{3})?', freq.strip())
-    if found is None or found[2] == 'MS' or found[3] and found[2].lower() != 'w': return None # Month starts are no milliseconds
-    unit = _seconds.get(found[2].lower())
-    return None if unit is None else int(found[1] or 1)*unit or None
+    if found is None: return None
+    number,unit,anchor = found.groups()
+    if unit == 'MS' or anchor and unit.lower() != 'w': return None # Month starts are no milliseconds
+    return int(number or 1)*_seconds.get(unit.lower(), 0) or None
 
 @lru_cache(maxsize=64)
 def _frequency(folder):
@@ -39,12 +40,27 @@ def _frequency(folder):
 def _numbers(v, what, where):
     "A list of numbers, or a list of such lists, as float32"
     try: a = np.array(v, 'f4')
-    except (ValueError,TypeError) as e: raise ValueError(f"{where}: `{what}` must be a list of numbers, or lists of the same length: {e}") from None
+    except (ValueError,TypeError): a = np.empty(0)
     if a.ndim in (1,2) and a.size: return np.atleast_2d(a)
-    raise ValueError(f"{where}: `{what}` must be a list of numbers, or lists of the same length, got shape {a.shape}")
+    raise ValueError(f"{where}: `{what}` must be a list of numbers, or lists of them of the same length, got {str(v)[:60]}")
 
 _lists = 'feat_dynamic_real','past_feat_dynamic_real','feat_dynamic_cat' # Covariates of each step
 _fixed = 'feat_static_cat','feat_static_real' # Covariates of a series
+
+# %% ../../nbs/42_convert.collections.ipynb #a2e9e979
+def _covariates(entry, where):
+    "Covariates of each step as arrays (vars, steps), those of the series as arrays of one axis"
+    res = {k: _numbers(entry[k], k, where) for k in _lists if entry.get(k)}
+    for k in _fixed:
+        if entry.get(k): res[k] = _numbers(entry[k], k, where)[0].astype('f4' if k.endswith('real') else 'i8')
+    return res
+
+def _times(entry, freq):
+    "`start`, `freq`, and `fs` if steps have the same length"
+    res = dict(freq=freq) if freq else {}
+    if entry.get('start') is not None: res['start'] = str(entry['start']).split('/')[0].replace(' ', 'T', 1)
+    period = period_of_alias(freq) if freq else None
+    return res | (dict(fs=1/period) if period else {})
 
 def parse_entry(
     entry:dict, # A series
@@ -52,15 +68,12 @@ def parse_entry(
     where:str, # For errors
 ) -> dict: # Record of `X` (vars, steps), `start`, `fs` and covariates
     "A series of GluonTS"
-    if not isinstance(entry, dict) or 'target' not in entry: raise ValueError(f"{where} has no `target`: each line must be a series of GluonTS")
-    res = {k: v for k,v in entry.items() if k not in ('target','start',*_lists,*_fixed) and v is not None}
-    res['X'] = _numbers(entry['target'], 'target', where)
-    res |= {k: _numbers(entry[k], k, where) for k in _lists if entry.get(k)}
-    res |= {k: np.array(entry[k], 'f4' if k.endswith('real') else 'i8') for k in _fixed if entry.get(k)}
-    if entry.get('start') is not None: res['start'] = str(entry['start']).split('/')[0].replace(' ', 'T', 1)
-    freq = entry.get('freq', freq)
-    period = period_of_alias(freq) if freq else None
-    return res | (dict(freq=freq) if freq else {}) | (dict(fs=1/period) if period else {})
+    if not isinstance(entry, dict) or 'target' not in entry:
+        raise ValueError(f"{where} has no `target`: each line must be a series of GluonTS")
+    parsed = 'target','start','freq',*_lists,*_fixed
+    res = {k: v for k,v in entry.items() if k not in parsed and v is not None}
+    res |= dict(X=_numbers(entry['target'], 'target', where), **_covariates(entry, where))
+    return res | _times(entry, entry.get('freq') or freq)
 
 # %% ../../nbs/42_convert.collections.ipynb #e70a71f0
 def _open_text(path):
@@ -106,30 +119,34 @@ class BinFiles:
         dtype, # Of the values
     ):
         self.dtype = np.dtype(dtype)
-        self.files = sorted(files, key=lambda o: [int(i) for i in re.findall(r'\d+', o)])
-        self.paths = [Path(folder)/o for o in self.files]
-        self.starts = np.cumsum([0, *(int(files[o]) for o in self.files)])
-        for path,n in zip(self.paths, np.diff(self.starts)):
-            size = path.stat().st_size
-            if size != n*self.dtype.itemsize: raise ValueError(f"{path} has {size:,} bytes, but {n:,} values of {self.dtype} have {n*self.dtype.itemsize:,}: download it again")
+        names = sorted(files, key=lambda o: [int(i) for i in re.findall(r'\d+', o)])
+        self.paths = [Path(folder)/o for o in names]
+        self.starts = np.cumsum([0, *(int(files[o]) for o in names)])
+        for path,n in zip(self.paths, np.diff(self.starts).tolist()): self._check_size(path, n)
+
+    def _check_size(self, path, n):
+        size,wanted = path.stat().st_size,n*self.dtype.itemsize
+        if size == wanted: return
+        raise ValueError(f"{path} has {size:,} bytes, but {n:,} values of {self.dtype} have {wanted:,}: download it again")
 
     def read(self, start, stop):
         "Values from position `start` up to `stop`"
-        parts = []
-        for path,first,last in zip(self.paths, self.starts, self.starts[1:]):
-            a,b = max(start, first), min(stop, last)
-            if a < b: parts.append(np.fromfile(path, self.dtype, b-a, offset=(a-first)*self.dtype.itemsize))
-        return np.concatenate(parts)
+        ranges = zip(self.paths, self.starts.tolist(), self.starts[1:].tolist())
+        parts = [(path, max(start, first)-first, min(stop, last)-first) for path,first,last in ranges]
+        return np.concatenate([self._read_file(*o) for o in parts if o[1] < o[2]])
+
+    def _read_file(self, path, start, stop): return np.fromfile(path, self.dtype, stop-start, offset=start*self.dtype.itemsize)
 
 # %% ../../nbs/42_convert.collections.ipynb #47187311
 def _time300b_meta(path):
-    "The metadata of a folder of Time-300B; `ValueError` if it lacks something"
+    "(metadata of each series, their places, values) of a folder of Time-300B; `ValueError` if something is lacking"
     try:
         meta = json.loads(Path(path).read_text(encoding='utf-8'))
-        series,files = meta['scales'],meta['files']
-        places = np.array([(o['offset'], o['length']) for o in series], np.int64).reshape(-1, 2)
-        return series, places, BinFiles(Path(path).parent, files, meta['dtype'])
-    except KeyError as e: raise ValueError(f"{path} lacks {e}: the metadata of Time-300B has `files`, `dtype` and `scales` with an `offset` and a `length`") from None
+        places = np.array([(o['offset'], o['length']) for o in meta['scales']], np.int64).reshape(-1, 2)
+        return meta['scales'], places, BinFiles(Path(path).parent, meta['files'], meta['dtype'])
+    except KeyError as e:
+        raise ValueError(f"{path} lacks {e}: the metadata of Time-300B has `files`, `dtype`, and `scales` with "
+            "an `offset` and a `length`") from None
     except TypeError as e: raise ValueError(f"{path} is not the metadata of Time-300B: {e}") from None
 
 def read_time300b(
@@ -138,10 +155,14 @@ def read_time300b(
 ): # Records, one by one
     "The series of a folder of Time-300B, in their own units"
     series,places,values = _time300b_meta(path)
+    total = int(values.starts[-1])
     for i,((offset,length),o) in enumerate(zip(places.tolist(), series)):
-        if length < 1 or offset < 0 or offset+length > values.starts[-1]:
-            raise ValueError(f"{path}: series {i} has {length:,} values from {offset:,} on, the files hold {values.starts[-1]:,}")
-        yield dict(X=_in_units(values, offset, length, o), **{k: v for k,v in o.items() if k not in ('offset','length','mean','std') and v is not None})
+        if not 0 <= offset < offset+length <= total:
+            raise ValueError(f"{path}: series {i} has {length:,} values from {offset:,} on, the files hold {total:,}")
+        known = {k: v for k,v in o.items() if k not in _of_place and v is not None}
+        yield dict(X=_in_units(values, offset, length, o), **known)
+
+_of_place = 'offset','length','mean','std'
 
 def _in_units(values, offset, length, o):
     std,mean = (o['std'],o['mean']) if 'std' in o and 'mean' in o else (1,0)
@@ -158,7 +179,8 @@ def read_collection(path, name=None):
     "The series of a file of GluonTS, or of a folder of Time-300B by its `meta.json`"
     if is_time300b(path): return read_time300b(path)
     if is_gluonts(path): return read_gluonts(path)
-    raise ValueError(f"{path} holds no series: the first line must be a series of GluonTS, with a `target`; or give `meta.json` of Time-300B, beside its `data-*.bin`")
+    raise ValueError(f"{path} holds no series: the first line must be a series of GluonTS, with a `target`; "
+        "or give `meta.json` of Time-300B, beside its `data-*.bin`")
 
 # %% ../../nbs/42_convert.collections.ipynb #451a0a7b
 def _arrays_of_monster(folder):
@@ -168,7 +190,9 @@ def _arrays_of_monster(folder):
     if len(found) == 1: return files[found[0]], files.get(found[0][:-5]+'y.npy')
     raise ValueError(f"{folder} must have one file NAME_X.npy, it has {sorted(files.values())}")
 
-def _fold_files(folder): return {int(re.findall(r'\d+', o.stem)[-1]): o for o in Path(folder).glob('test_indices_fold_*.txt')}
+def _fold_files(folder):
+    "Files of test rows by the number of the fold"
+    return {int(re.findall(r'\d+', o.stem)[-1]): o for o in Path(folder).glob('test_indices_fold_*.txt')}
 
 # %% ../../nbs/42_convert.collections.ipynb #52ea152e
 def monster_folds(
@@ -179,11 +203,12 @@ def monster_folds(
     return [_fold(path, n) for _,path in sorted(_fold_files(folder).items())]
 
 def _fold(path, n):
-    try: test = np.loadtxt(path, ndmin=1)
+    try: test = np.unique(np.loadtxt(path, ndmin=1))
     except ValueError as e: raise ValueError(f"{path} must hold a row number on each line: {e}") from None
-    rows = np.unique(test).astype(np.int64)
-    if len(rows) and 0 <= rows[0] and rows[-1] < n and (np.unique(test) == rows).all(): return np.setdiff1d(np.arange(n), rows), rows
-    raise ValueError(f"{path} must hold numbers of rows from 0 to {n-1:,}, one on each line, got {len(rows):,} from {rows.min(initial=0):,} to {rows.max(initial=0):,}")
+    rows = test.astype(np.int64)
+    in_range = len(rows) and 0 <= rows[0] and rows[-1] < n
+    if in_range and (test == rows).all(): return np.setdiff1d(np.arange(n), rows), rows
+    raise ValueError(f"{path} must hold numbers of rows from 0 to {n-1:,}, one on each line, got {test[[0,-1]] if len(test) else 'none'}")
 
 # %% ../../nbs/42_convert.collections.ipynb #8d849822
 def from_monster(
@@ -192,26 +217,38 @@ def from_monster(
 ) -> Path: # The folder, which is now a dataset
     "Use a dataset of MONSTER where it lies"
     folder = Path(folder)
-    X,y = _arrays_of_monster(folder)
-    arrays = {role: open_array(folder/file) for role,file in dict(X=X, y=y).items() if file}
+    files = {role: o for role,o in zip('Xy', _arrays_of_monster(folder)) if o}
+    arrays = {role: open_array(folder/o) for role,o in files.items()}
     _check_arrays(folder, arrays)
-    folds = monster_folds(folder)
-    if folds and not 0 <= fold < len(folds): raise ValueError(f"{folder} has {len(folds)} folds, got `fold={fold}`")
-    splits = dict(zip(('train','test'), folds[fold])) if folds else {}
+    splits = _splits_of_fold(folder, fold)
     for k,rows in splits.items(): save_array(folder/f'split_{k}.npy', rows)
-    entries = {k: dict(file=dict(X=X, y=y)[k], role=k, shape=[*a.shape], dtype=a.dtype.str) for k,a in arrays.items()}
+    entries = {k: dict(file=files[k], role=k, shape=[*a.shape], dtype=a.dtype.str) for k,a in arrays.items()}
     write_manifest(folder, arrays=entries, splits={k: f'split_{k}.npy' for k in splits})
     return folder
+
+def _splits_of_fold(folder, fold):
+    "Training and test rows of a fold; none if there are no folds"
+    folds = monster_folds(folder)
+    if not folds: return {}
+    if 0 <= fold < len(folds): return dict(zip(('train','test'), folds[fold]))
+    raise ValueError(f"{folder} has {len(folds)} folds, got `fold={fold}`")
 
 def _check_arrays(folder, arrays):
     shapes = {k: a.shape for k,a in arrays.items()}
     if len(shapes['X']) == 3 and len({o[0] for o in shapes.values()}) == 1: return
     raise ValueError(f"{folder} must have an `X` of shape (n, vars, steps) and as many rows of `y`, got {shapes}")
 
+# %% ../../nbs/42_convert.collections.ipynb #7140e6af
+_in_place = "it is part of a dataset of MONSTER: use its folder in place, by `tsdisk.convert.collections.from_monster`"
+
+def _is_monster(folder):
+    "Does a folder have an `X` and folds?"
+    return bool(_fold_files(folder)) and any(o.name.lower().endswith('_x.npy') for o in Path(folder).iterdir())
+
 @excludes('.npy')
 def find_monster(
     paths:list, # Files
 ) -> dict: # By path
     "Why the files of such a dataset are no recordings by themselves"
-    folders = {o for o in map(os.path.dirname, paths) if _fold_files(o) and any(k.lower().endswith('_x.npy') for k in os.listdir(o or '.'))}
-    return {o: "it is part of a dataset of MONSTER: use its folder in place, by `tsdisk.convert.collections.from_monster`" for o in paths if os.path.dirname(o) in folders}
+    folders = {o for o in map(os.path.dirname, paths) if _is_monster(o)}
+    return {o: _in_place for o in paths if os.path.dirname(o) in folders}

@@ -109,10 +109,10 @@ def _count(self:EdfFile, name):
 @patch
 def _read_signals(self:EdfFile, f, n):
     raw = f.read(256*n)
-    if len(raw) < 256*n: raise ValueError(f"{self.path} ends within its header: it has {self.size:,} bytes, a header of {n} signals has {256*(n+1):,}")
+    if len(raw) < 256*n: raise ValueError(f"{self.path} ends within its header, which lists {n} signals: it has {self.size:,} bytes")
     at,columns = 0,{}
     for name,width in _signal_fields.items():
-        columns[name] = [text_of(raw[at+i*width:at+(i+1)*width]) for i in range(n)]
+        columns[name] = [text_of(raw[i:i+width]) for i in range(at, at+n*width, width)]
         at += n*width
     return [self._signal({k: v[i] for k,v in columns.items()}, i) for i in range(n)]
 
@@ -150,10 +150,11 @@ def incomplete(self:EdfFile):
     "What of the file can't be read, with the reason; empty if all of it can"
     rest = max(0, self.size-self.header_bytes) - self.records*self.record_bytes
     stated = self._number('records')
-    damaged = self.parsed.damaged
-    res = {'annotations': f'damaged in {len(damaged):,} data records, the first of them {damaged[0]}'} if damaged else {}
-    if stated > self.records: return {**res, 'the end': f'missing: {self.records:,} of {stated:,.0f} data records are complete'}
-    return {**res, 'the end': f'{rest:,} bytes of an incomplete data record'} if rest else res
+    damaged,res = self.parsed.damaged,{}
+    if damaged: res['annotations'] = f'damaged in {len(damaged):,} data records, the first of them {damaged[0]}'
+    if stated > self.records: res['the end'] = f'missing: {self.records:,} of {stated:,.0f} data records are complete'
+    elif rest: res['the end'] = f'{rest:,} bytes of an incomplete data record'
+    return res
 
 # %% ../../nbs/42_convert.edf.ipynb #9894a732
 @patch
@@ -267,8 +268,9 @@ def _starts_of_records(self:EdfFile):
     if self.fields['kind'][:5] not in ('EDF+D','BDF+D'): return None
     starts = self.parsed.starts
     if self.duration and None not in starts: return starts
-    raise ValueError(f"{self.path} is discontinuous ({self.fields['kind'][:5]}), but does not say when each of its data records starts: steps "
-        "next to each other may not be consecutive in time. Give `read` with a function that yields each piece as a record")
+    raise ValueError(f"{self.path} is discontinuous ({self.fields['kind'][:5]}), but does not say when each of its data "
+        "records starts, so that steps next to each other may not be consecutive in time. Give `read` with a function "
+        "that yields each piece as a record")
 
 def jumps_of_records(
     starts:list, # Seconds at which each record starts
@@ -318,13 +320,19 @@ def read_edf(path, name=None):
     if why := why_no_recording(path): raise ValueError(f"{path} is no recording: {why}")
     edf = EdfFile(path)
     kept,left_out = edf.choose(name)
-    n = kept[0].samples
-    X = read_steps(lambda start,stop: edf.read(kept, start, stop), (len(kept), n*edf.records), edf.width+edf.width%2)
-    res = dict(X=X, names=[o.label for o in kept], units=[o.unit for o in kept], **edf.clock(n))
-    scale,offset = zip(*(o.packing for o in kept))
-    res |= dict(scale=[*scale], offset=[*offset])
+    shape = len(kept), kept[0].samples*edf.records
+    X = read_steps(lambda start,stop: edf.read(kept, start, stop), shape, edf.width+edf.width%2)
+    res = dict(X=X, **edf.metadata(kept))
     if left_out: res['left_out'] = left_out
-    return res | ({'annotations': edf.annotations} if edf.annotations else {})
+    if edf.annotations: res['annotations'] = edf.annotations
+    return res
+
+@patch
+def metadata(self:EdfFile, signals):
+    "Names, units, packing and clock of some signals"
+    scale,offset = zip(*(o.packing for o in signals))
+    res = dict(names=[o.label for o in signals], units=[o.unit for o in signals], scale=[*scale], offset=[*offset])
+    return res | self.clock(signals[0].samples)
 
 @patch
 def choose(self:EdfFile, name):

@@ -36,31 +36,31 @@ def _is_entered(path, folder):
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
 
 # %% ../../nbs/41_convert.inputs.ipynb #3012fa56
-def _readable(paths):
-    "The files that have a reader, without the `.mat` files that a WFDB header describes"
+def _readable(paths, left_out):
+    "The files that have a reader, without the `.mat` files that a WFDB header describes, and without those left out"
     headers = {os.path.splitext(o)[0] for o in paths if o.endswith('.hea')}
     def is_read(path):
         name,suffix = os.path.splitext(path)[0],suffix_of(path)
         if suffix == '.mat' and name in headers: return False
         return suffix in readers and recognizers.get(suffix, bool)(path)
-    return [o for o in paths if is_read(o)]
+    files = [o for o in paths if is_read(o)]
+    excluded = exclusion_reasons(files)
+    left_out |= excluded
+    return [o for o in files if o not in excluded]
 
-def _list_files(src, any_suffix, left_out=None):
+def _list_files(src, any_suffix, left_out):
     "The files of a folder or a glob, sorted; any other path is returned unchanged"
     src = os.path.normpath(os.fspath(src))
     if '::' in src or os.path.isfile(src) or src.endswith('.zarr'): return [src]
     if os.path.isdir(src): found = [*_walk(src)]
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [src] # Its reader knows what it is: a WFDB record has no suffix
-    if not any_suffix: found = _readable(found)
-    excluded = {} if any_suffix else exclusion_reasons(found)
-    if left_out is not None: left_out |= excluded
-    files = sorted(o for o in found if o not in excluded)
-    if not files: raise _no_files(src, any_suffix, excluded)
-    return files
+    files = found if any_suffix else _readable(found, left_out)
+    if not files: raise _no_files(src, any_suffix, left_out)
+    return sorted(files)
 
-def _no_files(src, any_suffix, excluded):
-    for path,why in excluded.items(): return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example, {why}")
+def _no_files(src, any_suffix, left_out):
+    for path,why in left_out.items(): return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example: {why}")
     known = '' if any_suffix else f": tsdisk reads {' '.join(sorted(readers))}; give `read` for other formats"
     return FileNotFoundError(f"There are no files to read in {src!r}{known}")
 
@@ -104,7 +104,7 @@ def _is_files(src):
     several = src if isinstance(src, (list,tuple)) else [src]
     return all(isinstance(o, (str,Path)) for o in several)
 
-def _files_of(src, any_suffix, left_out=None):
+def _files_of(src, any_suffix, left_out):
     if not isinstance(src, (list,tuple)): return _list_files(src, any_suffix, left_out)
     return [*chain.from_iterable(_files_of(o, any_suffix, left_out) for o in src)]
 
@@ -114,6 +114,7 @@ def find_inputs(
     left_out:dict=None, # Gets a reason for each file of a folder that is left out, by path
 ): # List of paths, or of mappings of roles to paths; or the iterable
     "The input files of `src`, in order"
+    left_out = {} if left_out is None else left_out
     if isinstance(src, Mapping): return _pair_files({k: _files_of(v, any_suffix, left_out) for k,v in src.items()})
     return _files_of(src, any_suffix, left_out) if _is_files(src) else src
 
@@ -215,7 +216,7 @@ class Inputs:
         min_splits:int=2, # Minimum number of splits that folders must name
     ):
         _check_label(label)
-        self.left_out = {} # By path: why a file of the folder is no input
+        self.left_out = {} # By path: why a file of a folder is no input
         self.every,self.rows = list_inputs(src, read, self.left_out)
         self.repeatable = isinstance(self.every, list)
         self.files = self.repeatable and all(map(is_path, self.every))
