@@ -44,14 +44,14 @@ def suffix_of(
     return both if both in readers else ''.join(suffixes[-1:])
 
 # %% ../../nbs/40_convert.readers.ipynb #2a90934d
-exclusions = {} # By suffix: a function of paths that gives a reason for each that is no recording by itself
+exclusions = {} # Suffixes by function of paths, which gives a reason for each that is no recording by itself
 
 def excludes(
     *suffixes, # Suffixes of file names, with their dot
 ):
     "Register a function that finds files of a folder which are no recordings by themselves"
     def register(f):
-        exclusions.update(dict.fromkeys(suffixes, f))
+        exclusions[f] = suffixes
         return f
     return register
 
@@ -60,8 +60,8 @@ def exclusion_reasons(
 ) -> dict: # By path, for some of them
     "Why some files are no recordings by themselves"
     res = {}
-    for suffix,find in exclusions.items():
-        if same := [o for o in paths if suffix_of(o) == suffix]: res |= find(same)
+    for find,suffixes in exclusions.items():
+        if same := [o for o in paths if suffix_of(o) in suffixes]: res |= find(same)
     return res
 
 # %% ../../nbs/40_convert.readers.ipynb #ac1c3e4e
