@@ -4,7 +4,8 @@ import numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
 from tsdisk.convert import hdf5
-from tsdisk.convert.readers import read_file, readers
+from tsdisk.convert import readers
+from tsdisk.convert.readers import read_file
 from tsdisk.convert.convert import convert
 from tsdisk.convert.hdf5 import ReversedAxes, StackedVariables, from_xarray
 from tsdisk.folder.manifest import open_folder

@@ -4,7 +4,8 @@ from pathlib import Path
 import aeon, numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
-from tsdisk.convert.readers import read_file, readers
+from tsdisk.convert import readers
+from tsdisk.convert.readers import read_file
 from tsdisk.convert import tables
 from tsdisk.convert.convert import convert
 from tsdisk.data.loaders import TSDataLoaders

@@ -199,7 +199,7 @@ def test_static_integers_stay_so():
     with fails(TypeError, 'categories as integers'): TSDatasets(Windows([np.zeros((9,2))], 4, static=np.array([['a']])))
 
 def test_many_files_are_announced_if_they_do_not_fit(tmp_path, monkeypatch):
-    from tsdisk.convert.readers import reader
+    from tsdisk.data import reader
     for i in range(4): np.save(tmp_path/f'{i}.npy', filled((50,3,20)))
     s,told = Shards(tmp_path),[]
     s.most = 2
