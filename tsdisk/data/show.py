@@ -28,6 +28,10 @@ def show_grid(
     fig.set_layout_engine('constrained')
     return list(axs.flat[:n])
 
+def _show_row(axs, series, label, **kwargs):
+    for ax,o in zip(axs, series): o.show(ctx=ax, **kwargs)
+    axs[0].set_ylabel(label)
+
 def _axes(samples, ctxs, max_n, ncols, nrows, figsize):
     "The axes that were given, or new ones for at most `max_n` samples"
     return show_grid(min(len(samples), max_n), ncols, nrows, figsize) if ctxs is None else ctxs
@@ -56,22 +60,18 @@ def show_seen(self:TSDataLoader,
     **kwargs # Of `plot`
 ) -> list: # Axes
     "Recorded series, and below them what the model sees"
-    x,rows = self._first_series()
+    x,rows = _first_series(self)
     n = min(max_n, len(x))
     axs = plt.subplots(2, n, figsize=figsize or (3*n,3.5), squeeze=False, layout='constrained')[1]
-    for i in range(n):
-        self.dataset[int(rows[i])][0].show(ctx=axs[0,i], **kwargs)
-        x[i].show(ctx=axs[1,i], **kwargs)
-    axs[0,0].set_ylabel('recorded')
-    axs[1,0].set_ylabel('seen')
+    _show_row(axs[0], [self.dataset[int(o)][0] for o in rows[:n]], 'recorded', **kwargs)
+    _show_row(axs[1], [x[i] for i in range(n)], 'seen', **kwargs)
     return list(axs.flat)
 
-@patch
-def _first_series(self:TSDataLoader):
+def _first_series(dl):
     "The series of a first batch, and their rows in the dataset"
-    batches = iter(self)
+    batches = iter(dl)
     x = next(batches)[0]
-    rows = self.idxs # Known while the loader is iterated over
+    rows = dl.idxs # Known while the loader is iterated over
     batches.close()
     return x,rows
 
@@ -110,12 +110,16 @@ def _compare(x, targ, pred, ctx):
 @dispatch
 def show_results(x:TSTensor, y, samples, outs, ctxs=None, max_n=9, ncols=3, nrows=None, figsize=None, **kwargs):
     ctxs = _axes(samples, ctxs, max_n, ncols, nrows, figsize)
+    has_targets = y is not None and len(y)
     for sample,out,ctx in zip(samples, outs, ctxs):
         sample[0].show(ctx=ctx, **{'alpha': .7, **kwargs})
         for mask in sample[1:-1]: mask.show(ctx=ctx)
-        if y is not None and len(y): _compare(sample[0], sample[-1], out[0], ctx)
-        else: ctx.set_title(f'→ {_text(out[0])}')
+        _show_prediction(sample, out[0], has_targets, ctx)
     return ctxs
+
+def _show_prediction(sample, pred, has_target, ctx):
+    if has_target: _compare(sample[0], sample[-1], pred, ctx)
+    else: ctx.set_title(f'→ {_text(pred)}')
 
 # %% ../../nbs/59_data.show.ipynb #e53d2e72
 @dispatch

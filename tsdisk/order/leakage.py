@@ -89,11 +89,13 @@ class _Split:
 def _leak(windows, a, b):
     "What two splits share, as a `Leak`; None if they share nothing"
     if not (len(a.rows) and len(b.rows)): return None
-    series,first,stop = shared_stretches(a.cover, b.cover)
+    series,first,stop = shared = shared_stretches(a.cover, b.cover)
     if not len(series): return None
-    at,found = _example(windows, (a.rows,b.rows), int(series[0]), int(first[0]), int(stop[0]))
-    n_series = int((np.diff(series) != 0).sum()) + 1
-    return Leak((a.name,b.name), int((stop-first).sum()), n_series, at, found, a.part or b.part)
+    at,found = _example(windows, (a.rows,b.rows), *(int(o[0]) for o in shared))
+    n_steps = int((stop-first).sum())
+    return Leak((a.name,b.name), n_steps, _n_distinct(series), at, found, a.part or b.part)
+
+def _n_distinct(ascending): return int((np.diff(ascending) != 0).sum()) + 1
 
 # %% ../../nbs/23_order.leakage.ipynb #d620402f
 def check_leakage(

@@ -37,6 +37,11 @@ def _listed_splits(n, valid, test, seed):
     return _rows_of_splits(split, 3)
 
 # %% ../../nbs/24_order.splits.ipynb #f03ec0f4
+def _computed_splits(n, valid_pct, test_pct, seed):
+    "Rows to train, to validate and to test, computed when asked"
+    if test_pct: return tuple(RandomShare(n, (valid_pct,test_pct), seed, o) for o in (False,True,2))
+    return tuple(RandomShare(n, valid_pct, seed, o) for o in (False,True))
+
 def random_splits(
     n, # Rows of the data, or `Windows`
     valid_pct:float=0.2, # Share of rows held out
@@ -48,13 +53,11 @@ def random_splits(
         res = random_splits(len(n), valid_pct, seed, test_pct)
         warn_leakage(n, res)
         return res
-    valid,test = share_sizes(n, valid_pct, test_pct)
+    sizes = share_sizes(n, valid_pct, test_pct)
     least = 3 if test_pct else 2
     if n < least: raise ValueError(f"It takes at least {least} rows to split, got {n}")
     seed = _seed_or_drawn(seed)
-    if n <= listed_rows: return _listed_splits(n, valid, test, seed)
-    if test_pct: return tuple(RandomShare(n, (valid_pct,test_pct), seed, o) for o in (False,True,2))
-    return tuple(RandomShare(n, valid_pct, seed, o) for o in (False,True))
+    return _listed_splits(n, *sizes, seed) if n <= listed_rows else _computed_splits(n, valid_pct, test_pct, seed)
 
 # %% ../../nbs/24_order.splits.ipynb #fff944d4
 def _labels(y, name):
@@ -72,6 +75,13 @@ def _rows_to_hold_out(n, total, most, rng):
     has_more = most_lost_first[rows[most_lost_first] < most[most_lost_first]]
     rows[has_more[:max(0, total-rows.sum())]] += 1
     return rows
+
+def _rows_of_each_split(n, totals, rng):
+    "Rows to validate and rows to test of classes of n rows, (k,) each; one row of each class is left to train on"
+    several = np.where(n > 1, n, 0)
+    n_valid,n_test = totals
+    valid = _rows_to_hold_out(several, n_valid, n-1, rng)
+    return valid, _rows_to_hold_out(several, n_test, n-1-valid, rng)
 
 def _warn_of_single_rows(names, n):
     alone = n == 1
@@ -96,6 +106,10 @@ def _first_of_each_class(order, n, valid, test):
     return split
 
 # %% ../../nbs/24_order.splits.ipynb #323ef97b
+def _check_rows_held(held, n):
+    if all(o.any() for o in held): return
+    raise ValueError(f"Too few rows to split by class: {n.sum():,} rows of {len(n):,} classes")
+
 def stratified_splits(
     y, # Label of each row, (n,): array, list, path or source
     valid_pct:float=0.2, # Share of rows held out
@@ -106,15 +120,13 @@ def stratified_splits(
     names,codes = _labels(y, '`y`')
     rng = np.random.default_rng(_seed_or_drawn(seed))
     n = np.bincount(codes)
-    several = np.where(n > 1, n, 0)
-    n_valid,n_test = share_sizes(several.sum(), valid_pct, test_pct)
+    totals = share_sizes(n[n > 1].sum(), valid_pct, test_pct)
     _warn_of_single_rows(names, n)
     order = _shuffled_by_class(codes, rng)
-    valid = _rows_to_hold_out(several, n_valid, n-1, rng)
-    test = _rows_to_hold_out(several, n_test, n-1-valid, rng)
-    if not valid.any() or test_pct and not test.any():
-        raise ValueError(f"Too few rows to split by class: {len(codes):,} rows of {len(n):,} classes")
-    return _rows_of_splits(_first_of_each_class(order, n, valid, test), 3 if test_pct else 2)
+    held = _rows_of_each_split(n, totals, rng)
+    n_splits = 3 if test_pct else 2
+    _check_rows_held(held[:n_splits-1], n)
+    return _rows_of_splits(_first_of_each_class(order, n, *held), n_splits)
 
 # %% ../../nbs/24_order.splits.ipynb #0ff7ae0a
 def _take_groups(groups, sizes, n_rows, most):
@@ -127,22 +139,29 @@ def _take_groups(groups, sizes, n_rows, most):
         n_rows -= size
     return taken or [groups[sizes[groups].argmin()]]
 
+def _shuffled_groups(sizes, rng, least):
+    "The groups that have rows, in random order; `ValueError` for fewer than `least`"
+    groups = rng.permutation(np.flatnonzero(sizes))
+    if len(groups) >= least: return groups
+    raise ValueError(f"It takes {least} groups to split by group, got {len(groups)}: use `time_splits` for one")
+
 def _split_of_groups(sizes, valid_pct, test_pct, rng):
     "The split of each group, (k,): 0 trains, 1 validates, 2 tests; groups of no rows train"
-    shares = [int(o) for o in share_sizes(sizes.sum(), valid_pct, test_pct)]
-    if not test_pct: shares = shares[:1]
-    left = rng.permutation(np.flatnonzero(sizes))
-    if len(left) <= len(shares):
-        needed = len(shares)+1
-        raise ValueError(f"It takes {needed} groups to split by group, got {len(left)}: use `time_splits` for one")
+    valid,test = share_sizes(sizes.sum(), valid_pct, test_pct)
+    held = [int(valid), int(test)] if test_pct else [int(valid)] # Rows
+    left = _shuffled_groups(sizes, rng, least=len(held)+1)
     split = np.zeros(len(sizes), np.int8)
-    for k,n_rows in enumerate(shares, 1):
-        needed = len(shares)+1-k # The splits to come need a group each
+    for k,n_rows in enumerate(held, 1):
+        needed = len(held)+1-k # The splits to come need a group each
         split[_take_groups(left, sizes, n_rows, len(left)-needed)] = k
         left = left[split[left] == 0]
     return split
 
 # %% ../../nbs/24_order.splits.ipynb #f3b15864
+def _first_windows(windows):
+    "The first window of each series, and the number of all windows, (n_series+1,)"
+    return windows.grid.first(np.arange(len(windows.panel)+1))
+
 def _rows_where(mask, windows):
     "Rows where `mask` is true; with windows, those of the series where it is"
     if windows is None: return np.flatnonzero(mask)
@@ -154,6 +173,12 @@ def _check_one_per_series(n, windows, what):
     if n != n_series: raise ValueError(f"There are {n_series:,} series and {n:,} {what}: each series needs one")
 
 # %% ../../nbs/24_order.splits.ipynb #947a97f7
+def _group_sizes(codes, windows):
+    "The rows of each group, or the windows of its series"
+    if windows is None: return np.bincount(codes)
+    _check_one_per_series(len(codes), windows, 'groups')
+    return np.bincount(codes, np.diff(_first_windows(windows))).astype(np.int64)
+
 def group_splits(
     groups, # Label of each row, (n,): array, list, path or source; or `Windows`, of which each series is a group
     valid_pct:float=0.2, # Share of rows held out, as near as whole groups come to it
@@ -164,11 +189,7 @@ def group_splits(
     "Hold out whole groups: patients, devices, series"
     if isinstance(groups, Windows): groups,windows = np.arange(len(groups.panel)),groups
     _,codes = _labels(groups, '`groups`')
-    rows = None
-    if windows is not None:
-        _check_one_per_series(len(codes), windows, 'groups')
-        rows = np.diff(windows.grid.first(np.arange(len(codes)+1))) # Windows of each series
-    sizes = np.bincount(codes, rows).astype(np.int64)
+    sizes = _group_sizes(codes, windows)
     rng = np.random.default_rng(_seed_or_drawn(seed))
     split = _split_of_groups(sizes, valid_pct, test_pct, rng)[codes]
     return tuple(_rows_where(split == k, windows) for k in range(3 if test_pct else 2))
@@ -181,18 +202,17 @@ def _lengths(x):
     if cut_at_random(x): raise ValueError("Windows cut at random are not in order of time: use `group_splits(windows)`")
     return np.asarray(x.panel.lengths, np.int64)
 
-def _first_windows(windows):
-    "The first window of each series, and the number of all windows, (n_series+1,)"
-    return windows.grid.first(np.arange(len(windows.panel)+1))
+def _windows_within(x, first, stop):
+    "Half-open ranges of the windows of each series that lie from step `first` to step `stop`, counted in the series"
+    low = -(-first//x.grid.stride)
+    high = (stop-x.span)//x.grid.stride + 1
+    return np.stack(np.broadcast_arrays(low, high), -1)
 
 def _rows_between(x, first, stop):
     "Rows from first to stop, or the windows that lie in these steps of their series"
     if not isinstance(x, Windows): return range(max(0, int(first)), max(0, int(stop)))
-    low = -(-first//x.grid.stride)
-    high = (stop-x.span)//x.grid.stride + 1
-    ends = np.stack(np.broadcast_arrays(low, high), -1)
     firsts = _first_windows(x)
-    in_series = np.clip(ends, 0, np.diff(firsts)[:,None])
+    in_series = np.clip(_windows_within(x, first, stop), 0, np.diff(firsts)[:,None])
     return Ranges(firsts[:-1,None]+in_series, len(x))
 
 # %% ../../nbs/24_order.splits.ipynb #5a50bf45
@@ -241,11 +261,13 @@ def walk_forward_splits(
     if max_train is not None: whole_number(max_train, 'max_train', 1)
     n = _lengths(x)
     size = n//(n_splits+1) if valid_size is None else valid_size
-    cuts = [n-k*size for k in range(n_splits, 0, -1)]
-    def fold(cut):
-        first = 0 if max_train is None else cut-gap-max_train
-        return _check_none_empty(x, (_rows_between(x, first, cut-gap), _rows_between(x, cut, cut+size)))
-    return [fold(o) for o in cuts]
+    return [_fold(x, n-k*size, size, gap, max_train) for k in range(n_splits, 0, -1)]
+
+def _fold(x, cut, size, gap, max_train):
+    "Rows before a cut, and `size` rows from there on"
+    stop = cut-gap
+    first = 0 if max_train is None else stop-max_train
+    return _check_none_empty(x, (_rows_between(x, first, stop), _rows_between(x, cut, cut+size)))
 
 # %% ../../nbs/24_order.splits.ipynb #b5d1d029
 def _split_name(label):

@@ -40,13 +40,16 @@ class _Stitcher:
     def take(self, stop):
         "Steps `start` to `stop`-1, (steps, vars), NaN where nothing was forecast"
         k = min(stop-self.start, len(self.sums))
-        counts = np.where(self.counts[:k] > 0, self.counts[:k], np.nan)
         gap = np.full((stop-self.start-k, self.sums.shape[1]), np.nan)
-        res = np.concatenate([self.sums[:k]/counts, gap])
+        res = np.concatenate([self._means(k), gap])
         self.start = stop
         self.sums = self.sums[k:]
         self.counts = self.counts[k:]
         return res.astype('f4')
+
+    def _means(self, k):
+        "Means of the forecasts of the next k steps, (k, vars)"
+        return self.sums[:k]/np.where(self.counts[:k] > 0, self.counts[:k], np.nan)
 
 # %% ../../nbs/66_train.stitch.ipynb #5f3d403b
 @patch
@@ -54,15 +57,17 @@ def add(self:_Stitcher, at, preds):
     "Add forecasts (k, vars, horizon) whose first steps are `at`, (k,), sorted"
     at,preds,times = _merge_repeats(at, preds, self.how)
     self._extend(int(at[-1])+self.horizon)
-    for h in reversed(range(self.horizon)):
-        steps = at-self.start+h
-        values = preds[:,:,h].astype('f8')
-        if self.how == 'mean':
-            self.sums[steps] += values
-            self.counts[steps] += times
-        else:
-            self.sums[steps] = values
-            self.counts[steps] = 1
+    for h in reversed(range(self.horizon)): self._add_steps(at-self.start+h, preds[:,:,h].astype('f8'), times)
+
+@patch
+def _add_steps(self:_Stitcher, steps, values, times):
+    "Add a forecast of each of some pending steps, or let it take the place of earlier ones"
+    if self.how == 'mean':
+        self.sums[steps] += values
+        self.counts[steps] += times
+    else:
+        self.sums[steps] = values
+        self.counts[steps] = 1
 
 @patch
 def _extend(self:_Stitcher, stop):
@@ -102,28 +107,36 @@ def _series_pieces(sorted_preds, a, b, grid, stitcher, most):
 
 def _stitched(preds, rows, grid, how, most=2**14):
     "Pieces (steps, vars) of all series, from first to last"
-    preds,panel = _Sorted(preds, rows),grid.panel
-    for series in progress(range(len(panel))):
+    preds = _Sorted(preds, rows)
+    for series in progress(range(len(grid.panel))):
         a,b = (bisect_left(preds.rows, int(grid.first(o))) for o in (series,series+1))
         stitcher = _Stitcher(preds.vars, preds.horizon, how)
         yield from _series_pieces(preds, a, b, grid, stitcher, most)
-        length = int(panel.length(series))
-        for start in range(stitcher.start, length, 2**20): yield stitcher.take(min(start+2**20, length))
+        yield from _last_pieces(stitcher, int(grid.panel.length(series)))
+
+def _last_pieces(stitcher, length, most=2**20):
+    "Pieces (steps, vars) of the steps that are left of a series"
+    for start in range(stitcher.start, length, most): yield stitcher.take(min(start+most, length))
 
 # %% ../../nbs/66_train.stitch.ipynb #ffadd9df
-def _check_forecasts(preds, dl):
-    "Grid of the windows that were forecast, and rows of their dataset; `ValueError` if the forecasts do not match"
-    ds = getattr(dl, 'dataset', dl)
+def _forecast_part(ds):
+    "The steps that the windows of a dataset forecast; `ValueError` if it has none"
     targets = ds.tls[-1].items if isinstance(ds, TSDatasets) and len(ds.tls) > ds.n_inp else None
     if not isinstance(targets, Part) or targets.steps.stop != targets.stored.span:
         raise ValueError("Forecasts must be of `Windows` with a horizon: give their loader or dataset")
     windows = targets.stored
     if windows.at_epoch(1) is not windows: raise ValueError("`Crops` are cut at random places: forecast from `Windows`")
+    return targets
+
+def _check_forecasts(preds, dl):
+    "Grid of the windows that were forecast, and rows of their dataset; `ValueError` if the forecasts do not match"
+    ds = getattr(dl, 'dataset', dl)
+    targets = _forecast_part(ds)
     horizon = targets.shape[-1]
     if preds.ndim < 2 or (len(preds), preds.shape[-1]) != (len(ds), horizon):
         shape = tuple(preds.shape)
         raise ValueError(f"There are {len(ds):,} windows with a horizon of {horizon}, got forecasts of shape {shape}")
-    return windows.grid, ds.idxs
+    return targets.stored.grid, ds.idxs
 
 # %% ../../nbs/66_train.stitch.ipynb #a20ece1b
 def stitch_forecasts(
@@ -138,11 +151,15 @@ def stitch_forecasts(
     one_of(how, 'how', ('mean','last'))
     grid,rows = _check_forecasts(preds, dl)
     if path.exists(): raise FileExistsError(f"{path} exists: delete it, or give another path")
+    _publish_series(path, _stitched(preds, rows, grid, how), grid.panel, vars=int(np.prod(preds.shape[1:-1])))
+    return open_ragged(path)
+
+def _publish_series(path, pieces, panel, vars):
+    "Write the series to a hidden folder, which is renamed once it is complete"
     tmp = path.with_name(f'.{path.name}.stitch')
     shutil.rmtree(tmp, ignore_errors=True) # Of an interrupted call
-    _write_series(tmp, _stitched(preds, rows, grid, how), grid.panel, vars=int(np.prod(preds.shape[1:-1])))
+    _write_series(tmp, pieces, panel, vars)
     rename(tmp, path)
-    return open_ragged(path)
 
 def _write_series(folder, pieces, panel, vars):
     "Write pieces (steps, vars) of all series one after another, and where each series begins"
