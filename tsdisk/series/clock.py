@@ -36,9 +36,11 @@ def nanoseconds(
 def period_of(
     fs:float, # Steps per second
 ) -> Fraction: # In nanoseconds
-    "The period of a sampling rate, exact for rates that are written with up to 12 digits"
+    "The period of a sampling rate, exact for rates and periods of a few digits"
     if not fs > 0 or not np.isfinite(fs): raise ValueError(f"`fs` must be a number of steps per second above 0, got {fs}")
-    return Fraction(f'{1e9/fs:.12g}').limit_denominator(1000)
+    exact = 10**9/Fraction(str(float(fs)))
+    whole = Fraction(round(exact))
+    return whole if abs(whole-exact) < exact/10**12 else exact.limit_denominator(10**4)
 
 # %% ../../nbs/12_series.clock.ipynb #dc35ecf5
 def as_time(
