@@ -72,6 +72,7 @@ class Clock:
         jumps=(), # (k, 2): steps at which time jumps, and nanoseconds from the start to each of them
         stamps=None, # Times of all steps, (steps,) datetime64 or seconds, if they are uneven
     ):
+        if start is None and getattr(stamps, 'dtype', None) and stamps.dtype.kind == 'M': start = stamps[0]
         self.start = None if start is None else as_time(start)
         if period is not None: self.period = nanoseconds(period)
         else: self.period = None if fs is None else period_of(fs)

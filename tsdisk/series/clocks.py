@@ -191,14 +191,45 @@ def steps(self:Clocks,
             f"{np.nanmax(self.fs):g} steps per second: give a number of steps")
     return Clock(fs=None if fs is None or np.isnan(fs) else fs).steps(duration, name)
 
+# %% ../../nbs/12_series.clocks.ipynb #08b37203
+@patch
+def periods_of(self:Clocks,
+    series, # (k,) numbers of series
+) -> np.ndarray: # (k,) float64
+    "Nanoseconds of a step of series; NaN where the rate is not known"
+    if self.fs is None: return np.full(np.shape(series), np.nan)
+    fs,which = np.unique(np.broadcast_to(self.fs if not self.fs.ndim else self.fs[series], np.shape(series)), return_inverse=True)
+    return np.array([np.nan if np.isnan(o) else float(period_of(o)) for o in fs])[which].reshape(np.shape(series))
+
+@patch
+def since_starts(self:Clocks,
+    series, # (k,) numbers of series
+    steps, # (k,) a step of each
+) -> np.ndarray: # (k,) int64 nanoseconds
+    "Times from the first step of series to these steps"
+    series,steps = np.broadcast_arrays(series, np.asarray(steps, np.int64))
+    first,since = self._last_jumps(series, steps)
+    return since + np.rint((steps-first)*self.periods_of(series)).astype(np.int64)
+
+@patch
+def _last_jumps(self:Clocks, series, steps):
+    "Step and time of the last jump before steps of series, or of their start"
+    room = int(max(steps.max(initial=0), self.jumps[:,1].max(initial=0))) + 1
+    table = np.concatenate([[[-1,0,0]], self.jumps])
+    k = np.searchsorted(table[:,0]*room + table[:,1], series*room + steps, 'right')-1
+    same = table[k,0] == series
+    return np.where(same, table[k,1], 0), np.where(same, table[k,2], 0)
+
 # %% ../../nbs/12_series.clocks.ipynb #97a156ea
 @patch
 def gaps(self:Clocks,
     n:int, # Number of series
 ) -> np.ndarray: # (k, 2), ascending
     "(series, first step after the gap) of all gaps"
-    found = [(i, step) for i in np.unique(self.jumps[:,0]).tolist() for step in self[i].gaps[:,0].tolist()]
-    return np.array(found, np.int64).reshape(-1, 2)
+    series,step,since = self.jumps.T
+    wait = since - self.since_starts(series, step-1)
+    is_gap = (wait <= 0) | (2*wait > 3*self.periods_of(series))
+    return self.jumps[is_gap,:2]
 
 @patch
 def gaps(self:_Shared, n):

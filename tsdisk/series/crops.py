@@ -42,7 +42,7 @@ class CropGrid(Grid):
 
 def _with_places(panel, places):
     "Series that hold a window; a range if all have one length"
-    if np.ndim(panel.lengths) or not places.even: return np.flatnonzero(np.diff(places.first(np.arange(len(panel)+1))))
+    if np.ndim(panel.lengths) or not places.even: return np.flatnonzero(places.per_series)
     return range(len(panel) if len(places) else 0)
 
 # %% ../../nbs/19_series.crops.ipynb #8907ce6d

@@ -72,6 +72,11 @@ def count_before(self:Grid,
     low,high = self.first(series),self.first(series+1)
     return low + np.clip(-(-step//self.stride), 0, high-low)
 
+@patch(as_prop=True)
+def per_series(self:Grid):
+    "Windows of each series, (n_series,)"
+    return np.diff(self.first(np.arange(len(self.panel)+1)))
+
 # %% ../../nbs/15_series.grid.ipynb #4a0843ce
 def merge_segments(
     series, # (k,) series
