@@ -12,6 +12,7 @@ from tsdisk.order.split_rows import RandomShare
 from tsdisk.order.splits import group_splits, random_splits
 from tsdisk.order.time_splits import time_splits
 from tsdisk.series.clock import Clock
+from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
 
 # What splits share
