@@ -28,8 +28,9 @@ class CropGrid(Grid):
         seed:int=0, # Same seed, same crops
         epoch:int=0, # Number of the pass over the data
         gaps=(), # (k, 2), ascending: series, and the first step after a gap; no crop runs across one
+        clock=None, # As for `Grid`
     ):
-        self.panel,self.span,self.per = panel,span,per
+        self.panel,self.span,self.per,self.clock = panel,span,per,clock
         self.seed,self.epoch,self.gaps = seed,epoch,gaps
         self.places = make_grid(panel, span, 1, gaps)
         self.long = _with_places(panel, self.places)
@@ -37,8 +38,8 @@ class CropGrid(Grid):
 
     @property
     def settings(self): return [self.span, self.per, self.seed] # The same in all epochs
-    def __reduce__(self): return CropGrid, (self.panel, *self.settings, self.epoch, self.gaps)
-    def at_epoch(self, epoch): return CropGrid(self.panel, *self.settings, epoch, self.gaps)
+    def __reduce__(self): return CropGrid, (self.panel, *self.settings, self.epoch, self.gaps, self.clock)
+    def at_epoch(self, epoch): return CropGrid(self.panel, *self.settings, epoch, self.gaps, self.clock)
 
 def _with_places(panel, places):
     "Series that hold a window; a range if all have one length"
@@ -83,6 +84,6 @@ class Crops(Windows):
         self.seed = whole_number(seed, 'seed', 0)
         super().__init__(x, size, **kwargs)
 
-    def _make_grid(self): return CropGrid(self.panel, self.span, self.per_series, self.seed, gaps=self._gaps)
+    def _make_grid(self): return CropGrid(self.panel, self.span, self.per_series, self.seed, gaps=self._gaps, clock=self.clock)
     def _spacing(self): return f"{self.per_series} of each series at random"
     def window(self, series, start): raise ValueError("Crops start anywhere: refer to them by number")

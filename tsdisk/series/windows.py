@@ -12,8 +12,8 @@ from fastcore.basics import patch
 from ..disk.basics import progress, whole_number
 from ..disk.rows import Ranges, true_runs
 from ..disk.sources import Source, check_idxs
-from .clocks import as_clocks, Clocks, clocks_of
-from .grid import make_grid
+from .clocks import Clocks
+from .grid import find_clocks, make_grid
 from .window_labels import OfSeries, StepLabels, majority, only_step
 from .panels import Dense
 from .several import as_panel, vars_by_number
@@ -37,7 +37,7 @@ class Windows(Part):
         clock=True, # When steps were recorded: by default as the dataset says; a `Clock`, or one for each series; None to ignore gaps
     ):
         self.panel = as_panel(x, axis)
-        self.clocks = clocks_of(self.panel.place()) if clock is True else as_clocks(clock)
+        self.clock,self.clocks = clock,find_clocks(self.panel, clock)
         self.names = names
         self._set_steps(size, stride, horizon, gap)
         sel,targets,known = self._choose_vars(sel_vars, targets, known)
@@ -55,7 +55,7 @@ class Windows(Part):
     @property
     def grid(self): return self.stored.grid
     def _future(self, vars): return Part(self.stored, slice(self.span-self.horizon, self.span), vars)
-    def _make_grid(self): return make_grid(self.panel, self.span, self.stride, self._gaps)
+    def _make_grid(self): return make_grid(self.panel, self.span, self.stride, self._gaps, self.clock)
     @property
     def _gaps(self): return () if self.clocks is None else self.clocks.gaps(len(self.panel))
     def __getitem__(self, i): return (self.inputs[0][i], self.target[i]) if self.horizon else super().__getitem__(i)
