@@ -40,4 +40,4 @@ from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.train.predict import preds_to_disk
 from tsdisk.train.stitch import stitch_forecasts
 from tsdisk.train.timer import DataTimer
-import tsdisk.data.show, tsdisk.frameworks # Methods and types of plots that they add
+import tsdisk.data.show, tsdisk.data.times, tsdisk.frameworks # Methods and types of plots that they add
