@@ -43,7 +43,7 @@ class Transposed:
         axes, # Its axes, in the order that is wanted
     ):
         self.x,self.axes = x,tuple(axes)
-        self.attrs = getattr(x, 'attrs', {})
+        self.name,self.attrs = getattr(x, 'name', 'the array'),getattr(x, 'attrs', {})
         self.dtype = x.dtype
         self.shape = tuple(x.shape[k] for k in self.axes)
         self.ndim = len(self.shape)
@@ -74,7 +74,7 @@ class Elementwise:
         dtype, # Of what it gives
     ):
         self.x,self.f = x,f
-        self.attrs = getattr(x, 'attrs', {})
+        self.name,self.attrs = getattr(x, 'name', 'the array'),getattr(x, 'attrs', {})
         self.shape,self.dtype,self.chunks = tuple(x.shape),np.dtype(dtype),chunk_shape(x)
         self.ndim = len(self.shape)
 

@@ -23,7 +23,7 @@ from ..disk.packing import Packing
 from ..disk.sidecar import manifest_name, read_manifest
 from ..series.clock import duration_text
 from ..folder.manifest import open_folder, staging
-from . import recordings, tables
+from . import matlab, recordings, tables
 from .hdf5 import names_in
 from .plan import name_reasons
 from .readers import need, open_npz, read_file, readers, variable_metadata
@@ -321,7 +321,7 @@ def describe_netcdf(path):
         return Info(path, [row(k, v) for k,v in ds.variables.items()], [f'{k}: {v}' for k,v in ds.attrs.items()])
 
 # %% ../../nbs/47_convert.info.ipynb #a33cd678
-formats = recordings,tables # Importing these modules registers their readers
+formats = matlab,recordings,tables # Importing these modules registers their readers
 
 def first_record(
     records, # What a reader returns
