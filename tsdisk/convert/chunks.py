@@ -212,10 +212,11 @@ class FileArray(Compressed):
     @property
     def rows_together(self): return self.reader.chunk if self.reader.fits else None
 
-    def select(self, rows):
+    def select_rows(self, rows):
         "Rows that are not read yet"
         return type(self)(self.reader, self.rows[rows])
 
+    def __repr__(self): return f'{self.shape} {self.dtype}, on disk'
     def __array__(self, dtype=None, copy=None): return np.asarray(self.values, dtype)
 
     def __getitem__(self, i):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['members_of', 'names_in', 'not_selected', 'attributes_of', 'axes_of', 'step_axis', 'coordinate_times', 'as_complex',
            'array_record', 'series_records', 'others_of', 'in_memory_or_not', 'group_record', 'read_tree', 'open_hdf5',
-           'read_hdf5', 'read_zarr']
+           'read_hdf5', 'open_zarr', 'read_zarr']
 
 # %% ../../nbs/42_convert.hdf5.ipynb #c1363ae9
 import os, warnings
@@ -327,7 +327,10 @@ def read_hdf5(path, name=None):
     return read_and_close(open_hdf5(path), lambda f: _read_open(f, name, path))
 
 # %% ../../nbs/42_convert.hdf5.ipynb #595b74e7
-def _open_zarr(path):
+def open_zarr(
+    path, # A zarr store
+): # Group or array of zarr
+    "Open a store; `ValueError` if it is no zarr store"
     zarr = need('zarr', 'zarr')
     if '://' not in str(path) and not os.path.exists(path): raise FileNotFoundError(f"{path} does not exist")
     try: return zarr.open(path, mode='r')
@@ -344,7 +347,7 @@ def _is_dataset(group):
 @reader('.zarr')
 def read_zarr(path, name=None):
     "One array of a zarr store, or one of its groups as a record"
-    root = _open_zarr(path)
+    root = open_zarr(path)
     node = _node(root, name, path)
     if not hasattr(node, 'shape') and _is_dataset(node): return _dataset_of(path, name, 'zarr')
     return read_tree(root, name, path)

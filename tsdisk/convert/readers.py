@@ -58,7 +58,7 @@ def select_rows(
     def has_rows(k, v): return k not in (*variable_metadata, 'times') and getattr(v, 'shape', None) and v.shape[0] == n
     return {k: _rows_in(v, rows) if has_rows(k, v) else v for k,v in record.items()}
 
-def _rows_in(v, rows): return v.select(rows) if isinstance(v, Compressed) else v[rows]
+def _rows_in(v, rows): return v.select_rows(rows) if hasattr(v, 'select_rows') else v[rows]
 
 # %% ../../nbs/40_convert.readers.ipynb #6871413d
 def read_file(
@@ -202,7 +202,7 @@ class Compressed:
 
     def __len__(self): return self.shape[0]
     def __getitem__(self, i): return self.values[i]
-    def select(self, rows:slice): return self[rows]
+    def select_rows(self, rows:slice): return self[rows]
 
     @cached_property
     def values(self):
