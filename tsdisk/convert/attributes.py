@@ -176,9 +176,9 @@ def _along(v): return np.reshape(v, (-1,1)) if np.ndim(v) else v
 
 @patch(as_prop=True)
 def decoded(self:Coding):
-    "Dtype of decoded values"
+    "Dtype of decoded values: float32 where it holds them all, as in xarray"
     if self.dtype.kind == 'f': return self.dtype
-    return np.dtype('f4' if self.dtype.itemsize <= 2 else 'f8')
+    return np.dtype('f4' if self.dtype.itemsize <= 2 and not np.any(self.offset) else 'f8')
 
 @patch
 def packing(self:Coding) -> dict: # `scale`, `offset`, and `missing` if values can be missing

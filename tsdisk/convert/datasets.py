@@ -227,9 +227,9 @@ def from_xarray(
     "The series of an xarray dataset; `ValueError` if it is unclear which dimension holds the steps, or if there are others"
     steps = steps or step_dimension(ds, vars)
     if steps not in ds.sizes: raise ValueError(f"There is no dimension {steps!r}, the dimensions are {[*ds.sizes]}")
+    ds = _without_single_places(ds, vars or _numeric_variables(ds, steps), steps, samples)
     read = vars or _numeric_variables(ds, steps)
     for k in read: _check_numeric(ds, k)
-    ds = _without_single_places(ds, read, steps, samples)
     *samples,_ = dims = _dimensions(ds, read, steps, samples)
     decoders,packing = _coded(ds, read)
     X = from_array_like(StackedVariables(ds, read, dims, decoders))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['members_of', 'names_in', 'not_selected', 'attributes_of', 'axes_of', 'step_axis', 'coordinate_times', 'as_complex',
-           'array_record', 'series_records', 'others_of', 'in_memory_or_not', 'group_record', 'read_tree', 'open_hdf5',
-           'read_hdf5', 'open_zarr', 'read_zarr']
+           'name_of', 'array_record', 'series_records', 'others_of', 'in_memory_or_not', 'group_record', 'default_name',
+           'read_tree', 'open_hdf5', 'read_hdf5', 'open_zarr', 'read_zarr']
 
 # %% ../../nbs/42_convert.hdf5.ipynb #c1363ae9
 import os, warnings
@@ -139,9 +139,10 @@ def _with_steps_last(record, axes, path):
 def _leaving_out(record, left_out):
     return {**record, 'left_out': {**record.get('left_out', {}), **left_out}} if left_out else record
 
+def name_of(x): return getattr(x, 'name', 'the array').strip('/') or 'the array'
+
 def _no_series(x, path, why):
-    name = getattr(x, 'name', 'the array').strip('/')
-    return ValueError(f"{path}: {name} {why}, but `X` must hold numbers, (vars, steps): select another array, or give `read`")
+    return ValueError(f"{path}: {name_of(x)} {why}, but `X` must hold numbers, (vars, steps): select another array, or give `read`")
 
 def array_record(
     x, # Array of h5py or zarr
@@ -153,7 +154,9 @@ def array_record(
     if kind not in ('numbers','complex numbers','a table'): raise _no_series(x, path, f"holds {kind}")
     if not x.shape: raise _no_series(x, path, "is a single value")
     attrs = attributes_of(x)
-    return _with_steps_last(read_attributes(attrs) | _numbers(x, attrs), axes_of(x, group), path)
+    try: numbers = _numbers(x, attrs)
+    except ValueError as e: raise ValueError(f"{path}: {name_of(x)}: {e}") from e
+    return _with_steps_last(read_attributes(attrs) | numbers, axes_of(x, group), path)
 
 # %% ../../nbs/42_convert.hdf5.ipynb #bd0990d8
 def series_records(
@@ -162,24 +165,31 @@ def series_records(
     record_of=array_record, # Function of (array, path) that gives the record of a referenced array
 ): # Records, one for each series
     "Each of the series in an array as a record; `ValueError` if one is empty, or holds no numbers"
-    if kind_of(x) == 'series': found = (dict(X=o) for o in vlen_series(x))
-    else: found = (record_of(_checked_array(o, x, path), path) for o in referenced(x))
-    for i,record in enumerate(found):
-        if 0 in record['X'].shape: raise _no_series(x, path, f"is empty at element {i}")
-        yield {**record, 'X': from_array_like(record['X'])}
+    in_place,attrs = kind_of(x) == 'series',attributes_of(x)
+    metadata = read_attributes(attrs)
+    for i,o in enumerate(vlen_series(x) if in_place else referenced(x)):
+        try: record = record_of(_checked_array(o), path)
+        except ValueError as e: raise _no_element(i, x, path, e) from e
+        if in_place: record = _numbers(o, attrs)
+        yield metadata | record | {'X': from_array_like(record['X'])}
 
-def _checked_array(o, x, path):
+def _checked_array(o):
     if hasattr(o, 'shape'): return o
-    raise ValueError(f"{path}: {x.name} refers to groups, such as {o.name}, not to arrays: give `read`")
+    raise ValueError('refers to nothing' if o is None else f'is the group {o.name}, not an array: give `read`')
+
+def _no_element(i, x, path, e):
+    return ValueError(f"{path}: element {i} of {name_of(x)}: {str(e).removeprefix(f'{path}: ')}")
 
 # %% ../../nbs/42_convert.hdf5.ipynb #187c6947
 def _is_scale(x):
     "Is an array the coordinate of a dimension?"
     return hasattr(x, 'dims') and x.is_scale
 
+_series_kinds = 'numbers','complex numbers','a table','series','references'
+
 def _input_name(arrays, path, names):
     "The name of the array that is the input"
-    usable = [k for k,v in arrays.items() if v.shape and kind_of(v) not in ('texts','dates','no values') and not _is_scale(v)]
+    usable = [k for k,v in arrays.items() if v.shape and kind_of(v) in _series_kinds and not _is_scale(v) and k != 'y']
     found = ['X'] if 'X' in arrays else usable if len(arrays) > 1 else [*arrays]
     if len(found) == 1: return found[0]
     raise not_selected(path, names)
@@ -195,8 +205,8 @@ def _rows_or_list(key, x, X):
     is_text = kind_of(x) == 'texts'
     if key in ('names','units') and x.shape == X.shape[-2:-1]: return (read_texts(x) if is_text else x[...]).tolist()
     if n is not None and x.shape[0] == n or not is_text and (n is None or key == 'y'): return _column(x, is_text)
-    if len(x.shape) == 1 and x.shape[0] <= 1000: return _column(x, is_text).tolist()
-    return 'text' if is_text else f'shape {x.shape}, while `X` has {X.shape}'
+    if len(x.shape) == 1 and x.shape[0] <= 1000: return np.asarray(_column(x, is_text)[...]).tolist()
+    return 'text' if is_text else f'shape {x.shape}, not {n} rows'
 
 def _column(x, is_text):
     "The values of a column: texts, or numbers without a packing"
@@ -249,11 +259,12 @@ def group_record(
     path, # For errors
     record_of=array_record, # Function of (array, path, group) that gives the record of an array
     view=_as_is, # Function of an array that gives it as it is seen by users of the format
+    within:str='', # Name of the group with a slash, for errors
 ): # Record, or an iterator of records
     "A group as a record; `ValueError` if several arrays could be the input"
     members = members_of(group)
     arrays = {k: view(v) for k,v in members.items() if hasattr(v, 'shape')}
-    name = _input_name(arrays, path, frames_in(group) or names_in(group))
+    name = _input_name(arrays, path, [within+o for o in frames_in(group) or names_in(group)])
     others = {k: v for k,v in arrays.items() if k != name}
     left_out = {k: 'a group: select it by name' for k,v in members.items() if not hasattr(v, 'shape')}
     if kind_of(arrays[name]) in ('series','references'):
@@ -277,11 +288,18 @@ def _series_with_others(records, x, arrays, left_out):
         yield _leaving_out(record | own, {**left_out, **unused})
 
 # %% ../../nbs/42_convert.hdf5.ipynb #d2c4f78e
-def _only_array(root, path):
-    "(name of the only array or frame of a tree, whose root has no arrays)"
+def _has_arrays(group): return any(hasattr(o, 'shape') for o in members_of(group).values())
+
+def default_name(
+    root, # File or group of h5py or zarr
+    path, # For errors
+) -> str: # None if it is the root itself
+    "The name of the only frame in a tree, or of the only group that holds arrays; `ValueError` if there are several"
+    if hasattr(root, 'shape') or is_frame(root) or _has_arrays(root): return None
     names = frames_in(root) or names_in(root)
-    if len(names) != 1: raise not_selected(path, names)
-    return names[0]
+    groups = {o.rpartition('/')[0] for o in names if not frames_in(root)} or {*names}
+    if len(groups) != 1: raise not_selected(path, names)
+    return groups.pop()
 
 def read_tree(
     root, # File or group of h5py or zarr
@@ -291,9 +309,7 @@ def read_tree(
     "A group as a record; `KeyError` if it has no such array, `ValueError` if several could be the input"
     node = _node(root, name, path)
     if is_frame(node): return read_frame(node, path)
-    if not hasattr(node, 'shape'):
-        if any(hasattr(o, 'shape') for o in members_of(node).values()): return group_record(node, path)
-        return read_tree(node, _only_array(node, path), path)
+    if not hasattr(node, 'shape'): return group_record(node, path, within=name+'/' if name else '')
     if kind_of(node) in ('series','references'): return series_records(node, path)
     group = root.get(name.rpartition('/')[0], root) if name and '/' in name else root
     return in_memory_or_not(array_record(node, path, group))
@@ -304,11 +320,13 @@ def open_hdf5(
 ): # File of h5py
     "Open a file; `ValueError` if it is no HDF5 file, or damaged"
     h5py = need('h5py', 'hdf5')
+    if not os.path.exists(path): raise FileNotFoundError(f"{path} does not exist")
     try: return h5py.File(path, 'r')
-    except (FileNotFoundError,PermissionError): raise
+    except PermissionError: raise
     except OSError as e: raise ValueError(f"{path} could not be opened as an HDF5 file: {e}") from e
 
 def _read_open(f, name, path):
+    name = name or default_name(f, path)
     node = _node(f, name, path)
     is_dataset = '_NCProperties' in f.attrs and hasattr(node, 'keys') and 'X' not in node
     return _dataset_of(path, name, 'netcdf4') if is_dataset else read_tree(f, name, path)
@@ -348,6 +366,7 @@ def _is_dataset(group):
 def read_zarr(path, name=None):
     "One array of a zarr store, or one of its groups as a record"
     root = open_zarr(path)
+    name = name or default_name(root, path)
     node = _node(root, name, path)
     if not hasattr(node, 'shape') and _is_dataset(node): return _dataset_of(path, name, 'zarr')
     return read_tree(root, name, path)

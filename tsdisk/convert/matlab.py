@@ -9,8 +9,8 @@ __all__ = ['matlab_class', 'unreadable', 'matlab_view', 'matlab_record', 'Cells'
 import numpy as np
 from .attributes import text_of
 from .chunks import at_once, Elementwise, read_and_close, ReversedAxes, Transposed
-from .elements import kind_of, referenced
-from .hdf5 import array_record, group_record, in_memory_or_not, names_in, not_selected, open_hdf5, series_records
+from .elements import kind_of, referenced, Unreadable
+from .hdf5 import array_record, default_name, group_record, in_memory_or_not, names_in, open_hdf5, series_records
 from .readers import need, reader
 
 # %% ../../nbs/42_convert.matlab.ipynb #5dc141c1
@@ -27,11 +27,10 @@ def matlab_class(
 def unreadable(
     x, # Array of h5py, or of SciPy
 ) -> str: # Why an array can't be read; None if it can
-    "What is wrong with an array"
+    "What an array holds that can't be read"
     attrs,kind = getattr(x, 'attrs', {}),matlab_class(x)
-    if 'MATLAB_empty' in attrs and attrs['MATLAB_empty']: return 'is empty'
-    if kind and kind not in _plain_classes: return f'is an object of the class {kind!r}'
-    return 'is sparse' if 'MATLAB_sparse' in attrs else None
+    if 'MATLAB_empty' in attrs and attrs['MATLAB_empty']: return 'no values'
+    return f'an object of the class {kind!r}' if kind and kind not in _plain_classes else None
 
 # %% ../../nbs/42_convert.matlab.ipynb #8f5495c9
 def _chars(x):
@@ -52,8 +51,9 @@ def matlab_view(
     x, # Array of h5py, or of SciPy
 ): # Text, number, list or matrix
     "An array as MATLAB's users see it"
+    if isinstance(x, Unreadable): return x
     if isinstance(x, np.ndarray): return _squeezed(x)
-    if unreadable(x): return np.empty(0)
+    if kind := unreadable(x): return Unreadable(kind, x.name)
     if matlab_class(x) == 'char': return _chars(x)
     if kind_of(x) == 'references': return x if (texts := _cell_texts(x)) is None else texts
     view = ReversedAxes(x)
@@ -71,11 +71,10 @@ def matlab_record(
     group=None, # Group that it is in
 ) -> dict: # Record with an `X` that may be on disk
     "An array of MATLAB as a record; `ValueError` if it holds no numbers"
-    name = getattr(x, 'name', 'the array').strip('/')
-    if why := unreadable(x): raise ValueError(f"{path}: {name} {why}: select another array, or give `read`")
-    if matlab_class(x) == 'char': raise ValueError(f"{path}: {name} holds text: select another array")
+    kind = unreadable(x) or {'char': 'text', 'cell': 'cells'}.get(matlab_class(x))
+    if kind: x = Unreadable(kind, x.name)
     logical = matlab_class(x) == 'logical'
-    x = x if isinstance(x, np.ndarray) else ReversedAxes(Elementwise(x, lambda a: a != 0, bool) if logical else x)
+    x = x if isinstance(x, (np.ndarray,Unreadable)) else ReversedAxes(Elementwise(x, lambda a: a != 0, bool) if logical else x)
     is_column = len(x.shape) == 2 and x.shape[1] == 1 < x.shape[0]
     return array_record(Transposed(x, (1,0)) if is_column else x, path)
 
@@ -90,13 +89,11 @@ class _Visible:
 def _read_open(f, name, path):
     root = _Visible(f)
     names = names_in(root)
+    name = name or default_name(root, path)
     node = root if name is None else f.get(name)
     if node is None: raise KeyError(f"{path} has no {name!r}, it has {names}")
-    if name is None and not any('/' not in o for o in names):
-        if len(names) != 1: raise not_selected(path, names)
-        node = f[names[0]]
-    if 'MATLAB_sparse' in node.attrs: raise ValueError(f"{path}: {name} is sparse: select another array, or give `read`")
-    if not hasattr(node, 'shape'): return group_record(node, path, matlab_record, matlab_view)
+    if 'MATLAB_sparse' in node.attrs: node = Unreadable('a sparse matrix', name)
+    if not hasattr(node, 'shape'): return group_record(node, path, matlab_record, matlab_view, f'{name}/' if name else '')
     if kind_of(node) == 'references' and not unreadable(node): return series_records(node, path, matlab_record)
     return in_memory_or_not(matlab_record(node, path))
 
@@ -116,8 +113,9 @@ class Struct(dict):
 
 def _modern(v, name):
     "A value of SciPy as it would be in a newer file"
-    if getattr(v, 'dtype', None) is None or hasattr(v, 'tocsr'): return np.empty(0) # Sparse, or an object
-    if v.dtype.names: return Struct({k: _modern(v[k][0,0], f'{name}/{k}') for k in v.dtype.names}) if v.size == 1 else np.empty(0)
+    if hasattr(v, 'tocsr'): return Unreadable('a sparse matrix', name)
+    if not isinstance(v, np.ndarray) or v.dtype.names and v.size != 1: return Unreadable('structs or objects', name)
+    if v.dtype.names: return Struct({k: _modern(v[k][0,0], f'{name}/{k}') for k in v.dtype.names})
     if v.dtype == object: return Cells(v, name)
     if v.dtype.kind == 'U': return v.reshape(()) if v.size == 1 else v
     return v
@@ -139,7 +137,7 @@ def read_old(
     root = Struct({k: _modern(v, k) for k,v in values.items() if not k.startswith('__')})
     node = root if name is None else _is_at(root, name)
     if node is None: raise KeyError(f"{path} has no {name!r}, it has {names_in(root)}")
-    if isinstance(node, dict): return group_record(node, path, matlab_record, matlab_view)
+    if isinstance(node, dict): return group_record(node, path, matlab_record, matlab_view, f'{name}/' if name else '')
     return series_records(node, path, matlab_record) if isinstance(node, Cells) else in_memory_or_not(matlab_record(node, path))
 
 # %% ../../nbs/42_convert.matlab.ipynb #ada89e27
