@@ -220,6 +220,7 @@ class FileArray(Compressed):
     def __array__(self, dtype=None, copy=None): return np.asarray(self.values, dtype)
 
     def __getitem__(self, i):
+        if self.ndim < 3 and self.nbytes < large: return self.values[i]
         first,*rest = i if isinstance(i, tuple) else (i,)
         if isinstance(first, (int,np.integer)): return self._read(range(len(self))[first], 1)[(0, *rest)]
         if not isinstance(first, slice) or first.step not in (None,1): return self.values[i]
@@ -251,7 +252,7 @@ class FileRows(FileArray, CompressedRows):
     in_order = False
 
 # %% ../../nbs/42_convert.chunks.ipynb #432a53b1
-at_once = 2**24 # Arrays of fewer bytes are read at once
+at_once = 2**20 # Arrays of fewer bytes are read at once
 
 def read_pieces(
     x, # Recording of a file, (vars, steps) or (steps,)
@@ -265,10 +266,11 @@ def read_pieces(
 def from_array_like(
     x, # Array of a file, with `shape`, `dtype` and slices
     recording:bool=True, # Are its axes (vars, steps) if it has two?
+    most:int=None, # Bytes from which on it stays in its file; by default 1 MB
 ): # Array in memory if it is small; else `FileArray`, `FileRows` or `Pieces`
     "An array of a file, read into memory unless it is large"
     nbytes = prod(x.shape)*np.dtype(x.dtype).itemsize
-    if nbytes < at_once: return np.asarray(x[...])
+    if nbytes < (at_once if most is None else most): return np.asarray(x[...])
     if len(x.shape) == 3: return FileRows(ChunkReader(x))
     return read_pieces(x) if recording and len(x.shape) < 3 and nbytes >= large else FileArray(ChunkReader(x))
 

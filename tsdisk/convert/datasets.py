@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from .attributes import coding_of, is_time, read_attributes, says_since, seconds_of, time_attributes, usual_names
 from .chunks import from_array_like, full_index, read_and_close
-from .readers import need, reader, variable_metadata
+from .readers import large, need, reader, variable_metadata
 
 # %% ../../nbs/42_convert.datasets.ipynb #c0f5d5be
 def _as_is(a): return a
@@ -223,6 +223,7 @@ def from_xarray(
     steps:str=None, # Dimension of the steps; by default that of the dates, or one with a usual name
     samples:str=None, # Dimension of the samples; by default the other one
     vars:list=None, # Variables of the series; by default all numeric ones with that dimension
+    most:int=large, # Bytes from which on `X` is not an array in memory, but reads its file when it is used
 ) -> dict: # Record with `X` (vars, steps) or (samples, vars, steps), `names`, `units`, `times` and further metadata
     "The series of an xarray dataset; `ValueError` if it is unclear which dimension holds the steps, or if there are others"
     steps = steps or step_dimension(ds, vars)
@@ -232,7 +233,7 @@ def from_xarray(
     for k in read: _check_numeric(ds, k)
     *samples,_ = dims = _dimensions(ds, read, steps, samples)
     decoders,packing = _coded(ds, read)
-    X = from_array_like(StackedVariables(ds, read, dims, decoders))
+    X = from_array_like(StackedVariables(ds, read, dims, decoders), most=most)
     others = _other_values(ds, read, *samples or [None])
     left_out = {} if vars else _left_out(ds, {*read, *others}, dims)
     return _dataset_metadata(ds, read, steps) | {'X': X} | packing | others | (dict(left_out=left_out) if left_out else {})
@@ -298,7 +299,7 @@ def _series_of(f, path, group, variable):
         raise ValueError(f"{path} has its variables in groups, {groups}: select one, as in `{path}::{groups[0]}`")
     if variable is not None and variable not in ds.variables:
         raise KeyError(f"{path} has no {variable!r}, it has {[*ds.data_vars, *groups_in(path)]}")
-    try: return from_xarray(ds, vars=variable and [variable])
+    try: return from_xarray(ds, vars=variable and [variable], most=None)
     except ValueError as e: raise ValueError(f"{path}: {e}") from e
 
 @reader('.nc', '.nc4', '.cdf')

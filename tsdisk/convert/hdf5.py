@@ -336,7 +336,7 @@ def _dataset_of(path, group, engine):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore') # zarr without consolidated metadata
         ds = open_cf(path, group, engine)
-    try: return read_and_close(ds, lambda ds: from_xarray(with_coordinates(ds)))
+    try: return read_and_close(ds, lambda ds: from_xarray(with_coordinates(ds), most=None))
     except ValueError as e: raise ValueError(f"{path}: {e}") from e
 
 @reader('.h5', '.hdf5', '.hdf')
