@@ -131,8 +131,9 @@ def _split_file(path):
     X = got['X'] if isinstance(got, Mapping) and 'X' in got else got
     n = rows_of(X)
     if n is None: return [path], 0
-    rows = _rows_per_input(X)
-    if n <= rows or isinstance(X, Compressed): return [path], n
+    together = X.rows_together if isinstance(X, Compressed) else 1
+    rows = n if together is None else max(1, _rows_per_input(X)//together)*together
+    if n <= rows: return [path], n
     return [f'{path}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)], n
 
 # %% ../../nbs/41_convert.inputs.ipynb #608752ef

@@ -56,8 +56,10 @@ def select_rows(
     "Select rows of an array, or of all arrays in a record that have as many rows as its `X`"
     if not isinstance(record, Mapping): return record[rows]
     n = record['X'].shape[0]
-    def has_rows(k, v): return k not in variable_metadata and getattr(v, 'shape', None) and v.shape[0] == n
-    return {k: v[rows] if has_rows(k, v) else v for k,v in record.items()}
+    def has_rows(k, v): return k not in (*variable_metadata, 'times') and getattr(v, 'shape', None) and v.shape[0] == n
+    return {k: _rows_in(v, rows) if has_rows(k, v) else v for k,v in record.items()}
+
+def _rows_in(v, rows): return v.select_rows(rows) if hasattr(v, 'select_rows') else v[rows]
 
 # %% ../../nbs/40_convert.readers.ipynb #6871413d
 def read_file(
@@ -89,9 +91,12 @@ class Pieces(Iterator):
     def __init__(self,
         pieces, # Iterable of arrays
         size:int, # Number of values in all of them
+        shape:tuple=None, # (vars, None), if it is known before the first piece is read
+        dtype=None, # Of the pieces, likewise
     ):
         self.pieces = iter(pieces)
         self.size = size
+        self.piece_shape,self.dtype = shape,dtype
 
     def __next__(self): return next(self.pieces)
 
@@ -187,6 +192,7 @@ def unnamed_file():
 # %% ../../nbs/40_convert.readers.ipynb #1c3b19cf
 class Compressed:
     "An array of a compressed file, unpacked to a temporary file when its first value is needed"
+    rows_together = None # How many rows are unpacked at once; None for all of them
     def __init__(self,
         member:NpzMember, # The compressed member
     ):
@@ -197,6 +203,7 @@ class Compressed:
 
     def __len__(self): return self.shape[0]
     def __getitem__(self, i): return self.values[i]
+    def select_rows(self, rows:slice): return self[rows]
 
     @cached_property
     def values(self):
@@ -209,6 +216,7 @@ class Compressed:
 # %% ../../nbs/40_convert.readers.ipynb #464ec52e
 class CompressedRows(Compressed):
     "Samples (n, vars, steps) of a compressed file, decompressed in order as they are read"
+    in_order = True # Must rows be read in order?
     @cached_property
     def file(self): return self.member.stream()
 
@@ -229,14 +237,20 @@ class CompressedRows(Compressed):
 # %% ../../nbs/40_convert.readers.ipynb #a7e25b80
 def split_compressed(
     record, # Mapping of roles to arrays and metadata
-    unpack:bool=False, # Also unpack an `X` that can't be read in order, as `tfm` needs its values?
+    unpack:bool=False, # Also unpack an `X` whose rows can be read in any order, as `tfm` needs its values?
 ): # Records; those of compressed samples have a few MB of rows each
     "Split a record of compressed samples into parts that fit in memory; any other record is yielded whole"
     X = record['X']
-    if isinstance(X, CompressedRows):
-        rows = max(1, large//4//(X.nbytes//len(X)))
-        for i in range(0, len(X), rows): yield select_rows(record, slice(i, min(i+rows, len(X))))
+    if isinstance(X, CompressedRows) and (unpack or X.in_order): yield from _parts_of(record)
     else: yield {k: _unpacked(v) if unpack or k != 'X' else v for k,v in record.items()}
+
+def _parts_of(record):
+    "Records of some rows each, in memory"
+    X = record['X']
+    rows = max(1, large//4//(X.nbytes//len(X)))
+    for i in range(0, len(X), rows):
+        part = select_rows(record, slice(i, min(i+rows, len(X))))
+        yield {k: _unpacked(v) for k,v in part.items()}
 
 def _unpacked(v): return v.values if isinstance(v, Compressed) else v
 
