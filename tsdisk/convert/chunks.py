@@ -242,8 +242,8 @@ def _read(self:FileArray, start, n):
 def _on_disk(self:FileArray):
     "All values in a temporary file"
     with unnamed_file() as f:
-        for i in range(0, len(self), self.reader.step):
-            self._read(i, min(self.reader.step, len(self)-i)).tofile(f)
+        step = self.reader.step
+        for i in range(0, len(self), step): self._read(i, min(step, len(self)-i)).tofile(f)
         f.flush()
         return np.memmap(f, self.dtype, 'r', 0, self.shape)
 
