@@ -375,6 +375,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'tsdisk.convert.frames._blocks_of': ('convert.frames.html#_blocks_of', 'tsdisk/convert/frames.py'),
                                        'tsdisk.convert.frames._by_variable': ( 'convert.frames.html#_by_variable',
                                                                                'tsdisk/convert/frames.py'),
+                                       'tsdisk.convert.frames._checked_blocks': ( 'convert.frames.html#_checked_blocks',
+                                                                                  'tsdisk/convert/frames.py'),
                                        'tsdisk.convert.frames._index_times': ( 'convert.frames.html#_index_times',
                                                                                'tsdisk/convert/frames.py'),
                                        'tsdisk.convert.frames._labels': ('convert.frames.html#_labels', 'tsdisk/convert/frames.py'),

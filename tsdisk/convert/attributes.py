@@ -95,8 +95,7 @@ def _valid_range(attrs):
     return low, high, any(np.asarray(attrs[k]).dtype.kind == 'f' for k in names)
 
 # %% ../../nbs/42_convert.attributes.ipynb #63d00c16
-def _single(values, default):
-    return default if not values else values[0] if len(values) == 1 else values
+def _single(values, default): return default if not values else values[0] if len(values) == 1 else values
 
 @dataclass
 class Coding:
@@ -136,7 +135,7 @@ def coding_of(
 
 def _make_unsigned(coding):
     size = 8*coding.dtype.itemsize
-    coding.dtype = np.dtype(f'u{coding.dtype.itemsize}')
+    coding.dtype = np.dtype(coding.dtype.str.replace('i', 'u'))
     coding.codes = [o%2**size for o in coding.codes]
 
 def _pack_range(coding):
@@ -161,6 +160,7 @@ def recode(self:Coding,
     if self.missing is None or len(self.codes) < 2 and self.low is None and self.high is None: return a
     return np.where(self._is_missing(a, self.codes[1:]), self.dtype.type(self.missing), a)
 
+# %% ../../nbs/42_convert.attributes.ipynb #196f543e
 @patch
 def decode(self:Coding,
     a, # Stored numbers
@@ -176,7 +176,7 @@ def _along(v): return np.reshape(v, (-1,1)) if np.ndim(v) else v
 
 @patch(as_prop=True)
 def decoded(self:Coding):
-    "Dtype of decoded values: float32 where it holds them all, as in xarray"
+    "Dtype of decoded values"
     if self.dtype.kind == 'f': return self.dtype
     return np.dtype('f4' if self.dtype.itemsize <= 2 and not np.any(self.offset) else 'f8')
 

@@ -18,6 +18,17 @@ from .readers import large, need, reader, variable_metadata
 # %% ../../nbs/42_convert.datasets.ipynb #c0f5d5be
 def _as_is(a): return a
 
+def _in_order(v, dims):
+    "The values of a variable; loaded before axes are swapped, as xarray reads swapped ones value by value"
+    return v.load().transpose(*(d for d in dims if d in v.dims)).values
+
+def _chunk_sizes(v):
+    "The size of chunks of a variable on disk, by dimension; empty if it is in memory or in one piece"
+    if getattr(v, '_in_memory', False): return {}
+    sizes = v.encoding.get('preferred_chunks') or {}
+    return {k: max(n) if isinstance(n, tuple) else n for k,n in sizes.items()}
+
+# %% ../../nbs/42_convert.datasets.ipynb #0c281a35
 class StackedVariables:
     "Variables of an xarray dataset as one array, (samples, vars, steps) or (vars, steps)"
     def __init__(self,
@@ -48,19 +59,11 @@ class StackedVariables:
         values = [f(_in_order(o.isel(index), self.dims)) for o,(f,_) in zip(self.vars, self.decoders)]
         return np.stack(values, -2)[..., vars, :].astype(self.dtype, copy=False)
 
-def _in_order(v, dims):
-    "The values of a variable; loaded before axes are swapped, as xarray reads swapped ones value by value"
-    return v.load().transpose(*(d for d in dims if d in v.dims)).values
-
-def _chunk_sizes(v):
-    "The size of chunks of a variable on disk, by dimension; empty if it is in memory or in one piece"
-    if getattr(v, '_in_memory', False): return {}
-    sizes = v.encoding.get('preferred_chunks') or {}
-    return {k: max(n) if isinstance(n, tuple) else n for k,n in sizes.items()}
-
 # %% ../../nbs/42_convert.datasets.ipynb #a9ff608f
 def _is_numeric(ds, k): return ds[k].dtype.kind in 'biuf'
+def _is_cftime(v): return v.dtype == object and v.size > 0 and hasattr(v.values.flat[0], 'calendar')
 
+# %% ../../nbs/42_convert.datasets.ipynb #9b8d4f47
 def _dimensions_of(ds, vars): return [*dict.fromkeys(d for k in vars for d in ds[k].dims)]
 
 def time_coordinates(
@@ -70,8 +73,6 @@ def time_coordinates(
     "The coordinates along one dimension that hold times"
     names = [k for k in [dim, *ds.coords] if k in ds.coords and ds[k].dims == (dim,)]
     return [k for k in dict.fromkeys(names) if _is_cftime(ds[k]) or is_time(ds[k].dtype, ds[k].attrs)]
-
-def _is_cftime(v): return v.dtype == object and v.size > 0 and hasattr(v.values.flat[0], 'calendar')
 
 # %% ../../nbs/42_convert.datasets.ipynb #1d628c0f
 def _unclear_steps(found, dims):
@@ -173,8 +174,7 @@ def _reason(ds, k, dims):
     lacking = [d for d in dims if d not in ds[k].dims]
     return f"no dimension {lacking[0]!r}" if lacking else f"dimensions {', '.join(map(str, ds[k].dims))}"
 
-def _left_out(ds, taken, dims):
-    return {str(k): _reason(ds, k, dims) for k in ds.data_vars if k not in taken}
+def _left_out(ds, taken, dims): return {str(k): _reason(ds, k, dims) for k in ds.data_vars if k not in taken}
 
 # %% ../../nbs/42_convert.datasets.ipynb #f2f9ac81
 def _numeric_variables(ds, steps):
@@ -240,8 +240,7 @@ def _decoded_or_none(v, name):
     except Exception: return None # Its use as the time is refused
 
 # %% ../../nbs/42_convert.datasets.ipynb #1dfe786d
-def _groups_of(f, within=''):
-    return [o for k,g in f.groups.items() for o in (within+k, *_groups_of(g, f'{within}{k}/'))]
+def _groups_of(f, within=''): return [o for k,g in f.groups.items() for o in (within+k, *_groups_of(g, f'{within}{k}/'))]
 
 def groups_in(
     path, # A netCDF file

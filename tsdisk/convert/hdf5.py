@@ -127,8 +127,7 @@ def _checked_array(o):
     if hasattr(o, 'shape'): return o
     raise ValueError('refers to nothing' if o is None else f'is the group {o.name}, not an array: give `read`')
 
-def _no_element(i, x, path, e):
-    return ValueError(f"{path}: element {i} of {name_of(x)}: {str(e).removeprefix(f'{path}: ')}")
+def _no_element(i, x, path, e): return ValueError(f"{path}: element {i} of {name_of(x)}: {str(e).removeprefix(f'{path}: ')}")
 
 # %% ../../nbs/42_convert.hdf5.ipynb #187c6947
 def _is_scale(x):
