@@ -79,7 +79,7 @@ class Elementwise:
         self.ndim = len(self.shape)
 
     def __len__(self): return self.shape[0]
-    def __getitem__(self, i): return self.f(np.asarray(self.x[i]))
+    def __getitem__(self, i): return self.f(np.asarray(self.x[i])).astype(self.dtype, copy=False)
 
 # %% ../../nbs/42_convert.chunks.ipynb #4fbf7643
 block_bytes = 2**24 # Bytes read at a time, about
@@ -112,7 +112,7 @@ class UnpackedChunks:
         region = tuple(slice(g*c, min((g+1)*c, n)) for g,c,n in zip(corner, self.chunks, self.shape))
         a = np.asarray(x[region])
         if a.shape != self.chunks: a = np.pad(a, [(0, c-n) for c,n in zip(self.chunks, a.shape)])
-        np.ascontiguousarray(a).tofile(file)
+        np.ascontiguousarray(a, self.dtype).tofile(file)
 
 # %% ../../nbs/42_convert.chunks.ipynb #a4dacdd3
 def read_unpacked(
@@ -242,8 +242,8 @@ def _read(self:FileArray, start, n):
 def _on_disk(self:FileArray):
     "All values in a temporary file"
     with unnamed_file() as f:
-        for i in range(0, len(self), self.reader.step):
-            self._read(i, min(self.reader.step, len(self)-i)).tofile(f)
+        step = self.reader.step
+        for i in range(0, len(self), step): self._read(i, min(step, len(self)-i)).tofile(f)
         f.flush()
         return np.memmap(f, self.dtype, 'r', 0, self.shape)
 

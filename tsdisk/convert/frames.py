@@ -69,6 +69,7 @@ class JoinedVariables:
         if i is Ellipsis: i = (..., slice(None))
         return np.concatenate([o[i] for o in self.arrays]).astype(self.dtype, copy=False)
 
+# %% ../../nbs/42_convert.frames.ipynb #e0453fcb
 def _by_variable(values, n_vars):
     "A block as (vars, steps); pandas notes whether it is transposed in the file"
     in_file = values.attrs['transposed'] if 'transposed' in values.attrs else values.shape[1] == n_vars
@@ -78,18 +79,23 @@ def _use_pandas(path, name, why):
     return ValueError(f"{path}: {name} is a frame of pandas that is not read here ({why}): give "
         f"`read=lambda path: pandas.read_hdf(path, {name!r})`")
 
+def _checked_blocks(node, path):
+    kind = _said(node, 'pandas_type')
+    if kind != 'frame': raise _use_pandas(path, node.name, kind)
+    try: return [*_blocks_of(node)]
+    except (ValueError,KeyError) as e: raise _use_pandas(path, node.name, e) from e
+
+# %% ../../nbs/42_convert.frames.ipynb #3eda34eb
 def read_frame(
     node, # Group of h5py that is a frame
     path, # For errors
 ) -> dict: # Record with `X` (vars, steps), `names`, and `times` if the index has dates
     "A frame of pandas; `ValueError` if it is in another format than 'fixed'"
-    kind = _said(node, 'pandas_type')
-    if kind != 'frame': raise _use_pandas(path, node.name, kind)
-    try: blocks = [*_blocks_of(node)]
-    except (ValueError,KeyError) as e: raise _use_pandas(path, node.name, e) from e
+    blocks = _checked_blocks(node, path)
     numbers = [(k, v) for k,v in blocks if v is not None]
     if not numbers: raise ValueError(f"{path}: {node.name} has no columns of numbers, it has {[o for k,_ in blocks for o in k]}")
-    res = dict(X=from_array_like(JoinedVariables([_by_variable(v, len(k)) for k,v in numbers])), names=[o for k,_ in numbers for o in k])
+    X = from_array_like(JoinedVariables([_by_variable(v, len(k)) for k,v in numbers]))
     times = _index_times(node['axis1']) if 'axis1' in node else None
     left_out = {o: 'no numbers' for k,v in blocks if v is None for o in k}
-    return res | (dict(times=times) if times is not None else {}) | (dict(left_out=left_out) if left_out else {})
+    res = dict(X=X, names=[o for k,_ in numbers for o in k], times=times, left_out=left_out or None)
+    return {k: v for k,v in res.items() if v is not None}

@@ -33,12 +33,18 @@ def unreadable(
     return f'an object of the class {kind!r}' if kind and kind not in _plain_classes else None
 
 # %% ../../nbs/42_convert.matlab.ipynb #8f5495c9
+def _squeezed(a):
+    "A matrix of one row, column or number without that axis"
+    if len(a.shape) != 2 or 1 not in a.shape: return a
+    return np.asarray(a[...]).reshape(() if a.shape == (1,1) else -1)
+
 def _chars(x):
     "A text, or the texts in the rows of a matrix of characters"
     rows = np.atleast_2d(np.asarray(ReversedAxes(x)[...]))
     texts = np.array([''.join(map(chr, o)) for o in rows.tolist()])
     return texts.reshape(()) if len(texts) == 1 else texts
 
+# %% ../../nbs/42_convert.matlab.ipynb #2f805e0a
 def _cell_texts(x):
     "The texts of a cell; None if it holds anything else"
     texts = []
@@ -58,11 +64,6 @@ def matlab_view(
     if kind_of(x) == 'references': return x if (texts := _cell_texts(x)) is None else texts
     view = ReversedAxes(x)
     return _squeezed(view) if np.prod(x.shape) in x.shape and x.size*x.dtype.itemsize < at_once else view
-
-def _squeezed(a):
-    "A matrix of one row, column or number without that axis"
-    if len(a.shape) != 2 or 1 not in a.shape: return a
-    return np.asarray(a[...]).reshape(() if a.shape == (1,1) else -1)
 
 # %% ../../nbs/42_convert.matlab.ipynb #2c835ae0
 def matlab_record(
