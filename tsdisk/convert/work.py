@@ -232,7 +232,12 @@ def _write_column(self:Job, files, name, a, n, packing):
     a = self._checked(name, a, n)
     if spec.layout != 'ragged': return _write_chunks(file, _row_chunks(name, spec, a if n else a[None], packing))
     series = (a[i] for i in range(n)) if n else [a]
-    steps = [_write_chunks(file, _step_chunks(name, spec, o, packing)) for o in series]
+    chunks = (_step_chunks(name, spec, o, packing) for o in series)
+    _write_series(name, files, chunks)
+
+def _write_series(name, files, chunks):
+    "Write the chunks of each series to the file of a ragged column, and their numbers of steps to its second file"
+    steps = [_write_chunks(files[name], o) for o in chunks]
     _check_steps(name, steps)
     files[f'{name}.steps'].write(np.array(steps, np.int64))
 
