@@ -85,7 +85,8 @@ def split_lines(
 ) -> list: # Fields of each row; rows may have several lines
     "Split lines at a separator, except in quotes"
     if sep == ' ': lines = [re.sub(r'\s+', ' ', o.strip()) for o in lines]
-    return [[o.strip() for o in row] for row in csv.reader([f'{o}\n' for o in lines], delimiter=sep) if row]
+    try: return [[o.strip() for o in row] for row in csv.reader([f'{o}\n' for o in lines], delimiter=sep) if row]
+    except csv.Error: return [[o.strip() for o in line.split(sep)] for line in lines] # A field has more than 128 kB
 
 def _width(rows):
     "The usual number of fields"
@@ -188,7 +189,7 @@ def check_header(
 ):
     "`ValueError` if the names are values"
     numbers = [v for o in names if (v := as_number(o)) is not None and np.isfinite(v)]
-    if len(numbers) == len([o for o in names if o]): is_bad = numbers != [*map(float, range(len(numbers)))]
+    if len(numbers) == len([o for o in names if o]): is_bad = numbers != [*map(float, range(len(numbers)))] or len(numbers) < 8 and all(names)
     else: is_bad = len(numbers) > 1 and not _counts(numbers)
     if any(time_formats([o]) == ['ISO8601'] for o in names) and len(numbers): is_bad = True
     if is_bad: raise ValueError(f"{path} has no header: its first line must name the columns, got {names[:5]}. "
@@ -265,9 +266,7 @@ def _in_single_quotes(line): return re.fullmatch(r"('[^']*')([,;\t|] *'[^']*')*"
 def _skipped_lines(every, lines, n_rows, first, sep):
     "How many lines of the file end before the first row of values"
     if n_rows <= 0: return next(i for i,o in enumerate(every) if i >= first and o == lines[0])
-    reader,n = csv.reader([f'{o}\n' for o in lines], delimiter=sep),0
-    while n < n_rows: n += bool(next(reader))
-    used = reader.line_num
+    used = next(i for i in range(1, len(lines)+1) if len(split_lines(lines[:i], sep)) >= n_rows) # More than the rows if some have breaks
     at = [i for i,o in enumerate(every) if i >= first and o.strip() and not o.lstrip().startswith(_comments)]
     return at[used-1]+1
 

@@ -90,6 +90,17 @@ def blocks(self:Runs,
         starts = ends
         if len(block): yield block[np.lexsort([block['key'][name] for name in self.key.names[::-1]])]
 
+# %% ../../nbs/43_convert.sorting.ipynb #4e74b9b6
+@patch
+def merged(self:Runs,
+    file, # For the rows in order
+    nbytes:int=large//4, # Of a block, about
+):
+    "All rows in order, memory-mapped"
+    for o in self.blocks(nbytes): file.write(np.ascontiguousarray(o).view('u1'))
+    file.flush()
+    return np.memmap(file, self.row, 'r', 0, (len(self),))
+
 # %% ../../nbs/43_convert.sorting.ipynb #eee10a3d
 class StoredSeries(Iterator):
     "Consecutive rows of a mapped array as pieces (vars, k), or (k,)"
