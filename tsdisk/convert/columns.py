@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['missing_marks', 'index_reason', 'is_missing', 'texts_of', 'need_pandas', 'as_number', 'text_kind', 'numbers_of',
-           'bad_number', 'time_formats', 'known_format', 'times_of', 'nanosecond_dates', 'time_scale', 'scaled_times',
-           'is_unnamed']
+           'bad_number', 'time_formats', 'known_format', 'times_of', 'nanosecond_dates', 'has_year', 'seconds_since',
+           'time_scale', 'scaled_times', 'is_unnamed']
 
 # %% ../../nbs/40_convert.columns.ipynb #d392493e
 import importlib, re
@@ -104,6 +104,7 @@ def _formats_by_shape():
         res.setdefault(_shape(example), []).append(o)
     return res
 
+# %% ../../nbs/40_convert.columns.ipynb #df487487
 def _fits(text, format):
     try: datetime.strptime(text, format)
     except ValueError: return False
@@ -161,6 +162,20 @@ def nanosecond_dates(
     if dates.tz is not None: dates = dates.tz_convert('UTC').tz_localize(None)
     try: return dates.as_unit('ns').to_numpy()
     except ValueError as e: raise ValueError(f"Times in column {name!r} must be between 1678 and 2262: {e}") from e
+
+# %% ../../nbs/40_convert.columns.ipynb #c332e25c
+def has_year(
+    format:str, # 'ISO8601', or a format of `strptime`
+) -> bool:
+    "Do times in a format have a date?"
+    return format == 'ISO8601' or any(o in format for o in ('%Y','%y','%G','%c','%x'))
+
+def seconds_since(
+    times, # datetime64
+    start:str, # ISO 8601
+) -> np.ndarray: # Floats, NaN where a time is missing
+    "Seconds from a date to times"
+    return (times-np.datetime64(start, 'ns'))/np.timedelta64(1, 's')
 
 # %% ../../nbs/40_convert.columns.ipynb #5da51d97
 def time_scale(

@@ -19,7 +19,7 @@ def _kind_in_frame(column, name, first):
     is_number = pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype)
     if is_number and dtype.kind == 'c': return 'complex numbers'
     if is_number: return 'number' if column.notna().any() else 'no values'
-    if any(isinstance(o, (list,tuple,np.ndarray)) for o in column[:10]): return 'lists: give `from_wide` of the frame'
+    if any(isinstance(o, (list,tuple,np.ndarray)) for o in column[:10]): return 'lists'
     return {'empty': 'no values', 'perhaps a date': 'text that may be dates'}.get(kind := text_kind(texts_of(column)), kind)
 
 def _columns_of(df):
@@ -34,6 +34,7 @@ def _numbers_in(column, name):
     is_number = need_pandas().api.types.is_numeric_dtype(column.dtype) # Also of booleans
     return column.to_numpy('f8', na_value=np.nan) if is_number else numbers_of(texts_of(column), name, 'row {} of the frame'.format)
 
+# %% ../../nbs/40_convert.frames.ipynb #32838b88
 def _times_in(df, columns):
     "`times` of the steps, of the index or of the first column of dates, and the name of that column"
     pd = need_pandas()
@@ -45,12 +46,14 @@ def _times_in(df, columns):
     texts = texts_of(dates) if is_text else None
     return dict(times=times_of(texts, known_format(texts, name), name) if is_text else nanosecond_dates(dates, name)), name
 
-# %% ../../nbs/40_convert.frames.ipynb #745f385b
+# %% ../../nbs/40_convert.frames.ipynb #045c0e9f
 def from_frame(
     df, # pandas frame with a row for each step
 ) -> dict: # Record with `X` (vars, steps), `names`, and `times` if it has any; `left_out` says which columns are not read, and why
     "The series of a data frame; `ValueError` if it has no numeric columns"
     columns = _columns_of(df)
+    lists = [name for name,_,kind in columns if kind == 'lists']
+    if lists: raise ValueError(f"Column {lists[0]!r} of the frame holds lists, so that each row is a series: give `from_wide(df)`")
     times,time = _times_in(df, columns)
     numbers = {name: _numbers_in(o, name) for name,o,kind in columns if kind == 'number'}
     if not numbers: raise ValueError(f"The frame has no numeric columns, it has {[*df.columns]}")

@@ -89,6 +89,7 @@ def stacked_lists(
         return np.concatenate([o if o.ndim == 3 else o[:,None] for o in columns.values()], 1)
     return [np.concatenate([_as_variables(o) for o in row]) for row in zip(*columns.values())]
 
+# %% ../../nbs/43_convert.list_tables.ipynb #7d869f8a
 def lists_together(
     columns:dict, # Arrays of `list_arrays` by name
 ) -> list: # Names

@@ -19,8 +19,9 @@ from ..series.clocks import ClockScan
 from .csv import sniff
 from .list_tables import list_arrays
 from .readers import large, need, unnamed_file
+from .rows_of_lists import role_of, samples_of_lists
 from .sorting import Runs, StoredSeries
-from .tables import metadata_values, open_table, role_of, samples_of_lists, variable_values
+from .open_tables import metadata_values, open_table, variable_values
 from .timing import clock_metadata
 
 # %% ../../nbs/44_convert.long_tables.ipynb #cdb52253
@@ -284,8 +285,8 @@ def _sorted(self:LongTable, batches):
         if runs is None: raise ValueError("The table has no rows")
         rows = runs.mapped() if runs.in_order else runs.merged(merged, self.partition_bytes//2)
         stops = np.cumsum(seen.counts)
-        for id,n in sorted(seen.numbers.items()):
-            yield self._stored_record(rows[stops[n]-seen.counts[n]:stops[n]], id, seen.known[n])
+        series = sorted(seen.numbers.items())
+        yield from (self._stored_record(rows[stops[n]-seen.counts[n]:stops[n]], id, seen.known[n]) for id,n in series)
 
 def _joined(batches, nbytes):
     "Tables of about so many bytes"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import open_array, read_header
-from .frames import from_frame # Also found here
+from .frames import from_frame
 
 # %% ../../nbs/40_convert.readers.ipynb #c16d3bcc
 readers = {} # By suffix: a function of a path and the name of an array in it, or None

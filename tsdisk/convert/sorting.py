@@ -9,7 +9,7 @@ __all__ = ['Runs', 'first_at_least', 'StoredSeries']
 import numpy as np
 from collections.abc import Iterator
 from fastcore.basics import patch
-from .readers import large, unnamed_file
+from .readers import large
 
 # %% ../../nbs/43_convert.sorting.ipynb #69db31ac
 class Runs:
