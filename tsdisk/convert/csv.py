@@ -306,8 +306,9 @@ def _options(dialect, columns):
     pa,arrow = need('pyarrow', 'tables'),need('pyarrow.csv', 'tables')
     block = max(large//64, min(2**30, 16*dialect.longest))
     encoding = 'utf-8' if dialect.encoding.startswith('utf-8') else dialect.encoding
-    read = arrow.ReadOptions(False, block, skip_rows=dialect.skip_rows, column_names=dialect.names, encoding=encoding)
-    parse = arrow.ParseOptions(dialect.sep, quote_char=dialect.quote, newlines_in_values=dialect.multiline, invalid_row_handler=_comment_handler(dialect))
+    read = arrow.ReadOptions(use_threads=False, block_size=block, skip_rows=dialect.skip_rows, column_names=dialect.names, encoding=encoding)
+    parse = arrow.ParseOptions(delimiter=dialect.sep, quote_char=dialect.quote, newlines_in_values=dialect.multiline,
+        invalid_row_handler=_comment_handler(dialect))
     return read, parse, arrow.ConvertOptions(column_types={o: pa.string() for o in columns}, include_columns=columns)
 
 def _comment_handler(dialect):
