@@ -190,10 +190,11 @@ def time_scale(
 def scaled_times(
     numbers, # Integers or floats, NaN if missing
     scale, # From `time_scale`
-) -> np.ndarray: # datetime64[ns], or seconds if the scale has no start
+    origin=0, # Number that stands for 0 seconds, if the scale has no start: differences of large numbers are exact
+) -> np.ndarray: # datetime64[ns], or seconds since `origin` if the scale has no start
     "The times that numbers stand for"
     size,start = scale
-    if start is None: return np.asarray(numbers, 'f8')*float(Fraction(size)/10**9)
+    if start is None: return np.asarray(numbers-origin, 'f8')*float(Fraction(size)/10**9)
     numbers = np.asarray(numbers)
     if numbers.dtype.kind in 'iu' and size == int(size): return start + (numbers.astype('i8')*int(size)).astype('m8[ns]')
     missing = np.isnan(numbers)

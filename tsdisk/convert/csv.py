@@ -109,20 +109,27 @@ def _width(rows):
     "The usual number of fields"
     return Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
 
+def _names_are_split(rows, width):
+    "Has the row of names several fields, too? It is the first of the usual width, or the one above if that has numbers"
+    start = next(i for i,o in enumerate(rows) if len(o) == width)
+    has_numbers = any(as_number(o) is not None for o in rows[start])
+    return not start or not has_numbers or len(rows[start-1]) > 1
+
 def find_separator(
     lines, # Without comments
     suffix:str='.csv', # Of the file
-) -> str:
-    "The separator of the fields; that of the suffix if there is only one column"
-    best,res = (0,0),'\t' if suffix == '.tsv' else ','
+) -> str: # That of the suffix if there is only one column, or tab if the other one is in the lines
+    "The separator of the fields"
+    best,res = (0,0),None
     for sep in separators:
         if sep == ' ' and best[1]: break
         rows = split_lines(lines, sep)
         width = _width(rows)
         found = sum(len(o) == width for o in rows), width
-        is_usable = width > 1 and (sep != ' ' or found[0] == len(rows))
+        is_usable = width > 1 and (sep != ' ' or found[0] == len(rows)) and _names_are_split(rows, width)
         if is_usable and found > best: best,res = found,sep
-    return res
+    if res is not None: return res
+    return '\t' if suffix == '.tsv' or any(len(o) > 1 for o in split_lines(lines, ',')) else ','
 
 # %% ../../nbs/43_convert.csv.ipynb #4857ca77
 def _count(cells, pattern): return sum(re.fullmatch(pattern, o.strip()) is not None for o in cells)

@@ -234,7 +234,8 @@ def as_times(self:Table,
         read,res = partial(_parsed_times, format),'dates' if has_year(format) else 'seconds'
     else:
         scale = time_scale(time_unit) if time_unit else None
-        read = partial(_numeric_times, _are_large(first), scale, self.decimal)
+        origin = _first_number(number_column(first, name, decimal=self.decimal)) if scale else 0
+        read = partial(_numeric_times, _are_large(first), scale, origin, self.decimal)
         res = 'order' if scale is None else 'dates' if scale[1] is not None else 'seconds'
     self.roles[name] = partial(read, name)
     return res
@@ -265,13 +266,18 @@ def _are_large(column):
     integers = _as_integers(decoded(column))
     return integers is not None and integers.null_count == 0 and bool(abs(integers.to_numpy().astype('f8')).max(initial=0) >= 2**53)
 
-def _numeric_times(are_large, scale, decimal, name, column, where):
+def _first_number(column):
+    "The first number that is not missing"
+    numbers = column.to_numpy(zero_copy_only=False)
+    return next((o for o in numbers.tolist() if o == o and o is not None), 0)
+
+def _numeric_times(are_large, scale, origin, decimal, name, column, where):
     "Times that are numbers: integers if they are large, else floats"
     pa = need('pyarrow', 'tables')
     integers = _as_integers(decoded(column)) if are_large else None
     numbers = number_column(column, name, where, decimal).cast('float64') if integers is None else integers
     if scale is None: return numbers
-    return pa.array(scaled_times(numbers.to_numpy(zero_copy_only=False), scale))
+    return pa.array(scaled_times(numbers.to_numpy(zero_copy_only=False), scale, origin))
 
 # %% ../../nbs/43_convert.open_tables.ipynb #b96d9b33
 def _name_of(c): return ' '.join(map(str, c)).strip() if isinstance(c, tuple) else str(c)

@@ -119,7 +119,9 @@ class StoredSeries(Iterator):
         return self
 
     def __next__(self):
-        if self.at >= len(self.rows): raise StopIteration
+        if self.at >= len(self.rows):
+            self.at = 0
+            raise StopIteration
         piece = np.array(self.rows[self.at:self.at+self.step])
         self.at += self.step
         return piece.T
