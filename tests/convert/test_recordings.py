@@ -1,7 +1,7 @@
 "Long recordings of all formats"
 import numpy as np, pytest
 from hospital import write_wfdb, x
-from tsdisk.convert import readers, tables
+from tsdisk.convert import chunks, readers, tables
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import read_file
 from tsdisk.folder.manifest import open_folder
@@ -21,7 +21,7 @@ def write_recording(folder, kind):
 
 @pytest.mark.parametrize('kind', ['wfdb','edf','h5','parquet'])
 def test_long_recordings_come_in_pieces(tmp_path, kind, monkeypatch):
-    for o in (readers, tables): monkeypatch.setattr(o, 'large', 1000)
+    for o in (chunks, readers, tables): monkeypatch.setattr(o, 'large', 1000)
     monkeypatch.setattr(readers.read_steps, '__defaults__', (1000,))
     path = write_recording(tmp_path, kind)
     got = read_file(path)

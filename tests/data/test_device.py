@@ -7,8 +7,7 @@ from fastai.losses import MSELossFlat
 from torch import nn
 from conftest import filled
 from tsdisk.disk.packing import Packing
-from tsdisk.tools.demo import augment
-from tsdisk.data import loader, transforms, warp
+from tsdisk.data import augment, loader, transforms, warp
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets

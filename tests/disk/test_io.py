@@ -7,7 +7,7 @@ from conftest import epoch, fails, filled, fresh, linux, ramp, same
 from tsdisk.testing import check_gather, check_pickle, check_source
 from tsdisk.disk import io as disk, memory
 from tsdisk.data import loader
-from tsdisk.convert.readers import reader
+from tsdisk.data import reader
 from tsdisk.disk.direct import find_runs
 from tsdisk.disk.arrays import create_array, save_array
 from tsdisk.data.datasets import TSDatasets

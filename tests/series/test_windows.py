@@ -15,7 +15,7 @@ from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.transforms import FillNaN, Standardize
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Shards
-from tsdisk.order.splits import time_splits
+from tsdisk.order.time_splits import time_splits
 from tsdisk.series.ragged_files import save_ragged
 from tsdisk.series.windows import Windows
 
@@ -199,7 +199,7 @@ def test_static_integers_stay_so():
     with fails(TypeError, 'categories as integers'): TSDatasets(Windows([np.zeros((9,2))], 4, static=np.array([['a']])))
 
 def test_many_files_are_announced_if_they_do_not_fit(tmp_path, monkeypatch):
-    from tsdisk.convert.readers import reader
+    from tsdisk.data import reader
     for i in range(4): np.save(tmp_path/f'{i}.npy', filled((50,3,20)))
     s,told = Shards(tmp_path),[]
     s.most = 2

@@ -3,7 +3,7 @@ import math, os
 import numpy as np, pytest
 from conftest import fails, filled
 from tsdisk.tools import doctor as module
-from tsdisk.convert.readers import reader
+from tsdisk.data import reader
 from tsdisk.data.reader import ReadOptions
 from tsdisk.disk.arrays import save_array
 from tsdisk.tools.cli import main

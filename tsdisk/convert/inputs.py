@@ -6,7 +6,7 @@
 __all__ = ['input_bytes', 'split_names', 'find_inputs', 'rows_of', 'list_inputs', 'split_in', 'is_path', 'record_bytes',
            'as_given', 'Inputs', 'check_unchanged']
 
-# %% ../../nbs/41_convert.inputs.ipynb #1fd0e04f
+# %% ../../nbs/41_convert.inputs.ipynb #878178fa
 import os
 from collections.abc import Iterator, Mapping
 from glob import glob
@@ -35,7 +35,7 @@ def _is_entered(path, folder):
 
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
 
-# %% ../../nbs/41_convert.inputs.ipynb #3012fa56
+# %% ../../nbs/41_convert.inputs.ipynb #9033f1e4
 def _readable(paths, left_out):
     "The files that have a reader, without the `.mat` files that a WFDB header describes, and without those left out"
     headers = {os.path.splitext(o)[0] for o in paths if o.endswith('.hea')}
@@ -137,8 +137,9 @@ def _split_file(path):
     X = got['X'] if isinstance(got, Mapping) and 'X' in got else got
     n = rows_of(X)
     if n is None: return [path], 0
-    rows = _rows_per_input(X)
-    if n <= rows or isinstance(X, Compressed): return [path], n
+    together = X.rows_together if isinstance(X, Compressed) else 1
+    rows = n if together is None else max(1, _rows_per_input(X)//together)*together
+    if n <= rows: return [path], n
     return [f'{path}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)], n
 
 # %% ../../nbs/41_convert.inputs.ipynb #608752ef
@@ -352,7 +353,7 @@ def sample(self:Inputs, most=50) -> list: # All of a list; at most `most` items,
     every = iter(self.every)
     first,size = [],0
     for o in islice(every, most):
-        if isinstance(o, Mapping) and isinstance(o.get('X'), Iterator):
+        if isinstance(o, Mapping) and isinstance(o.get('X'), Iterator) and not getattr(o['X'], 'repeatable', False):
             raise TypeError("A series in pieces needs `read`: give its file, and a function that yields the pieces")
         first.append(o)
         size += record_bytes(o)

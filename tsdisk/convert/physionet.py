@@ -13,7 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..series.clock import period_of, periods
 from .channels import choose_signals, named_errors
-from .frames import read_header, Segment, wide_formats
+from .one_segment import read_header, Segment, wide_formats
 from .readers import excludes, need, read_steps, reader
 
 # %% ../../nbs/42_convert.physionet.ipynb #be4ff759

@@ -8,7 +8,7 @@ __all__ = ['readers', 'recognizers', 'variable_metadata', 'exclusions', 'large',
            'NpzMember', 'npz_members', 'unnamed_file', 'Compressed', 'CompressedRows', 'split_compressed', 'open_npz',
            'read_npz', 'open_raw', 'start_and_rate', 'from_frame']
 
-# %% ../../nbs/40_convert.readers.ipynb #abfd3b38
+# %% ../../nbs/40_convert.readers.ipynb #c4d15122
 import errno, importlib, os, re, shutil, tempfile, zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +18,8 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import open_array
 from ..disk.headers import read_header
+from .columns import index_reason
+from .frames import frame_columns, frame_numbers, frame_times
 
 # %% ../../nbs/40_convert.readers.ipynb #c16d3bcc
 readers = {} # By suffix: a function of a path and the name of an array in it, or None
@@ -36,12 +38,12 @@ def reader(
     return register
 
 def suffix_of(
-    path, # Path of a file
-) -> str: # In lower case, with its dot; two suffixes, such as `.jsonl.gz`, count as one if there is a reader for both
-    "The suffix by which the reader of a file is found"
-    suffixes = [o.lower() for o in Path(path).suffixes[-2:]]
-    both = ''.join(suffixes)
-    return both if both in readers else ''.join(suffixes[-1:])
+    path, # A file
+) -> str: # Lower case, with its dot; in two parts for a compressed file with a reader
+    "The suffix that selects the reader of a file"
+    whole,last = os.path.splitext(os.fspath(path).lower())
+    both = os.path.splitext(whole)[1]+last
+    return both if both in readers else last
 
 # %% ../../nbs/40_convert.readers.ipynb #2a90934d
 exclusions = {} # Suffixes by function of paths, which gives a reason for each that is no recording by itself
@@ -89,8 +91,10 @@ def select_rows(
     "Select rows of an array, or of all arrays in a record that have as many rows as its `X`"
     if not isinstance(record, Mapping): return record[rows]
     n = record['X'].shape[0]
-    def has_rows(k, v): return k not in variable_metadata and getattr(v, 'shape', None) and v.shape[0] == n
-    return {k: v[rows] if has_rows(k, v) else v for k,v in record.items()}
+    def has_rows(k, v): return k not in (*variable_metadata, 'times') and getattr(v, 'shape', None) and v.shape[0] == n
+    return {k: _rows_in(v, rows) if has_rows(k, v) else v for k,v in record.items()}
+
+def _rows_in(v, rows): return v.select_rows(rows) if hasattr(v, 'select_rows') else v[rows]
 
 # %% ../../nbs/40_convert.readers.ipynb #6871413d
 def read_file(
@@ -122,9 +126,12 @@ class Pieces(Iterator):
     def __init__(self,
         pieces, # Iterable of arrays
         size:int, # Number of values in all of them
+        shape:tuple=None, # (vars, None), if it is known before the first piece is read
+        dtype=None, # Of the pieces, likewise
     ):
         self.pieces = iter(pieces)
         self.size = size
+        self.piece_shape,self.dtype = shape,dtype
 
     def __next__(self): return next(self.pieces)
 
@@ -220,6 +227,7 @@ def unnamed_file():
 # %% ../../nbs/40_convert.readers.ipynb #1c3b19cf
 class Compressed:
     "An array of a compressed file, unpacked to a temporary file when its first value is needed"
+    rows_together = None # How many rows are unpacked at once; None for all of them
     def __init__(self,
         member:NpzMember, # The compressed member
     ):
@@ -230,6 +238,7 @@ class Compressed:
 
     def __len__(self): return self.shape[0]
     def __getitem__(self, i): return self.values[i]
+    def select_rows(self, rows:slice): return self[rows]
 
     @cached_property
     def values(self):
@@ -242,6 +251,7 @@ class Compressed:
 # %% ../../nbs/40_convert.readers.ipynb #464ec52e
 class CompressedRows(Compressed):
     "Samples (n, vars, steps) of a compressed file, decompressed in order as they are read"
+    in_order = True # Must rows be read in order?
     @cached_property
     def file(self): return self.member.stream()
 
@@ -262,14 +272,20 @@ class CompressedRows(Compressed):
 # %% ../../nbs/40_convert.readers.ipynb #a7e25b80
 def split_compressed(
     record, # Mapping of roles to arrays and metadata
-    unpack:bool=False, # Also unpack an `X` that can't be read in order, as `tfm` needs its values?
+    unpack:bool=False, # Also unpack an `X` whose rows can be read in any order, as `tfm` needs its values?
 ): # Records; those of compressed samples have a few MB of rows each
     "Split a record of compressed samples into parts that fit in memory; any other record is yielded whole"
     X = record['X']
-    if isinstance(X, CompressedRows):
-        rows = max(1, large//4//(X.nbytes//len(X)))
-        for i in range(0, len(X), rows): yield select_rows(record, slice(i, min(i+rows, len(X))))
+    if isinstance(X, CompressedRows) and (unpack or X.in_order): yield from _parts_of(record)
     else: yield {k: _unpacked(v) if unpack or k != 'X' else v for k,v in record.items()}
+
+def _parts_of(record):
+    "Records of some rows each, in memory"
+    X = record['X']
+    rows = max(1, large//4//(X.nbytes//len(X)))
+    for i in range(0, len(X), rows):
+        part = select_rows(record, slice(i, min(i+rows, len(X))))
+        yield {k: _unpacked(v) for k,v in part.items()}
 
 def _unpacked(v): return v.values if isinstance(v, Compressed) else v
 
@@ -328,20 +344,18 @@ def start_and_rate(
     if len(gaps) and gaps[0] > 0 and (gaps == gaps[0]).all(): res['fs'] = 1e9/float(gaps[0])
     return res
 
-# %% ../../nbs/40_convert.readers.ipynb #1d03b6d4
-def _first_times(df):
-    "Times of the first thousand steps of a frame; empty if there are none"
-    if hasattr(df.index, 'tz'): return df.index[:1000].to_numpy('datetime64[ns]')
-    dates = df.select_dtypes(['datetime','datetimetz'])
-    return dates.iloc[:1000,0].to_numpy('datetime64[ns]') if len(dates.columns) else np.empty(0, 'datetime64[ns]')
-
+# %% ../../nbs/40_convert.readers.ipynb #9d808146
 def from_frame(
     df, # pandas frame with a row for each step
-) -> dict: # Record with `X` (vars, steps), `names`, and `start` and `fs` if it has times
+) -> dict: # Record with `X` (vars, steps), `names`, and `times` if it has any; `left_out` says which columns are not read, and why
     "The series of a data frame; `ValueError` if it has no numeric columns"
-    numbers = df.select_dtypes(['number','bool'])
-    if not len(numbers.columns): raise ValueError(f"The frame has no numeric columns, it has {[*df.columns]}")
-    values = numbers.to_numpy()
-    if values.dtype.kind != 'f': values = numbers.to_numpy('f8', na_value=np.nan)
-    times = _first_times(df)
-    return dict(X=values.T, names=[*map(str, numbers.columns)], **(start_and_rate(times) if len(times) else {}))
+    columns = frame_columns(df)
+    lists = [name for name,_,kind in columns if kind == 'lists']
+    if lists: raise ValueError(f"Column {lists[0]!r} of the frame holds lists, so that each row is a series: give `from_wide(df)`")
+    times,time = frame_times(df, columns)
+    numbers = {name: frame_numbers(o, name) for name,o,kind in columns if kind == 'number'}
+    if not numbers: raise ValueError(f"The frame has no numeric columns, it has {[*df.columns]}")
+    left_out = {name: 'dates' if kind == 'date' else kind for name,_,kind in columns if kind != 'number' and name != time}
+    if df.index.name is not None and not times: left_out[str(df.index.name)] = index_reason
+    X = np.stack([*numbers.values()])
+    return dict(X=X, names=[*numbers], **times, **(dict(left_out=left_out) if left_out else {}))
