@@ -10,6 +10,8 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import progress, whole_number
 from ..disk.rows import Ranges, true_runs
+from ..disk.array_sources import as_source
+from ..disk.sidecar import packing_of
 from ..disk.sources import Source, check_idxs
 from .grid import Grid
 from .window_labels import OfSeries, StepLabels, majority, only_step
@@ -34,6 +36,7 @@ class Windows(Part):
         axis:int=None, # Axis of the steps, where it is not the first of (steps, vars) or the last of (n, vars, steps)
     ):
         self.panel = as_panel(x, axis)
+        self.panel.check_axes()
         self.names = names
         self._set_steps(size, stride, horizon, gap)
         sel,targets,known = self._choose_vars(sel_vars, targets, known)
@@ -232,10 +235,11 @@ def _label_at(self:Windows, part, step):
 # %% ../../nbs/18_series.windows.ipynb #33030607
 def count_present(
     x, # (vars, steps)
-    missing=None, # Number that stands for a missing value, besides NaN
+    missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
 ): # (steps,)
     "Values of each step that are not missing"
-    present = x == x
+    if missing is None: missing = packing_of(as_source(x)).missing
+    present = np.asarray(x == x)
     if missing is not None: present &= x != missing
     return present.sum(0)
 
@@ -252,11 +256,12 @@ def window_sums(
 @patch
 def valid_rows(self:Windows,
     min_valid:float=.5, # Least share of values present, from a window's first input to its last target
-    missing=None, # Number that stands for a missing value, besides NaN
+    missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
 ) -> Ranges: # Numbers of windows
     "Windows with enough values present, found in one pass"
     if not 0 < min_valid <= 1: raise ValueError(f"`min_valid` must be a share, above 0 and at most 1, got {min_valid}")
     if self.grid.moves: raise ValueError("Crops differ from epoch to epoch: leave out whole series, or use `Windows`")
+    if missing is None: missing = packing_of(self).missing
     least = min_valid*self.span*self.panel.vars - 1e-9
     found = [o for s in progress(range(len(self.panel))) for o in self._valid_runs(s, least, missing)]
     return Ranges(np.concatenate(found), len(self))
