@@ -35,7 +35,7 @@ def _is_entered(path, folder):
 
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
 
-# %% ../../nbs/41_convert.inputs.ipynb #9033f1e4
+# %% ../../nbs/41_convert.inputs.ipynb #9e615af9
 def _readable(paths, left_out):
     "The files that have a reader, without the `.mat` files that a WFDB header describes, and without those left out"
     headers = {os.path.splitext(o)[0] for o in paths if o.endswith('.hea')}
