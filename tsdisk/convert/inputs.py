@@ -229,6 +229,9 @@ class Inputs:
         self._print_left_out()
 
     def __len__(self): return len(self.every)
+    def files_left_out(self):
+        "(name, reason) of files of a folder that are no inputs"
+        return [(os.path.relpath(o, self.root or '.'), why) for o,why in self.left_out.items()]
 
 # %% ../../nbs/41_convert.inputs.ipynb #2f952d4e
 @patch
@@ -246,8 +249,7 @@ def _names_splits(self:Inputs, min_splits):
 @patch
 def _print_left_out(self:Inputs, most=5):
     if not self.left_out: return
-    names = {o: os.path.relpath(o, self.root or '.') for o in self.left_out}
-    reasons = [f'{names[o]}: {why}' for o,why in self.left_out.items()]
+    reasons = [f'{name}: {why}' for name,why in self.files_left_out()]
     more = f' and {len(reasons)-most:,} more' if len(reasons) > most else ''
     print(f"Left out, {len(reasons):,} file{'s' if len(reasons) > 1 else ''}: {'; '.join(reasons[:most])}{more}")
 

@@ -287,12 +287,13 @@ def valid_rows(self:Windows,
     if missing is None: missing = packing_of(self).missing
     least = min_valid*self.span*self.panel.vars - 1e-9
     found = [o for s in progress(range(len(self.panel))) for o in self._valid_runs(s, least, missing)]
-    return Ranges(np.concatenate(found), len(self))
+    whole = Ranges(np.concatenate(found), len(self.grid.whole))
+    return Ranges(self.grid.among(whole).pairs, len(self))
 
 @patch
 def _valid_runs(self:Windows, series, least, missing):
     "Runs of windows of a series with at least `least` values present, a block at a time"
-    first,stop = self.grid.first(np.array([series,series+1])).tolist()
+    first,stop = self.grid.whole.first(np.array([series,series+1])).tolist()
     k = max(1, 2**22//(self.panel.vars*self.stride)) # Windows in a block
     for i in range(first, stop, k):
         present = self._present_in(series, i-first, min(i+k, stop)-first, missing)
