@@ -50,7 +50,9 @@ def _cell_texts(x):
     texts = []
     for o in referenced(x):
         if matlab_class(o) != 'char' and getattr(o, 'dtype', np.dtype('V1')).kind != 'U': return None
-        texts.append(str(matlab_view(o)) if not unreadable(o) else '')
+        text = np.empty(0, str) if unreadable(o) else np.asarray(matlab_view(o))
+        if text.size > 1: return None
+        texts.append(text.item() if text.size else '')
     return np.array(texts)
 
 def matlab_view(
