@@ -16,7 +16,7 @@ from .data import columns
 from .data import datasets
 from .data import loader, loaders
 from .data.assemble import has_method
-from .disk.io import free_memory
+from .disk.memory import free_memory
 from .convert.readers import need
 from .disk import sources
 from .folder.stats import array_stats

@@ -3,11 +3,11 @@ import subprocess, sys
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
-from tsdisk.convert import chunks, readers
+from tsdisk.convert import chunks, hdf5, readers
+from tsdisk.convert.readers import read_file
 from tsdisk.convert.convert import convert
 from tsdisk.convert.chunks import FileRows, ReversedAxes
-from tsdisk.convert.datasets import StackedVariables, from_xarray
-from tsdisk.convert.readers import read_file
+from tsdisk.convert.datasets import from_xarray, StackedVariables
 from tsdisk.folder.manifest import open_folder
 
 x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')

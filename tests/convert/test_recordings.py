@@ -4,9 +4,10 @@ from pathlib import Path
 import aeon, numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
-from tsdisk.convert import readers, tables
-from tsdisk.convert.convert import convert
+from tsdisk.convert import readers
 from tsdisk.convert.readers import read_file
+from tsdisk.convert import tables
+from tsdisk.convert.convert import convert
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.folder.manifest import open_folder
 from tsdisk.series.ragged import Ragged

@@ -13,7 +13,8 @@ from tsdisk.data.samples import select
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.packing import Packing
-from tsdisk.disk.sources import as_source, Source
+from tsdisk.disk.array_sources import as_source
+from tsdisk.disk.sources import Source
 from tsdisk.disk.sidecar import packing_of
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows

@@ -6,7 +6,7 @@
 __all__ = ['DecodedArray', 'DecodedRagged', 'decoded_arrays', 'row_blocks', 'to_npy', 'to_attribute', 'shared_metadata',
            'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'named_columns', 'to_parquet']
 
-# %% ../../nbs/49_convert.export.ipynb #f337b85e
+# %% ../../nbs/49_convert.export.ipynb #38a712f4
 import json
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..disk.publish import atomic_path
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from .readers import need
-from ..series.ragged import save_ragged
+from ..series.ragged_files import save_ragged
 
 # %% ../../nbs/49_convert.export.ipynb #979d4dae
 class DecodedArray:

@@ -9,7 +9,7 @@ __all__ = ['describers', 'formats', 'spark', 'text_table', 'html_table', 'ArrayI
            'describe_tree', 'describe_hdf5', 'describe_zarr', 'describe_matlab', 'describe_netcdf', 'first_record',
            'describe_records', 'info']
 
-# %% ../../nbs/47_convert.info.ipynb #b13ebf14
+# %% ../../nbs/47_convert.info.ipynb #ec49ad83
 import os, re
 from collections.abc import Mapping
 from html import escape
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from ..disk.basics import human
-from ..disk.arrays import read_header
+from ..disk.headers import read_header
 from ..disk.packing import Packing
 from ..disk.sidecar import manifest_name, read_manifest
 from ..series.clock import duration_text
@@ -205,12 +205,12 @@ def _clock_notes(clock):
     if not gaps: return []
     return [f'gaps in time: {gaps:,}, in {series:,} series, the longest of {duration_text(longest)}']
 
+# %% ../../nbs/47_convert.info.ipynb #e066ab83
 def _fault_notes(faults):
     if not faults: return []
     name,why = faults[0]
     return [f'inputs left out: {len(faults):,}, such as {name}: {why}'[:160]]
 
-# %% ../../nbs/47_convert.info.ipynb #e066ab83
 def dataset_notes(
     manifest:dict, # As `read_manifest` gives it
     splits:dict, # Rows by split

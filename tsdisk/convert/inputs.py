@@ -6,7 +6,7 @@
 __all__ = ['input_bytes', 'split_names', 'find_inputs', 'rows_of', 'list_inputs', 'split_in', 'is_path', 'record_bytes',
            'as_given', 'Inputs', 'check_unchanged']
 
-# %% ../../nbs/41_convert.inputs.ipynb #1fd0e04f
+# %% ../../nbs/41_convert.inputs.ipynb #d4ca6a41
 import os
 from collections.abc import Iterator, Mapping
 from glob import glob
@@ -18,6 +18,7 @@ from ..disk.fingerprint import empty_digest, extend_digest, file_id
 from ..disk.sidecar import manifest_name
 from .readers import Compressed, read_file, readers
 from .timing import plain_value
+from .readers import Compressed, read_file, readers, suffix_of
 
 # %% ../../nbs/41_convert.inputs.ipynb #87121b33
 def _walk(folder):
@@ -42,7 +43,7 @@ def _readable(paths):
     def is_read(path):
         name,suffix = os.path.splitext(path)
         if suffix.lower() == '.mat' and name in headers: return False
-        return suffix.lower() in readers
+        return suffix_of(path) in readers
     return [o for o in paths if is_read(o)]
 
 def _list_files(src, any_suffix):
@@ -336,7 +337,7 @@ def sample(self:Inputs, most=50) -> list: # All of a list; at most `most` items,
     every = iter(self.every)
     first,size = [],0
     for o in islice(every, most):
-        if isinstance(o, Mapping) and isinstance(o.get('X'), Iterator):
+        if isinstance(o, Mapping) and isinstance(o.get('X'), Iterator) and not getattr(o['X'], 'repeatable', False):
             raise TypeError("A series in pieces needs `read`: give its file, and a function that yields the pieces")
         first.append(o)
         size += record_bytes(o)

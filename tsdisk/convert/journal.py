@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['note_every', 'Progress', 'read_progress', 'Journal', 'Writer']
 
-# %% ../../nbs/46_convert.journal.ipynb #2e25ba82
+# %% ../../nbs/46_convert.journal.ipynb #991d51ef
 import json, os, secrets, shutil, time
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,8 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import open_array, read_header, save_array
+from ..disk.arrays import open_array, save_array
+from ..disk.headers import read_header
 from ..disk.fingerprint import empty_digest, extend_digest
 from ..disk.io import free_room
 from ..disk.publish import atomic_write, rename, sync_folder

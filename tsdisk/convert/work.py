@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['write_bytes', 'Done', 'Job', 'check_metadata', 'with_metadata', 'MeasureRange']
 
-# %% ../../nbs/44_convert.work.ipynb #9aa62acc
+# %% ../../nbs/44_convert.work.ipynb #fdc8112a
 import errno, os, re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import cast_exactly
+from ..disk.casts import cast_exactly
 from .inputs import rows_of
 from .metadata import metadata_lines
 from .counts import as_counts, real_units

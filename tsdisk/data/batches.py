@@ -193,15 +193,19 @@ def code_table(
     return table
 
 # %% ../../nbs/50_data.batches.ipynb #4824ad59
+def _distinct_labels(labels):
+    "Labels as an array (k,); `ValueError` if there are none, or some of them twice"
+    given = labels if hasattr(labels, '__array__') or isinstance(labels, str) else list(labels)
+    res = np.asarray(given)
+    if res.ndim == 1 and 0 < len(res) == len(np.unique(res)): return res
+    raise ValueError(f"`vocab` must be a list of distinct labels, got {labels!r}")
+
 class LabelIndex:
     "Finds the codes of labels: their positions in a list of distinct labels"
     def __init__(self,
         labels, # Distinct labels: an array or an iterable of strings or numbers
     ):
-        given = labels if hasattr(labels, '__array__') or isinstance(labels, str) else list(labels)
-        self.labels = np.asarray(given)
-        if self.labels.ndim != 1 or not 0 < len(self.labels) == len(np.unique(self.labels)):
-            raise ValueError(f"`vocab` must be a list of distinct labels, got {labels!r}")
+        self.labels = _distinct_labels(labels)
         self.by_value = np.argsort(self.labels, kind='stable')
         self.sorted = self.labels[self.by_value]
         self.table = code_table(self.labels)
@@ -215,11 +219,15 @@ def codes(self:LabelIndex,
     a:np.ndarray, # Labels, of any shape
 ) -> np.ndarray: # int64 codes of that shape
     "The code of each label; -1 for labels that are not in the list"
-    if self.table is not None and np.can_cast(a.dtype, np.int64):
-        at = np.subtract(a, int(self.sorted[0]), dtype=np.int64).view(np.uint64)
-        return self.table.take(np.minimum(at, len(self.table)-1, out=at).view(np.int64))
+    if self.table is not None and np.can_cast(a.dtype, np.int64): return self._codes_in_table(a)
     at = np.searchsorted(self.sorted, a).clip(max=len(self)-1)
     return np.where(self.sorted[at] == a, self.by_value[at], -1)
+
+@patch
+def _codes_in_table(self:LabelIndex, a):
+    "Codes from the table, whose last entry is -1; labels below the first wrap around to huge numbers"
+    at = np.subtract(a, int(self.sorted[0]), dtype=np.int64).view(np.uint64)
+    return self.table.take(np.minimum(at, len(self.table)-1, out=at).view(np.int64))
 
 @patch
 def as_codes(self:LabelIndex,

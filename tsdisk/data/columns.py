@@ -12,7 +12,8 @@ import numpy as np, torch
 from fastai.basics import *
 from .batches import ToCategory, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets
 from ..disk.packing import Packing
-from ..disk.sources import ArraySource, Source, as_source
+from ..disk.array_sources import ArraySource, as_source
+from ..disk.sources import Source
 from ..folder.labels import train_vocab
 from ..series.ragged import Ragged
 from ..series.spans import Part

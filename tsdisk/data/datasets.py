@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TSDatasets', 'split_tfms']
 
-# %% ../../nbs/52_data.datasets.ipynb #3f6b8496
+# %% ../../nbs/52_data.datasets.ipynb #f7874c33
 import numpy as np
 from copy import copy
 from fastai.basics import *
@@ -15,7 +15,7 @@ from .samples import new_data, selection
 from ..disk.items import Items
 from ..disk.packing import Packing
 from ..disk.rows import as_positions, take_idxs
-from ..disk.sources import ArraySource
+from ..disk.array_sources import ArraySource
 from ..disk.sidecar import packing_of
 from ..order.leakage import warn_leakage
 from ..order.split_rows import check_splits

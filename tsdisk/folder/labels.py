@@ -9,7 +9,8 @@ __all__ = ['gives_rows', 'blocks_of', 'chosen_rows', 'labels_of_both', 'array_co
 # %% ../../nbs/32_folder.labels.ipynb #4d674216
 import numpy as np
 from ..disk.basics import progress
-from ..disk.sources import ArraySource, Source, as_source
+from ..disk.array_sources import ArraySource, as_source
+from ..disk.sources import Source
 from .manifest import cached_result
 from ..order.split_rows import check_rows
 

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['array_stats', 'train_stats', 'kept_stats', 'add_stats']
 
-# %% ../../nbs/32_folder.stats.ipynb #00fb1e42
+# %% ../../nbs/32_folder.stats.ipynb #6af988f7
 import re
 from functools import partial
 import numpy as np
 from ..disk.basics import one_of
 from ..disk.gather import tensor_view
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_both
 from ..disk.sidecar import read_manifest
 from .manifest import cached_result, kept_result, open_folder, result_kind
@@ -43,12 +43,26 @@ def _as_counted(a, by, missing, tfm):
     if gone is not None and gone.any(): a = np.where(_as_rows(gone, by), np.nan, a)
     return a if tfm is None else tfm(tensor_view(a)).numpy()
 
-def _values_of_row(s, by):
-    "Values of a row that count in each statistic"
-    if by == 'steps': return 1
-    return int(np.prod(s.shape[1 if by == 'all' else 2:]))
+def _total_values(s, n, by):
+    "Values of n rows that count in each statistic; 0 where it is not known before they are read"
+    if not gives_rows(s): return 0
+    return n if by == 'steps' else n*int(np.prod(s.shape[1 if by == 'all' else 2:]))
 
 # %% ../../nbs/32_folder.stats.ipynb #8252ca24
+def _rows_to_count(s, idxs):
+    "The chosen rows in the order of the file; `ValueError` if there are none"
+    rows = chosen_rows(s, idxs)
+    if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
+    return np.sort(rows) if isinstance(rows, np.ndarray) else rows
+
+def _moments_of(blocks, sample):
+    "The moments of some blocks, which are added to a sample, too, if there is one"
+    moments = Moments(ends=sample is not None)
+    for a in blocks:
+        moments.add(a)
+        if sample is not None: sample.add(a)
+    return moments
+
 def array_stats(
     x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,); a tuple of several, one after the other
     idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
@@ -61,16 +75,10 @@ def array_stats(
     if isinstance(x, tuple): return tuple(array_stats(o, idxs, missing, by, tfm, ranges) for o in x)
     s = as_source(x)
     _check_countable(s, by, tfm)
-    rows = chosen_rows(s, idxs)
-    if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
-    if isinstance(rows, np.ndarray): rows = np.sort(rows)
-    total = len(rows)*_values_of_row(s, by) if gives_rows(s) else 0
-    moments,sample = Moments(ranges),Sample(total) if ranges else None
-    for a in blocks_of(s, rows):
-        a = _as_counted(a, by, missing, tfm)
-        moments.add(a)
-        if ranges: sample.add(a)
-    return moments.stats(sample, s.shape[1:] if by == 'steps' else (a.shape[1],))
+    rows = _rows_to_count(s, idxs)
+    sample = Sample(_total_values(s, len(rows), by)) if ranges else None
+    moments = _moments_of(map(partial(_as_counted, by=by, missing=missing, tfm=tfm), blocks_of(s, rows)), sample)
+    return moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
 
 # %% ../../nbs/32_folder.stats.ipynb #9d1ed31f
 def train_stats(

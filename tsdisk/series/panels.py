@@ -11,7 +11,8 @@ import numpy as np
 from fastcore.basics import patch
 from numpy.lib.stride_tricks import as_strided
 from ..disk.basics import human
-from ..disk.sources import ArraySource, Source, as_source
+from ..disk.array_sources import ArraySource, as_source
+from ..disk.sources import Source
 
 # %% ../../nbs/12_series.panels.ipynb #7c811b7c
 class Panel:
@@ -81,15 +82,17 @@ def find_layout(
     a, # (series, steps, vars)
 ) -> Layout: # None if neither the variables of a step are adjacent nor the steps of a variable
     "Find the layout of an array from its strides"
-    n_vars = a.shape[2]
-    item = a.itemsize
+    n_vars,item = a.shape[2],a.itemsize
     series,step,var = (k if n > 1 else 0 for k,n in zip(a.strides, a.shape))
     if min(series, step, var) < 0: return None
-    steps_first = step == n_vars*item and (var == item or n_vars == 1)
-    vars_first = step == item and (var > 0 or n_vars == 1)
-    unit = n_vars*item if steps_first else item
-    if not (steps_first or vars_first) or series%unit or var%item: return None
-    return Layout(steps_first, unit, series//unit, var//item)
+    unit = _unit_bytes(step, var, n_vars, item)
+    if unit is None or series%unit or var%item: return None
+    return Layout(unit == n_vars*item, unit, series//unit, var//item)
+
+def _unit_bytes(step, var, n_vars, item):
+    "Bytes of a step whose variables are adjacent, or of a value whose next step is adjacent; else None"
+    if step == n_vars*item and (var == item or n_vars == 1): return n_vars*item
+    if step == item and var > 0: return item
 
 # %% ../../nbs/12_series.panels.ipynb #5d8133b5
 class Dense(Panel):
@@ -105,7 +108,10 @@ class Dense(Panel):
         self.dtype = source.dtype
         self.nbytes = source.nbytes
         self.n,self.lengths,self.vars = series_shape(source.shape, self.axis)
-        self.layout = find_layout(self.array) if isinstance(source, ArraySource) else None
+        self._set_layout()
+
+    def _set_layout(self):
+        self.layout = find_layout(self.array) if isinstance(self.source, ArraySource) else None
         self.steps_first,_,self.to_series,self.to_var = self.layout or Layout(True, 0, self.lengths, 0)
         self.size = (self.n-1)*self.to_series + self.lengths # Units from the first to the last
         if not self.steps_first: self.size += (self.vars-1)*self.to_var
