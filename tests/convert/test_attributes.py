@@ -107,3 +107,20 @@ def test_attributes_that_are_no_numbers_or_texts_are_left_out(tmp_path):
 def test_rates_are_numbers_and_names_are_lists():
     assert read_attributes(dict(fs='100', channels='ecg')) == dict(fs=100., names=['ecg'])
     assert read_attributes(dict(fs='fast')) == dict(fs_='fast')
+
+def test_files_of_a_pair_keep_what_they_say_of_their_numbers(tmp_path):
+    import h5py
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        for k,v in dict(X=np.int16([[[1,-9]],[[3,4]]]), y=np.int16([1,-9])).items():
+            f[k] = v
+            f[k].attrs.update(scale_factor=.5, _FillValue=np.int16(-9), units='mV')
+    got = read_file(dict(X=f'{tmp_path}/a.h5::X', y=f'{tmp_path}/a.h5::y'))
+    assert (got['scale'],got['missing'],got['units'],got['X'].dtype) == (.5,-9,'mV','i2')
+    np.testing.assert_array_equal(got['y'], [.5,np.nan])
+
+def test_names_of_variables_come_from_their_coordinate(tmp_path):
+    import xarray as xr
+    xr.Dataset(dict(X=(('time','channel'), v.T)), dict(channel=[*'abcde'])).to_zarr(tmp_path/'a.zarr')
+    for name in ('','::X'):
+        got = read_file(f'{tmp_path}/a.zarr{name}')
+        assert got['names'] == [*'abcde'] and got['X'].shape == (5,40)

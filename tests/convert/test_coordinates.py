@@ -71,3 +71,16 @@ def test_dates_out_of_range_are_refused():
     with fails(ValueError, 'not within the years 1678 to 2261'): real_dates(np.array(['2300-01-01'], 'M8[s]'), 'time')
     dates = xr.date_range('2001-01-01', periods=2, calendar='standard', use_cftime=True).values
     assert np.array_equal(real_dates(dates, 'time'), np.array(['2001-01-01','2001-01-02'], 'M8[us]'))
+
+def test_texts_of_dates_and_seconds_are_times(tmp_path):
+    import h5py
+    with h5py.File(write_hdf5(tmp_path/'a.h5', 'time', 'ms'), 'a') as f: f['time'][:] = np.arange(50)*20
+    assert np.allclose(read_file(f'{tmp_path}/a.h5::X')['times'], np.arange(50)*.02)
+    with h5py.File(tmp_path/'b.h5', 'w') as f: f['X'],f['date'] = x,np.datetime_as_string(day).astype('S')
+    assert np.array_equal(read_file(tmp_path/'b.h5')['times'], day)
+
+def test_coordinates_of_zarr_are_no_columns(tmp_path):
+    import xarray as xr
+    xr.Dataset(dict(X=(('time','place'), x.T)), dict(time=day, place=np.arange(4))).to_zarr(tmp_path/'a.zarr')
+    got = read_file(tmp_path/'a.zarr')
+    assert np.array_equal(got['X'], x) and np.array_equal(got['times'], day) and 'time' not in got and 'place' not in got

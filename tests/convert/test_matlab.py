@@ -117,3 +117,8 @@ def test_a_file_that_matlab_did_not_write_is_refused(tmp_path):
     for f in (read_file, info):
         with fails(ValueError, 'a.mat could not be read as a MATLAB file'): f(tmp_path/'a.mat')
     with fails(FileNotFoundError, 'b.mat'): read_file(tmp_path/'b.mat')
+
+def test_matrices_beside_a_recording_are_left_out(tmp_path):
+    with Mat(tmp_path/'a.mat') as m: m.matrix('X', x[0]), m.matrix('M', np.eye(7)), m.matrix('y', [[2.]]), m.matrix('fs', [[50.]])
+    got = read_file(tmp_path/'a.mat')
+    assert got['left_out'] == dict(M='another array') and got['y'] == 2 and got['fs'] == 50
