@@ -1,7 +1,7 @@
 "Getting data onto disk, side by side: see README.md"
 import os, random, shutil, sys
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -87,7 +87,7 @@ def stacked(src, dst, n_workers):
 
 def by_tsdisk(src, dst, n_workers):
     from tsdisk.convert.convert import convert
-    with redirect_stdout(StringIO()): convert(src, dst, workers=n_workers)
+    with redirect_stdout(StringIO()): convert(src, dst, n_workers=n_workers)
 
 def measure_files(folder, n, rounds, quiet):
     src,dst = folder/'files',folder/'out'
@@ -137,6 +137,58 @@ def measure_stores(folder, gb, rounds, quiet):
                 shutil.rmtree(folder/'out', ignore_errors=True)
     return [[*k,v] for k,v in res.items()]
 
+# HDF5 in chunks against rows
+
+def make_chunks(folder, gb):
+    "Samples whose chunks span all of them, and a few steps"
+    import h5py
+    n,rng = int(gb*1e9/6400),np.random.default_rng(0)
+    with h5py.File(folder/'chunks.h5', 'w') as f:
+        h = f.create_dataset('X', (n,4,400), 'f4', chunks=(n,1,20), compression='gzip', compression_opts=1)
+        for i in range(0, 400, 20): h[:,:,i:i+20] = rng.integers(0, 50, (n,4,20))
+    return folder/'chunks.h5'
+
+def read_once(path):
+    "All of it, chunk by chunk"
+    import h5py
+    with h5py.File(path, 'r') as f:
+        x = f['X']
+        for i in range(x.shape[1]):
+            for k in range(0, x.shape[2], x.chunks[2]): x[:,i,k:k+x.chunks[2]]
+
+def chunk_bytes(x, i):
+    "Bytes of all chunks that an index touches"
+    from tsdisk.convert.chunks import full_index
+    n = x.dtype.itemsize
+    for size,c,o in zip(x.shape, x.chunks, full_index(i, x.ndim)):
+        start,stop,_ = o.indices(size)
+        n *= -(-stop//c)*c - start//c*c
+    return n
+
+@contextmanager
+def counted_chunks():
+    "A list of the bytes that h5py unpacks in each read"
+    import h5py
+    read,found = h5py.Dataset.__getitem__,[]
+    def counted(self, i):
+        if self.chunks: found.append(chunk_bytes(self, i))
+        return read(self, i)
+    h5py.Dataset.__getitem__ = counted
+    try: yield found
+    finally: h5py.Dataset.__getitem__ = read
+
+def measure_chunks(folder, gb, rounds, quiet):
+    path,res = make_chunks(folder, gb),dict(once=[], convert=[])
+    for i in range(rounds):
+        say(f'round {i+1} of {rounds}: HDF5 in chunks')
+        for k in random.sample([*res], 2):
+            quiet.wait()
+            res[k].append(seconds(partial(read_once, path) if k == 'once' else partial(by_tsdisk, path, folder/'out', 0)))
+            shutil.rmtree(folder/'out', ignore_errors=True)
+    with counted_chunks() as found: by_tsdisk(path, folder/'out', 0)
+    used = int(gb*1e9/6400)*6400
+    return res | dict(unpacked=sum(found)/used)
+
 # The report
 
 def write_rows(res):
@@ -163,6 +215,12 @@ def store_rows(res):
         rows.append([name, f'{med(a):.2f}', f'{med(b):.2f}', f'{med([q/p for p,q in zip(a, b)]):.2f} ×'])
     return rows
 
+def chunks_rows(res):
+    once,ours = res['once'],res['convert']
+    ratio = med([b/a for a,b in zip(once, ours)])
+    rows = [['HDF5 in chunks against rows: chunks of all samples and 20 steps', 's once through, chunk by chunk', 's with `convert`, no workers', 'of once through', 'bytes unpacked per byte used']]
+    return rows + [['gzip, one file', f'{med(once):.2f}', f'{med(ours):.2f}', f'{ratio:.2f}', f"{res['unpacked']:.2f}"]]
+
 def report(res):
     o = res['options']
     return f"""# Getting data onto disk, side by side
@@ -181,17 +239,23 @@ An array of {o['gb']:g} GB.
 {md_table(store_rows(res['stores']))}
 
 Arrays of {o['store_gb']:g} GB.
+
+{md_table(chunks_rows(res['chunks']))}
+
+An array of {o['chunk_gb']:g} GB. `convert` also writes it, row by row, and checks and syncs it.
 """
 
 def main():
     args = arguments(__doc__, 'one round of less data: a minute', (5,1), 9)
     rounds = args.rounds
-    opts = dict(rounds=rounds, gb=1 if args.quick else 4, files=1000 if args.quick else 5000, store_gb=.25 if args.quick else 1)
+    sizes = dict(gb=1, files=1000, store_gb=.25, chunk_gb=.13) if args.quick else dict(gb=4, files=5000, store_gb=1, chunk_gb=.5)
+    opts = dict(rounds=rounds, **sizes)
     res,quiet = dict(machine=machine(), options=opts),Quiet(20 if args.quick else 180)
     with temp_folder(args.tmp, need=opts['gb']*2.1e9+.5e9) as folder:
         res['write'] = measure_write(folder, opts['gb'], rounds, quiet)
         res['files'] = measure_files(folder, opts['files'], rounds, quiet)
         res['stores'] = measure_stores(folder, opts['store_gb'], rounds, quiet)
+        res['chunks'] = measure_chunks(folder, opts['chunk_gb'], rounds, quiet)
     res['others'] = quiet.seen
     say('')
     keep(args, 'convert', res, report(res))

@@ -3,7 +3,7 @@ import subprocess, sys
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
-from tsdisk.convert import chunks, hdf5, readers
+from tsdisk.convert import chunks, readers
 from tsdisk.convert.readers import read_file
 from tsdisk.convert.convert import convert
 from tsdisk.convert.chunks import FileRows, ReversedAxes

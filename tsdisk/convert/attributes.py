@@ -32,8 +32,9 @@ def _plain(v):
     "A number, a text, or a list of them; None for anything else"
     v = v.tolist() if hasattr(v, 'tolist') else v
     if isinstance(v, bytes): return text_of(v)
+    if isinstance(v, str): return text_of(v.encode(errors='surrogateescape')) # h5py keeps bytes that are not UTF-8 so
     if isinstance(v, list): return _plain_list(v)
-    return v if isinstance(v, (str,int,float)) else None
+    return v if isinstance(v, (int,float)) else None
 
 def _plain_list(v):
     plain = [*map(_plain, v)] if len(v) <= 1000 else [None]

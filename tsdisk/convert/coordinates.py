@@ -7,7 +7,7 @@ __all__ = ['decoded_times', 'real_dates', 'axes_of', 'attributes_of', 'step_axis
 
 # %% ../../nbs/42_convert.coordinates.ipynb #e4f48dc7
 import numpy as np
-from .attributes import is_time, says_since, text_of, time_attributes, usual_names, zarr_attributes
+from .attributes import is_time, says_since, seconds_of, text_of, time_attributes, usual_names, zarr_attributes
 from .readers import need
 
 # %% ../../nbs/42_convert.coordinates.ipynb #f49c3275
@@ -102,4 +102,5 @@ def coordinate_times(
         if says_since(attrs): return real_dates(decoded_times(np.asarray(c[...]), _plain(attrs), name).values, name), None
         if np.dtype(c.dtype).kind == 'M': return real_dates(c[...], name), None
     except (ValueError,ImportError) as e: return None, str(e)
-    return None, 'scale of a dimension'
+    seconds = seconds_of(c[...], attrs)
+    return seconds, None if seconds is not None else 'scale of a dimension'

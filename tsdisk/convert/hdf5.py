@@ -7,16 +7,17 @@ __all__ = ['members_of', 'names_in', 'not_selected', 'as_complex', 'name_of', 'a
            'in_memory_or_not', 'group_record', 'default_name', 'read_tree', 'open_hdf5', 'read_hdf5', 'open_zarr',
            'read_zarr']
 
-# %% ../../nbs/42_convert.hdf5.ipynb #c1363ae9
+# %% ../../nbs/42_convert.hdf5.ipynb #67b532d7
 import os, warnings
 import numpy as np
-from .attributes import attribute_names, coding_of, is_time, read_attributes, says_since
+from .attributes import attribute_names, coding_of, is_time, read_attributes, says_since, usual_names
 from .chunks import Elementwise, from_array_like, read_and_close, Transposed
 from .coordinates import attributes_of, axes_of, coordinate_times, step_axis
 from .datasets import from_xarray, open_cf, with_coordinates
-from .elements import kind_of, read_texts, referenced, StackedFields, vlen_series
-from .frame_groups import frames_in, is_frame, read_frame
+from .elements import kind_of, read_texts, referenced, StackedFields, Unreadable, vlen_series
+from .frame_stores import frames_in, is_frame, read_frame
 from .readers import need, reader
+from ..series.clock import as_time
 
 # %% ../../nbs/42_convert.hdf5.ipynb #1a131fec
 def members_of(
@@ -76,14 +77,23 @@ def _numbers(x, attrs):
 def _with_steps_last(record, axes, path):
     "The record with the axis of the steps last, and with its times"
     axis,X = step_axis(axes, path),record['X']
-    if axis is None or len(axes) != len(X.shape): return record
-    order = [*(k for k in range(len(axes)) if k != axis), axis]
-    name,coordinate = axes[axis]
-    res = record if axis == order[axis] else {**record, 'X': Transposed(X, order)}
-    if coordinate is None: return res
-    times,reason = coordinate_times(coordinate, name)
-    return {**res, 'times': times} if times is not None else _leaving_out(res, {name: reason})
+    if len(axes) != len(X.shape): return record # A table, whose fields are an axis of their own
+    last = len(axes)-1 if axis is None else axis
+    order = [*(k for k in range(len(axes)) if k != last), last]
+    res = _coordinate_names(axes, order) | record
+    if order[-1] != len(axes)-1: res['X'] = Transposed(X, order)
+    return res if axis is None or axes[axis][1] is None else _with_times(res, *axes[axis])
 
+def _coordinate_names(axes, order):
+    "Names of the variables, if their axis has texts as coordinate"
+    coordinate = axes[order[-2]][1] if len(order) > 1 else None
+    return dict(names=read_texts(coordinate).tolist()) if coordinate is not None and kind_of(coordinate) == 'texts' else {}
+
+def _with_times(record, name, coordinate):
+    times,reason = coordinate_times(coordinate, name)
+    return {**record, 'times': times} if times is not None else _leaving_out(record, {name: reason})
+
+# %% ../../nbs/42_convert.hdf5.ipynb #8252a1c0
 def _leaving_out(record, left_out):
     all_left_out = {**record.get('left_out', {}), **left_out}
     return {**record, 'left_out': all_left_out} if left_out else record
@@ -130,6 +140,8 @@ def _checked_array(o):
 def _no_element(i, x, path, e): return ValueError(f"{path}: element {i} of {name_of(x)}: {str(e).removeprefix(f'{path}: ')}")
 
 # %% ../../nbs/42_convert.hdf5.ipynb #187c6947
+_scale = 'scale of a dimension'
+
 def _is_scale(x):
     "Is an array the coordinate of a dimension?"
     return hasattr(x, 'dims') and x.is_scale
@@ -170,7 +182,6 @@ def _value_of(key, x, X):
     if key in _reserved: return ('its name has a meaning in records',)
     if kind not in ('numbers','texts'): return (kind,)
     if not x.shape: return _column(x, kind == 'texts')[...].item()
-    if _is_scale(x): return ('scale of a dimension',)
     v = _rows_or_list(key, x, X)
     return (v,) if isinstance(v, str) else v
 
@@ -198,17 +209,27 @@ def in_memory_or_not(record):
 def _time_array(arrays, X):
     "(name, times) of an array of dates with one for each step; None if there is none"
     for k,x in arrays.items():
-        if x.shape != X.shape[-1:] or not (kind_of(x) == 'dates' or says_since(attributes_of(x))): continue
-        times,_ = coordinate_times(x, k)
+        if x.shape != X.shape[-1:]: continue
+        times = _dates_in(x, k)
         if times is not None: return k, times
 
+def _dates_in(x, name):
+    "Dates of an array: numbers since a date, or texts under a usual name; None if it holds none"
+    kind = kind_of(x)
+    if kind == 'dates' or says_since(attributes_of(x)): return coordinate_times(x, name)[0]
+    if kind != 'texts' or name.lower() not in usual_names: return None
+    try: return np.array([as_time(o) for o in read_texts(x).tolist()])
+    except ValueError: return None
+
 # %% ../../nbs/42_convert.hdf5.ipynb #030bece9
-def _whole_record(record, group, arrays, left_out):
+def _whole_record(record, group, arrays, left_out, scales=()):
+    "The record of an input with the other arrays of its group, of which `scales` are coordinates of the input"
     found = None if 'times' in record else _time_array(arrays, record['X'])
     times = {'times': found[1]} if found else {}
-    values,unused = others_of({k: v for k,v in arrays.items() if not found or k != found[0]}, record['X'])
-    if 'times' in record: unused = {k: v for k,v in unused.items() if v != 'scale of a dimension'}
-    res = read_attributes(group.attrs) | record | values | {'X': record['X']} | times
+    others = {k: Unreadable(_scale, k) if k in scales or _is_scale(v) else v for k,v in arrays.items() if not found or k != found[0]}
+    values,unused = others_of(others, record['X'])
+    if 'times' in record: unused = {k: v for k,v in unused.items() if v != _scale}
+    res = read_attributes(group.attrs) | values | record | times
     return in_memory_or_not(_leaving_out(res, {**left_out, **unused}))
 
 def _series_with_others(records, x, arrays, left_out):
@@ -237,7 +258,9 @@ def group_record(
     left_out = {k: 'a group: select it by name' for k,v in members.items() if not hasattr(v, 'shape')}
     if kind_of(arrays[name]) in ('series','references'):
         return _series_with_others(series_records(members[name], path, record_of), members[name], others, left_out)
-    return _whole_record(record_of(members[name], path, group), group, others, left_out)
+    record = record_of(members[name], path, group)
+    scales = [k for k,c in axes_of(members[name], group) if c is not None]
+    return _whole_record(record, group, others, left_out, scales)
 
 # %% ../../nbs/42_convert.hdf5.ipynb #d2c4f78e
 def _has_arrays(group): return any(hasattr(o, 'shape') for o in members_of(group).values())

@@ -6,12 +6,13 @@
 __all__ = ['matlab_class', 'unreadable', 'matlab_view', 'matlab_record', 'Cells', 'Struct', 'read_old', 'read_mat', 'arrays_in']
 
 # %% ../../nbs/42_convert.matlab.ipynb #b1de83ee
+from collections.abc import Iterator
 import numpy as np
 from .attributes import text_of
 from .chunks import at_once, Elementwise, read_and_close, ReversedAxes, Transposed
 from .elements import kind_of, referenced, Unreadable
 from .hdf5 import array_record, default_name, group_record, in_memory_or_not, names_in, open_hdf5, series_records
-from .readers import need, reader
+from .readers import Compressed, need, reader
 
 # %% ../../nbs/42_convert.matlab.ipynb #5dc141c1
 _plain_classes = 'double','single','logical','char','cell',*(f'{s}int{n}' for s in ('','u') for n in (8,16,32,64))
@@ -50,7 +51,9 @@ def _cell_texts(x):
     texts = []
     for o in referenced(x):
         if matlab_class(o) != 'char' and getattr(o, 'dtype', np.dtype('V1')).kind != 'U': return None
-        texts.append(str(matlab_view(o)) if not unreadable(o) else '')
+        text = np.empty(0, str) if unreadable(o) else np.asarray(matlab_view(o))
+        if text.size > 1: return None
+        texts.append(text.item() if text.size else '')
     return np.array(texts)
 
 def matlab_view(
@@ -79,6 +82,17 @@ def matlab_record(
     is_column = len(x.shape) == 2 and x.shape[1] == 1 < x.shape[0]
     return array_record(Transposed(x, (1,0)) if is_column else x, path)
 
+# %% ../../nbs/42_convert.matlab.ipynb #dc40821f
+def _struct_record(node, name, path):
+    record = group_record(node, path, matlab_record, matlab_view, f'{name}/' if name else '')
+    is_samples = not isinstance(record, dict) or len(getattr(record['X'], 'shape', ())) == 3
+    return record if is_samples else _without_matrices(record)
+
+def _without_matrices(record):
+    is_matrix = lambda k,v: k not in ('X','y') and isinstance(v, (Compressed,np.ndarray,Iterator))
+    left_out = {**record.get('left_out', {}), **{k: 'another array' for k,v in record.items() if is_matrix(k, v)}}
+    return {k: v for k,v in record.items() if not is_matrix(k, v)} | (dict(left_out=left_out) if left_out else {})
+
 # %% ../../nbs/42_convert.matlab.ipynb #f8eda572
 class _Visible:
     "The root of a file without the groups that MATLAB keeps for itself"
@@ -94,7 +108,7 @@ def _read_open(f, name, path):
     node = root if name is None else f.get(name)
     if node is None: raise KeyError(f"{path} has no {name!r}, it has {names}")
     if 'MATLAB_sparse' in node.attrs: node = Unreadable('a sparse matrix', name)
-    if not hasattr(node, 'shape'): return group_record(node, path, matlab_record, matlab_view, f'{name}/' if name else '')
+    if not hasattr(node, 'shape'): return _struct_record(node, name, path)
     if kind_of(node) == 'references' and not unreadable(node): return series_records(node, path, matlab_record)
     return in_memory_or_not(matlab_record(node, path))
 
@@ -138,7 +152,7 @@ def read_old(
     root = Struct({k: _modern(v, k) for k,v in values.items() if not k.startswith('__')})
     node = root if name is None else _is_at(root, name)
     if node is None: raise KeyError(f"{path} has no {name!r}, it has {names_in(root)}")
-    if isinstance(node, dict): return group_record(node, path, matlab_record, matlab_view, f'{name}/' if name else '')
+    if isinstance(node, dict): return _struct_record(node, name, path)
     return series_records(node, path, matlab_record) if isinstance(node, Cells) else in_memory_or_not(matlab_record(node, path))
 
 # %% ../../nbs/42_convert.matlab.ipynb #ada89e27

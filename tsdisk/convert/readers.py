@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import open_array
+from ..disk.packing import Packing
 from ..disk.headers import read_header
 from .columns import index_reason
 from .frames import frame_columns, frame_numbers, frame_times
 
-# %% ../../nbs/40_convert.readers.ipynb #c16d3bcc
+# %% ../../nbs/40_convert.readers.ipynb #6cfccfde
 readers = {} # By suffix: a function of a path and the name of an array in it, or None
 recognizers = {} # By suffix: a function of a path that tells whether a file of a folder is data
 variable_metadata = 'names','units','scale','offset','missing' # Keys of a record that describe the variables of its `X`
@@ -101,7 +102,7 @@ def read_file(
     file, # Path or `path::name`, optionally with rows `[a:b]`; or a mapping of roles to these
 ): # What the reader of its format returns: an array, a record, or an iterable of records
     "Read the records of an input file; `ValueError` if its format is unknown"
-    if isinstance(file, Mapping): return {role: _single_array(read_file(o), o) for role,o in file.items()}
+    if isinstance(file, Mapping): return _paired({role: _with_array(read_file(o), o) for role,o in file.items()})
     whole,rows = split_rows(os.fspath(file))
     if rows: return select_rows(read_file(whole), rows)
     path,_,name = whole.partition('::')
@@ -111,12 +112,19 @@ def read_file(
         raise ValueError(f"No reader for {path}: known suffixes are {known}. Give `read`, a function of the path")
     return f(path, name or None)
 
-def _single_array(record, file):
-    "The only array of a file"
-    array = record['X'] if isinstance(record, Mapping) and 'X' in record else record
-    if hasattr(array, 'shape'): return array
+def _with_array(record, file):
+    "A file with a single array as a record"
+    record = record if isinstance(record, Mapping) and 'X' in record else dict(X=record)
+    if hasattr(record['X'], 'shape'): return record
     raise ValueError(f"{file} holds several arrays or records, but each file of a pair must hold a single array: "
         f"select one, as in `{file}::name`")
+
+def _paired(records):
+    "Arrays by role, with what the file of `X` says of it; packed integers of other roles are decoded"
+    described = {k: v for k,v in records.get('X', {}).items() if k in (*variable_metadata, 'fs', 'start', 'times')}
+    packings = {role: Packing.from_entry(o) for role,o in records.items() if role != 'X' and 'scale' in o}
+    decoded = {role: o.decode(a := np.asarray(records[role]['X']), -min(2, a.ndim)) for role,o in packings.items()}
+    return described | {role: o['X'] for role,o in records.items()} | decoded
 
 # %% ../../nbs/40_convert.readers.ipynb #8961d6ca
 large = 2**26 # Arrays of this many bytes or more are not read at once
