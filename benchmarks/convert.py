@@ -87,7 +87,7 @@ def stacked(src, dst, n_workers):
 
 def by_tsdisk(src, dst, n_workers):
     from tsdisk.convert.convert import convert
-    with redirect_stdout(StringIO()): convert(src, dst, workers=n_workers)
+    with redirect_stdout(StringIO()): convert(src, dst, n_workers=n_workers)
 
 def measure_files(folder, n, rounds, quiet):
     src,dst = folder/'files',folder/'out'
@@ -137,6 +137,46 @@ def measure_stores(folder, gb, rounds, quiet):
                 shutil.rmtree(folder/'out', ignore_errors=True)
     return [[*k,v] for k,v in res.items()]
 
+# One long series in the rows of a table
+
+def make_series(path, n, order):
+    import pyarrow as pa, pyarrow.parquet as pq
+    rng = np.random.default_rng(0)
+    steps = np.arange(n) if order == 'in order' else rng.permutation(n)
+    with pq.ParquetWriter(path, pa.schema(dict(id=pa.int32(), t=pa.int64(), **{k: pa.float64() for k in 'abcd'}))) as w:
+        for i in range(0, n, 10**6):
+            t = steps[i:i+10**6]
+            w.write_table(pa.table(dict(id=np.zeros(len(t), 'i4'), t=t, **{k: rng.random(len(t)) for k in 'abcd'})), row_group_size=250_000)
+
+def series_by_tsdisk(path, dst):
+    from tsdisk.convert.convert import convert
+    from tsdisk.convert.long_tables import from_long
+    with redirect_stdout(StringIO()): convert(from_long(path, 'id', 't'), dst)
+
+def series_by_pandas(path, dst):
+    "Sorted in memory"
+    import pandas as pd
+    dst.mkdir()
+    np.save(dst/'X.npy', pd.read_parquet(path).sort_values(['id','t'])[[*'abcd']].to_numpy())
+
+def measure_series(folder, n, rounds, quiet):
+    files = {o: folder/f'{o}.parquet' for o in ('in order','shuffled')}
+    for o,path in files.items(): make_series(path, n, o)
+    ways = {'tsdisk, `from_long`': series_by_tsdisk, 'pandas, `sort_values`, in memory': series_by_pandas}
+    res,private = {(k,o): [] for k in ways for o in files},{(k,o): 0 for k in ways for o in files}
+    for i in range(rounds):
+        say(f'round {i+1} of {rounds}: one series of {n:,} rows')
+        for k,o in random.sample([*res], len(res)):
+            quiet.wait()
+            with peak_private() as peak:
+                before = peak[0]
+                took = seconds(partial(ways[k], files[o], folder/'out'))
+            res[k,o].append(n/took/1e6)
+            private[k,o] = max(private[k,o], peak[0]-before)
+            shutil.rmtree(folder/'out')
+    for o in files.values(): o.unlink()
+    return [[*k,v,private[k]] for k,v in res.items()]
+
 # The report
 
 def write_rows(res):
@@ -163,6 +203,10 @@ def store_rows(res):
         rows.append([name, f'{med(a):.2f}', f'{med(b):.2f}', f'{med([q/p for p,q in zip(a, b)]):.2f} ×'])
     return rows
 
+def series_rows(res, n):
+    rows = [[f'one series of {n:,} rows of 4 float64, parquet', 'rows', 'million rows/s', 'private MB']]
+    return rows + [[f'**{name}**' if 'tsdisk' in name else name, order, f'{med(v):.2f}', f'{private:.0f}'] for name,order,v,private in res]
+
 def report(res):
     o = res['options']
     return f"""# Getting data onto disk, side by side
@@ -181,17 +225,21 @@ An array of {o['gb']:g} GB.
 {md_table(store_rows(res['stores']))}
 
 Arrays of {o['store_gb']:g} GB.
+
+{md_table(series_rows(res['series'], o['rows']))}
 """
 
 def main():
     args = arguments(__doc__, 'one round of less data: a minute', (5,1), 9)
     rounds = args.rounds
-    opts = dict(rounds=rounds, gb=1 if args.quick else 4, files=1000 if args.quick else 5000, store_gb=.25 if args.quick else 1)
+    quick = dict(gb=1, files=1000, store_gb=.25, rows=10**6)
+    opts = dict(rounds=rounds) | (quick if args.quick else dict(gb=4, files=5000, store_gb=1, rows=4*10**6))
     res,quiet = dict(machine=machine(), options=opts),Quiet(20 if args.quick else 180)
     with temp_folder(args.tmp, need=opts['gb']*2.1e9+.5e9) as folder:
         res['write'] = measure_write(folder, opts['gb'], rounds, quiet)
         res['files'] = measure_files(folder, opts['files'], rounds, quiet)
         res['stores'] = measure_stores(folder, opts['store_gb'], rounds, quiet)
+        res['series'] = measure_series(folder, opts['rows'], rounds, quiet)
     res['others'] = quiet.seen
     say('')
     keep(args, 'convert', res, report(res))

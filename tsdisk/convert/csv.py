@@ -81,7 +81,7 @@ def explain_encoding(
 def first_lines(
     path, # A file, perhaps compressed
     encoding:str=None, # By default found by a byte-order mark
-    most:int=200, # Maximum number of lines
+    most:int=50, # Maximum number of lines
 ) -> tuple: # (complete lines, encoding)
     "The first lines of a file of text"
     head,complete = first_bytes(path)
@@ -115,6 +115,7 @@ def _names_are_split(rows, width):
     has_numbers = any(as_number(o) is not None for o in rows[start])
     return not start or not has_numbers or len(rows[start-1]) > 1
 
+# %% ../../nbs/43_convert.csv.ipynb #457d6f52
 def find_separator(
     lines, # Without comments
     suffix:str='.csv', # Of the file
@@ -323,7 +324,8 @@ def _comment_handler(dialect):
     return lambda row: 'error' if _is_row(row.text, dialect.comment) else 'skip'
 
 def _with_pyarrow(path, dialect, columns):
-    with open_bytes(path) as f, need('pyarrow.csv', 'tables').open_csv(f, *_options(dialect, columns)) as batches: yield from batches
+    options = _options(dialect, columns)
+    with open_bytes(path) as f, need('pyarrow.csv', 'tables').open_csv(f, *options) as batches: yield from batches
 
 # %% ../../nbs/43_convert.csv.ipynb #42391eb6
 def _with_pandas(path, dialect, columns):

@@ -24,7 +24,7 @@ from ..disk.sidecar import manifest_name, read_manifest
 from ..folder.manifest import open_folder, staging
 from . import recordings, tables
 from .hdf5 import names_in
-from .readers import need, open_npz, read_file, readers, variable_metadata
+from .readers import need, open_npz, read_file, readers, suffix_of, variable_metadata
 
 # %% ../../nbs/47_convert.info.ipynb #035091a5
 def spark(
@@ -343,7 +343,7 @@ def info(
     if '::' in str(path): return describe_records(str(path))
     path = Path(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")
-    suffix = path.suffix.lower()
+    suffix = suffix_of(str(path))
     if path.is_dir() and ((path/manifest_name).exists() or suffix != '.zarr'): return describe_dataset(path)
     if suffix in describers: return describers[suffix](path)
     if suffix in readers: return describe_records(str(path))

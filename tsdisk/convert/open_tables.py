@@ -19,7 +19,7 @@ from .columns import scaled_times, seconds_since, texts_of, time_scale, times_of
 from .csv import compressions, plain_suffix, sniff, text_batches
 from .inputs import find_inputs
 from .list_tables import is_list, list_arrays
-from .numbers import cast_texts, decoded, has_values, is_date, is_text, kind_of, number_column, reasons
+from .numbers import are_iso, cast_texts, decoded, has_values, is_date, is_text, kind_of, number_column, reasons
 from .readers import large, need
 
 # %% ../../nbs/43_convert.open_tables.ipynb #32762a38
@@ -227,10 +227,10 @@ def as_times(self:Table,
     if name is None: return None
     first = next((decoded(columns[0]) for _,columns in self._raw([name])), None)
     if first is None: return 'order'
-    kind = kind_of(first, self.decimal)
+    kind = self.kinds[name] if self.kinds.get(name) in ('date','text','perhaps a date') else kind_of(first, self.decimal)
     if is_date(first.type): read,res = dates_column,'dates'
     elif time_format or kind not in ('number','empty'):
-        format = time_format or known_format(first[:2000].to_pylist() if is_text(first.type) else [str(first.type)], name)
+        format = time_format or _format_of(first, name)
         read,res = partial(_parsed_times, format),'dates' if has_year(format) else 'seconds'
     else:
         scale = time_scale(time_unit) if time_unit else None
@@ -240,12 +240,17 @@ def as_times(self:Table,
     self.roles[name] = partial(read, name)
     return res
 
+def _format_of(column, name):
+    if not is_text(column.type): return known_format([str(column.type)], name)
+    return 'ISO8601' if are_iso(column) else known_format(column[:2000].to_pylist(), name)
+
 def dates_column(name, column, where):
     "Dates in nanoseconds, in UTC"
     try: column = decoded(column).cast(need('pyarrow', 'tables').timestamp('ns', getattr(column.type, 'tz', None)))
     except ValueError as e: raise ValueError(f"Times in column {name!r} must be between 1678 and 2262: {e}") from e
     return column.cast(need('pyarrow', 'tables').timestamp('ns'))
 
+# %% ../../nbs/43_convert.open_tables.ipynb #3cb21d59
 def _parsed_times(format, name, column, where):
     pa = need('pyarrow', 'tables')
     column = decoded(column)
@@ -256,7 +261,7 @@ def _parsed_times(format, name, column, where):
     times = times_of(column.to_pylist(), format, name, where)
     return pa.array(times if has_year(format) else seconds_since(times, '1900-01-01'))
 
-# %% ../../nbs/43_convert.open_tables.ipynb #ba0d44c9
+# %% ../../nbs/43_convert.open_tables.ipynb #4f7f5e6f
 def _as_integers(column):
     try: return column.cast('int64')
     except ValueError: return None
@@ -271,6 +276,7 @@ def _first_number(column):
     numbers = column.to_numpy(zero_copy_only=False)
     return next((o for o in numbers.tolist() if o == o and o is not None), 0)
 
+# %% ../../nbs/43_convert.open_tables.ipynb #0fb988dd
 def _numeric_times(are_large, scale, origin, decimal, name, column, where):
     "Times that are numbers: integers if they are large, else floats"
     pa = need('pyarrow', 'tables')
