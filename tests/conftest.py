@@ -105,6 +105,16 @@ def device(request):
     "Where there is a GPU, only tests that say so use it"
     default_device(None if request.node.get_closest_marker('gpu') else False)
 
+@pytest.fixture(params=[0, 5000, 5001, 6*2**20], ids=['single','few','thread','many'])
+def block(request, monkeypatch):
+    "Batches gathered one by one, a few at once, many at once; a few in a thread: the default options, and a function that changes others"
+    from functools import partial
+    from tsdisk.data import loader
+    from tsdisk.data.reader import ReadOptions
+    options = partial(ReadOptions, group_bytes=request.param, background=request.param == 5001)
+    monkeypatch.setattr(loader, 'ReadOptions', options)
+    return options
+
 @pytest.fixture
 def quiet():
     "No bars, no figures left open"

@@ -5,7 +5,7 @@ from pathlib import Path
 from conftest import filled
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.tools.demo import private_memory
-from tsdisk.disk.sources import as_source
+from tsdisk.disk.array_sources import as_source
 
 x = np.arange(60, dtype='float32').reshape(10,2,3)
 
@@ -49,9 +49,9 @@ def test_open_array_on_a_plain_file(tmp_path):
 @pytest.mark.parametrize('there', [True, False])
 def test_statistics_without_populate(tmp_path, monkeypatch, there):
     from tsdisk.folder.stats import array_stats
-    import tsdisk.disk.sources
+    import tsdisk.disk.array_sources
     X,calls = save_array(tmp_path/'x.npy', filled((3000,4,1000))),[]
-    want,real = array_stats(np.asarray(X)),tsdisk.disk.sources.populate
-    monkeypatch.setattr(tsdisk.disk.sources, 'populate', lambda *args: calls.append(args) or there and real(*args))
+    want,real = array_stats(np.asarray(X)),tsdisk.disk.array_sources.populate
+    monkeypatch.setattr(tsdisk.disk.array_sources, 'populate', lambda *args: calls.append(args) or there and real(*args))
     assert array_stats(X) == want == array_stats(X, range(3000)) and array_stats(X, range(7, 2500)) == array_stats(np.asarray(X), range(7, 2500))
     assert len(calls) == (4 if not there else 8), 'asked once where the system cannot, else for each 32 MB'

@@ -11,8 +11,8 @@ from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.frameworks import BatchOrder
 from tsdisk.data.loaders import TSDataLoader
-from tsdisk.series.ragged import save_ragged
-from tsdisk.disk.sources import ArraySource
+from tsdisk.series.ragged_files import save_ragged
+from tsdisk.disk.array_sources import ArraySource
 from tsdisk.series.crops import Crops
 from tsdisk.series.windows import Windows
 

@@ -7,7 +7,7 @@ from tsdisk.disk.arrays import save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.items import itemify
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.disk.sources import as_source
+from tsdisk.disk.array_sources import as_source
 from tsdisk.data.transforms import PerSample
 
 def ramp(n, dtype='f4'): return (np.arange(n)[:,None,None]*np.ones((1,2,5))).astype(dtype)

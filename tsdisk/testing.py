@@ -9,7 +9,8 @@ __all__ = ['checks', 'check_shape', 'check_views', 'check_gather', 'check_order'
 # %% ../nbs/80_testing.ipynb #ee5fc455
 import pickle, threading
 import numpy as np
-from .disk.sources import Source, as_source
+from .disk.array_sources import as_source
+from .disk.sources import Source
 
 # %% ../nbs/80_testing.ipynb #0114aa88
 def _raises(error, f, word=''):
@@ -42,8 +43,12 @@ def check_views(s, expected):
     n = len(expected)
     for i in {0, n-1, n//2, -1, -n}:
         for k in (i, np.int64(i)): _same(np.asarray(s[k]), np.asarray(expected[i]))
-    for start,stop,step in ((0,n,1), (1,n-1,1), (n-1,n,1), (2,2,1), (0,n,2), (None,None,-1), (n-1,0,-2)):
-        _same(np.asarray(s[start:stop:step]), expected[start:stop:step])
+    for o in _slices(n): _same(np.asarray(s[o]), expected[o])
+
+def _slices(n):
+    "Slices of n rows: all, a few, one, none, every second, backwards"
+    ends = (0,n,1), (1,n-1,1), (n-1,n,1), (2,2,1), (0,n,2), (None,None,-1), (n-1,0,-2)
+    return [slice(*o) for o in ends]
 
 # %% ../nbs/80_testing.ipynb #2668d4b6
 def check_gather(
@@ -61,28 +66,25 @@ def check_gather(
     assert s.gather(idxs, out=out) is out
     _same(out, want)
 
+# %% ../nbs/80_testing.ipynb #78bac9b5
 def check_order(s, expected):
     "Row numbers in any order, any number and any form"
     n,rng = len(expected),np.random.default_rng(0)
-    ends = [], [0], [n-1], [-1], [-n], [0]*5, [n-1,0,n-1], [*range(min(n, 3))]
-    stretches = range(n), range(n-1, -1, -1), np.arange(n), np.arange(n//3, n)
     at_random = [rng.integers(-n, n, k) for k in (1,2,7,64,n,3*n)]
     few = rng.integers(0, min(n, 100), 9)
-    forms = tuple(few.tolist()), few[::2], few[::-1], *[few.astype(o) for o in ('i1','i4','u1','u8')]
-    for idxs in (*ends, *stretches, *at_random, *forms): check_gather(s, expected, idxs)
+    for idxs in (*_special_batches(n), *at_random, *_forms(few)): check_gather(s, expected, idxs)
 
-# %% ../nbs/80_testing.ipynb #2d7b7175
-def check_out(s, expected):
-    "`out` is overwritten, whatever its alignment, and refused if it does not fit"
-    n,row = len(expected),expected.shape[1:]
-    rng,buf = np.random.default_rng(1),np.empty((8, *row), expected.dtype)
-    for k in (8,3,8):
-        idxs = rng.integers(0, n, k)
-        assert np.shares_memory(s.gather(idxs, out=buf[:k]), buf)
-        _same(buf[:k], expected[idxs])
-    for out in _shifted(buf): _same(s.gather([0,n-1]*4, out=out), expected[[0,n-1]*4])
-    for out in _misfits(buf): _raises(ValueError, lambda out=out: s.gather([0]*8, out=out), 'writable C-order array')
+def _special_batches(n):
+    "No row, the first and the last in every way, one row many times, and long stretches"
+    ends = [], [0], [n-1], [-1], [-n], [0]*5, [n-1,0,n-1], [*range(min(n, 3))]
+    stretches = range(n), range(n-1, -1, -1), np.arange(n), np.arange(n//3, n)
+    return *ends, *stretches
 
+def _forms(idxs):
+    "Row numbers as a tuple, as strided arrays and in other dtypes"
+    return tuple(idxs.tolist()), idxs[::2], idxs[::-1], *[idxs.astype(o) for o in ('i1','i4','u1','u8')]
+
+# %% ../nbs/80_testing.ipynb #6b407e88
 def _shifted(buf):
     "Memory like `buf` that is no more aligned than NumPy asks"
     size = buf.dtype.alignment
@@ -98,6 +100,23 @@ def _misfits(buf):
     other = np.dtype('f4' if buf.dtype != 'f4' else 'f8')
     strided = np.empty((16, *row), buf.dtype)[::2]
     return buf[:7], fixed, np.empty(buf.shape, other), strided, np.empty((8, *row, 1), buf.dtype)
+
+# %% ../nbs/80_testing.ipynb #2d7b7175
+def check_out(s, expected):
+    "`out` is overwritten, whatever its alignment, and refused if it does not fit"
+    buf = np.empty((8, *expected.shape[1:]), expected.dtype)
+    ends = [0,len(expected)-1]*4
+    _check_reuse(s, expected, buf)
+    for out in _shifted(buf): _same(s.gather(ends, out=out), expected[ends])
+    for out in _misfits(buf): _raises(ValueError, lambda out=out: s.gather([0]*8, out=out), 'writable C-order array')
+
+def _check_reuse(s, expected, buf):
+    "Batches of 8, 3 and 8 rows, one after the other in the same memory"
+    rng = np.random.default_rng(1)
+    for k in (8,3,8):
+        idxs = rng.integers(0, len(expected), k)
+        assert np.shares_memory(s.gather(idxs, out=buf[:k]), buf)
+        _same(buf[:k], expected[idxs])
 
 # %% ../nbs/80_testing.ipynb #36fa3a81
 def check_errors(s, expected):

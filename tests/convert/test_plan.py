@@ -1,6 +1,6 @@
 "Shapes, dtypes, targets and scales of columns are planned from a few records"
 import pickle
-import numpy as np, pytest, torch
+import numpy as np, pandas as pd, pytest, torch
 from fastcore.test import expect_fail
 from tsdisk.convert.convert import append, convert
 from tsdisk.disk.packing import Packing
@@ -8,7 +8,8 @@ from tsdisk.disk.sidecar import read_manifest, packing_at
 from tsdisk.folder.manifest import open_folder
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged import Ragged
-from tsdisk.convert.plan import Outline, outline, plan, real_units
+from tsdisk.convert.counts import real_units
+from tsdisk.convert.plan import Outline, outline, plan
 from tsdisk.series.windows import Windows
 from conversion import of_length, mapped, X, write_raw
 
@@ -247,3 +248,37 @@ def test_pieces_are_ragged_and_of_the_dtype_of_the_first():
 
 def test_a_layout_that_does_not_exist_is_refused():
     with expect_fail(ValueError, "`layout` must be 'dense', 'ragged' or 'shards', got 'wide'"): plan([dict(X=np.ones((2,9)))], layout='wide')
+
+@pytest.mark.parametrize('a,error', [(np.ones((4,2,5), 'c8'), 'real and imaginary parts'), (np.zeros((4,2,5), 'M8[s]'), 'give dates as `times`'),
+    (np.zeros((4,2,5), 'm8[s]'), 'divide by a unit'), (np.full((4,2,5), 'ab'), 'give numbers'), (np.zeros(50, [('bid','f4'),('ask','f4')]), 'make its fields variables'),
+    (np.zeros((2,5), np.longdouble), "give `dtype='float64'`")])
+def test_what_loaders_refuse_is_refused_before_a_byte_is_written(tmp_path, a, error):
+    np.save(tmp_path/'a.npy', a)
+    with expect_fail(ValueError, error): convert(tmp_path/'a.npy', tmp_path/'set', n_workers=0)
+    assert not [*tmp_path.glob('set/*.npy')] and not (tmp_path/'set/tsdisk.json').exists()
+
+def test_longer_floats_are_stored_as_asked(tmp_path):
+    convert([np.ones((2,5), np.longdouble)], tmp_path/'set', dtype='float64')
+    assert open_folder(tmp_path/'set')[0]['X'].dtype == 'f8'
+
+@pytest.mark.parametrize('y,dtype', [(np.int64(1), 'i8'), (np.float32(.5), 'f8'), (np.bool_(True), '?'), (np.str_('a'), '<U1'), (b'ab', '<U2'), (np.array(3), 'i8')])
+def test_labels_may_be_scalars_of_numpy(tmp_path, y, dtype):
+    np.save(tmp_path/'a.npy', np.ones((2,5)))
+    convert([str(tmp_path/'a.npy')], tmp_path/'set', label=lambda p: y, n_workers=0)
+    assert open_folder(tmp_path/'set')[0]['y'].dtype == dtype
+
+def test_dates_of_pandas_become_texts(tmp_path):
+    convert([dict(X=np.ones((2,5)), recorded=pd.Timestamp('2024-01-31 12:00'), day=np.datetime64('2024-01-31', 'ns'))], tmp_path/'set')
+    info = read_manifest(tmp_path/'set')['info']
+    assert info['recorded'] == '2024-01-31T12:00:00' and info['day'].startswith('2024-01-31')
+
+def test_many_variables_of_few_steps_get_a_hint(tmp_path):
+    with pytest.warns(UserWarning, match='5,000 variables of 3 steps'): convert([np.ones((5000,3))], tmp_path/'set')
+
+def test_what_is_left_out_is_printed_and_kept(tmp_path, capsys):
+    (tmp_path/'a.rec').touch()
+    read = lambda p: dict(X=np.ones((2,5)), left_out=dict(RESP='another rate: 4 Hz'))
+    made = convert([str(tmp_path/'a.rec')], tmp_path/'set', read=read, n_workers=0)
+    assert 'Left out: RESP (another rate: 4 Hz)' in capsys.readouterr().out
+    assert read_manifest(tmp_path/'set')['info']['left_out'] == dict(RESP='another rate: 4 Hz')
+    assert 'left out: RESP (another rate: 4 Hz)' in repr(made)

@@ -7,14 +7,12 @@ from fastai.losses import MSELossFlat
 from torch import nn
 from conftest import filled
 from tsdisk.disk.packing import Packing
-from tsdisk.data import augment, warp
-from tsdisk.data import loader
-from tsdisk.data import transforms
+from tsdisk.data import augment, loader, transforms, warp
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.series.ragged import save_ragged
+from tsdisk.series.ragged_files import save_ragged
 from tsdisk.train.predict import preds_to_disk
 from tsdisk.data.buffers import Buffers
 from tsdisk.data.device import InFlight, ToDevice, split

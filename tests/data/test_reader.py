@@ -11,7 +11,7 @@ from tsdisk.data.loaders import TSDataLoader
 from tsdisk.data.reader import NextBuffers, Reader, ReadOptions, past_cache, with_short_labels
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.io import DiskFile
-from tsdisk.disk.sources import ArraySource
+from tsdisk.disk.array_sources import ArraySource
 
 class Noted(ArraySource):
     "Rows in memory that note what is prefetched and gathered"

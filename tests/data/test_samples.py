@@ -7,7 +7,7 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.samples import is_folder, new_data, select, selection, stack_samples, stack_series, whole_data
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.items import itemify
-from tsdisk.disk.sources import as_source
+from tsdisk.disk.array_sources import as_source
 from tsdisk.folder.manifest import save_folder
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows

@@ -11,7 +11,7 @@ from tsdisk.data.batches import TensorTarget, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.stats import array_stats
-from tsdisk.series.ragged import open_ragged, save_ragged
+from tsdisk.series.ragged_files import open_ragged, save_ragged
 from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.series.windows import Windows
 

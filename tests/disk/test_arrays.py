@@ -8,7 +8,8 @@ from fastcore.foundation import L
 from hypothesis import given, strategies as st
 from numpy.lib import format as npy
 from conftest import all_dtypes, fails, filled, fresh, linux, same
-from tsdisk.disk.arrays import create_array, data_start, open_array, read_header, save_array
+from tsdisk.disk.arrays import create_array, open_array, save_array
+from tsdisk.disk.headers import data_start, read_header
 from tsdisk.disk.basics import human, progress
 
 x = filled((100,3,50))

@@ -5,18 +5,18 @@ import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, same
 from tsdisk.testing import check_gather, check_pickle, check_source
-from tsdisk.disk import io as disk
+from tsdisk.disk import io as disk, memory
 from tsdisk.data import loader
 from tsdisk.data import reader
 from tsdisk.disk.direct import find_runs
 from tsdisk.disk.arrays import create_array, save_array
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.disk.io import Aio, DiskFile, Incoming, Preadv, free_memory
+from tsdisk.disk.io import Aio, DiskFile, Incoming, Preadv
+from tsdisk.disk.memory import free_memory
 from tsdisk.tools.doctor import cached_share
 from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.disk.sources import ArraySource, as_source
-from tsdisk.disk.sources import DirectSource
+from tsdisk.disk.array_sources import ArraySource, DirectSource, as_source
 
 pytestmark = pytest.mark.filterwarnings('ignore:Rows of .* one by one')
 
@@ -204,7 +204,7 @@ def system(tmp_path, monkeypatch):
     (tmp_path/'meminfo').write_text('MemTotal: 9000000 kB\nMemAvailable:    8000000 kB\n')
     def free(line=''):
         (tmp_path/'own').write_text(line)
-        monkeypatch.setattr(disk._cgroups, '__defaults__', (tmp_path/'cg', tmp_path/'own'))
+        monkeypatch.setattr(memory._cgroups, '__defaults__', (tmp_path/'cg', tmp_path/'own'))
         return free_memory(tmp_path/'meminfo')
     return tmp_path/'cg',free
 

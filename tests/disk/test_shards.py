@@ -8,7 +8,7 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoader
 from tsdisk.disk.shards import Joined, Shards
-from tsdisk.disk.sources import ArraySource
+from tsdisk.disk.array_sources import ArraySource
 from tsdisk.series.windows import Windows
 
 x = filled((120,3,25))

@@ -8,7 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from conftest import all_dtypes, elsewhere, fails, filled, fresh, linux, same
 from tsdisk.testing import check_gather, check_order, check_pickle, check_reads_only, check_source, checks
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.sources import ArraySource, LikeSource, Source, as_source
+from tsdisk.disk.array_sources import ArraySource, LikeSource, as_source
+from tsdisk.disk.sources import Source
 from tsdisk.disk.gather import Faster, tensor_view
 
 x = filled((120,6,25))
@@ -186,7 +187,7 @@ def test_gather_from_a_view_never_copies_the_file(big):
     grown = fresh("""
         import numpy as np, torch
         from conftest import rss_anon
-        from tsdisk.disk.sources import as_source
+        from tsdisk.disk.array_sources import as_source
         from tsdisk.disk.arrays import open_array
         X,rng,res = open_array(args[0]),np.random.default_rng(0),{}
         as_source(np.zeros((9,9,9), 'f4')).gather([3,1])

@@ -6,7 +6,7 @@ from tsdisk.disk.rows import Ranges
 from tsdisk.folder.checks import Sums, add_checksums, as_hex, files_of, from_hex, verify
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import save_folder, write_manifest
-from tsdisk.series.ragged import save_ragged
+from tsdisk.series.ragged_files import save_ragged
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200)))
 def test_sums_do_not_depend_on_how_bytes_are_cut(data, cuts):

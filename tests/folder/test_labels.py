@@ -3,7 +3,7 @@ import os, numpy as np, pytest
 from conftest import fails, filled, same
 from tsdisk.convert.convert import append, convert
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.sources import LikeSource
+from tsdisk.disk.array_sources import LikeSource
 from tsdisk.folder.labels import array_counts, array_vocab, class_weights, train_counts, train_vocab
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder

@@ -211,7 +211,7 @@ def test_memory_does_not_grow_with_the_array(tmp_path):
         import numpy as np, torch, resource
         from conftest import rss_anon
         from tsdisk.disk.arrays import open_array
-        from tsdisk.disk.sources import as_source
+        from tsdisk.disk.array_sources import as_source
         from tsdisk.folder.stats import array_stats
         x = open_array(args[0])
         array_stats(x, range(20))
@@ -356,7 +356,7 @@ def test_nans_among_the_values_are_told_of():
 
 def test_statistics_of_windows_and_ragged_series_are_kept(tmp_path, monkeypatch):
     from tsdisk.folder import stats
-    from tsdisk.series.ragged import open_ragged, save_ragged
+    from tsdisk.series.ragged_files import open_ragged, save_ragged
     save_array(tmp_path/'x.npy', filled((500,3)))
     save_ragged(tmp_path/'r', [filled((3,n), seed=n) for n in (50,9,30)])
     def made(o): return dict(plain=Windows(tmp_path/'x.npy', 20, stride=7), wide=Windows(tmp_path/'x.npy', 30, stride=7),

@@ -3,7 +3,7 @@ import numpy as np
 from conftest import filled
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.shards import Shards
-from tsdisk.series.ragged import save_ragged
+from tsdisk.series.ragged_files import save_ragged
 
 lens = [30,7,19,12,30]
 

@@ -9,7 +9,8 @@ from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.disk.arrays import open_array
 from tsdisk.series.crops import Crops
-from tsdisk.series.ragged import DirectRagged, Ragged, append_ragged, open_ragged, save_ragged
+from tsdisk.series.ragged import DirectRagged, Ragged
+from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
 from tsdisk.series.windows import Windows
 
 @pytest.fixture(scope='module')

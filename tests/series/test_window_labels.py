@@ -6,7 +6,7 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.folder.labels import array_vocab
 from tsdisk.series.crops import Crops
-from tsdisk.series.ragged import save_ragged
+from tsdisk.series.ragged_files import save_ragged
 from tsdisk.series.windows import Windows
 
 @pytest.fixture(scope='module', params=layouts)

@@ -14,7 +14,7 @@ from tsdisk.train import writer
 from tsdisk.data.augment import Jitter
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.series.ragged import save_ragged
+from tsdisk.series.ragged_files import save_ragged
 from tsdisk.train.predict import preds_to_disk
 from tsdisk.train.stitch import stitch_forecasts
 from tsdisk.data.transforms import Standardize, StandardizeTarget

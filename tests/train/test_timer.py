@@ -14,7 +14,8 @@ from tsdisk.train import timer as module
 from tsdisk.disk.arrays import save_array
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.disk.sources import as_source, Source
+from tsdisk.disk.array_sources import as_source
+from tsdisk.disk.sources import Source
 from tsdisk.train.timer import DataTimer, disk_bytes
 
 pytestmark = [pytest.mark.usefixtures('quiet','one_thread'), pytest.mark.filterwarnings('ignore')]

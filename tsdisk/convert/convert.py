@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['formats', 'Work', 'Fault', 'convert', 'existing', 'append']
 
-# %% ../../nbs/48_convert.convert.ipynb #196d3697
+# %% ../../nbs/48_convert.convert.ipynb #245c12e2
 import errno, json, shutil
 from collections import deque
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import read_header
+from ..disk.headers import read_header
 from ..disk.basics import one_of, progress
 from ..disk.fingerprint import function_id
 from ..disk.publish import locked

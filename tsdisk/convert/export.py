@@ -6,7 +6,7 @@
 __all__ = ['DecodedArray', 'DecodedRagged', 'decoded_arrays', 'row_blocks', 'to_npy', 'to_attribute', 'shared_metadata',
            'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'named_columns', 'to_parquet']
 
-# %% ../../nbs/49_convert.export.ipynb #f337b85e
+# %% ../../nbs/49_convert.export.ipynb #38a712f4
 import json
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..disk.publish import atomic_path
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from .readers import need
-from ..series.ragged import save_ragged
+from ..series.ragged_files import save_ragged
 
 # %% ../../nbs/49_convert.export.ipynb #979d4dae
 class DecodedArray:
@@ -54,7 +54,7 @@ def decoded_arrays(
     "The arrays of a dataset, with the input in physical units"
     entries = read_manifest(path).get('arrays', {})
     arrays,_ = open_folder(path)
-    packings = {'X': Packing.from_entry(entries.get('X', {}))}
+    packings = {o.get('role', k): Packing.from_entry(o) for k,o in entries.items()}
     kind = lambda a: DecodedRagged if getattr(a, 'unequal', False) else DecodedArray
     return [kind(a)(k, a, packings.get(k, Packing())) for k,a in arrays.items()]
 

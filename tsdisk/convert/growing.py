@@ -11,7 +11,8 @@ from math import prod
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import npy_header, data_start, read_header, uncached, write_at
+from ..disk.arrays import uncached, write_at
+from ..disk.headers import npy_header, data_start, read_header
 from ..folder.checks import Sums
 
 # %% ../../nbs/45_convert.growing.ipynb #26542d98

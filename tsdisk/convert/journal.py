@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['note_every', 'Progress', 'read_progress', 'Journal', 'Writer']
 
-# %% ../../nbs/46_convert.journal.ipynb #2e25ba82
+# %% ../../nbs/46_convert.journal.ipynb #991d51ef
 import json, os, secrets, shutil, time
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,8 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import open_array, read_header, save_array
+from ..disk.arrays import open_array, save_array
+from ..disk.headers import read_header
 from ..disk.fingerprint import empty_digest, extend_digest
 from ..disk.io import free_room
 from ..disk.publish import atomic_write, rename, sync_folder
@@ -22,7 +23,7 @@ from ..folder.checks import as_hex, files_of, Sums
 from ..disk.sidecar import manifest_name, manifest_version, read_manifest
 from ..folder.manifest import manifest_text, staging
 from .layouts import apply_changes, column_types, DenseColumn
-from .metadata import column_chunks, split_ranges, summarize, time_keys, time_table
+from .metadata import column_chunks, save_times, split_ranges, summarize, time_keys, time_table
 from .plan import is_column_name, Spec
 from .readers import variable_metadata
 
@@ -254,6 +255,8 @@ def _split_entry(journal, name, rows, n):
     return dict(ranges=file, of=n) if rows.ndim == 2 else file
 
 # %% ../../nbs/46_convert.journal.ipynb #aa5d5d29
+def _other_files(folder): return [o for name in ('split_*','jumps*','rates*') for o in folder.glob(name)]
+
 def _file_checksums(path):
     "Size and checksums of a file, in the form that the manifest has for columns"
     start = read_header(path)[3] if path.suffix == '.npy' else 0
@@ -289,20 +292,6 @@ def _pop_replaced(manifest, new):
     for o in replaced: manifest['checksums'].pop(o)
     return replaced
 
-# %% ../../nbs/46_convert.journal.ipynb #5dc2dcb5
-def _other_files(journal): return [o for name in ('split_*','jumps*','rates*') for o in journal.made.glob(name)]
-
-def _clock_entry(journal, path):
-    "Write the jumps of all series; what the manifest says of their times"
-    table = time_table(path)
-    res = dict(faults=table.faults) if table.faults else {}
-    if not len(table.jumps): return res
-    jumps,rates = f'jumps{journal.tag}.npy',f'rates{journal.tag}.npy'
-    save_array(journal.made/jumps, table.jumps)
-    same = (table.fs == table.fs[0]).all()
-    if not same: save_array(journal.made/rates, table.fs)
-    return {**res, 'jumps': jumps, 'fs': float(table.fs[0]) if same else rates, 'gaps': table.gaps}
-
 # %% ../../nbs/46_convert.journal.ipynb #6c1a03ac
 @patch
 def finish(self:Writer):
@@ -322,8 +311,8 @@ def _finish_files(self:Writer):
     metadata = summarize(path)
     self._check_lengths(metadata.n)
     arrays,checksums = self._finish_columns(_metadata_columns(j, metadata, self.columns))
-    splits,clock = _split_entries(j, path, metadata.n),_clock_entry(j, path)
-    checksums.update({o.name: _file_checksums(o) for o in (path, *_other_files(j))})
+    splits,clock = _split_entries(j, path, metadata.n),save_times(time_table(path), j.made, j.tag)
+    checksums.update({o.name: _file_checksums(o) for o in (path, *_other_files(j.made))})
     sync_folder(j.made)
     return arrays, checksums, dict(splits=splits, clock=clock, info=metadata.shared)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import open_array, read_header
+from ..disk.arrays import open_array
+from ..disk.headers import read_header
 from ..folder.checks import as_hex
 from .growing import Growing
 

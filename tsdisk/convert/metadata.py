@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['time_keys', 'metadata_lines', 'read_lines', 'Metadata', 'summarize', 'column_chunks', 'TimeTable', 'time_table',
-           'split_ranges']
+           'save_times', 'split_ranges']
 
 # %% ../../nbs/44_convert.metadata.ipynb #3707b388
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 import numpy as np
+from ..disk.arrays import save_array
 from ..series.clock import Clock
 from .inputs import split_names
 from .plan import as_list
@@ -145,6 +147,21 @@ def _count_gaps(gaps, waits, n):
     gaps[0] += n
     gaps[1] += n*len(waits)
     gaps[2] = max(gaps[2], int(abs(waits).max()))
+
+# %% ../../nbs/44_convert.metadata.ipynb #ec29a16e
+def save_times(
+    table:TimeTable,
+    folder, # Folder to save to
+    tag:str='', # At the end of the names of files
+) -> dict: # Entry `clock` of the manifest; empty if all times are even and right
+    "Save the jumps of a dataset"
+    folder,res = Path(folder),dict(faults=table.faults) if table.faults else {}
+    if not len(table.jumps): return res
+    jumps,rates = f'jumps{tag}.npy',f'rates{tag}.npy'
+    save_array(folder/jumps, table.jumps)
+    same = (table.fs == table.fs[0]).all()
+    if not same: save_array(folder/rates, table.fs)
+    return {**res, 'jumps': jumps, 'fs': float(table.fs[0]) if same else rates, 'gaps': table.gaps}
 
 # %% ../../nbs/44_convert.metadata.ipynb #5a9cde08
 def split_ranges(

@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['write_bytes', 'Done', 'Job', 'check_metadata', 'with_metadata', 'MeasureRange']
 
-# %% ../../nbs/44_convert.work.ipynb #9aa62acc
+# %% ../../nbs/44_convert.work.ipynb #fdc8112a
 import errno, os, re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 import numpy as np
 from fastcore.basics import patch
-from ..disk.arrays import cast_exactly
+from ..disk.casts import cast_exactly
 from .inputs import rows_of
 from .metadata import metadata_lines
-from .plan import as_counts, as_list, as_records, real_units, target_kind
+from .counts import as_counts, real_units
+from .plan import as_list, as_records, target_kind
 from .readers import split_compressed, variable_metadata
 from .timing import settle_clock, with_times
 

@@ -227,11 +227,14 @@ class MaskedSteps(Augment):
     def __call__(self, b, split_idx=None, **kwargs):
         if not isinstance(b, tuple): b = (b,)
         x = torch.as_subclass(b[0], Tensor)
-        gen = None if split_idx == 0 else torch.Generator(x.device).manual_seed(self.seed)
-        hide = self.hidden(*x.shape, x.device, gen) & _present(b)
+        hide = self.hidden(*x.shape, x.device, self._generator(split_idx, x.device)) & _present(b)
         series = retyped(x.masked_fill(hide, self.value), b[0])
         target = torch.as_subclass(x.masked_fill(~hide, float('nan')), TensorTarget)
         return (series, *[o for o in b[1:] if isinstance(o, TSExtra)], target)
+
+    def _generator(self, split_idx, device):
+        "In validation, a generator that hides the same in each epoch; None in training"
+        return None if split_idx == 0 else torch.Generator(device).manual_seed(self.seed)
 
 # %% ../../nbs/58_data.augment.ipynb #292fbb54
 @patch
@@ -240,7 +243,11 @@ def hidden(self:MaskedSteps, n, vars, steps, device='cpu', gen=None):
     r = torch.rand((n, 1 if self.together else vars, steps), device=device, generator=gen)
     restart = 1/(self.mean_length*(1-self.share))
     r[..., 0] *= restart # The first step always restarts
-    number = torch.arange(0, 2*steps, 2, dtype=torch.int32, device=device)
-    number = number + (r < restart*self.share) # Odd for a restart as hidden
+    return _hidden_stretches(r, restart, restart*self.share).expand(n, vars, steps)
+
+def _hidden_stretches(r, restart, hide):
+    "Stretches that start where `r`, (n, vars, steps), is below `restart`, and are hidden where it is below `hide`"
+    number = torch.arange(0, 2*r.shape[-1], 2, dtype=torch.int32, device=r.device)
+    number = number + (r < hide) # Odd for a restart as hidden
     last = torch.where(r < restart, number, 0).cummax(-1)[0]
-    return (last & 1).bool().expand(n, vars, steps)
+    return (last & 1).bool()

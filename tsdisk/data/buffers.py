@@ -59,6 +59,8 @@ def _hold(): _held.extend(_locked.values())
 if hasattr(os, 'register_at_fork'): os.register_at_fork(before=_hold, after_in_parent=_held.clear)
 
 # %% ../../nbs/54_data.buffers.ipynb #129d17fa
+def _numpy_dtype(dtype): return np.dtype(str(dtype).split('.')[-1]) # Of torch's `torch.float32` and others
+
 class ColumnPool:
     "Memory for groups of rows of one column, as stored and as cast"
     def __init__(self,
@@ -72,7 +74,7 @@ class ColumnPool:
         s = column.items.stored
         if s.ndim == 1: return
         shape = rows, *s.shape[1:]
-        dtype = np.dtype(str(column.kind.dtype).split('.')[-1])
+        dtype = _numpy_dtype(column.kind.dtype)
         self.stored = Buffers(shape, s.dtype, pin and rows*s.row_bytes < 2**28, spare)
         if cast and s.dtype != dtype: self.cast = Buffers(shape, dtype, spare=spare)
 

@@ -229,7 +229,9 @@ def resume(self:Epoch,
     version,epoch,step = (state.get(o) for o in ('version','epoch','step'))
     if version != 2: raise ValueError(f"The state must be of version 2, got {version!r}: was it saved by another release?")
     for k,v in {**self.settings(), **data}.items(): check_equal(k, state.get(k), v)
-    steps = max(1, len(self))
+    _check_place(epoch, step, steps=max(1, len(self)))
+    return replace(self, seed=state['seed'], epoch=epoch), step
+
+def _check_place(epoch, step, steps):
     if epoch < 0: raise ValueError(f"The state must be of an epoch from 0 on, got epoch {epoch}")
     if not 0 <= step < steps: raise ValueError(f"The state must be of a step of 0 to {steps-1}, got step {step}")
-    return replace(self, seed=state['seed'], epoch=epoch), step

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['split_dsets', 'TSDataLoaders', 'held_out']
 
-# %% ../../nbs/57_data.loaders.ipynb #71189f80
+# %% ../../nbs/57_data.loaders.ipynb #cc3c2182
 import warnings
 from inspect import signature
 from fastai.basics import *
@@ -15,11 +15,12 @@ from .loader import TSDataLoader
 from .preload import preload, preload_bytes
 from .sampling import with_train
 from ..disk.basics import progress
-from ..disk.io import free_memory
+from ..disk.memory import free_memory
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from ..order.leakage import warn_leakage
-from ..order.splits import random_splits, time_splits
+from ..order.splits import random_splits
+from ..order.time_splits import time_splits
 from ..series.several import vars_by_number
 
 # %% ../../nbs/57_data.loaders.ipynb #8a301fc8
@@ -62,13 +63,17 @@ class TSDataLoaders(DataLoaders):
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)
         train = first._dl_type(first, bs=bs, shuffle=shuffle, drop_last=drop_last, device=device, **kwargs)
         if train.n and not len(train): _warn_no_batch(train)
-        ranks = dict(rank=train.rank, world_size=train.world_size)
-        rest = [train.new(o, bs=ifnone(val_bs, bs), shuffle=False, drop_last=False, **ranks) for o in others]
+        rest = [_held_out_loader(train, o, ifnone(val_bs, bs)) for o in others]
         return cls(train, *rest, path=path, device=device)
 
     def __repr__(self): return '\n'.join(map(repr, self.loaders))
 
 TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
+
+def _held_out_loader(train, dataset, bs):
+    "A loader over all rows of another dataset in their order, with the options of the training loader"
+    ranks = dict(rank=train.rank, world_size=train.world_size)
+    return train.new(dataset, bs=bs, shuffle=False, drop_last=False, **ranks)
 
 def _warn_no_batch(dl):
     warnings.warn(f"There are no training batches: there are {dl.sampling.size} rows for batches of {dl.plan().rows_of_step}, "

@@ -92,11 +92,13 @@ def preload(
 def _load_rows(dl, column):
     "All rows of a column, read in groups"
     values = None
-    k = max(1, dl.read.group_bytes//max(1, column.items.stored.row_bytes))
-    for i in range(0, dl.n, k):
-        pos = np.arange(i, min(i+k, dl.n))
-        part = column.read(dl.sampling.rows(pos))
-        if values is None: values = torch.empty((dl.n, *part.shape[1:]), dtype=part.dtype, device=dl.device)
-        values[i:i+len(part)] = part.to(values.device)
+    for i,group in _read_groups(dl, column):
+        if values is None: values = torch.empty((dl.n, *group.shape[1:]), dtype=group.dtype, device=dl.device)
+        values[i:i+len(group)] = group.to(values.device)
         yield
     return LoadedRows(values)
+
+def _read_groups(dl, column):
+    "Position of the first row, and the rows, of one group after another"
+    k = max(1, dl.read.group_bytes//max(1, column.items.stored.row_bytes))
+    for i in range(0, dl.n, k): yield i, column.read(dl.sampling.rows(np.arange(i, min(i+k, dl.n))))

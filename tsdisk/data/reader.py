@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 import numpy as np, torch
 from fastcore.basics import patch
 from ..disk.basics import KeepLast, whole_number
-from ..disk.io import free_memory
-from ..disk.sources import ArraySource
+from ..disk.memory import free_memory
+from ..disk.array_sources import ArraySource
 
 # %% ../../nbs/54_data.reader.ipynb #230cc886
 @dataclass(frozen=True)
@@ -160,8 +160,11 @@ def cut(self:Reader,
         if len(rows) >= 2**14 and not is_short: # Not worth it in a short epoch
             single = [o and with_short_labels(o) for o in single]
             is_short = True
-        early = [o and o.read(rows).numpy() for o in single]
-        for i in range(0, len(rows), k): yield rows[i:i+k], [o if o is None else o[i:i+k] for o in early]
+        yield from _groups_of(rows, [o and o.read(rows).numpy() for o in single], k)
+
+def _groups_of(rows, early, k):
+    "Groups of `k` row numbers, each with its part of the arrays that were read early"
+    for i in range(0, len(rows), k): yield rows[i:i+k], [o if o is None else o[i:i+k] for o in early]
 
 @patch
 def _is_single(self:Reader, column):
@@ -170,6 +173,11 @@ def _is_single(self:Reader, column):
     return s.ndim == 1 and s.row_bytes <= 64 and s not in self.prefetched
 
 # %% ../../nbs/54_data.reader.ipynb #e7d39cc0
+def _shortest_dtype(labels):
+    "The shortest dtype of integers that holds all labels"
+    ends = (np.min_scalar_type(o) for o in (labels.min(), labels.max()))
+    return np.promote_types(*ends)
+
 def with_short_labels(
     column, # A column of a dataset
 ):
@@ -177,8 +185,7 @@ def with_short_labels(
     s = column.items.stored
     if type(s) is not ArraySource or s.dtype.kind not in 'iu' or not column.is_category: return column
     if not 0 < len(s) <= 2**20: return column
-    ends = (np.min_scalar_type(o) for o in (s.array.min(), s.array.max()))
-    dtype = np.promote_types(*ends)
+    dtype = _shortest_dtype(s.array)
     if dtype.itemsize >= s.row_bytes: return column
     return column.new(ArraySource(np.asarray(s.array).astype(dtype)))
 

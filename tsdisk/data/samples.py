@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['select', 'Selection', 'selection', 'stack_series', 'stack_samples', 'is_folder', 'whole_data', 'new_data']
 
-# %% ../../nbs/51_data.samples.ipynb #66e99eff
+# %% ../../nbs/51_data.samples.ipynb #929f5340
 import numpy as np
 from typing import NamedTuple
 from fastai.basics import *
 from .columns import as_series
 from ..disk.items import Items
-from ..disk.sources import ArraySource, Source
+from ..disk.array_sources import ArraySource
+from ..disk.sources import Source
 from ..disk.sidecar import manifest_name
 from ..folder.manifest import open_folder
 from ..series.ragged import Ragged

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['most_steps', 'most_rows', 'Overview', 'summary']
 
-# %% ../../nbs/60_data.summary.ipynb #6f471981
+# %% ../../nbs/60_data.summary.ipynb #16c63cc3
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
 from ..disk.basics import human
@@ -13,7 +13,7 @@ from ..disk.arrays import open_array
 from ..disk.sidecar import packing_of, read_manifest
 from ..folder.manifest import open_folder
 from ..series.ragged import Ragged
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 from ..folder.labels import train_counts
 from ..folder.stats import train_stats
 
@@ -39,9 +39,8 @@ class Overview:
         self.path = Path(path)
         self.X,self.y,self.splits = _open(self.path)
         entry = _entry_of_X(self.path)
-        self.packing = packing_of(self.X)
-        self.stats = train_stats(self.X, missing=self.packing.missing)
-        if self.packing.scale: self.stats = self.stats.in_units(self.packing.scale, self.packing.offset)
+        self.packing = self.X.own_packing(packing_of(self.X))
+        self.stats = train_stats(self.X)
         self.names = entry.get('names') or [f'{i}' for i in range(len(self.stats.mean))]
 
     @property
@@ -68,10 +67,14 @@ def _random_rows(n, k, seed):
     rows = np.random.default_rng(seed).choice(n, min(n, k), replace=False)
     return np.sort(rows).tolist()
 
+def _gap(stats):
+    "The distance at which samples are drawn below each other"
+    return 1. if np.isnan(stats.std).all() else 3.5*float(np.nanmax(stats.std))
+
 def _draw_samples(ax, o, n, seed):
     "Some random samples, or the first steps of a long recording"
     rows = [0] if o.long else _random_rows(len(o.X), n, seed)
-    gap = 1. if np.isnan(o.stats.std).all() else 3.5*float(np.nanmax(o.stats.std))
+    gap = _gap(o.stats)
     for k,row in enumerate(rows):
         for v,values in enumerate(_series(o, row)[:8]): ax.plot(values - k*gap, color=f'C{v}', lw=.8)
     title = 'the first steps' if o.long else f"samples {', '.join(map(str, rows))}"
@@ -86,13 +89,17 @@ def _name_rows(ax, names, **kwargs):
     ax.set(yticks=range(len(names)), yticklabels=names, **kwargs)
     ax.invert_yaxis()
 
+def _draw_box(ax, i, low, q1, median, q3, high):
+    "Five quantiles in row i: a line, a bar and a tick"
+    ax.plot([low,high], [i,i], color='C0', lw=1)
+    ax.plot([q1,q3], [i,i], color='C0', lw=6, alpha=.5, solid_capstyle='butt')
+    ax.plot(median, i, 'k|', ms=8)
+
 def _draw_values(ax, o):
     "Quantiles of each variable"
     names = o.names[:most_rows]
-    for i,(low,q1,median,q3,high) in enumerate(o.stats.quantile([.01,.25,.5,.75,.99]).T[:len(names)]):
-        ax.plot([low,high], [i,i], color='C0', lw=1)
-        ax.plot([q1,q3], [i,i], color='C0', lw=6, alpha=.5, solid_capstyle='butt')
-        ax.plot(median, i, 'k|', ms=8)
+    quantiles = o.stats.quantile([.01,.25,.5,.75,.99]).T
+    for i,q in enumerate(quantiles[:len(names)]): _draw_box(ax, i, *q)
     others = f', the first {len(names)} of {len(o.names)}' if len(o.names) > len(names) else ''
     _name_rows(ax, names, title=f'values{others}')
 

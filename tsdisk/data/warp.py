@@ -10,7 +10,8 @@ __all__ = ['resample', 'steps_per_value', 'column_steps', 'MoveSteps', 'TimeWarp
 from fastai.basics import *
 from fastai.callback.mixup import MixHandler
 from .augment import Augment, change_rows, check, random_stretches, refuse_padding, smooth_curves
-from .batches import ToCategory, ToMask
+from .batches import ToMask
+from .labels import ToCategory
 from ..series.spans import Part
 
 # %% ../../nbs/58_data.warp.ipynb #6b0be340
@@ -26,6 +27,10 @@ def resample(
     if not at.is_floating_point(): return _steps_at(x, at)
     at = at.clamp(0, x.shape[-1]-1)
     if not (x.is_floating_point() or x.dtype == torch.bool): return _steps_at(x, (at+.5).long())
+    return _between_steps(x, at)
+
+def _between_steps(x, at):
+    "Floats interpolated between two steps; a mask is true where it is true at both"
     low = at.floor()
     before = _steps_at(x, low.long())
     after = _steps_at(x, at.ceil().long())
@@ -57,12 +62,14 @@ def steps_per_value(
     if isinstance(tl.kind, ToMask): return 1
     if isinstance(o, Part) and isinstance(X, Part) and o.stored.grid is X.stored.grid: return _every_of_windows(o, X)
     if o.ndim < 2 or o.shape[-1] != X.shape[-1]: return 0
-    known = isinstance(tl.kind, ToCategory) or _same_values(o, X)
-    if moves is None and not known:
-        raise ValueError(f"{tl} has {o.shape[-1]} steps, as many as the series, "
-            "which may be the same steps or later ones: "
-            "pass `moves=True` if they are the same and move along, `moves=False` if not, as in a forecast")
-    return int(moves is not False)
+    return int(_moves_along(tl, X) if moves is None else moves is not False)
+
+def _moves_along(tl, X):
+    "True for a column with as many steps that is known to be aligned with the series; `ValueError` for others"
+    if isinstance(tl.kind, ToCategory) or _same_values(tl.items, X): return True
+    raise ValueError(f"{tl} has {tl.items.shape[-1]} steps, as many as the series, "
+        "which may be the same steps or later ones: "
+        "pass `moves=True` if they are the same and move along, `moves=False` if not, as in a forecast")
 
 def column_steps(ds, moves):
     "`steps_per_value` of each column of a dataset"
@@ -94,12 +101,16 @@ class MoveSteps(Augment):
 
     def change_batch(self, b, rows):
         steps = b[0].shape[-1]
-        if self.every is None and any(o.ndim > 1 and o.shape[-1] == steps for o in b[1:]):
-            raise ValueError(f"{type(self).__name__} has seen no dataset and cannot know whether targets "
-                f"of {steps} steps move along: pass it as `batch_tfms`")
+        every = self.every or self._series_alone(b)
         at = self.read_at(len(rows), steps, rows.device)
-        every = self.every or [1] + [0]*len(b)
         return tuple(_moved(o, rows, at, e) for o,e in zip(b, every))
+
+    def _series_alone(self, b):
+        "`every` for a batch of an unknown dataset, where only the series have steps"
+        steps = b[0].shape[-1]
+        if not any(o.ndim > 1 and o.shape[-1] == steps for o in b[1:]): return [1] + [0]*len(b)
+        raise ValueError(f"{type(self).__name__} has seen no dataset and cannot know whether targets "
+            f"of {steps} steps move along: pass it as `batch_tfms`")
 
 # %% ../../nbs/58_data.warp.ipynb #0e64b712
 class TimeWarp(MoveSteps):
@@ -220,6 +231,12 @@ class CutMixSteps(MixHandler):
         self.stack_y = False
         if not any(self.every_y): super().before_train()
 
+@patch
+def _mix_batch(self:CutMixSteps, inside, other):
+    "Take the steps `inside` from the samples `other`"
+    self.learn.xb = tuple(_cut(o, e, inside, other) for o,e in zip(self.xb, self.every_x))
+    self._mix_targets(inside, other)
+
 # %% ../../nbs/58_data.warp.ipynb #c93b5633
 @patch
 def before_batch(self:CutMixSteps):
@@ -227,10 +244,8 @@ def before_batch(self:CutMixSteps):
     n,steps = len(x),x.shape[-1]
     k = ((1-self.distrib.sample((n,)))*steps).round().long()
     inside = random_stretches(n, steps, k, x.device)
-    other = torch.randperm(n).to(x.device)
     self.lam = (1-k/steps).to(x.device)
-    self.learn.xb = tuple(_cut(o, e, inside, other) for o,e in zip(self.xb, self.every_x))
-    self._mix_targets(inside, other)
+    self._mix_batch(inside, other=torch.randperm(n).to(x.device))
 
 @patch
 def _mix_targets(self:CutMixSteps, inside, other):

@@ -20,11 +20,10 @@ def progress(
 ):
     "Yield from `it`, with a progress bar when it takes long"
     bar,start = None,time.time()
-    for i,o in enumerate(it):
+    for done,o in enumerate(it, 1):
         yield o
-        if bar is None and time.time()-start > wait and i+1 != total: bar = _bar(total, start)
-        if bar and unit: bar.comment = f'{(i+1)/(time.time()-start):,.0f} {unit} a second'
-        if bar: bar.update(i+1)
+        if bar is None and time.time()-start > wait and done != total: bar = _bar(total, start)
+        if bar: _advance(bar, done, start, unit)
     if bar and not IN_NOTEBOOK: print()
 
 def _bar(total, start):
@@ -33,6 +32,10 @@ def _bar(total, start):
     bar.update(0)
     bar.start_t = start
     return bar
+
+def _advance(bar, done, start, unit):
+    if unit: bar.comment = f'{done/(time.time()-start):,.0f} {unit} a second'
+    bar.update(done)
 
 # %% ../../nbs/00_disk.basics.ipynb #e4fa6539
 def human(n):

@@ -19,11 +19,12 @@ from .io import DiskFile, Incoming, mapped_inode
 # %% ../../nbs/08_disk.direct.ipynb #d152c16c
 WORTH_A_READ = 32*2**10 # Bytes that are read in about the time that one more read takes
 
-def _gap_bytes(rows, cut, stride, row, start, unit):
-    "Bytes between rows `cut` and the rows after them that nobody asked for, in whole units of the disk"
-    end = start + rows[cut]*stride + row
-    begin = start + rows[cut+1]*stride
-    return np.maximum(0, begin//unit*unit - -(-end//unit)*unit)
+def _find_gaps(rows, stride, row, start, unit):
+    "Positions of rows that a gap follows, and the bytes of each gap, in whole units of the disk"
+    before = np.flatnonzero(rows[1:] > rows[:-1]+1) if stride <= row else np.arange(len(rows)-1)
+    end = start + rows[before]*stride + row
+    begin = start + rows[before+1]*stride
+    return before, np.maximum(0, begin//unit*unit - -(-end//unit)*unit)
 
 def find_runs(
     idxs, # (k,) row numbers, at least one
@@ -35,9 +36,9 @@ def find_runs(
     "Runs of rows that are each read in one go"
     ordered = (idxs[1:] > idxs[:-1]).all()
     rows = idxs if ordered else np.unique(idxs)
-    cut = np.flatnonzero(rows[1:] > rows[:-1]+1) if stride <= row else np.arange(len(rows)-1)
-    gaps = _gap_bytes(rows, cut, stride, row, start, unit)
-    cut = cut[gaps >= _narrowest_cut(gaps, len(rows)*row * (8 if ordered else .4))]
+    before,gaps = _find_gaps(rows, stride, row, start, unit)
+    allowed = len(rows)*row * (8 if ordered else .4)
+    cut = before[gaps >= _narrowest_cut(gaps, allowed)]
     return rows[np.append(0, cut+1)], rows[np.append(cut, len(rows)-1)]
 
 def _narrowest_cut(gaps, allowed):
@@ -89,13 +90,21 @@ def copy_rows(
     "Copy rows that start at some bytes of a block of memory"
     import torch
     row = prod(out.shape[1:])*out.itemsize
-    to = out.__array_interface__['data'][0]
-    word = next(w for w in (8,4,2,1) if not (row%w or to%w or (at%w).any()))
-    words = torch.from_numpy(block[:len(block)//word*word].view(f'i{word}'))
-    table = words.as_strided((len(words)-row//word+1, row//word), (1,1))
+    word = _word_between(at, row, out.__array_interface__['data'][0])
+    table = _line_at_each_word(block, word, row)
     lines = torch.from_numpy(out.reshape(len(out), -1).view('u1').view(f'i{word}'))
     torch.index_select(table, 0, torch.from_numpy(at//word), out=lines)
     return out
+
+def _word_between(at, row, to):
+    "The longest machine word, in bytes, that divides the row and the places it is copied from and to"
+    return next(w for w in (8,4,2,1) if not (row%w or to%w or (at%w).any()))
+
+def _line_at_each_word(block, word, row):
+    "A block as a table whose line `i` is the row that starts at word `i`"
+    from torch import from_numpy
+    words = from_numpy(block[:len(block)//word*word].view(f'i{word}'))
+    return words.as_strided((len(words)-row//word+1, row//word), (1,1))
 
 # %% ../../nbs/08_disk.direct.ipynb #63f29aca
 class ReadsAhead:
@@ -130,16 +139,20 @@ def collect(self:ReadsAhead,
     "Copy rows from the reads that hold them"
     with self.lock:
         todo = np.arange(len(rows))
-        for read in [*self.coming, None]:
-            if not len(todo): return
-            if read is None: read = self._begin(rows[todo]) # Never prefetched
-            found = read.find(rows[todo])
-            hit = found >= 0
-            if not hit.any(): continue
-            read.wait()
-            copy(read, found[hit], todo[hit])
-            todo = todo[~hit]
-            self._used(read, hit.sum())
+        for read in [*self.coming]:
+            if len(todo): todo = self._collect_from(read, rows, todo, copy)
+        if len(todo): self._collect_from(self._begin(rows[todo]), rows, todo, copy) # Never prefetched
+
+@patch
+def _collect_from(self:ReadsAhead, read, rows, todo, copy):
+    "Copy those of the rows at `todo` that a read holds; the others are left"
+    found = read.find(rows[todo])
+    hit = found >= 0
+    if not hit.any(): return todo
+    read.wait()
+    copy(read, found[hit], todo[hit])
+    self._used(read, hit.sum())
+    return todo[~hit]
 
 @patch
 def _used(self:ReadsAhead, read, n):

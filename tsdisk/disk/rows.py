@@ -103,10 +103,7 @@ class Ranges(Positions):
         ranges, # (k, 2) integers: first row of each range, and the row after its last
         n:int=None, # Rows of the data that these are chosen from
     ):
-        pairs = np.asarray(ranges, np.int64).reshape(-1, 2)
-        pairs = pairs[pairs[:,1] > pairs[:,0]]
-        overlap = (pairs[1:,0] < pairs[:-1,1]).any()
-        if overlap or (pairs < 0).any(): raise ValueError("Ranges must ascend from row 0 on and not overlap")
+        pairs = _ascending_pairs(ranges)
         self.first,self.stop = merge_intervals(*pairs.T)
         self.of = n
         self.stops = np.cumsum(self.stop-self.first)
@@ -123,16 +120,41 @@ class Ranges(Positions):
         some = [f'{a}:{b}' for a,b in self.pairs[:4].tolist()]
         return f"Ranges: {len(self):,} rows, {', '.join(some)}{'…' if len(self.first) > 4 else ''}"
 
+def _ascending_pairs(ranges):
+    "Ranges as integers (k, 2), without empty ones; `ValueError` unless they ascend"
+    pairs = np.asarray(ranges, np.int64).reshape(-1, 2)
+    pairs = pairs[pairs[:,1] > pairs[:,0]]
+    overlap = (pairs[1:,0] < pairs[:-1,1]).any()
+    if overlap or (pairs < 0).any(): raise ValueError("Ranges must ascend from row 0 on and not overlap")
+    return pairs
+
+# %% ../../nbs/05_disk.rows.ipynb #cdb99694
+@patch
+def rank(self:Ranges,
+    row, # One or many
+): # Chosen rows below it
+    "How many of these rows are below a row"
+    if not len(self.first): return np.zeros(np.shape(row), np.int64)[()]
+    k = np.searchsorted(self.stop, row, 'right')
+    before = np.append(0, self.stops)[k]
+    return before + np.maximum(0, row-np.append(self.first, np.iinfo('i8').max)[k])
+
 # %% ../../nbs/05_disk.rows.ipynb #7611a013
 @patch
 def __and__(self:Ranges, b):
-    if isinstance(b, range): b = Ranges([(b.start, b.stop)]) if b.step == 1 else np.asarray(b)
-    if isinstance(b, Ranges):
-        both = intersect_intervals((self.first,self.stop), (b.first,b.stop))
-        return Ranges(np.stack(both, 1), self.of or b.of)
-    rows = np.asarray(b)
+    if isinstance(b, range) and b.step == 1: b = Ranges([(b.start, b.stop)])
+    return self._and_ranges(b) if isinstance(b, Ranges) else self._and_rows(np.asarray(b))
+
+@patch
+def _and_ranges(self:Ranges, b):
+    both = intersect_intervals((self.first,self.stop), (b.first,b.stop))
+    return Ranges(np.stack(both, 1), self.of or b.of)
+
+@patch
+def _and_rows(self:Ranges, rows):
     if rows.dtype == bool: rows = np.flatnonzero(rows)
-    return rows[np.searchsorted(self.first, rows, 'right') > np.searchsorted(self.stop, rows, 'right')]
+    started,ended = (np.searchsorted(o, rows, 'right') for o in (self.first, self.stop)) # Ranges, up to each row
+    return rows[started > ended]
 
 # %% ../../nbs/05_disk.rows.ipynb #3a0c6134
 def mix(

@@ -12,10 +12,11 @@ from pathlib import Path
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
-from .arrays import check_dtype, check_size, read_header
+from .headers import check_dtype, check_size, read_header
 from .views import map_file
 from .basics import human, progress, reset_after_fork
-from .sources import ArraySource, Place, Source, rows_there
+from .array_sources import ArraySource
+from .sources import Place, Source, rows_there
 
 # %% ../../nbs/10_disk.shards.ipynb #34402b53
 class Joined(Source):
@@ -51,13 +52,19 @@ def _check_rows_like(first, o, i):
 @patch
 def _slice(self:Joined, rows):
     if not len(rows): return np.empty((0, *self.shape[1:]), self.dtype)
-    low,high = sorted((rows[0], rows[-1]))
-    k = self.part_of(low)
-    if high >= self.firsts[k+1]: return self.gather(rows)
+    k = self.part_of(min(rows[0], rows[-1]))
+    within = max(rows[0], rows[-1]) < self.firsts[k+1]
+    return self._view(k, rows) if within else self.gather(rows)
+
+@patch
+def _view(self:Joined, k, rows):
+    "Rows that are all of source k"
     first = int(self.firsts[k])
-    res = self.part(k)[low-first:high-first+1:abs(rows.step)]
+    low,high = sorted((rows[0]-first, rows[-1]-first))
+    res = self.part(k)[low:high+1:abs(rows.step)]
     return res if rows.step > 0 else res[::-1]
 
+# %% ../../nbs/10_disk.shards.ipynb #579db7c6
 @patch
 def _by_part(self:Joined, idxs):
     "For each source that is needed: its number, its rows, and their places in `idxs`"
@@ -99,12 +106,16 @@ def _check_shard(path, trail, like, stack):
     shape,dtype,fortran,start = read_header(path)
     check_size(Path(path), shape, dtype, start)
     row = shape if stack else shape[1:]
-    scattered = fortran and len(shape) > 1
-    if not shape or scattered or not dtype.isnative or (row,dtype) != (trail or (row,dtype)):
-        how,(row0,dtype0) = ' in Fortran order' if fortran else '',trail or (row,dtype)
-        raise ValueError(f"All files need rows of one shape and dtype, in C order: {path} has {row} {dtype}{how}, "
-            f"{like} has {row0} {dtype0}")
+    readable = shape and dtype.isnative and not (fortran and len(shape) > 1)
+    wanted = trail or (row,dtype)
+    if not readable or (row,dtype) != wanted: raise _unlike_first(path, row, dtype, fortran, like, wanted)
     return row, dtype, 1 if stack else shape[0], start
+
+def _unlike_first(path, row, dtype, fortran, like, wanted):
+    how = ' in Fortran order' if fortran else ''
+    first_row,first_dtype = wanted
+    return ValueError(f"All files need rows of one shape and dtype, in C order: {path} has {row} {dtype}{how}, "
+        f"{like} has {first_row} {first_dtype}")
 
 # %% ../../nbs/10_disk.shards.ipynb #933c6955
 class Shards(Joined):

@@ -5,13 +5,15 @@
 # %% auto #0
 __all__ = ['Sums', 'as_hex', 'from_hex', 'files_of', 'add_checksums', 'verify']
 
-# %% ../../nbs/33_folder.checks.ipynb #c94d13a8
+# %% ../../nbs/33_folder.checks.ipynb #da116a4b
 import json, os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from zlib import crc32
 import numpy as np
-from ..disk.arrays import open_array, read_header
+from ..disk.arrays import open_array
+from ..disk.headers import read_header
 from ..disk.basics import progress
 from ..disk.sidecar import manifest_name, read_manifest
 from .manifest import manifest_text, staging, write_manifest
@@ -80,6 +82,16 @@ def files_of(
     return arrays + splits + times
 
 # %% ../../nbs/33_folder.checks.ipynb #1e8c8eb7
+def _head_and_size(file): return dict(head=read_header(file)[3], size=file.stat().st_size) # In bytes
+
+def _checksums(path, names):
+    "By file: bytes of its header, its size, and checksums"
+    sums = {o: _head_and_size(path/o) for o in names}
+    ranges = {k: _byte_ranges(**o) for k,o in sums.items()}
+    crcs = iter([*_crcs([(path/k, *o) for k,of_file in ranges.items() for o in of_file])])
+    for k,o in sums.items(): o['crc32'] = as_hex(islice(crcs, len(ranges[k])))
+    return sums
+
 def add_checksums(
     path, # Folder of a dataset
 ) -> dict: # By file: bytes of its header, its size, and checksums
@@ -88,12 +100,9 @@ def add_checksums(
     data = read_manifest(path)
     if not data: raise FileNotFoundError(f"{path} has no {manifest_name}: make one with `save_folder` or `convert`")
     kept = data.get('checksums', {})
-    new = {k: dict(head=read_header(path/k)[3], size=(path/k).stat().st_size) for k in files_of(data) if k not in kept}
-    ranges = {k: _byte_ranges(o['head'], o['size']) for k,o in new.items()}
-    crcs = iter([*_crcs([(path/k,*o) for k in new for o in ranges[k]])])
-    for k,o in new.items(): o['crc32'] = as_hex([next(crcs) for _ in ranges[k]])
-    write_manifest(path, checksums={**kept, **new})
-    return {**kept, **new}
+    sums = kept | _checksums(path, [o for o in files_of(data) if o not in kept])
+    write_manifest(path, checksums=sums)
+    return sums
 
 # %% ../../nbs/33_folder.checks.ipynb #b3d3d396
 def _damaged_part(path, name, head, a, b):
@@ -101,12 +110,16 @@ def _damaged_part(path, name, head, a, b):
     if a < head: return 'its header'
     in_bytes = f'bytes {a:,} to {b:,}'
     if not name.endswith('.npy'): return in_bytes
-    try: shape,dtype,_,start = read_header(path/name)
+    try: first,stop = _rows_in_bytes(read_header(path/name), a, b)
     except ValueError: return in_bytes
-    row_bytes = max(1, int(np.prod(shape[1:]))*dtype.itemsize)
-    first,stop = (a-start)//row_bytes, -(-(b-start)//row_bytes)
     if name.endswith('/values.npy'): return _damaged_steps(path/name, first, stop)
     return f'rows {first:,} to {stop:,}'
+
+def _rows_in_bytes(header, a, b):
+    "Half-open range of the rows of an array that bytes a to b-1 of its file hold"
+    shape,dtype,_,start = header
+    row_bytes = max(1, int(np.prod(shape[1:]))*dtype.itemsize)
+    return (a-start)//row_bytes, -(-(b-start)//row_bytes)
 
 def _damaged_steps(file, first, stop):
     "Steps of the values of ragged series, in words"
@@ -148,6 +161,13 @@ def _manifest_fault(data):
     return f'{manifest_name} has changed: was it edited by hand?'
 
 # %% ../../nbs/33_folder.checks.ipynb #5853042f
+def _changes(path, sums, growing):
+    "The parts of files whose bytes do not have their checksum, a line each"
+    parts = [part for k,o in sums.items() for part in _ranges_to_compare(path, k, o, growing)]
+    found = _crcs([(path/name, a, b) for name,a,b,_ in parts])
+    for (name,a,b,crc),got in zip(parts, found):
+        if got != crc: yield f"{name} has changed: {_damaged_part(path, name, sums[name]['head'], a, b)}"
+
 def verify(
     path, # Folder of a dataset
 ) -> list: # What is wrong, a line each; empty if nothing is
@@ -156,9 +176,5 @@ def verify(
     growing = (path/staging).exists()
     data = _manifest_to_verify(path, growing)
     sums = data['checksums']
-    faults = [_manifest_fault(data), *(_size_fault(path, k, o['size'], growing) for k,o in sums.items())]
-    parts = [part for k,o in sums.items() for part in _ranges_to_compare(path, k, o, growing)]
-    found = _crcs([(path/k, a, b) for k,a,b,_ in parts])
-    for (k,a,b,crc),got in zip(parts, found):
-        if got != crc: faults.append(f"{k} has changed: {_damaged_part(path, k, sums[k]['head'], a, b)}")
-    return [o for o in faults if o]
+    sizes = [_size_fault(path, k, o['size'], growing) for k,o in sums.items()]
+    return [o for o in (_manifest_fault(data), *sizes, *_changes(path, sums, growing)) if o]

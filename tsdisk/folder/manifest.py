@@ -6,21 +6,24 @@
 __all__ = ['staging', 'manifest_text', 'write_manifest', 'save_folder', 'Replaced', 'open_folder', 'result_kind', 'kept_result',
            'cached_result']
 
-# %% ../../nbs/30_folder.manifest.ipynb #246979ab
+# %% ../../nbs/30_folder.manifest.ipynb #cbc2b68b
 import json
 from pathlib import Path
 from warnings import warn
 from zlib import crc32
 import numpy as np
-from ..disk.arrays import check_dtype, open_array, read_header, save_array
+from ..disk.arrays import open_array, save_array
+from ..disk.headers import check_dtype, read_header
 from ..disk.fingerprint import fingerprint
 from ..disk.publish import atomic_write, locked
 from ..disk.rows import Ranges
 from ..disk.shards import Shards
-from ..disk.sidecar import manifest_name, manifest_version, read_manifest
-from ..disk.sources import as_source
+from ..disk.packing import Packing
+from ..disk.sidecar import manifest_name, manifest_version, packing_at, packing_of, read_manifest
+from ..disk.sources import Source
+from ..disk.array_sources import as_source
 from ..order.split_rows import check_splits
-from ..series.ragged import open_ragged
+from ..series.ragged_files import open_ragged
 
 # %% ../../nbs/30_folder.manifest.ipynb #1ed5fde5
 staging = '.convert' # Folder in a dataset that holds an unfinished conversion
@@ -59,6 +62,11 @@ def _save_split(path, name, rows):
     save_array(path/file, np.asarray(rows))
     return file
 
+def _save_splits(path, splits, n):
+    "Save splits of n rows, or of windows; returns their entries by name"
+    rows = check_splits(splits, _n_windows(splits) or n)
+    return {k: _save_split(path, k, o) for k,o in zip(splits, rows)}
+
 def _open_split(path, entry):
     if isinstance(entry, dict): return Ranges(open_array(path/entry['ranges']), entry['of'])
     return open_array(path/entry) if isinstance(entry, str) else range(*entry)
@@ -83,24 +91,38 @@ def _check_arrays(path, arrays, splits):
     "Raise an error for arrays and splits that do not fit each other or the folder"
     if 'X' in arrays and 'y' not in arrays and (path/'y.npy').exists():
         raise FileExistsError(f"{path/'y.npy'} would become the targets of the new `X`: give `y` too, or delete it")
+    n = _n_windows(splits) or _rows_in_memory(arrays)
+    if splits and n: check_splits(splits, n)
+
+def _rows_in_memory(arrays):
+    "The number of rows of arrays in memory, which can be saved; None if none is in memory"
     in_memory = {k: a for k,a in arrays.items() if isinstance(a, np.ndarray)}
     for name,a in in_memory.items(): check_dtype(a.dtype, f'`{name}`')
     rows = [len(a) for a in in_memory.values()]
     if len(set(rows)) > 1: raise ValueError(f"`X` and `y` need the same number of rows, got {rows[0]} and {rows[1]}")
-    n = _n_windows(splits) or (rows[0] if rows else None)
-    if splits and n: check_splits(splits, n)
+    return rows[0] if rows else None
 
-def _array_entry(path, name):
+def _array_entry(path, name, packing):
     "The manifest's entry for an array"
     a = open_array(path/f'{name}.npy')
-    return dict(file=f'{name}.npy', role=name, shape=list(a.shape), dtype=a.dtype.str)
+    return dict(file=f'{name}.npy', role=name, shape=list(a.shape), dtype=a.dtype.str) | packing.to_entry()
 
-def _check_entries(path, entries):
-    rows = {k: o['shape'][0] for k,o in entries.items()}
-    if 'X' in rows and len(set(rows.values())) == 1: return
-    raise ValueError(f"{path} is not a dataset yet: it needs an `X` and as many rows of `y`, it has {rows or 'none'}")
+def _packing_of_given(a):
+    "The packing of an array that is saved; `Packing()` for anything that yields rows"
+    is_array = isinstance(a, (str,Path,Source)) or hasattr(a, 'dtype')
+    if not is_array: return Packing()
+    s = as_source(a)
+    return s.own_packing(packing_of(s)) if s.dtype.kind in 'iu' else Packing()
 
 # %% ../../nbs/30_folder.manifest.ipynb #a2d932ad
+def _array_entries(path, packings):
+    "The manifest's entries for the arrays of a folder; `ValueError` unless they make a dataset"
+    kept = {k: packings[k] if k in packings else packing_at(path/f'{k}.npy') for k in ('X','y')}
+    entries = {o: _array_entry(path, o, kept[o]) for o in ('X','y') if (path/f'{o}.npy').exists()}
+    rows = {k: o['shape'][0] for k,o in entries.items()}
+    if 'X' in rows and len(set(rows.values())) == 1: return entries
+    raise ValueError(f"{path} is not a dataset yet: it needs an `X` and as many rows of `y`, it has {rows or 'none'}")
+
 def save_folder(
     path, # Folder to write to; made as needed
     X=None, # Inputs, (n, vars, steps): anything `save_array` takes, or None if `X.npy` is there
@@ -112,13 +134,10 @@ def save_folder(
     splits = _named_splits(splits)
     arrays = {k: a for k,a in dict(X=X, y=y).items() if a is not None}
     _check_arrays(path, arrays, splits)
+    packings = {k: _packing_of_given(a) for k,a in arrays.items()}
     for name,a in arrays.items(): save_array(path/f'{name}.npy', a)
-    entries = {o: _array_entry(path, o) for o in ('X','y') if (path/f'{o}.npy').exists()}
-    _check_entries(path, entries)
-    new = dict(arrays=entries)
-    if splits:
-        rows = check_splits(splits, _n_windows(splits) or entries['X']['shape'][0])
-        new['splits'] = {k: _save_split(path, k, o) for k,o in zip(splits, rows)}
+    new = dict(arrays=_array_entries(path, packings))
+    if splits: new['splits'] = _save_splits(path, splits, n=new['arrays']['X']['shape'][0])
     elif X is not None: new['splits'] = {} # Those of an earlier `X`
     write_manifest(path, **new)
 
@@ -147,13 +166,16 @@ def _entries_by_role(path, manifest):
     "Entries of the arrays of a folder by role, 'X', 'y' …; without a manifest, made from the names of the files"
     entries = {o['role']: o for o in manifest.get('arrays', {}).values()}
     if not entries: entries = {o: dict(file=f'{o}.npy') for o in ('X','y') if (path/f'{o}.npy').exists()}
-    if 'X' not in entries:
-        files = sorted(o.name for o in path.iterdir())[:10]
-        raise FileNotFoundError(f"{path} has no `X.npy`, it has {files}: `convert` makes other files a dataset")
+    if 'X' not in entries: raise _without_X(path)
     if 'y' not in entries and (path/'y.npy').exists():
         use = 'give it as `y` of `TSDataLoaders.from_arrays`'
         warn(f"{path/'y.npy'} is not listed in `tsdisk.json`: {use}", stacklevel=4)
     return entries
+
+def _without_X(path):
+    "The error for a folder without series"
+    files = sorted(o.name for o in path.iterdir())[:10]
+    return FileNotFoundError(f"{path} has no `X.npy`, it has {files}: `convert` makes other files a dataset")
 
 def _open_as(path, manifest):
     "(arrays, splits) of a folder, as a manifest describes them"

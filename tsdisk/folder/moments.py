@@ -13,6 +13,13 @@ from ..disk.gather import tensor_view
 # %% ../../nbs/31_folder.moments.ipynb #92eb6ea1
 shares = (0,.001,.005,*(i/100 for i in range(1, 100)),.995,.999,1) # Share of the values below each stored quantile
 
+def _stored_neighbors(at):
+    "For shares `at`: the number of the stored quantile above each, and how far it lies from the one below, 0 to 1"
+    above = np.searchsorted(shares, at, 'right').clip(1, len(shares)-1)
+    low = np.take(shares, above-1)
+    high = np.take(shares, above)
+    return above, (at-low)/(high-low)
+
 class Stats:
     "Statistics per variable: `count, nans, mean, std, min, max`, each (vars,), and `quantiles`, (105, vars)"
     names = 'count','nans','mean','std','min','max','quantiles'
@@ -36,13 +43,15 @@ def _as_table(columns):
     width = [max(map(len, o)) for o in columns]
     return '\n'.join(' '.join(o.rjust(w) for o,w in zip(row, width)) for row in zip(*columns))
 
+def _as_ranges(values):
+    "The range of each statistic over variables and steps, in one line"
+    return ', '.join(f'{k} {np.nanmin(v):.6g} to {np.nanmax(v):.6g}' for k,v in values.items())
+
 @patch
 def __repr__(self:Stats, most=20):
     values = {o: getattr(self, o) for o in self.names[:6]}
     if self.quantiles is not None: values['median'] = self.median
-    if self.mean.ndim > 1:
-        ranges = [f'{k} {np.nanmin(v):.6g} to {np.nanmax(v):.6g}' for k,v in values.items()]
-        return f"Stats {self.mean.shape}: {', '.join(ranges)}"
+    if self.mean.ndim > 1: return f"Stats {self.mean.shape}: {_as_ranges(values)}"
     table = _as_table([[k, *(f'{o:.6g}' for o in v[:most])] for k,v in values.items()])
     return table if len(self.mean) <= most else table+'\n…'
 
@@ -64,9 +73,8 @@ def quantile(self:Stats,
     "The value below which this share of the values lies"
     at = np.asarray(share, 'f8')
     if ((at < 0) | (at > 1)).any(): raise ValueError(f"`share` must be from 0 to 1, got {share}")
-    i = np.searchsorted(shares, at, 'right').clip(1, len(shares)-1)
-    low,high = np.take(shares, i-1),np.take(shares, i)
-    part = ((at-low)/(high-low)).reshape(*at.shape, *[1]*self.mean.ndim)
+    i,part = _stored_neighbors(at)
+    part = part.reshape(*at.shape, *[1]*self.mean.ndim)
     return self.quantiles[i-1]*(1-part) + self.quantiles[i]*part
 
 @patch(as_prop=True)
@@ -81,12 +89,18 @@ def in_units(self:Stats,
     offset, # Value of a stored 0, (vars,) or a number
 ) -> Stats:
     "Statistics of `stored*scale + offset`"
-    scale,offset = np.asarray(scale, 'f8'),np.asarray(offset, 'f8')
-    def value(o): return o*scale + offset
-    ends = value(self.min),value(self.max)
-    quantiles = None if self.quantiles is None else np.sort(value(self.quantiles), 0)
-    std,low,high = self.std*np.abs(scale),np.minimum(*ends),np.maximum(*ends)
-    return Stats(self.count, self.nans, value(self.mean), std, low, high, quantiles, self.error)
+    scale = np.asarray(scale, 'f8')
+    offset = np.asarray(offset, 'f8')
+    def values(o): return o*scale + offset
+    ends = values(self.min), values(self.max)
+    moments = values(self.mean), self.std*np.abs(scale)
+    low_high = np.minimum(*ends), np.maximum(*ends)
+    return Stats(self.count, self.nans, *moments, *low_high, self._sorted_quantiles(values), self.error)
+
+@patch
+def _sorted_quantiles(self:Stats, values):
+    "Quantiles of the values that a function returns for stored ones; None if there are none"
+    return None if self.quantiles is None else np.sort(values(self.quantiles), 0)
 
 # %% ../../nbs/31_folder.moments.ipynb #b75aee4e
 def _merge(a, b):
@@ -96,6 +110,10 @@ def _merge(a, b):
     with np.errstate(all='ignore'): share = np.where(n+k > 0, k/(n+k), 0)
     between = other-mean
     return n+k, mean + between*share, m2 + o2 + between**2*n*share
+
+def _mean_and_std(n, mean, m2):
+    "Mean and standard deviation of n values, NaN where n is 0"
+    with np.errstate(all='ignore'): return np.where(n > 0, mean, np.nan), np.sqrt(m2/n)
 
 # %% ../../nbs/31_folder.moments.ipynb #a14cf727
 def _merged_quantiles(p, n, q, k):
@@ -125,10 +143,10 @@ def _merged_end(f, a, b, name):
 def __add__(self:Stats, b):
     "Statistics of all values of both"
     n,mean,m2 = _merge(_moments(self), _moments(b))
-    with np.errstate(all='ignore'): std = np.sqrt(m2/n)
-    low,high = _merged_end(np.minimum, self, b, 'min'),_merged_end(np.maximum, self, b, 'max')
+    low = _merged_end(np.minimum, self, b, 'min')
+    high = _merged_end(np.maximum, self, b, 'max')
     error = max(self.error, b.error)+.01
-    return Stats(n, self.nans+b.nans, np.where(n > 0, mean, np.nan), std, low, high, _quantiles_of_both(self, b), error)
+    return Stats(n, self.nans+b.nans, *_mean_and_std(n, mean, m2), low, high, _quantiles_of_both(self, b), error)
 
 # %% ../../nbs/31_folder.moments.ipynb #23a4572b
 def _first_mean(a):
@@ -155,6 +173,10 @@ def _out_of_range(norms, d):
     return bool(none.any() and d[:, none].any())
 
 # %% ../../nbs/31_folder.moments.ipynb #75a95622
+def _per_row(o): return o.numpy().astype('f8') # One number for each row and variable
+
+def _sums(d): return _per_row(d.sum(-1)).sum(0) # Of each variable
+
 def _deviations(n, total, squares):
     "(count, mean, sum of squared deviations) of a block, from its sums"
     with np.errstate(all='ignore'): mean = np.where(n > 0, total/n, 0)
@@ -186,15 +208,16 @@ class Moments:
         "A block minus the first mean, in memory that is reused"
         import torch
         if not self.shift.any(): return t
-        room = self.room
-        if room is None or room.dtype != t.dtype or room.shape[1:] != t.shape[1:] or len(room) < len(t):
+        if not _fits(t, self.room):
             self.room = torch.empty(t.shape, dtype=t.dtype)
             self.column = torch.as_tensor(self.shift, dtype=t.dtype)[:,None].contiguous()
         return torch.sub(t, self.column, out=self.room if len(t) == len(self.room) else self.room[:len(t)])
 
-# %% ../../nbs/31_folder.moments.ipynb #bc7ab677
-def _per_row(o): return o.numpy().astype('f8') # One number for each row and variable
+def _fits(t, room):
+    "Is there memory for a block, of its dtype and for as many rows?"
+    return room is not None and room.dtype == t.dtype and room.shape[1:] == t.shape[1:] and len(room) >= len(t)
 
+# %% ../../nbs/31_folder.moments.ipynb #bc7ab677
 def _without_nans(t, d):
     "The number of NaNs, (vars,), and the block with NaNs replaced: for sums, for the minimum and for the maximum"
     missing = t.isnan()
@@ -202,48 +225,71 @@ def _without_nans(t, d):
     nans = _per_row(missing.sum((0,2)))
     return nans, d.masked_fill(missing, 0), t.masked_fill(missing, inf), t.masked_fill(missing, -inf)
 
+def _without_nans_if_any(t, d):
+    "What `_without_nans` returns, and the sums of the variables; without NaNs, the block itself"
+    total = _sums(d)
+    if np.isfinite(total).all(): return np.zeros(t.shape[1]), d, t, t, total
+    nans,d,low,high = _without_nans(t, d)
+    return nans, d, low, high, _sums(d)
+
 # %% ../../nbs/31_folder.moments.ipynb #bd1bf895
 @patch
 def _block(self:Moments, a):
     "((count, sum, sum of squares), NaNs, min, max) of a block, (vars,) each; sums are relative to the first mean"
     import torch
     t = _as_tensor(a)
-    d = self._shifted(t)
-    total = _per_row(d.sum(-1)).sum(0)
-    nans,low,high = np.zeros(t.shape[1]),t,t
-    if not np.isfinite(total).all():
-        nans,d,low,high = _without_nans(t, d)
-        total = _per_row(d.sum(-1)).sum(0)
+    nans,d,low,high,total = _without_nans_if_any(t, self._shifted(t))
     norms = _per_row(torch.linalg.vector_norm(d, dim=-1))
     if t.dtype == torch.float32 and _out_of_range(norms.max(0), d): return self._block(a.astype('f8'))
     sums = t.shape[0]*t.shape[2]-nans, total, np.square(norms).sum(0)
-    if not self.ends: return sums,nans,None,None
-    return sums, nans, _per_row(low.amin(-1)).min(0), _per_row(high.amax(-1)).max(0)
+    return sums, nans, *self._tracked_ends(low, high)
+
+@patch
+def _tracked_ends(self:Moments, low, high):
+    "Minimum and maximum of each variable, or None where they are not tracked"
+    return (_per_row(low.amin(-1)).min(0), _per_row(high.amax(-1)).max(0)) if self.ends else (None,None)
 
 # %% ../../nbs/31_folder.moments.ipynb #6567e5c0
+def _millionth(size):
+    "The power of ten by which a millionth of a range of this size becomes about 1, (vars,); 1 for infinite ranges"
+    with np.errstate(all='ignore'): digits = np.where(np.isfinite(size) & (size > 0), 6-np.floor(np.log10(size)), 0)
+    return 10.**np.clip(digits, -300, 300)
+
 def _rounded(q):
     "Quantiles (k, vars) to a millionth of their range, but for the first and the last"
-    size = q[-1]-q[0]
-    with np.errstate(all='ignore'): digits = np.where(np.isfinite(size) & (size > 0), 6-np.floor(np.log10(size)), 0)
-    by = 10.**np.clip(digits, -300, 300)
+    by = _millionth(q[-1]-q[0])
     res = np.where(np.isfinite(q*by), np.round(q*by)/by, q)
     res[0],res[-1] = q[0],q[-1]
     return res
 
+def _quantiles(sample, low, high):
+    "The quantiles to store, (105, vars): those of a sample between the exact ends"
+    q = sample.quantiles(shares)
+    q[0],q[-1] = low,high
+    return _rounded(q)
+
 # %% ../../nbs/31_folder.moments.ipynb #50296dac
+@patch(as_prop=True)
+def mean_and_std(self:Moments):
+    "Mean and standard deviation of the blocks so far, (vars,) each"
+    n,mean,m2 = self.state
+    with np.errstate(all='ignore'): std = np.sqrt(np.maximum(m2, 0)/n)
+    return (mean+self.shift)*np.where(n > 0, 1, np.nan), std
+
+@patch(as_prop=True)
+def min_and_max(self:Moments):
+    "Minimum and maximum of the blocks so far, (vars,) each; NaN where they are not tracked"
+    known = (self.state[0] > 0) & self.ends
+    return np.where(known, self.low, np.nan), np.where(known, self.high, np.nan)
+
 @patch
 def stats(self:Moments,
     sample, # `Sample` of the same blocks, or None
     shape, # (vars,), or (vars, steps)
 ) -> Stats:
     "The statistics of all blocks"
-    n,mean,m2 = self.state
-    with np.errstate(all='ignore'): std = np.sqrt(np.maximum(m2, 0)/n)
-    mean = (mean+self.shift)*np.where(n > 0, 1, np.nan)
-    low,high = (np.where((n > 0) & self.ends, o, np.nan) for o in (self.low, self.high))
-    res = [n.astype('i8'), self.nans.astype('i8'), mean, std, low, high]
-    res = [o.reshape(shape) for o in res]
+    ends = self.min_and_max
+    counts = self.state[0].astype('i8'), self.nans.astype('i8')
+    res = [o.reshape(shape) for o in (*counts, *self.mean_and_std, *ends)]
     if sample is None: return Stats(*res)
-    q = sample.quantiles(shares)
-    q[0],q[-1] = low,high
-    return Stats(*res, _rounded(q).reshape(-1, *shape), sample.error)
+    return Stats(*res, _quantiles(sample, *ends).reshape(-1, *shape), sample.error)

@@ -38,10 +38,15 @@ def _drawn(self:Sample, a):
     n_rows,n_vars,steps = a.shape
     n = n_rows*steps
     if self.every == 1: return a.swapaxes(1, 2).reshape(n, n_vars)
+    row,step = np.divmod(self._places(n), steps)
+    return a[row,:,step]
+
+@patch
+def _places(self:Sample, n):
+    "Places of the sampled values among n: a random one in each stretch of `every`"
     k = int(n/self.every + self.rng.random()) # Rounded up or down at random, so that blocks of any size count alike
     places = (np.arange(k)+self.rng.random(k))*self.every
-    row,step = np.divmod(np.minimum(places.astype(np.int64), n-1), steps)
-    return a[row,:,step]
+    return np.minimum(places.astype(np.int64), n-1)
 
 @patch
 def _thin(self:Sample):
@@ -84,8 +89,11 @@ def quantiles(self:Sample,
 ) -> np.ndarray: # (k, vars); NaN where a variable has no values
     "The values below which these shares of all values lie; NaNs do not count"
     a = _sorted_columns(np.concatenate(self.parts))
-    last = np.maximum((~np.isnan(a)).sum(0)-1, 0)
-    pos = np.asarray(at)[:,None]*last
+    last = np.maximum((~np.isnan(a)).sum(0)-1, 0) # NaNs are sorted to the end
+    return _between_rows(a, np.asarray(at)[:,None]*last, last)
+
+def _between_rows(a, pos, last):
+    "Values of the columns of `a` at fractional rows `pos`, (k, vars), interpolated; rows end at `last`, (vars,)"
     low = pos.astype(np.int64)
     below = np.take_along_axis(a, low, 0).astype('f8')
     above = np.take_along_axis(a, np.minimum(low+1, last), 0).astype('f8')

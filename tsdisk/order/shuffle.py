@@ -44,6 +44,14 @@ def at(self:GridPermutation,
     pos:np.ndarray, # int64
 ) -> np.ndarray: # int64
     "Where the permutation sends positions"
+    res = self._moved(pos)
+    outside = res >= self.n
+    if outside.any(): res[outside] = self.at(res[outside])
+    return res
+
+@patch
+def _moved(self:GridPermutation, pos):
+    "Where all rounds move positions in the grid, whose last row may reach beyond n"
     row = pos//self.width
     spare = row*self.width # Reused below for the shifts
     col = pos-spare
@@ -52,8 +60,6 @@ def at(self:GridPermutation,
         _add_modulo(row, by_col.take(col, out=spare, mode='clip'), self.height)
     row *= self.width
     row += col
-    outside = row >= self.n
-    if outside.any(): row[outside] = self.at(row[outside])
     return row
 
 # %% ../../nbs/20_order.shuffle.ipynb #3fbe1410
@@ -61,11 +67,16 @@ def at(self:GridPermutation,
 def span(self:GridPermutation, a:int, b:int) -> np.ndarray:
     "Where positions a to b-1 go"
     if b-a > self.ahead: return np.concatenate([self.span(i, min(i+self.ahead, b)) for i in range(a, b, self.ahead)])
-    first,made = self.made
-    if not first <= a < b <= first+len(made):
-        first,made = a,self.at(np.arange(a, min(a+self.ahead, self.n)))
-        self.made = first,made
+    first,made = self._made_ahead(a, b)
     return made[a-first:b-first]
+
+@patch
+def _made_ahead(self:GridPermutation, a, b):
+    "(first position, results) of a computation that covers positions a to b-1: the last one, if it does"
+    first,results = self.made
+    if first <= a < b <= first+len(results): return first,results
+    self.made = made = a,self.at(np.arange(a, min(a+self.ahead, self.n)))
+    return made
 
 # %% ../../nbs/20_order.shuffle.ipynb #c7125ece
 def _randperm(n, rng):

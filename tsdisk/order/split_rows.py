@@ -51,8 +51,13 @@ class RandomShare:
         pcts = pct if isinstance(pct, tuple) else (pct,0)
         places = range(self.block)[_split_places(held, *share_sizes(self.block, *pcts))]
         self.first,self.size = places.start,len(places)
-        last = np.random.default_rng(seed).permutation(rest)[_split_places(held, *(round(o*rest) for o in pcts))]
-        self.tail = np.sort(last) + self.blocks*self.block # Rows after the last whole block
+        self.tail = self._tail(rest, pcts)
+
+    def _tail(self, rest, pcts):
+        "Rows after the last whole block that belong to this split"
+        rows = np.random.default_rng(self.seed).permutation(rest)
+        places = _split_places(self.held, *(round(o*rest) for o in pcts))
+        return np.sort(rows[places]) + self.blocks*self.block
 
     @property
     def key(self): return self.n,self.pct,self.seed
@@ -65,24 +70,33 @@ class RandomShare:
 def _block_rows(self:RandomShare, pos):
     "Rows at positions that lie in whole blocks, int64"
     block,place = np.divmod(pos.astype(np.uint64), np.uint64(self.size))
-    place += np.uint64(self.first)
+    row = _permuted(block, place + np.uint64(self.first), self.seed)
+    return (block*np.uint64(self.block) + row).astype(np.int64)
+
+def _permuted(block, place, seed):
+    "Places in blocks of 1,024 after a permutation for each block, uint64: a Feistel network of four rounds"
     low = np.uint64(31)
     left,right = place >> np.uint64(5), place & low
     for k in range(4):
-        key = np.uint64((self.seed*4+k) % 2**64)
+        key = np.uint64((seed*4+k) % 2**64)
         left,right = right, left ^ (mix(block*np.uint64(32) + right, key) & low)
-    return (block*np.uint64(self.block) + left*np.uint64(32) + right).astype(np.int64)
+    return left*np.uint64(32) + right
 
 # %% ../../nbs/22_order.split_rows.ipynb #bff87704
 @patch
 def __getitem__(self:RandomShare, i):
     pos = np.arange(*i.indices(len(self))) if isinstance(i, slice) else np.asarray(i)
     if pos.ndim == 0: pos = np.asarray(range(len(self))[int(pos)])
-    flat = np.atleast_1d(pos)
-    res = self._block_rows(flat)
-    after = flat-self.blocks*self.size # Counted from the first position of `tail`
-    if (after >= 0).any(): res[after >= 0] = self.tail[after[after >= 0]]
-    return res.reshape(pos.shape)[()]
+    return self._rows(np.atleast_1d(pos)).reshape(pos.shape)[()]
+
+@patch
+def _rows(self:RandomShare, pos):
+    "Rows at positions, from whole blocks or from the tail, int64"
+    res = self._block_rows(pos)
+    after = pos-self.blocks*self.size # Counted from the first position of `tail`
+    in_tail = after >= 0
+    if in_tail.any(): res[in_tail] = self.tail[after[in_tail]]
+    return res
 
 # %% ../../nbs/22_order.split_rows.ipynb #5be8a59d
 def _slice_rows(split, n, name):
@@ -128,6 +142,12 @@ def _row_numbers(split, n, name):
     return rows
 
 # %% ../../nbs/22_order.split_rows.ipynb #86558d70
+def _check_bounds(rows, n, name):
+    "`IndexError` unless all rows are from 0 to n-1"
+    low,high = row_bounds(rows)
+    outside = low if low < 0 else high
+    if low < 0 or high >= n: raise IndexError(f"{name} has row {outside}, the data has rows 0 to {n-1}")
+
 def check_rows(
     split, # Row numbers, a boolean mask, a slice, a range or `Ranges`
     n:int, # Rows of the data
@@ -140,9 +160,7 @@ def check_rows(
         raise ValueError(f"{name} was made for {split.of:,} rows, the data has {n:,}: make the splits again")
     rows = split if isinstance(split, (range,Ranges)) else _row_numbers(split, n, name)
     if not len(rows): return range(0)
-    low,high = row_bounds(rows)
-    outside = low if low < 0 else high
-    if low < 0 or high >= n: raise IndexError(f"{name} has row {outside}, the data has rows 0 to {n-1}")
+    _check_bounds(rows, n, name)
     return rows
 
 # %% ../../nbs/22_order.split_rows.ipynb #81cafda6
@@ -194,16 +212,20 @@ def repeated_row(
     return _repeated_in_arrays(splits, n) if None in ranges else _repeated_in_ranges(ranges)
 
 # %% ../../nbs/22_order.split_rows.ipynb #e87dc061
+def _each_split(splits, n):
+    "The choices of rows, one for each split; `TypeError` for a single one"
+    if callable(splits): splits = splits(range(n))
+    if isinstance(splits, dict): splits = list(splits.values())
+    if isinstance(splits, (np.ndarray,slice,range,Ranges,str)):
+        raise TypeError(f"`splits` is one choice of rows for each split, `[train, valid]`, got {splits!r:.80}")
+    return splits
+
 def check_splits(
     splits, # Rows of each split in any form that `check_rows` takes: a list, a dict, or a fastai splitter
     n:int, # Rows of the data
 ) -> list: # A `range`, `Ranges`, `RandomShare`, or an array of row numbers for each split
     "Splits in one form; rows out of range or in two splits are errors"
-    if callable(splits): splits = splits(range(n))
-    if isinstance(splits, dict): splits = list(splits.values())
-    if isinstance(splits, (np.ndarray,slice,range,Ranges,str)):
-        raise TypeError(f"`splits` is one choice of rows for each split, `[train, valid]`, got {splits!r:.80}")
-    splits = [check_rows(o, n, f'Split {i}') for i,o in enumerate(splits)]
+    splits = [check_rows(o, n, f'Split {i}') for i,o in enumerate(_each_split(splits, n))]
     if not splits or not len(splits[0]): raise ValueError("The first split, the rows to train on, is empty")
     if repeated := repeated_row(splits, n):
         row,i = repeated

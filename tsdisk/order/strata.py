@@ -37,13 +37,18 @@ def shares(self:Classes,
     weights=None, # Weight of a row of each class, (k,), all 1 by default; 'balanced' for equal shares of all classes
 ) -> np.ndarray: # (k,), with sum 1
     "The share of an epoch that each class has"
-    wrong = f"Each of {len(self.counts)} classes needs a weight, 0 or more, got {weights}"
-    if isinstance(weights, str): w = (self.counts > 0).astype(float)
-    elif weights is None: w = self.counts.astype(float)
-    elif np.shape(weights) != self.counts.shape: raise ValueError(wrong)
-    else: w = self.counts*np.asarray(weights, 'f8')
-    if not (w >= 0).all() or not 0 < w.sum() < np.inf: raise ValueError(wrong)
+    wrong = ValueError(f"Each of {len(self.counts)} classes needs a weight, 0 or more, got {weights}")
+    given = not (weights is None or isinstance(weights, str))
+    if given and np.shape(weights) != self.counts.shape: raise wrong
+    w = self._total_weights(weights)
+    if not (w >= 0).all() or not 0 < w.sum() < np.inf: raise wrong
     return w/w.sum()
+
+@patch
+def _total_weights(self:Classes, weights):
+    "The weight of all rows of each class together, (k,)"
+    if isinstance(weights, str): return (self.counts > 0).astype(float)
+    return self.counts.astype(float) if weights is None else self.counts*np.asarray(weights, 'f8')
 
 # %% ../../nbs/21_order.strata.ipynb #c0b8844f
 def round_to_total(exact, total):
@@ -98,12 +103,16 @@ def _bracket(self:Strata, a):
     return below,above
 
 # %% ../../nbs/21_order.strata.ipynb #fd2d98eb
+def _class_by_class(first, stop):
+    "Numbers from `first` to `stop` of each class, (k,) each: (class, number)"
+    size = stop-first
+    c = np.repeat(np.arange(len(size)), size)
+    return c, np.arange(len(c)) - np.repeat(np.cumsum(size)-stop, size)
+
 @patch
 def _span(self:Strata, a, b):
     first,stop = self._bracket(a)[0],self._bracket(b)[1]
-    size = stop-first
-    c = np.repeat(np.arange(len(size)), size)
-    r = np.arange(len(c)) - np.repeat(np.cumsum(size)-stop, size) # From first to stop, class by class
+    c,r = _class_by_class(first, stop)
     by_time = np.lexsort((c, self._time(c, r)))
     at = by_time[a-first.sum():b-first.sum()]
     return self._rows(c[at], r[at])
@@ -125,11 +134,13 @@ def _groups(a, b):
 def _rows(self:Strata, c, r):
     "Row numbers of the r-th rows of classes c in this epoch"
     turn,at = np.divmod(self.epoch*self.draws[c] + r, self.classes.counts[c])
-    for o in _groups(c, turn):
-        key = int(c[o[0]]),int(turn[o[0]])
-        order = self.orders[key[0]](key, partial(self._order, *key))
-        at[o] = order[at[o]]
+    for o in _groups(c, turn): at[o] = self._kept_order(int(c[o[0]]), int(turn[o[0]]))[at[o]]
     return self.classes.rows[self.classes.starts[c]+at].astype(np.int64)
+
+@patch
+def _kept_order(self:Strata, c, turn):
+    "`_order`, made only if it is not among the last two of its class"
+    return self.orders[c]((c,turn), partial(self._order, c, turn))
 
 # %% ../../nbs/21_order.strata.ipynb #e632a2b1
 @patch

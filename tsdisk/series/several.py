@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.shards import Joined, Shards
-from ..disk.sources import ArraySource
+from ..disk.array_sources import ArraySource
 from .panels import Dense, Panel
 
 # %% ../../nbs/14_series.several.ipynb #8c25f1ad
@@ -22,13 +22,18 @@ class Several(Panel):
         axis:int=None, # Axis of the steps, if not the first
     ):
         self.parts = [o if isinstance(o, Dense) else Dense(o, axis) for o in xs]
-        first = self.parts[0]
-        for i,o in enumerate(self.parts): _check_same_kind(i, o, first)
+        for i,o in enumerate(self.parts): _check_same_kind(i, o, self.parts[0])
         self.n = len(self.parts)
-        self.vars = first.vars
-        self.dtype = first.dtype
-        self.steps_first = first.steps_first
-        self.no_vars = first.no_vars
+        self._set_kind(self.parts[0])
+        self._set_sizes()
+
+    def _set_kind(self, panel):
+        self.vars = panel.vars
+        self.dtype = panel.dtype
+        self.steps_first = panel.steps_first
+        self.no_vars = panel.no_vars
+
+    def _set_sizes(self):
         self.lengths = np.array([o.lengths for o in self.parts])
         self.nbytes = sum(o.nbytes for o in self.parts)
         self.firsts = np.cumsum([0, *(o.size for o in self.parts)])
@@ -102,12 +107,12 @@ def as_panel(
 ) -> Panel:
     "A panel of series given in any form"
     if isinstance(x, Panel): return x
-    items = x if isinstance(x, (list,tuple)) else []
-    paths = len(items) > 0 and all(isinstance(o, (str,Path)) for o in items)
-    if paths and len(items) > Shards.most: x = Shards(items)
+    several = isinstance(x, (list,tuple)) and len(x) > 0
+    if several and all(isinstance(o, (str,Path)) for o in x): return _panel_of_files(x, axis)
     if isinstance(x, Shards): return _many_files(x, axis)
-    several = paths or len(items) > 0 and not np.isscalar(items[0])
-    return Several(x, axis) if several else Dense(x, axis)
+    return Several(x, axis) if several and not np.isscalar(x[0]) else Dense(x, axis)
+
+def _panel_of_files(paths, axis): return Several(paths, axis) if len(paths) <= Shards.most else _many_files(Shards(paths), axis)
 
 def _many_files(shards, axis):
     if axis in (None,0): return ManyFiles(shards)

@@ -10,7 +10,8 @@ from copy import copy
 import numpy as np
 from fastcore.basics import patch
 from ..disk.gather import tensor_view
-from ..disk.sources import ArraySource, Source, rows_there
+from ..disk.array_sources import ArraySource
+from ..disk.sources import Source, rows_there
 from .grid import Grid
 from .panels import Panel
 
@@ -29,14 +30,20 @@ class Spans(Source):
         self.start,self.span,self.every = first,span,every
         self.dtype = panel.dtype
         self.vars = np.arange(panel.vars) if sel is None else np.asarray(sel)
-        self.shape = (len(grid), span, panel.vars) if panel.steps_first else (len(grid), len(self.vars), span)
+        self.shape = (len(grid), *self._shape_on_disk())
         self._segments = None # Made at the first use in each process
-        self._strided = len(panel) == 1 and panel.steps_first and every == 1 and not grid.moves
+        self._strided = every == 1 and _is_one_stride(panel, grid)
+
+    def _shape_on_disk(self): return (self.span, self.panel.vars) if self.panel.steps_first else (len(self.vars), self.span)
 
     @property
     def nbytes(self): return self.panel.nbytes
     def __reduce__(self): return Spans, (self.panel, self.grid, self.start, self.span, self.sel, self.every)
     def __getitem__(self, i): return self.gather(range(len(self))[i]) if isinstance(i, slice) else self.gather([i])[0]
+
+def _is_one_stride(panel, grid):
+    "Do windows start at equal distances in one long series?"
+    return len(panel) == 1 and panel.steps_first and grid.even
 
 # %% ../../nbs/16_series.spans.ipynb #f9aae24b
 @patch(as_prop=True)
@@ -95,12 +102,17 @@ class KeptSpans:
         device, # A torch device
     ):
         import torch
-        steps = spans.panel.segments(1).array
         self.spans = spans
         self.device = torch.device(device)
-        self.flat = torch.empty((len(steps), *steps.shape[2:]), dtype=tensor_view(steps[:1]).dtype, device=device)
-        k = max(1, 2**24//max(1, steps[:1].nbytes))
-        for i in range(0, len(steps), k): self.flat[i:i+k] = tensor_view(np.array(steps[i:i+k, 0])).to(device)
+        self.flat = _on_device(spans.panel.segments(1).array, device)
+
+def _on_device(steps, device):
+    "Steps (n, 1, ...) as a tensor (n, ...) on a device, copied 16 MiB at a time"
+    import torch
+    res = torch.empty((len(steps), *steps.shape[2:]), dtype=tensor_view(steps[:1]).dtype, device=device)
+    k = max(1, 2**24//max(1, steps[:1].nbytes))
+    for i in range(0, len(steps), k): res[i:i+k] = tensor_view(np.array(steps[i:i+k, 0])).to(device)
+    return res
 
 def keeps_series(s:Source) -> bool:
     "Can the series under some windows be kept on a device?"
@@ -177,12 +189,17 @@ def at_epoch(self:Part, epoch):
 @patch
 def __getitem__(self:Part, i):
     if isinstance(i, slice): return self.gather(range(len(self))[i])
-    s = self.stored
-    series,step = s.grid.locate(np.int64(range(len(self))[i]))
-    start = int(step)//s.every + s.start
-    res = s.panel.segment(int(series), start+self.steps.start, start+self.steps.stop)
+    res = self._all_vars(range(len(self))[i])
     if self.vars is not None: res = res[self.vars]
     return res[0] if self.flat else res
+
+@patch
+def _all_vars(self:Part, i):
+    "All variables of a row, (vars, steps), still on disk"
+    s = self.stored
+    series,step = s.grid.locate(np.int64(i))
+    start = int(step)//s.every + s.start
+    return s.panel.segment(int(series), start+self.steps.start, start+self.steps.stop)
 
 # %% ../../nbs/16_series.spans.ipynb #ac3f4883
 @patch(as_prop=True)
@@ -196,6 +213,15 @@ def place(self:Part):
     found = self.stored.panel.place()
     vars = None if self.vars is None else [int(o) for o in self.vars]
     return found and found._replace(how=(*self.settings, vars, *found.how))
+
+# %% ../../nbs/16_series.spans.ipynb #212f6f97
+@patch
+def viewed(self:Part): return getattr(self.stored.panel, 'source', self)
+
+@patch
+def own_packing(self:Part, packing):
+    stored = packing.for_dtype(self.dtype).check(self.stored.panel.vars)
+    return stored.select(self.vars)
 
 # %% ../../nbs/16_series.spans.ipynb #09efb8d0
 @patch

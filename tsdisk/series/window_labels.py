@@ -8,7 +8,8 @@ __all__ = ['OfSeries', 'only_step', 'majority', 'StepLabels']
 # %% ../../nbs/17_series.window_labels.ipynb #a097a52f
 import numpy as np
 from fastcore.basics import patch
-from ..disk.sources import Source, as_source
+from ..disk.array_sources import as_source
+from ..disk.sources import Source
 from .grid import Grid
 from .spans import Part
 

@@ -5,65 +5,83 @@
 # %% auto #0
 __all__ = ['Windows', 'count_present', 'window_sums']
 
-# %% ../../nbs/18_series.windows.ipynb #7ed732a4
+# %% ../../nbs/18_series.windows.ipynb #5c8fd30c
+from datetime import timedelta
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import progress, whole_number
 from ..disk.rows import Ranges, true_runs
+from ..disk.array_sources import as_source
+from ..disk.sidecar import packing_of
 from ..disk.sources import Source, check_idxs
-from .grid import Grid
+from .clocks import Clocks
+from .grid import find_clocks, make_grid
 from .window_labels import OfSeries, StepLabels, majority, only_step
 from .panels import Dense
 from .several import as_panel, vars_by_number
 from .spans import Part, Spans
 
-# %% ../../nbs/18_series.windows.ipynb #fc326359
+# %% ../../nbs/18_series.windows.ipynb #2fc2b002
 class Windows(Part):
     "Windows over series: `w[i]` is (vars, size), with a horizon the pair of inputs and targets"
     def __init__(self,
         x, # Series: (steps, vars), (steps,) or (n, vars, steps), a list of the first two, or `Ragged`; arrays or paths
-        size:int, # Steps of the inputs
-        stride:int=1, # Steps from one window to the next
-        horizon:int=0, # Steps to forecast
-        gap:int=0, # Steps between the inputs and those to forecast
+        size, # Steps of the inputs; or a duration, such as '36h'
+        stride=1, # Steps from one window to the next, or a duration
+        horizon=0, # Steps to forecast, or a duration
+        gap=0, # Steps between the inputs and those to forecast, or a duration
         sel_vars=None, # Variables of the inputs, by number or name; all by default
         targets=None, # Variables to forecast; all by default
         known=None, # Variables known in advance for the steps to forecast: a second input
         static=None, # Values that are constant in each series, (n_series, k): another input
         names=None, # Names of the variables
         axis:int=None, # Axis of the steps, where it is not the first of (steps, vars) or the last of (n, vars, steps)
+        clock=True, # When steps were recorded: by default as the dataset says; a `Clock`, or one for each series; None to ignore gaps
     ):
         self.panel = as_panel(x, axis)
+        self.panel.check_axes()
+        self.clock,self.clocks = clock,find_clocks(self.panel, clock)
         self.names = names
         self._set_steps(size, stride, horizon, gap)
         sel,targets,known = self._choose_vars(sel_vars, targets, known)
-        spans = Spans(self.panel, self._make_grid(), 0, self.span, self._vars_to_read(sel, targets, known))
-        super().__init__(spans, slice(0, self.size), sel)
+        read = self._vars_to_read(sel, targets, known)
+        super().__init__(Spans(self.panel, self._make_grid(), 0, self.span, read), slice(0, self.size), sel)
         if not len(self): raise ValueError(self._too_short())
-        self.target = self._future(targets) if horizon else None
-        self.inputs = [Part(spans, self.steps, sel)]
+        self._set_parts(sel, targets, known, static)
+
+    def _set_parts(self, sel, targets, known, static):
+        self.target = self._future(targets) if self.horizon else None
+        self.inputs = [Part(self.stored, self.steps, sel)]
         if known: self.inputs.append(self._future(known))
         if static is not None: self.inputs.append(OfSeries(self.grid, static))
 
     @property
     def grid(self): return self.stored.grid
     def _future(self, vars): return Part(self.stored, slice(self.span-self.horizon, self.span), vars)
-    def _make_grid(self): return Grid(self.panel, self.span, self.stride)
+    def _make_grid(self): return make_grid(self.panel, self.span, self.stride, self._gaps, self.clock)
+    @property
+    def _gaps(self): return () if self.clocks is None else self.clocks.gaps(len(self.panel))
     def __getitem__(self, i): return (self.inputs[0][i], self.target[i]) if self.horizon else super().__getitem__(i)
 
 # %% ../../nbs/18_series.windows.ipynb #8b109324
 @patch
 def _set_steps(self:Windows, size, stride, horizon, gap):
-    what = 'a whole number of steps'
-    self.size = whole_number(size, 'size', 1, what)
-    self.stride = whole_number(stride, 'stride', 1, what)
-    self.horizon = whole_number(horizon, 'horizon', 0, what)
-    self.gap = whole_number(gap, 'gap', 0, what)
+    self.size = self._as_steps(size, 'size', 1)
+    self.stride = self._as_steps(stride, 'stride', 1)
+    self.horizon = self._as_steps(horizon, 'horizon', 0)
+    self.gap = self._as_steps(gap, 'gap', 0)
     self.span = self.size + (self.gap+self.horizon if self.horizon else 0)
+
+@patch
+def _as_steps(self:Windows, v, name, least):
+    "A number of steps, which may be given as a duration"
+    if isinstance(v, (str,timedelta,np.timedelta64)): v = (self.clocks or Clocks()).steps(v, name)
+    return whole_number(v, name, least, 'a whole number of steps')
 
 @patch
 def _too_short(self:Windows):
     longest = np.max(self.panel.lengths)
+    if len(self._gaps): return f"A window takes {self.span:,} steps, and none fits between the {len(self._gaps):,} gaps in time: give `clock=None` to ignore gaps"
     hint = "if arrays are (vars, steps), give `axis=1`"
     return f"A window takes {self.span:,} steps, the longest series has {longest:,}: {hint}"
 
@@ -136,10 +154,10 @@ def window(self:Windows,
     "Numbers of the windows at these places; the inverse of `locate`"
     series,start = np.asarray(series),np.asarray(start)
     _check_within('series', series, len(self.panel))
-    outside = (start < 0) | (start+self.span > self.panel.length(series))
-    if (outside | (start % self.stride > 0)).any():
-        raise ValueError(f"No window starts there: they start every {self.stride} steps from 0 and take {self.span}")
-    return self.grid.first(series) + start//self.stride
+    i = self.grid.count_before(series, start)
+    found = self.grid.locate(np.minimum(i, len(self)-1))
+    if (np.asarray(found) == np.stack(np.broadcast_arrays(series, start))).all(): return i
+    raise ValueError(f"No window starts there: they start every {self.stride} steps from 0, take {self.span}, and cross no gap")
 
 def _check_within(what, i, n):
     if not i.size or 0 <= i.min() <= i.max() < n: return
@@ -153,6 +171,17 @@ def cover(self:Windows,
     "Segments of series that windows consist of"
     if isinstance(rows, (list,tuple,np.ndarray)): rows = check_idxs(rows, len(self))
     return self.grid.cover(rows)
+
+# %% ../../nbs/18_series.windows.ipynb #1a625d21
+@patch
+def times(self:Windows,
+    i:int, # Number of a window
+): # (size,) datetime64, or timedelta64 where the start is not known; with a horizon a pair, the second (horizon,)
+    "Times of the steps of a window; `ValueError` if the clock of its series is not known"
+    if self.clocks is None: raise ValueError("The times of these series are not known: give `clock=Clock(start=…, fs=…)`")
+    series,first = map(int, self.locate(i))
+    times = self.clocks[series].times(np.arange(first, first+self.span))
+    return (times[:self.size], times[self.span-self.horizon:]) if self.horizon else times
 
 # %% ../../nbs/18_series.windows.ipynb #e97d1188
 @patch
@@ -192,10 +221,14 @@ def _panel_over(self:Windows, x, axis):
 @patch
 def _check_clock(self:Windows, panel, every):
     "`ValueError` unless another panel covers the same time, one step for `every` of these"
-    n = len(self.panel)
     if self.size % every: raise ValueError(f"`every` must divide the size of the windows, {self.size}, got {every}")
+    n = len(self.panel)
     if len(panel) != n: raise ValueError(f"There are {n} series, the other array has {len(panel)}: they must match")
-    short = np.broadcast_to(np.less(panel.lengths, self.panel.lengths//every), n)
+    self._check_lengths(panel, every)
+
+@patch
+def _check_lengths(self:Windows, panel, every):
+    short = np.broadcast_to(np.less(panel.lengths, self.panel.lengths//every), len(panel))
     if not short.any(): return
     i = int(short.argmax())
     each = f" of {every} each" if every > 1 else ''
@@ -225,10 +258,11 @@ def _label_at(self:Windows, part, step):
 # %% ../../nbs/18_series.windows.ipynb #33030607
 def count_present(
     x, # (vars, steps)
-    missing=None, # Number that stands for a missing value, besides NaN
+    missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
 ): # (steps,)
     "Values of each step that are not missing"
-    present = x == x
+    if missing is None: missing = packing_of(as_source(x)).missing
+    present = np.asarray(x == x)
     if missing is not None: present &= x != missing
     return present.sum(0)
 
@@ -245,11 +279,12 @@ def window_sums(
 @patch
 def valid_rows(self:Windows,
     min_valid:float=.5, # Least share of values present, from a window's first input to its last target
-    missing=None, # Number that stands for a missing value, besides NaN
+    missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
 ) -> Ranges: # Numbers of windows
     "Windows with enough values present, found in one pass"
     if not 0 < min_valid <= 1: raise ValueError(f"`min_valid` must be a share, above 0 and at most 1, got {min_valid}")
     if self.grid.moves: raise ValueError("Crops differ from epoch to epoch: leave out whole series, or use `Windows`")
+    if missing is None: missing = packing_of(self).missing
     least = min_valid*self.span*self.panel.vars - 1e-9
     found = [o for s in progress(range(len(self.panel))) for o in self._valid_runs(s, least, missing)]
     return Ranges(np.concatenate(found), len(self))
@@ -257,10 +292,15 @@ def valid_rows(self:Windows,
 @patch
 def _valid_runs(self:Windows, series, least, missing):
     "Runs of windows of a series with at least `least` values present, a block at a time"
-    span,stride = self.span,self.stride
     first,stop = self.grid.first(np.array([series,series+1])).tolist()
-    k = max(1, 2**22//(self.panel.vars*stride)) # Windows in a block
+    k = max(1, 2**22//(self.panel.vars*self.stride)) # Windows in a block
     for i in range(first, stop, k):
-        a,b = (i-first)*stride, (min(i+k, stop)-1-first)*stride + span
-        present = count_present(np.asarray(self.panel.segment(series, a, b)), missing)
-        yield i + true_runs(window_sums(present, span, stride) >= least)
+        present = self._present_in(series, i-first, min(i+k, stop)-first, missing)
+        yield i + true_runs(present >= least)
+
+@patch
+def _present_in(self:Windows, series, first, stop, missing):
+    "Values present in windows `first` to `stop` of a series, (stop-first,)"
+    a,b = first*self.stride, (stop-1)*self.stride + self.span
+    present = count_present(np.asarray(self.panel.segment(series, a, b)), missing)
+    return window_sums(present, self.span, self.stride)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cached_share', 'file_system', 'disk_rate', 'loader_rate', 'doctor']
 
-# %% ../../nbs/71_tools.doctor.ipynb #91b281a3
+# %% ../../nbs/71_tools.doctor.ipynb #96dc54a0
 import os, time, warnings
 from collections import deque
 from dataclasses import dataclass
@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from ..data.datasets import TSDatasets
 from ..disk.basics import human
-from ..disk.io import DiskFile, Incoming, free_memory
+from ..disk.io import DiskFile, Incoming
+from ..disk.memory import free_memory
 from ..folder.manifest import open_folder
 from ..data.loaders import TSDataLoader
 from ..data.reader import ReadOptions
-from ..disk.sources import as_source
+from ..disk.array_sources import as_source
 
 # %% ../../nbs/71_tools.doctor.ipynb #ba4d139a
 def cached_share(

@@ -101,15 +101,18 @@ def _begin(self:Checkpoint):
     if self.file.exists(): self.resume_from = self._find_interrupted()
 
 # %% ../../nbs/62_train.checkpoint.ipynb #5744d91c
+def _check_same_fit(file, saved, settings):
+    for name,value in settings.items():
+        was = saved.get(name, value)
+        if was == value: continue
+        raise _not_resumable(file, f"was saved by a fit with {name}={was}, but this fit has {name}={value}")
+
 @patch
 def _find_interrupted(self:Checkpoint):
     "The checkpoint of this fit; `ValueError` if it is of another fit"
     found = _read_checkpoint(self.file)
     saved = dict(n_epoch=found['n_epoch'], **found.get('how', {}))
-    for name,value in dict(n_epoch=self.n_epoch, **fit_settings(self.learn)).items():
-        was = saved.get(name, value)
-        if was == value: continue
-        raise _not_resumable(self.file, f"was saved by a fit with {name}={was}, but this fit has {name}={value}")
+    _check_same_fit(self.file, saved, dict(n_epoch=self.n_epoch, **fit_settings(self.learn)))
     where = f"epoch {found['epoch']}, batch {found['loader']['step']}"
     print(f"{self.file.name}: " + ('this fit has already finished' if found['done'] else f'resuming at {where}'))
     return found

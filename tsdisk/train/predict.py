@@ -45,15 +45,20 @@ def _batch_outputs(self:_WriteOutputs):
     if not isinstance(self.learn.pred, Tensor):
         got = type(self.learn.pred).__name__
         raise TypeError(f"The model returns a {got} for a batch: wrap it so that it returns one tensor")
-    n = find_bs(self.xb)
-    expected = min(self.bs, self.writer.n - (self.start if self.compares else self.at))
-    if n != expected:
-        raise ValueError(f"A batch of {expected} rows reached the model as {n}: remove batch transforms that drop or "
-            "repeat rows, as each row needs its own prediction")
+    n = self._rows_of_batch()
     preds = self.act(self.learn.pred)
     outputs = {k: f(preds) for k,f in self.outputs.items()}
     for k,rows in outputs.items(): _check_rows(k, rows, n)
     return outputs
+
+@patch
+def _rows_of_batch(self:_WriteOutputs):
+    "Rows of this batch; `ValueError` if transforms have dropped or repeated some"
+    n = find_bs(self.xb)
+    expected = min(self.bs, self.writer.n - (self.start if self.compares else self.at))
+    if n == expected: return n
+    raise ValueError(f"A batch of {expected} rows reached the model as {n}: remove batch transforms that drop or "
+        "repeat rows, as each row needs its own prediction")
 
 def _check_rows(name, rows, n):
     if len(rows) == n: return
@@ -82,6 +87,8 @@ def _model_crc(model):
         else: data = repr((name, value)).encode()
         crc = crc32(data, crc)
     return crc
+
+def _stable_repr(o): return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
 
 def _data_id(dl, column):
     "Size and time of a column's file, or a checksum of its values"
@@ -113,18 +120,22 @@ class _Run:
         return a*self.dl.bs, min(b*self.dl.bs, len(self.dl.dataset))
 
 # %% ../../nbs/65_train.predict.ipynb #1221fd74
+def _data_settings(dl):
+    "The rows of a loader and their order, and what identifies the data of each column"
+    rows = dl.plan().settings() | dl.sampling.fingerprint()
+    return [rows, *(_data_id(dl, o) for o in dl.dataset.tls)]
+
+def _functions(run):
+    "Everything that predictions are made with: model, activation, loss and transforms"
+    loss = _stable_repr(run.learn.loss_func) if run.keep & {'losses','decoded'} else None
+    transforms = [_stable_repr(f) for f in run.dl.after_batch.fs if f.split_idx != 0] # Others are for training only
+    return dict(model=_model_crc(run.learn.model), act=_stable_repr(run.act), loss=loss, transforms=transforms)
+
 @patch
 def settings(self:_Run):
     "Settings that must be the same for a run to be resumed, as JSON values"
-    dl,uses_loss = self.dl,self.keep & {'losses','decoded'}
-    options = dict(keep=sorted(self.keep), layer=self.layer, bs=dl.bs, world_size=self.world_size)
-    data = [dl.settings(), *(_data_id(dl, o) for o in dl.dataset.tls)]
-    loss = _stable_repr(self.learn.loss_func) if uses_loss else None
-    transforms = [_stable_repr(f) for f in dl.after_batch.fs if f.split_idx != 0] # Others are for training only
-    made_by = dict(model=_model_crc(self.learn.model), act=_stable_repr(self.act), loss=loss, transforms=transforms)
-    return json.loads(json.dumps(made_by | options | dict(data=data)))
-
-def _stable_repr(o): return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
+    options = dict(keep=sorted(self.keep), layer=self.layer, bs=self.dl.bs, world_size=self.world_size)
+    return json.loads(json.dumps(_functions(self) | options | dict(data=_data_settings(self.dl))))
 
 # %% ../../nbs/65_train.predict.ipynb #b8e80954
 class _BatchRanges(GetAttr):
@@ -157,22 +168,30 @@ def _validating(learn, cb, losses):
     unreduced = learn.loss_not_reduced() if losses else nullcontext()
     with learn.removed_cbs(distributed), unrecorded, learn.validation_context(cbs=[cb]), unreduced: yield
 
+@patch
+def _write_batches(self:_Run, cb, dl):
+    "Predict the batches of a loader; what is written is synced even if that fails"
+    before = cb.at
+    try:
+        with _validating(self.learn, cb, 'losses' in self.keep): self.learn._do_epoch_validate(dl=dl)
+    finally:
+        if cb.at > before: cb.writer.sync(cb.at-cb.start)
+
 # %% ../../nbs/65_train.predict.ipynb #8127c5b0
 @patch
 def predict(self:_Run, folder):
     "Predict those rows of this process that are not done"
-    learn,dl = self.learn,self.dl
     start,stop = self.rows(self.rank)
     done = rows_done(folder, self.rank)
     if start+done == stop: return
-    with RowWriter(folder, len(dl.dataset), self.rank) as writer, self._hook() as hook:
-        cb = _WriteOutputs(writer, output_functions(learn, self.keep, hook), self.act, dl.bs, start, done)
-        try:
-            with _validating(learn, cb, 'losses' in self.keep): learn._do_epoch_validate(dl=self.remaining(done//dl.bs))
-        finally:
-            if cb.at > start+done: writer.sync(cb.at-start)
-    if cb.at == stop: return
-    raise RuntimeError(f"A callback ended prediction after {cb.at-start:,} of {stop-start:,} rows: remove it from the "
+    with RowWriter(folder, len(self.dl.dataset), self.rank) as writer, self._hook() as hook:
+        outputs = output_functions(self.learn, self.keep, hook)
+        cb = _WriteOutputs(writer, outputs, self.act, self.dl.bs, start, done)
+        self._write_batches(cb, self.remaining(done//self.dl.bs))
+    if cb.at < stop: raise _ended_early(cb.at-start, stop-start)
+
+def _ended_early(done, n):
+    return RuntimeError(f"A callback ended prediction after {done:,} of {n:,} rows: remove it from the "
         "learner and repeat the call, which resumes there")
 
 @patch
@@ -212,6 +231,21 @@ def _check_share(run):
     if k > n: raise ValueError(f"There are {n} batches for {k} processes: use fewer processes, or a smaller `bs`")
 
 # %% ../../nbs/65_train.predict.ipynb #d60ad211
+def _new_run(learn, dl, keep, layer, act, rank, world_size):
+    "A run, checked, with fastai's activation and ranks by default"
+    _check_loader(dl, keep)
+    _check_layer(learn.model, layer)
+    act = ifnone(act, getcallable(learn.loss_func, 'activation'))
+    rank = ifnone(rank, rank_distrib())
+    world_size = ifnone(world_size, num_distrib() or 1)
+    run = _Run(learn, dl.new(shuffle=False, drop_last=False), keep, layer, act, rank, world_size)
+    _check_share(run)
+    return run
+
+def _check_path(path):
+    if not path.exists() or (path/'run.json').exists(): return
+    raise FileExistsError(f"{path} exists, but holds no predictions: delete it, or give another path")
+
 def preds_to_disk(
     learn:Learner, # Makes the predictions
     dl, # `TSDataLoader` over the rows: `learn.dls.valid`, or `learn.dls.test_dl(X)`
@@ -227,14 +261,8 @@ def preds_to_disk(
     "Write predictions to `.npy` files, row i for row i of the dataset; an interrupted call, repeated, resumes"
     path = Path(path).absolute()
     keep = {k for k,v in dict(targs=targs, losses=losses, decoded=decoded).items() if v}
-    _check_loader(dl, keep)
-    _check_layer(learn.model, layer)
-    act = ifnone(act, getcallable(learn.loss_func, 'activation'))
-    rank,world_size = ifnone(rank, rank_distrib()),ifnone(world_size, num_distrib() or 1)
-    run = _Run(learn, dl.new(shuffle=False, drop_last=False), keep, layer, act, rank, world_size)
-    _check_share(run)
-    if path.exists() and not (path/'run.json').exists():
-        raise FileExistsError(f"{path} exists, but holds no predictions: delete it, or give another path")
+    run = _new_run(learn, dl, keep, layer, act, rank, world_size)
+    _check_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_name(f'.{path.name}.{run.rank}')): run.complete(path)
     if path.exists(): return open_run(path)

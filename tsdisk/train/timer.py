@@ -110,10 +110,8 @@ def after_cancel_batch(self:DataTimer): self.now.start = self.now.start or _mark
 
 @patch
 def after_batch(self:DataTimer):
-    sums,now,n = self.epochs[-1],self.now,find_bs(self.xb)
-    sums['samples'] += n
-    sums['used'] += n*now.row_bytes
-    if sums['batches']%32 == 0: self._count_read() # Slower than all else here
+    now = self.now
+    self._count_rows(find_bs(self.xb))
     end = _mark(now.device)
     now.marks.append((now.last, now.start, end))
     now.last = end
@@ -123,6 +121,14 @@ def after_batch(self:DataTimer):
 # %% ../../nbs/67_train.timer.ipynb #ceb21e80
 @patch
 def _count_read(self:DataTimer): self.epochs[-1]['read'] = disk_bytes()-self.now.read_before
+
+@patch
+def _count_rows(self:DataTimer, n):
+    "Add the rows of a batch, and now and then what was read from disk"
+    sums = self.epochs[-1]
+    sums['samples'] += n
+    sums['used'] += n*self.now.row_bytes
+    if sums['batches']%32 == 0: self._count_read() # Slower than all else here
 
 @patch
 def _count(self:DataTimer, last, start, end):
@@ -215,12 +221,17 @@ def plot(self:DataTimer,
     "Waiting and model time of each batch"
     if not self.points.n: raise ValueError("No batch has been timed yet: call `learn.fit(1, cbs=timer)` first")
     if ax is None: ax = plt.subplots(figsize=figsize, layout='constrained')[1]
-    edges = np.append(0, self.points.sizes().cumsum())
-    waiting,model = 1e3*self.points.means().T
-    steps = [np.append(o, o[-1]) for o in (model,waiting)]
-    ax.stackplot(edges, *steps, labels=['model','waiting for data'], colors=['#4878a8','#c44e52'], step='post')
+    self._draw_steps(ax)
     ax.set(xlabel='batch', ylabel='ms per batch')
     ax.set_title(self.verdict.split(':')[0], loc='left', fontsize=10)
     ax.margins(x=0)
     ax.legend(loc='lower right', bbox_to_anchor=(1,1), ncols=2, frameon=False, borderpad=0)
     return ax
+
+@patch
+def _draw_steps(self:DataTimer, ax):
+    "Draw model and waiting time on top of each other, a step for each point"
+    edges = np.append(0, self.points.sizes().cumsum())
+    waiting,model = 1e3*self.points.means().T
+    steps = [np.append(o, o[-1]) for o in (model,waiting)]
+    ax.stackplot(edges, *steps, labels=['model','waiting for data'], colors=['#4878a8','#c44e52'], step='post')

@@ -10,7 +10,8 @@ import json, os, shutil, time
 from pathlib import Path
 import numpy as np
 from fastcore.basics import AttrDict, patch
-from ..disk.arrays import data_start, npy_header, open_array, write_at
+from ..disk.arrays import open_array, write_at
+from ..disk.headers import data_start, npy_header
 from ..disk.basics import human
 from ..disk.publish import atomic_write, rename
 
@@ -84,12 +85,15 @@ def write(self:RowWriter,
 ):
     "Write `k` rows of an array; `ValueError` if they have another shape or dtype than earlier ones"
     if name not in self.arrays: self._create(name, rows)
-    file,shape,dtype = self.arrays[name]
-    got = rows.shape[1:],rows.dtype
-    if got != (shape, dtype):
-        raise ValueError(f"`{name}` has rows of {shape} {dtype}, but this batch has rows of {got[0]} {got[1]}: "
-            "all rows need one shape and dtype")
+    file,*of_rows = self.arrays[name]
+    _check_alike(name, rows, *of_rows)
     write_at(file, np.ascontiguousarray(rows).reshape(-1).view('u1'), data_start + at*rows[:1].nbytes)
+
+def _check_alike(name, rows, shape, dtype):
+    got = rows.shape[1:],rows.dtype
+    if got == (shape, dtype): return
+    raise ValueError(f"`{name}` has rows of {shape} {dtype}, but this batch has rows of {got[0]} {got[1]}: "
+        "all rows need one shape and dtype")
 
 # %% ../../nbs/63_train.writer.ipynb #85fd43c2
 @patch
@@ -97,7 +101,7 @@ def _create(self:RowWriter, name, rows):
     "Open the file of an array, at its full size"
     path = self.folder/f'{name}.npy'
     size = data_start + self.n*rows[:1].nbytes
-    self._check_space(name, size, path.stat().st_size if path.exists() else 0)
+    self._check_space(path, size)
     path.touch()
     file = open(path, 'r+b', buffering=0)
     self.arrays[name] = file,rows.shape[1:],rows.dtype
@@ -105,10 +109,11 @@ def _create(self:RowWriter, name, rows):
     if path.stat().st_size < size: file.truncate(size)
 
 @patch
-def _check_space(self:RowWriter, name, size, written):
+def _check_space(self:RowWriter, path, size):
+    written = path.stat().st_size if path.exists() else 0
     free = shutil.disk_usage(self.folder).free + written
     if size <= free: return
-    raise OSError(f"`{name}` of {self.n:,} rows takes {human(size)}, but only {human(free)} is free on the disk "
+    raise OSError(f"`{path.stem}` of {self.n:,} rows takes {human(size)}, but only {human(free)} is free on the disk "
         f"of {self.folder}: make room, and repeat the call")
 
 # %% ../../nbs/63_train.writer.ipynb #ac867880
