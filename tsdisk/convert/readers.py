@@ -6,7 +6,7 @@
 __all__ = ['readers', 'recognizers', 'variable_metadata', 'exclusions', 'large', 'reader', 'suffix_of', 'excludes',
            'exclusion_reasons', 'need', 'split_rows', 'select_rows', 'read_file', 'Pieces', 'read_steps', 'read_npy',
            'NpzMember', 'npz_members', 'unnamed_file', 'Compressed', 'CompressedRows', 'split_compressed', 'open_npz',
-           'read_npz', 'open_raw', 'start_and_rate', 'from_frame']
+           'read_npz', 'open_raw', 'from_frame']
 
 # %% ../../nbs/40_convert.readers.ipynb #c4d15122
 import errno, importlib, os, re, shutil, tempfile, zipfile
@@ -22,7 +22,7 @@ from ..disk.headers import read_header
 from .columns import index_reason
 from .frames import frame_columns, frame_numbers, frame_times
 
-# %% ../../nbs/40_convert.readers.ipynb #6cfccfde
+# %% ../../nbs/40_convert.readers.ipynb #c16d3bcc
 readers = {} # By suffix: a function of a path and the name of an array in it, or None
 recognizers = {} # By suffix: a function of a path that tells whether a file of a folder is data
 variable_metadata = 'names','units','scale','offset','missing' # Keys of a record that describe the variables of its `X`
@@ -341,16 +341,6 @@ def _rows_of_raw(path, shape, dtype, start):
     wanted = 'a whole number' if shape[0] == -1 else n
     raise ValueError(f"{path} has {size:,} bytes after byte {start}, which is {size/row:.6g} rows {shape[1:]} "
         f"of {dtype}, not {wanted}: check `shape`, `dtype` and `start`")
-
-# %% ../../nbs/40_convert.readers.ipynb #66c7d4ea
-def start_and_rate(
-    times, # Times of the first steps, datetime64
-) -> dict: # `start`, and `fs` in Hz if they are evenly spaced
-    "Start and sampling rate of a recording"
-    gaps = np.diff(times.astype('datetime64[ns]').astype('i8'))
-    res = dict(start=str(times[0].astype('datetime64[ms]')))
-    if len(gaps) and gaps[0] > 0 and (gaps == gaps[0]).all(): res['fs'] = 1e9/float(gaps[0])
-    return res
 
 # %% ../../nbs/40_convert.readers.ipynb #9d808146
 def from_frame(
