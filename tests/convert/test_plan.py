@@ -282,3 +282,7 @@ def test_what_is_left_out_is_printed_and_kept(tmp_path, capsys):
     assert 'Left out: RESP (another rate: 4 Hz)' in capsys.readouterr().out
     assert read_manifest(tmp_path/'set')['info']['left_out'] == dict(RESP='another rate: 4 Hz')
     assert 'left out: RESP (another rate: 4 Hz)' in repr(made)
+
+def test_a_series_of_pandas_is_one_variable(tmp_path):
+    convert([pd.Series([1.,2.,3.], index=[5,6,7])], tmp_path/'set')
+    assert open_folder(tmp_path/'set')[0]['X'][:].tolist() == [[[1.,2.,3.]]]

@@ -51,6 +51,7 @@ def _by_role(o):
     if isinstance(o, Mapping): return o
     if isinstance(o, tuple) and len(o) == 2: return dict(X=o[0], y=o[1])
     if hasattr(o, 'p_signal') and hasattr(o, 'sig_name'): return _from_wfdb(o)
+    if hasattr(o, 'to_numpy') and not hasattr(o, 'select_dtypes'): return dict(X=o.to_numpy())
     return dict(X=o if hasattr(o, 'shape') else np.asarray(o))
 
 def _check_X(X):
