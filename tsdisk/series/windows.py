@@ -11,7 +11,7 @@ from fastcore.basics import patch
 from ..disk.basics import progress, whole_number
 from ..disk.rows import Ranges, true_runs
 from ..disk.array_sources import as_source
-from ..disk.sidecar import packing_of
+from ..disk.sidecar import missing_of
 from ..disk.sources import Source, check_idxs
 from .grid import Grid
 from .window_labels import OfSeries, StepLabels, majority, only_step
@@ -238,7 +238,7 @@ def count_present(
     missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
 ): # (steps,)
     "Values of each step that are not missing"
-    if missing is None: missing = packing_of(as_source(x)).missing
+    if missing is None: missing = missing_of(as_source(x))
     present = np.asarray(x == x)
     if missing is not None: present &= x != missing
     return present.sum(0)
@@ -261,7 +261,7 @@ def valid_rows(self:Windows,
     "Windows with enough values present, found in one pass"
     if not 0 < min_valid <= 1: raise ValueError(f"`min_valid` must be a share, above 0 and at most 1, got {min_valid}")
     if self.grid.moves: raise ValueError("Crops differ from epoch to epoch: leave out whole series, or use `Windows`")
-    if missing is None: missing = packing_of(self).missing
+    if missing is None: missing = missing_of(self)
     least = min_valid*self.span*self.panel.vars - 1e-9
     found = [o for s in progress(range(len(self.panel))) for o in self._valid_runs(s, least, missing)]
     return Ranges(np.concatenate(found), len(self))
