@@ -2,8 +2,8 @@
 import os, signal, subprocess, sys
 import numpy as np, pytest
 from fastcore.test import expect_fail
-from conftest import metadata_of
-from tsdisk.convert import long_tables, tables
+from conftest import fails, fresh, linux, metadata_of
+from tsdisk.convert import csv as csv_module, long_tables, open_tables
 from tsdisk.convert.convert import convert
 from tsdisk.convert.long_tables import LongTable, from_long
 from tsdisk.convert.tables import from_wide
@@ -21,16 +21,17 @@ def table(n=40, seed=0):
     return series, pa.table(dict(who=[f'p{o}' for o in who[rows]], **{k: v[rows] for k,v in columns.items()}))
 
 @pytest.mark.parametrize('kind', ['csv','parquet'])
-@pytest.mark.parametrize('part', [2**26, 1000])
-def test_long_tables_in_any_order_give_whole_series(tmp_path, kind, part, monkeypatch):
+@pytest.mark.parametrize('part,most', [(2**26,1000), (1000,1000), (1000,5), (300,39)]) # In memory, sorted on disk, in partitions, and these sorted on disk
+def test_long_tables_in_any_order_give_whole_series(tmp_path, kind, part, most, monkeypatch):
     import pyarrow.csv as csv, pyarrow.parquet as pq
-    for o in (tables, long_tables): monkeypatch.setattr(o, 'large', 2000) # Written in many runs
+    for o in (csv_module, open_tables, long_tables): monkeypatch.setattr(o, 'large', 2000) # Written in many runs
+    monkeypatch.setattr(long_tables, 'most_series', most)
     series,tab = table()
     for i in range(3):
         one = tab.slice(i*len(tab)//3, (i+1)*len(tab)//3-i*len(tab)//3)
         csv.write_csv(one, tmp_path/f'{i}.csv') if kind == 'csv' else pq.write_table(one, tmp_path/f'{i}.parquet')
     src = LongTable(f'{tmp_path}/*.{kind}', 'who', 't', y='sick', partition_bytes=part)
-    assert (src.n_partitions > 1) == (part == 1000)
+    assert (src.n_partitions > 1) == (part <= 1000)
     arrays,_ = open_folder(convert(src, tmp_path/'set'))
     assert sorted(arrays['who'].tolist()) == sorted(f'p{i}' for i in range(40))
     assert metadata_of(tmp_path/'set')['names'] == ['a','b']
@@ -139,3 +140,102 @@ def test_rows_without_an_id_are_counted(tmp_path):
 def test_other_files_are_no_tables(tmp_path):
     np.save(tmp_path/'a.npy', np.zeros(3))
     with expect_fail(ValueError, 'is not a table: known suffixes are .csv, .tsv'): from_long(tmp_path/'a.npy', 'who')
+
+# Times
+
+def test_each_series_has_its_own_times(tmp_path):
+    import pandas as pd
+    days = [f'{i+1:02}.02.2020' for i in range(20)]
+    rows = [(k,t,i) for k in 'ab' for i,t in enumerate(days) if (k,i) != ('b',7)]
+    df = pd.DataFrame(rows, columns=['id','t','v']).sample(frac=1, random_state=0)
+    df.to_csv(tmp_path/'a.csv', index=False, sep=';')
+    for part in (2**26, 1000):
+        a,b = LongTable(tmp_path/'a.csv', 'id', 't', partition_bytes=part)
+        assert a['X'].tolist() == [[*range(20)]] and a['times'][0] == np.datetime64('2020-02-01')
+        assert b['X'].tolist() == [[o for o in range(20) if o != 7]] and len(b['times']) == 19
+    with pytest.warns(UserWarning, match='1 series have gaps in time'): convert(LongTable(tmp_path/'a.csv', 'id', 't'), tmp_path/'set')
+
+def test_times_that_are_numbers_order_the_steps_only():
+    import pandas as pd
+    df = pd.DataFrame(dict(id=[*'aaa'], t=[10,9,100], v=[2.,1.,3.]))
+    got, = from_long(df, 'id', 't')
+    assert got['X'].tolist() == [[1,2,3]] and 'times' not in got
+    got, = from_long(df, 'id', 't', time_unit='ms')
+    assert np.allclose(np.diff(got['times']), [.001,.09], rtol=0, atol=1e-12)
+    large = pd.DataFrame(dict(id=[*'aaa'], t=[2**60+2,2**60+1,2**60], v=[3.,2.,1.]))
+    assert [*from_long(large, 'id', 't')][0]['X'].tolist() == [[1,2,3]]
+
+@pytest.mark.parametrize('times', [['d_1','d_10','d_2'], ['9:05','10:05','11:05'], ['01/02/2020','02/02/2020','03/02/2020']])
+def test_times_are_never_sorted_as_texts(times):
+    import pandas as pd
+    with fails(ValueError, times[0], 'time_format'): from_long(pd.DataFrame(dict(id=[*'aaa'], t=times, v=[1.,2.,3.])), 'id', 't')
+
+def test_rows_without_a_time_are_counted():
+    import pandas as pd
+    df = pd.DataFrame(dict(id=[*'aaa'], t=pd.to_datetime(['2020-01-01',None,'2020-01-02']), v=[1.,2.,3.]))
+    for part in (2**26, 10):
+        with fails(ValueError, '1 rows have no time', "'t'"): [*LongTable(df, 'id', 't', partition_bytes=part)]
+
+# One long series
+
+@pytest.mark.parametrize('order', ['in order','shuffled'])
+@pytest.mark.parametrize('even', [True, False])
+def test_a_long_series_comes_in_pieces_with_its_times(tmp_path, order, even, monkeypatch):
+    import pandas as pd
+    monkeypatch.setattr(long_tables, 'large', 2**16)
+    n,rng = 30_000,np.random.default_rng(0)
+    steps = np.arange(n) if even else np.cumsum(rng.integers(1, 5, n))
+    df = pd.DataFrame(dict(id=[*'a'*(n-10), *'b'*10], t=np.datetime64('2020-01-01', 's')+steps, v=np.arange(n)*1., w=-np.arange(n)))
+    if order == 'shuffled': df = df.sample(frac=1, random_state=0)
+    df.to_parquet(tmp_path/'a.parquet')
+    src = LongTable(tmp_path/'a.parquet', 'id', 't', partition_bytes=2**16)
+    assert [hasattr(o['X'], 'shape') for o in src] == [False, True]
+    arrays,_ = open_folder(convert(src, tmp_path/'set'))
+    assert np.array_equal(arrays['X'][0], [np.arange(n-10), -np.arange(n-10)]) and arrays['id'].tolist() == ['a','b']
+    if even: assert metadata_of(tmp_path/'set')['fs'] == 1
+    else: assert np.array_equal(arrays['times'][0].reshape(-1), (np.datetime64('2020-01-01', 'ns')+steps[:n-10]*np.timedelta64(10**9, 'ns')).astype('i8'))
+
+@linux
+@pytest.mark.parametrize('order', ['in order','shuffled'])
+def test_one_long_series_takes_flat_memory(tmp_path, order):
+    code = """
+    import os, threading, time, warnings, numpy as np, pyarrow as pa, pyarrow.parquet as pq
+    warnings.simplefilter('ignore')
+    from tsdisk.convert.convert import convert
+    from tsdisk.convert.long_tables import from_long
+    from conftest import rss_anon
+    folder,order = args
+    os.chdir(folder)
+    n = 3_000_000
+    t = np.arange(n) if order == 'in order' else np.random.default_rng(0).permutation(n)
+    with pq.ParquetWriter('a.parquet', pa.schema(dict(id=pa.int32(), t=pa.int64(), **{k: pa.float64() for k in 'abcd'}))) as w:
+        for i in range(0, n, 10**6):
+            part = t[i:i+10**6]
+            w.write_table(pa.table(dict(id=np.zeros(len(part), 'i4'), t=part, **{k: part*1. for k in 'abcd'})), row_group_size=250_000)
+    del t, part
+    top,on,base = [0],[1],rss_anon()
+    def watch():
+        while on:
+            top[0] = max(top[0], rss_anon()-base)
+            time.sleep(.01)
+    th = threading.Thread(target=watch)
+    th.start()
+    try: convert(from_long('a.parquet', 'id', 't'), 'out')
+    finally: on.clear(); th.join()
+    from tsdisk.folder.manifest import open_folder
+    X = open_folder('out')[0]['X'][0]
+    res = top[0], bool((np.asarray(X[0]) == np.arange(n)).all())"""
+    most,is_sorted = fresh(code, str(tmp_path), order)
+    assert is_sorted and most < 300, f'{most:.0f} MB for a series of 96 MB'
+
+# Lists
+
+def test_lists_are_series_or_the_variables_of_a_step(tmp_path):
+    import pandas as pd
+    pd.DataFrame(dict(id=[*'abc'], x=[[1.,2,3],[4.,5.],[6.]], y=[0,1,0])).to_parquet(tmp_path/'a.parquet')
+    got = [*from_long(tmp_path/'a.parquet', 'id', vars=['x'], y='y')]
+    assert [o['X'].tolist() for o in got] == [[[1,2,3]], [[4,5]], [[6]]] and [o['id'] for o in got] == [*'abc'] and [o['y'] for o in got] == [0,1,0]
+    steps = pd.DataFrame(dict(episode=[0,0,1], frame=[1,0,0], state=[[1.,2],[3,4],[5,6]], v=[7.,8.,9.]))
+    got = [*from_long(steps, 'episode', 'frame')]
+    assert [o['names'] for o in got] == [['state.0','state.1','v']]*2 and got[0]['X'].tolist() == [[3,1], [4,2], [8,7]]
+    with fails(ValueError, 'differ in length'): from_long(steps.assign(state=[[1.],[2.,3],[4.]]), 'episode', 'frame')

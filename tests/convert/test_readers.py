@@ -35,7 +35,7 @@ def test_each_file_of_a_pair_holds_one_array(tmp_path):
     assert np.array_equal(read_file(dict(X=tmp_path/'a.npy', y=f'{tmp_path}/a.npz::b'))['y'], x)
 
 missing = [('h5py','hdf5','a.h5'), ('zarr','zarr','a.zarr'), ('xarray','netcdf','a.nc'), ('pyarrow','tables','a.csv'),
-    ('wfdb','wfdb','a.hea'), ('edfio','edf','a.edf')]
+    ('wfdb','wfdb','a.hea')]
 
 @pytest.mark.parametrize('module,extra,name', missing)
 def test_a_missing_library_names_the_extra(tmp_path, module, extra, name, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_frame_without_times_has_no_rate():
     assert [*from_frame(pd.DataFrame(dict(a=[1.,2], b=[True,False])))] == ['X','names']
     dates = pd.to_datetime(['2024-01-01','2024-01-02','2024-01-03']).tz_localize('Europe/Berlin')
     got = from_frame(pd.DataFrame(dict(a=[1.,2,3], day=dates)))
-    assert got['names'] == ['a'] and got['start'] == '2023-12-31T23:00:00.000' and got['fs'] == 1/86400
+    assert got['names'] == ['a'] and got['times'].tolist() == dates.as_unit('ns').asi8.tolist()
 
 def test_frames_are_recordings_samples_or_series(tmp_path):
     import pandas as pd
@@ -156,3 +156,15 @@ def test_what_may_be_empty_is_a_list(tmp_path):
     convert(records(True), tmp_path/'set2')
     lines = [json.loads(o) for o in open(tmp_path/'set2/items.jsonl')]
     assert [o['beats'] for _,o in lines] == [[0,1,2], [], [0,1,2,3], []]
+
+def test_columns_of_texts_in_a_frame_may_be_numbers_or_times():
+    import pandas as pd
+    df = pd.DataFrame({'t': ['31.12.2024','01.01.2025'], 'a': ['1','?'], ('b','x'): [1,2], 'c': pd.Categorical([3,4]), 'd': [1j,2j]})
+    got = from_frame(df)
+    assert got['names'] == ['a','b x','c'] and got['left_out'] == {'d': 'complex numbers'}
+    assert np.array_equal(got['X'], [[1,np.nan], [1,2], [3,4]], equal_nan=True) and got['times'][1]-got['times'][0] == np.timedelta64(1, 'D')
+    with fails(ValueError, 'from_wide(df)'): from_frame(pd.DataFrame(dict(id=[1], x=[[1,2]])))
+
+def test_suffixes_of_compressed_files_have_two_parts():
+    from tsdisk.convert.readers import suffix_of
+    assert [suffix_of(o) for o in ('a.CSV.gz','a.npy','a.b.npy','a.nii.gz')] == ['.csv.gz','.npy','.npy','.gz']

@@ -2,10 +2,11 @@
 import subprocess, sys
 import numpy as np, pytest
 from fastcore.test import expect_fail
-from conftest import metadata_of
+from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
-from tsdisk.convert.readers import read_file
+from tsdisk.convert.readers import from_frame, read_file
 from tsdisk.convert.tables import from_wide, read_table
+from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder
 
 x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
@@ -58,8 +59,8 @@ def test_times_that_go_back_cause_one_warning(tmp_path, large, monkeypatch):
         assert (got if large else np.concatenate([*got], 1)).shape == (1,60)
 
 def test_columns_of_texts_are_named(tmp_path):
-    (tmp_path/'a.csv').write_text('a,b\n1,2\n3,-\n')
-    assert read_file(tmp_path/'a.csv')['left_out'] == ['b']
+    (tmp_path/'a.csv').write_text('a,b,t,u\n1,x,2020-01-01,2020-01-01\n3,-,2020-01-02,2020-01-02\n')
+    assert read_file(tmp_path/'a.csv')['left_out'] == {'b': 'text', 'u': 'dates'}
 
 @pytest.mark.parametrize('groups', ['many','one'])
 def test_parquet_is_never_whole_in_memory(tmp_path, groups):
@@ -99,3 +100,129 @@ def test_columns_that_are_missing_are_named(tmp_path):
     with expect_fail(ValueError, words.format('`y` or `metadata`')): [*from_wide(tmp_path/'a.csv', metadata=['nobody'])]
     with expect_fail(ValueError, words.format('`y` or `metadata`')): [*from_wide(tmp_path/'a.csv', y='nobody')]
     with expect_fail(ValueError, words.format('`steps`')): [*from_wide(tmp_path/'a.csv', steps=['nobody'])]
+
+# Numbers, and columns that are none
+
+marks = ['?','-','NA','N/A','nan','None','Null','null','.','']
+
+@pytest.mark.parametrize('mark', marks)
+@pytest.mark.parametrize('kind', ['csv','parquet','feather','frame'])
+def test_marks_of_missing_values_are_nan(tmp_path, mark, kind):
+    import pandas as pd
+    df = pd.DataFrame(dict(a=['1',mark,'3'], b=[1.5,2.5,3.5]))
+    got = read_any(df, tmp_path, kind)
+    assert got['names'] == ['a','b'] and np.array_equal(got['X'], [[1,np.nan,3], [1.5,2.5,3.5]], equal_nan=True)
+
+def read_any(df, folder, kind):
+    if kind == 'frame': return from_frame(df)
+    path = folder/f'a.{kind}'
+    df.to_csv(path, index=False) if kind == 'csv' else getattr(df, f'to_{kind}')(path)
+    return read_table(path)
+
+@pytest.mark.parametrize('kind', ['csv','parquet','feather','frame'])
+def test_text_among_numbers_is_an_error_that_says_where(tmp_path, kind):
+    import pandas as pd
+    df = pd.DataFrame(dict(a=['1','2','high','4'], b=[1.5,2.5,3.5,4.5]))
+    with fails(ValueError, "'a'", "'high'", 'line 4' if kind == 'csv' else 'row 2'): read_any(df, tmp_path, kind)
+
+@pytest.mark.parametrize('kind', ['csv','parquet','feather','frame'])
+def test_what_is_left_out_is_named_with_the_reason(tmp_path, kind):
+    import pandas as pd
+    df = pd.DataFrame(dict(a=[1.,2.], site=pd.Categorical(['n','s']), e=[None,None], when=['01/02/2020','02/02/2020']))
+    got = read_any(df, tmp_path, kind)
+    assert got['names'] == ['a'] and [*got['left_out']] == ['site','e','when']
+    assert got['left_out']['site'] == 'text' and got['left_out']['e'] == 'no values' and 'may be dates' in got['left_out']['when']
+
+@pytest.mark.parametrize('kind', ['csv','parquet','feather','frame'])
+def test_an_index_of_pandas_is_no_variable(tmp_path, kind):
+    import pandas as pd
+    df = pd.DataFrame(dict(a=[1.,2,3,4], b=[5.,6,7,8])).iloc[[0,2,3]]
+    path = tmp_path/f'a.{kind}'
+    if kind == 'csv': df.to_csv(path)
+    elif kind == 'parquet': df.to_parquet(path)
+    elif kind == 'feather': df.reset_index().rename(columns={'index': '__index_level_0__'}).to_feather(path)
+    got = from_frame(df) if kind == 'frame' else read_table(path)
+    assert got['names'] == ['a','b']
+    assert kind == 'frame' or [*got['left_out'].values()] == ['index of pandas']
+
+@pytest.mark.parametrize('kind', ['csv','parquet','frame'])
+def test_an_index_of_dates_is_the_time(tmp_path, kind):
+    import pandas as pd
+    df = pd.DataFrame(dict(a=[1.,2,3]), pd.date_range('2020', periods=3, tz='Europe/Berlin'))
+    path = tmp_path/f'a.{kind}'
+    if kind != 'frame': getattr(df, f'to_{kind}')(path)
+    got = from_frame(df) if kind == 'frame' else read_table(path)
+    assert got['names'] == ['a'] and 'left_out' not in got
+    assert got['times'].tolist() == (np.arange(3)*np.timedelta64(1, 'D') + np.datetime64('2019-12-31T23', 'ns')).tolist()
+
+def test_gaps_and_repeated_times_are_known(tmp_path):
+    import pandas as pd
+    keep = np.r_[0:1500, 3500:5000]
+    pd.DataFrame(dict(t=pd.date_range('2020', periods=5000, freq='h')[keep], v=keep*1.)).to_csv(tmp_path/'a.csv', index=False)
+    with pytest.warns(UserWarning, match='1 series have gaps in time, 1 in all'): convert(tmp_path/'a.csv', tmp_path/'set', n_workers=0)
+    assert 'fs' not in metadata_of(tmp_path/'set') and read_manifest(tmp_path/'set')['clock']['gaps'][:2] == [1,1]
+
+def test_times_of_a_large_file_are_scanned_as_it_is_read(tmp_path, monkeypatch):
+    import pandas as pd
+    from tsdisk.convert import tables
+    monkeypatch.setattr(tables, 'large', 100)
+    times = pd.date_range('2020', periods=200_000, freq='s')
+    pd.DataFrame(dict(t=times, v=np.arange(200_000.))).to_csv(tmp_path/'a.csv', index=False)
+    convert(tmp_path/'a.csv', tmp_path/'set', n_workers=0)
+    metadata = metadata_of(tmp_path/'set')
+    assert metadata['fs'] == 1 and metadata['start'].startswith('2020-01-01') and np.array_equal(open_folder(tmp_path/'set')[0]['X'][0], [np.arange(200_000)])
+
+def test_times_of_numbers_have_a_unit_if_it_is_given(tmp_path):
+    (tmp_path/'a.csv').write_text('t,v\n' + ''.join(f'{1577836800000+20*i},{i}\n' for i in range(30)))
+    assert 'times' not in read_table(tmp_path/'a.csv', time='t')
+    assert np.allclose(read_table(tmp_path/'a.csv', time='t', time_unit='ms')['times'], np.arange(30)*.02, rtol=0, atol=1e-12)
+    got = read_table(tmp_path/'a.csv', time='t', time_unit='ms since 1970-01-01')
+    assert got['times'][0] == np.datetime64('2020-01-01') and got['times'][1]-got['times'][0] == np.timedelta64(20, 'ms')
+
+def test_times_of_a_day_have_no_date(tmp_path):
+    (tmp_path/'a.csv').write_text('t,v\n9:05,1\n10:05,2\n')
+    with fails(ValueError, "'9:05'", 'time_format'): read_table(tmp_path/'a.csv', time='t')
+    assert read_table(tmp_path/'a.csv', time='t', time_format='%H:%M')['times'].tolist() == [32700, 36300]
+
+def test_variables_that_are_selected_are_kept_without_values(tmp_path):
+    (tmp_path/'a.csv').write_text('a,b,c\n1,,2\n3,,4\n')
+    assert read_table(tmp_path/'a.csv')['left_out'] == {'b': 'no values'}
+    got = read_table(tmp_path/'a.csv', vars=['c','b'])
+    assert got['names'] == ['c','b'] and got['X'][0].tolist() == [2,4] and np.isnan(got['X'][1]).all()
+
+# Wide tables
+
+@pytest.mark.parametrize('texts', [['x','2','3'], ['x','y','3'], ['x','y','z']])
+@pytest.mark.parametrize('column', ['t0','t1','t2'])
+def test_a_step_never_vanishes(tmp_path, texts, column):
+    import pandas as pd
+    df = pd.DataFrame({'label': [*'abc'], **{f't{i}': [1.,2.,3.] for i in range(3)}}).astype({column: object})
+    df[column] = texts
+    for src in (df, tmp_path/'a.csv'):
+        df.to_csv(tmp_path/'a.csv', index=False)
+        with fails(ValueError, repr(column)): [*from_wide(src, y='label')]
+
+def test_a_step_without_values_stays_and_a_trailing_comma_is_none(tmp_path):
+    (tmp_path/'a.csv').write_text(',label,t0,t1,t2,\n0,a,1,,3,\n1,b,1,NA,4,\n')
+    got, = from_wide(tmp_path/'a.csv', y='label')
+    assert np.array_equal(got['X'][:,0], [[1,np.nan,3], [1,np.nan,4]], equal_nan=True) and got['y'].tolist() == ['a','b']
+    assert got['left_out'] == {'': 'index of pandas', 'Unnamed: 5': 'no values'}
+
+def test_files_of_a_table_need_the_same_columns(tmp_path):
+    (tmp_path/'a.csv').write_text('y,t0,t1\n1,2,3\n')
+    (tmp_path/'b.csv').write_text('t1,t0,y\n6,5,4\n')
+    assert np.concatenate([o['X'] for o in from_wide(tmp_path, y='y')])[:,0].tolist() == [[2,3], [5,6]]
+    (tmp_path/'c.csv').write_text('y,t0\n1,2\n')
+    with fails(ValueError, 'c.csv', "no column 't1'"): [*from_wide(tmp_path, y='y')]
+
+def test_keys_of_folders_are_metadata(tmp_path):
+    import pandas as pd
+    for site in 'ns':
+        folder = tmp_path/f'data/year=2020/site={site}'
+        folder.mkdir(parents=True)
+        pd.DataFrame(dict(a=[1.,2], b=[3.,4])).to_parquet(folder/'p.parquet')
+    (tmp_path/'data/_SUCCESS').write_text('')
+    arrays,_ = open_folder(convert(tmp_path/'data', tmp_path/'set', n_workers=0))
+    assert arrays['site'].tolist() == ['n','s'] and arrays['X'].shape == (2,2,2)
+    got = [*from_wide(tmp_path/'data', y='site')]
+    assert [o['y'].tolist() for o in got] == [['n','n'], ['s','s']] and got[0]['year'].tolist() == ['2020']*2

@@ -26,7 +26,7 @@ def test_gaps_are_kept_and_warned_of(tmp_path):
     with pytest.warns(UserWarning, match='1 series have gaps in time, 1 in all, the longest of 6 d'):
         convert([record(np.arange(40)), record(np.r_[:20,25:45])], tmp_path/'set')
     found = clocks(tmp_path/'set')
-    assert found.gaps.tolist() == [[1,20]] and not len(found[0].gaps)
+    assert found.gaps(2).tolist() == [[1,20]] and not len(found[0].gaps)
     assert (found[1].times(np.arange(40)) == days[np.r_[:20,25:45]]).all()
     assert not verify(tmp_path/'set')
 
@@ -34,7 +34,7 @@ def test_gaps_are_kept_and_warned_of(tmp_path):
 def test_gaps_survive_an_append(tmp_path):
     convert([record(np.r_[:10,15:45])], tmp_path/'set')
     append(tmp_path/'set', [record(np.arange(40)), record(np.r_[:30,40:50])])
-    assert clocks(tmp_path/'set').gaps.tolist() == [[0,10],[2,30]]
+    assert clocks(tmp_path/'set').gaps(3).tolist() == [[0,10],[2,30]]
     assert not verify(tmp_path/'set') and len([*(tmp_path/'set').glob('jumps*')]) == 1
 
 def test_faults_of_times_are_warned_of(tmp_path):

@@ -7,10 +7,13 @@ from fastai.interpret import Interpretation
 from fastcore.foundation import L
 from torch import nn
 from conftest import filled, ramp, same, wave_names, waves
+from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results, time_label
+from tsdisk.series.clock import Clock
+from tsdisk.series.windows import Windows
 from tsdisk.data.labels import Labels
 from tsdisk.data.batches import TensorTarget, TSMask, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results
 from tsdisk.data.transforms import Standardize
 
 pytestmark = pytest.mark.usefixtures('quiet')
@@ -154,3 +157,17 @@ def test_few_labels_a_sample_are_compared_in_the_title():
     learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(24, 6), nn.Unflatten(1, (2,3))))
     with learn.no_bar(): learn.show_results(max_n=2)
     assert all(len(o.get_title().split(', ')) == 5 for o in plt.gcf().axes[:2])
+
+@pytest.mark.parametrize('times,label', [(np.arange('2024-01-01', '2024-03-01', dtype='M8[D]'), '2024-01-04'), (np.arange('2024-01-01', '2024-01-03', dtype='M8[h]'), '01-01 03:00'),
+    (np.arange(0, 9000, 1000).astype('M8[ms]'), '00:00:03.000'), (np.arange(9).astype('m8[m]'), '180 s')])
+def test_times_are_labelled_by_the_span_of_a_plot(times, label):
+    times = times.astype('M8[ns]') if times.dtype.kind == 'M' else times
+    assert time_label(times, 3) == label and time_label(times, 3.5) == time_label(times, -1) == time_label(times, 10**4) == ''
+
+def test_a_row_is_plotted_with_its_dates():
+    w = Windows(np.arange(400.)[:,None], '4d', horizon='1d', clock=Clock('2024-01-01', period='1h'))
+    ax = TSDatasets(w).show_row(5)
+    assert ax.xaxis.get_major_formatter()(0, 0) == '01-01 05:00' and ax.xaxis.get_major_formatter()(96, 0) == '01-05 05:00'
+    assert [len(o.get_xdata()) for o in ax.lines] == [96,24]
+    plain = TSDatasets(np.zeros((3,1,9))).show_row(1)
+    assert 'FuncFormatter' not in type(plain.xaxis.get_major_formatter()).__name__

@@ -10,7 +10,8 @@ from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import cached_result, open_folder, save_folder, write_manifest
 from tsdisk.folder.stats import train_stats
 from tsdisk.order.split_rows import check_splits
-from tsdisk.order.splits import random_splits, time_splits
+from tsdisk.order.splits import random_splits
+from tsdisk.order.time_splits import time_splits
 from tsdisk.series.windows import Windows
 
 @pytest.fixture

@@ -9,7 +9,10 @@ from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.rows import Ranges
 from tsdisk.order.leakage import check_leakage, warn_leakage
 from tsdisk.order.split_rows import RandomShare
-from tsdisk.order.splits import group_splits, random_splits, time_splits
+from tsdisk.order.splits import group_splits, random_splits
+from tsdisk.order.time_splits import time_splits
+from tsdisk.series.clock import Clock
+from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
 
 # What splits share
@@ -94,3 +97,16 @@ def test_datasets_of_the_same_windows_are_looked_at_together():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         TSDataLoaders.from_dsets(one(range(100)).train, one(range(120, 200)).train, device='cpu')
+
+def test_times_of_other_series_are_compared_if_asked():
+    days = Ragged(np.zeros((140,1)), [0,100,140])
+    w = Windows(days, 7, clock=[Clock(o, period='1d') for o in ('2024-01-01', '2024-03-01')])
+    shares = time_splits(w, .2, per_series=True)
+    assert not check_leakage(w, shares)
+    found, = check_leakage(w, shares, across=True)
+    assert str(found.last)[:10] == '2024-04-01' and str(found.first)[:10] == '2024-03-21'
+    assert 'time_splits' in repr(found)
+    assert not check_leakage(w, time_splits(w, .2), across=True) and not check_leakage(w, time_splits(w, .2, .2), across=True)
+
+def test_times_that_are_not_known_are_not_compared():
+    with fails(ValueError, 'are not known'): check_leakage(Windows(np.zeros(100), 7), [range(40), range(60, 80)], across=True)

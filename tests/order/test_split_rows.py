@@ -9,7 +9,8 @@ from order_cases import some_ranges
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.rows import Ranges
 from tsdisk.order.split_rows import RandomShare, check_rows, check_splits
-from tsdisk.order.splits import random_splits, walk_forward_splits
+from tsdisk.order.splits import random_splits
+from tsdisk.order.time_splits import walk_forward_splits
 from tsdisk.series.windows import Windows
 
 # Splits

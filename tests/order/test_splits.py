@@ -10,7 +10,10 @@ from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.rows import Ranges
 from tsdisk.order.leakage import check_leakage
 from tsdisk.order.split_rows import RandomShare, check_splits
-from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits, time_splits, walk_forward_splits
+from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits
+from tsdisk.order.time_splits import time_splits, walk_forward_splits
+from tsdisk.series.clock import Clock
+from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
 
 def expect(naive, make):
@@ -23,7 +26,7 @@ def expect(naive, make):
 
 @given(some_windows(), pcts, tests, st.integers(0, 6))
 @example((Windows([np.zeros(1),np.zeros(5)], 1), [1,5], [(0,0)]+[(1,i) for i in range(5)]), .2, .2, 0)
-def test_windows_by_time_are_those_of_a_loop(o, valid, test, gap):
+def test_windows_cut_by_series_are_those_of_a_loop(o, valid, test, gap):
     assume(valid+test < 1)
     w,lengths,all_windows = o
     naive = [[],[],[]][:2+(test > 0)]
@@ -32,6 +35,24 @@ def test_windows_by_time_are_those_of_a_loop(o, valid, test, gap):
         ends = [n-v-t, n-t, n] if test else [n-v, n]
         for k,(first,stop) in enumerate(zip([0,*ends], ends)):
             if a >= first and a+w.span <= stop-gap*(stop < n or k+1 < len(ends)): naive[k].append(i)
+    assert expect(naive, lambda: time_splits(w, valid, test, gap, per_series=True))
+
+def last_steps(lengths, n):
+    "The smallest k so that the last k steps of each series are at least n in all"
+    return next(k for k in range(max(lengths)+1) if sum(min(k, o) for o in lengths) >= n)
+
+@given(some_windows(), pcts, tests, st.integers(0, 6))
+def test_windows_by_time_are_cut_where_series_end_together(o, valid, test, gap):
+    assume(valid+test < 1)
+    w,lengths,all_windows = o
+    v,t = held(sum(lengths), valid, test)
+    assume(v+t < sum(lengths))
+    ks = [last_steps(lengths, n) for n in ((v+t, t) if test else (v,))]
+    naive = [[] for _ in range(len(ks)+1)]
+    for i,(s,a) in enumerate(all_windows):
+        cuts = [max(0, lengths[s]-k) for k in ks]
+        for j,(first,stop) in enumerate(zip([0,*cuts], [*(c-gap for c in cuts), lengths[s]])):
+            if a >= first and a+w.span <= stop: naive[j].append(i)
     assert expect(naive, lambda: time_splits(w, valid, test, gap))
 
 @given(some_windows(), pcts, tests, st.integers(0, 6))
@@ -73,6 +94,46 @@ def test_series_too_short_to_split_by_time_may_be_held_out_whole():
 def test_impossible_splits_by_time_are_refused(kw, err, words):
     with fails(err, *words): time_splits(**kw)
 
+# By date
+
+days = lambda *starts: [Clock(o, period='1d') for o in starts]
+
+def dates_of(w, rows): return {t for i in np.asarray(rows) for t in w.times(int(i))}
+
+@given(st.lists(st.tuples(st.integers(12, 60), st.integers(0, 50)), min_size=1, max_size=4), pcts, tests, st.integers(1, 3), st.booleans())
+def test_no_day_trains_that_another_series_validates(series, valid, test, stride, gaps):
+    assume(valid+test < 1)
+    first = np.datetime64('2024-01-01')
+    clocks = [Clock(first+np.timedelta64(o, 'D'), period='1d', jumps=[[9, 20*86400*10**9]] if gaps else ()) for _,o in series]
+    lengths = [n for n,_ in series]
+    w = Windows(Ragged(np.zeros((sum(lengths),1)), np.cumsum([0,*lengths])), 3, stride=stride, clock=clocks)
+    try: splits = time_splits(w, valid, test)
+    except ValueError as e:
+        assert 'none is left' in str(e)
+        return
+    dates = [dates_of(w, o) for o in splits]
+    for a,b in zip(dates, dates[1:]): assert max(a) < min(b)
+
+def test_windows_are_cut_at_a_date():
+    w = Windows(Ragged(np.zeros((140,1)), [0,100,140]), 5, clock=days('2024-01-01', '2024-03-01'))
+    train,valid,test = time_splits(w, at=['2024-03-15', '2024-04-01'])
+    assert max(dates_of(w, train)) == np.datetime64('2024-03-14') and min(dates_of(w, valid)) == np.datetime64('2024-03-15')
+    assert max(dates_of(w, valid)) == np.datetime64('2024-03-31') and min(dates_of(w, test)) == np.datetime64('2024-04-01')
+
+@pytest.mark.parametrize('at,words', [('31.3.2024', ('A time is written like',)), (['2024-04-01','2024-03-01'], ('two that ascend',)), (['2024']*3, ('two that ascend',)),
+    ('2030', ('none is left for validation',))])
+def test_impossible_dates_are_refused(at, words):
+    w = Windows(np.zeros(100), 5, clock=days('2024-01-01')[0])
+    with fails(ValueError, *words): time_splits(w, at=at)
+
+def test_a_date_needs_a_clock():
+    with fails(ValueError, 'starts or rates are not known', '`clock`'): time_splits(Windows(np.zeros(100), 5), at='2024')
+    with fails(TypeError, '`at` cuts `Windows` by date'): time_splits(100, at='2024')
+
+def test_folds_move_along_the_calendar():
+    w = Windows(Ragged(np.zeros((140,1)), [0,100,140]), 5, clock=days('2024-01-01', '2024-03-01'))
+    for train,valid in walk_forward_splits(w, 3): assert max(dates_of(w, train)) < min(dates_of(w, valid))
+
 # Walk forward
 
 @given(st.integers(2, 200), st.integers(2, 8), st.none() | st.integers(1, 30), st.integers(0, 5), st.none() | st.integers(1, 40))
@@ -89,10 +150,10 @@ def test_folds_of_windows_are_those_of_a_loop(o, k, size, gap, most):
     folds = [([],[]) for _ in range(k)]
     for f,(train,valid) in enumerate(folds):
         for i,(s,a) in enumerate(all_windows):
-            step = lengths[s]//(k+1) if size is None else size
-            cut = lengths[s] - (k-f)*step
+            step = max(lengths)//(k+1) if size is None else size
+            cut,end = (max(0, lengths[s]-o*step) for o in (k-f, k-f-1))
             if a >= (0 if most is None else cut-gap-most) and a+w.span <= cut-gap: train.append(i)
-            if a >= cut and a+w.span <= cut+step: valid.append(i)
+            if a >= cut and a+w.span <= end: valid.append(i)
     if not all(a and b for a,b in folds):
         with fails(ValueError, 'none is left'): walk_forward_splits(w, k, size, gap, most)
         return

@@ -15,7 +15,7 @@ from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.transforms import FillNaN, Standardize
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Shards
-from tsdisk.order.splits import time_splits
+from tsdisk.order.time_splits import time_splits
 from tsdisk.series.ragged_files import save_ragged
 from tsdisk.series.windows import Windows
 

@@ -6,10 +6,10 @@
 __all__ = ['describers', 'formats', 'spark', 'text_table', 'html_table', 'ArrayInfo', 'VariableInfo', 'Info', 'five_samples',
            'sampled_figures', 'cached_figures', 'describe_variables', 'describe_array', 'metadata_notes',
            'dataset_notes', 'cached_stats_of', 'describe_dataset', 'describes', 'describe_npy', 'describe_npz',
-           'describe_tree', 'describe_hdf5', 'describe_zarr', 'describe_netcdf', 'first_record', 'describe_records',
-           'info']
+           'describe_tree', 'describe_hdf5', 'describe_zarr', 'describe_matlab', 'describe_netcdf', 'first_record',
+           'describe_records', 'info']
 
-# %% ../../nbs/47_convert.info.ipynb #e9412359
+# %% ../../nbs/47_convert.info.ipynb #2a24e6a8
 import os, re
 from collections.abc import Mapping
 from html import escape
@@ -23,10 +23,17 @@ from ..disk.packing import Packing
 from ..disk.sidecar import manifest_name, read_manifest
 from ..series.clock import duration_text
 from ..folder.manifest import open_folder, staging
+from . import matlab, recordings, tables
+from .chunks import chunk_shape
+from .datasets import groups_in, open_cf, with_coordinates
+from .elements import kind_of
+from .hdf5 import names_in, open_hdf5, open_zarr
+from .plan import check_numbers, name_reasons
+from .readers import open_npz, read_file, readers, variable_metadata
 from . import recordings, tables
 from .hdf5 import names_in
 from .plan import name_reasons
-from .readers import need, open_npz, read_file, readers, variable_metadata
+from .readers import need, open_npz, read_file, readers, suffix_of, variable_metadata
 
 # %% ../../nbs/47_convert.info.ipynb #035091a5
 def spark(
@@ -286,29 +293,35 @@ def describe_npz(path):
 # %% ../../nbs/47_convert.info.ipynb #af029ec1
 def _describe_node(name, a):
     "An array of h5py or zarr"
-    chunks,compression = getattr(a, 'chunks', None),getattr(a, 'compression', None)
+    chunks,compression = chunk_shape(a) if a.shape else None,getattr(a, 'compression', None)
     stored = f"chunks {' x '.join(map(str, chunks))}" if chunks else 'in one piece'
     if compression: stored += f', {compression}'
-    dtype = np.dtype(a.dtype)
-    return ArrayInfo(name, tuple(a.shape), str(dtype), int(np.prod(a.shape))*dtype.itemsize, stored)
+    dtype,shape,kind = np.dtype(a.dtype),tuple(a.shape or ()),kind_of(a)
+    return ArrayInfo(name, shape, str(dtype) if kind == 'numbers' else kind, int(np.prod(shape))*dtype.itemsize, stored)
 
 def describe_tree(
     root, # File, group or array of h5py or zarr
 ) -> list: # `ArrayInfo` of each array
     "All arrays of a tree"
     if hasattr(root, 'shape'): return [_describe_node('', root)]
-    return [_describe_node(k, root[k]) for k in names_in(root)]
+    return [_describe_node(k, root.get(k)) for k in names_in(root)]
 
-@describes('.h5', '.hdf5', '.hdf', '.mat')
+@describes('.h5', '.hdf5', '.hdf')
 def describe_hdf5(path):
-    "The arrays of an HDF5 file, or of a MATLAB file of version 7.3"
-    with need('h5py', 'hdf5').File(path, 'r') as f: return Info(path, describe_tree(f))
+    "The arrays of an HDF5 file"
+    with open_hdf5(path) as f: return Info(path, describe_tree(f))
 
 # %% ../../nbs/47_convert.info.ipynb #e1a1f253
 @describes('.zarr')
 def describe_zarr(path):
     "The arrays of a zarr store"
-    return Info(path, describe_tree(need('zarr', 'zarr').open(str(path), mode='r')))
+    return Info(path, describe_tree(open_zarr(str(path))))
+
+@describes('.mat')
+def describe_matlab(path):
+    "The arrays of a MATLAB file, in the shapes that they have there"
+    def row(name, shape, kind): return ArrayInfo(name, shape, kind, path.stat().st_size, 'size of the file')
+    return Info(path, [row(*o) for o in matlab.arrays_in(path)])
 
 # %% ../../nbs/47_convert.info.ipynb #6273ec83
 @describes('.nc', '.nc4', '.cdf')
@@ -317,11 +330,12 @@ def describe_netcdf(path):
     def row(name, v):
         shape = tuple(f'{k} {n:,}' for k,n in v.sizes.items())
         return ArrayInfo(name, shape, str(v.dtype), v.nbytes, str(v.attrs.get('units', '')))
-    with need('xarray', 'netcdf').open_dataset(path) as ds:
-        return Info(path, [row(k, v) for k,v in ds.variables.items()], [f'{k}: {v}' for k,v in ds.attrs.items()])
+    with open_cf(path) as f: ds = with_coordinates(f)
+    notes = [f'{k}: {v}' for k,v in ds.attrs.items()] + [f'group: {k}' for k in groups_in(path)]
+    return Info(path, [row(k, v) for k,v in ds.variables.items()], notes)
 
 # %% ../../nbs/47_convert.info.ipynb #a33cd678
-formats = recordings,tables # Importing these modules registers their readers
+formats = matlab,recordings,tables # Importing these modules registers their readers
 
 def first_record(
     records, # What a reader returns
@@ -337,6 +351,7 @@ def describe_records(
     record,several = first_record(read_file(path))
     X = record.pop('X')
     if not hasattr(X, 'shape'): X = next(X) # The first piece
+    check_numbers(X.dtype)
     row = _describe_X(X, path.partition('::')[0])
     of_variables = {k: record.pop(k) for k in variable_metadata if k in record}
     vars = describe_variables(X[None], of_variables) if X.ndim < 3 else ()
@@ -355,7 +370,7 @@ def info(
     if '::' in str(path): return describe_records(str(path))
     path = Path(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if path.is_dir() and ((path/manifest_name).exists() or suffix != '.zarr'): return describe_dataset(path)
     if suffix in describers: return describers[suffix](path)
     if suffix in readers: return describe_records(str(path))

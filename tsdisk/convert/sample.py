@@ -31,9 +31,14 @@ def outline_records(
     "Names, shapes, dtypes and metadata of the first records of an input"
     seen = 0
     for record in islice(job.records(o), most):
-        yield outline(with_metadata(record, metadata))
+        yield outline(with_metadata(_unread(record), metadata))
         seen += record_bytes(record)
         if seen > nbytes: return
+
+def _unread(record):
+    "A record with the outline of pieces whose shape is known, so that none is read"
+    known = {k: v for k,v in record.items() if getattr(v, 'piece_shape', None)}
+    return {**record, **{k: Outline(v.piece_shape, v.dtype, v.size) for k,v in known.items()}}
 
 def _copied(o):
     if isinstance(o, Mapping): return {k: _copied(v) for k,v in o.items()}

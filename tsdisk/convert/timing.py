@@ -103,7 +103,7 @@ def warn_of_times(
     clock,fs = manifest.get('clock', {}),manifest['arrays'].get('fs')
     series,gaps,longest = clock.get('gaps', (0,0,0))
     if gaps: warn(f"{series:,} series have gaps in time, {gaps:,} in all, the longest of {duration_text(longest)}: "
-        "windows do not run across them. Give `tfm=fill_gaps` to fill them with NaN")
+        "windows do not run across them. To fill them with NaN, give `tfm=fill_gaps`, from `tsdisk.convert.timing`")
     for row,what in list(clock.get('faults', {}).items())[:3]: warn(f"The times of row {row} have faults: {what}")
     if fs: warn(_rates_differ(np.load(Path(dst)/fs['file'])))
 

@@ -246,7 +246,7 @@ def hidden(self:MaskedSteps, n, vars, steps, device='cpu', gen=None):
     return _hidden_stretches(r, restart, restart*self.share).expand(n, vars, steps)
 
 def _hidden_stretches(r, restart, hide):
-    "Stretches start at steps whose number in `r`, (n, vars, steps), is below `restart`; they are hidden if it is below `hide`"
+    "Stretches that start where `r`, (n, vars, steps), is below `restart`, and are hidden where it is below `hide`"
     number = torch.arange(0, 2*r.shape[-1], 2, dtype=torch.int32, device=r.device)
     number = number + (r < hide) # Odd for a restart as hidden
     last = torch.where(r < restart, number, 0).cummax(-1)[0]

@@ -14,7 +14,8 @@ from fastai.data.load import _loaders
 from .assemble import Assembler, batch_tfms
 from .buffers import Pools
 from .datasets import TSDatasets
-from .learner import DecodedTarget, like_targets
+from .batches import DecodedTarget
+from .learner import like_targets
 from .device import ToDevice, made_ahead, on_gpu, split
 from .options import check_dataset, check_options, drops_last, options_for, order_text, rows_of_batch
 from .preload import Preloaded

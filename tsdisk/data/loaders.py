@@ -19,7 +19,8 @@ from ..disk.memory import free_memory
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from ..order.leakage import warn_leakage
-from ..order.splits import random_splits, time_splits
+from ..order.splits import random_splits
+from ..order.time_splits import time_splits
 from ..series.several import vars_by_number
 
 # %% ../../nbs/57_data.loaders.ipynb #8a301fc8

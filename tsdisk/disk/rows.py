@@ -128,6 +128,17 @@ def _ascending_pairs(ranges):
     if overlap or (pairs < 0).any(): raise ValueError("Ranges must ascend from row 0 on and not overlap")
     return pairs
 
+# %% ../../nbs/05_disk.rows.ipynb #cdb99694
+@patch
+def rank(self:Ranges,
+    row, # One or many
+): # Chosen rows below it
+    "How many of these rows are below a row"
+    if not len(self.first): return np.zeros(np.shape(row), np.int64)[()]
+    k = np.searchsorted(self.stop, row, 'right')
+    before = np.append(0, self.stops)[k]
+    return before + np.maximum(0, row-np.append(self.first, np.iinfo('i8').max)[k])
+
 # %% ../../nbs/05_disk.rows.ipynb #7611a013
 @patch
 def __and__(self:Ranges, b):

@@ -36,9 +36,11 @@ def nanoseconds(
 def period_of(
     fs:float, # Steps per second
 ) -> Fraction: # In nanoseconds
-    "The period of a sampling rate, exact for rates that are written with up to 12 digits"
+    "The period of a sampling rate, exact for rates and periods of a few digits"
     if not fs > 0 or not np.isfinite(fs): raise ValueError(f"`fs` must be a number of steps per second above 0, got {fs}")
-    return Fraction(f'{1e9/fs:.12g}').limit_denominator(1000)
+    exact = 10**9/Fraction(str(float(fs)))
+    whole = Fraction(round(exact))
+    return whole if abs(whole-exact) < exact/10**12 else exact.limit_denominator(10**4)
 
 # %% ../../nbs/12_series.clock.ipynb #dc35ecf5
 def as_time(
@@ -70,6 +72,7 @@ class Clock:
         jumps=(), # (k, 2): steps at which time jumps, and nanoseconds from the start to each of them
         stamps=None, # Times of all steps, (steps,) datetime64 or seconds, if they are uneven
     ):
+        if start is None and getattr(stamps, 'dtype', None) and stamps.dtype.kind == 'M': start = stamps[0]
         self.start = None if start is None else as_time(start)
         if period is not None: self.period = nanoseconds(period)
         else: self.period = None if fs is None else period_of(fs)

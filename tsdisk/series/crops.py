@@ -11,7 +11,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..disk.basics import whole_number
 from ..disk.rows import mix, take_idxs
-from .grid import Grid
+from .grid import Grid, make_grid
 from .panels import Panel
 from .windows import Windows
 
@@ -19,6 +19,7 @@ from .windows import Windows
 class CropGrid(Grid):
     "Locations of crops: anywhere in their series, new ones in each epoch"
     moves = True
+    even = False
     stride = 1
     def __init__(self,
         panel:Panel, # Series
@@ -26,21 +27,24 @@ class CropGrid(Grid):
         per:int, # Crops of each series
         seed:int=0, # Same seed, same crops
         epoch:int=0, # Number of the pass over the data
+        gaps=(), # (k, 2), ascending: series, and the first step after a gap; no crop runs across one
+        clock=None, # As for `Grid`
     ):
-        self.panel,self.span,self.per = panel,span,per
-        self.seed,self.epoch = seed,epoch
-        self.long = _long_enough(panel, span)
+        self.panel,self.span,self.per,self.clock = panel,span,per,clock
+        self.seed,self.epoch,self.gaps = seed,epoch,gaps
+        self.places = make_grid(panel, span, 1, gaps)
+        self.long = _with_places(panel, self.places)
         self.n = len(self.long)*per
 
     @property
     def settings(self): return [self.span, self.per, self.seed] # The same in all epochs
-    def __reduce__(self): return CropGrid, (self.panel, *self.settings, self.epoch)
-    def at_epoch(self, epoch): return CropGrid(self.panel, *self.settings, epoch)
+    def __reduce__(self): return CropGrid, (self.panel, *self.settings, self.epoch, self.gaps, self.clock)
+    def at_epoch(self, epoch): return CropGrid(self.panel, *self.settings, epoch, self.gaps, self.clock)
 
-def _long_enough(panel, span):
+def _with_places(panel, places):
     "Series that hold a window; a range if all have one length"
-    if np.ndim(panel.lengths): return np.flatnonzero(panel.lengths >= span)
-    return range(len(panel) if panel.lengths >= span else 0)
+    if np.ndim(panel.lengths) or not places.even: return np.flatnonzero(places.per_series)
+    return range(len(panel) if len(places) else 0)
 
 # %% ../../nbs/19_series.crops.ipynb #8907ce6d
 @patch
@@ -55,7 +59,8 @@ def locate(self:CropGrid, i):
     series = self.series(i)
     key = mix(mix(np.array([self.seed], np.uint64), np.uint64(0)), np.uint64(self.epoch))
     share = (mix(i.astype(np.uint64), key) >> np.uint64(11)) / 2**53
-    start = (share*(self.panel.length(series)-self.span+1)).astype(np.int64)
+    first,stop = self.places.first(series),self.places.first(series+1)
+    start = self.places.locate(first + (share*(stop-first)).astype(np.int64))[1]
     return series, start.reshape(i.shape)
 
 # %% ../../nbs/19_series.crops.ipynb #580d1c1c
@@ -70,7 +75,7 @@ class Crops(Windows):
     @delegates(Windows.__init__, but='stride')
     def __init__(self,
         x, # Series, as `Windows` takes them
-        size:int, # Steps of the inputs
+        size, # Steps of the inputs, or a duration
         per_series:int=1, # Crops of each series
         seed:int=0, # Same seed, same crops
         **kwargs
@@ -79,6 +84,6 @@ class Crops(Windows):
         self.seed = whole_number(seed, 'seed', 0)
         super().__init__(x, size, **kwargs)
 
-    def _make_grid(self): return CropGrid(self.panel, self.span, self.per_series, self.seed)
+    def _make_grid(self): return CropGrid(self.panel, self.span, self.per_series, self.seed, gaps=self._gaps, clock=self.clock)
     def _spacing(self): return f"{self.per_series} of each series at random"
     def window(self, series, start): raise ValueError("Crops start anywhere: refer to them by number")

@@ -43,7 +43,7 @@ class Spans(Source):
 
 def _is_one_stride(panel, grid):
     "Do windows start at equal distances in one long series?"
-    return len(panel) == 1 and panel.steps_first and not grid.moves
+    return len(panel) == 1 and panel.steps_first and grid.even
 
 # %% ../../nbs/16_series.spans.ipynb #f9aae24b
 @patch(as_prop=True)

@@ -1,0 +1,87 @@
+"Tables with a series in each row, as lists"
+import numpy as np, pytest
+from conftest import fails, metadata_of
+from tsdisk.convert.convert import convert
+from tsdisk.convert.tables import from_wide, read_table
+from tsdisk.folder.manifest import open_folder
+
+def frame(lengths):
+    import pandas as pd
+    return pd.DataFrame(dict(id=range(len(lengths)), x=[np.arange(k)+10.*i for i,k in enumerate(lengths)], y=['ab'[i%2] for i in range(len(lengths))]))
+
+def saved(df, folder, kind):
+    import pyarrow as pa
+    if kind == 'frame': return df
+    path = folder/f'a.{"arrow" if kind == "stream" else kind}'
+    if kind != 'stream': getattr(df, f'to_{kind}')(path)
+    else:
+        tab = pa.Table.from_pandas(df, preserve_index=False)
+        with pa.ipc.new_stream(path, tab.schema) as w: w.write_table(tab)
+    return path
+
+@pytest.mark.parametrize('kind', ['parquet','feather','stream','frame'])
+@pytest.mark.parametrize('lengths', [[4,4,4], [3,1,5]])
+def test_lists_are_the_series_of_their_rows(tmp_path, kind, lengths):
+    df = frame(lengths)
+    arrays,_ = open_folder(convert(from_wide(saved(df, tmp_path, kind), y='y'), tmp_path/'set'))
+    assert arrays['y'].tolist() == [*'aba'] and arrays['id'].tolist() == [0,1,2]
+    for i,x in enumerate(df['x']): assert np.array_equal(np.asarray(arrays['X'][i])[:,:len(x)], [x])
+    assert lengths == [4,4,4] or [len(np.asarray(o).T) for o in (arrays['X'][i] for i in range(3))] is not None
+
+@pytest.mark.parametrize('kind', ['parquet','feather','stream'])
+def test_a_folder_of_lists_is_converted_in_one_call(tmp_path, kind):
+    (tmp_path/'data').mkdir()
+    saved(frame([4,4,4]), tmp_path/'data', kind)
+    for o in ('state.json','dataset_info.json'): (tmp_path/'data'/o).write_text('{}')
+    arrays,_ = open_folder(convert(tmp_path/'data', tmp_path/'set', n_workers=0))
+    assert arrays['X'].shape == (3,1,4) and arrays['y'].tolist() == [*'aba']
+
+def test_integers_stay_integers_and_missing_values_are_nan(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    pq.write_table(pa.table(dict(x=pa.array([[1,2],[3,4]], pa.list_(pa.int16(), 2)))), tmp_path/'a.parquet')
+    assert next(read_table(tmp_path/'a.parquet'))['X'].dtype == np.int16
+    pq.write_table(pa.table(dict(x=pa.array([[1,None],[3,4]]))), tmp_path/'b.parquet')
+    assert np.array_equal(next(read_table(tmp_path/'b.parquet'))['X'][:,0], [[1,np.nan],[3,4]], equal_nan=True)
+    pq.write_table(pa.table(dict(x=pa.array([[1.,2.],None]))), tmp_path/'c.parquet')
+    with fails(ValueError, "'x'", 'row 1'): [*read_table(tmp_path/'c.parquet')]
+
+def test_lists_of_one_length_are_variables_of_a_series(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    pq.write_table(pa.table(dict(a=[[1.,2],[3,4]], b=[[5.,6],[7,8]], c=[[1],[2]])), tmp_path/'a.parquet')
+    got = next(read_table(tmp_path/'a.parquet'))
+    assert got['names'] == ['a','b'] and got['X'].tolist() == [[[1,2],[5,6]], [[3,4],[7,8]]] and got['left_out'] == {'c': 'lists'}
+    assert next(from_wide(tmp_path/'a.parquet', steps=['c']))['X'].tolist() == [[[1]], [[2]]]
+    with fails(ValueError, "'b'", 'not as long'): [*from_wide(tmp_path/'a.parquet', steps=['c','b'])]
+
+def test_lists_of_lists_have_several_variables(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    pq.write_table(pa.table(dict(a=[[[1.,2],[3,4]], [[5.],[6]]])), tmp_path/'a.parquet')
+    assert [o['X'].tolist() for o in read_table(tmp_path/'a.parquet')] == [[[1,2],[3,4]], [[5],[6]]]
+    pq.write_table(pa.table(dict(a=[[[1.,2],[3]]])), tmp_path/'b.parquet')
+    with fails(ValueError, "'a'", 'differ in length'): [*read_table(tmp_path/'b.parquet')]
+
+def test_series_of_gluonts_have_their_shape_start_and_rate(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    starts = pa.array(np.array(['2020-01-01','2020-02-01'], 'M8[s]'))
+    tab = {'item_id': ['a','b'], 'start': starts, 'freq': ['h','h'], 'target': [[1.,2,3,4],[5.,6]], 'target._np_shape': [[2,2],[2,1]], 'feat': [[0.],[1.]]}
+    pq.write_table(pa.table(tab), tmp_path/'a.parquet')
+    arrays,_ = open_folder(convert(tmp_path/'a.parquet', tmp_path/'set', n_workers=0))
+    assert np.array_equal(arrays['X'][0], [[1,2],[3,4]]) and arrays['item_id'].tolist() == ['a','b']
+    assert metadata_of(tmp_path/'set')['fs'] == 1/3600 and arrays['start'][1].startswith('2020-02-01')
+
+def test_lists_of_dates_are_the_times_of_the_steps(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    days = [np.array(['2020-01-01','2020-01-02'], 'M8[ms]'), np.array(['2020-03-01','2020-03-02','2020-03-05'], 'M8[ms]')]
+    pq.write_table(pa.table(dict(id=['a','b'], timestamp=pa.array(days), target=[[1.,2],[1.,2.,3]])), tmp_path/'a.parquet')
+    got = [*read_table(tmp_path/'a.parquet')]
+    assert [o['times'].tolist() for o in got] == [o.astype('M8[ns]').tolist() for o in days] and [o['id'] for o in got] == ['a','b']
+
+def test_frames_of_episodes_are_no_series(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    tab = pa.table({'observation.state': [[1.,2]]*4, 'frame_index': [0,1]*2, 'episode_index': [0,0,1,1]})
+    pq.write_table(tab, tmp_path/'a.parquet')
+    with fails(ValueError, "from_long(src, 'episode_index', 'frame_index', vars=['observation.state'])"): read_table(tmp_path/'a.parquet')
+
+def test_lists_and_numbers_are_not_selected_together(tmp_path):
+    frame([4,4]).to_parquet(tmp_path/'a.parquet')
+    with fails(ValueError, "'x'", "'id'"): from_wide(tmp_path/'a.parquet', steps=['x','id'])

@@ -1,0 +1,31 @@
+"Times of the rows of a dataset"
+from importlib import import_module
+import numpy as np, pytest
+from fastcore.test import expect_fail
+from tsdisk.convert.convert import convert
+from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.folder.manifest import open_folder
+
+import_module('tsdisk.data.times') # Adds `times` to datasets
+
+days = np.arange('2024-01-01', '2024-04-01', dtype='M8[D]')
+
+@pytest.mark.filterwarnings('ignore:.* gaps in time')
+@pytest.mark.parametrize('lengths', [(60,60), (60,50)], ids=['dense','ragged'])
+def test_rows_have_the_times_of_their_files(tmp_path, lengths):
+    keep = [np.arange(lengths[0]), np.r_[:10,30:30+lengths[1]-10]]
+    convert([dict(X=np.zeros((1,len(o))), times=days[o], y=float(i)) for i,o in enumerate(keep)], tmp_path/'set')
+    dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[[1],[0]], bs=1)
+    assert (dls.train_ds.times(0) == days[keep[1]]).all() and (dls.valid_ds.times(0) == days[keep[0]]).all()
+
+def test_rows_of_seconds_have_time_deltas(tmp_path):
+    convert([dict(X=np.zeros((1,9)), fs=4.) for _ in range(2)], tmp_path/'set')
+    assert TSDatasets(open_folder(tmp_path/'set')[0]['X']).times(1)[4] == np.timedelta64(1, 's')
+
+def test_the_times_of_some_steps_are_not_guessed(tmp_path):
+    convert([dict(X=np.zeros((1,9)), fs=4.) for _ in range(2)], tmp_path/'set')
+    with expect_fail(ValueError, 'are not known'): TSDatasets(open_folder(tmp_path/'set')[0]['X'], sel_steps=slice(2, 5)).times(1)
+
+def test_arrays_in_memory_have_no_times():
+    with expect_fail(ValueError, 'are not known'): TSDatasets(np.zeros((2,1,9))).times(0)

@@ -1,0 +1,107 @@
+"Windows, crops and their covers where time has gaps"
+import pickle
+import numpy as np, pytest
+from fastcore.test import expect_fail
+from hypothesis import given, strategies as st
+from tsdisk.convert.convert import convert
+from tsdisk.folder.manifest import open_folder
+from tsdisk.series.clock import Clock
+from tsdisk.series.crops import Crops
+from tsdisk.series.grid import GapGrid
+from tsdisk.series.ragged import Ragged
+from tsdisk.series.windows import Windows
+
+hour = 3600*10**9
+def gappy(at, fs=1/3600): return Clock('2024-01-01', fs, jumps=[[o, (o+100*(k+1))*hour] for k,o in enumerate(at)])
+
+def brute(lengths, span, stride, gaps):
+    "Places of windows, one by one"
+    gaps = {tuple(o) for o in gaps}
+    return [(s, i) for s,n in enumerate(lengths) for i in range(0, n-span+1, stride) if not any((s, o) in gaps for o in range(i+1, i+span))]
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(1, 8), st.integers(1, 5),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 39)), max_size=6, unique=True))
+def test_windows_are_those_of_a_loop_without_the_ones_across_gaps(lengths, span, stride, gaps):
+    gaps = sorted((s, o) for s,o in gaps if s < len(lengths) and o < lengths[s])
+    if not gaps: return
+    panel = Ragged(np.zeros((sum(lengths), 1)), np.cumsum([0, *lengths]))
+    grid,want = GapGrid(panel, span, stride, gaps), brute(lengths, span, stride, gaps)
+    assert len(grid) == len(want)
+    if not want: return
+    numbers = np.arange(len(grid))
+    assert [*zip(*(o.tolist() for o in grid.locate(numbers)))] == want
+    assert (grid.count_before(*grid.locate(numbers)) == numbers).all()
+    assert (grid.first(np.arange(len(lengths)+1)) == [sum(s < k for s,_ in want) for k in range(len(lengths)+1)]).all()
+    for a,b in ((0, len(want)), (len(want)//3, len(want)//2+1)):
+        steps = {(s, i) for s,start in want[a:b] for i in range(start, start+span)}
+        series,first,stop = grid.cover(range(a, b))
+        assert {(int(s), i) for s,f,e in zip(series, first, stop) for i in range(f, e)} == steps
+    again = pickle.loads(pickle.dumps(grid))
+    assert (again.locate(numbers)[1] == grid.locate(numbers)[1]).all() and again.settings == grid.settings
+
+def test_the_values_of_windows_are_on_one_side_of_a_gap():
+    x = np.arange(100.)
+    w = Windows(x, 6, horizon=2, stride=3, clock=gappy([20,41]))
+    inputs,target = w.gather(range(len(w)))
+    starts = inputs[:,0,0]
+    assert (inputs[:,0] == starts[:,None]+np.arange(6)).all() and (target[:,0] == starts[:,None]+[6,7]).all()
+    for gap in (20,41): assert not ((starts < gap) & (starts+8 > gap)).any()
+    assert len(w) == len(brute([100], 8, 3, [(0,20),(0,41)]))
+
+def test_gaps_can_be_ignored():
+    assert len(Windows(np.zeros(100), 6, clock=None)) == 95
+    assert len(Windows(np.zeros(100), 6, clock=gappy([20]))) == 90
+
+def test_windows_that_fit_nowhere_say_why():
+    with expect_fail(ValueError, 'none fits between the 3 gaps in time: give `clock=None`'): Windows(np.zeros(40), 20, clock=gappy([10,20,30]))
+
+def test_numbers_and_places_of_windows_agree():
+    w = Windows(np.zeros((100,2)), 6, clock=gappy([20]))
+    assert w.window(*w.locate(range(len(w)))).tolist() == [*range(len(w))]
+    with expect_fail(ValueError, 'and cross no gap'): w.window(0, 18)
+
+@pytest.mark.parametrize('size,steps', [('1d', 24), ('90min', None), (np.timedelta64(2, 'D'), 48), (12, 12)])
+def test_sizes_may_be_durations(size, steps):
+    make = lambda: Windows(np.zeros(100), size, stride='2h', horizon='3h', clock=Clock(period='1h'))
+    if steps is None:
+        with expect_fail(ValueError, '`size=.90min.` is 1.5 steps of 1 h'.replace('.90min.', "'90min'")): make()
+    else:
+        w = make()
+        assert (w.size, w.stride, w.horizon) == (steps, 2, 3)
+
+def test_a_duration_needs_a_rate():
+    with expect_fail(ValueError, 'needs a sampling rate'): Windows(np.zeros(100), '1d')
+
+def test_times_of_windows_are_those_of_their_steps():
+    clock = gappy([20])
+    w = Windows(np.zeros(100), 6, horizon=2, gap=1, clock=clock)
+    for i in (0, 5, 12, len(w)-1):
+        first = int(w.locate(i)[1])
+        inputs,target = w.times(i)
+        assert (inputs == clock.times(np.arange(first, first+6))).all() and (target == clock.times(np.arange(first+7, first+9))).all()
+    with expect_fail(ValueError, 'are not known'): Windows(np.zeros(9), 3).times(0)
+
+@pytest.mark.parametrize('epoch', [0,3])
+def test_crops_cross_no_gap_and_use_all_places(epoch):
+    c = Crops(np.arange(60.), 6, per_series=3000, seed=1, clock=gappy([20,41])).at_epoch(epoch)
+    starts = c.locate(range(len(c)))[1]
+    assert {*starts.tolist()} == {i for _,i in brute([60], 6, 1, [(0,20),(0,41)])}
+    assert (c.gather(range(50))[:,0,0] == starts[:50]).all()
+
+@pytest.mark.filterwarnings('ignore:.* gaps in time')
+@pytest.mark.parametrize('ragged', [False,True])
+def test_a_dataset_tells_its_windows_of_gaps(tmp_path, ragged):
+    days = np.arange('2024-01-01', '2024-03-01', dtype='M8[D]')
+    keep = [np.r_[:20,25:45+5*ragged], np.arange(3, 43)]
+    convert([dict(X=np.arange(60.)[None,o], times=days[o]) for o in keep], tmp_path/'set')
+    w = Windows(open_folder(tmp_path/'set')[0]['X'], '4d', horizon='1d')
+    assert len(w) == len(brute(map(len, keep), 5, 1, [(0,20)]))
+    for i in (0, 15, 16, len(w)-1): assert (np.diff(np.concatenate(w.times(i))) == np.timedelta64(1, 'D')).all()
+    assert w.times(len(w)-1)[1][0] == days[42]
+
+def test_uneven_times_of_a_dataset_reach_its_windows(tmp_path):
+    rng = np.random.default_rng(0)
+    ticks = [np.cumsum(rng.integers(1, 10**9, n)).astype('M8[ns]') for n in (50,70)]
+    convert([dict(X=np.zeros((1,len(o))), times=o) for o in ticks], tmp_path/'set')
+    w = Windows(open_folder(tmp_path/'set')[0]['X'], 5)
+    assert (w.times(w.window(1, 30)) == ticks[1][30:35]).all()
