@@ -51,7 +51,7 @@ def test_a_folder_of_gluonts_has_splits_and_a_frequency(where, tmp_path):
 
 def test_other_files_of_json_are_no_inputs(tmp_path):
     np.save(tmp_path/'a.npy', np.ones((2,9)))
-    for name,text in {'info.json': '{"site": 3}', 'list.json': '[1,2]', 'empty.json': '', 'labels.jsonl': '{"id": 1}\n', 'meta.json': '{"files": {}}', 'b.json.gz': 'no gzip'}.items():
+    for name,text in {'info.json': '{"site": 3}', 'list.json': '[1,2]', 'empty.json': '', 'labels.jsonl': '{"id": 1, "target": "left"}\n', 'meta.json': '{"files": {}}', 'b.json.gz': 'no gzip'}.items():
         (tmp_path/name).write_text(text)
     convert(tmp_path, tmp_path/'set', n_workers=0)
     assert open_folder(tmp_path/'set')[0]['X'].shape == (1,2,9)
@@ -61,7 +61,8 @@ def test_series_of_several_variables_are_read(tmp_path):
     got, = read_file(write_lines(tmp_path/'a.jsonl', [dict(target=[[1,2,3],[4,5,6]], start='2020-01-06/2020-01-12', freq='W-SUN')]))
     assert got['X'].tolist() == [[1,2,3],[4,5,6]] and got['fs'] == 1/604800 and got['start'] == '2020-01-06'
 
-odd = [({'target': []}, 'line 1: `target`'), ({'target': [[1],[1,2]]}, 'lists of them of the same length'), ({'target': ['x']}, '`target` must be a list of numbers'), ({'target': {'a': 1}}, '`target`'), ({'target': 5}, '`target`')]
+odd = [({'target': []}, 'line 1: `target`'), ({'target': [[1],[1,2]]}, 'lists of them of the same length'), ({'target': ['x']}, '`target` must be a list of numbers'), ({'target': {'a': 1}}, '`target`'), ({'target': 5}, '`target`'),
+    ({'target': [1], 'feat_static_cat': [1.5]}, '`feat_static_cat` must be a list of whole numbers'), ({'target': [1], 'feat_dynamic_real': [['x']]}, '`feat_dynamic_real`')]
 
 @pytest.mark.parametrize('entry,words', odd)
 def test_odd_series_are_named(entry, words, tmp_path):
@@ -102,6 +103,19 @@ def test_folders_of_time300b_are_read(scale, sizes, tmp_path):
     X = open_folder(tmp_path/'set')[0]['X']
     assert len(X) == 6 and X.dtype == np.float32
     for i in range(6): assert np.allclose(X[i][0], want[i%3], atol=1e-5)
+
+def test_series_of_time300b_without_values_are_named(tmp_path):
+    write_time300b(tmp_path/'raw', scale=False)
+    path = tmp_path/'raw/meta.json'
+    meta = json.loads(path.read_text())
+    meta['scales'].insert(1, dict(offset=500, length=0))
+    path.write_text(json.dumps(meta))
+    got = [*read_file(path)]
+    assert [o['X'].shape[1] for o in got] == [500,1,599] and got[0]['left_out'] == {'series 1': 'no values'} and 'left_out' not in got[1]
+
+def test_categories_are_exact(tmp_path):
+    got, = read_file(write_lines(tmp_path/'a.jsonl', [dict(target=[1], feat_static_cat=[16_777_217])]))
+    assert got['feat_static_cat'].tolist() == [16_777_217] and got['feat_static_cat'].dtype == np.int64
 
 def test_long_series_of_time300b_come_in_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, 'large', 1000)
@@ -186,3 +200,5 @@ def test_convert_says_how_to_use_monster(tmp_path):
     for o in 'xy': np.save(tmp_path/f'acc_{o}.npy', np.ones((2,9)))
     convert(tmp_path, tmp_path/'set', n_workers=0)
     assert open_folder(tmp_path/'set')[0]['X'].shape == (2,2,9)
+    (tmp_path/'a/Traffic_X.csv').write_text('a,b\n1,2\n')
+    with fails(FileNotFoundError, 'Traffic_', 'from_monster'): convert(f'{tmp_path}/a/*', tmp_path/'set2')

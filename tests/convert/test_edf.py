@@ -192,7 +192,7 @@ def test_numbers_that_are_none_are_named(bad, tmp_path):
 def hypnogram(path): return write_edf(path, [notes], [[annotated('+0\x14\x14', '+0\x1530\x14Sleep stage W\x14')]], duration='0')
 
 def test_annotations_alone_are_no_recording(tmp_path):
-    with fails(ValueError, 'a-Hypnogram.edf is no recording', 'annotations only', 'read_annotations'): convert(hypnogram(tmp_path/'a-Hypnogram.edf'), tmp_path/'set')
+    with fails(ValueError, 'a-Hypnogram.edf is no recording', 'annotations only', 'read_annotated'): convert(hypnogram(tmp_path/'a-Hypnogram.edf'), tmp_path/'set')
 
 def test_a_folder_leaves_out_files_without_recordings(tmp_path, capsys):
     hypnogram(tmp_path/'a-Hypnogram.edf')

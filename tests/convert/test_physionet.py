@@ -140,6 +140,13 @@ def test_a_length_that_is_not_stated_is_that_of_the_file(head, size, tmp_path, i
     got = read_file(write_signals(tmp_path, 'r', '212', v, ['',''], head))
     assert np.allclose(unpacked(got), as_float(v, '212').T, equal_nan=True)
 
+def test_lines_of_windows_and_comments_above_are_read(tmp_path):
+    v = integers('16', (100,2))
+    path = write_signals(tmp_path, 'r', '16', v, ['',''])
+    path.write_bytes(b'# first\r\n\r\n' + path.read_bytes().replace(b'\n', b'\r\n'))
+    assert np.allclose(unpacked(read_file(path)), as_float(v, '16').T, equal_nan=True)
+    convert(tmp_path, tmp_path/'set', n_workers=0)
+
 def test_a_length_of_zero_is_refused_with_advice_that_works(tmp_path):
     path = write_signals(tmp_path, 'r', '16', integers('16', (100,1)), [''], '{name} {n} 125 0')
     with fails(ValueError, 'r.hea states 0 samples', 'remove the 0'): read_file(path)

@@ -1,7 +1,7 @@
 "Long recordings of all formats"
 import numpy as np, pytest
 from hospital import write_wfdb, x
-from tsdisk.convert import readers, tables
+from tsdisk.convert import chunks, readers, tables
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import read_file
 from tsdisk.folder.manifest import open_folder
@@ -21,7 +21,8 @@ def write_recording(folder, kind):
 
 @pytest.mark.parametrize('kind', ['wfdb','edf','h5','parquet'])
 def test_long_recordings_come_in_pieces(tmp_path, kind, monkeypatch):
-    for o in (readers, tables): monkeypatch.setattr(o, 'large', 1000)
+    for o in (chunks, readers, tables): monkeypatch.setattr(o, 'large', 1000)
+    monkeypatch.setattr(chunks, 'at_once', 1000)
     monkeypatch.setattr(readers.read_steps, '__defaults__', (1000,))
     path = write_recording(tmp_path, kind)
     got = read_file(path)
@@ -29,6 +30,6 @@ def test_long_recordings_come_in_pieces(tmp_path, kind, monkeypatch):
     pieces = [*got['X']]
     scale,offset = (np.reshape(got.get(k, v), (-1,1)) for k,v in (('scale',1.), ('offset',0.)))
     assert np.allclose(np.concatenate(pieces, 1)*scale+offset, x[0], atol=2e-2)
-    assert kind == 'parquet' or len(pieces) > 1
+    assert kind in ('h5','parquet') or len(pieces) > 1
     convert(path, tmp_path/'set')
     assert open_folder(tmp_path/'set')[0]['X'][0].shape == (3,500)

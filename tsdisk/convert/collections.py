@@ -38,11 +38,13 @@ def _frequency(folder):
 
 # %% ../../nbs/42_convert.collections.ipynb #979ba935
 def _numbers(v, what, where):
-    "A list of numbers, or a list of such lists, as float32"
-    try: a = np.array(v, 'f4')
+    "A list of numbers, or a list of such lists: float32, or int64 for categories"
+    try: a = np.array(v, 'f8')
     except (ValueError,TypeError): a = np.empty(0)
-    if a.ndim in (1,2) and a.size: return np.atleast_2d(a)
-    raise ValueError(f"{where}: `{what}` must be a list of numbers, or lists of them of the same length, got {str(v)[:60]}")
+    is_cat = what.endswith('cat')
+    if a.ndim in (1,2) and a.size and not (is_cat and (a != np.rint(a)).any()): return np.atleast_2d(a).astype('i8' if is_cat else 'f4')
+    raise ValueError(f"{where}: `{what}` must be a list of {'whole ' if is_cat else ''}numbers, or lists of them of the same length, "
+        f"got {str(v)[:60]}")
 
 _lists = 'feat_dynamic_real','past_feat_dynamic_real','feat_dynamic_cat' # Covariates of each step
 _fixed = 'feat_static_cat','feat_static_real' # Covariates of a series
@@ -50,10 +52,8 @@ _fixed = 'feat_static_cat','feat_static_real' # Covariates of a series
 # %% ../../nbs/42_convert.collections.ipynb #a2e9e979
 def _covariates(entry, where):
     "Covariates of each step as arrays (vars, steps), those of the series as arrays of one axis"
-    res = {k: _numbers(entry[k], k, where) for k in _lists if entry.get(k)}
-    for k in _fixed:
-        if entry.get(k): res[k] = _numbers(entry[k], k, where)[0].astype('f4' if k.endswith('real') else 'i8')
-    return res
+    found = {k: _numbers(entry[k], k, where) for k in (*_lists, *_fixed) if entry.get(k)}
+    return {k: v[0] if k in _fixed else v for k,v in found.items()}
 
 def _times(entry, freq):
     "`start`, `freq`, and `fs` if steps have the same length"
@@ -85,9 +85,9 @@ def is_gluonts(
 ) -> bool:
     "Is the first line of a file a series?"
     try:
-        with _open_text(path) as f: line = f.readline(2**16)
+        with _open_text(path) as f: line = f.readline(2**24)
     except (OSError,UnicodeDecodeError,EOFError): return False
-    return line.lstrip().startswith('{') and '"target"' in line
+    return line.lstrip().startswith('{') and re.search(r'"target"\s*:\s*\[', line) is not None
 
 def read_gluonts(
     path, # `.jsonl` or `.json`, perhaps compressed
@@ -156,11 +156,15 @@ def read_time300b(
     "The series of a folder of Time-300B, in their own units"
     series,places,values = _time300b_meta(path)
     total = int(values.starts[-1])
-    for i,((offset,length),o) in enumerate(zip(places.tolist(), series)):
+    empty = {f'series {i}': 'no values' for i in np.flatnonzero(places[:,1] == 0).tolist()}
+    left_out = dict(left_out=empty) if empty else {}
+    for i in np.flatnonzero(places[:,1]).tolist():
+        offset,length = places[i].tolist()
         if not 0 <= offset < offset+length <= total:
             raise ValueError(f"{path}: series {i} has {length:,} values from {offset:,} on, the files hold {total:,}")
-        known = {k: v for k,v in o.items() if k not in _of_place and v is not None}
-        yield dict(X=_in_units(values, offset, length, o), **known)
+        known = {k: v for k,v in series[i].items() if k not in _of_place and v is not None}
+        yield dict(X=_in_units(values, offset, length, series[i]), **known, **left_out)
+        left_out = {}
 
 _of_place = 'offset','length','mean','std'
 
@@ -245,7 +249,7 @@ def _is_monster(folder):
     "Does a folder have an `X` and folds?"
     return bool(_fold_files(folder)) and any(o.name.lower().endswith('_x.npy') for o in Path(folder).iterdir())
 
-@excludes('.npy')
+@excludes('.npy', '.csv', '.npz')
 def find_monster(
     paths:list, # Files
 ) -> dict: # By path

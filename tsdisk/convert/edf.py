@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['text_of', 'number_of', 'EdfSignal', 'EdfFile', 'from_24_bits', 'parse_annotations', 'EdfAnnotations',
-           'jumps_of_records', 'why_no_recording', 'find_no_recordings', 'read_edf']
+           'jumps_of_records', 'find_no_recordings', 'read_edf']
 
 # %% ../../nbs/42_convert.edf.ipynb #276266be
 import os, re
@@ -296,29 +296,30 @@ def clock(self:EdfFile, samples):
     return known | (Clock(fs=fs, jumps=jumps).metadata() if jumps else dict(fs=fs))
 
 # %% ../../nbs/42_convert.edf.ipynb #dc751032
-def why_no_recording(
-    path, # EDF or BDF file
-): # A reason; None if it is one, or can't be read
-    "Why an EDF file is no recording by itself"
-    try: edf = EdfFile(path)
-    except (ValueError,OSError): return None # Its reader says what is wrong
-    if all(o.is_annotations for o in edf.signals): return 'it holds annotations only: read them with `read_annotations`'
-    if not edf.records: return f'it has no data: {edf.size:,} bytes, of which {edf.header_bytes:,} are the header'
+@patch(as_prop=True)
+def why_no_recording(self:EdfFile):
+    "Why a file is no recording by itself; None if it is one"
+    if all(o.is_annotations for o in self.signals): return 'it holds annotations only: `read_annotated` adds them to a recording'
+    if not self.records: return f'it has no data: {self.size:,} bytes, of which {self.header_bytes:,} are the header'
 
 @excludes('.edf', '.bdf')
 def find_no_recordings(
     paths:list, # EDF or BDF files
 ) -> dict: # By path
-    "Why some files are no recordings by themselves"
-    reasons = {o: why_no_recording(o) for o in paths}
+    "Why some files are no recordings by themselves; those that can't be read are left to their reader"
+    reasons = {o: _why_no_recording(o) for o in paths}
     return {k: why for k,why in reasons.items() if why}
+
+def _why_no_recording(path):
+    try: return EdfFile(path).why_no_recording
+    except (ValueError,OSError): return None
 
 # %% ../../nbs/42_convert.edf.ipynb #99ec8c7b
 @reader('.edf', '.bdf')
 def read_edf(path, name=None):
     "An EDF or BDF file, or one of its signals: integers (vars, steps) with their packing, start and annotations"
-    if why := why_no_recording(path): raise ValueError(f"{path} is no recording: {why}")
     edf = EdfFile(path)
+    if why := edf.why_no_recording: raise ValueError(f"{path} is no recording: {why}")
     kept,left_out = edf.choose(name)
     shape = len(kept), kept[0].samples*edf.records
     X = read_steps(lambda start,stop: edf.read(kept, start, stop), shape, edf.width+edf.width%2)

@@ -15,7 +15,7 @@ from .chunks import Elementwise, from_array_like, read_and_close, Transposed
 from .coordinates import attributes_of, axes_of, coordinate_times, step_axis
 from .datasets import from_xarray, open_cf, with_coordinates
 from .elements import kind_of, read_texts, referenced, StackedFields, vlen_series
-from .pandas_frames import frames_in, is_frame, read_frame
+from .frame_groups import frames_in, is_frame, read_frame
 from .readers import need, reader
 
 # %% ../../nbs/42_convert.hdf5.ipynb #1a131fec

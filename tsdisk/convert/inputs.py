@@ -6,7 +6,7 @@
 __all__ = ['input_bytes', 'split_names', 'find_inputs', 'rows_of', 'list_inputs', 'split_in', 'is_path', 'record_bytes',
            'as_given', 'Inputs', 'check_unchanged']
 
-# %% ../../nbs/41_convert.inputs.ipynb #b68611fe
+# %% ../../nbs/41_convert.inputs.ipynb #878178fa
 import os
 from collections.abc import Iterator, Mapping
 from glob import glob
@@ -18,7 +18,6 @@ from ..disk.fingerprint import empty_digest, extend_digest, file_id
 from ..disk.sidecar import manifest_name
 from .readers import Compressed, exclusion_reasons, read_file, readers, recognizers, suffix_of
 from .timing import plain_value
-from .readers import Compressed, read_file, readers, suffix_of
 
 # %% ../../nbs/41_convert.inputs.ipynb #87121b33
 def _walk(folder):

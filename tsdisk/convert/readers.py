@@ -38,22 +38,22 @@ def reader(
     return register
 
 def suffix_of(
-    path, # Path of a file
-) -> str: # In lower case, with its dot; two suffixes, such as `.jsonl.gz`, count as one if there is a reader for both
-    "The suffix by which the reader of a file is found"
-    suffixes = [o.lower() for o in Path(path).suffixes[-2:]]
-    both = ''.join(suffixes)
-    return both if both in readers else ''.join(suffixes[-1:])
+    path, # A file
+) -> str: # Lower case, with its dot; in two parts for a compressed file with a reader
+    "The suffix that selects the reader of a file"
+    whole,last = os.path.splitext(os.fspath(path).lower())
+    both = os.path.splitext(whole)[1]+last
+    return both if both in readers else last
 
 # %% ../../nbs/40_convert.readers.ipynb #2a90934d
-exclusions = {} # By suffix: a function of paths that gives a reason for each that is no recording by itself
+exclusions = {} # Suffixes by function of paths, which gives a reason for each that is no recording by itself
 
 def excludes(
     *suffixes, # Suffixes of file names, with their dot
 ):
     "Register a function that finds files of a folder which are no recordings by themselves"
     def register(f):
-        exclusions.update(dict.fromkeys(suffixes, f))
+        exclusions[f] = suffixes
         return f
     return register
 
@@ -62,8 +62,8 @@ def exclusion_reasons(
 ) -> dict: # By path, for some of them
     "Why some files are no recordings by themselves"
     res = {}
-    for suffix,find in exclusions.items():
-        if same := [o for o in paths if suffix_of(o) == suffix]: res |= find(same)
+    for find,suffixes in exclusions.items():
+        if same := [o for o in paths if suffix_of(o) in suffixes]: res |= find(same)
     return res
 
 # %% ../../nbs/40_convert.readers.ipynb #ac1c3e4e
