@@ -1,6 +1,6 @@
 "Augmentations do what a loop over samples would, to the samples they should, and to nothing else"
 import copy, pickle
-import numpy as np, pytest, torch
+import matplotlib.pyplot as plt, numpy as np, pytest, torch
 from fastai.callback.all import Callback
 from fastai.learner import Learner
 from fastai.losses import MSELossFlat

@@ -16,7 +16,7 @@ from tsdisk.folder.stats import array_stats
 from tsdisk.disk.arrays import save_array
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
-import tsdisk.data.show
+from tsdisk.data.show import * # Registers how batches are drawn
 
 rows = [(np.array([0,1,2,-100]*15), None), (np.array([0,1,2,-1]*15), -1), (np.array([0,1,2,255]*15, 'u1'), [255]), (np.array(['a','b','c','?']*15), '?'),
     (np.array(['a','b','c','','?']*12), ['?','']), (np.array([b'a',b'b',b'c',b'?']*15), '?'), (np.array([5,70_000,9,-100]*15), None)]

@@ -178,7 +178,9 @@ def test_predictions_are_of_values_in_units(packed, tmp_path):
     d,a = packed
     dls = TSDataLoaders.from_folder(d, splits=[range(20),range(20, 30)], bs=8, batch_tfms=FillNaN())
     class Mean(nn.Module):
-        def __init__(self): super().__init__(); self.w = nn.Parameter(torch.zeros(1))
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(1))
         def forward(self, x): return x.as_subclass(torch.Tensor).mean(2) + self.w
     learn = Learner(dls, Mean())
     with learn.no_bar(): got = preds_to_disk(learn, dls.valid, tmp_path/'p', act=lambda o: o)
@@ -186,4 +188,5 @@ def test_predictions_are_of_values_in_units(packed, tmp_path):
 
 def test_a_source_that_was_pickled_knows_its_packing(packed):
     X = open_folder(packed[0])[0]['X']
-    for o in (as_source(X[:,1:]), Windows(X[:,1:], 5)): assert packing_of(pickle.loads(pickle.dumps(o))) == packing_of(o) == Packing(scale[1:], offset[1:], missing)
+    want = Packing(scale[1:], offset[1:], missing)
+    for o in (as_source(X[:,1:]), Windows(X[:,1:], 5)): assert packing_of(pickle.loads(pickle.dumps(o))) == packing_of(o) == want

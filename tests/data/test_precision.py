@@ -14,8 +14,9 @@ noise = rng.normal(size=(200,2,60))
 steps = np.arange(12_000).reshape(200, 1, 60)
 lossy = dict(pressure=1e8 + noise, negative=-1e9 + noise, gps=(512_345_678 + rng.integers(-50, 50, (200,2,60))).astype('i4'), seconds=1.7e9 + steps,
     seconds_of_years=1.7e9 + steps*3600/60, nanoseconds=1_700_000_000*10**9 + steps*10**9, counter=(3*10**9 + steps).astype('u4'), huge=noise*1e300)
-ordinary = dict(noise=noise, kelvin=290 + noise, pascal=101_325 + noise, far=9e4 + noise, farther=-9e4*3 + 3*noise, tiny=noise*1e-30, constant=np.full((9,1,9), 1e9),
-    missing=np.full((9,2,9), np.nan), some=np.where(noise > 1, np.nan, noise), ints=rng.integers(-2**31, 2**31-1, (200,2,60)), adc=rng.integers(-2**23, 2**23, (200,2,60)).astype('i4'),
+ordinary = dict(noise=noise, kelvin=290 + noise, pascal=101_325 + noise, far=9e4 + noise, farther=-9e4*3 + 3*noise, tiny=noise*1e-30,
+    constant=np.full((9,1,9), 1e9), missing=np.full((9,2,9), np.nan), some=np.where(noise > 1, np.nan, noise),
+    ints=rng.integers(-2**31, 2**31-1, (200,2,60)), adc=rng.integers(-2**23, 2**23, (200,2,60)).astype('i4'),
     small=filled((50,2,9), 'i2'), f4=(1e8+noise).astype('f4'), whole=np.round(noise*1000+10**6), ramp=300 + steps/12_000, clock=np.arange(600.).reshape(10, 1, 60))
 
 def said(make):
@@ -69,4 +70,5 @@ def test_shares_are_those_of_the_rounding():
     x = 1e7 + np.random.default_rng(1).normal(size=(20,1,500))
     error = x-x.astype('f4')
     assert rounding_share(x)[0] == pytest.approx(np.sqrt((error**2).mean())/x.std(), rel=1e-4)
-    assert merged_share(np.array([[[2.**24, 2**24+1, 2**24+2]], [[0,1,2.5]]])).tolist() == [0] and merged_share(np.array([[[2.**24, 2**24+1, 2**24+2]]]))[0] == pytest.approx(1/3)
+    whole = np.array([[[2.**24, 2**24+1, 2**24+2]]])
+    assert merged_share(whole)[0] == pytest.approx(1/3) and merged_share(np.append(whole, [[[0,1,2.5]]], 0)).tolist() == [0]

@@ -72,6 +72,7 @@ def packing_at(
     "The packing of an array, by one of its files"
     return Packing.from_entry(described(path).entry)
 
+# %% ../../nbs/11_disk.sidecar.ipynb #631d0735
 def _first_and_step(a, shape, start):
     "The variable at which a view begins, and from one of its variables to the next; None if they are on another axis"
     var = a.itemsize*prod(shape[2:]) # Bytes from one variable to the next in the file
@@ -110,6 +111,7 @@ def own_packing(self:Source,
     "The packing of these variables"
     return packing.for_dtype(self.dtype).check(self.shape[1] if self.ndim > 1 else 1)
 
+# %% ../../nbs/11_disk.sidecar.ipynb #6a843db8
 def packing_of(
     source, # Source of stored integers; other rows are not packed
 ) -> Packing: # `Packing()` if no manifest describes its files
@@ -118,6 +120,11 @@ def packing_of(
     if _is_one_for_all(packing) or not isinstance(array, ArraySource): return packing
     return _packing_of_view(packing, array.array, source.place().files[0])
 
+def _is_one_for_all(packing):
+    "Is a packing the same for all variables?"
+    return all(len({*np.ravel(o).tolist()}) == 1 for o in (packing.scale, packing.offset))
+
+# %% ../../nbs/11_disk.sidecar.ipynb #53601dfc
 def missing_of(
     source, # Source of stored integers
 ): # None if no manifest describes its files, or no number is missing
@@ -127,7 +134,3 @@ def missing_of(
 def _packing_in_file(source):
     place = source.place() if source.dtype.kind in 'iu' else None
     return Packing() if place is None else packing_at(place.files[0])
-
-def _is_one_for_all(packing):
-    "Is a packing the same for all variables?"
-    return all(len({*np.ravel(o).tolist()}) == 1 for o in (packing.scale, packing.offset))

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Windows', 'count_present', 'window_sums']
 
-# %% ../../nbs/18_series.windows.ipynb #7ed732a4
+# %% ../../nbs/18_series.windows.ipynb #1f8d61c5
+from datetime import timedelta
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import progress, whole_number
@@ -13,30 +14,33 @@ from ..disk.rows import Ranges, true_runs
 from ..disk.array_sources import as_source
 from ..disk.sidecar import missing_of
 from ..disk.sources import Source, check_idxs
-from .grid import Grid
+from .clocks import Clocks
+from .grid import find_clocks, make_grid
 from .window_labels import OfSeries, StepLabels, majority, only_step
 from .panels import Dense
 from .several import as_panel, vars_by_number
 from .spans import Part, Spans
 
-# %% ../../nbs/18_series.windows.ipynb #fc326359
+# %% ../../nbs/18_series.windows.ipynb #2fc2b002
 class Windows(Part):
     "Windows over series: `w[i]` is (vars, size), with a horizon the pair of inputs and targets"
     def __init__(self,
         x, # Series: (steps, vars), (steps,) or (n, vars, steps), a list of the first two, or `Ragged`; arrays or paths
-        size:int, # Steps of the inputs
-        stride:int=1, # Steps from one window to the next
-        horizon:int=0, # Steps to forecast
-        gap:int=0, # Steps between the inputs and those to forecast
+        size, # Steps of the inputs; or a duration, such as '36h'
+        stride=1, # Steps from one window to the next, or a duration
+        horizon=0, # Steps to forecast, or a duration
+        gap=0, # Steps between the inputs and those to forecast, or a duration
         sel_vars=None, # Variables of the inputs, by number or name; all by default
         targets=None, # Variables to forecast; all by default
         known=None, # Variables known in advance for the steps to forecast: a second input
         static=None, # Values that are constant in each series, (n_series, k): another input
         names=None, # Names of the variables
         axis:int=None, # Axis of the steps, where it is not the first of (steps, vars) or the last of (n, vars, steps)
+        clock=True, # When steps were recorded: by default as the dataset says; a `Clock`, or one for each series; None to ignore gaps
     ):
         self.panel = as_panel(x, axis)
         self.panel.check_axes()
+        self.clock,self.clocks = clock,find_clocks(self.panel, clock)
         self.names = names
         self._set_steps(size, stride, horizon, gap)
         sel,targets,known = self._choose_vars(sel_vars, targets, known)
@@ -54,22 +58,30 @@ class Windows(Part):
     @property
     def grid(self): return self.stored.grid
     def _future(self, vars): return Part(self.stored, slice(self.span-self.horizon, self.span), vars)
-    def _make_grid(self): return Grid(self.panel, self.span, self.stride)
+    def _make_grid(self): return make_grid(self.panel, self.span, self.stride, self._gaps, self.clock)
+    @property
+    def _gaps(self): return () if self.clocks is None else self.clocks.gaps(len(self.panel))
     def __getitem__(self, i): return (self.inputs[0][i], self.target[i]) if self.horizon else super().__getitem__(i)
 
 # %% ../../nbs/18_series.windows.ipynb #8b109324
 @patch
 def _set_steps(self:Windows, size, stride, horizon, gap):
-    what = 'a whole number of steps'
-    self.size = whole_number(size, 'size', 1, what)
-    self.stride = whole_number(stride, 'stride', 1, what)
-    self.horizon = whole_number(horizon, 'horizon', 0, what)
-    self.gap = whole_number(gap, 'gap', 0, what)
+    self.size = self._as_steps(size, 'size', 1)
+    self.stride = self._as_steps(stride, 'stride', 1)
+    self.horizon = self._as_steps(horizon, 'horizon', 0)
+    self.gap = self._as_steps(gap, 'gap', 0)
     self.span = self.size + (self.gap+self.horizon if self.horizon else 0)
+
+@patch
+def _as_steps(self:Windows, v, name, least):
+    "A number of steps, which may be given as a duration"
+    if isinstance(v, (str,timedelta,np.timedelta64)): v = (self.clocks or Clocks()).steps(v, name)
+    return whole_number(v, name, least, 'a whole number of steps')
 
 @patch
 def _too_short(self:Windows):
     longest = np.max(self.panel.lengths)
+    if len(self._gaps): return f"A window takes {self.span:,} steps, and none fits between the {len(self._gaps):,} gaps in time: give `clock=None` to ignore gaps"
     hint = "if arrays are (vars, steps), give `axis=1`"
     return f"A window takes {self.span:,} steps, the longest series has {longest:,}: {hint}"
 
@@ -142,10 +154,10 @@ def window(self:Windows,
     "Numbers of the windows at these places; the inverse of `locate`"
     series,start = np.asarray(series),np.asarray(start)
     _check_within('series', series, len(self.panel))
-    outside = (start < 0) | (start+self.span > self.panel.length(series))
-    if (outside | (start % self.stride > 0)).any():
-        raise ValueError(f"No window starts there: they start every {self.stride} steps from 0 and take {self.span}")
-    return self.grid.first(series) + start//self.stride
+    i = self.grid.count_before(series, start)
+    found = self.grid.locate(np.minimum(i, len(self)-1))
+    if (np.asarray(found) == np.stack(np.broadcast_arrays(series, start))).all(): return i
+    raise ValueError(f"No window starts there: they start every {self.stride} steps from 0, take {self.span}, and cross no gap")
 
 def _check_within(what, i, n):
     if not i.size or 0 <= i.min() <= i.max() < n: return
@@ -159,6 +171,17 @@ def cover(self:Windows,
     "Segments of series that windows consist of"
     if isinstance(rows, (list,tuple,np.ndarray)): rows = check_idxs(rows, len(self))
     return self.grid.cover(rows)
+
+# %% ../../nbs/18_series.windows.ipynb #1a625d21
+@patch
+def times(self:Windows,
+    i:int, # Number of a window
+): # (size,) datetime64, or timedelta64 where the start is not known; with a horizon a pair, the second (horizon,)
+    "Times of the steps of a window; `ValueError` if the clock of its series is not known"
+    if self.clocks is None: raise ValueError("The times of these series are not known: give `clock=Clock(start=…, fs=…)`")
+    series,first = map(int, self.locate(i))
+    times = self.clocks[series].times(np.arange(first, first+self.span))
+    return (times[:self.size], times[self.span-self.horizon:]) if self.horizon else times
 
 # %% ../../nbs/18_series.windows.ipynb #e97d1188
 @patch
