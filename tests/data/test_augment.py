@@ -1,6 +1,6 @@
 "Augmentations do what a loop over samples would, to the samples they should, and to nothing else"
 import copy, pickle
-import numpy as np, pytest, torch
+import matplotlib.pyplot as plt, numpy as np, pytest, torch
 from fastai.callback.all import Callback
 from fastai.learner import Learner
 from fastai.losses import MSELossFlat
@@ -239,8 +239,9 @@ def test_a_learner_trains_on_what_was_hidden(quiet, y):
 @pytest.mark.parametrize('tfms', [[o(p=1) for o in values+moving], [RandomCrop(20)], [MaskedSteps()]], ids=['all','crop','hidden'])
 def test_batches_can_be_shown(quiet, tfms):
     dls = made([Standardize(),*tfms], y=np.arange(40)%2 if tfms[-1].split_idx == 0 else None)
-    dls.show_batch(max_n=2)
-    dls.test_dl(wide()).show_batch(max_n=2)
+    for o in (dls, dls.test_dl(wide())):
+        o.show_batch(max_n=2)
+        assert sum(len(ax.lines) > 0 for ax in plt.gcf().axes) == 2
 
 def test_new_rows_are_predicted_without_change():
     dls = made([Standardize(),*[o(p=1) for o in values+moving]], y=np.arange(40)%2)

@@ -104,6 +104,8 @@ def test_targets_come_back_in_their_units(tmp_path):
     learn.fit(1)
     preds,targs,dec = learn.get_preds(with_decoded=True)
     want = dls.after_batch.decode((dls.valid.one_batch()[0], TensorTarget(preds)))[1]
+    np.testing.assert_allclose(dec.numpy(), want.numpy(), rtol=1e-3)
+    np.testing.assert_allclose(dls.after_batch.decode((TensorTarget(targs),))[0].numpy(), y[150:], rtol=1e-3)
     one,_,_ = learn.predict(x[150])
     np.testing.assert_allclose(np.array(one), want[0].numpy(), rtol=1e-3)
     learn.export(tmp_path/'m.pkl')

@@ -27,6 +27,7 @@ def test_counts_and_class_weights(tmp_path):
 labels = [filled(500, 'i1'), filled((50,9), 'u2')%7, filled(300, '?'), filled(400)//1, np.array([*'cab'*50]), np.array(['é','','zz']), np.array([b'b',b'a']*9)]
 @pytest.mark.parametrize('y', labels, ids=lambda o: o.dtype.str)
 def test_vocab_is_what_is_there_sorted(tmp_path, y):
+    if y.dtype == 'i1': y = y[y != -100] # No label
     on_disk = save_array(tmp_path/'y.npy', y)
     for o in (y, on_disk):
         same(array_vocab(o), np.unique(y))

@@ -295,7 +295,7 @@ def test_memory_of_many_epochs_does_not_grow(tmp_path):
 def test_tta_runs(folder):
     learn = learner(folder)
     with learn.no_bar(): preds,targs = learn.tta(n=2)
-    assert preds.shape == (150,3)
+    assert preds.shape == (150,3) and targs.tolist() == torch.cat([b[1] for b in learn.dls.valid]).tolist()
 
 def test_shuffled_blocks_train_as_well_as_an_exact_shuffle(tmp_path):
     "Rows sorted by class, five seeds"

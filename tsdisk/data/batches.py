@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TSExtra', 'TSTensor', 'TensorTarget', 'DecodedTarget', 'TSInput', 'equal_stretches', 'TSMask', 'step_mask',
-           'ToSeries', 'KnownMSELoss', 'KnownMSELossFlat', 'masked_mse', 'ToTarget', 'ToTargets', 'ToInput', 'ToMask',
+           'ToSeries', 'only_known', 'KnownMSELossFlat', 'masked_mse', 'ToTarget', 'ToTargets', 'ToInput', 'ToMask',
            'ToSteps']
 
 # %% ../../nbs/50_data.batches.ipynb #2c3fee5e
@@ -142,15 +142,23 @@ def for_dtype(self:ToSeries, dtype):
     return self if packing is self.packing else self.repacked(packing)
 
 # %% ../../nbs/50_data.batches.ipynb #733dc548
-class KnownMSELoss(nn.MSELoss):
-    "Mean squared error over the targets that are not NaN; 0 if none is"
-    def forward(self, input, target):
-        known = ~target.isnan()
-        squares = torch.where(known, input-target, 0)**2
-        if self.reduction == 'none': return squares
-        return squares.sum()/known.sum().clamp(min=1) if self.reduction == 'mean' else squares.sum()
+def only_known(
+    pred, # Predictions, as many as targets
+    targ, # Targets, NaN where they are not known
+) -> tuple: # (predictions, targets, share of the targets that are known)
+    "Predictions and targets, 0 where a target is not known"
+    known = ~torch.as_subclass(targ, Tensor).isnan()
+    pred = torch.where(known.reshape(pred.shape), pred, 0)
+    return pred, torch.where(known, targ, 0), known.sum().clamp(min=1)/max(1, known.numel())
 
-def KnownMSELossFlat(): return BaseLoss(KnownMSELoss, floatify=True, is_2d=False)
+class KnownMSELossFlat(BaseLoss):
+    "fastai's `MSELossFlat` over the targets that are not NaN; 0 if none is"
+    def __init__(self, **kwargs): super().__init__(nn.MSELoss, floatify=True, is_2d=False, **kwargs)
+    def __call__(self, inp, targ, **kwargs):
+        if inp.numel() != targ.numel(): return super().__call__(inp, targ, **kwargs) # PyTorch says what is wrong
+        inp,targ,share = only_known(inp, targ)
+        loss = super().__call__(inp, targ, **kwargs)
+        return loss/share if self.reduction == 'mean' else loss
 
 def masked_mse(
     pred, # Predictions (bs, k) or (bs, vars, k), for the longest target
@@ -158,7 +166,9 @@ def masked_mse(
     reduction:str='mean', # 'none' for the squared differences themselves, 0 where there is no target
 ): # Mean squared difference
     "Mean squared error over the targets that are not NaN"
-    return KnownMSELoss(reduction=reduction)(pred[..., :targ.shape[-1]].reshape(targ.shape), targ)
+    pred,targ,share = only_known(pred[..., :targ.shape[-1]].reshape(targ.shape), targ)
+    loss = F.mse_loss(pred, targ, reduction=reduction)
+    return loss/share if reduction == 'mean' else loss
 
 # %% ../../nbs/50_data.batches.ipynb #a226cbfd
 class ToTarget(ToSeries):

@@ -223,6 +223,7 @@ def _new_sources(self:TSDatasets, X, y, with_labels):
     check_same_rows(sources)
     return sources
 
+# %% ../../nbs/52_data.datasets.ipynb #f85dad92
 def _new_packings(tls, sources):
     "The packing of the new rows of each column, by their manifest; None for that of the column"
     X = sources[0]

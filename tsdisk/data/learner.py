@@ -46,7 +46,7 @@ def known_part(
 @contextmanager
 def _weighing(metrics, share):
     "Add to averages with a weight that is this share of what they would take"
-    before = [(o, o.total, o.count) for o in metrics if hasattr(o, 'total') and hasattr(o, 'count')]
+    before = [(o, o.total+0, o.count+0) for o in metrics if hasattr(o, 'total') and hasattr(o, 'count')] # Copies: tensors are added to in place
     yield
     for o,total,count in before:
         o.total = total + (o.total-total)*share

@@ -276,6 +276,7 @@ def __iter__(self:TSDataLoader):
     self.at = None
     self.after_iter()
 
+# %% ../../nbs/56_data.loader.ipynb #df5687bd
 @patch
 def decode(self:TSDataLoader, b):
     "Undo the transforms of a batch; targets that are decoded already stay as they are"

@@ -6,8 +6,7 @@
 __all__ = ['is_wider', 'sample_rows', 'rounding_share', 'merged_share', 'warn_lost_digits']
 
 # %% ../../nbs/51_data.precision.ipynb #0cba7836
-import warnings
-import numpy as np
+import numpy as np, warnings
 from ..disk.packing import Packing
 from ..disk.rows import take_idxs
 from ..disk.sources import Source
@@ -48,6 +47,7 @@ def _mean_of_known(x):
     known = ~np.isnan(x)
     return np.where(known, x, 0).sum((0,2))/known.sum((0,2))
 
+# %% ../../nbs/51_data.precision.ipynb #92ea1269
 def _n_distinct(x): return np.array([sum(len(np.unique(row[v])) for row in x) for v in range(x.shape[1])])
 
 def merged_share(

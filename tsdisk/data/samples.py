@@ -29,7 +29,7 @@ def select(
     chosen = a[:, :, _check_steps(steps)]
     size = chosen.shape[2]
     if not size: raise ValueError(f"`sel_steps` leaves none of {a.shape[2]} steps, got {steps!r}")
-    return Windows(chosen, size, size, sel_vars=vars)
+    return Windows(chosen, size, size, sel_vars=vars, axis=2)
 
 def _array_of(X):
     "The array that variables and steps are selected from"

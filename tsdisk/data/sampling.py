@@ -221,6 +221,7 @@ def _equal_shares(counts):
     "Weights by which all classes have the same share, but the last, of rows without a label, has none"
     return np.append(1/np.maximum(counts[:-1], 1), 0)
 
+# %% ../../nbs/53_data.sampling.ipynb #18130ca1
 @patch
 def drawing(self:Sampling,
     epoch:Epoch, # From `epoch`

@@ -35,8 +35,10 @@ class Overview:
     "The arrays of a dataset, their statistics and names, for the panels of `summary`"
     def __init__(self,
         path, # Dataset folder, or a `.npy` of numbers
+        no_label=None, # Labels that mean there is none, besides -100 and NaN
     ):
         self.path = Path(path)
+        self.no_label = no_label
         self.X,self.y,self.splits = _open(self.path)
         entry = _entry_of_X(self.path)
         self.packing = self.X.own_packing(packing_of(self.X))
@@ -117,17 +119,17 @@ def _draw_lengths(ax, o):
     ax.set(title='lengths', xlabel='steps', ylabel='series')
 
 # %% ../../nbs/60_data.summary.ipynb #2953f90d
-def _draw_classes(ax, y):
+def _draw_classes(ax, y, no_label=None):
     "Rows of each class"
-    labels,n = train_counts(y)
+    labels,n = train_counts(y, no_label=no_label)
     largest = np.argsort(-n)[:most_rows]
     ax.barh(range(len(largest)), n[largest], color='C2')
     _name_rows(ax, [str(k) for k in labels[largest]], title=f'rows of {len(n)} classes')
 
-def _draw_distribution(ax, y):
+def _draw_distribution(ax, y, no_label=None):
     "The share of targets below each value"
     percent = np.linspace(0, 100, 101)
-    values = train_stats(y).quantile(percent/100).reshape(101, -1)
+    values = train_stats(y, missing=no_label).quantile(percent/100).reshape(101, -1)
     for column in values.T[:10]: ax.plot(column, percent)
     ax.set(title='targets', xlabel='value', ylabel='% below')
 
@@ -135,7 +137,7 @@ def _draw_targets(ax, o):
     y = as_source(o.y)
     classes = y.dtype.kind in 'USb' or (y.dtype.kind in 'iu' and y.ndim == 1)
     draw = _draw_classes if classes else _draw_distribution
-    draw(ax, y)
+    draw(ax, y, o.no_label)
 
 # %% ../../nbs/60_data.summary.ipynb #9b0dfdae
 def _panels(o):
@@ -150,9 +152,10 @@ def summary(
     path, # Dataset folder, or a `.npy` of numbers
     n:int=3, # Samples to draw
     seed:int=0, # Seed of their choice
+    no_label=None, # Labels that mean there is none, besides -100 and NaN
 ) -> plt.Figure:
     "One page about a dataset: samples, values, missing values, lengths and targets"
-    o = Overview(path)
+    o = Overview(path, no_label)
     panels = _panels(o)
     fig = plt.figure(figsize=(10,5.5), layout='constrained')
     grid = fig.add_gridspec(2, len(panels))

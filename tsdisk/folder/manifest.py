@@ -107,6 +107,7 @@ def _array_entry(path, name, packing):
     a = open_array(path/f'{name}.npy')
     return dict(file=f'{name}.npy', role=name, shape=list(a.shape), dtype=a.dtype.str) | packing.to_entry()
 
+# %% ../../nbs/30_folder.manifest.ipynb #a2d932ad
 def _packing_of_given(a):
     "The packing of an array that is saved; `Packing()` for anything that yields rows"
     is_array = isinstance(a, (str,Path,Source)) or hasattr(a, 'dtype')
@@ -114,7 +115,6 @@ def _packing_of_given(a):
     s = as_source(a)
     return s.own_packing(packing_of(s)) if s.dtype.kind in 'iu' else Packing()
 
-# %% ../../nbs/30_folder.manifest.ipynb #a2d932ad
 def _array_entries(path, packings):
     "The manifest's entries for the arrays of a folder; `ValueError` unless they make a dataset"
     kept = {k: packings[k] if k in packings else packing_at(path/f'{k}.npy') for k in ('X','y')}

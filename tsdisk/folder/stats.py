@@ -37,6 +37,7 @@ def _check_countable(s, by, tfm):
     has_steps = s.ndim == 3 and gives_rows(s)
     if by == 'steps' and not has_steps: raise ValueError(f"`by='steps'` is for samples (n, vars, steps), got {s}")
 
+# %% ../../nbs/32_folder.stats.ipynb #0dc2b162
 def _as_floats(a, packing):
     "The values of a block (rows, vars, …) as floats; stored integers in their units, in float64"
     if packing.scale is None: return a if a.dtype.isnative and a.dtype.char in 'efd' else a.astype('f8')
@@ -54,6 +55,14 @@ def _total_values(s, n, by):
     "Values of n rows that count in each statistic; 0 where it is not known before they are read"
     if not gives_rows(s): return 0
     return n if by == 'steps' else n*int(np.prod(s.shape[1 if by == 'all' else 2:]))
+
+# %% ../../nbs/32_folder.stats.ipynb #fc002089
+def _packing_to_use(s, packing, missing):
+    "What the stored numbers of a source stand for: what is given, else what its manifest says"
+    if packing is None: packing = s.own_packing(packing_of(s))
+    return packing if missing is None else replace(packing, missing=missing)
+
+def _in_units(stats, packing): return stats if packing.scale is None else stats.in_units(packing.scale, packing.offset)
 
 # %% ../../nbs/32_folder.stats.ipynb #8252ca24
 def _rows_to_count(s, idxs):
@@ -91,13 +100,6 @@ def array_stats(
     moments = _moments_of(map(counted, blocks_of(s, rows)), sample)
     stats = moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
     return _in_units(stats, packing) if as_stored else stats
-
-def _packing_to_use(s, packing, missing):
-    "What the stored numbers of a source stand for: what is given, else what its manifest says"
-    if packing is None: packing = s.own_packing(packing_of(s))
-    return packing if missing is None else replace(packing, missing=missing)
-
-def _in_units(stats, packing): return stats if packing.scale is None else stats.in_units(packing.scale, packing.offset)
 
 # %% ../../nbs/32_folder.stats.ipynb #9d1ed31f
 def train_stats(

@@ -29,6 +29,7 @@ def _fits(value, dtype):
     limits = np.iinfo(dtype)
     return value == int(value) and limits.min <= value <= limits.max
 
+# %% ../../nbs/20_order.no_label.ipynb #3de5cd03
 def no_label_values(
     dtype:np.dtype, # Of the labels
     no_label=None, # A value that means "no label", or a list of them, besides -100 and NaN

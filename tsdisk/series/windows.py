@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['Windows', 'count_present', 'window_sums']
 
-# %% ../../nbs/18_series.windows.ipynb #5c8fd30c
+# %% ../../nbs/18_series.windows.ipynb #1f8d61c5
 from datetime import timedelta
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import progress, whole_number
 from ..disk.rows import Ranges, true_runs
 from ..disk.array_sources import as_source
-from ..disk.sidecar import packing_of
+from ..disk.sidecar import missing_of
 from ..disk.sources import Source, check_idxs
 from .clocks import Clocks
 from .grid import find_clocks, make_grid
@@ -261,7 +261,7 @@ def count_present(
     missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
 ): # (steps,)
     "Values of each step that are not missing"
-    if missing is None: missing = packing_of(as_source(x)).missing
+    if missing is None: missing = missing_of(as_source(x))
     present = np.asarray(x == x)
     if missing is not None: present &= x != missing
     return present.sum(0)
@@ -275,7 +275,7 @@ def window_sums(
     sums = np.append(0, np.cumsum(x))
     return sums[span::stride] - sums[:-span:stride]
 
-# %% ../../nbs/18_series.windows.ipynb #12c33542
+# %% ../../nbs/18_series.windows.ipynb #47701ad8
 @patch
 def valid_rows(self:Windows,
     min_valid:float=.5, # Least share of values present, from a window's first input to its last target
@@ -284,7 +284,7 @@ def valid_rows(self:Windows,
     "Windows with enough values present, found in one pass"
     if not 0 < min_valid <= 1: raise ValueError(f"`min_valid` must be a share, above 0 and at most 1, got {min_valid}")
     if self.grid.moves: raise ValueError("Crops differ from epoch to epoch: leave out whole series, or use `Windows`")
-    if missing is None: missing = packing_of(self).missing
+    if missing is None: missing = missing_of(self)
     least = min_valid*self.span*self.panel.vars - 1e-9
     found = [o for s in progress(range(len(self.panel))) for o in self._valid_runs(s, least, missing)]
     whole = Ranges(np.concatenate(found), len(self.grid.whole))
