@@ -254,5 +254,5 @@ def find_monster(
     paths:list, # Files
 ) -> dict: # By path
     "Why the files of such a dataset are no recordings by themselves"
-    folders = {o for o in map(os.path.dirname, paths) if _is_monster(o)}
+    folders = {o for o in {*map(os.path.dirname, paths)} if _is_monster(o)}
     return {o: _in_place for o in paths if os.path.dirname(o) in folders}
