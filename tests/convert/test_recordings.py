@@ -4,7 +4,7 @@ from pathlib import Path
 import aeon, numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
-from tsdisk.convert import readers
+from tsdisk.convert import chunks, readers
 from tsdisk.convert.readers import read_file
 from tsdisk.convert import tables
 from tsdisk.convert.convert import convert
@@ -172,7 +172,8 @@ def write_recording(folder, kind):
 
 @pytest.mark.parametrize('kind', ['wfdb','edf','h5','parquet'])
 def test_long_recordings_come_in_pieces(tmp_path, kind, monkeypatch):
-    for o in (readers, tables): monkeypatch.setattr(o, 'large', 1000)
+    for o in (readers, tables, chunks): monkeypatch.setattr(o, 'large', 1000)
+    for o in ('at_once','block_bytes'): monkeypatch.setattr(chunks, o, 1000)
     monkeypatch.setattr(readers.read_steps, '__defaults__', (1000,))
     path = write_recording(tmp_path, kind)
     got = read_file(path)
