@@ -186,8 +186,49 @@ def measure_chunks(folder, gb, rounds, quiet):
             res[k].append(seconds(partial(read_once, path) if k == 'once' else partial(by_tsdisk, path, folder/'out', 0)))
             shutil.rmtree(folder/'out', ignore_errors=True)
     with counted_chunks() as found: by_tsdisk(path, folder/'out', 0)
+    shutil.rmtree(folder/'out')
     used = int(gb*1e9/6400)*6400
     return res | dict(unpacked=sum(found)/used)
+
+# One long series in the rows of a table
+
+def make_series(path, n, order):
+    import pyarrow as pa, pyarrow.parquet as pq
+    rng = np.random.default_rng(0)
+    steps = np.arange(n) if order == 'in order' else rng.permutation(n)
+    with pq.ParquetWriter(path, pa.schema(dict(id=pa.int32(), t=pa.int64(), **{k: pa.float64() for k in 'abcd'}))) as w:
+        for i in range(0, n, 10**6):
+            t = steps[i:i+10**6]
+            w.write_table(pa.table(dict(id=np.zeros(len(t), 'i4'), t=t, **{k: rng.random(len(t)) for k in 'abcd'})), row_group_size=250_000)
+
+def series_by_tsdisk(path, dst):
+    from tsdisk.convert.convert import convert
+    from tsdisk.convert.long_tables import from_long
+    with redirect_stdout(StringIO()): convert(from_long(path, 'id', 't'), dst)
+
+def series_by_pandas(path, dst):
+    "Sorted in memory"
+    import pandas as pd
+    dst.mkdir()
+    np.save(dst/'X.npy', pd.read_parquet(path).sort_values(['id','t'])[[*'abcd']].to_numpy())
+
+def measure_series(folder, n, rounds, quiet):
+    files = {o: folder/f'{o}.parquet' for o in ('in order','shuffled')}
+    for o,path in files.items(): make_series(path, n, o)
+    ways = {'tsdisk, `from_long`': series_by_tsdisk, 'pandas, `sort_values`, in memory': series_by_pandas}
+    res,private = {(k,o): [] for k in ways for o in files},{(k,o): 0 for k in ways for o in files}
+    for i in range(rounds):
+        say(f'round {i+1} of {rounds}: one series of {n:,} rows')
+        for k,o in random.sample([*res], len(res)):
+            quiet.wait()
+            with peak_private() as peak:
+                before = peak[0]
+                took = seconds(partial(ways[k], files[o], folder/'out'))
+            res[k,o].append(n/took/1e6)
+            private[k,o] = max(private[k,o], peak[0]-before)
+            shutil.rmtree(folder/'out')
+    for o in files.values(): o.unlink()
+    return [[*k,v,private[k]] for k,v in res.items()]
 
 # The report
 
@@ -221,6 +262,10 @@ def chunks_rows(res):
     rows = [['HDF5 in chunks against rows: chunks of all samples and 20 steps', 's once through, chunk by chunk', 's with `convert`, no workers', 'of once through', 'bytes unpacked per byte used']]
     return rows + [['gzip, one file', f'{med(once):.2f}', f'{med(ours):.2f}', f'{ratio:.2f}', f"{res['unpacked']:.2f}"]]
 
+def series_rows(res, n):
+    rows = [[f'one series of {n:,} rows of 4 float64, parquet', 'rows', 'million rows/s', 'private MB']]
+    return rows + [[f'**{name}**' if 'tsdisk' in name else name, order, f'{med(v):.2f}', f'{private:.0f}'] for name,order,v,private in res]
+
 def report(res):
     o = res['options']
     return f"""# Getting data onto disk, side by side
@@ -243,19 +288,22 @@ Arrays of {o['store_gb']:g} GB.
 {md_table(chunks_rows(res['chunks']))}
 
 An array of {o['chunk_gb']:g} GB. `convert` also writes it, row by row, and checks and syncs it.
+
+{md_table(series_rows(res['series'], o['rows']))}
 """
 
 def main():
     args = arguments(__doc__, 'one round of less data: a minute', (5,1), 9)
     rounds = args.rounds
-    sizes = dict(gb=1, files=1000, store_gb=.25, chunk_gb=.13) if args.quick else dict(gb=4, files=5000, store_gb=1, chunk_gb=.5)
-    opts = dict(rounds=rounds, **sizes)
+    quick = dict(gb=1, files=1000, store_gb=.25, chunk_gb=.13, rows=10**6)
+    opts = dict(rounds=rounds) | (quick if args.quick else dict(gb=4, files=5000, store_gb=1, chunk_gb=.5, rows=4*10**6))
     res,quiet = dict(machine=machine(), options=opts),Quiet(20 if args.quick else 180)
     with temp_folder(args.tmp, need=opts['gb']*2.1e9+.5e9) as folder:
         res['write'] = measure_write(folder, opts['gb'], rounds, quiet)
         res['files'] = measure_files(folder, opts['files'], rounds, quiet)
         res['stores'] = measure_stores(folder, opts['store_gb'], rounds, quiet)
         res['chunks'] = measure_chunks(folder, opts['chunk_gb'], rounds, quiet)
+        res['series'] = measure_series(folder, opts['rows'], rounds, quiet)
     res['others'] = quiet.seen
     say('')
     keep(args, 'convert', res, report(res))

@@ -133,8 +133,7 @@ def _training_stats(tfm, dset):
     "Statistics of the rows of a dataset: per variable, or of all values"
     tl = dset.tls[0]
     if getattr(tfm, 'by_var', True): return column_stats(tl, dset.idxs)
-    if tl.packing.scale is not None: raise ValueError(f"{tfm} needs `by_var=True`: variables have scales of their own")
-    return array_stats(tl.items, dset.idxs, tl.packing.missing, 'all')
+    return array_stats(tl.items, dset.idxs, by='all', packing=tl.packing)
 
 # %% ../nbs/81_tsai.ipynb #02c6e4f1
 def _learn_scale(tfm, dset, before=()):

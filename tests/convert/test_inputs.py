@@ -119,3 +119,23 @@ def test_one_folder_named_for_a_split_is_no_split():
 def test_a_reader_of_the_user_gets_arrays_too(tmp_path):
     x = np.ones((4,2,9), 'f4')
     assert (open_folder(convert(x, tmp_path/'set', read=lambda o: o*3, n_workers=0))[0]['X'] == 3).all()
+
+def test_files_that_are_no_recordings_are_named_in_the_manifest_and_by_info(tmp_path, capsys):
+    wfdb = pytest.importorskip('wfdb')
+    (tmp_path/'raw').mkdir()
+    x = np.arange(100)[:,None]
+    wfdb.wrsamp('a', fs=100, units=['mV'], sig_name=['I'], d_signal=x, fmt=['16'], adc_gain=[200.], baseline=[0], write_dir=str(tmp_path/'raw'))
+    (tmp_path/'raw/b_layout.hea').write_text('b_layout 1 100 0\n~ 0 200/mV 16 0 0 0 0 I\n')
+    made = convert(tmp_path/'raw', tmp_path/'set', n_workers=0)
+    assert 'b_layout.hea' in capsys.readouterr().out
+    name,why = read_manifest(tmp_path/'set')['faults'][0]
+    assert name == 'b_layout.hea' and why
+    assert 'inputs left out: 1, such as b_layout.hea' in repr(made)
+
+def test_records_that_wfdb_has_read_are_taken(tmp_path):
+    wfdb = pytest.importorskip('wfdb')
+    x = np.arange(100)[:,None]
+    wfdb.wrsamp('a', fs=50, units=['mV'], sig_name=['I'], d_signal=x, fmt=['16'], adc_gain=[200.], baseline=[0], write_dir=str(tmp_path))
+    convert(tmp_path/'a.hea', tmp_path/'set', read=lambda p: wfdb.rdrecord(p[:-4]), n_workers=0)
+    manifest = read_manifest(tmp_path/'set')
+    assert np.allclose(open_folder(tmp_path/'set')[0]['X'][0], x.T/200) and manifest['info']['fs'] == 50 and manifest['arrays']['X']['names'] == ['I']

@@ -25,8 +25,7 @@ def test_lists_are_the_series_of_their_rows(tmp_path, kind, lengths):
     df = frame(lengths)
     arrays,_ = open_folder(convert(from_wide(saved(df, tmp_path, kind), y='y'), tmp_path/'set'))
     assert arrays['y'].tolist() == [*'aba'] and arrays['id'].tolist() == [0,1,2]
-    for i,x in enumerate(df['x']): assert np.array_equal(np.asarray(arrays['X'][i])[:,:len(x)], [x])
-    assert lengths == [4,4,4] or [len(np.asarray(o).T) for o in (arrays['X'][i] for i in range(3))] is not None
+    for i,x in enumerate(df['x']): assert np.array_equal(np.asarray(arrays['X'][i]), [x])
 
 @pytest.mark.parametrize('kind', ['parquet','feather','stream'])
 def test_a_folder_of_lists_is_converted_in_one_call(tmp_path, kind):

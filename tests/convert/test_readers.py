@@ -35,7 +35,7 @@ def test_each_file_of_a_pair_holds_one_array(tmp_path):
     assert np.array_equal(read_file(dict(X=tmp_path/'a.npy', y=f'{tmp_path}/a.npz::b'))['y'], x)
 
 missing = [('h5py','hdf5','a.h5'), ('zarr','zarr','a.zarr'), ('xarray','netcdf','a.nc'), ('pyarrow','tables','a.csv'),
-    ('wfdb','wfdb','a.hea'), ('edfio','edf','a.edf'), ('scipy.io','matlab','a.mat')]
+    ('wfdb','wfdb','a.hea'), ('scipy.io','matlab','a.mat')]
 
 @pytest.mark.parametrize('module,extra,name', missing)
 def test_a_missing_library_names_the_extra(tmp_path, module, extra, name, monkeypatch):

@@ -10,8 +10,7 @@ def test_marks_are_missing_values(mark):
     assert is_missing(mark) and np.array_equal(numbers_of(['1', mark], 'x'), [1, np.nan], equal_nan=True)
 
 @given(st.floats(allow_nan=False, width=64), st.sampled_from('.,'))
-def test_a_number_is_read_as_it_was_written(x, decimal):
-    assert as_number(repr(x).replace('.', decimal), decimal) == x
+def test_a_number_is_read_as_it_was_written(x, decimal): assert as_number(repr(x).replace('.', decimal), decimal) == x
 
 @pytest.mark.parametrize('text', ['1_000','1 000','0x10','1,5','1.2.3','e5','--1','12:30','north'])
 def test_other_texts_are_no_numbers(text): assert as_number(text) is None

@@ -37,6 +37,7 @@ def test_gaps_survive_an_append(tmp_path):
     assert clocks(tmp_path/'set').gaps(3).tolist() == [[0,10],[2,30]]
     assert not verify(tmp_path/'set') and len([*(tmp_path/'set').glob('jumps*')]) == 1
 
+@pytest.mark.filterwarnings('ignore:.* gaps in time')
 def test_faults_of_times_are_warned_of(tmp_path):
     times = days[np.r_[:20,19,21,20,23:40]]
     with pytest.warns(UserWarning, match='The times of row 0 have faults: 1 repeated, 1 earlier than the one before'):

@@ -6,7 +6,8 @@ from hypothesis import given, strategies as st
 from torch import nn
 from conftest import fails, filled, ramp, same
 from tsdisk.disk.packing import Packing
-from tsdisk.data.batches import (code_table, Labels, LabelIndex, masked_mse, step_mask, TensorTarget, ToCategory, ToInput, ToMask, ToSeries,
+from tsdisk.data.labels import code_table, Labels, LabelIndex, ToCategory
+from tsdisk.data.batches import (masked_mse, step_mask, TensorTarget, ToInput, ToMask, ToSeries,
     ToSteps, TSInput, TSMask, TSTensor)
 
 # Types

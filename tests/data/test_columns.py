@@ -5,7 +5,8 @@ from fastai.data.transforms import Categorize, MultiCategorize, RegressionSetup
 from fastcore.basics import noop
 from conftest import fails, filled, ramp, same
 from tsdisk.convert.convert import convert
-from tsdisk.data.batches import TensorTarget, ToCategory, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets, TSTensor
+from tsdisk.data.labels import ToCategory
+from tsdisk.data.batches import TensorTarget, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets, TSTensor
 from tsdisk.data.columns import (as_series, Column, input_columns, is_category, label_options, pad_targets, sample_sources, shared_packing,
     split_label_tfm, target_column)
 from tsdisk.data.datasets import TSDatasets

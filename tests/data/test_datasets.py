@@ -9,7 +9,8 @@ from fasttransform import Transform
 from torch import nn
 from conftest import epoch, fails, filled, ramp, rows, same
 from tsdisk.disk.arrays import save_array
-from tsdisk.data.batches import Labels, TensorTarget, TSTensor
+from tsdisk.data.labels import Labels
+from tsdisk.data.batches import TensorTarget, TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.items import itemify
 from tsdisk.data.loaders import TSDataLoaders

@@ -8,12 +8,12 @@ from fastcore.foundation import L
 from torch import nn
 from conftest import filled, ramp, same, wave_names, waves
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.data.show import time_label
+from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results, time_label
 from tsdisk.series.clock import Clock
 from tsdisk.series.windows import Windows
-from tsdisk.data.batches import Labels, TensorTarget, TSMask, TSTensor
+from tsdisk.data.labels import Labels
+from tsdisk.data.batches import TensorTarget, TSMask, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results
 from tsdisk.data.transforms import Standardize
 
 pytestmark = pytest.mark.usefixtures('quiet')

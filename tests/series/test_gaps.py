@@ -105,3 +105,12 @@ def test_uneven_times_of_a_dataset_reach_its_windows(tmp_path):
     convert([dict(X=np.zeros((1,len(o))), times=o) for o in ticks], tmp_path/'set')
     w = Windows(open_folder(tmp_path/'set')[0]['X'], 5)
     assert (w.times(w.window(1, 30)) == ticks[1][30:35]).all()
+
+@pytest.mark.parametrize('stride', [1,3])
+def test_windows_with_values_are_found_between_gaps(stride):
+    x = np.arange(100.)
+    x[[5,30,31,60]] = np.nan
+    w = Windows(x, 6, stride=stride, clock=gappy([20,41]))
+    valid = w.valid_rows(1.)
+    want = [i for i in range(len(w)) if np.isfinite(w[i]).all()]
+    assert valid[:].tolist() == want and 0 < len(want) < len(w)

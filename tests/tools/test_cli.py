@@ -49,6 +49,14 @@ def test_long_tables(tmp_path, capsys):
     arrays,_ = open_folder(tmp_path/'set')
     assert arrays['who'].tolist() == [*'xyz'] and np.array_equal(arrays['X'][1], [np.arange(1, 30, 3)*.5])
 
+def test_dialects_of_a_table_can_be_given(tmp_path):
+    rows = ''.join(f'{"xyz"[i%3]};0{i//3+1}/02/2020;{i},5;{"xyz"[i%3]}0\n' for i in range(9))
+    (tmp_path/'a.csv').write_text('who;t;v;site\n' + rows, encoding='utf-16-le')
+    options = ['--id', 'who', '--time', 't', '--time-format', '%d/%m/%Y', '--sep', ';', '--decimal', ',', '--encoding', 'utf-16-le', '--metadata', 'site']
+    assert main(['convert', str(tmp_path/'a.csv'), str(tmp_path/'set'), *options]) == 0
+    arrays,_ = open_folder(tmp_path/'set')
+    assert arrays['X'][1].tolist() == [[1.5,4.5,7.5]] and arrays['site'].tolist() == ['x0','y0','z0']
+
 def test_times_of_a_recording(tmp_path):
     (tmp_path/'a.csv').write_text('t,v\n' + ''.join(f'{i},{i*.5}\n' for i in range(30)))
     assert main(['convert', str(tmp_path/'a.csv'), str(tmp_path/'set'), '--time', 't']) == 0

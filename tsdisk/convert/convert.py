@@ -119,7 +119,7 @@ def run(self:Work,
     journal, # `Journal` that was begun
 ):
     "Convert the remaining inputs, and complete the dataset"
-    writer = Writer(journal)
+    writer = Writer(journal, self.inputs.files_left_out())
     self.job.specs,self.job.folder = journal.specs,str(writer.parts)
     total = len(self.inputs)-writer.inputs if self.inputs.repeatable else None
     try:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from collections import Counter
 from dataclasses import dataclass
 import numpy as np
+from fastcore.basics import patch
+from ..disk.basics import one_of
 from .columns import as_number, is_missing, need_pandas, time_formats
 from .readers import large, need
 
@@ -81,7 +83,7 @@ def explain_encoding(
 def first_lines(
     path, # A file, perhaps compressed
     encoding:str=None, # By default found by a byte-order mark
-    most:int=200, # Maximum number of lines
+    most:int=50, # Maximum number of lines
 ) -> tuple: # (complete lines, encoding)
     "The first lines of a file of text"
     head,complete = first_bytes(path)
@@ -115,6 +117,7 @@ def _names_are_split(rows, width):
     has_numbers = any(as_number(o) is not None for o in rows[start])
     return not start or not has_numbers or len(rows[start-1]) > 1
 
+# %% ../../nbs/43_convert.csv.ipynb #457d6f52
 def find_separator(
     lines, # Without comments
     suffix:str='.csv', # Of the file
@@ -211,15 +214,17 @@ def _counts(values):
 
 def check_header(
     names, # Fields of the row that should name the columns
-    path, # The file, for errors
 ):
     "`ValueError` if the names are values"
+    if not _are_values(names): return
+    raise ValueError(f"has no header: its first line must name the columns, got {names[:5]}. Lines above the names are skipped by `skip_rows`")
+
+def _are_values(names):
+    "Are names rather the first row of values?"
     numbers = [v for o in names if (v := as_number(o)) is not None and np.isfinite(v)]
-    if len(numbers) == len([o for o in names if o]): is_bad = numbers != [*map(float, range(len(numbers)))] or len(numbers) < 8 and all(names)
-    else: is_bad = len(numbers) > 1 and not _counts(numbers)
-    if any(time_formats([o]) == ['ISO8601'] for o in names) and len(numbers): is_bad = True
-    if is_bad: raise ValueError(f"{path} has no header: its first line must name the columns, got {names[:5]}. "
-        "Lines above the names are skipped by `skip_rows`")
+    if numbers and any(time_formats([o]) == ['ISO8601'] for o in names): return True
+    if len(numbers) < len([o for o in names if o]): return len(numbers) > 1 and not _counts(numbers)
+    return numbers != [*map(float, range(len(numbers)))] or len(numbers) < 8 and all(names)
 
 # %% ../../nbs/43_convert.csv.ipynb #0c12cfdf
 @dataclass
@@ -271,33 +276,51 @@ def sniff(
     encoding:str=None, # Such as 'latin1'; by default UTF-8, or what a byte-order mark says
 ) -> Dialect:
     "Find out how a file of separated values is written; `ValueError` if its first lines do not tell"
+    if sep is not None and len(sep) != 1: raise ValueError(f"`sep` must be one character, or ' ' for runs of spaces, got {sep!r}")
+    if decimal is not None: one_of(decimal, 'decimal', ('.',','))
     every,encoding = first_lines(path, encoding)
-    if said := re.fullmatch('"?sep=(.)"?', every[0].strip() if every else ''): sep,skip_rows = said[1],skip_rows or 1 # Written by Excel
-    lines,above = _without_comments(every[skip_rows or 0:], comment)
-    if not lines: raise ValueError(f"{path} has no rows")
-    quote = "'" if _in_single_quotes(lines[0]) else '"'
-    if quote == "'": lines = [o.replace("'", '"') for o in lines]
-    sep = sep or find_separator(lines, plain_suffix(path))
-    rows = split_lines(lines, sep)
-    named = _commented_names(above, rows, sep)
-    rows,start = _completed(named+rows, _width(rows) if skip_rows is None else len(rows[0]))
-    try: decimal = decimal or find_decimal(rows[1:], sep)
-    except ValueError as e: raise ValueError(f"{path}: {e}") from e
-    headers = count_headers(rows, decimal)
-    check_header(rows[0], path)
-    names,units = names_and_units(rows[:headers])
-    skipped = _skipped_lines(every, lines, start+headers-len(named), skip_rows or 0, sep, comment)
-    has_breaks = any('\n' in o for row in rows for o in row)
-    return Dialect(sep, decimal, skipped, comment, encoding, names, units, quote, max(map(len, every)), has_breaks)
+    res = Dialect(sep, decimal, skip_rows, comment, encoding, longest=max(map(len, every), default=0))
+    if said := re.fullmatch('"?sep=(.)"?', every[0].strip() if every else ''): res.sep,res.skip_rows = said[1],skip_rows or 1 # Written by Excel
+    try: return res.complete(every, plain_suffix(path))
+    except ValueError as e: raise ValueError(f"{path}{'' if str(e).startswith('has no') else ':'} {e}") from e
+
+# %% ../../nbs/43_convert.csv.ipynb #0310c34c
+@patch
+def complete(self:Dialect,
+    every, # First lines of the file
+    suffix:str, # Of the file
+) -> Dialect:
+    "Find out what was not given; `ValueError` if the lines do not tell"
+    lines,above = _without_comments(every[self.skip_rows or 0:], self.comment)
+    if not lines: raise ValueError("has no rows")
+    if _in_single_quotes(lines[0]): self.quote,lines = "'",[o.replace("'", '"') for o in lines]
+    self.sep = self.sep or find_separator(lines, suffix)
+    rows = split_lines(lines, self.sep)
+    self.multiline = any('\n' in o for row in rows for o in row)
+    named = _commented_names(above, rows, self.sep)
+    rows,start = _completed(named+rows, _width(rows) if self.skip_rows is None else len(rows[0]))
+    n = start + self._take_names(rows) - len(named)
+    self.skip_rows = _skipped_lines(every, lines, n, self)
+    return self
+
+@patch
+def _take_names(self:Dialect, rows):
+    "Decimal sign, names and units of rows that begin with names; the number of rows that hold names"
+    self.decimal = self.decimal or find_decimal(rows[1:], self.sep)
+    check_header(rows[0])
+    n = count_headers(rows, self.decimal)
+    self.names,self.units = names_and_units(rows[:n])
+    return n
 
 def _in_single_quotes(line): return re.fullmatch(r"('[^']*')([,;\t|] *'[^']*')*", line.strip()) is not None
 
 # %% ../../nbs/43_convert.csv.ipynb #d92dde2d
-def _skipped_lines(every, lines, n_rows, first, sep, comment):
+def _skipped_lines(every, lines, n_rows, dialect):
     "How many lines of the file end before the first row of values"
-    at = [i for i,o in enumerate(every) if i >= first and _is_row(o, comment)]
+    first = dialect.skip_rows or 0
+    at = [i for i,o in enumerate(every) if i >= first and _is_row(o, dialect.comment)]
     if n_rows <= 0: return at[0]
-    used = next(i for i in range(1, len(lines)+1) if len(split_lines(lines[:i], sep)) >= n_rows) # More than the rows if some have breaks
+    used = next(i for i in range(1, len(lines)+1) if len(split_lines(lines[:i], dialect.sep)) >= n_rows) # More than the rows if some have breaks
     return at[used-1]+1
 
 def plain_suffix(
@@ -323,7 +346,8 @@ def _comment_handler(dialect):
     return lambda row: 'error' if _is_row(row.text, dialect.comment) else 'skip'
 
 def _with_pyarrow(path, dialect, columns):
-    with open_bytes(path) as f, need('pyarrow.csv', 'tables').open_csv(f, *_options(dialect, columns)) as batches: yield from batches
+    options = _options(dialect, columns)
+    with open_bytes(path) as f, need('pyarrow.csv', 'tables').open_csv(f, *options) as batches: yield from batches
 
 # %% ../../nbs/43_convert.csv.ipynb #42391eb6
 def _with_pandas(path, dialect, columns):

@@ -54,7 +54,7 @@ def decoded_arrays(
     "The arrays of a dataset, with the input in physical units"
     entries = read_manifest(path).get('arrays', {})
     arrays,_ = open_folder(path)
-    packings = {'X': Packing.from_entry(entries.get('X', {}))}
+    packings = {o.get('role', k): Packing.from_entry(o) for k,o in entries.items()}
     kind = lambda a: DecodedRagged if getattr(a, 'unequal', False) else DecodedArray
     return [kind(a)(k, a, packings.get(k, Packing())) for k,a in arrays.items()]
 

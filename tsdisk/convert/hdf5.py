@@ -7,7 +7,7 @@ __all__ = ['members_of', 'names_in', 'not_selected', 'as_complex', 'name_of', 'a
            'in_memory_or_not', 'group_record', 'default_name', 'read_tree', 'open_hdf5', 'read_hdf5', 'open_zarr',
            'read_zarr']
 
-# %% ../../nbs/42_convert.hdf5.ipynb #c1363ae9
+# %% ../../nbs/42_convert.hdf5.ipynb #67b532d7
 import os, warnings
 import numpy as np
 from .attributes import attribute_names, coding_of, is_time, read_attributes, says_since, usual_names

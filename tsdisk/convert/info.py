@@ -9,7 +9,7 @@ __all__ = ['describers', 'formats', 'spark', 'text_table', 'html_table', 'ArrayI
            'describe_tree', 'describe_hdf5', 'describe_zarr', 'describe_matlab', 'describe_netcdf', 'first_record',
            'describe_records', 'info']
 
-# %% ../../nbs/47_convert.info.ipynb #ec49ad83
+# %% ../../nbs/47_convert.info.ipynb #01e533dd
 import os, re
 from collections.abc import Mapping
 from html import escape
@@ -29,7 +29,7 @@ from .datasets import groups_in, open_cf, with_coordinates
 from .elements import kind_of
 from .hdf5 import names_in, open_hdf5, open_zarr
 from .plan import check_numbers, name_reasons
-from .readers import open_npz, read_file, readers, variable_metadata
+from .readers import open_npz, read_file, readers, suffix_of, variable_metadata
 
 # %% ../../nbs/47_convert.info.ipynb #035091a5
 def spark(
@@ -366,7 +366,7 @@ def info(
     if '::' in str(path): return describe_records(str(path))
     path = Path(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if path.is_dir() and ((path/manifest_name).exists() or suffix != '.zarr'): return describe_dataset(path)
     if suffix in describers: return describers[suffix](path)
     if suffix in readers: return describe_records(str(path))

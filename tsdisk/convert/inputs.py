@@ -6,7 +6,7 @@
 __all__ = ['input_bytes', 'split_names', 'find_inputs', 'rows_of', 'list_inputs', 'split_in', 'is_path', 'record_bytes',
            'as_given', 'Inputs', 'check_unchanged']
 
-# %% ../../nbs/41_convert.inputs.ipynb #d4ca6a41
+# %% ../../nbs/41_convert.inputs.ipynb #878178fa
 import os
 from collections.abc import Iterator, Mapping
 from glob import glob
@@ -16,9 +16,8 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.fingerprint import empty_digest, extend_digest, file_id
 from ..disk.sidecar import manifest_name
-from .readers import Compressed, read_file, readers
+from .readers import Compressed, exclusion_reasons, read_file, readers, recognizers, suffix_of
 from .timing import plain_value
-from .readers import Compressed, read_file, readers, suffix_of
 
 # %% ../../nbs/41_convert.inputs.ipynb #87121b33
 def _walk(folder):
@@ -36,28 +35,32 @@ def _is_entered(path, folder):
 
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
 
-# %% ../../nbs/41_convert.inputs.ipynb #3012fa56
-def _readable(paths):
-    "The files that have a reader, without the `.mat` files that a WFDB header describes"
+# %% ../../nbs/41_convert.inputs.ipynb #9e615af9
+def _readable(paths, left_out):
+    "The files that have a reader, without the `.mat` files that a WFDB header describes, and without those left out"
     headers = {os.path.splitext(o)[0] for o in paths if o.endswith('.hea')}
     def is_read(path):
-        name,suffix = os.path.splitext(path)
-        if suffix.lower() == '.mat' and name in headers: return False
-        return suffix_of(path) in readers
-    return [o for o in paths if is_read(o)]
+        name,suffix = os.path.splitext(path)[0],suffix_of(path)
+        if suffix == '.mat' and name in headers: return False
+        return suffix in readers and recognizers.get(suffix, bool)(path)
+    files = [o for o in paths if is_read(o)]
+    excluded = exclusion_reasons(files)
+    left_out |= excluded
+    return [o for o in files if o not in excluded]
 
-def _list_files(src, any_suffix):
+def _list_files(src, any_suffix, left_out):
     "The files of a folder or a glob, sorted; any other path is returned unchanged"
     src = os.path.normpath(os.fspath(src))
     if '::' in src or os.path.isfile(src) or src.endswith('.zarr'): return [src]
     if os.path.isdir(src): found = [*_walk(src)]
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [src] # Its reader knows what it is: a WFDB record has no suffix
-    files = sorted(found if any_suffix else _readable(found))
-    if not files: raise _no_files(src, any_suffix)
-    return files
+    files = found if any_suffix else _readable(found, left_out)
+    if not files: raise _no_files(src, any_suffix, left_out)
+    return sorted(files)
 
-def _no_files(src, any_suffix):
+def _no_files(src, any_suffix, left_out):
+    for path,why in left_out.items(): return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example: {why}")
     known = '' if any_suffix else f": tsdisk reads {' '.join(sorted(readers))}; give `read` for other formats"
     return FileNotFoundError(f"There are no files to read in {src!r}{known}")
 
@@ -101,17 +104,19 @@ def _is_files(src):
     several = src if isinstance(src, (list,tuple)) else [src]
     return all(isinstance(o, (str,Path)) for o in several)
 
-def _files_of(src, any_suffix):
-    if not isinstance(src, (list,tuple)): return _list_files(src, any_suffix)
-    return [*chain.from_iterable(_files_of(o, any_suffix) for o in src)]
+def _files_of(src, any_suffix, left_out):
+    if not isinstance(src, (list,tuple)): return _list_files(src, any_suffix, left_out)
+    return [*chain.from_iterable(_files_of(o, any_suffix, left_out) for o in src)]
 
 def find_inputs(
     src, # Glob, folder, file, `file::name`, a list of these, a mapping of roles to them, or an iterable of records
     any_suffix:bool=False, # Also list files of formats that tsdisk does not know?
+    left_out:dict=None, # Gets a reason for each file of a folder that is left out, by path
 ): # List of paths, or of mappings of roles to paths; or the iterable
     "The input files of `src`, in order"
-    if isinstance(src, Mapping): return _pair_files({k: _files_of(v, any_suffix) for k,v in src.items()})
-    return _files_of(src, any_suffix) if _is_files(src) else src
+    left_out = {} if left_out is None else left_out
+    if isinstance(src, Mapping): return _pair_files({k: _files_of(v, any_suffix, left_out) for k,v in src.items()})
+    return _files_of(src, any_suffix, left_out) if _is_files(src) else src
 
 # %% ../../nbs/41_convert.inputs.ipynb #3fbe0f20
 input_bytes = 2**25 # Bytes of inputs that a worker gets at a time, about
@@ -153,10 +158,11 @@ def _without_end(src):
 def list_inputs(
     src, # What to convert
     read=None, # Function of an input, if the user gives one
+    left_out:dict=None, # Gets a reason for each file of a folder that is left out, by path
 ) -> tuple: # (list of inputs or an iterable, number of rows if it is known, else 0)
     "The inputs of a conversion; a single large file is split by rows"
     if (X := _array_in(src)) is not None: return [src], rows_of(X) or 0
-    inputs = find_inputs(_without_end(src) if isinstance(src, Iterator) else src, read is not None)
+    inputs = find_inputs(_without_end(src) if isinstance(src, Iterator) else src, read is not None, left_out)
     if not isinstance(inputs, list): return inputs, 0
     if not inputs: raise ValueError("There is nothing to convert: the list of inputs is empty")
     one_file = read is None and len(inputs) == 1 and isinstance(inputs[0], str)
@@ -211,7 +217,8 @@ class Inputs:
         min_splits:int=2, # Minimum number of splits that folders must name
     ):
         _check_label(label)
-        self.every,self.rows = list_inputs(src, read)
+        self.left_out = {} # By path: why a file of a folder is no input
+        self.every,self.rows = list_inputs(src, read, self.left_out)
         self.repeatable = isinstance(self.every, list)
         self.files = self.repeatable and all(map(is_path, self.every))
         self.in_memory = not self.files and read is None
@@ -219,8 +226,12 @@ class Inputs:
         self.root = self._common_folder() if self.files else ''
         self.label,self.split = label,split
         if split == 'folder' and not self._names_splits(min_splits): self.split = None
+        self._print_left_out()
 
     def __len__(self): return len(self.every)
+    def files_left_out(self):
+        "(name, reason) of files of a folder that are no inputs"
+        return [(os.path.relpath(o, self.root or '.'), why) for o,why in self.left_out.items()]
 
 # %% ../../nbs/41_convert.inputs.ipynb #2f952d4e
 @patch
@@ -236,16 +247,23 @@ def _names_splits(self:Inputs, min_splits):
     return None not in found and len(found) >= min_splits
 
 @patch
-def _split_in_path(self:Inputs, path):
-    "The split that a path names, in or below the common folder"
-    start = path.rfind(os.sep, 0, len(self.root)-1)+1
-    return split_in(path[start:])
+def _print_left_out(self:Inputs, most=5):
+    if not self.left_out: return
+    reasons = [f'{name}: {why}' for name,why in self.files_left_out()]
+    more = f' and {len(reasons)-most:,} more' if len(reasons) > most else ''
+    print(f"Left out, {len(reasons):,} file{'s' if len(reasons) > 1 else ''}: {'; '.join(reasons[:most])}{more}")
 
 # %% ../../nbs/41_convert.inputs.ipynb #1a1f9e74
 @patch
 def name(self:Inputs, i, o):
     "The name of the i-th input `o`"
     return _main_path(o)[len(self.root):].replace(os.sep, '/') if self.files else f'item {i}'
+
+@patch
+def _split_in_path(self:Inputs, path):
+    "The split that a path names, in or below the common folder"
+    start = path.rfind(os.sep, 0, len(self.root)-1)+1
+    return split_in(path[start:])
 
 @patch
 def metadata(self:Inputs, o):

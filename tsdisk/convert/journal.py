@@ -111,8 +111,10 @@ class Writer:
     "Appends the temporary files of workers to the columns, and records progress in the journal"
     def __init__(self,
         journal:Journal, # A journal that was begun
+        left_out=(), # (name, reason) of files that are no inputs
     ):
         self.journal,progress = journal,journal.progress
+        self.left_out = [tuple(o) for o in left_out]
         self.parts = self._new_parts()
         self.log = _opened_at(journal.path, progress.journal_bytes)
         self.metadata = _opened_at(journal.metadata, progress.metadata_bytes)
@@ -216,7 +218,8 @@ def _metadata_columns(journal, metadata, taken):
     path = journal.made/f'items{journal.tag}.jsonl'
     free = [k for k in metadata.dtypes if is_column_name(k) and k.casefold() not in taken]
     columns = {k: _metadata_column(journal, path, k, metadata.dtypes[k]) for k in free}
-    rest = [k for k in metadata.rest if k not in time_keys]
+    in_clock = (*time_keys, 'fs') if 'period' in metadata.rest else time_keys
+    rest = [k for k in metadata.rest if k not in in_clock]
     if rest: _print_rest(path.name, rest)
     return columns
 
@@ -274,7 +277,8 @@ def _new_manifest(writer, arrays, checksums, others):
     kept = {k: v for k,v in old.get('arrays', {}).items() if k in arrays or v.get('of') != 'items'}
     manifest = {**old, 'version': manifest_version, 'id': j.head['id'], 'arrays': {**kept, **arrays}, **others}
     manifest['splits'] = {**old.get('splits', {}), **others['splits']}
-    manifest['faults'] = old.get('faults', [])+j.progress.faults
+    faults = [*map(tuple, old.get('faults', [])), *map(tuple, j.progress.faults), *writer.left_out]
+    manifest['faults'] = [*dict.fromkeys(faults)]
     manifest['made'] = _conversion_entry(writer)
     manifest['checksums'] = {**old.get('checksums', {}), **checksums}
     manifest['made']['instead_of'] = _pop_replaced(manifest, checksums)

@@ -52,12 +52,17 @@ def _shapes(column, name):
     "(rows, 1) lengths, or (rows, 2) numbers and lengths of inner lists; `ValueError` if those of a row differ"
     outer = lengths_of(column)
     if not is_list(column.type.value_type): return outer[:,None]
-    inner = lengths_of(column.flatten())
-    first = np.append(0, np.cumsum(outer))[:-1]
-    own = inner[np.minimum(first, max(0, len(inner)-1))] if len(inner) else np.zeros(len(outer), 'i8')
-    bad = np.flatnonzero(np.repeat(own, outer) != inner)
-    if len(bad): raise ValueError(f"The lists in a row of column {name!r} differ in length: {inner[bad[0]]:,} values instead of {np.repeat(own, outer)[bad[0]]:,}")
-    return np.stack([outer, np.where(outer > 0, own, 0)], 1)
+    return np.stack([outer, _inner_lengths(outer, lengths_of(column.flatten()), name)], 1)
+
+def _inner_lengths(outer, inner, name):
+    "The length of the inner lists of each row; 0 without any"
+    res = np.zeros(len(outer), 'i8')
+    first = np.cumsum(outer)-outer
+    res[outer > 0] = inner[first[outer > 0]]
+    expected = np.repeat(res, outer)
+    bad = np.flatnonzero(expected != inner)
+    if not len(bad): return res
+    raise ValueError(f"The lists in a row of column {name!r} differ in length: {inner[bad[0]]:,} values instead of {expected[bad[0]]:,}")
 
 def list_arrays(
     column, # Lists, or lists of lists, of pyarrow

@@ -46,9 +46,7 @@ class LongTable:
         self.keys = table.check([id, *_if_given(time)], '`id` or `time`')
         self.partition_bytes = partition_bytes
         self.n_partitions = 1 + table.nbytes//partition_bytes
-        self.left_out,self.list_series = {},False
-        self.vars = self._variables(vars)
-        if vars is None: self.left_out = table.left_out({*self.vars, *self.keys, *self.metadata, *(o[0] for o in table.parts.values())})
+        self._choose_variables(vars)
         self.time_kind = table.as_times(time, time_format, time_unit)
         table.as_metadata(self.metadata)
 
@@ -60,20 +58,29 @@ def _if_given(column): return [] if column is None else [column]
 
 # %% ../../nbs/44_convert.long_tables.ipynb #d5cfd202
 @patch
-def _variables(self:LongTable, vars):
-    "Names of the variables; lists are expanded to them"
+def _choose_variables(self:LongTable, vars):
+    "Set the names of the variables, and what is left out"
     table = self.table
-    numbers = table.numbers(but={*self.keys, *self.metadata})
-    lists = [k for k,v in table.kinds.items() if v == 'list' and not k.endswith('._np_shape')]
-    names = table.check(vars, '`vars`') if vars else [*(o for o in lists if o not in self.metadata), *numbers]
-    chosen = [o for o in names if o in lists]
-    if chosen and self._ids_are_distinct():
-        self.list_series = True
-        return chosen
-    expanded = {o: self._expanded(o) for o in chosen}
-    names = [*chain.from_iterable(expanded.get(o, [o]) for o in names)]
+    names = table.check(vars, '`vars`') if vars else self._default_variables()
     if not names: raise ValueError(f"The table has no numeric columns for the variables, it has {table.names[:20]}")
-    return table.as_numbers(names)
+    lists = [o for o in names if table.kinds.get(o) == 'list']
+    self.list_series = bool(lists) and self._ids_are_distinct()
+    self.vars = lists if self.list_series else table.as_numbers(self._without_lists(names, lists))
+    self.left_out = {} if vars else table.left_out({*names, *self.keys, *self.metadata})
+
+@patch
+def _default_variables(self:LongTable):
+    "Lists, and numbers"
+    others = {*self.keys, *self.metadata}
+    lists = [k for k,v in self.table.kinds.items() if v == 'list' and k not in others and not k.endswith('._np_shape')]
+    return lists + self.table.numbers(but=others)
+
+# %% ../../nbs/44_convert.long_tables.ipynb #00edff3b
+@patch
+def _without_lists(self:LongTable, names, lists):
+    "Names of the variables of a step, with the parts of lists in their place"
+    parts = {o: self._expanded(o) for o in lists}
+    return [*chain.from_iterable(parts.get(o, [o]) for o in names)]
 
 @patch
 def _ids_are_distinct(self:LongTable):
@@ -193,10 +200,10 @@ def _times(self:LongTable, rows):
     "Times of rows: nanoseconds, or numbers that only order them; None without a column of times"
     self._check_ids(rows.column(self.id))
     if self.time is None: return None
-    times = rows.column(self.time).to_numpy(zero_copy_only=False) if not hasattr(rows, 'to_batches') else rows.column(self.time).to_numpy()
-    if self.time_kind == 'seconds': times = np.rint(times*1e9).astype('M8[ns]') if not np.isnan(times).any() else times
+    times = rows.column(self.time).to_numpy()
     missing = np.isnat(times) if times.dtype.kind == 'M' else np.isnan(times)
     if missing.any(): raise ValueError(f"{int(missing.sum()):,} rows have no time in column {self.time!r}: fill in their times, or remove these rows")
+    if self.time_kind == 'seconds': return np.rint(times*1e9).astype('i8')
     return times.view('i8') if times.dtype.kind == 'M' else times
 
 @patch
@@ -262,32 +269,41 @@ class SeriesSeen:
 @patch
 def _check_metadata(self:SeriesSeen, metadata, values, codes, number, what):
     "Keep the metadata of new series; `ValueError` if that of another row differs"
-    order = np.argsort(codes, kind='stable')
-    groups = np.split(order, np.searchsorted(codes[order], np.arange(1, len(values)))) if metadata else [None]*len(values)
-    self.known += [None]*(len(self.numbers)-len(self.known))
-    for id,n,rows in zip(values.tolist(), number.tolist(), groups):
-        known = metadata_of_series(metadata, rows, f'{what} {id}') if metadata else {}
-        before = self.known[n] if self.known[n] is not None else known
-        bad = [k for k,v in known.items() if v != before[k] and (v == v or before[k] == before[k])]
-        if bad: raise differs(bad[0], f'{what} {id}')
+    self.known += [{}]*(len(self.numbers)-len(self.known))
+    if not metadata: return
+    for id,n,rows in zip(values.tolist(), number.tolist(), rows_of_series(codes)):
+        known = metadata_of_series(metadata, rows, f'{what} {id}')
+        before = self.known[n] or known
+        bad = next((k for k in known if not _same(known[k], before[k])), None)
+        if bad: raise differs(bad, f'{what} {id}')
         self.known[n] = before
+
+def _same(a, b): return a == b or a != a and b != b # Both may be NaN
 
 # %% ../../nbs/44_convert.long_tables.ipynb #404ad6a6
 @patch
 def _sorted(self:LongTable, batches):
     "Records of all series in batches of rows, sorted on disk; `TooManySeries` before any is yielded"
     with unnamed_file() as file, unnamed_file() as merged:
-        seen,runs = SeriesSeen(),None
-        for o in _joined(batches, self.partition_bytes//2):
-            keys,values = self._keys_and_values(o, seen)
-            if runs is None: runs = Runs(file, [('series','i8'), *([('time',keys[1].dtype)] if self.time is not None else [])], (values.dtype, values.shape[1:]))
-            runs.add(keys, values)
-        if runs is None: raise ValueError("The table has no rows")
+        seen = SeriesSeen()
+        runs = self._runs(file, batches, seen)
         rows = runs.mapped() if runs.in_order else runs.merged(merged, self.partition_bytes//2)
         stops = np.cumsum(seen.counts)
         series = sorted(seen.numbers.items())
         yield from (self._stored_record(rows[stops[n]-seen.counts[n]:stops[n]], id, seen.known[n]) for id,n in series)
 
+@patch
+def _runs(self:LongTable, file, batches, seen):
+    "Write all rows as sorted runs"
+    runs = None
+    for o in _joined(batches, self.partition_bytes//2):
+        keys,values = self._keys_and_values(o, seen)
+        fields = [(name, k.dtype) for name,k in zip(('series','time'), keys)]
+        if runs is None: runs = Runs(file, fields, (values.dtype, values.shape[1:]))
+        runs.add(keys, values)
+    return runs
+
+# %% ../../nbs/44_convert.long_tables.ipynb #62eb5e04
 def _joined(batches, nbytes):
     "Tables of about so many bytes"
     pa = need('pyarrow', 'tables')

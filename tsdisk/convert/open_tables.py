@@ -19,7 +19,7 @@ from .columns import scaled_times, seconds_since, texts_of, time_scale, times_of
 from .csv import compressions, plain_suffix, sniff, text_batches
 from .inputs import find_inputs
 from .list_tables import is_list, list_arrays
-from .numbers import cast_texts, decoded, has_values, is_date, is_text, kind_of, number_column, reasons
+from .numbers import are_iso, cast_texts, decoded, has_values, is_date, is_text, kind_of, number_column, reasons
 from .readers import large, need
 
 # %% ../../nbs/43_convert.open_tables.ipynb #32762a38
@@ -78,12 +78,11 @@ def _raw(self:Table, columns):
         keys = hive_keys(file)
         stored = [o for o in columns if o not in self.keys]
         self._check_file(file, stored)
-        at = {o: i for i,o in enumerate(stored)}
         row = 0
-        for batch in self.read(file, stored):
-            if not len(batch): continue
-            own = {k: pa.array([keys.get(k, '')]*len(batch)) for k in columns if k in self.keys}
-            yield partial(self.where, file, row), [own[o] if o in own else batch.column(at[o]) for o in columns]
+        for batch in filter(len, self.read(file, stored)):
+            by_name = {k: pa.array([keys.get(k, '')]*len(batch)) for k in columns if k in self.keys}
+            by_name.update(zip(stored, batch.columns))
+            yield partial(self.where, file, row), [by_name[o] for o in columns]
             row += len(batch)
 
 @patch
@@ -206,10 +205,11 @@ def _part(self:Table, name, raw):
 # %% ../../nbs/43_convert.open_tables.ipynb #e53fa966
 @patch
 def as_metadata(self:Table, names):
-    "Read columns of a file of texts as integers, numbers or texts, by their first rows"
-    if self.typed: return
+    "Read columns of a file of texts as integers, numbers or texts, by their first rows; `ValueError` if they are no metadata"
     for o in names:
-        if self.kinds.get(o) == 'number': self.roles[o] = partial(self._as_integer_or_number, o)
+        kind = self.kinds.get(o)
+        if kind not in reasons and kind != 'binary': raise ValueError(f"Column {o!r} holds {kind}, which can't be metadata: leave it out, or convert it to text")
+        if kind == 'number' and not self.typed: self.roles[o] = partial(self._as_integer_or_number, o)
 
 @patch
 def _as_integer_or_number(self:Table, name, column, where):
@@ -225,20 +225,29 @@ def as_times(self:Table,
 ) -> str: # 'dates', 'seconds', or 'order' for numbers without a unit; None if there is no column
     "Read a column as times"
     if name is None: return None
-    first = next((decoded(columns[0]) for _,columns in self._raw([name])), None)
-    if first is None: return 'order'
-    kind = kind_of(first, self.decimal)
-    if is_date(first.type): read,res = dates_column,'dates'
-    elif time_format or kind not in ('number','empty'):
-        format = time_format or known_format(first[:2000].to_pylist() if is_text(first.type) else [str(first.type)], name)
-        read,res = partial(_parsed_times, format),'dates' if has_year(format) else 'seconds'
-    else:
-        scale = time_scale(time_unit) if time_unit else None
-        origin = _first_number(number_column(first, name, decimal=self.decimal)) if scale else 0
-        read = partial(_numeric_times, _are_large(first), scale, origin, self.decimal)
-        res = 'order' if scale is None else 'dates' if scale[1] is not None else 'seconds'
-    self.roles[name] = partial(read, name)
+    first = next(decoded(columns[0]) for _,columns in self._raw([name]))
+    self.roles[name],res = self._time_role(name, first, time_format, time_unit)
     return res
+
+@patch
+def _time_role(self:Table, name, first, time_format, time_unit):
+    "(function of a column and of `where`, 'dates', 'seconds' or 'order') by the first rows of a column"
+    kind = self.kinds[name] if self.kinds.get(name) in ('date','text','perhaps a date') else kind_of(first, self.decimal)
+    if is_date(first.type): return partial(dates_column, name), 'dates'
+    if not time_format and kind in ('number','empty'): return self._numeric_role(name, first, time_scale(time_unit) if time_unit else None)
+    format = time_format or _format_of(first, name)
+    return partial(_parsed_times, format, name), 'dates' if has_year(format) else 'seconds'
+
+@patch
+def _numeric_role(self:Table, name, first, scale):
+    origin = _first_number(number_column(first, name, decimal=self.decimal)) if scale else 0
+    read = partial(_numeric_times, _are_large(first), scale, origin, self.decimal, name)
+    return read, 'order' if scale is None else 'seconds' if scale[1] is None else 'dates'
+
+# %% ../../nbs/43_convert.open_tables.ipynb #85703d91
+def _format_of(column, name):
+    if not is_text(column.type): return known_format([str(column.type)], name)
+    return 'ISO8601' if are_iso(column) else known_format(column[:2000].to_pylist(), name)
 
 def dates_column(name, column, where):
     "Dates in nanoseconds, in UTC"
@@ -246,6 +255,7 @@ def dates_column(name, column, where):
     except ValueError as e: raise ValueError(f"Times in column {name!r} must be between 1678 and 2262: {e}") from e
     return column.cast(need('pyarrow', 'tables').timestamp('ns'))
 
+# %% ../../nbs/43_convert.open_tables.ipynb #3cb21d59
 def _parsed_times(format, name, column, where):
     pa = need('pyarrow', 'tables')
     column = decoded(column)
@@ -256,7 +266,7 @@ def _parsed_times(format, name, column, where):
     times = times_of(column.to_pylist(), format, name, where)
     return pa.array(times if has_year(format) else seconds_since(times, '1900-01-01'))
 
-# %% ../../nbs/43_convert.open_tables.ipynb #ba0d44c9
+# %% ../../nbs/43_convert.open_tables.ipynb #4f7f5e6f
 def _as_integers(column):
     try: return column.cast('int64')
     except ValueError: return None
@@ -271,6 +281,7 @@ def _first_number(column):
     numbers = column.to_numpy(zero_copy_only=False)
     return next((o for o in numbers.tolist() if o == o and o is not None), 0)
 
+# %% ../../nbs/43_convert.open_tables.ipynb #0fb988dd
 def _numeric_times(are_large, scale, origin, decimal, name, column, where):
     "Times that are numbers: integers if they are large, else floats"
     pa = need('pyarrow', 'tables')

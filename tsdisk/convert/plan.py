@@ -32,6 +32,10 @@ def _unmasked(a):
     raise ValueError(f"{int(a.mask.sum()):,} values are masked, and integers have no NaN for them: "
         "give floats, or `a.filled(number)` with `missing=number`")
 
+def _from_wfdb(record):
+    "A record that the library `wfdb` has read"
+    return dict(X=record.p_signal.T, names=record.sig_name, units=record.units, fs=record.fs)
+
 # %% ../../nbs/41_convert.plan.ipynb #b99d9b0f
 def _as_record(o):
     "One record as a mapping of roles to arrays and metadata"
@@ -46,6 +50,7 @@ def _by_role(o):
     "A mapping as it is; a pair as `X` and `y`; anything else as an array, `X`"
     if isinstance(o, Mapping): return o
     if isinstance(o, tuple) and len(o) == 2: return dict(X=o[0], y=o[1])
+    if hasattr(o, 'p_signal') and hasattr(o, 'sig_name'): return _from_wfdb(o)
     return dict(X=o if hasattr(o, 'shape') else np.asarray(o))
 
 def _check_X(X):
@@ -59,7 +64,7 @@ def as_records(
     got, # What `read` returned: an array, a pair, a mapping, or an iterable of these
 ): # A mapping of roles to arrays and metadata for each record
     "The records of an input, one by one, checked and in one form"
-    if isinstance(got, (Mapping,tuple)) or hasattr(got, 'shape'): got = [got]
+    if isinstance(got, (Mapping,tuple)) or hasattr(got, 'shape') or hasattr(got, 'p_signal'): got = [got]
     elif not hasattr(got, '__iter__') or isinstance(got, (str,bytes)):
         raise TypeError(f"`read` must return arrays (vars, steps), or mappings with an `X`, got {type(got).__name__}")
     yield from map(_as_record, got)

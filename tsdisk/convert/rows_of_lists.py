@@ -64,13 +64,11 @@ def _arrays(table, lists, columns):
 def _list_records(table, lists, others, y, times):
     "Records of the rows of each batch, or of each row if their lengths differ or their times are lists"
     stored = [*lists, *_shape_columns(table, lists)]
-    names = _variable_names(table, lists)
     columns = [*stored, *others, *([times] if times else [])]
-    left_out = table.left_out({*columns})
+    of_all = table.left_out({*columns}) | _variable_names(table, lists)
     for batch in table.batches(columns):
         X = stacked_lists(_arrays(table, lists, [batch.column(o) for o in stored]))
-        known = {role_of(k, y): _list_metadata(batch.column(k), k) for k in others}
-        known = known | _rate_of(known) | left_out | names
+        known = _known_of(batch, others, y) | of_all
         if isinstance(X, np.ndarray) and not times: yield dict(X=X, **known)
         else: yield from _single_records(X, known, batch.column(times) if times else None)
 
@@ -91,13 +89,24 @@ def _list_metadata(column, name):
     "Metadata of rows; lists of one length as an array"
     return list_arrays(column, name) if is_list(decoded(column).type) else metadata_values(column)
 
+def _known_of(batch, others, y):
+    "The metadata of the rows of a batch"
+    known = {role_of(k, y): _list_metadata(batch.column(k), k) for k in others}
+    return known | _rate_of(known)
+
+def _nth(v, i):
+    "The metadata of one row: a number, a text or an array"
+    if not isinstance(v, np.ndarray): return v
+    return v[i] if v.ndim > 1 else v[i].item()
+
+# %% ../../nbs/43_convert.rows_of_lists.ipynb #188bdf6b
 def _single_records(X, known, times):
     for i,x in enumerate(X):
-        own = {k: v[i].tolist() if isinstance(v, np.ndarray) and len(v) == len(X) and k != 'names' and v.ndim == 1 else v for k,v in known.items()}
-        own = {k: v[i] if isinstance(v, np.ndarray) and v.ndim > 1 else v for k,v in own.items()}
-        if times is not None: own['times'] = np.asarray(dates_column('times', times[i].values, str).to_numpy(zero_copy_only=False))
+        own = {k: _nth(v, i) for k,v in known.items()}
+        if times is not None: own['times'] = dates_column('times', times[i].values, str).to_numpy(zero_copy_only=False)
         yield dict(X=x if x.ndim == 2 else x[None], **own)
 
+# %% ../../nbs/43_convert.rows_of_lists.ipynb #48ba7c55
 def _rate_of(known):
     "The rate that `freq` of GluonTS tells, if it is the same for all rows, and has a fixed length"
     freq = known.get('freq')

@@ -32,19 +32,22 @@ def add(self:Runs,
     values, # (rows, …)
 ):
     "Sort rows, and write them as a run"
-    n = len(values)
-    if not n: return
-    run = np.empty(n, self.row)
-    for name,o in zip(self.key.names, keys): run['key'][name] = o
-    run['key']['row'] = np.arange(len(self), len(self)+n)
-    run['values'] = values
-    order = np.lexsort(keys[::-1])
-    if (np.diff(order) != 1).any(): run = run[order]
+    if not len(values): return
+    run = self._sorted_run(keys, values)
     first,last = run['key'][0].item(),run['key'][-1].item()
     self.in_order = self.in_order and (self.last is None or self.last < first)
     self.last = last
     self.file.write(run.view('u1'))
-    self.stops.append(len(self)+n)
+    self.stops.append(len(self)+len(run))
+
+@patch
+def _sorted_run(self:Runs, keys, values):
+    run = np.empty(len(values), self.row)
+    for name,o in zip(self.key.names, keys): run['key'][name] = o
+    run['key']['row'] = len(self) + np.arange(len(run))
+    run['values'] = values
+    order = np.lexsort(keys[::-1])
+    return run if (np.diff(order) == 1).all() else run[order]
 
 # %% ../../nbs/43_convert.sorting.ipynb #8f20bc28
 @patch
@@ -52,6 +55,8 @@ def mapped(self:Runs):
     "All rows, memory-mapped"
     self.file.flush()
     return np.memmap(self.file, self.row, 'r', 0, (len(self),))
+
+def _order(keys): return np.lexsort([keys[name] for name in keys.dtype.names[::-1]])
 
 def first_at_least(
     rows, # Sorted rows with a `key`
@@ -65,12 +70,13 @@ def first_at_least(
         else: high = middle
     return low
 
+# %% ../../nbs/43_convert.sorting.ipynb #27acd442
 @patch
 def _splitters(self:Runs, runs, size):
     "Keys that divide all rows into ranges of about so many rows"
     step = max(1, size//(2*max(1, len(runs))))
     keys = np.concatenate([np.array(o['key'][step-1::step]) for o in runs])
-    keys = keys[np.lexsort([keys[name] for name in keys.dtype.names[::-1]])]
+    keys = keys[_order(keys)]
     return [o.item() for o in keys[max(1, size//step)::max(1, size//step)]]
 
 # %% ../../nbs/43_convert.sorting.ipynb #501ad1af
@@ -80,15 +86,13 @@ def blocks(self:Runs,
 ):
     "All rows in order, in blocks"
     rows = self.mapped()
-    size = max(1, nbytes//self.row.itemsize)
-    if self.in_order: return (yield from (rows[i:i+size] for i in range(0, len(rows), size)))
     runs = [rows[a:b] for a,b in zip(self.stops, self.stops[1:])]
     starts = [0]*len(runs)
-    for key in [*self._splitters(runs, size), None]:
+    for key in [*self._splitters(runs, max(1, nbytes//self.row.itemsize)), None]:
         ends = [len(o) if key is None else first_at_least(o, key) for o in runs]
         block = np.concatenate([o[a:b] for o,a,b in zip(runs, starts, ends)])
         starts = ends
-        if len(block): yield block[np.lexsort([block['key'][name] for name in self.key.names[::-1]])]
+        if len(block): yield block[_order(block['key'])]
 
 # %% ../../nbs/43_convert.sorting.ipynb #4e74b9b6
 @patch

@@ -80,31 +80,44 @@ def read_table(
     table = open_table([path], **kwargs)
     chosen = [name] if name else vars
     if has_lists(table, chosen): return samples_of_lists(table, chosen)
-    if time is not None: table.check([time], '`time`')
-    else: time = first_dates(table)
-    names = table.check(chosen, 'the series') if chosen else table.numbers(but=[time])
-    if not names: raise ValueError(f"{path} has no numeric columns, it has {table.names}. {_if_one_column(table)}")
+    time = first_dates(table) if time is None else table.check([time], '`time`')[0]
+    names = table.as_numbers(_chosen_variables(table, chosen, time))
     kind = table.as_times(time, time_format, time_unit)
-    table.as_numbers(names)
     record = (_in_memory if os.path.getsize(path) < large else _streamed)(table, names, time, kind)
     left_out = {} if chosen else table.left_out({*names, time, *table.keys})
     return {**hive_keys(path), **record, 'names': names, **_units(table, names), **left_out}
 
-def _if_one_column(table): return '' if len(table.names) > 1 else "If its columns are not separated as its first lines are, give `sep`"
+def _chosen_variables(table, chosen, time):
+    "Names of the variables; `ValueError` if there are none"
+    names = table.check(chosen, 'the series') if chosen else table.numbers(but=[time])
+    if names: return names
+    advice = '' if table.typed or len(table.names) > 1 else ". If its columns are not separated as its first lines are, give `sep`"
+    raise ValueError(f"{table.files[0]} has no numeric columns, it has {table.names}{advice}")
 
 # %% ../../nbs/43_convert.tables.ipynb #eaf2331c
+def _is_step(table, name):
+    "Can a column be a step? One that never has values is one if it has a name"
+    kind = table.kinds[name]
+    return kind == 'number' or kind == 'empty' and (not is_unnamed(name) or not table.never_has_values(name))
+
 def _steps_of(table, others):
-    "Columns of the steps; `ValueError` if a column that is none lies between them"
-    kinds = {k: v for k,v in table.kinds.items() if k not in others and v not in ('index','key')}
-    steps = [k for k,v in kinds.items() if v == 'number' or v == 'empty' and (not is_unnamed(k) or not table.never_has_values(k))]
+    "Columns of the steps; `ValueError` if another column seems to be one"
+    names = [k for k,v in table.kinds.items() if k not in others and v not in ('index','key')]
+    steps = [o for o in names if _is_step(table, o)]
     if not steps: raise ValueError(f"The table has no columns of numbers for the steps, it has {table.names[:20]}")
-    names,are_steps = [*kinds],{*steps}
-    between = {*names[names.index(steps[0]):names.index(steps[-1])]} - are_steps
-    alike = {_without_number(o) for o in steps} - {'#'}
-    bad = next((o for o in names if o in between or o not in are_steps and '#' in _without_number(o) and _without_number(o) in alike), None)
+    bad = next(_seem_to_be_steps(names, steps), None)
     if bad is None: return steps
-    raise ValueError(f"Column {bad!r} seems to be a step, as {steps[0]!r} and {steps[-1]!r} are, but holds {reasons.get(kinds[bad], kinds[bad])}: "
+    kind = table.kinds[bad]
+    raise ValueError(f"Column {bad!r} seems to be a step, as {steps[0]!r} and {steps[-1]!r} are, but holds {reasons.get(kind, kind)}: "
         "correct its values, or give `steps`, or name it in `metadata`")
+
+# %% ../../nbs/43_convert.tables.ipynb #8bdf0dd1
+def _seem_to_be_steps(names, steps):
+    "Columns between steps, or with such a name, that are none"
+    between = {*names[names.index(steps[0]):names.index(steps[-1])]}
+    alike = {o for o in map(_without_number, steps) if '#' in o and o != '#'}
+    are_steps = {*steps}
+    return (o for o in names if o not in are_steps and (o in between or _without_number(o) in alike))
 
 def _without_number(name): return re.sub(r'\d+', '#', name)
 

@@ -10,9 +10,11 @@ __all__ = ['Column', 'check_native', 'as_series', 'sample_sources', 'windows_of'
 # %% ../../nbs/51_data.columns.ipynb #e9628dbc
 import numpy as np, torch
 from fastai.basics import *
-from .batches import ToCategory, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets
+from .labels import ToCategory
+from .batches import DecodedTarget, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets
 from ..disk.packing import Packing
 from ..disk.array_sources import ArraySource, as_source
+from ..disk.sidecar import packing_of
 from ..disk.sources import Source
 from ..folder.labels import train_vocab
 from ..series.ragged import Ragged
@@ -53,7 +55,7 @@ class Column(GetAttr):
     def is_category(self): return isinstance(self.kind, ToCategory)
     @property
     def is_mask(self): return isinstance(self.kind, ToMask)
-    def decode(self, o, full=True): return self.tfms.decode(o, full=full)
+    def decode(self, o, full=True): return o if isinstance(o, DecodedTarget) else self.tfms.decode(o, full=full)
     def show(self, o, ctx=None, **kwargs): return self.tfms.show(o, ctx=ctx, **kwargs)
     def __repr__(self): return f"{self.items} → {self.kind.typ.__name__}"
 
@@ -176,26 +178,16 @@ def check_same_rows(
     if len({*sizes}) > 1: raise ValueError(f"Inputs and targets need the same number of rows, got {sizes}")
 
 # %% ../../nbs/51_data.columns.ipynb #7a39d9fb
-@patch
-def own_packing(self:Source,
-    packing:Packing, # Of the array that is read
-) -> Packing:
-    "The packing of these variables"
-    return packing.for_dtype(self.dtype).check(self.shape[1])
-
-@patch
-def own_packing(self:Part, packing:Packing):
-    stored = packing.for_dtype(self.dtype).check(self.stored.panel.vars)
-    return stored.select(self.vars)
-
 def shared_packing(
     s:Source, # A further input, or targets
     X:Source, # The series
     packing:Packing, # Of the series
-) -> Packing: # `Packing()` for another array
-    "The packing of rows that are read together with the series"
-    same = s.stored is X.stored and s.dtype.kind in 'biu'
-    return s.own_packing(packing) if same else Packing()
+) -> Packing: # `Packing()` for values stored as they are
+    "The packing of rows that are read together with the series; of others, what their own manifest says"
+    if s.dtype.kind not in 'biu': return Packing()
+    if s.stored is X.stored: return s.own_packing(packing)
+    found = packing_of(s)
+    return found if found.scale is None else s.own_packing(found)
 
 # %% ../../nbs/51_data.columns.ipynb #d8a5feda
 def mask_columns(
@@ -278,11 +270,17 @@ def pad_targets(
     return _repadded(y, _ignored(y, cat), X if aligned else y)
 
 # %% ../../nbs/51_data.columns.ipynb #61edb255
-def target_kind(y, cat=None, vocab=None, add_na=False):
+def target_kind(y, cat=None, vocab=None, add_na=False, no_label=None):
     "The type of targets: categories, numbers, or series of unequal lengths"
     padded = isinstance(y, Ragged)
-    if not is_category(y, cat): return ToTargets() if padded else ToTarget()
-    return ToCategory(vocab, y.ndim, add_na, y.value if padded else None)
+    if is_category(y, cat): return ToCategory(vocab, y.ndim, add_na, y.value if padded else None, no_label)
+    return (ToTargets if padded else ToTarget)(Packing(missing=_one_number(no_label)))
+
+def _one_number(no_label):
+    "What marks missing targets that are numbers; NaN always does"
+    numbers = [o for o in np.ravel([] if no_label is None else no_label).tolist() if o == o]
+    if len(numbers) < 2 and not any(isinstance(o, str) for o in numbers): return first(numbers)
+    raise ValueError(f"Targets that are numbers have one `no_label`, a number, besides NaN; got {no_label!r}")
 
 def target_column(
     y:Source, # Targets (n, ...)
@@ -291,6 +289,7 @@ def target_column(
     cat:bool=None, # Are the targets categories? By their dtype and dimensions by default
     vocab=None, # The categories; to be learned by default
     tfms=None, # Transforms of batches of targets
+    no_label=None, # Labels that mean there is none, besides -100 and NaN
 ) -> Column:
     "The targets of a model"
     tfm,tfms = split_label_tfm(tfms)
@@ -298,8 +297,8 @@ def target_column(
     packing = shared_packing(y, X, packing)
     if isinstance(y, Ragged): y = pad_targets(y, X, is_category(y, cat))
     if len(y) != len(X): raise ValueError(f"`X` has {len(X)} rows and `y` has {len(y)}: each row needs its target")
-    kind = target_kind(y, cat, vocab, add_na) if packing.scale is None else ToTarget(packing)
-    return Column(y, kind, tfms)
+    if packing.scale is None: return Column(y, target_kind(y, cat, vocab, add_na, no_label), tfms)
+    return Column(y, ToTarget(packing.with_defaults(Packing(missing=_one_number(no_label)))), tfms)
 
 # %% ../../nbs/51_data.columns.ipynb #26c4ed80
 @patch
@@ -316,5 +315,11 @@ def learn(self:Column,
     "Take the vocabulary of the training rows, unless it is given, and check the labels of the other rows"
     if not self.is_category: return
     known = self.kind.vocab is not None
-    if not known: self.kind.set_vocab(train_vocab(self.items, splits[0]))
+    if not known: self.kind.set_vocab(self._labels_of(splits[0]))
     for rows in splits if known else splits[1:]: self.check_labels(rows)
+
+@patch
+def _labels_of(self:Column, rows):
+    labels = train_vocab(self.items, rows, self.kind.no_label)
+    if len(labels) or not len(rows): return labels
+    raise ValueError(f"None of {len(rows):,} training rows has a label: leave `y` out, or choose other splits")

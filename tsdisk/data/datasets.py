@@ -10,15 +10,19 @@ import numpy as np
 from copy import copy
 from fastai.basics import *
 from .batches import ToSteps
-from .columns import check_same_rows, input_columns, sample_sources, target_column, windows_of
+from .columns import check_same_rows, input_columns, sample_sources, shared_packing, target_column, windows_of
 from .samples import new_data, selection
 from ..disk.items import Items
 from ..disk.packing import Packing
 from ..disk.rows import as_positions, take_idxs
-from ..disk.array_sources import ArraySource
+from .precision import warn_lost_digits
+from ..disk.array_sources import ArraySource, as_source
 from ..disk.sidecar import packing_of
 from ..order.leakage import warn_leakage
 from ..order.split_rows import check_splits
+from ..series.panels import warn_axes
+from ..series.ragged import Ragged
+from ..series.windows import Windows
 
 # %% ../../nbs/52_data.datasets.ipynb #d11ed547
 class TSDatasets(Datasets):
@@ -35,11 +39,13 @@ class TSDatasets(Datasets):
         splits=None, # Rows of each split: ints, masks, slices, ranges, or a fastai splitter; all rows train by default
         cat:bool=None, # Are the targets categories? By default strings, booleans and 1-d integers are
         vocab=None, # The categories; those of the training rows by default
+        no_label=None, # A target that means there is none, or a list of them, besides -100 (for labels) and NaN
         mask:bool=None, # Another input: which values are present; of `Ragged`, which steps are data, by default
         packing:Packing=Packing(), # What stored integers stand for; by default, as `tsdisk.json` says
         sel_vars=None, # Variables to read; all by default
         sel_steps:slice=None, # Steps to read; all by default
     ):
+        _check_axes(X)
         self.selected = selection(X, sel_vars, sel_steps)
         if self.selected: X = self.selected.apply(X)
         self.windows = windows_of(X)
@@ -49,13 +55,20 @@ class TSDatasets(Datasets):
         packing = packing.with_defaults(packing_of(inputs[0]))
         self.tls = input_columns(inputs, packing, mask, x_tfms)
         self.n_inp = len(self.tls)
-        if y is not None: self.tls.append(target_column(y, inputs[0], packing, cat, vocab, y_tfms))
+        if y is not None: self.tls.append(target_column(y, inputs[0], packing, cat, vocab, y_tfms, no_label))
         self._set_rows(splits)
 
     @property
     def items(self): return Items([getattr(o.items, 'array', o.items) for o in self.tls], self.idxs)
     def __len__(self): return len(self.idxs)
     def __iter__(self): return (self[i] for i in range(len(self)))
+
+def _check_axes(X):
+    "Warn where steps were probably taken for variables"
+    X = first(X) if isinstance(X, tuple) else X
+    if isinstance(X, (Windows,Ragged)): return
+    shape = as_source(X).shape
+    if len(shape) == 3: warn_axes(*shape[1:], "give `X.swapaxes(1, 2)`, which copies nothing")
 
 def split_tfms(tfms):
     "(x_tfms, y_tfms) of the transforms that a dataset is given"
@@ -70,6 +83,12 @@ def _set_rows(self:TSDatasets, splits):
     self.splits = [range(n),range(0)] if splits is None else check_splits(splits, n)
     if self.windows is not None: warn_leakage(self.windows, self.splits)
     for tl in self.tls: tl.learn(self.splits)
+    _warn_lost_digits(self.tls, self.n_inp, self.splits[0])
+
+def _warn_lost_digits(tls, n_inp, rows):
+    "Warn of numbers that float32 cannot tell apart, by a few training rows"
+    for i,tl in enumerate(tls):
+        if tl.kind.dtype == torch.float32: warn_lost_digits(tl.items, rows, tl.packing, 'X' if i < n_inp else 'y')
 
 @patch
 def __repr__(self:TSDatasets):
@@ -207,12 +226,13 @@ def _new_sources(self:TSDatasets, X, y, with_labels):
 def _new_packings(tls, sources):
     "The packing of the new rows of each column, by their manifest; None for that of the column"
     X = sources[0]
-    packing = packing_of(X)
-    if packing.scale is None: return [None]*len(sources)
-    read_with_series = [s.stored is X.stored and not tl.is_category for tl,s in zip(tls, sources)]
-    return [s.own_packing(packing) if same else None for s,same in zip(sources, read_with_series)]
+    return [None if tl.is_category else _new_packing(s, X) for tl,s in zip(tls, sources)]
 
-# %% ../../nbs/52_data.datasets.ipynb #73d08be4
+def _new_packing(s, X):
+    found = shared_packing(s, X, packing_of(X))
+    return None if found.scale is None else found
+
+# %% ../../nbs/52_data.datasets.ipynb #b2683df0
 @patch
 def test_set(self:TSDatasets,
     items, # Inputs: array, path, source, items, or a list of samples; with labels, the pair `(X, y)`

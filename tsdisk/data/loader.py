@@ -14,6 +14,8 @@ from fastai.data.load import _loaders
 from .assemble import Assembler, batch_tfms
 from .buffers import Pools
 from .datasets import TSDatasets
+from .batches import DecodedTarget
+from .learner import like_targets
 from .device import ToDevice, made_ahead, on_gpu, split
 from .options import check_dataset, check_options, drops_last, options_for, order_text, rows_of_batch
 from .preload import Preloaded
@@ -273,6 +275,16 @@ def __iter__(self:TSDataLoader):
             del b # Else the next batch would need one more block
     self.at = None
     self.after_iter()
+
+@patch
+def decode(self:TSDataLoader, b):
+    "Undo the transforms of a batch; targets that are decoded already stay as they are"
+    target = self.dataset.target
+    has_numbers = target is not None and not target.is_category and isinstance(b, tuple) and len(b) > self.n_inp
+    if not has_numbers: return TfmdDL.decode(self, b)
+    *inputs,y = b
+    res = TfmdDL.decode(self, (*inputs, like_targets(y, target.items.shape[1:])))
+    return (*res[:-1], y) if isinstance(y, DecodedTarget) else res
 
 @patch
 def _pre_show_batch(self:TSDataLoader, b, max_n=9):

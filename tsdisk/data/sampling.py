@@ -16,6 +16,7 @@ from .epoch import Blocks, Epoch, block_sizes, by_class, epoch_size
 from ..disk.rows import Ranges, take_idxs
 from ..disk.sources import check_idxs
 from ..folder.labels import train_counts
+from ..order.no_label import no_label_code
 from ..order.shuffle import ByWeight
 from ..order.strata import Classes
 
@@ -63,7 +64,7 @@ def class_counts(
 ) -> np.ndarray: # (classes,), in the order of the vocabulary
     "How many rows of a dataset each class has"
     tl = _labels(dataset)
-    labels,n = train_counts(tl.items, dataset.idxs)
+    labels,n = train_counts(tl.items, dataset.idxs, tl.kind.no_label)
     return np.bincount(tl.kind.to_tensor(labels).numpy(), n, tl.kind.c).astype(np.int64)
 
 # %% ../../nbs/53_data.sampling.ipynb #b68407e2
@@ -78,7 +79,13 @@ def row_classes(
         return Classes(codes), names.tolist()
     tl = _labels(dataset)
     codes = np.concatenate([*_read_codes(tl, dataset.idxs, chunk)])
-    return Classes(codes, tl.kind.c), list(tl.kind.vocab)
+    return _with_no_label(codes, list(tl.kind.vocab))
+
+def _with_no_label(codes, names):
+    "(`Classes`, their names); rows without a label, if there are any, are the last class"
+    none = codes == no_label_code
+    if none.any(): names = [*names, None]
+    return Classes(np.where(none, len(names)-1, codes), len(names)), names
 
 def _read_codes(tl, rows, chunk):
     for i in range(0, len(rows), chunk):
@@ -193,16 +200,26 @@ def epoch(self:Sampling,
     return Epoch(self.n, size=self.size, shuffle=shuffle, blocks=blocks, length_of=length_of, **kwargs)
 
 # %% ../../nbs/53_data.sampling.ipynb #08ad091a
+def _check_class_weights(weights, names, shuffle):
+    "`ValueError` unless each class is named, in an order that draws by class"
+    instead = "with `shuffle='block'` give a weight for each row, or use `shuffle=True`"
+    if shuffle == 'block': raise ValueError(f"A block holds the classes that lie in it: {instead}")
+    labels = [o for o in names if o is not None]
+    if {*weights} != {*labels}: raise ValueError(f"`weights` must name each class of {labels[:20]}, got {[*weights][:20]}")
+
 @patch
 def class_shares(self:Sampling, shuffle):
     "The share of an epoch that each class has"
     classes,names = self.classes
-    if not isinstance(self.weights, dict): return classes.shares('balanced' if shuffle == 'balanced' else None)
-    instead = "with `shuffle='block'` give a weight for each row, or use `shuffle=True`"
-    if shuffle == 'block': raise ValueError(f"A block holds the classes that lie in it: {instead}")
-    given = [*self.weights][:20]
-    if {*self.weights} != {*names}: raise ValueError(f"`weights` must name each class of {names[:20]}, got {given}")
-    return classes.shares([self.weights[o] for o in names])
+    if isinstance(self.weights, dict):
+        _check_class_weights(self.weights, names, shuffle)
+        return classes.shares([0 if o is None else self.weights[o] for o in names])
+    if shuffle != 'balanced': return classes.shares()
+    return classes.shares('balanced' if names[-1] is not None else _equal_shares(classes.counts))
+
+def _equal_shares(counts):
+    "Weights by which all classes have the same share, but the last, of rows without a label, has none"
+    return np.append(1/np.maximum(counts[:-1], 1), 0)
 
 @patch
 def drawing(self:Sampling,

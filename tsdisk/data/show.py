@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['show_grid', 'show_batch', 'show_results', 'plot_top_losses', 'time_axis', 'time_label']
 
-# %% ../../nbs/59_data.show.ipynb #d899b35f
+# %% ../../nbs/59_data.show.ipynb #9dd098a8
 from math import ceil
 from fastai.basics import *
 from fastai.interpret import *
-from .batches import Labels, TensorTarget, TSTensor
+from .labels import Labels
+from .batches import TensorTarget, TSTensor
 from .datasets import TSDatasets
 from .loader import TSDataLoader
 from .loaders import TSDataLoaders
@@ -84,11 +85,15 @@ def show_seen(self:TSDataLoaders, max_n:int=4, **kwargs): return self.train.show
 def _text(o):
     "A label, or numbers, in a few words"
     if isinstance(o, str): return o
-    if isinstance(o, Labels): return ', '.join(o.map(str))
+    if isinstance(o, Labels): return o.text()
     return ', '.join(f'{v:.3g}' for v in o.reshape(-1)[:8].tolist())
 
+def _has_label(targ):
+    "Is a target a label, rather than numbers or none?"
+    return not isinstance(targ, TensorTarget) and targ != 'no label'
+
 def _compare_titles(targ, pred, ctx):
-    wrong = not isinstance(targ, TensorTarget) and targ != pred
+    wrong = _has_label(targ) and targ != pred
     ctx.set_title(f'{_text(targ)} → {_text(pred)}', color='r' if wrong else 'k')
 
 # %% ../../nbs/59_data.show.ipynb #933ad93e
@@ -99,8 +104,8 @@ def _compare_series(x, targ, pred, ctx):
 def _compare_steps(targ, pred, ctx):
     targ.show(ctx=ctx, ymax=.5)
     pred.show(ctx=ctx, ymin=.5)
-    right = np.mean([a == b for a,b in zip(targ, pred)])
-    ctx.set_title(f'{right:.0%} of steps right')
+    right = [a == b for a,b in zip(targ, pred) if a is not None]
+    ctx.set_title(f'{np.mean(right):.0%} of steps right' if right else 'no label')
 
 def _compare(x, targ, pred, ctx):
     "Draw a prediction with its target"

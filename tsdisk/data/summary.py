@@ -39,9 +39,8 @@ class Overview:
         self.path = Path(path)
         self.X,self.y,self.splits = _open(self.path)
         entry = _entry_of_X(self.path)
-        self.packing = packing_of(self.X)
-        self.stats = train_stats(self.X, missing=self.packing.missing)
-        if self.packing.scale: self.stats = self.stats.in_units(self.packing.scale, self.packing.offset)
+        self.packing = self.X.own_packing(packing_of(self.X))
+        self.stats = train_stats(self.X)
         self.names = entry.get('names') or [f'{i}' for i in range(len(self.stats.mean))]
 
     @property

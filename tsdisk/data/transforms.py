@@ -21,30 +21,20 @@ def column_stats(
     rows, # Rows to use
 ) -> Stats: # Per variable
     "Statistics of some rows of a column, in the units of the data"
-    stats = train_stats(tl.items, rows, tl.packing.missing)
-    return stats if tl.packing.scale is None else stats.in_units(tl.packing.scale, tl.packing.offset)
+    return train_stats(tl.items, rows, packing=tl.packing)
 
 # %% ../../nbs/57_data.transforms.ipynb #a4ff2af6
 class PointWise(Transform):
     "A function of single values, which runs before the transforms that scale its results"
     order = 98
 
-class _Unpacked:
-    "Unpacks stored values and applies `tfms`; its `repr` names the cached statistics"
-    def __init__(self, tfms, packing):
-        self.tfms = tfms
-        self.units = None if packing.scale is None else (packing.scale, packing.offset)
-
+class _InTurn:
+    "Applies `tfms`; its `repr` names the cached statistics"
+    def __init__(self, tfms): self.tfms = tfms
+    def __repr__(self): return ', '.join(map(repr, self.tfms))
     def __call__(self, t):
-        if self.units is not None:
-            scale,offset = (torch.tensor(np.asarray(o), dtype=t.dtype)[:,None] for o in self.units)
-            t = t*scale + offset
         for f in self.tfms: t = f.encodes(TSTensor(t))
         return t.as_subclass(Tensor)
-
-    def __repr__(self):
-        tfms = ', '.join(map(repr, self.tfms))
-        return tfms if self.units is None else f'{tfms} in {[np.ravel(o).tolist() for o in self.units]}'
 
 def input_stats(
     dl, # Loader over the training rows
@@ -53,7 +43,7 @@ def input_stats(
     tl = dl.dataset.tls[0]
     before = [o for o in dl.after_batch.fs if isinstance(o, PointWise)]
     if not before: return column_stats(tl, dl.dataset.idxs)
-    return train_stats(tl.items, dl.dataset.idxs, tl.packing.missing, _Unpacked(before, tl.packing))
+    return train_stats(tl.items, dl.dataset.idxs, tfm=_InTurn(before), packing=tl.packing)
 
 # %% ../../nbs/57_data.transforms.ipynb #183f5fa5
 class ByStats(Transform):
@@ -84,11 +74,12 @@ def _use(self:ByStats, stats):
     if not finite.all():
         raise ValueError(f"Variable {finite.argmin()} has no finite mean or standard deviation: "
             "it is all NaN or has infinite values; leave it out or repair it")
-    _warn_nans(stats)
+    self._warn_nans(stats)
     self.mean = torch.tensor(center, dtype=torch.float32)[:,None]
     self.std = torch.tensor(np.where(scale > 0, scale, 1), dtype=torch.float32)[:,None]
 
-def _warn_nans(stats):
+@patch
+def _warn_nans(self:ByStats, stats):
     share = stats.nans/(stats.nans+stats.count)
     if not share.any(): return
     warnings.warn(f"{share.max():.2g} of the values of variable {share.argmax()} are NaN, which makes the loss NaN: "
@@ -292,6 +283,7 @@ class StandardizeTarget(ByStats):
         if self.mean is None: self._use(self._target_stats(dl.dataset))
         self._to(dl.device)
 
+    def _warn_nans(self, stats): pass # A target that is NaN is left out of the loss
     def _target_stats(self, ds):
         tl = ds.tls[-1]
         if len(ds.tls) < 2 or not issubclass(tl.kind.typ, TensorTarget):

@@ -10,7 +10,8 @@ __all__ = ['resample', 'steps_per_value', 'column_steps', 'MoveSteps', 'TimeWarp
 from fastai.basics import *
 from fastai.callback.mixup import MixHandler
 from .augment import Augment, change_rows, check, random_stretches, refuse_padding, smooth_curves
-from .batches import ToCategory, ToMask
+from .batches import ToMask
+from .labels import ToCategory
 from ..series.spans import Part
 
 # %% ../../nbs/58_data.warp.ipynb #6b0be340

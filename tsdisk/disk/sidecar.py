@@ -7,9 +7,16 @@ __all__ = ['manifest_name', 'manifest_version', 'read_manifest', 'Described', 'd
 
 # %% ../../nbs/11_disk.sidecar.ipynb #444fb504
 import json
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
+import numpy as np
+from fastcore.basics import patch
+from .array_sources import ArraySource
+from .headers import read_header
 from .packing import Packing
+from .sources import Source
+from .views import byte_in_file, mmap_of
 
 # %% ../../nbs/11_disk.sidecar.ipynb #dfc338de
 manifest_name,manifest_version = 'tsdisk.json',1
@@ -64,9 +71,54 @@ def packing_at(
     "The packing of an array, by one of its files"
     return Packing.from_entry(described(path).entry)
 
+def _first_and_step(a, shape, start):
+    "The variable at which a view begins, and from one of its variables to the next; None if they are on another axis"
+    var = a.itemsize*prod(shape[2:]) # Bytes from one variable to the next in the file
+    row = var*shape[1]
+    reach = [abs(s)*(n-1) for s,n in zip(a.strides, a.shape)]
+    if a.ndim != len(shape) or a.strides[1]%var and a.shape[1] > 1: return None
+    if reach[1] >= row or sum(reach[2:]) >= var or a.strides[0]%row and len(a) > 1: return None
+    return start%row//var, a.strides[1]//var if a.shape[1] > 1 else 1
+
+def _vars_in_view(a, path):
+    "Numbers of the variables of a view of a file; None if it has all of them in order"
+    shape,dtype,_,start = read_header(path)
+    if mmap_of(a) is None or dtype != a.dtype: return None
+    found = _first_and_step(a, shape, byte_in_file(a)-start)
+    if found is None:
+        raise ValueError(f"{path} holds integers with a scale for each variable, but the variables of this view {a.shape} "
+            f"are not those along axis 1 of {shape}: decode it first, or give `packing=`")
+    first,step = found
+    return None if found == (0,1) and a.shape[1] == shape[1] else [first + step*k for k in range(a.shape[1])]
+
+def _packing_of_view(packing, a, path):
+    "The packing of the variables that a view of a file holds"
+    found = _vars_in_view(a, path)
+    return packing if found is None else packing.check(read_header(path)[0][1]).select(found)
+
+# %% ../../nbs/11_disk.sidecar.ipynb #666c3197
+@patch
+def viewed(self:Source):
+    "The source that these rows are cut from; by default itself"
+    return self
+
+@patch
+def own_packing(self:Source,
+    packing:Packing, # Of the array that is read
+) -> Packing:
+    "The packing of these variables"
+    return packing.for_dtype(self.dtype).check(self.shape[1] if self.ndim > 1 else 1)
+
 def packing_of(
     source, # Source of stored integers; other rows are not packed
 ) -> Packing: # `Packing()` if no manifest describes its files
-    "The packing of a source, by the manifest beside its files"
+    "The packing of the array that a source reads, by the manifest beside its files"
     place = source.place() if source.dtype.kind in 'iu' else None
-    return Packing() if place is None else packing_at(place.files[0])
+    if place is None: return Packing()
+    packing,array = packing_at(place.files[0]),source.viewed()
+    if _is_one_for_all(packing) or not isinstance(array, ArraySource): return packing
+    return _packing_of_view(packing, array.array, place.files[0])
+
+def _is_one_for_all(packing):
+    "Is a packing the same for all variables?"
+    return all(len({*np.ravel(o).tolist()}) == 1 for o in (packing.scale, packing.offset))

@@ -12,6 +12,7 @@ from ..disk.basics import progress
 from ..disk.array_sources import ArraySource, as_source
 from ..disk.sources import Source
 from .manifest import cached_result
+from ..order.no_label import has_label
 from ..order.split_rows import check_rows
 
 # %% ../../nbs/32_folder.labels.ipynb #bd7e715e
@@ -45,24 +46,33 @@ def _distinct(blocks, dtype, max_n):
     return found,counts
 
 # %% ../../nbs/32_folder.labels.ipynb #8ca1cfa5
+def _only_labels(found, no_label):
+    "The labels found, and their counts, without values that mean there is none"
+    labels,counts = found
+    keep = has_label(labels, no_label)
+    return (labels,counts) if keep.all() else (labels[keep],counts[keep])
+
 def array_counts(
     x, # Anything `as_source` takes: labels (n, ...)
     idxs=None, # Rows to look at; all by default
     max_n:int=100_000, # More distinct values than this are an error
+    no_label=None, # A value that means "no label", or a list of them, besides -100 and NaN
 ) -> tuple: # (sorted distinct labels, how often each occurs)
     "The distinct labels of some rows, and how many of each there are"
     s = as_source(x)
     blocks = Source.blocks(s, chosen_rows(s, idxs)) # Steps that windows share count in each window
-    return _distinct(blocks, s.dtype, max_n)
+    return _only_labels(_distinct(blocks, s.dtype, max_n), no_label)
 
 def array_vocab(
     x, # Anything `as_source` takes: labels (n, ...)
     idxs=None, # Rows to look at; all by default
     max_n:int=100_000, # More distinct values than this are an error
+    no_label=None, # A value that means "no label", or a list of them, besides -100 and NaN
 ) -> np.ndarray: # Sorted distinct labels
     "The distinct labels of some rows, sorted"
     s = as_source(x)
-    return _distinct(blocks_of(s, chosen_rows(s, idxs)), s.dtype, max_n)[0] # Steps that windows share are read once
+    found = _distinct(blocks_of(s, chosen_rows(s, idxs)), s.dtype, max_n) # Steps that windows share are read once
+    return _only_labels(found, no_label)[0]
 
 # %% ../../nbs/32_folder.labels.ipynb #cdb2ba8d
 def class_weights(
@@ -79,18 +89,20 @@ def _labels_are_kept(s): return isinstance(s, ArraySource) and s.dtype.kind != '
 def train_counts(
     x, # Anything `as_source` takes: labels (n, ...)
     idxs=None, # Rows to look at; all by default
+    no_label=None, # As for `array_counts`
 ) -> tuple: # (sorted distinct labels, how often each occurs)
     "`array_counts`, kept in `tsdisk.json` if `x` is on disk"
     s = as_source(x)
     if idxs is not None: idxs = check_rows(idxs, len(s), '`idxs`')
-    if not _labels_are_kept(s): return array_counts(s, idxs)
+    if not _labels_are_kept(s): return array_counts(s, idxs, no_label=no_label)
     labels,counts = cached_result(s, 'labels', lambda: [o.tolist() for o in array_counts(s, idxs)], idxs)
-    return np.array(labels, s.dtype),np.array(counts)
+    return _only_labels((np.array(labels, s.dtype), np.array(counts)), no_label)
 
 def train_vocab(
     x, # Anything `as_source` takes
     idxs=None, # Rows to look at; all by default
+    no_label=None, # As for `array_vocab`
 ) -> np.ndarray: # Sorted distinct labels
     "`array_vocab`, kept in `tsdisk.json` if `x` is on disk"
     s = as_source(x)
-    return train_counts(s, idxs)[0] if _labels_are_kept(s) else array_vocab(s, idxs)
+    return train_counts(s, idxs, no_label)[0] if _labels_are_kept(s) else array_vocab(s, idxs, no_label=no_label)

@@ -18,7 +18,9 @@ from ..disk.fingerprint import fingerprint
 from ..disk.publish import atomic_write, locked
 from ..disk.rows import Ranges
 from ..disk.shards import Shards
-from ..disk.sidecar import manifest_name, manifest_version, read_manifest
+from ..disk.packing import Packing
+from ..disk.sidecar import manifest_name, manifest_version, packing_at, packing_of, read_manifest
+from ..disk.sources import Source
 from ..disk.array_sources import as_source
 from ..order.split_rows import check_splits
 from ..series.ragged_files import open_ragged
@@ -100,15 +102,23 @@ def _rows_in_memory(arrays):
     if len(set(rows)) > 1: raise ValueError(f"`X` and `y` need the same number of rows, got {rows[0]} and {rows[1]}")
     return rows[0] if rows else None
 
-def _array_entry(path, name):
+def _array_entry(path, name, packing):
     "The manifest's entry for an array"
     a = open_array(path/f'{name}.npy')
-    return dict(file=f'{name}.npy', role=name, shape=list(a.shape), dtype=a.dtype.str)
+    return dict(file=f'{name}.npy', role=name, shape=list(a.shape), dtype=a.dtype.str) | packing.to_entry()
+
+def _packing_of_given(a):
+    "The packing of an array that is saved; `Packing()` for anything that yields rows"
+    is_array = isinstance(a, (str,Path,Source)) or hasattr(a, 'dtype')
+    if not is_array: return Packing()
+    s = as_source(a)
+    return s.own_packing(packing_of(s)) if s.dtype.kind in 'iu' else Packing()
 
 # %% ../../nbs/30_folder.manifest.ipynb #a2d932ad
-def _array_entries(path):
+def _array_entries(path, packings):
     "The manifest's entries for the arrays of a folder; `ValueError` unless they make a dataset"
-    entries = {o: _array_entry(path, o) for o in ('X','y') if (path/f'{o}.npy').exists()}
+    kept = {k: packings[k] if k in packings else packing_at(path/f'{k}.npy') for k in ('X','y')}
+    entries = {o: _array_entry(path, o, kept[o]) for o in ('X','y') if (path/f'{o}.npy').exists()}
     rows = {k: o['shape'][0] for k,o in entries.items()}
     if 'X' in rows and len(set(rows.values())) == 1: return entries
     raise ValueError(f"{path} is not a dataset yet: it needs an `X` and as many rows of `y`, it has {rows or 'none'}")
@@ -124,8 +134,9 @@ def save_folder(
     splits = _named_splits(splits)
     arrays = {k: a for k,a in dict(X=X, y=y).items() if a is not None}
     _check_arrays(path, arrays, splits)
+    packings = {k: _packing_of_given(a) for k,a in arrays.items()}
     for name,a in arrays.items(): save_array(path/f'{name}.npy', a)
-    new = dict(arrays=_array_entries(path))
+    new = dict(arrays=_array_entries(path, packings))
     if splits: new['splits'] = _save_splits(path, splits, n=new['arrays']['X']['shape'][0])
     elif X is not None: new['splits'] = {} # Those of an earlier `X`
     write_manifest(path, **new)

@@ -7,13 +7,15 @@ __all__ = ['array_stats', 'train_stats', 'kept_stats', 'add_stats']
 
 # %% ../../nbs/32_folder.stats.ipynb #6af988f7
 import re
+from dataclasses import replace
 from functools import partial
 import numpy as np
 from ..disk.basics import one_of
 from ..disk.gather import tensor_view
 from ..disk.array_sources import as_source
 from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_both
-from ..disk.sidecar import read_manifest
+from ..disk.packing import Packing
+from ..disk.sidecar import packing_of, read_manifest
 from .manifest import cached_result, kept_result, open_folder, result_kind
 from .moments import Moments, Stats
 from .sketch import Sample
@@ -35,11 +37,16 @@ def _check_countable(s, by, tfm):
     has_steps = s.ndim == 3 and gives_rows(s)
     if by == 'steps' and not has_steps: raise ValueError(f"`by='steps'` is for samples (n, vars, steps), got {s}")
 
-def _as_counted(a, by, missing, tfm):
+def _as_floats(a, packing):
+    "The values of a block (rows, vars, …) as floats; stored integers in their units, in float64"
+    if packing.scale is None: return a if a.dtype.isnative and a.dtype.char in 'efd' else a.astype('f8')
+    scale,offset = (np.reshape(o, (-1, *[1]*(a.ndim-2))) for o in (packing.scale, packing.offset))
+    return a*scale + offset
+
+def _as_counted(a, by, packing, tfm):
     "The values of a block to count, (rows, vars, steps): missing ones are NaN, and `tfm` is applied"
-    gone = None if missing is None else a == missing
-    numbers = a.dtype.isnative and a.dtype.char in 'efd'
-    a = _as_rows(a if numbers else a.astype('f8'), by)
+    gone = None if packing.missing is None else a == packing.missing
+    a = _as_rows(_as_floats(a, packing), by)
     if gone is not None and gone.any(): a = np.where(_as_rows(gone, by), np.nan, a)
     return a if tfm is None else tfm(tensor_view(a)).numpy()
 
@@ -66,34 +73,54 @@ def _moments_of(blocks, sample):
 def array_stats(
     x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,); a tuple of several, one after the other
     idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
-    missing=None, # Number that stands for a missing value, besides NaN
+    missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
     by:str='vars', # One number per variable: 'vars'; for everything: 'all'; per variable and step: 'steps'
     tfm=None, # Count what this function returns for the values: tensors (rows, vars, steps) to others of that shape
     ranges:bool=True, # Min, max and quantiles too? Without them data in memory takes half the time
+    packing:Packing=None, # What stored integers stand for; by default, as `tsdisk.json` says
 ) -> Stats: # (vars,) each; (1,); or (vars, steps); a tuple for several
     "Statistics in one pass, in memory that does not grow with the array"
-    if isinstance(x, tuple): return tuple(array_stats(o, idxs, missing, by, tfm, ranges) for o in x)
+    if isinstance(x, tuple): return tuple(array_stats(o, idxs, missing, by, tfm, ranges, packing) for o in x)
     s = as_source(x)
     _check_countable(s, by, tfm)
     rows = _rows_to_count(s, idxs)
+    packing = _packing_to_use(s, packing, missing)
+    as_stored = by == 'vars' and tfm is None # Statistics of each variable are brought to its units afterwards
+    counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing) if as_stored else packing, tfm=tfm)
     sample = Sample(_total_values(s, len(rows), by)) if ranges else None
-    moments = _moments_of(map(partial(_as_counted, by=by, missing=missing, tfm=tfm), blocks_of(s, rows)), sample)
-    return moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
+    moments = _moments_of(map(counted, blocks_of(s, rows)), sample)
+    stats = moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
+    return _in_units(stats, packing) if as_stored else stats
+
+def _packing_to_use(s, packing, missing):
+    "What the stored numbers of a source stand for: what is given, else what its manifest says"
+    if packing is None: packing = s.own_packing(packing_of(s))
+    return packing if missing is None else replace(packing, missing=missing)
+
+def _in_units(stats, packing): return stats if packing.scale is None else stats.in_units(packing.scale, packing.offset)
 
 # %% ../../nbs/32_folder.stats.ipynb #9d1ed31f
 def train_stats(
     x, # Anything `as_source` takes
     idxs=None, # Rows to count; all by default
-    missing=None, # Number that stands for a missing value, besides NaN
+    missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
     tfm=None, # As for `array_stats`; its `repr` must include all of its settings
+    packing:Packing=None, # What stored integers stand for; by default, as `tsdisk.json` says
 ) -> Stats: # Per variable
     "`array_stats`, kept in `tsdisk.json` if `x` is on disk"
     s = as_source(x)
     if idxs is not None: idxs = check_rows(idxs, len(s), '`idxs`')
-    def compute(): return array_stats(s, idxs, missing, tfm=tfm).to_dict()
-    detail = '' if tfm is None else f' of {tfm!r}'
-    if missing is not None: detail += f' but {missing}'
-    return Stats.from_dict(cached_result(s, 'stats', compute, idxs, detail))
+    packing = _packing_to_use(s, packing, missing)
+    kept_as = Packing(missing=packing.missing) if tfm is None else packing
+    def compute(): return array_stats(s, idxs, tfm=tfm, packing=kept_as).to_dict()
+    stats = Stats.from_dict(cached_result(s, 'stats', compute, idxs, _detail(tfm, packing)))
+    return _in_units(stats, packing) if tfm is None else stats
+
+def _detail(tfm, packing):
+    "What statistics depend on besides the rows: a function, the units of the values it is given, the missing value"
+    res = '' if tfm is None else f' of {tfm!r}'
+    if tfm is not None and packing.scale is not None: res += f' in {[np.ravel(o).tolist() for o in (packing.scale, packing.offset)]}'
+    return res if packing.missing is None else f'{res} but {packing.missing}'
 
 # %% ../../nbs/32_folder.stats.ipynb #d44d6a8f
 def _extendable(manifest, source):
@@ -129,7 +156,7 @@ def _extended(kind, detail, old, s, new):
     if not len(new): return old
     if kind == 'labels': return [o.tolist() for o in labels_of_both(*map(np.array, old), *array_counts(s, new))]
     missing = float(detail.removeprefix(' but ')) if detail else None
-    return (Stats.from_dict(old) + array_stats(s, new, missing)).to_dict()
+    return (Stats.from_dict(old) + array_stats(s, new, packing=Packing(missing=missing))).to_dict()
 
 def _rows_from(n, rows, s):
     "The rows from n on, of some rows or of all"

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['listed_rows', 'random_splits', 'stratified_splits', 'group_splits', 'predefined_splits']
 
-# %% ../../nbs/24_order.splits.ipynb #999a8ca4
+# %% ../../nbs/24_order.splits.ipynb #c46bc719
 from warnings import warn
 import numpy as np
 from ..disk.rows import Ranges
 from ..disk.array_sources import as_source
+from .no_label import has_label
 from .leakage import warn_leakage
 from .split_rows import RandomShare, share_sizes
 from ..series.windows import Windows
@@ -108,14 +109,24 @@ def _check_rows_held(held, n):
     if all(o.any() for o in held): return
     raise ValueError(f"Too few rows to split by class: {n.sum():,} rows of {len(n):,} classes")
 
+def _labelled_rows(y, no_label):
+    "Rows that have a label, the distinct labels, and for each of these rows the number of its label"
+    names,codes = _labels(y, '`y`')
+    known = has_label(names, no_label)
+    if known.all(): return np.arange(len(codes)),names,codes
+    rows = np.flatnonzero(known[codes])
+    if not len(rows): raise ValueError(f"None of {len(codes):,} rows has a label")
+    return rows,names[known],(np.cumsum(known)-1)[codes[rows]]
+
 def stratified_splits(
     y, # Label of each row, (n,): array, list, path or source
     valid_pct:float=0.2, # Share of rows held out
     test_pct:float=0, # Share of rows for a third split
     seed:int=None, # Same seed, same split; drawn from NumPy's global generator by default
+    no_label=None, # A value that means "no label", or a list of them, besides -100 and NaN
 ) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending
     "Hold out the same share of each class; `ValueError` if there are too few rows"
-    names,codes = _labels(y, '`y`')
+    rows,names,codes = _labelled_rows(y, no_label)
     rng = np.random.default_rng(_seed_or_drawn(seed))
     n = np.bincount(codes)
     totals = share_sizes(n[n > 1].sum(), valid_pct, test_pct)
@@ -124,7 +135,7 @@ def stratified_splits(
     held = _rows_of_each_split(n, totals, rng)
     n_splits = 3 if test_pct else 2
     _check_rows_held(held[:n_splits-1], n)
-    return _rows_of_splits(_first_of_each_class(order, n, *held), n_splits)
+    return tuple(rows[o] for o in _rows_of_splits(_first_of_each_class(order, n, *held), n_splits))
 
 # %% ../../nbs/24_order.splits.ipynb #0ff7ae0a
 def _take_groups(groups, sizes, n_rows, most):

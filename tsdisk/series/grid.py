@@ -43,6 +43,9 @@ class Grid:
         self.firsts = None if per.ndim == 0 else np.cumsum(np.append(0, per))
         self.n = self.per*len(panel) if self.firsts is None else int(self.firsts[-1])
 
+    @property
+    def whole(self): return self # All windows, also those that run across gaps
+    def among(self, windows): return windows # Numbers here of some windows of the whole
     def __len__(self): return self.n
     def __reduce__(self): return Grid, (self.panel, *self.settings, self.clock)
     @property
@@ -160,20 +163,23 @@ class GapGrid(Grid):
         gaps, # (k, 2), ascending: series, and the first step after a gap
         clock=None, # As for `Grid`
     ):
-        self.whole = Grid(panel, span, stride)
+        self.all_windows = Grid(panel, span, stride)
         self.panel,self.span,self.stride,self.clock = panel,span,stride,clock
         self.gaps = np.asarray(gaps, np.int64).reshape(-1, 2)
-        first,stop = merge_intervals(*_crossing(self.whole, self.gaps))
-        self.kept = Ranges(np.stack([np.append(0, stop), np.append(first, len(self.whole))], 1), len(self.whole))
+        first,stop = merge_intervals(*_crossing(self.all_windows, self.gaps))
+        self.kept = Ranges(np.stack([np.append(0, stop), np.append(first, len(self.all_windows))], 1), len(self.all_windows))
         self.n = len(self.kept)
 
     @property
     def settings(self): return [self.span, self.stride, crc32(self.gaps.tobytes())]
     def __reduce__(self): return GapGrid, (self.panel, self.span, self.stride, self.gaps, self.clock)
-    def series(self, i): return self.whole.series(self.kept[i])
-    def first(self, series): return self.kept.rank(self.whole.first(series))
-    def locate(self, i): return self.whole.locate(self.kept[i])
-    def count_before(self, series, step): return self.kept.rank(self.whole.count_before(series, step))
+    @property
+    def whole(self): return self.all_windows
+    def among(self, windows): return Ranges(self.kept.rank(windows.pairs), len(self))
+    def series(self, i): return self.all_windows.series(self.kept[i])
+    def first(self, series): return self.kept.rank(self.all_windows.first(series))
+    def locate(self, i): return self.all_windows.locate(self.kept[i])
+    def count_before(self, series, step): return self.kept.rank(self.all_windows.count_before(series, step))
 
 def make_grid(panel, span, stride, gaps=(), clock=None):
     "A grid of windows that run across none of the gaps"

@@ -214,6 +214,15 @@ def place(self:Part):
     vars = None if self.vars is None else [int(o) for o in self.vars]
     return found and found._replace(how=(*self.settings, vars, *found.how))
 
+# %% ../../nbs/16_series.spans.ipynb #212f6f97
+@patch
+def viewed(self:Part): return getattr(self.stored.panel, 'source', self)
+
+@patch
+def own_packing(self:Part, packing):
+    stored = packing.for_dtype(self.dtype).check(self.stored.panel.vars)
+    return stored.select(self.vars)
+
 # %% ../../nbs/16_series.spans.ipynb #09efb8d0
 @patch
 def blocks(self:Part, rows):

@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['Windows', 'count_present', 'window_sums']
 
-# %% ../../nbs/18_series.windows.ipynb #7ed732a4
+# %% ../../nbs/18_series.windows.ipynb #5c8fd30c
 from datetime import timedelta
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import progress, whole_number
 from ..disk.rows import Ranges, true_runs
+from ..disk.array_sources import as_source
+from ..disk.sidecar import packing_of
 from ..disk.sources import Source, check_idxs
 from .clocks import Clocks
 from .grid import find_clocks, make_grid
@@ -19,7 +21,7 @@ from .panels import Dense
 from .several import as_panel, vars_by_number
 from .spans import Part, Spans
 
-# %% ../../nbs/18_series.windows.ipynb #fc326359
+# %% ../../nbs/18_series.windows.ipynb #2fc2b002
 class Windows(Part):
     "Windows over series: `w[i]` is (vars, size), with a horizon the pair of inputs and targets"
     def __init__(self,
@@ -37,6 +39,7 @@ class Windows(Part):
         clock=True, # When steps were recorded: by default as the dataset says; a `Clock`, or one for each series; None to ignore gaps
     ):
         self.panel = as_panel(x, axis)
+        self.panel.check_axes()
         self.clock,self.clocks = clock,find_clocks(self.panel, clock)
         self.names = names
         self._set_steps(size, stride, horizon, gap)
@@ -255,10 +258,11 @@ def _label_at(self:Windows, part, step):
 # %% ../../nbs/18_series.windows.ipynb #33030607
 def count_present(
     x, # (vars, steps)
-    missing=None, # Number that stands for a missing value, besides NaN
+    missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
 ): # (steps,)
     "Values of each step that are not missing"
-    present = x == x
+    if missing is None: missing = packing_of(as_source(x)).missing
+    present = np.asarray(x == x)
     if missing is not None: present &= x != missing
     return present.sum(0)
 
@@ -275,19 +279,21 @@ def window_sums(
 @patch
 def valid_rows(self:Windows,
     min_valid:float=.5, # Least share of values present, from a window's first input to its last target
-    missing=None, # Number that stands for a missing value, besides NaN
+    missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
 ) -> Ranges: # Numbers of windows
     "Windows with enough values present, found in one pass"
     if not 0 < min_valid <= 1: raise ValueError(f"`min_valid` must be a share, above 0 and at most 1, got {min_valid}")
     if self.grid.moves: raise ValueError("Crops differ from epoch to epoch: leave out whole series, or use `Windows`")
+    if missing is None: missing = packing_of(self).missing
     least = min_valid*self.span*self.panel.vars - 1e-9
     found = [o for s in progress(range(len(self.panel))) for o in self._valid_runs(s, least, missing)]
-    return Ranges(np.concatenate(found), len(self))
+    whole = Ranges(np.concatenate(found), len(self.grid.whole))
+    return Ranges(self.grid.among(whole).pairs, len(self))
 
 @patch
 def _valid_runs(self:Windows, series, least, missing):
     "Runs of windows of a series with at least `least` values present, a block at a time"
-    first,stop = self.grid.first(np.array([series,series+1])).tolist()
+    first,stop = self.grid.whole.first(np.array([series,series+1])).tolist()
     k = max(1, 2**22//(self.panel.vars*self.stride)) # Windows in a block
     for i in range(first, stop, k):
         present = self._present_in(series, i-first, min(i+k, stop)-first, missing)

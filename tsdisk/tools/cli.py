@@ -15,9 +15,17 @@ def _inputs(args):
     "What to read, and the function that reads a file; None for the reader of its format"
     from tsdisk.convert.long_tables import from_long
     from tsdisk.convert.tables import read_table
-    if args.id: return from_long(args.src, args.id, args.time, y=args.y), None
+    table = _table_options(args)
+    if args.id: return from_long(args.src, args.id, y=args.y, metadata=args.metadata or (), **table), None
     src = args.src[0] if len(args.src) == 1 else args.src
-    return src, partial(read_table, time=args.time) if args.time else None
+    return src, partial(read_table, **table) if table else None
+
+def _table_options(args):
+    "Arguments for tables, as far as they are given"
+    names = 'time','time_format','time_unit','sep','decimal','encoding'
+    given = {o: getattr(args, o) for o in names if getattr(args, o) is not None}
+    if given.get('sep') == '\\t': given['sep'] = '\t' # As shells pass it
+    return given
 
 def _options(args):
     "Arguments for `convert` and `append`"
@@ -85,9 +93,18 @@ def _add_reading_options(add):
     add('--workers', type=int, help='processes that read files (default: one per processor)')
     add('--skip', action='store_true', help='skip files that cannot be read')
     add('--anew', action='store_true', help='start again instead of resuming an interrupted call')
-    add('--id', help='for csv or parquet with a row per step: the column that identifies the series')
-    add('--time', help='the column of times, which is then not a variable')
+    _add_table_options(add)
+
+def _add_table_options(add):
+    add('--id', help='for tables with a row per step: the column that identifies the series')
     add('--y', help='with --id: the column of targets')
+    add('--metadata', nargs='+', help='with --id: columns with the same value for all steps of a series')
+    add('--time', help='the column of times, which is then not a variable')
+    add('--time-format', help='of times that are texts, such as "%%d/%%m/%%Y %%H:%%M" (default: ISO 8601, or found out)')
+    add('--time-unit', help='of times that are numbers, such as ms, or "ms since 1970-01-01"')
+    add('--sep', help='separator of csv (default: found out)')
+    add('--decimal', help='decimal sign of csv (default: found out)')
+    add('--encoding', help='of csv, such as latin1 (default: UTF-8, or what a byte-order mark says)')
 
 def _add_writers(commands):
     convert = 'convert files of any supported format to a dataset, or resume an interrupted conversion'

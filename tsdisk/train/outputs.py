@@ -9,7 +9,7 @@ __all__ = ['to_numpy', 'row_losses', 'decoder', 'layer_hook', 'take_output', 'ou
 from math import prod
 from fastai.basics import *
 from fastai.callback.hook import Hook
-from ..data.batches import ToCategory
+from ..data.labels import ToCategory
 
 # %% ../../nbs/64_train.outputs.ipynb #b0958f1f
 def to_numpy(
