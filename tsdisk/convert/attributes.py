@@ -125,13 +125,11 @@ def coding_of(
     "What the attributes of an array say of its numbers; `ValueError` if they can't be understood"
     dtype,names = np.dtype(dtype),set(attrs)
     if dtype.kind not in 'iuf' or not names & set(packing_attributes): return None
-    unsigned = dtype.kind == 'i' and str(_attribute(attrs, '_Unsigned')).lower() == 'true'
     scale,offset = _numbers(attrs, 'scale_factor'),_numbers(attrs, 'add_offset')
-    has_scale = bool(scale or offset)
-    codes = _codes(attrs, dtype)
-    res = Coding(dtype, _single(scale, 1.) if has_scale else None, _single(offset, 0.), codes, *_valid_range(attrs)[:2])
-    if unsigned: _make_unsigned(res)
-    if dtype.kind != 'f' and has_scale and _valid_range(attrs)[2]: _pack_range(res)
+    low,high,is_float = _valid_range(attrs)
+    res = Coding(dtype, _single(scale, 1.) if scale or offset else None, _single(offset, 0.), _codes(attrs, dtype), low, high)
+    if dtype.kind == 'i' and str(_attribute(attrs, '_Unsigned')).lower() == 'true': _make_unsigned(res)
+    if dtype.kind != 'f' and res.scale is not None and is_float: _pack_range(res)
     return res
 
 def _make_unsigned(coding):

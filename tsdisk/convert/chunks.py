@@ -132,10 +132,14 @@ def _part_of(unpacked, axis, g, low, high):
     n = len(unpacked.shape)
     index = [slice(None)]*(2*n)
     index[axis],index[n+axis] = slice(g, g+1),slice(low, high)
-    values = unpacked.values[tuple(index)]
-    sizes = [values.shape[k]*values.shape[n+k] for k in range(n)]
-    whole = values.transpose([o for k in range(n) for o in (k, n+k)]).reshape(sizes)
+    whole = _side_by_side(unpacked.values[tuple(index)])
     return whole[tuple(slice(None if k == axis else size) for k,size in enumerate(unpacked.shape))]
+
+def _side_by_side(values):
+    "A grid of chunks, (*grid, *chunk), as one array"
+    n = values.ndim//2
+    sizes = [values.shape[k]*values.shape[n+k] for k in range(n)]
+    return values.transpose([o for k in range(n) for o in (k, n+k)]).reshape(sizes)
 
 # %% ../../nbs/42_convert.chunks.ipynb #f453d4ce
 class ChunkReader:

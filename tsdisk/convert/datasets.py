@@ -138,10 +138,13 @@ def _coded(ds, vars):
     codings = [coding_of(ds[k].attrs, ds[k].dtype) for k in vars]
     kinds = {(str(o.dtype), o.missing) if o and o.dtype.kind != 'f' else None for o in codings}
     keep = len(kinds) == 1 and None not in kinds
-    packings = [o.packing() for o in codings] if keep else [{}]
-    packing = {k: [o[k] for o in packings] for k in packings[0] if k != 'missing'}
-    missing = dict(missing=packings[0]['missing']) if 'missing' in packings[0] else {}
-    return [_decoder(ds[k], o, keep) for k,o in zip(vars, codings)], packing | missing
+    packing = _joined([o.packing() for o in codings]) if keep else {}
+    return [_decoder(ds[k], o, keep) for k,o in zip(vars, codings)], packing
+
+def _joined(packings):
+    "The packing of several variables that have the same `missing`"
+    shared = {k: v for k,v in packings[0].items() if k == 'missing'}
+    return {k: [o[k] for o in packings] for k in packings[0] if k != 'missing'} | shared
 
 # %% ../../nbs/42_convert.datasets.ipynb #fcd0a02c
 _reserved = {*variable_metadata, 'X', 'times', 'start', 'fs', 'clock', 'jumps', 'left_out', 'split'}
@@ -184,8 +187,12 @@ def _numeric_variables(ds, steps):
     if names: return [k for k in names if len(ds[k].dims) > 1 or most == 1]
     raise ValueError(f"No numeric variable has the dimension {steps!r}, the variables are {[*ds.data_vars]}")
 
-def _check_numeric(ds, k):
-    if not _is_numeric(ds, k): raise ValueError(f"Variable {k!r} holds {_reason(ds, k, ())}, not numbers")
+def _stored_values(ds, vars, dims, most):
+    "`X` and its packing"
+    texts = [k for k in vars if not _is_numeric(ds, k)]
+    if texts: raise ValueError(f"Variable {texts[0]!r} holds {_reason(ds, texts[0], ())}, not numbers")
+    decoders,packing = _coded(ds, vars)
+    return {'X': from_array_like(StackedVariables(ds, vars, dims, decoders), most=most)} | packing
 
 def _dataset_metadata(ds, vars, steps):
     "The metadata of an xarray dataset"
@@ -206,13 +213,11 @@ def from_xarray(
     if steps not in ds.sizes: raise ValueError(f"There is no dimension {steps!r}, the dimensions are {[*ds.sizes]}")
     ds = _without_single_places(ds, vars or _numeric_variables(ds, steps), steps, samples)
     read = vars or _numeric_variables(ds, steps)
-    for k in read: _check_numeric(ds, k)
-    *samples,_ = dims = _dimensions(ds, read, steps, samples)
-    decoders,packing = _coded(ds, read)
-    X = from_array_like(StackedVariables(ds, read, dims, decoders), most=most)
-    others = _other_values(ds, read, *samples or [None])
+    dims = _dimensions(ds, read, steps, samples)
+    others = _other_values(ds, read, dims[0] if len(dims) > 1 else None)
     left_out = {} if vars else _left_out(ds, {*read, *others}, dims)
-    return _dataset_metadata(ds, read, steps) | {'X': X} | packing | others | (dict(left_out=left_out) if left_out else {})
+    res = _dataset_metadata(ds, read, steps) | _stored_values(ds, read, dims, most) | others
+    return res | (dict(left_out=left_out) if left_out else {})
 
 # %% ../../nbs/42_convert.datasets.ipynb #5f3b2022
 def open_cf(

@@ -92,10 +92,10 @@ def read_frame(
 ) -> dict: # Record with `X` (vars, steps), `names`, and `times` if the index has dates
     "A frame of pandas; `ValueError` if it is in another format than 'fixed'"
     blocks = _checked_blocks(node, path)
-    numbers = [(k, v) for k,v in blocks if v is not None]
-    if not numbers: raise ValueError(f"{path}: {node.name} has no columns of numbers, it has {[o for k,_ in blocks for o in k]}")
-    X = from_array_like(JoinedVariables([_by_variable(v, len(k)) for k,v in numbers]))
-    times = _index_times(node['axis1']) if 'axis1' in node else None
+    names = [o for k,v in blocks if v is not None for o in k]
     left_out = {o: 'no numbers' for k,v in blocks if v is None for o in k}
-    res = dict(X=X, names=[o for k,_ in numbers for o in k], times=times, left_out=left_out or None)
+    if not names: raise ValueError(f"{path}: {node.name} has no columns of numbers, it has {[*left_out]}")
+    X = from_array_like(JoinedVariables([_by_variable(v, len(k)) for k,v in blocks if v is not None]))
+    times = _index_times(node['axis1']) if 'axis1' in node else None
+    res = dict(X=X, names=names, times=times, left_out=left_out or None)
     return {k: v for k,v in res.items() if v is not None}

@@ -164,8 +164,9 @@ def _rows_or_list(key, x, X):
     "An array as it belongs to an `X`; a text says why it does not"
     n = X.shape[0] if len(X.shape) == 3 else None
     is_text = kind_of(x) == 'texts'
-    if key in ('names','units') and x.shape == X.shape[-2:-1]: return (read_texts(x) if is_text else x[...]).tolist()
-    if n is not None and x.shape[0] == n or not is_text and (n is None or key == 'y'): return _column(x, is_text)
+    describes_variables = key in ('names','units') and x.shape == X.shape[-2:-1]
+    has_rows = x.shape[0] == n or not is_text and (n is None or key == 'y')
+    if has_rows and not describes_variables: return _column(x, is_text)
     if len(x.shape) == 1 and x.shape[0] <= 1000: return np.asarray(_column(x, is_text)[...]).tolist()
     return 'text' if is_text else f'shape {x.shape}, not {n} rows'
 
@@ -254,13 +255,12 @@ def group_record(
     members = members_of(group)
     arrays = {k: view(v) for k,v in members.items() if hasattr(v, 'shape')}
     name = _input_name(arrays, path, [within+o for o in frames_in(group) or names_in(group)])
-    others = {k: v for k,v in arrays.items() if k != name}
-    left_out = {k: 'a group: select it by name' for k,v in members.items() if not hasattr(v, 'shape')}
-    if kind_of(arrays[name]) in ('series','references'):
-        return _series_with_others(series_records(members[name], path, record_of), members[name], others, left_out)
-    record = record_of(members[name], path, group)
-    scales = [k for k,c in axes_of(members[name], group) if c is not None]
-    return _whole_record(record, group, others, left_out, scales)
+    left_out = {k: 'a group: select it by name' for k in members if k not in arrays}
+    x,is_series = members[name],kind_of(arrays.pop(name)) in ('series','references')
+    if is_series: return _series_with_others(series_records(x, path, record_of), x, arrays, left_out)
+    record = record_of(x, path, group)
+    scales = [k for k,c in axes_of(x, group) if c is not None]
+    return _whole_record(record, group, arrays, left_out, scales)
 
 # %% ../../nbs/42_convert.hdf5.ipynb #d2c4f78e
 def _has_arrays(group): return any(hasattr(o, 'shape') for o in members_of(group).values())
