@@ -86,9 +86,11 @@ def fill_gaps(
     clock = Clock.from_metadata(record)
     if clock is None or not len(clock.jumps): return record
     if clock.period is None or record.get('time_faults'):
-        raise ValueError(f"Only gaps between even times can be filled, the times have faults: {record.get('time_faults') or 'they are uneven'}")
+        faults = record.get('time_faults') or 'they are uneven'
+        raise ValueError(f"Only gaps between even times can be filled, the times have faults: {faults}")
     X = record['X']
-    if not hasattr(X, 'shape'): raise ValueError("A recording in pieces can't be filled: windows are cut at its gaps, or give `read`")
+    if not hasattr(X, 'shape'): raise ValueError("A recording in pieces can't be filled: "
+        "windows are cut at its gaps, or give `read`")
     at = np.rint(clock.since_start(np.arange(X.shape[-1]))/float(clock.period)).astype(int)
     filled = np.full((*X.shape[:-1], at[-1]+1), np.nan, X.dtype if X.dtype.kind == 'f' else 'f8')
     filled[..., at] = X

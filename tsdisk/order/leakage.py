@@ -106,7 +106,8 @@ class Overlap:
     ): store_attr()
     def __repr__(self):
         a,b = self.splits
-        return f"Split {a} lasts until {_minute(self.last)}, split {b} begins at {_minute(self.first)}: cut both at one time, with `time_splits`"
+        times = f"Split {a} lasts until {_minute(self.last)}, split {b} begins at {_minute(self.first)}"
+        return f"{times}: cut both at one time, with `time_splits`"
 
 def _minute(t): return str(np.datetime64(t, 'm'))
 
@@ -123,7 +124,8 @@ def _span_of_time(windows, cover):
 def _overlap(windows, a, b):
     "What an earlier split has after the beginning of a later one, as an `Overlap`; None if nothing"
     clocks = windows.clocks
-    if clocks is None or clocks.starts is None: raise ValueError("The times of these series are not known: give `clock` to `Windows`")
+    if clocks is None or clocks.starts is None: raise ValueError("The times of these series are not known: "
+        "give `clock` to `Windows`")
     if not (len(a.rows) and len(b.rows)): return None
     (_,last),(first,_) = (_span_of_time(windows, o.cover) for o in (a, b))
     return Overlap((a.name,b.name), last, first) if last >= first else None
@@ -133,7 +135,7 @@ def check_leakage(
     windows:Windows, # Windows over series
     splits, # Rows of each split, as `check_splits` takes them
     across:bool=False, # Also compare the times of different series? For splits of the past and the future
-) -> L: # A `Leak` for each two splits that share steps, and an `Overlap` if their times overlap; empty if there are none
+) -> L: # A `Leak` for each two splits that share steps, an `Overlap` if their times overlap; empty if there are none
     "Steps of series that splits of windows share"
     names = list(splits) if isinstance(splits, dict) else None
     splits = check_splits(splits, len(windows))

@@ -60,7 +60,8 @@ def _cuts_by_date(x, at):
     if not isinstance(x, Windows): raise TypeError(f"`at` cuts `Windows` by date, got {type(x).__name__}")
     times = [at] if isinstance(at, str) or np.ndim(at) == 0 else list(at)
     if len(times) not in (1,2) or times != sorted(times, key=as_time):
-        raise ValueError(f"`at` is a date, or two that ascend: where validation starts, and where the test starts, got {at!r}")
+        raise ValueError("`at` is a date, or two that ascend: where validation starts, and where the test starts, "
+            f"got {at!r}")
     return [Timeline(x).cut_at(o) for o in times]
 
 # %% ../../nbs/24_order.time_splits.ipynb #7c5b740a
@@ -69,7 +70,7 @@ def time_splits(
     valid_pct:float=0.2, # Share of the rows, or of the steps of all series, to validate
     test_pct:float=0, # Share for a third split, the last in time
     gap:int=0, # Rows or steps before each cut that are in no split
-    at=None, # Cut here instead of at a share: the time at which validation starts, or also that at which the test starts
+    at=None, # Cut here instead of at a share: where validation starts, or a pair, the second where the test starts
     per_series:bool=False, # Cut each series at a share of its own length? For series that have no time in common
 ) -> tuple: # (training rows, validation rows), and test rows: a `range` each, or `Ranges` of windows
     "Train on what came first, hold out what came last"

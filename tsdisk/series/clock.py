@@ -37,7 +37,8 @@ def period_of(
     fs:float, # Steps per second
 ) -> Fraction: # In nanoseconds
     "The period of a sampling rate, exact for rates and periods of a few digits"
-    if not fs > 0 or not np.isfinite(fs): raise ValueError(f"`fs` must be a number of steps per second above 0, got {fs}")
+    if not fs > 0 or not np.isfinite(fs): raise ValueError("`fs` must be a number of steps per second "
+        f"above 0, got {fs}")
     exact = 10**9/Fraction(str(float(fs)))
     whole = Fraction(round(exact))
     return whole if abs(whole-exact) < exact/10**12 else exact.limit_denominator(10**4)
@@ -50,8 +51,8 @@ def as_time(
     if getattr(t, 'tzinfo', None) is not None: t = t.astimezone(timezone.utc).replace(tzinfo=None)
     try: res = np.datetime64(_in_utc(t) if isinstance(t, str) else t, 'ns')
     except (ValueError,TypeError): res = np.datetime64('NaT')
-    if np.isnat(res) or isinstance(t, (int,float)): raise ValueError(f"A time is written like '2024-01-31T12:00', got {t!r}")
-    return res
+    if not np.isnat(res) and not isinstance(t, (int,float)): return res
+    raise ValueError(f"A time is written like '2024-01-31T12:00', got {t!r}")
 
 def _in_utc(text):
     "A time as a text, without its zone"
@@ -98,7 +99,8 @@ def since_start(self:Clock,
     "Time from the first step to these; `ValueError` if the clock has neither a rate nor the times of all steps"
     steps = np.asarray(steps, np.int64)
     if self.stamps is not None: return nanosecond_stamps(self.stamps[steps]) - nanosecond_stamps(self.stamps[:1])[0]
-    if self.period is None: raise ValueError("The times of these steps are not known: give a `Clock` with `fs` or `period`")
+    if self.period is None: raise ValueError("The times of these steps are not known: "
+        "give a `Clock` with `fs` or `period`")
     if not len(self.jumps): return periods(steps, self.period)
     last = np.searchsorted(self.jumps[:,0], steps, 'right')
     first,time = np.concatenate([[[0,0]], self.jumps]).T
@@ -138,7 +140,8 @@ def __repr__(self:Clock):
     parts = [] if self.start is None else [f"from {str(self.start.astype('M8[ms]')).removesuffix('.000')}"]
     if self.stamps is not None: parts.append('at uneven times')
     elif self.period is not None: parts.append(f"every {duration_text(self.period)}")
-    if n := len(self.gaps): parts.append(f"{n:,} gap{'s' if n > 1 else ''}, the longest {duration_text(self.gaps[:,1].max())}")
+    n = len(self.gaps)
+    if n: parts.append(f"{n:,} gap{'s' if n > 1 else ''}, the longest {duration_text(self.gaps[:,1].max())}")
     return f"Clock: {', '.join(parts) or 'unknown'}"
 
 def duration_text(
@@ -155,10 +158,12 @@ def steps(self:Clock,
     name:str='duration', # Of the argument, for errors
 ) -> int:
     "Steps of a duration; `ValueError` if it is no whole number of them"
-    if self.period is None: raise ValueError(f"`{name}={duration!r}` needs a sampling rate: give `clock=Clock(fs=…)`, or a number of steps")
+    if self.period is None: raise ValueError(f"`{name}={duration!r}` needs a sampling rate: "
+        "give `clock=Clock(fs=…)`, or a number of steps")
     n = nanoseconds(duration)/self.period
     if abs(n-round(n)) < 1e-6: return round(n)
-    raise ValueError(f"`{name}={duration!r}` is {float(n):.6g} steps of {duration_text(self.period)}: give a whole number of steps")
+    raise ValueError(f"`{name}={duration!r}` is {float(n):.6g} steps of {duration_text(self.period)}: "
+        "give a whole number of steps")
 
 # %% ../../nbs/12_series.clock.ipynb #94383d71
 @patch
@@ -167,7 +172,8 @@ def first_step(self:Clock,
     n:int, # Steps of the series
 ) -> int: # n if all steps are earlier
     "The first step at or after a time; `ValueError` if the start is not known"
-    if self.start is None: raise ValueError("The start of the series is not known: give `clock=Clock(start=…, fs=…)`")
+    if self.start is None: raise ValueError("The start of the series is not known: "
+        "give `clock=Clock(start=…, fs=…)`")
     target = int((as_time(time)-self.start).astype('i8'))
     low,high = 0,n
     while low < high:
@@ -192,13 +198,14 @@ def _iso(t):
 
 # %% ../../nbs/12_series.clock.ipynb #c4320e0a
 def _is_time(t):
+    if not isinstance(t, (str,np.datetime64)): return False
     try: as_time(t)
     except ValueError: return False
     return True
 
 def _is_positive(o): return np.isscalar(o) and not isinstance(o, str) and o > 0
 
-_is_usable = dict(start=lambda o: isinstance(o, (str,np.datetime64)) and _is_time(o), fs=_is_positive, period=_is_positive, jumps=np.size)
+_is_usable = dict(start=_is_time, fs=_is_positive, period=_is_positive, jumps=np.size)
 
 @patch(cls_method=True)
 def from_metadata(cls:Clock,

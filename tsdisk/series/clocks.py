@@ -147,9 +147,12 @@ class Clocks:
         if self.stamps is not None: return Clock(stamps=np.asarray(self.stamps[i]).astype('M8[ns]'))
         start,fs = _nth(self.starts, i),_nth(self.fs, i)
         a,b = np.searchsorted(self.jumps[:,0], [i,i+1])
-        return Clock(None if start is None or np.isnat(start) else start, None if fs is None or np.isnan(fs) else float(fs), jumps=self.jumps[a:b,1:])
+        return Clock(start, None if fs is None else float(fs), jumps=self.jumps[a:b,1:])
 
-def _nth(v, i): return v if v is None or not v.ndim else v[i]
+def _nth(v, i):
+    "One of several values, or the one for all; None if it is missing"
+    if v is not None and v.ndim: v = v[i]
+    return None if v is None or v != v else v
 
 # %% ../../nbs/12_series.clocks.ipynb #118313b1
 def as_clocks(
@@ -198,7 +201,8 @@ def periods_of(self:Clocks,
 ) -> np.ndarray: # (k,) float64
     "Nanoseconds of a step of series; NaN where the rate is not known"
     if self.fs is None: return np.full(np.shape(series), np.nan)
-    fs,which = np.unique(np.broadcast_to(self.fs if not self.fs.ndim else self.fs[series], np.shape(series)), return_inverse=True)
+    of_each = np.broadcast_to(self.fs[series] if self.fs.ndim else self.fs, np.shape(series))
+    fs,which = np.unique(of_each, return_inverse=True)
     return np.array([np.nan if np.isnan(o) else float(period_of(o)) for o in fs])[which].reshape(np.shape(series))
 
 @patch
@@ -239,14 +243,15 @@ def gaps(self:_Shared, n):
 # %% ../../nbs/12_series.clocks.ipynb #3151c94e
 def _stamps(found):
     "The column of uneven times; None if there is none"
-    entry = next((o for o in found.manifest['arrays'].values() if o['role'] == 'times' and o.get('of') != 'items'), None)
+    columns = [o for o in found.manifest['arrays'].values() if o.get('of') != 'items']
+    entry = next((o for o in columns if o['role'] == 'times'), None)
     if entry is None: return None
     file = found.folder/entry['file']
     return _RaggedStamps(file) if entry.get('layout') == 'ragged' else open_array(file)
 
 class _RaggedStamps:
     "Times of series of different lengths"
-    def __init__(self, folder): self.values,self.offsets = open_array(folder/'values.npy'),open_array(folder/'offsets.npy')
+    def __init__(self, folder): self.values,self.offsets = (open_array(folder/f'{o}.npy') for o in ('values','offsets'))
     def __getitem__(self, i): return self.values[self.offsets[i]:self.offsets[i+1]].reshape(-1)
 
 def _of_series(found, key):

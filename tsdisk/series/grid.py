@@ -35,7 +35,7 @@ class Grid:
         panel:Panel, # Series
         span:int, # Steps of a window, from its first input to its last target
         stride:int, # Steps from one window to the next
-        clock=None, # When steps were recorded: `True` for what the dataset says; a `Clock`, or several; None if it is not known
+        clock=None, # When steps were recorded: `True` for what the dataset says; a `Clock`, or several; None if not known
     ):
         self.panel,self.span,self.stride,self.clock = panel,span,stride,clock
         per = count_windows(panel.lengths, span, stride)
@@ -167,7 +167,8 @@ class GapGrid(Grid):
         self.panel,self.span,self.stride,self.clock = panel,span,stride,clock
         self.gaps = np.asarray(gaps, np.int64).reshape(-1, 2)
         first,stop = merge_intervals(*_crossing(self.all_windows, self.gaps))
-        self.kept = Ranges(np.stack([np.append(0, stop), np.append(first, len(self.all_windows))], 1), len(self.all_windows))
+        n = len(self.all_windows)
+        self.kept = Ranges(np.stack([np.append(0, stop), np.append(first, n)], 1), n)
         self.n = len(self.kept)
 
     @property

@@ -36,7 +36,7 @@ class Windows(Part):
         static=None, # Values that are constant in each series, (n_series, k): another input
         names=None, # Names of the variables
         axis:int=None, # Axis of the steps, where it is not the first of (steps, vars) or the last of (n, vars, steps)
-        clock=True, # When steps were recorded: by default as the dataset says; a `Clock`, or one for each series; None to ignore gaps
+        clock=True, # When steps were recorded: as the dataset says; a `Clock`, or one a series; None to ignore gaps
     ):
         self.panel = as_panel(x, axis)
         self.panel.check_axes()
@@ -81,7 +81,8 @@ def _as_steps(self:Windows, v, name, least):
 @patch
 def _too_short(self:Windows):
     longest = np.max(self.panel.lengths)
-    if len(self._gaps): return f"A window takes {self.span:,} steps, and none fits between the {len(self._gaps):,} gaps in time: give `clock=None` to ignore gaps"
+    if len(self._gaps): return (f"A window takes {self.span:,} steps, and none fits between the "
+        f"{len(self._gaps):,} gaps in time: give `clock=None` to ignore gaps")
     hint = "if arrays are (vars, steps), give `axis=1`"
     return f"A window takes {self.span:,} steps, the longest series has {longest:,}: {hint}"
 
@@ -157,7 +158,8 @@ def window(self:Windows,
     i = self.grid.count_before(series, start)
     found = self.grid.locate(np.minimum(i, len(self)-1))
     if (np.asarray(found) == np.stack(np.broadcast_arrays(series, start))).all(): return i
-    raise ValueError(f"No window starts there: they start every {self.stride} steps from 0, take {self.span}, and cross no gap")
+    raise ValueError(f"No window starts there: they start every {self.stride} steps from 0, take {self.span}, "
+        "and cross no gap")
 
 def _check_within(what, i, n):
     if not i.size or 0 <= i.min() <= i.max() < n: return
@@ -178,7 +180,8 @@ def times(self:Windows,
     i:int, # Number of a window
 ): # (size,) datetime64, or timedelta64 where the start is not known; with a horizon a pair, the second (horizon,)
     "Times of the steps of a window; `ValueError` if the clock of its series is not known"
-    if self.clocks is None: raise ValueError("The times of these series are not known: give `clock=Clock(start=…, fs=…)`")
+    if self.clocks is None: raise ValueError("The times of these series are not known: "
+        "give `clock=Clock(start=…, fs=…)`")
     series,first = map(int, self.locate(i))
     times = self.clocks[series].times(np.arange(first, first+self.span))
     return (times[:self.size], times[self.span-self.horizon:]) if self.horizon else times
