@@ -3477,6 +3477,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.series.clock._is_time': ('series.clock.html#_is_time', 'tsdisk/series/clock.py'),
                                      'tsdisk.series.clock._iso': ('series.clock.html#_iso', 'tsdisk/series/clock.py'),
                                      'tsdisk.series.clock._text_duration': ('series.clock.html#_text_duration', 'tsdisk/series/clock.py'),
+                                     'tsdisk.series.clock._unit_size': ('series.clock.html#_unit_size', 'tsdisk/series/clock.py'),
                                      'tsdisk.series.clock.as_time': ('series.clock.html#as_time', 'tsdisk/series/clock.py'),
                                      'tsdisk.series.clock.duration_text': ('series.clock.html#duration_text', 'tsdisk/series/clock.py'),
                                      'tsdisk.series.clock.nanosecond_stamps': ( 'series.clock.html#nanosecond_stamps',

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 from tsdisk.series.clock import Clock, as_time, duration_text, nanoseconds, period_of
 from tsdisk.series.clocks import Clocks, ClockScan
 
-@pytest.mark.parametrize('duration', ['36h', '1d12h', '1.5 D', 129600, timedelta(days=1.5), pd.Timedelta('36h'), np.timedelta64(36, 'h')])
+@pytest.mark.parametrize('duration', ['36h', '36 hours', '1 day 12 hours', '1d12h', '1.5 D', 129600, timedelta(days=1.5), pd.Timedelta('36h'), np.timedelta64(36, 'h')])
 def test_durations_of_any_form_are_the_same(duration): assert nanoseconds(duration) == 36*3600*10**9
 
 @pytest.mark.parametrize('text', ['', 'h', '2 months', '1y', '3 h 4', '-', '1hh'])

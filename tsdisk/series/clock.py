@@ -14,13 +14,18 @@ from fastcore.basics import patch
 
 # %% ../../nbs/12_series.clock.ipynb #fc7b77d6
 _units = dict(ns=1, us=10**3, ms=10**6, s=10**9, min=60*10**9, h=3600*10**9, d=86400*10**9, w=7*86400*10**9)
+_long_names = dict(second='s', minute='min', hour='h', day='d', week='w')
+
+def _unit_size(name):
+    "Nanoseconds of a unit; None if it has no fixed length"
+    return _units.get(name) or _units.get(_long_names.get(name.removesuffix('s')))
 
 def _text_duration(text):
     "Nanoseconds of a text such as '1h30min'"
     parts = re.findall(r'([\d.]+)\s*([a-z]+)\s*', text.strip().lower())
     whole = ''.join(f'{number}{unit}' for number,unit in parts) == re.sub(r'\s', '', text.lower())
-    known = bool(parts) and whole and all(unit in _units for _,unit in parts)
-    if known: return sum(Fraction(number)*_units[unit] for number,unit in parts)
+    known = bool(parts) and whole and all(_unit_size(unit) for _,unit in parts)
+    if known: return sum(Fraction(number)*_unit_size(unit) for number,unit in parts)
     raise ValueError(f"A duration is a number and a unit of {', '.join(_units)}, such as '36h', got {text!r}")
 
 def nanoseconds(
