@@ -2,6 +2,7 @@
 import numpy as np, pytest
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
+from tsdisk.convert.frame_stores import JoinedVariables
 from tsdisk.convert.info import info
 from tsdisk.convert.readers import read_file
 from tsdisk.folder.manifest import open_folder
@@ -51,3 +52,10 @@ def test_several_frames_are_told_apart(tmp_path):
     import h5py
     with h5py.File(write(tmp_path/'a.h5'), 'a') as f: f.copy('building1/meter', 'building2')
     with fails(ValueError, "['building1/meter', 'building2']: select one, as in"): read_file(tmp_path/'a.h5')
+
+@pytest.mark.parametrize('i', [slice(0, 2), (slice(1, 3), slice(2, 5)), (2, slice(None)), Ellipsis, (slice(None), slice(1, 2)), (..., slice(0, 3))], ids=str)
+def test_joined_blocks_are_indexed_as_one_array(i):
+    class InFile(np.ndarray): chunks = (1,4)
+    blocks = [(np.arange(2.*6).reshape(2,6)+k).view(InFile) for k in (0,100)]
+    joined = JoinedVariables(blocks)
+    assert np.array_equal(joined[i], np.concatenate(blocks)[i])

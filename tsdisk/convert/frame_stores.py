@@ -8,7 +8,7 @@ __all__ = ['is_frame', 'frames_in', 'JoinedVariables', 'read_frame']
 # %% ../../nbs/42_convert.frame_stores.ipynb #cdea3cbe
 import numpy as np
 from .attributes import text_of
-from .chunks import from_array_like, Transposed
+from .chunks import from_array_like, full_index, Transposed
 from .elements import kind_of, read_texts
 
 # %% ../../nbs/42_convert.frame_stores.ipynb #362f08c0
@@ -66,8 +66,8 @@ class JoinedVariables:
         self.chunks = (self.shape[0], max(o.chunks[1] for o in arrays))
 
     def __getitem__(self, i):
-        if i is Ellipsis: i = (..., slice(None))
-        return np.concatenate([o[i] for o in self.arrays]).astype(self.dtype, copy=False)
+        vars,steps = full_index(i, 2)
+        return np.concatenate([o[:, steps] for o in self.arrays])[vars].astype(self.dtype, copy=False)
 
 # %% ../../nbs/42_convert.frame_stores.ipynb #e0453fcb
 def _by_variable(values, n_vars):
