@@ -127,7 +127,7 @@ def with_gaps(path, onsets, kind='EDF+D', **kwargs):
 def test_gaps_of_discontinuous_files_are_jumps(tmp_path):
     path = with_gaps(tmp_path/'a.edf', [0,1,10,11,12.5])
     got = read_file(path)
-    assert got['X'].tolist() == [[*range(50)]] and got['period'] == .1 and got['jumps'] == [[20,10*10**9],[40,12_500_000_000]]
+    assert got['X'].tolist() == [[*range(50)]] and got['time_period'] == .1 and got['time_jumps'] == [[20,10*10**9],[40,12_500_000_000]]
     assert got['start'] == '1989-04-24T22:30:00' and got['annotations'] == [[11.5,2,'spindle']]
     with pytest.warns(UserWarning, match='1 series have gaps in time, 2 in all, the longest of 8.1 s'): convert(path, tmp_path/'set', n_workers=0)
 
@@ -137,7 +137,7 @@ def test_a_fraction_of_a_second_before_the_first_sample_is_in_the_start(tmp_path
 
 def test_discontinuous_files_without_gaps_have_a_rate(tmp_path):
     got = read_file(with_gaps(tmp_path/'a.edf', [0,1,2,3,4]))
-    assert got['fs'] == 10 and 'jumps' not in got
+    assert got['fs'] == 10 and 'time_jumps' not in got
 
 def test_discontinuous_files_that_do_not_say_when_are_refused(tmp_path):
     path = write_edf(tmp_path/'a.edf', [signal('a', 10)], [[counts(0)]]*2, 'EDF+D')
@@ -153,7 +153,7 @@ def test_both_formats_may_be_discontinuous(tmp_path, kind):
     late = raw[:196] + b'D' + raw[197:].replace(b'+1\x14\x14\0', b'+9\x14\x14\0')
     path.write_bytes(late)
     got = read_file(path)
-    assert got['jumps'] == [[100,9*10**9]] and got['X'].shape == (1,200) and got['annotations'] == [[1.,0.,'x']]
+    assert got['time_jumps'] == [[100,9*10**9]] and got['X'].shape == (1,200) and got['annotations'] == [[1.,0.,'x']]
 
 # Ends
 

@@ -219,14 +219,14 @@ def test_segments_are_one_series_with_a_jump_at_the_gap(tmp_path):
     want = write_segments(tmp_path)
     got = read_file(tmp_path/'r.hea')
     assert got['X'].dtype == np.int16 and got['names'] == ['I','II'] and np.allclose(unpacked(got), want, equal_nan=True)
-    assert got['start'] == '2020-01-31T12:00:00.500000' and got['period'] == .01 and got['jumps'] == [[30,400_000_000]]
+    assert got['start'] == '2020-01-31T12:00:00.500000' and got['time_period'] == .01 and got['time_jumps'] == [[30,400_000_000]]
     with pytest.warns(UserWarning, match='1 series have gaps'): convert(tmp_path/'r.hea', tmp_path/'set', n_workers=0)
     assert np.allclose(all_rows(tmp_path/'set', 1)[0], want, atol=1e-5, equal_nan=True)
 
 def test_segments_of_a_fixed_layout_are_joined(tmp_path, in_pieces):
     want = write_segments(tmp_path, layout=False)
     got = read_file(tmp_path/'r.hea')
-    assert got['fs'] == 100 and 'jumps' not in got and np.allclose(unpacked(got), want, equal_nan=True)
+    assert got['fs'] == 100 and 'time_jumps' not in got and np.allclose(unpacked(got), want, equal_nan=True)
 
 @pytest.mark.parametrize('layout', [True,False])
 def test_segments_of_other_gains_come_in_physical_units(layout, tmp_path):
@@ -245,7 +245,7 @@ def test_a_gap_at_the_start_moves_the_start(tmp_path):
     write_segments(tmp_path)
     (tmp_path/'r.hea').write_text('r/5 2 100 160 12:00:00 31/01/2020\nr_layout 0\n~ 100\ns1 30\n~ 10\ns2 20\n')
     got = read_file(tmp_path/'r.hea')
-    assert got['start'] == '2020-01-31T12:00:01' and got['jumps'] == [[30,400_000_000]]
+    assert got['start'] == '2020-01-31T12:00:01' and got['time_jumps'] == [[30,400_000_000]]
 
 def test_a_folder_leaves_out_segments_and_layouts_by_name(tmp_path, capsys):
     want = write_segments(tmp_path)

@@ -78,6 +78,16 @@ def test_times_that_do_not_fit_are_refused(times, error):
 
 def test_filled_gaps_are_nan():
     res = fill_gaps(record(np.r_[:20,25:45], station=3))
-    assert res['X'].shape == (1,45) and res['station'] == 3 and 'jumps' not in res
+    assert res['X'].shape == (1,45) and res['station'] == 3 and 'time_jumps' not in res
     assert np.isnan(res['X'][0,20:25]).all() and (res['X'][0,25:] == np.arange(25, 45)).all()
     with expect_fail(ValueError, 'the times have faults'): fill_gaps(dict(X=np.zeros((1,30)), times=days[np.r_[:20,18,21:30]]))
+
+def test_filled_datasets_keep_their_rate(tmp_path):
+    convert([record(np.r_[:20,25:45]), record(np.arange(45))], tmp_path/'set', tfm=fill_gaps)
+    found = clocks(tmp_path/'set')
+    assert (found[0].times(np.arange(45)) == days[:45]).all() and not len(found.gaps(2)) and found.fs_of_all == 1/86400
+
+def test_metadata_of_users_may_be_named_like_parts_of_a_clock(tmp_path):
+    convert([dict(X=np.ones((1,9)), jumps=i, period=2.5) for i in range(2)], tmp_path/'set')
+    assert read_manifest(tmp_path/'set')['info']['period'] == 2.5
+    assert open_folder(tmp_path/'set')[0]['jumps'][:].tolist() == [0,1] and clocks(tmp_path/'set') is None

@@ -20,7 +20,7 @@ attribute_names = dict( # Attributes in lower case, by the key of a record
 packing_attributes = '_FillValue','_Unsigned','add_offset','missing_value','scale_factor','valid_max','valid_min','valid_range'
 library_attributes = ('CLASS','DIMENSION_LABELS','DIMENSION_LIST','FLAVOR','H5PATH','NAME','REFERENCE_LIST','TITLE','VERSION',
     '_ARRAY_DIMENSIONS','bounds','coordinates','grid_mapping') # Internal to HDF5, PyTables and xarray
-record_keys = 'X','clock','jumps','left_out','period','time_faults','times' # Their meaning in records is another
+record_keys = 'X','clock','left_out','time_faults','time_jumps','time_period','times' # Their meaning in records is another
 
 # %% ../../nbs/42_convert.attributes.ipynb #8a6d93d5
 def text_of(v:bytes) -> str:

@@ -147,7 +147,7 @@ def _joined(packings):
     return {k: [o[k] for o in packings] for k in packings[0] if k != 'missing'} | shared
 
 # %% ../../nbs/42_convert.datasets.ipynb #fcd0a02c
-_reserved = {*variable_metadata, 'X', 'times', 'start', 'fs', 'clock', 'jumps', 'left_out', 'split'}
+_reserved = {*variable_metadata, 'X', 'times', 'start', 'fs', 'clock', 'time_jumps', 'time_period', 'left_out', 'split'}
 
 def _values_of(v):
     "Numbers, decoded, or texts; None for anything else"

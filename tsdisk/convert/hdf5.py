@@ -156,7 +156,7 @@ def _input_name(arrays, path, names):
     raise not_selected(path, names)
 
 # %% ../../nbs/42_convert.hdf5.ipynb #eb3cadab
-_reserved = 'times','clock','jumps','period','time_faults','left_out','source_'
+_reserved = 'times','clock','time_jumps','time_period','time_faults','left_out','source_'
 
 def _key_of(name): return next((k for k,names in attribute_names.items() if name.lower() in names), name)
 

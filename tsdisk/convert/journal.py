@@ -218,7 +218,7 @@ def _metadata_columns(journal, metadata, taken):
     path = journal.made/f'items{journal.tag}.jsonl'
     free = [k for k in metadata.dtypes if is_column_name(k) and k.casefold() not in taken]
     columns = {k: _metadata_column(journal, path, k, metadata.dtypes[k]) for k in free}
-    in_clock = (*time_keys, 'fs') if 'period' in metadata.rest else time_keys
+    in_clock = (*time_keys, 'fs') if 'time_period' in metadata.rest else time_keys
     rest = [k for k in metadata.rest if k not in in_clock]
     if rest: _print_rest(path.name, rest)
     return columns

@@ -339,7 +339,7 @@ def _long_times(self:LongTable, times):
     scan,is_date = ClockScan(),self.time_kind == 'dates'
     for o in times:
         scan.add(o.view('M8[ns]'))
-        if scan.uneven: return {**scan.clock(is_date).metadata(), 'times': iter(times), 'jumps': []}
+        if scan.uneven: return {**scan.clock(is_date).metadata(), 'times': iter(times), 'time_jumps': []}
     return clock_metadata(scan, is_date)
 
 # %% ../../nbs/44_convert.long_tables.ipynb #3b841c9d

@@ -85,7 +85,7 @@ class Metadata:
     rest: list # Keys that stay in `items.jsonl`
 
 # %% ../../nbs/44_convert.metadata.ipynb #30cf5633
-time_keys = 'jumps','period','time_faults' # Kept by `TimeTable` instead
+time_keys = 'time_jumps','time_period','time_faults' # Kept by `TimeTable` instead
 
 def summarize(
     path, # `items.jsonl`
@@ -135,9 +135,9 @@ def time_table(
         if o.get('time_faults') and len(faults) < 10: faults[row] = ', '.join(o['time_faults'])
         clock = Clock.from_metadata(o)
         rates.append(np.full(k, np.nan if clock is None or clock.fs is None else clock.fs))
-        if o.get('jumps'):
+        if o.get('time_jumps'):
             _count_gaps(gaps, clock.gaps[:,1], k)
-            jumps += [np.insert(np.array(o['jumps']), 0, r, 1) for r in range(row, row+k)]
+            jumps += [np.insert(np.array(o['time_jumps']), 0, r, 1) for r in range(row, row+k)]
         row += k
     return TimeTable(np.concatenate(jumps), np.concatenate(rates), gaps, faults)
 

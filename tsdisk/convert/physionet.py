@@ -158,12 +158,12 @@ def _frames_before(self:WfdbRecord):
 
 # %% ../../nbs/42_convert.physionet.ipynb #977d996a
 @patch
-def clock(self:WfdbRecord) -> dict: # `start`, and `fs`, or `period` and `jumps`
+def clock(self:WfdbRecord) -> dict: # `start`, and `fs`, or `time_period` and `time_jumps`
     "The metadata of the clock"
     start,fs = self._start(),self.header.fs*self.per_frame
     known = {} if start is None else dict(start=start.isoformat())
     jumps = self._jumps()
-    return known | (dict(period=float(period_of(fs)/10**9), jumps=jumps) if jumps else dict(fs=fs))
+    return known | (dict(time_period=float(period_of(fs)/10**9), time_jumps=jumps) if jumps else dict(fs=fs))
 
 @patch
 def _jumps(self:WfdbRecord):

@@ -75,7 +75,7 @@ def _list_records(table, lists, others, y, times):
 def _variable_names(table, lists): return dict(names=lists) if len(lists) > 1 and all(not is_list(table.schema.field(o).type.value_type) for o in lists) else {}
 
 # %% ../../nbs/43_convert.rows_of_lists.ipynb #47495d90
-_reserved = 'X','names','units','scale','offset','missing','times','clock','jumps','period','left_out'
+_reserved = 'X','names','units','scale','offset','missing','times','clock','time_jumps','time_period','left_out'
 
 def role_of(
     name:str, # Column of metadata

@@ -37,9 +37,9 @@ def _checked_times(times, X):
 
 def with_clock(
     record:dict, # Mapping of roles to arrays and metadata
-) -> dict: # With `start`, `fs` and `jumps` instead of `times`, which stay if they are uneven
+) -> dict: # With `start` and `fs`, or `time_period` and `time_jumps`, instead of `times`, which stay if they are uneven
     "Describe the times of a record by a clock"
-    if record.get('times') is None or 'jumps' in record: return record
+    if record.get('times') is None or 'time_jumps' in record: return record
     times = _checked_times(record.pop('times'), record['X'])
     scan = ClockScan()
     scan.add(times)
@@ -49,14 +49,14 @@ def with_clock(
 def clock_metadata(
     scan:ClockScan, # Of all steps
     is_date:bool=True, # Are its times dates, rather than seconds?
-) -> dict: # `start`, `fs`, `jumps` and `time_faults`, as far as there are any
+) -> dict: # `start`, `fs`, `time_period`, `time_jumps` and `time_faults`, as far as there are any
     "What a scan found"
     return scan.clock(is_date).metadata() | (dict(time_faults=scan.faults) if scan.faults else {})
 
 # %% ../../nbs/40_convert.timing.ipynb #a92ef213
 def settle_clock(
     record:dict, # Metadata of a record whose `X` has been read
-) -> dict: # With `start`, `fs` and `jumps` instead of `clock`
+) -> dict: # With `start` and `fs`, or `time_period` and `time_jumps`, instead of `clock`
     "Replace the clock of a record by its metadata"
     clock = record.pop('clock', None)
     if clock is None: return record
@@ -94,7 +94,9 @@ def fill_gaps(
     at = np.rint(clock.since_start(np.arange(X.shape[-1]))/float(clock.period)).astype(int)
     filled = np.full((*X.shape[:-1], at[-1]+1), np.nan, X.dtype if X.dtype.kind == 'f' else 'f8')
     filled[..., at] = X
-    return {**{k: v for k,v in record.items() if k != 'jumps'}, 'X': filled}
+    kept = {k: v for k,v in record.items() if k not in ('time_jumps','time_period')}
+    even = Clock(clock.start, period=float(clock.period/10**9)).metadata()
+    return {**kept, **even, 'X': filled}
 
 # %% ../../nbs/40_convert.timing.ipynb #6f69b549
 def warn_of_times(

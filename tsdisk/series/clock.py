@@ -189,11 +189,11 @@ def first_step(self:Clock,
 
 # %% ../../nbs/12_series.clock.ipynb #563f3393
 @patch
-def metadata(self:Clock) -> dict: # `start`, and `fs`, or `period` and `jumps`, as far as they are known
+def metadata(self:Clock) -> dict: # `start`, and `fs`, or `time_period` and `time_jumps`, as far as they are known
     "What a record says of its clock"
     res = {} if self.start is None else dict(start=_iso(self.start))
     if not len(self.jumps): return res | ({} if self.period is None else dict(fs=self.fs))
-    return res | dict(period=float(self.period/10**9), jumps=self.jumps.tolist())
+    return res | dict(time_period=float(self.period/10**9), time_jumps=self.jumps.tolist())
 
 def _iso(t):
     "ISO 8601 with as many digits as needed, but at least milliseconds"
@@ -210,13 +210,13 @@ def _is_time(t):
 
 def _is_positive(o): return np.isscalar(o) and not isinstance(o, str) and o > 0
 
-_is_usable = dict(start=_is_time, fs=_is_positive, period=_is_positive, jumps=np.size)
+_is_usable = dict(start=_is_time, fs=_is_positive, time_period=_is_positive, time_jumps=np.size)
 
 @patch(cls_method=True)
 def from_metadata(cls:Clock,
-    record:dict, # With `start`, `fs`, `period` and `jumps`, or some of these
+    record:dict, # With `start`, `fs`, `time_period` and `time_jumps`, or some of these
 ): # None if it has none of them
     "The clock that a record describes"
     known = {k: record[k] for k,usable in _is_usable.items() if record.get(k) is not None and usable(record[k])}
-    if 'period' in known: known.pop('fs', None)
-    return cls(**known) if known else None
+    if 'time_period' in known: known.pop('fs', None)
+    return cls(**{k.removeprefix('time_'): v for k,v in known.items()}) if known else None
