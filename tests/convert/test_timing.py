@@ -91,3 +91,7 @@ def test_metadata_of_users_may_be_named_like_parts_of_a_clock(tmp_path):
     convert([dict(X=np.ones((1,9)), jumps=i, period=2.5) for i in range(2)], tmp_path/'set')
     assert read_manifest(tmp_path/'set')['info']['period'] == 2.5
     assert open_folder(tmp_path/'set')[0]['jumps'][:].tolist() == [0,1] and clocks(tmp_path/'set') is None
+
+def test_steps_are_not_lost_where_a_device_drifts_back():
+    record = dict(X=np.arange(20.)[None], time_period=1., time_jumps=[[10,9_400_000_000]])
+    with expect_fail(ValueError, 'two steps would be at one time'): fill_gaps(record)

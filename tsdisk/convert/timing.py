@@ -78,25 +78,33 @@ def with_times(
     return {**record, 'times': since if clock.start is None else since + int(clock.start.astype('i8'))}
 
 # %% ../../nbs/40_convert.timing.ipynb #af19f2fa
+def _check_fillable(record, clock):
+    "`ValueError` unless the times of a record are even but for gaps"
+    if not hasattr(record['X'], 'shape'):
+        raise ValueError("A recording in pieces can't be filled: windows are cut at its gaps, or give `read`")
+    faults = record.get('time_faults') or ([] if clock.period else ['uneven'])
+    if faults: raise ValueError(f"Only gaps between even times can be filled, the times have faults: {', '.join(faults)}")
+
+def _even_places(clock, steps):
+    "Where steps are if none were missing, (steps,)"
+    at = np.rint(clock.since_start(np.arange(steps))/float(clock.period)).astype(int)
+    if (np.diff(at) > 0).all(): return at
+    raise ValueError("Gaps can't be filled: the device drifts, and two steps would be at one time")
+
 def fill_gaps(
     record:dict, # With `X` (vars, steps) and its times or clock
 ) -> dict: # With an even clock
-    "Insert steps of NaN where time jumps; `ValueError` if steps are out of order"
+    "Insert steps of NaN where time jumps; `ValueError` if times have faults"
     record = with_clock(dict(record))
     clock = Clock.from_metadata(record)
     if clock is None or not len(clock.jumps): return record
-    if clock.period is None or record.get('time_faults'):
-        faults = record.get('time_faults') or 'they are uneven'
-        raise ValueError(f"Only gaps between even times can be filled, the times have faults: {faults}")
+    _check_fillable(record, clock)
     X = record['X']
-    if not hasattr(X, 'shape'): raise ValueError("A recording in pieces can't be filled: "
-        "windows are cut at its gaps, or give `read`")
-    at = np.rint(clock.since_start(np.arange(X.shape[-1]))/float(clock.period)).astype(int)
+    at = _even_places(clock, X.shape[-1])
     filled = np.full((*X.shape[:-1], at[-1]+1), np.nan, X.dtype if X.dtype.kind == 'f' else 'f8')
     filled[..., at] = X
     kept = {k: v for k,v in record.items() if k not in ('time_jumps','time_period')}
-    even = Clock(clock.start, period=float(clock.period/10**9)).metadata()
-    return {**kept, **even, 'X': filled}
+    return {**kept, **Clock(clock.start, clock.fs).metadata(), 'X': filled}
 
 # %% ../../nbs/40_convert.timing.ipynb #6f69b549
 def warn_of_times(
