@@ -1,12 +1,14 @@
 "Every source keeps the same contract, whatever its rows come from"
-import pickle, time
-from functools import lru_cache
+import pickle
+from functools import lru_cache, partial
+from types import SimpleNamespace
 import numpy as np, pytest, torch
 from fastcore.foundation import L
 from hypothesis import given, strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from conftest import all_dtypes, elsewhere, fails, filled, fresh, linux, same
 from tsdisk.testing import check_gather, check_order, check_pickle, check_reads_only, check_source, checks
+from tsdisk.disk import gather
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.array_sources import ArraySource, LikeSource, as_source
 from tsdisk.disk.sources import Source
@@ -225,14 +227,33 @@ def test_both_ways_of_copying_agree(tmp_path, monkeypatch):
         monkeypatch.setattr(Faster, '__call__', lambda self, n, *ways, way=way: ways[way]())
         for a in (big, save_array(tmp_path/'b.npy', big)): same(as_source(a).gather(np.arange(1999, -1, -1)), big[::-1])
 
-def test_the_faster_way_is_taken():
-    done,ways = [],(lambda: (done.append(0), time.sleep(.002)), lambda: done.append(1))
-    f = Faster()
+class Ways:
+    "Two ways of a work that take some time each, on a clock of their own"
+    def __init__(self, monkeypatch, *took):
+        self.now,self.took,self.done = 0,list(took),[]
+        monkeypatch.setattr(gather, 'time', SimpleNamespace(perf_counter=lambda: self.now))
+
+    def __iter__(self): return iter([partial(self.work, 0), partial(self.work, 1)])
+    def work(self, way):
+        self.now += self.took[way]
+        self.done.append(way)
+
+def test_the_faster_way_is_taken(monkeypatch):
+    ways,f = Ways(monkeypatch, 1.1, 1),Faster()
     for _ in range(60): f(1, *ways)
-    assert done == [0,1]*3 + [1]*10 + [0,1]*3 + [1]*20 + [0,1]*3 + [1]*12 # More and more
-    g,done[:] = Faster(),[]
-    for _ in range(60): g(1, *ways[::-1])
-    assert sum(done) == 60-9
+    assert ways.done == [0,1]*3 + [1]*10 + [0,1]*3 + [1]*20 + [0,1]*3 + [1]*12 # More and more
+
+def test_a_way_that_is_much_slower_is_seldom_tried(monkeypatch):
+    ways,f = Ways(monkeypatch, 10, 1),Faster()
+    for _ in range(1012): f(1, *ways)
+    assert ways.done == [0,1]*3 + [1]*10 + [0,1]*3 + [1]*990
+
+def test_the_first_way_is_left_as_soon_as_it_gets_slow(monkeypatch):
+    ways,f = Ways(monkeypatch, 1, 1.5),Faster()
+    for _ in range(10): f(1, *ways)
+    ways.took[0] = 100
+    for _ in range(3): f(1, *ways)
+    assert ways.done[6:] == [0]*4 + [0,1,1]
 
 def test_reading_leaves_the_threads_of_others_alone(monkeypatch):
     monkeypatch.setattr(torch, 'set_num_threads', None)

@@ -14,6 +14,7 @@ from threading import RLock
 import numpy as np
 from fastcore.basics import patch
 from .basics import reset_after_fork
+from .gather import copy_lines
 from .io import DiskFile, Incoming, mapped_inode
 
 # %% ../../nbs/08_disk.direct.ipynb #d152c16c
@@ -60,8 +61,7 @@ class RowRead(Incoming):
 
     def find(self, idxs):
         "Bytes of `block` at which rows start; -1 for rows of other reads"
-        from torch import from_numpy, searchsorted # Faster than NumPy's, with two threads
-        run = searchsorted(from_numpy(self.first), from_numpy(idxs), right=True).numpy()-1
+        run = np.searchsorted(self.first, idxs, 'right')-1
         here = (run >= 0) & (idxs <= self.last[run])
         return np.where(here, self.origin[run] + idxs*self.stride, -1)
 
@@ -93,7 +93,7 @@ def copy_rows(
     word = _word_between(at, row, out.__array_interface__['data'][0])
     table = _line_at_each_word(block, word, row)
     lines = torch.from_numpy(out.reshape(len(out), -1).view('u1').view(f'i{word}'))
-    torch.index_select(table, 0, torch.from_numpy(at//word), out=lines)
+    copy_lines(table, torch.from_numpy(at//word), lines)
     return out
 
 def _word_between(at, row, to):

@@ -6,6 +6,7 @@
 __all__ = ['Source', 'Place', 'check_idxs', 'rows_there']
 
 # %% ../../nbs/09_disk.sources.ipynb #97d25b54
+from itertools import cycle
 from math import prod
 from typing import NamedTuple
 import numpy as np
@@ -155,18 +156,19 @@ def gather(self:Source,
 def blocks(self:Source,
     rows, # Row numbers: a range, an array, or any that is computed when asked
     nbytes:int=2*2**20, # Bytes of a block
+    held:int=1, # Blocks in use at a time, each in memory of its own
 ):
     "All values of some rows, in blocks (k, ...); steps that several windows share come once"
     k = max(1, nbytes//max(1, self.row_bytes))
     parts = (rows[i:i+k] for i in self._block_starts(rows, k))
     in_order = isinstance(rows, range) and rows.step == 1
-    return (self[o.start:o.stop] for o in parts) if in_order else self._gathered(parts, k)
+    return (self[o.start:o.stop] for o in parts) if in_order else self._gathered(parts, k, held)
 
 @patch
-def _gathered(self:Source, parts, k):
-    "Lists of up to k rows, gathered one after the other into the same memory"
-    buffer = np.empty((k, *self.shape[1:]), self.dtype)
-    for rows in parts: yield self.gather(rows, out=buffer[:len(rows)])
+def _gathered(self:Source, parts, k, held):
+    "Lists of up to k rows, gathered one after the other into the same few buffers"
+    buffers = [np.empty((k, *self.shape[1:]), self.dtype) for _ in range(held)]
+    for rows,buffer in zip(parts, cycle(buffers)): yield self.gather(rows, out=buffer[:len(rows)])
 
 @patch
 def _block_starts(self:Source, rows, k):

@@ -20,10 +20,11 @@ def gives_rows(s):
     "Do the blocks of a source hold its rows unchanged?"
     return type(s).blocks is Source.blocks
 
-def blocks_of(s, rows):
-    "Blocks of some rows of a source, with a progress bar"
+def blocks_of(s, rows, held=1):
+    "Blocks of some rows of a source, of which some are in use at a time, with a progress bar"
+    if not gives_rows(s): return progress(s.blocks(rows), None)
     per_block = max(1, 2*2**20//max(1, s.row_bytes))
-    return progress(s.blocks(rows), -(-len(rows)//per_block) if gives_rows(s) else None)
+    return progress(s.blocks(rows, held=held), -(-len(rows)//per_block))
 
 def chosen_rows(s, idxs):
     "Rows of a source: all, or some of them in one form"

@@ -6,6 +6,7 @@
 __all__ = ['shares', 'Stats', 'Moments']
 
 # %% ../../nbs/31_folder.moments.ipynb #17265af6
+from threading import local
 import numpy as np
 from fastcore.basics import patch, store_attr
 from ..disk.gather import tensor_view
@@ -186,32 +187,22 @@ def _deviations(n, total, squares):
 class Moments:
     "Counts, sums, minima and maxima of a stream of blocks (rows, vars, steps)"
     def __init__(self,
+        first, # The first block, whose mean is subtracted from all
         ends:bool=True, # Track minimum and maximum too?
     ):
         self.ends = ends
-        self.shift = None # The first mean, (vars,)
+        self.shift = _first_mean(first[:, :, :4096]) # (vars,)
         self.state = 0.,0.,0. # Count, mean and sum of squared deviations, relative to it
         self.nans,self.low,self.high = 0.,np.inf,-np.inf
-        self.room = None # Memory for shifted blocks
-
-    def add(self, a):
-        "Add one more block"
-        if self.shift is None: self.shift = _first_mean(a[:, :, :4096])
-        sums,nans,low,high = self._block(a)
-        self.state = _merge(self.state, _deviations(*sums))
-        self.nans = self.nans+nans
-        if not self.ends: return
-        self.low = np.minimum(self.low, low)
-        self.high = np.maximum(self.high, high)
+        self.own = local() # Memory of each thread for shifted blocks
 
     def _shifted(self, t):
         "A block minus the first mean, in memory that is reused"
         import torch
         if not self.shift.any(): return t
-        if not _fits(t, self.room):
-            self.room = torch.empty(t.shape, dtype=t.dtype)
-            self.column = torch.as_tensor(self.shift, dtype=t.dtype)[:,None].contiguous()
-        return torch.sub(t, self.column, out=self.room if len(t) == len(self.room) else self.room[:len(t)])
+        if not _fits(t, getattr(self.own, 'room', None)): self.own.room = torch.empty(t.shape, dtype=t.dtype)
+        column = torch.as_tensor(self.shift, dtype=t.dtype)[:,None]
+        return torch.sub(t, column, out=self.own.room[:len(t)])
 
 def _fits(t, room):
     "Is there memory for a block, of its dtype and for as many rows?"
@@ -234,13 +225,15 @@ def _without_nans_if_any(t, d):
 
 # %% ../../nbs/31_folder.moments.ipynb #bd1bf895
 @patch
-def _block(self:Moments, a):
-    "((count, sum, sum of squares), NaNs, min, max) of a block, (vars,) each; sums are relative to the first mean"
+def sums(self:Moments,
+    a, # (rows, vars, steps)
+): # ((count, sum, sum of squares), NaNs, min, max), (vars,) each
+    "The sums of a block, relative to the first mean; several threads may call this at a time"
     import torch
     t = _as_tensor(a)
     nans,d,low,high,total = _without_nans_if_any(t, self._shifted(t))
     norms = _per_row(torch.linalg.vector_norm(d, dim=-1))
-    if t.dtype == torch.float32 and _out_of_range(norms.max(0), d): return self._block(a.astype('f8'))
+    if t.dtype == torch.float32 and _out_of_range(norms.max(0), d): return self.sums(a.astype('f8'))
     sums = t.shape[0]*t.shape[2]-nans, total, np.square(norms).sum(0)
     return sums, nans, *self._tracked_ends(low, high)
 
@@ -248,6 +241,18 @@ def _block(self:Moments, a):
 def _tracked_ends(self:Moments, low, high):
     "Minimum and maximum of each variable, or None where they are not tracked"
     return (_per_row(low.amin(-1)).min(0), _per_row(high.amax(-1)).max(0)) if self.ends else (None,None)
+
+@patch
+def add(self:Moments,
+    sums, # From `sums`
+):
+    "Add one more block"
+    sums,nans,low,high = sums
+    self.state = _merge(self.state, _deviations(*sums))
+    self.nans = self.nans+nans
+    if not self.ends: return
+    self.low = np.minimum(self.low, low)
+    self.high = np.maximum(self.high, high)
 
 # %% ../../nbs/31_folder.moments.ipynb #6567e5c0
 def _millionth(size):

@@ -9,8 +9,10 @@ __all__ = ['array_stats', 'train_stats', 'kept_stats', 'add_stats']
 import re
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 import numpy as np
 from ..disk.basics import one_of
+from ..disk.threads import map_ahead, tasks_ahead
 from ..disk.gather import tensor_view
 from ..disk.array_sources import as_source
 from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_both
@@ -71,12 +73,17 @@ def _rows_to_count(s, idxs):
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
     return np.sort(rows) if isinstance(rows, np.ndarray) else rows
 
-def _moments_of(blocks, sample):
-    "The moments of some blocks, which are added to a sample, too, if there is one"
-    moments = Moments(ends=sample is not None)
-    for a in blocks:
-        moments.add(a)
-        if sample is not None: sample.add(a)
+def _moments_of(blocks, counted, sample):
+    "The moments of the values to count of some blocks; they are added to a sample, too, if there is one"
+    blocks = iter(blocks)
+    first = next(blocks)
+    moments = Moments(counted(first), ends=sample is not None)
+    def look(a):
+        values = counted(a)
+        return values, moments.sums(values)
+    for values,sums in map_ahead(look, chain([first], blocks)):
+        moments.add(sums)
+        if sample is not None: sample.add(values)
     return moments
 
 def array_stats(
@@ -97,7 +104,7 @@ def array_stats(
     as_stored = by == 'vars' and tfm is None # Statistics of each variable are brought to its units afterwards
     counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing) if as_stored else packing, tfm=tfm)
     sample = Sample(_total_values(s, len(rows), by)) if ranges else None
-    moments = _moments_of(map(counted, blocks_of(s, rows)), sample)
+    moments = _moments_of(blocks_of(s, rows, held=tasks_ahead()+1), counted, sample)
     stats = moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
     return _in_units(stats, packing) if as_stored else stats
 

@@ -1,0 +1,149 @@
+"Work that several threads share"
+import gc, multiprocessing as mp, os, subprocess, sys, threading, weakref
+import numpy as np, pytest, torch
+from tsdisk.disk import threads
+from tsdisk.disk.threads import Task, map_ahead, one_thread, share_out, tasks_ahead, thread_count
+
+@pytest.fixture(autouse=True)
+def same_threads_after():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+@pytest.fixture(params=[1,2,4])
+def n_threads(request):
+    "As many threads of torch"
+    torch.set_num_threads(request.param)
+    return request.param
+
+def in_threads(n, f):
+    "Call a function in n threads at the same time"
+    barrier = threading.Barrier(n)
+    def call():
+        barrier.wait()
+        f()
+    started = [threading.Thread(target=call) for _ in range(n)]
+    for o in started: o.start()
+    for o in started: o.join()
+
+def test_a_task_is_done_once():
+    done = []
+    tasks = [Task(done.append, i) for i in range(200)]
+    in_threads(4, lambda: [o() for o in tasks])
+    assert sorted(done) == [*range(200)]
+
+def test_every_thread_gets_the_result():
+    task,found = Task(lambda: object()),[]
+    in_threads(4, lambda: found.append(task.result()))
+    assert len(found) == 4 and len(set(found)) == 1
+
+def test_a_task_holds_no_memory_once_it_is_done():
+    a = np.empty(10)
+    gone = weakref.ref(a)
+    task = Task(np.sum, a)
+    task.result()
+    del a
+    gc.collect()
+    assert gone() is None
+
+def test_all_pieces_are_done_once(n_threads):
+    found = np.zeros(1000, int)
+    def count(i): found[i] += 1
+    share_out(count, 1000)
+    assert (found == 1).all()
+    share_out(count, 0)
+    assert (found == 1).all()
+
+def test_pieces_are_done_by_several_threads():
+    torch.set_num_threads(3)
+    both = threading.Barrier(3, timeout=60)
+    share_out(lambda i: both.wait(), 3) # Ends only if three threads are in it at a time
+    assert both.broken is False
+
+def test_an_error_comes_after_all_pieces(n_threads):
+    done = []
+    def work(i):
+        if i == 2: raise ValueError('piece 2')
+        done.append(i)
+    with pytest.raises(ValueError, match='piece 2'): share_out(work, 6)
+    assert sorted(done) == [0,1,3,4,5]
+    assert torch.get_num_threads() == n_threads
+
+def test_operators_stay_in_their_thread(n_threads):
+    found = []
+    share_out(lambda i: found.append(torch.get_num_threads()), 8)
+    found += map_ahead(lambda i: torch.get_num_threads(), range(8))
+    assert found == [1]*16
+    assert torch.get_num_threads() == n_threads
+
+def test_a_task_may_share_out_work(n_threads):
+    found = []
+    share_out(lambda i: share_out(found.append, 3), 5)
+    assert sorted(found) == sorted([0,1,2]*5)
+
+def test_one_thread_ends_with_an_error(n_threads):
+    with pytest.raises(ZeroDivisionError), one_thread(): 1/0
+    assert thread_count() == n_threads
+
+def test_results_come_in_order_from_a_bounded_number_of_items(n_threads):
+    taken = []
+    def items():
+        for i in range(100):
+            taken.append(i)
+            yield i
+    for i,o in enumerate(map_ahead(lambda x: x*x, items())):
+        assert o == i*i
+        assert len(taken) <= i + tasks_ahead()
+    assert i == 99 and tasks_ahead() == (1 if n_threads == 1 else 2*n_threads)
+
+def test_the_error_of_an_item_comes_in_its_place(n_threads):
+    results = map_ahead(lambda x: 1//x, [1,1,0,1])
+    assert [next(results), next(results)] == [1,1]
+    with pytest.raises(ZeroDivisionError): next(results)
+
+def test_an_iteration_may_end_early(n_threads):
+    for o in map_ahead(lambda x: x, iter(int, 1)): break
+    assert [*map_ahead(str, range(3))] == ['0','1','2']
+
+def _shared_in_child(conn):
+    found = []
+    share_out(found.append, 50)
+    conn.send(sorted(found))
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='There is no fork on this system')
+def test_a_forked_process_has_threads_of_its_own():
+    share_out(lambda i: None, 10) # Threads of this process
+    here,there = mp.Pipe()
+    child = mp.get_context('fork').Process(target=_shared_in_child, args=(there,))
+    child.start()
+    assert here.poll(60)
+    assert here.recv() == [*range(50)]
+    child.join()
+
+interrupted = '''
+import os, signal
+import torch
+from tsdisk.disk import threads
+from tsdisk.disk.threads import share_out
+torch.set_num_threads(2)
+def work(i):
+    if i == 0: os.kill(os.getpid(), signal.SIGINT)
+    sum(range(10**5))
+try: share_out(work, 20)
+except KeyboardInterrupt: pass
+else: raise SystemExit('not interrupted')
+done = []
+share_out(done.append, 20)
+assert sorted(done) == [*range(20)], done
+assert torch.get_num_threads() == 2
+'''
+
+def test_ctrl_c_leaves_the_threads_in_order(): subprocess.run([sys.executable, '-c', interrupted], check=True, timeout=120)
+
+def test_without_threadpoolctl_work_is_done_all_the_same(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'threadpoolctl', None)
+    threads._openmp.cache_clear()
+    try:
+        with one_thread(): assert threads._openmp() == []
+        test_all_pieces_are_done_once(2)
+    finally: threads._openmp.cache_clear()
