@@ -21,7 +21,8 @@ from .csv import sniff
 from .readers import large, need, unnamed_file
 from .record_times import clock_metadata
 from .sorting import Runs, StoredSeries
-from .table_columns import metadata_values, open_table, variable_values
+from .table_columns import metadata_values, variable_values
+from .table_files import open_table
 from .tables_of_lists import role_of, samples_of_lists
 
 # %% ../../nbs/46_convert.long_tables.ipynb #cdb52253

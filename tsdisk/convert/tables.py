@@ -14,7 +14,8 @@ from ..series.clocks import ClockScan
 from .arrow_columns import reasons
 from .csv import sniff
 from .readers import large, reader
-from .table_columns import hive_keys, metadata_values, open_table, table_suffixes, variable_values
+from .table_columns import hive_keys, metadata_values, variable_values
+from .table_files import open_table, table_suffixes
 from .tables_of_lists import has_lists, role_of, samples_of_lists
 from .text_columns import is_unnamed
 

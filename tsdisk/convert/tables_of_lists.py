@@ -9,7 +9,8 @@ __all__ = ['has_lists', 'samples_of_lists', 'role_of']
 import numpy as np
 from .arrow_columns import decoded
 from .arrow_lists import is_list, list_arrays, lists_together, shape_column, stacked_lists
-from .table_columns import Table, dates_column, metadata_values
+from .arrow_times import dates_column
+from .table_columns import metadata_values, Table
 from .text_columns import need_pandas
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #0149660f
