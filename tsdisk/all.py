@@ -23,7 +23,7 @@ from tsdisk.convert.convert import append, convert
 from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.convert.info import info
 from tsdisk.convert.readers import from_frame
-from tsdisk.convert.datasets import from_xarray
+from tsdisk.convert.netcdf import from_xarray
 from tsdisk.convert.tables import from_wide, read_table
 from tsdisk.convert.long_tables import from_long
 from tsdisk.data.batches import TSTensor, masked_mse

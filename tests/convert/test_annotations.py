@@ -4,10 +4,9 @@ from functools import partial
 import edfio, numpy as np, wfdb
 from hypothesis import given, strategies as st
 from conftest import fails
-from tsdisk.convert.annotations import LabelSteps, step_labels
+from tsdisk.convert.annotations import LabelSteps, read_annotated, read_annotations, step_labels
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import read_file
-from tsdisk.convert.recordings import read_annotated, read_annotations
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.folder.manifest import open_folder
 from tsdisk.series.clock import Clock

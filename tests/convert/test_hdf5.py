@@ -3,11 +3,11 @@ import subprocess, sys
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
-from tsdisk.convert import chunks, readers
+from tsdisk.convert import hdf5_chunks, readers
 from tsdisk.convert.readers import read_file
 from tsdisk.convert.convert import convert
-from tsdisk.convert.chunks import FileRows, ReversedAxes
-from tsdisk.convert.datasets import from_xarray, StackedVariables
+from tsdisk.convert.hdf5_chunks import FileSamples, ReversedAxes
+from tsdisk.convert.netcdf import from_xarray, StackedVariables
 from tsdisk.folder.manifest import open_folder
 
 x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
@@ -17,8 +17,8 @@ x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
 @pytest.mark.parametrize('large', [2**26, 1000])
 def test_hdf5_and_zarr_in_full(tmp_path, large, monkeypatch):
     import h5py, zarr
-    for o in (readers, chunks): monkeypatch.setattr(o, 'large', large)
-    monkeypatch.setattr(chunks, 'at_once', large//4)
+    for o in (readers, hdf5_chunks): monkeypatch.setattr(o, 'large', large)
+    monkeypatch.setattr(hdf5_chunks, 'at_once', large//4)
     monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', large)
     attrs = dict(units='g', sampling_rate=50, channels=['a','b','c'])
     with h5py.File(tmp_path/'a.h5', 'w') as f:
@@ -122,10 +122,10 @@ def test_stacked_variables_are_indexed_like_numpy(i):
 
 def test_samples_of_a_large_netcdf_file_are_in_the_right_order_of_axes(tmp_path, monkeypatch):
     import xarray as xr
-    for o in ('large','at_once'): monkeypatch.setattr(chunks, o, 1000)
+    for o in ('large','at_once'): monkeypatch.setattr(hdf5_chunks, o, 1000)
     xr.Dataset({f'v{k}': (('site','time'), x[:,k]) for k in range(3)}).to_netcdf(tmp_path/'a.nc')
     X = read_file(tmp_path/'a.nc')['X']
-    assert isinstance(X, FileRows) and isinstance(X.reader.x, StackedVariables) and all(np.array_equal(a, b) for a,b in zip(X, x, strict=True))
+    assert isinstance(X, FileSamples) and isinstance(X.reader.x, StackedVariables) and all(np.array_equal(a, b) for a,b in zip(X, x, strict=True))
     series = open_folder(convert(tmp_path/'a.nc', tmp_path/'set', layout='ragged', n_workers=0))[0]['X']
     assert np.array_equal(series[4], x[4])
 

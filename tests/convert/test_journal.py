@@ -5,8 +5,8 @@ import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.disk.arrays import save_array
 from tsdisk.folder.checks import verify
-from tsdisk.convert import growing as columns
-from tsdisk.convert.layouts import column_types
+from tsdisk.convert import growing_npy
+from tsdisk.convert.column_files import column_types
 from tsdisk.convert.journal import Writer
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.inputs import Inputs
@@ -27,21 +27,21 @@ class Killer:
         self.n += 1
         if self.n == self.at: os._exit(9)
     def install(self):
-        from tsdisk.convert import growing as columns
+        from tsdisk.convert import growing_npy
         from tsdisk.convert import journal as c
         c.note_every = 0
         for k in ('replace','fsync'):
             f = getattr(os, k)
             setattr(os, k, lambda *a, f=f, **kw: (self.step(), f(*a, **kw), self.step())[1])
-        write = columns.Growing.write
+        write = growing_npy.Growing.write
         def torn(s, data):
             self.step()
             if self.n+1 == self.at: data = memoryview(data).cast('B')[:len(memoryview(data).cast('B'))//2]
             if self.n+1 == self.at:
-                columns.write_at(s.file, data, s.start+s.sums.size)
+                growing_npy.write_at(s.file, data, s.start+s.sums.size)
                 os._exit(9)
             write(s, data)
-        columns.Growing.write = torn
+        growing_npy.Growing.write = torn
         take = c.Writer.take
         def noted(s, *args):
             take(s, *args)
@@ -82,7 +82,7 @@ def groups_of_two(monkeypatch): # Many groups, so that a kill finds some done
 @each_layout
 def test_a_conversion_killed_at_any_point_resumes_to_the_same_result(raw, tmp_path, monkeypatch, read, kwargs):
     groups_of_two(monkeypatch)
-    monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 5000)
+    monkeypatch.setattr('tsdisk.convert.column_files.shard_bytes', 5000)
     go = lambda dst: convert(raw, tmp_path/dst, read=read, label='folder', n_workers=0, **kwargs)
     status,steps = in_child(lambda: go('whole'), -1)
     assert status == 0 and steps > 100
@@ -101,7 +101,7 @@ def test_a_conversion_killed_at_any_point_resumes_to_the_same_result(raw, tmp_pa
 @each_layout
 def test_a_killed_append_leaves_the_old_rows_and_resumes(raw, tmp_path, monkeypatch, read, kwargs):
     groups_of_two(monkeypatch)
-    monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 5000)
+    monkeypatch.setattr('tsdisk.convert.column_files.shard_bytes', 5000)
     paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
     convert(paths[:40], tmp_path/'base', read=read, n_workers=0, **kwargs)
     more = lambda dst: append(tmp_path/dst, paths[40:], read=read, n_workers=0)
@@ -156,7 +156,7 @@ class Interrupt:
         if self.n == self.at: raise KeyboardInterrupt
         return self.f(*args, **kwargs)
 
-@pytest.mark.parametrize('where', ['os.fsync','shutil.copyfileobj','tsdisk.convert.growing.write_at'])
+@pytest.mark.parametrize('where', ['os.fsync','shutil.copyfileobj','tsdisk.convert.growing_npy.write_at'])
 @pytest.mark.parametrize('at', [1,2,3,5,8,13,21])
 def test_ctrl_c_at_any_point_loses_nothing(tmp_path, monkeypatch, where, at):
     monkeypatch.setattr('tsdisk.convert.journal.note_every', 0)
@@ -183,26 +183,26 @@ def test_an_append_interrupted_in_its_first_write_is_unfinished(tmp_path, monkey
     assert open_folder(tmp_path/'set')[0]['y'].tolist() == [0,1,2,3,4,0,1,2] and verify(tmp_path/'set') == []
 
 def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, monkeypatch):
-    write,left = columns.Growing.write,[3]
+    write,left = growing_npy.Growing.write,[3]
     def full(self, data):
         if not left[0]: raise OSError(errno.ENOSPC, 'No space left on device')
         left[0] -= 1
         return write(self, data)
-    monkeypatch.setattr(columns.Growing, 'write', full)
+    monkeypatch.setattr(growing_npy.Growing, 'write', full)
     with expect_fail(OSError, 'is full. Completed work is kept'):
         convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
-    monkeypatch.setattr(columns.Growing, 'write', write)
+    monkeypatch.setattr(growing_npy.Growing, 'write', write)
     convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
     assert len(open_folder(tmp_path/'set')[0]['X']) == 300 and verify(tmp_path/'set') == []
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='room is given back on Linux')
 def test_a_recording_needs_its_room_on_disk_once(tmp_path, monkeypatch):
     used = lambda: sum(o.stat().st_blocks for o in tmp_path.rglob('*') if o.is_file())*512
-    most,write = [0],columns.Growing.write
+    most,write = [0],growing_npy.Growing.write
     def seen(self, data):
         write(self, data)
         most[0] = max(most[0], used())
-    monkeypatch.setattr(columns.Growing, 'write', seen)
+    monkeypatch.setattr(growing_npy.Growing, 'write', seen)
     x = np.random.default_rng(0).random((2,2**22), 'f4')
     pieces = lambda p: dict(X=(x[:,i:i+2**18] for i in range(0, 2**22, 2**18)))
     convert([str(tmp_path/'one.rec')], tmp_path/'set', read=pieces, n_workers=0)

@@ -2,7 +2,7 @@
 import numpy as np, pytest
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
-from tsdisk.convert.datasets import from_xarray
+from tsdisk.convert.netcdf import from_xarray
 from tsdisk.convert.info import info
 from tsdisk.convert.readers import read_file
 from tsdisk.disk.sidecar import read_manifest

@@ -8,7 +8,7 @@ from tsdisk.disk.sidecar import read_manifest, packing_at
 from tsdisk.folder.manifest import open_folder
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged import Ragged
-from tsdisk.convert.counts import real_units
+from tsdisk.convert.scaled_integers import real_units
 from tsdisk.convert.plan import Outline, outline, plan
 from tsdisk.series.windows import Windows
 from conversion import of_length, mapped, X, write_raw

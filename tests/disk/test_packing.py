@@ -3,7 +3,7 @@ import json, pickle
 import numpy as np, pytest, torch
 from hypothesis import given, strategies as st
 from conftest import fails, filled, same
-from tsdisk.convert.counts import real_units
+from tsdisk.convert.scaled_integers import real_units
 from tsdisk.disk.packing import Packing
 
 counts = Packing([.5,-.01,2.], [0.,3.,-1.], -7)

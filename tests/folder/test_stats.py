@@ -116,7 +116,7 @@ def test_what_is_added_to_a_dataset_is_added_to_its_statistics(tmp_path, monkeyp
 @pytest.mark.parametrize('layout,file', [('shards','000000.npy'), ('ragged','values.npy')])
 def test_statistics_of_shards_and_of_series_are_kept_and_added_to(tmp_path, monkeypatch, layout, file):
     x = [filled((2,30+i%5*(layout == 'ragged')), seed=i) for i in range(40)]
-    monkeypatch.setattr('tsdisk.convert.layouts.shard_bytes', 2000)
+    monkeypatch.setattr('tsdisk.convert.column_files.shard_bytes', 2000)
     convert(x[:25], tmp_path/'set', layout=layout)
     opened = lambda: open_folder(tmp_path/'set')[0]['X']
     assert layout == 'ragged' or len(opened().paths) > 3

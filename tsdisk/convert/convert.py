@@ -19,21 +19,19 @@ from ..folder.checks import add_checksums, from_hex
 from ..disk.sidecar import manifest_name, read_manifest
 from ..folder.manifest import open_folder, staging
 from ..folder.stats import add_stats, kept_stats
-from . import hdf5
-from . import recordings
-from . import tables
+from . import edf, hdf5, public_datasets, tables, ts_files, wfdb_records
 from .info import Info, info
 from .inputs import check_unchanged, Inputs
+from .jobs import Job, MeasureRange
 from .journal import Journal, Writer
 from .plan import plan, Spec
+from .preview import check_room, count_inputs, measure_packing, print_plan, sample_records
 from .readers import variable_metadata
-from .sample import check_room, count_inputs, measure_packing, print_plan, sample_records
-from .timing import warn_of_times
-from .work import Job, MeasureRange
+from .record_times import warn_of_times
 from .workers import run_jobs
 
 # %% ../../nbs/48_convert.convert.ipynb #f425c97b
-formats = hdf5,recordings,tables # Modules whose readers are registered
+formats = hdf5,ts_files,public_datasets,edf,wfdb_records,tables # Modules whose readers are registered
 
 # %% ../../nbs/48_convert.convert.ipynb #0ecc98a9
 class Work:

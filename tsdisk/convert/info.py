@@ -23,11 +23,11 @@ from ..disk.packing import Packing
 from ..disk.sidecar import manifest_name, read_manifest
 from ..series.clock import duration_text
 from ..folder.manifest import open_folder, staging
-from . import matlab, recordings, tables
-from .chunks import chunk_shape
-from .datasets import groups_in, open_cf, with_coordinates
-from .elements import kind_of
+from . import edf, matlab, public_datasets, tables, ts_files, wfdb_records
 from .hdf5 import names_in, open_hdf5, open_zarr
+from .hdf5_chunks import chunk_shape
+from .hdf5_types import kind_of
+from .netcdf import groups_in, open_cf, with_coordinates
 from .plan import check_numbers, name_reasons
 from .readers import open_npz, read_file, readers, suffix_of, variable_metadata
 
@@ -331,7 +331,7 @@ def describe_netcdf(path):
     return Info(path, [row(k, v) for k,v in ds.variables.items()], notes)
 
 # %% ../../nbs/47_convert.info.ipynb #a33cd678
-formats = matlab,recordings,tables # Importing these modules registers their readers
+formats = matlab,ts_files,public_datasets,edf,wfdb_records,tables # Importing these modules registers their readers
 
 def first_record(
     records, # What a reader returns

@@ -22,7 +22,7 @@ from ..disk.rows import Ranges
 from ..folder.checks import as_hex, files_of, Sums
 from ..disk.sidecar import manifest_name, manifest_version, read_manifest
 from ..folder.manifest import manifest_text, staging
-from .layouts import apply_changes, column_types, DenseColumn
+from .column_files import apply_changes, column_types, DenseColumn
 from .metadata import column_chunks, save_times, split_ranges, summarize, time_keys, time_table
 from .plan import is_column_name, Spec
 from .readers import variable_metadata

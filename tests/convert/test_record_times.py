@@ -1,0 +1,97 @@
+"Times in records: clocks, gaps, faults, uneven times, and what the manifest keeps of them"
+import numpy as np, pytest
+from fastcore.test import expect_fail
+from tsdisk.convert.convert import append, convert
+from tsdisk.convert.record_times import fill_gaps, with_clock
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.disk.array_sources import as_source
+from tsdisk.folder.checks import verify
+from tsdisk.folder.manifest import open_folder
+from tsdisk.series.clocks import ClockScan, clocks_of
+from tsdisk.series.ragged import Ragged
+
+days = np.arange('2024-01-01', '2024-03-01', dtype='M8[D]')
+def record(keep, **kwargs): return dict(X=np.arange(60.)[None,keep], times=days[keep], **kwargs)
+def clocks(dst):
+    X = open_folder(dst)[0]['X']
+    return clocks_of((X.panel if isinstance(X, Ragged) else as_source(X)).place())
+
+def test_even_times_become_a_start_and_a_rate(tmp_path):
+    convert([record(np.arange(40)), record(np.arange(5, 45))], tmp_path/'set')
+    found = clocks(tmp_path/'set')
+    assert [str(found[i].times(39))[:10] for i in (0,1)] == ['2024-02-09', '2024-02-14']
+    assert 'clock' not in read_manifest(tmp_path/'set') or not read_manifest(tmp_path/'set')['clock']
+
+def test_gaps_are_kept_and_warned_of(tmp_path):
+    with pytest.warns(UserWarning, match='1 series have gaps in time, 1 in all, the longest of 6 d'):
+        convert([record(np.arange(40)), record(np.r_[:20,25:45])], tmp_path/'set')
+    found = clocks(tmp_path/'set')
+    assert found.gaps(2).tolist() == [[1,20]] and not len(found[0].gaps)
+    assert (found[1].times(np.arange(40)) == days[np.r_[:20,25:45]]).all()
+    assert not verify(tmp_path/'set')
+
+@pytest.mark.filterwarnings('ignore:.* gaps in time')
+def test_gaps_survive_an_append(tmp_path):
+    convert([record(np.r_[:10,15:45])], tmp_path/'set')
+    append(tmp_path/'set', [record(np.arange(40)), record(np.r_[:30,40:50])])
+    assert clocks(tmp_path/'set').gaps(3).tolist() == [[0,10],[2,30]]
+    assert not verify(tmp_path/'set') and len([*(tmp_path/'set').glob('jumps*')]) == 1
+
+@pytest.mark.filterwarnings('ignore:.* gaps in time')
+def test_faults_of_times_are_warned_of(tmp_path):
+    times = days[np.r_[:20,19,21,20,23:40]]
+    with pytest.warns(UserWarning, match='The times of row 0 have faults: 1 repeated, 1 earlier than the one before'):
+        convert([dict(X=np.zeros((1,40)), times=times)], tmp_path/'set')
+
+def test_rates_that_differ_are_warned_of(tmp_path):
+    with pytest.warns(UserWarning, match='Sampling rates differ between series, 100 to 250'):
+        convert([dict(X=np.zeros((1,40)), fs=o) for o in (100.,250.)], tmp_path/'set')
+
+def test_uneven_times_are_a_column(tmp_path):
+    rng = np.random.default_rng(0)
+    ticks = [np.cumsum(rng.integers(1, 10**9, 50)).astype('M8[ns]') for _ in range(3)]
+    convert([dict(X=np.zeros((1,50)), times=o) for o in ticks], tmp_path/'set')
+    arrays,_ = open_folder(tmp_path/'set')
+    assert (np.asarray(arrays['times']) == np.stack(ticks).astype('i8')).all()
+
+def test_even_records_among_uneven_ones_get_times(tmp_path):
+    ticks = np.cumsum(np.random.default_rng(0).integers(1, 10**9, 50)).astype('M8[ns]')
+    convert([dict(X=np.zeros((1,50)), times=ticks), dict(X=np.zeros((1,50)), start='1970-01-01', fs=2.)], tmp_path/'set')
+    assert np.asarray(open_folder(tmp_path/'set')[0]['times'])[1].tolist() == [i*10**9//2 for i in range(50)]
+
+def test_a_record_in_pieces_scans_its_clock(tmp_path):
+    def read(path):
+        scan = ClockScan()
+        def pieces():
+            for a,b in ((0,30),(30,55)):
+                scan.add(days[5:][a:b] if a == 0 else days[:][a+5:b+5])
+                yield np.arange(60.)[None,a:b]
+        return dict(X=pieces(), clock=scan)
+    (tmp_path/'a.rec').touch()
+    convert(str(tmp_path/'a.rec'), tmp_path/'set', read=read, n_workers=0)
+    manifest = read_manifest(tmp_path/'set')
+    assert manifest['info']['start'] == '2024-01-06T00:00:00.000' and manifest['info']['fs'] == 1/86400
+
+@pytest.mark.parametrize('times,error', [(np.zeros(3), 'one time for each of 4 steps'), (['01/02/2024']*4, 'A time is written like'), (np.zeros((4,1)), 'one time for each')])
+def test_times_that_do_not_fit_are_refused(times, error):
+    with expect_fail(ValueError, error): with_clock(dict(X=np.zeros((1,4)), times=times))
+
+def test_filled_gaps_are_nan():
+    res = fill_gaps(record(np.r_[:20,25:45], station=3))
+    assert res['X'].shape == (1,45) and res['station'] == 3 and 'time_jumps' not in res
+    assert np.isnan(res['X'][0,20:25]).all() and (res['X'][0,25:] == np.arange(25, 45)).all()
+    with expect_fail(ValueError, 'the times have faults'): fill_gaps(dict(X=np.zeros((1,30)), times=days[np.r_[:20,18,21:30]]))
+
+def test_filled_datasets_keep_their_rate(tmp_path):
+    convert([record(np.r_[:20,25:45]), record(np.arange(45))], tmp_path/'set', tfm=fill_gaps)
+    found = clocks(tmp_path/'set')
+    assert (found[0].times(np.arange(45)) == days[:45]).all() and not len(found.gaps(2)) and found.fs_of_all == 1/86400
+
+def test_metadata_of_users_may_be_named_like_parts_of_a_clock(tmp_path):
+    convert([dict(X=np.ones((1,9)), jumps=i, period=2.5) for i in range(2)], tmp_path/'set')
+    assert read_manifest(tmp_path/'set')['info']['period'] == 2.5
+    assert open_folder(tmp_path/'set')[0]['jumps'][:].tolist() == [0,1] and clocks(tmp_path/'set') is None
+
+def test_steps_are_not_lost_where_a_device_drifts_back():
+    record = dict(X=np.arange(20.)[None], time_period=1., time_jumps=[[10,9_400_000_000]])
+    with expect_fail(ValueError, 'two steps would be at one time'): fill_gaps(record)
