@@ -11,6 +11,7 @@ from functools import partial
 from math import prod
 import numpy as np, torch
 from fastcore.basics import store_attr
+from ..disk.gather import copy_values
 from ..disk.io import aligned_block
 
 # %% ../../nbs/54_data.buffers.ipynb #f922ec8d
@@ -82,7 +83,9 @@ class ColumnPool:
         "Rows of the column as a tensor in this memory"
         t = column.read(rows, self.stored)
         if self.cast is None: return t
-        return torch.from_numpy(self.cast.take(tuple(t.shape))).copy_(t)
+        res = torch.from_numpy(self.cast.take(tuple(t.shape)))
+        copy_values(t, res)
+        return res
 
 # %% ../../nbs/54_data.buffers.ipynb #444b3f44
 class Pools:
