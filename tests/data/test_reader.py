@@ -8,7 +8,7 @@ from tsdisk.data.buffers import Pools
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.epoch import Blocks, Epoch
 from tsdisk.data.loaders import TSDataLoader
-from tsdisk.data.reader import NextBuffers, Reader, ReadOptions, past_cache, with_short_labels
+from tsdisk.data.reader import NextBuffers, Reader, ReadOptions, past_cache, with_kept_codes
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.io import DiskFile
 from tsdisk.disk.array_sources import ArraySource
@@ -117,14 +117,47 @@ def test_labels_of_a_span_are_read_at_once():
     list(Reader(columns).groups(spans(range(30), range(30, 40)), 5))
     assert y.notes == [('gather', [*range(30)]), ('gather', [*range(30, 40)])]
 
-@pytest.mark.parametrize('y,short', [(np.arange(300)%3, 'u1'), (np.arange(300)-7, 'i4'), (np.arange(300)%2 + 2**40, None), ((np.arange(300)%3).astype('u1'), None),
-    (np.array([*'ab'*150]), None), (np.arange(300.), None)], ids=['short','negative','long','bytes','strings','floats'])
-def test_labels_are_looked_up_in_the_shortest_integers(y, short):
-    column = TSDatasets(ramp(300), y).tls[1]
-    got = with_short_labels(column)
-    assert got.items.dtype == (short or y.dtype) and (got is column) == (short is None)
-    rows = np.array([299,0,7])
+def read_only(a):
+    a.setflags(write=False)
+    return a
+
+@pytest.mark.parametrize('y,dtype', [(np.arange(300)%3, 'int8'), (np.arange(300)-150, 'int16'), (np.array([*'abc'*100]), 'int8'), (np.array([*'ab'*150]) == 'a', 'int8'),
+    (np.array([0]*299+[10**15]), 'int8')], ids=['few','many','texts','bools','far'])
+def test_codes_are_kept_in_the_shortest_integers(y, dtype):
+    column = TSDatasets(ramp(300), read_only(y)).tls[1]
+    got,rows = with_kept_codes(column),np.array([299,0,7])
+    assert got.codes.dtype == dtype and got.codes.nbytes == len(y)*np.dtype(dtype).itemsize
     same(got.read(rows).numpy(), column.read(rows).numpy())
+    assert with_kept_codes(column) is got # The next epoch uses them again
+
+@pytest.mark.parametrize('y', [np.arange(300.), np.array([*'ab'*150])], ids=['floats','texts in memory'])
+def test_other_columns_stay_as_they_are(y):
+    column = TSDatasets(ramp(300), y).tls[1]
+    assert with_kept_codes(column) is column
+
+def test_labels_changed_in_memory_are_seen_in_the_next_epoch():
+    y = np.arange(300)%3
+    column,rows = TSDatasets(ramp(300), y).tls[1],np.arange(300)
+    assert with_kept_codes(column).read(rows)[:3].tolist() == [0,1,2]
+    y[:3] = 2,2,2
+    assert with_kept_codes(column).read(rows)[:3].tolist() == [2,2,2]
+
+def test_kept_codes_know_rows_without_a_label():
+    y = read_only(np.array(['a','','b','']))
+    column = TSDatasets(ramp(4), y, no_label='').tls[1]
+    assert with_kept_codes(column).read(np.array([3,2,1,0])).tolist() == [-100,1,-100,0]
+
+def test_labels_outside_the_vocabulary_matter_only_where_they_are_read():
+    column = TSDatasets(ramp(4), read_only(np.array([*'abca'])), splits=[[0,1],[3]], vocab=['a','b']).tls[1]
+    got = with_kept_codes(column)
+    assert got.read(np.array([3,1])).tolist() == [0,1]
+    with fails(ValueError, "Label 'c' is not in the vocabulary"): got.read(np.array([0,2]))
+
+def test_a_new_vocabulary_needs_new_codes():
+    column = TSDatasets(ramp(4), read_only(np.array([*'abab']))).tls[1]
+    assert with_kept_codes(column).read(np.arange(4)).tolist() == [0,1,0,1]
+    column.kind.set_vocab(['b','a'])
+    assert with_kept_codes(column).read(np.arange(4)).tolist() == [1,0,1,0]
 
 # How many rows
 

@@ -41,6 +41,7 @@ def padded_for(self:Ragged, packing:Packing):
 class Column(GetAttr):
     "A source, its type, and the transforms of its batches"
     _default = 'kind'
+    kept = None # Codes of its labels, from `with_kept_codes`
     def __init__(self,
         items:Source, # Rows as stored
         kind:Transform, # What makes tensors of them: `ToSeries`, `ToCategory` …

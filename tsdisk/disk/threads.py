@@ -8,10 +8,11 @@ __all__ = ['Task', 'one_thread', 'thread_count', 'share_out', 'tasks_ahead', 'ma
 # %% ../../nbs/02_disk.threads.ipynb #bd62250b
 from collections import deque
 from contextlib import contextmanager
+from ctypes import PyDLL
 from functools import cache
-from importlib import import_module
 from queue import SimpleQueue
 from threading import Lock, Thread
+from fastcore.basics import noop
 from .basics import reset_after_fork
 
 # %% ../../nbs/02_disk.threads.ipynb #8b31e829
@@ -41,21 +42,33 @@ class Task:
     def finished(self): return not self.done.locked()
 
 # %% ../../nbs/02_disk.threads.ipynb #a971760d
-@cache
-def _openmp():
-    "The OpenMP libraries that torch uses; none without `threadpoolctl`, which fastai brings along"
-    import_module('torch') # Loads them
+def _openmp_setters():
+    "For each OpenMP library of this process, the function that sets the threads of the calling thread"
     try: from threadpoolctl import ThreadpoolController
     except ImportError: return []
-    return ThreadpoolController().select(user_api='openmp').lib_controllers
+    libraries = ThreadpoolController().select(user_api='openmp').info()
+    return [PyDLL(o['filepath']).omp_set_num_threads for o in libraries] # Called without giving up the GIL
+
+@cache
+def _torchs_setter():
+    "The function of those that torch's operators go by; without `threadpoolctl`, which fastai brings along, none does"
+    import torch
+    n = torch.get_num_threads()
+    for f in _openmp_setters():
+        f(n+1)
+        found = torch.get_num_threads()
+        f(n)
+        if found == n+1: return f
+    return noop
 
 def _use_openmp_threads(n):
     "Use n threads of OpenMP in the calling thread; how many there were before"
     import torch
     before = torch.get_num_threads()
-    for o in _openmp(): o.set_num_threads(n)
+    _torchs_setter()(n)
     return before
 
+# %% ../../nbs/02_disk.threads.ipynb #f57947b7
 @contextmanager
 def one_thread():
     "Let torch's operators run in the calling thread alone"
