@@ -68,9 +68,22 @@ def check_metadata(
 
 # %% ../../nbs/44_convert.work.ipynb #65a37630
 @patch
+def _read(self:Job, o):
+    "What `read` gives for an input; for a header of WFDB, `read` may also want its path without the suffix"
+    try: return self.read(o)
+    except FileNotFoundError as e:
+        if not _is_header_of(e.filename, o): raise
+    return self.read(o.removesuffix('.hea'))
+
+def _is_header_of(missing, path):
+    "Is the missing file the header of a record whose name is the path of a header?"
+    if not isinstance(path, str) or not path.endswith('.hea'): return False
+    return os.path.abspath(str(missing)) == os.path.abspath(f'{path}.hea')
+
+@patch
 def records(self:Job, o):
     "The records of an input, after `tfm`"
-    for record in as_records(self.read(o)):
+    for record in as_records(self._read(o)):
         parts = split_compressed(record, self.tfm is not None)
         for o in parts: yield check_metadata(self.tfm(o) if self.tfm else o)
 
