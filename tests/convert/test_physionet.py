@@ -311,12 +311,12 @@ def test_a_reader_that_takes_the_path_of_a_header_is_called_once(tmp_path):
     convert(tmp_path/'m.hea', tmp_path/'set', read=read, n_workers=0)
     assert {*paths} == {str(tmp_path/'m.hea')}
 
-def test_other_missing_files_of_a_header_are_named(tmp_path):
+@pytest.mark.parametrize('missing', ['s1.dat','s1.hea','m.hea.atr'])
+def test_other_missing_files_of_a_header_are_named(missing, tmp_path):
     write_two_segments(tmp_path)
-    for missing in ('s1.dat', 's1.hea', 'm.hea.atr'):
-        def read(p): return open(tmp_path/missing) if missing == 'm.hea.atr' else wfdb.rdrecord(p, m2s=True)
-        (tmp_path/missing).unlink(missing_ok=True)
-        with fails(ValueError, missing): convert(tmp_path/'m.hea', tmp_path/'set', read=read, n_workers=0)
+    (tmp_path/missing).unlink(missing_ok=True)
+    def read(p): return open(f'{p}.atr') if missing == 'm.hea.atr' else wfdb.rdrecord(p, m2s=True)
+    with fails(ValueError, missing): convert(tmp_path/'m.hea', tmp_path/'set', read=read, n_workers=0)
 
 def test_records_without_physical_values_say_how_to_read_them(tmp_path):
     write_two_segments(tmp_path)

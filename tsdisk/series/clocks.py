@@ -161,9 +161,14 @@ def as_clocks(
     "Clocks of series, given in any form"
     if clock is None or isinstance(clock, Clocks): return clock
     if isinstance(clock, Clock): return _Shared(clock)
+    if any(o.stamps is not None for o in clock): return _Uneven(clock)
+    return Clocks(*_columns_of(clock))
+
+def _columns_of(clock):
+    "Starts, rates and jumps of a list of clocks"
     starts = [np.datetime64('NaT') if o.start is None else o.start for o in clock]
     jumps = [np.insert(o.jumps, 0, i, 1) for i,o in enumerate(clock)]
-    return Clocks(starts, [np.nan if o.fs is None else o.fs for o in clock], np.concatenate(jumps))
+    return starts, [np.nan if o.fs is None else o.fs for o in clock], np.concatenate(jumps)
 
 class _Shared(Clocks):
     "One clock for all series"
@@ -173,6 +178,16 @@ class _Shared(Clocks):
 
     def __getitem__(self, i): return self.clock
     def __reduce__(self): return _Shared, (self.clock,)
+
+# %% ../../nbs/12_series.clocks.ipynb #37909fcf
+class _Uneven(Clocks):
+    "Clocks of series, some of which have uneven times"
+    def __init__(self, clocks):
+        self.clocks = clocks
+        super().__init__(*_columns_of(clocks))
+
+    def __getitem__(self, i): return self.clocks[i]
+    def __reduce__(self): return _Uneven, (self.clocks,)
 
 # %% ../../nbs/12_series.clocks.ipynb #ad2b6f6e
 @patch(as_prop=True)
