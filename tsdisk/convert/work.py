@@ -7,17 +7,18 @@ __all__ = ['write_bytes', 'Done', 'Job', 'check_metadata', 'with_metadata', 'Mea
 
 # %% ../../nbs/44_convert.work.ipynb #fdc8112a
 import errno, os, re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 import numpy as np
 from fastcore.basics import patch
 from ..disk.casts import cast_exactly
+from .hdf5 import in_memory_or_not, others_of, read_tree
 from .inputs import rows_of
 from .metadata import metadata_lines
 from .counts import as_counts, real_units
 from .plan import as_list, as_records, target_kind
-from .readers import split_compressed, variable_metadata
+from .readers import need, split_compressed, variable_metadata
 from .timing import settle_clock, with_times
 
 # %% ../../nbs/44_convert.work.ipynb #f32cd272
@@ -66,6 +67,29 @@ def check_metadata(
     if 'scale' in record and X.dtype.kind == 'f': raise ValueError(_floats_with_scale)
     return record
 
+# %% ../../nbs/44_convert.work.ipynb #eddd713b
+def _is_open(o): return type(o).__module__.partition('.')[0] in ('h5py','zarr') and hasattr(o, 'attrs')
+
+def _read_open(x):
+    "The record of an open array or group of h5py or zarr, or an iterator of records"
+    file = getattr(x, 'file', None)
+    path = str(file.filename if file is not None else getattr(x, 'store_path', 'the array'))
+    if not hasattr(x, 'shape'): return read_tree(x, None, path)
+    *folders,name = x.name.strip('/').split('/')
+    if file is not None: return read_tree(x.parent, name, path)
+    group = need('zarr', 'zarr').open_group(x.store_path.store, path='/'.join(folders), mode='r') if name else x
+    return read_tree(group, name or None, path)
+
+def _as_described(got):
+    "What `read` gave, with open arrays as their files describe them"
+    if _is_open(got): return _read_open(got)
+    if isinstance(got, tuple) and len(got) == 2: got = dict(X=got[0], y=got[1])
+    if not isinstance(got, Mapping) or not _is_open(got.get('X')): return got
+    record = _read_open(got['X'])
+    others = {k: v for k,v in got.items() if k != 'X'}
+    opened,_ = others_of({k: v for k,v in others.items() if _is_open(v)}, record['X'])
+    return {**record, **others, **in_memory_or_not({'X': record['X'], **opened})}
+
 # %% ../../nbs/44_convert.work.ipynb #65a37630
 @patch
 def _read(self:Job, o):
@@ -83,7 +107,7 @@ def _is_header_of(missing, path):
 @patch
 def records(self:Job, o):
     "The records of an input, after `tfm`"
-    for record in as_records(self._read(o)):
+    for record in as_records(_as_described(self._read(o))):
         parts = split_compressed(record, self.tfm is not None)
         for o in parts: yield check_metadata(self.tfm(o) if self.tfm else o)
 
