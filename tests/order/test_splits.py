@@ -416,3 +416,24 @@ def test_durations_need_a_clock(split):
     with fails(ValueError, "gap='36h'", 'sampling rates'): split(Windows(np.zeros((500,1)), 10, clock=uneven), gap='36h')
     with fails(ValueError, 'A duration is a number and a unit', 'soon'): split(Windows(np.zeros((500,1)), 10, clock=Clock(fs=1)), gap='soon')
     with fails(ValueError, 'shorter than 0'): split(Windows(np.zeros((500,1)), 10, clock=Clock(fs=1)), gap=timedelta(-1))
+
+# Uneven times
+
+def test_series_of_uneven_times_are_cut_at_one_time():
+    waits = np.random.default_rng(0).integers(1, 1000, (3,100)).cumsum(1).astype('m8[h]')
+    starts = np.array(['2024-01-01','2030-01-01','2020-01-01'], 'M8[ns]')
+    clocks = [Clock.from_times(a+o) for a,o in zip(starts, waits)] + [Clock('2026-01-01', period='7d')]
+    w = Windows([np.zeros((100,1))]*4, 5, clock=clocks)
+    for splits in (time_splits(w, .2), time_splits(w, at='2030-03-01'), *walk_forward_splits(w, 2, valid_size=60)):
+        a,b = last_and_first(w, *splits)
+        assert a < b and not check_leakage(w, splits, across=True)
+    by_series = time_splits(w, .2, per_series=True)
+    assert check_leakage(w, by_series, across=True)
+
+def test_a_shared_clock_jumps_in_all_series():
+    clock = Clock('2024-01-01', period='1h', jumps=[[50, 1000*3600*10**9]])
+    w = Windows([np.zeros((100,1))]*2, 5, clock=clock)
+    got = w.clocks.since_starts(np.array([0,1]), np.array([60,60]))//(3600*10**9)
+    assert got.tolist() == [1010,1010]
+    a,b = last_and_first(w, *time_splits(w, at='2024-02-12'))
+    assert a < np.datetime64('2024-02-12') <= b

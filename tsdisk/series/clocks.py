@@ -227,8 +227,10 @@ def since_starts(self:Clocks,
 ) -> np.ndarray: # (k,) int64 nanoseconds
     "Times from the first step of series to these steps"
     series,steps = np.broadcast_arrays(series, np.asarray(steps, np.int64))
+    periods = self.periods_of(series)
+    if np.isnan(periods).any(): return self._by_series(series, steps)
     first,since = self._last_jumps(series, steps)
-    return since + np.rint((steps-first)*self.periods_of(series)).astype(np.int64)
+    return since + np.rint((steps-first)*periods).astype(np.int64)
 
 @patch
 def _last_jumps(self:Clocks, series, steps):
@@ -238,6 +240,28 @@ def _last_jumps(self:Clocks, series, steps):
     k = np.searchsorted(table[:,0]*room + table[:,1], series*room + steps, 'right')-1
     same = table[k,0] == series
     return np.where(same, table[k,1], 0), np.where(same, table[k,2], 0)
+
+# %% ../../nbs/12_series.clocks.ipynb #96530fa3
+@patch
+def _by_series(self:Clocks, series, steps):
+    "`since_starts` by the clock of each series, for uneven times"
+    order = np.argsort(series, axis=None, kind='stable')
+    res = np.empty(series.shape, np.int64)
+    for rows in np.split(order, np.flatnonzero(np.diff(series.ravel()[order]))+1):
+        if len(rows): res.flat[rows] = self[int(series.flat[rows[0]])].since_start(steps.flat[rows])
+    return res
+
+@patch
+def since_starts(self:_Shared, series, steps): return self.clock.since_start(np.broadcast_arrays(series, steps)[1])
+
+@patch
+def knows_times(self:Clocks,
+    n:int, # Number of series
+) -> bool:
+    "Are the times of all steps of n series known?"
+    if self.starts is None or np.isnat(self.starts).any(): return False
+    no_rate = np.flatnonzero(np.isnan(self.periods_of(np.arange(n))))
+    return all(self[int(i)].stamps is not None for i in no_rate)
 
 # %% ../../nbs/12_series.clocks.ipynb #97a156ea
 @patch
