@@ -223,3 +223,20 @@ def test_open_arrays_of_zarr_are_read_as_their_paths_are(name, tmp_path):
     want = convert(f"{tmp_path/'a.zarr'}::{name}", tmp_path/'path', n_workers=0)
     assert same_dataset(want, convert(zarr.open_group(tmp_path/'a.zarr')[name], tmp_path/'open', n_workers=0))
     assert metadata_of(want)['scale'] == .5
+
+def test_open_arrays_of_a_generator_have_their_packing(tmp_path):
+    write_packed(tmp_path/'a.h5')
+    with h5py.File(tmp_path/'a.h5', 'a') as f:
+        for i in range(3): f[f's{i}'] = np.arange(20, dtype='i2').reshape(2,10)+i
+        for i in range(3): f[f's{i}'].attrs['scale_factor'] = .5
+        for kind in (list, iter):
+            def read(p, kind=kind): return kind([f[f's{i}'] for i in range(3)])
+            path = convert('any', tmp_path/kind.__name__, read=read, n_workers=0)
+            assert metadata_of(path)['scale'] == .5 and open_folder(path)[0]['X'][:, 0, 0].tolist() == [0,1,2]
+
+def test_an_open_group_of_zarr_is_read_as_its_path_is(tmp_path):
+    group = zarr.open_group(tmp_path/'a.zarr')
+    for name,a in dict(X=filled((5,2,30), 'i2'), y=np.arange(5)).items(): group.create_array(name, data=a)
+    group['X'].attrs['scale_factor'] = .5
+    want = convert(tmp_path/'a.zarr', tmp_path/'path', n_workers=0)
+    assert same_dataset(want, convert(group, tmp_path/'open', n_workers=0)) and metadata_of(want)['scale'] == .5

@@ -83,6 +83,7 @@ def _read_open(x):
 def _as_described(got):
     "What `read` gave, with open arrays as their files describe them"
     if _is_open(got): return _read_open(got)
+    if isinstance(got, (list,Iterator)): return map(_as_described, got)
     if isinstance(got, tuple) and len(got) == 2: got = dict(X=got[0], y=got[1])
     if not isinstance(got, Mapping) or not _is_open(got.get('X')): return got
     record = _read_open(got['X'])
