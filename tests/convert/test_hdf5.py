@@ -1,13 +1,14 @@
 "HDF5, MATLAB, zarr, netCDF and xarray"
 import subprocess, sys
-import numpy as np, pytest
+import h5py, numpy as np, pytest, zarr
 from fastcore.test import expect_fail
-from conftest import fails, metadata_of
+from conftest import fails, filled, metadata_of
 from tsdisk.convert import hdf5_chunks, readers
 from tsdisk.convert.readers import read_file
 from tsdisk.convert.convert import convert
 from tsdisk.convert.hdf5_chunks import FileSamples, ReversedAxes
 from tsdisk.convert.netcdf import from_xarray, StackedVariables
+from tsdisk.convert.jobs import Job
 from tsdisk.folder.manifest import open_folder
 
 x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
@@ -160,3 +161,82 @@ def test_dates_are_the_times_of_the_record():
     t = np.datetime64('2024-01-01', 'ns')+np.arange(500)*np.timedelta64(20, 'ms')
     got = from_xarray(xr.Dataset(dict(a=(('site','time'), x[:,0])), coords=dict(time=t)))
     assert np.array_equal(got['times'], t)
+
+# Open arrays
+
+def write_packed(path):
+    "X of 20 rows, scaled, with a rate; y, scaled, and a recording whose steps come first"
+    with h5py.File(path, 'w') as f:
+        f.create_dataset('X', data=filled((20,3,50), 'i2'), chunks=(20,1,10), compression='gzip')
+        f['X'].attrs.update(scale_factor=.5, fs=100.)
+        f['y'] = np.arange(20, dtype='i2')
+        f['y'].attrs['scale_factor'] = .25
+        f['flow'] = np.arange(80.).reshape(40,2)
+        f['day'] = np.arange(40)
+        f['day'].attrs['units'] = 'days since 2024-01-01'
+        f['day'].make_scale('time')
+        f['flow'].dims[0].attach_scale(f['day'])
+
+def same_dataset(a, b):
+    "Do two datasets hold the same arrays and say the same of them?"
+    one,two = open_folder(a),open_folder(b)
+    assert one[0].keys() == two[0].keys() and metadata_of(a) == metadata_of(b)
+    for k in one[0].keys()-{'source'}: np.testing.assert_array_equal(one[0][k][:], two[0][k][:])
+    return True
+
+def test_an_open_array_is_read_as_its_path_is(tmp_path):
+    write_packed(tmp_path/'a.h5')
+    with h5py.File(tmp_path/'a.h5') as f:
+        for name in ('X','flow'):
+            want = convert(f"{tmp_path/'a.h5'}::{name}", tmp_path/f'{name}-path', n_workers=0)
+            assert same_dataset(want, convert(f[name], tmp_path/f'{name}-open', n_workers=0))
+            assert same_dataset(want, convert('any', tmp_path/f'{name}-read', read=lambda p, x=f[name]: x, n_workers=0))
+        want = convert(f"{tmp_path/'a.h5'}::X", tmp_path/'tfm-path', tfm=lambda o: o, n_workers=0)
+        assert same_dataset(want, convert(f['X'], tmp_path/'tfm-open', tfm=lambda o: o, n_workers=0))
+
+def test_open_arrays_of_a_pair_a_mapping_and_a_file_have_their_packing(tmp_path):
+    write_packed(tmp_path/'a.h5')
+    with h5py.File(tmp_path/'a.h5', 'a') as f:
+        del f['flow']
+        del f['day']
+        given = dict(pair=(f['X'], f['y']), mapping=dict(X=f['X'], y=f['y'], site='north'), file=f)
+        for k,o in given.items():
+            arrays = open_folder(convert(o, tmp_path/k, n_workers=0))[0]
+            assert metadata_of(tmp_path/k)['scale'] == .5 and metadata_of(tmp_path/k)['fs'] == 100
+            np.testing.assert_array_equal(arrays['y'][:], np.arange(20)/4)
+        labels = convert((f['X'], ['a','b']*10), tmp_path/'labels', n_workers=0)
+        assert open_folder(labels)[0]['y'][:].tolist() == ['a','b']*10
+
+def test_large_open_arrays_follow_their_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5_chunks, 'at_once', 1)
+    write_packed(tmp_path/'a.h5')
+    with h5py.File(tmp_path/'a.h5') as f:
+        record, = Job(lambda o: o).records(f['X'])
+        assert isinstance(record['X'], FileSamples) and (record['X'][:] == f['X'][:]).all()
+
+@pytest.mark.parametrize('name', ['X','deep/X'])
+def test_open_arrays_of_zarr_are_read_as_their_paths_are(name, tmp_path):
+    group = zarr.open_group(tmp_path/'a.zarr')
+    x = group.create_array(name, shape=(5,2,30), dtype='i2', chunks=(5,1,30))
+    x[:] = filled((5,2,30), 'i2')
+    x.attrs['scale_factor'] = .5
+    want = convert(f"{tmp_path/'a.zarr'}::{name}", tmp_path/'path', n_workers=0)
+    assert same_dataset(want, convert(zarr.open_group(tmp_path/'a.zarr')[name], tmp_path/'open', n_workers=0))
+    assert metadata_of(want)['scale'] == .5
+
+def test_open_arrays_of_a_generator_have_their_packing(tmp_path):
+    write_packed(tmp_path/'a.h5')
+    with h5py.File(tmp_path/'a.h5', 'a') as f:
+        for i in range(3): f[f's{i}'] = np.arange(20, dtype='i2').reshape(2,10)+i
+        for i in range(3): f[f's{i}'].attrs['scale_factor'] = .5
+        for kind in (list, iter):
+            def read(p, kind=kind): return kind([f[f's{i}'] for i in range(3)])
+            path = convert('any', tmp_path/kind.__name__, read=read, n_workers=0)
+            assert metadata_of(path)['scale'] == .5 and open_folder(path)[0]['X'][:, 0, 0].tolist() == [0,1,2]
+
+def test_an_open_group_of_zarr_is_read_as_its_path_is(tmp_path):
+    group = zarr.open_group(tmp_path/'a.zarr')
+    for name,a in dict(X=filled((5,2,30), 'i2'), y=np.arange(5)).items(): group.create_array(name, data=a)
+    group['X'].attrs['scale_factor'] = .5
+    want = convert(tmp_path/'a.zarr', tmp_path/'path', n_workers=0)
+    assert same_dataset(want, convert(group, tmp_path/'open', n_workers=0)) and metadata_of(want)['scale'] == .5

@@ -1,7 +1,9 @@
 "Tables with a series in each row, as lists"
+import re
 import numpy as np, pytest
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
+from tsdisk.convert.long_tables import from_long
 from tsdisk.convert.tables import from_wide, read_table
 from tsdisk.folder.manifest import open_folder
 
@@ -80,6 +82,20 @@ def test_frames_of_episodes_are_no_series(tmp_path):
     tab = pa.table({'observation.state': [[1.,2]]*4, 'frame_index': [0,1]*2, 'episode_index': [0,0,1,1]})
     pq.write_table(tab, tmp_path/'a.parquet')
     with fails(ValueError, "from_long(src, 'episode_index', 'frame_index', vars=['observation.state'])"): read_table(tmp_path/'a.parquet')
+
+def test_the_advice_for_frames_of_episodes_works(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    rng = np.random.default_rng(0)
+    lengths,names = (5,7,4),['state.0','state.1','state.2','action.0','action.1']
+    episodes = [(rng.normal(size=(n,3)).astype('f4'), rng.normal(size=(n,2)).astype('f4')) for n in lengths]
+    for i,(state,action) in enumerate(episodes):
+        lists = dict(state=pa.FixedSizeListArray.from_arrays(pa.array(state.ravel()), 3), action=pa.array(action.tolist(), pa.list_(pa.float32())))
+        pq.write_table(pa.table({**lists, 'frame_index': np.arange(len(state)), 'episode_index': np.full(len(state), i)}), tmp_path/f'{i}.parquet')
+    with pytest.raises(ValueError) as error: convert(tmp_path, tmp_path/'refused', n_workers=0)
+    advised = re.search(r'convert `(.*)`', str(error.value))[1]
+    X = open_folder(convert(eval(advised, dict(from_long=from_long, src=tmp_path)), tmp_path/'set', n_workers=0))[0]['X']
+    for x,parts in zip(X, episodes): np.testing.assert_array_equal(x, np.concatenate(parts, 1).T)
+    assert len(X) == 3 and metadata_of(tmp_path/'set')['names'] == names
 
 def test_lists_and_numbers_are_not_selected_together(tmp_path):
     frame([4,4]).to_parquet(tmp_path/'a.parquet')

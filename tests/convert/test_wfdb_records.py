@@ -286,3 +286,39 @@ def test_annotations_after_a_gap_find_their_step(tmp_path):
     write_segments(tmp_path)
     wfdb.wrann('r', 'atr', np.array([5,35,42]), ['N','N','V'], fs=100, write_dir=str(tmp_path))
     assert read_file(tmp_path/'r.hea')['annotations']['step'] == [5,30,32]
+
+def write_two_segments(folder):
+    "m.hea, a record of two segments of 100 steps at 100 Hz that starts on 1 May 2020"
+    values = np.arange(200)[:,None]
+    for i in range(2):
+        wfdb.wrsamp(f's{i}', fs=100, units=['mV'], sig_name=['I'], d_signal=values[i*100:][:100], fmt=['16'], adc_gain=[200.],
+            baseline=[0], write_dir=str(folder))
+    (folder/'m.hea').write_text('m/2 1 100 200 12:00:00 01/05/2020\ns0 100\ns1 100\n# age: 5\n')
+    return values.T/200
+
+def test_functions_of_wfdb_get_the_name_that_they_append_the_suffix_to(tmp_path):
+    X = write_two_segments(tmp_path)
+    path = convert(tmp_path/'m.hea', tmp_path/'set', read=lambda p: wfdb.rdrecord(p, m2s=True), n_workers=0)
+    assert np.allclose(open_folder(path)[0]['X'][0], X)
+    assert (metadata_of(path)['start'], metadata_of(path)['comments']) == ('2020-05-01T12:00:00', ['age: 5'])
+
+def test_a_reader_that_takes_the_path_of_a_header_is_called_once(tmp_path):
+    write_two_segments(tmp_path)
+    paths = []
+    def read(p):
+        paths.append(p)
+        return wfdb.rdrecord(p.removesuffix('.hea'), m2s=True)
+    convert(tmp_path/'m.hea', tmp_path/'set', read=read, n_workers=0)
+    assert {*paths} == {str(tmp_path/'m.hea')}
+
+@pytest.mark.parametrize('missing', ['s1.dat','s1.hea','m.hea.atr'])
+def test_other_missing_files_of_a_header_are_named(missing, tmp_path):
+    write_two_segments(tmp_path)
+    (tmp_path/missing).unlink(missing_ok=True)
+    def read(p): return open(f'{p}.atr') if missing == 'm.hea.atr' else wfdb.rdrecord(p, m2s=True)
+    with fails(ValueError, missing): convert(tmp_path/'m.hea', tmp_path/'set', read=read, n_workers=0)
+
+def test_records_without_physical_values_say_how_to_read_them(tmp_path):
+    write_two_segments(tmp_path)
+    with fails(ValueError, 'physical=True, smooth_frames=True'):
+        convert(tmp_path/'s0.hea', tmp_path/'set', read=lambda p: wfdb.rdrecord(p, physical=False), n_workers=0)

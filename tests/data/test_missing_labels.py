@@ -1,6 +1,6 @@
 "Rows and steps without a label: in no vocabulary, no count, no loss and no metric"
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
-from fastai.basics import accuracy, CrossEntropyLossFlat, Learner, mse, nn, L1LossFlat
+from fastai.basics import accuracy, CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, Learner, mse, nn, L1LossFlat
 from fastai.callback.progress import *
 from fastai.metrics import F1Score
 from conftest import fails, filled, same
@@ -87,6 +87,31 @@ def test_a_batch_without_labels_has_no_loss_and_no_gradient(axis, shape):
     assert loss(pred, targ) == 0 and (pred.grad == 0).all()
     targ[0] = 1
     assert torch.equal(loss(pred, targ), CrossEntropyLossFlat(axis=axis)(pred, targ))
+
+averaged = [lambda **kw: CrossEntropyLossFlat(label_smoothing=.1, **kw), LabelSmoothingCrossEntropyFlat, FocalLossFlat]
+
+@pytest.mark.parametrize('make', averaged)
+@pytest.mark.parametrize('reduction', ['mean','sum','none'])
+@pytest.mark.parametrize('axis,shape', [(-1,(6,3)), (1,(6,3,5))])
+def test_losses_of_fastai_leave_out_what_has_no_label(make, reduction, axis, shape):
+    pred,targ = torch.tensor(filled(shape), requires_grad=True),torch.arange(6*shape[-1]//(3 if axis == -1 else 1))%3
+    targ = targ.reshape(6, *shape[2:])
+    targ[::2] = -100
+    loss = make(axis=axis, reduction=reduction)
+    got,known = loss(pred, targ),targ != -100
+    want = make(reduction=reduction)(pred.movedim(1, -1)[known], targ[known])
+    if reduction == 'none': assert torch.allclose(got[known.flatten()], want) and (got[~known.flatten()] == 0).all()
+    else: assert torch.allclose(got, want)
+    got.sum().backward()
+    assert (pred.grad.movedim(1, -1)[~known] == 0).all() and (pred.grad.movedim(1, -1)[known] != 0).any()
+
+@pytest.mark.parametrize('make', averaged[1:])
+def test_a_batch_without_labels_adds_nothing_to_an_averaged_loss(make):
+    pred = torch.randn(4, 3, requires_grad=True)
+    for reduction in ('mean','sum','none'):
+        loss = make(reduction=reduction)(pred, torch.full((4,), -100))
+        loss.sum().backward()
+        assert (loss == 0).all() and (pred.grad == 0).all()
 
 def test_targets_that_are_nan_do_not_train():
     loss,pred = KnownMSELossFlat(),torch.randn(4, 2, requires_grad=True)

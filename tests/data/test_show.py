@@ -7,14 +7,17 @@ from fastai.interpret import Interpretation
 from fastcore.foundation import L
 from torch import nn
 from conftest import filled, ramp, same, wave_names, waves
+from tsdisk.data.augment import Jitter
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results, time_label
 from tsdisk.series.clock import Clock
+from tsdisk.series.crops import Crops
 from tsdisk.series.windows import Windows
 from tsdisk.data.labels import Labels
 from tsdisk.data.batches import TensorTarget, TSMask, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.transforms import Standardize
+from tsdisk.data.warp import TimeWarp
 
 pytestmark = pytest.mark.usefixtures('quiet')
 x = filled((60,3,40))
@@ -171,3 +174,39 @@ def test_a_row_is_plotted_with_its_dates():
     assert [len(o.get_xdata()) for o in ax.lines] == [96,24]
     plain = TSDatasets(np.zeros((3,1,9))).show_row(1)
     assert 'FuncFormatter' not in type(plain.xaxis.get_major_formatter()).__name__
+
+# Dates
+
+def dates_of(ax, steps): return [ax.xaxis.get_major_formatter()(o, None) for o in steps]
+
+def test_a_batch_of_windows_has_its_dates():
+    w = Windows(filled((900,1)), 48, horizon=12, gap=3, clock=Clock('2024-01-01', period='1h'))
+    dls = TSDataLoaders.from_arrays(w, bs=8, seed=0, batch_tfms=[Jitter(.1), Standardize()])
+    for dl in dls:
+        dl.show_batch(max_n=3)
+        rows = dl.idxs[:3]
+        for i,ax in zip(rows, plt.gcf().axes):
+            inputs,future = dl.dataset.times(int(i))
+            assert dates_of(ax, [0,47,48,59]) == [str(o)[5:16].replace('T', ' ') for o in (*inputs[[0,-1]], *future[[0,-1]])]
+        assert len({tuple(dates_of(o, [0])) for o in plt.gcf().axes[:3]}) == 3 or dl is dls.valid
+
+def test_steps_that_augmentations_move_have_no_dates():
+    w = Windows(filled((900,1)), 48, horizon=12, clock=Clock('2024-01-01', period='1h'))
+    dls = TSDataLoaders.from_arrays(w, bs=8, seed=0, batch_tfms=TimeWarp())
+    dls.show_batch(max_n=2)
+    assert dates_of(plt.gcf().axes[0], [0]) != ['01-01 00:00'] and '-' not in dates_of(plt.gcf().axes[0], [0])[0]
+    dls.valid.show_batch(max_n=2, nrows=2)
+    assert '-' in dates_of(plt.gcf().axes[1], [0])[0] and plt.gcf().axes[0].get_gridspec().get_geometry() == (2,1)
+    crops = Crops(filled((900,1)), 48, per_series=8, clock=Clock('2024-01-01', period='1h'))
+    TSDataLoaders.from_arrays(crops, splits=[range(8),[]], bs=8).show_batch()
+    assert '-' not in dates_of(plt.gcf().axes[0], [0])[0]
+
+def test_a_horizon_as_long_as_the_input_is_drawn_after_it():
+    w = Windows(ramp(1, 2, 400)[0].T, 12, horizon=12)
+    dls = TSDataLoaders.from_arrays(w, bs=8, seed=0)
+    dls.show_batch(max_n=1)
+    assert {*ends(plt.gcf().axes[0])} == {(0,11),(12,23)}
+    assert {*ends(dls.train_ds.show_row(0))} == {(0,11),(12,23)}
+    learn = Learner(dls, nn.Conv1d(2, 2, 1), loss_func=nn.MSELoss())
+    with learn.no_bar(): learn.show_results(max_n=1)
+    assert {*ends(plt.gcf().axes[0])} == {(0,11),(12,23)}

@@ -1,6 +1,7 @@
 "Splits by class, group and time: against loops over all windows"
 import tracemalloc, warnings
 from collections import Counter
+from datetime import timedelta
 import numpy as np, pytest
 from hypothesis import assume, example, given, strategies as st
 from sklearn.model_selection import TimeSeriesSplit
@@ -377,3 +378,62 @@ def test_splits_of_very_many_windows_take_little_memory(many, make, most):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < most*10**6 and sum(map(len, [*splits.values()] if isinstance(splits, dict) else splits)) > 200_000_000, peak
+
+# Durations
+
+def two_rates():
+    "Half a year in hours and in steps of 10 minutes, the second from March"
+    series = [np.zeros((n,1), 'f4') for n in (24*180, 6*24*120)]
+    return Windows(series, 12, stride=5, clock=[Clock('2024-01-01', period='1h'), Clock('2024-03-01', period='10min')])
+
+def last_and_first(w, train, valid):
+    "The last time that trains and the first that validates, over all series"
+    times = lambda rows: [w.times(int(i)) for i in rows]
+    return max(o[-1] for o in times(train)), min(o[0] for o in times(valid))
+
+@pytest.mark.parametrize('gap', ['36h', np.timedelta64(36, 'h'), timedelta(hours=36)])
+def test_a_gap_of_a_duration_separates_series_of_any_rate(gap):
+    w = two_rates()
+    a,b = last_and_first(w, *time_splits(w, at='2024-05-01', gap=gap))
+    assert np.timedelta64(36, 'h') < b-a < np.timedelta64(42, 'h')
+    for train,valid in walk_forward_splits(w, 3, valid_size='10d', gap=gap, max_train='20d'):
+        a,b = last_and_first(w, train, valid)
+        assert np.timedelta64(36, 'h') < b-a < np.timedelta64(42, 'h')
+        first,last = w.times(int(train[0]))[0],w.times(int(valid[-1]))[-1]
+        assert a-first < np.timedelta64(20, 'D') and np.timedelta64(9, 'D') < last-b < np.timedelta64(10, 'D')
+
+def test_a_duration_is_as_many_steps_where_rates_agree():
+    w = Windows(np.zeros((500,1), 'f4'), 10, clock=Clock(fs=4))
+    assert time_splits(w, .2, gap='10s') == time_splits(w, .2, gap=40) == time_splits(w, .2, gap='9.9s')
+    folds = walk_forward_splits(w, 3, valid_size='20s', gap='5s', max_train='30s')
+    assert folds == walk_forward_splits(w, 3, valid_size=80, gap=20, max_train=120)
+
+@pytest.mark.parametrize('split', [time_splits, walk_forward_splits])
+def test_durations_need_a_clock(split):
+    with fails(ValueError, "gap='36h'", 'number of rows'): split(100, gap='36h')
+    with fails(ValueError, "gap='36h'", 'sampling rates', '`clock`'): split(Windows(np.zeros((500,1)), 10), gap='36h')
+    uneven = Clock.from_times(np.datetime64('2024-01-01') + np.arange(500)**2)
+    with fails(ValueError, "gap='36h'", 'sampling rates'): split(Windows(np.zeros((500,1)), 10, clock=uneven), gap='36h')
+    with fails(ValueError, 'A duration is a number and a unit', 'soon'): split(Windows(np.zeros((500,1)), 10, clock=Clock(fs=1)), gap='soon')
+    with fails(ValueError, 'shorter than 0'): split(Windows(np.zeros((500,1)), 10, clock=Clock(fs=1)), gap=timedelta(-1))
+
+# Uneven times
+
+def test_series_of_uneven_times_are_cut_at_one_time():
+    waits = np.random.default_rng(0).integers(1, 1000, (3,100)).cumsum(1).astype('m8[h]')
+    starts = np.array(['2024-01-01','2030-01-01','2020-01-01'], 'M8[ns]')
+    clocks = [Clock.from_times(a+o) for a,o in zip(starts, waits)] + [Clock('2026-01-01', period='7d')]
+    w = Windows([np.zeros((100,1))]*4, 5, clock=clocks)
+    for splits in (time_splits(w, .2), time_splits(w, at='2030-03-01'), *walk_forward_splits(w, 2, valid_size=60)):
+        a,b = last_and_first(w, *splits)
+        assert a < b and not check_leakage(w, splits, across=True)
+    by_series = time_splits(w, .2, per_series=True)
+    assert check_leakage(w, by_series, across=True)
+
+def test_a_shared_clock_jumps_in_all_series():
+    clock = Clock('2024-01-01', period='1h', jumps=[[50, 1000*3600*10**9]])
+    w = Windows([np.zeros((100,1))]*2, 5, clock=clock)
+    got = w.clocks.since_starts(np.array([0,1]), np.array([60,60]))//(3600*10**9)
+    assert got.tolist() == [1010,1010]
+    a,b = last_and_first(w, *time_splits(w, at='2024-02-12'))
+    assert a < np.datetime64('2024-02-12') <= b

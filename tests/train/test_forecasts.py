@@ -1,13 +1,15 @@
 "Forecasts as a table, against the values and times of each window"
 from importlib import import_module
 import numpy as np, pytest
+from conftest import filled
 from fastcore.test import expect_fail
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.order.time_splits import time_splits
 from tsdisk.series.clock import Clock
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
-from tsdisk.train.forecasts import forecasts_to_frame
+from tsdisk.train.forecasts import forecasts_to_frame, stitched_to_frame
+from tsdisk.train.stitch import stitch_forecasts
 
 import_module('tsdisk.data.times') # Adds `times` to datasets
 
@@ -45,3 +47,40 @@ def test_names_must_be_as_many_as_series():
 def test_forecasts_of_another_shape_are_refused():
     w = some_windows()
     with expect_fail(ValueError, 'windows with a horizon of 3'): forecasts_to_frame(np.zeros((len(w),2,4)), TSDatasets(w))
+
+uneven = [Clock.from_times(np.datetime64('2024-01-01', 'ns') + np.random.default_rng(i).integers(1, 10**6, n).cumsum()*10**6) for i,n in enumerate((100,40))]
+
+def test_uneven_times_are_those_of_the_windows():
+    series = [filled((n,2)) for n in (100,40)]
+    w = Windows(series, 7, horizon=3, gap=1, stride=2, clock=uneven)
+    dset = TSDatasets(w)
+    table = forecasts_to_frame(w.target.gather(range(len(w))), dset)
+    for i in (0, 5, len(w)-1):
+        inputs,future = dset.times(i)
+        lines = table.iloc[i*6:i*6+6]
+        assert (lines.made_at == inputs[-1]).all() and (lines.time.to_numpy() == np.tile(future, 2)).all()
+
+# Stitched forecasts
+
+@pytest.mark.parametrize('clock', [clocks, uneven, None])
+def test_each_line_of_a_stitched_table_is_a_forecast_step(clock, tmp_path):
+    w = some_windows(clock)
+    dset = TSDatasets(w)
+    stitched = stitch_forecasts(w.target.gather(range(len(w))), dset, tmp_path/'s')
+    table = stitched_to_frame(stitched, dset, series=['a','b'], names=['u','v'])
+    assert len(table) == sum(int(np.isfinite(np.asarray(o)).sum()) for o in stitched) and not table.value.isna().any()
+    for i,name in enumerate('ab'):
+        values = np.asarray(stitched[i])
+        steps = np.flatnonzero(~np.isnan(values[0]))
+        lines = table[(table.series == name) & (table.variable == 'v')]
+        times = steps if clock is None else w.clocks[i].times(steps)
+        assert (lines.time.to_numpy() == times).all() and (lines.value.to_numpy() == values[1,steps]).all()
+    alone = stitched_to_frame(tmp_path/'s', dset.subset(0), which=1, series=['a','b'], names=['u','v'])
+    assert alone.equals(table[table.series == 'b'].reset_index(drop=True))
+
+def test_stitched_series_of_other_windows_are_refused(tmp_path):
+    w = some_windows()
+    stitched = stitch_forecasts(w.target.gather(range(len(w))), TSDatasets(w), tmp_path/'s')
+    other = Windows(np.zeros((140,2)), 7, horizon=3)
+    with expect_fail(ValueError, 'There are 1 series of 140 steps, got 2 stitched ones'): stitched_to_frame(stitched, TSDatasets(other))
+    with expect_fail(ValueError, '`Windows` with a horizon'): stitched_to_frame(stitched, TSDatasets(np.zeros((4,2,7))))

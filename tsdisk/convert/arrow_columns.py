@@ -87,9 +87,9 @@ def kind_of(
     return 'number' if is_number(dtype) else 'date' if is_date(dtype) else str(dtype)
 
 def are_iso(
-    column, # Texts of pyarrow
+    column, # Texts of pyarrow; missing ones (None, not a mark such as 'NA') after the first are passed over
 ) -> bool:
-    "Are all texts dates in ISO 8601, without zones and missing ones? A quick look, before they are parsed one by one"
+    "Are all texts dates in ISO 8601, without zones, the first one not missing? A quick look, before they are parsed one by one"
     first = column[:1].to_pylist()
     if not first or is_missing(first[0]) or time_formats(first) != ['ISO8601']: return False
     try: return len(column.cast(need('pyarrow', 'tables').timestamp('ns'))) > 0

@@ -146,7 +146,7 @@ def _split_file(path):
 def _array_in(src):
     "The `X` of an array, a pair or a mapping of arrays; None if it is anything else"
     if isinstance(src, tuple): src = src[0] if len(src) == 2 else None
-    if isinstance(src, Mapping): src = src.get('X')
+    if isinstance(src, Mapping) or hasattr(src, 'array_keys'): src = src.get('X') # A group of zarr has `array_keys`
     return src if hasattr(src, 'shape') else None
 
 def _without_end(src):

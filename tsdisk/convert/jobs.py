@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['write_bytes', 'Done', 'Job', 'check_metadata', 'with_metadata', 'MeasureRange']
 
-# %% ../../nbs/45_convert.jobs.ipynb #fdc8112a
+# %% ../../nbs/45_convert.jobs.ipynb #3613126a
 import errno, os, re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 import numpy as np
 from fastcore.basics import patch
 from ..disk.casts import cast_exactly
+from .hdf5 import in_memory_or_not, others_of, read_tree
 from .inputs import rows_of
 from .metadata import metadata_lines
 from .plan import as_list, as_records, target_kind
-from .readers import split_compressed, variable_metadata
+from .readers import need, split_compressed, variable_metadata
 from .record_times import settle_clock, with_times
 from .scaled_integers import as_counts, real_units
 
@@ -66,11 +67,48 @@ def check_metadata(
     if 'scale' in record and X.dtype.kind == 'f': raise ValueError(_floats_with_scale)
     return record
 
+# %% ../../nbs/45_convert.jobs.ipynb #eddd713b
+def _is_open(o): return type(o).__module__.partition('.')[0] in ('h5py','zarr') and hasattr(o, 'attrs')
+
+def _read_open(x):
+    "The record of an open array or group of h5py or zarr, or an iterator of records"
+    file = getattr(x, 'file', None)
+    path = str(file.filename if file is not None else getattr(x, 'store_path', 'the array'))
+    if not hasattr(x, 'shape'): return read_tree(x, None, path)
+    *folders,name = x.name.strip('/').split('/')
+    if file is not None: return read_tree(x.parent, name, path)
+    group = need('zarr', 'zarr').open_group(x.store_path.store, path='/'.join(folders), mode='r') if name else x
+    return read_tree(group, name or None, path)
+
+def _as_described(got):
+    "What `read` gave, with open arrays as their files describe them"
+    if _is_open(got): return _read_open(got)
+    if isinstance(got, (list,Iterator)): return map(_as_described, got)
+    if isinstance(got, tuple) and len(got) == 2: got = dict(X=got[0], y=got[1])
+    if not isinstance(got, Mapping) or not _is_open(got.get('X')): return got
+    record = _read_open(got['X'])
+    others = {k: v for k,v in got.items() if k != 'X'}
+    opened,_ = others_of({k: v for k,v in others.items() if _is_open(v)}, record['X'])
+    return {**record, **others, **in_memory_or_not({'X': record['X'], **opened})}
+
 # %% ../../nbs/45_convert.jobs.ipynb #65a37630
+@patch
+def _read(self:Job, o):
+    "What `read` gives for an input; for a header of WFDB, `read` may also want its path without the suffix"
+    try: return self.read(o)
+    except FileNotFoundError as e:
+        if not _is_header_of(e.filename, o): raise
+    return self.read(o.removesuffix('.hea'))
+
+def _is_header_of(missing, path):
+    "Is the missing file the header of a record whose name is the path of a header?"
+    if not isinstance(path, str) or not path.endswith('.hea'): return False
+    return os.path.abspath(str(missing)) == os.path.abspath(f'{path}.hea')
+
 @patch
 def records(self:Job, o):
     "The records of an input, after `tfm`"
-    for record in as_records(self.read(o)):
+    for record in as_records(_as_described(self._read(o))):
         parts = split_compressed(record, self.tfm is not None)
         for o in parts: yield check_metadata(self.tfm(o) if self.tfm else o)
 

@@ -32,9 +32,15 @@ def _unmasked(a):
     raise ValueError(f"{int(a.mask.sum()):,} values are masked, and integers have no NaN for them: "
         "give floats, or `a.filled(number)` with `missing=number`")
 
+_without_physical_values = ("A record of `wfdb` has no `p_signal`, which holds its values in physical units: read it with "
+    "`wfdb.rdrecord(…, physical=True, smooth_frames=True)`")
+
 def _from_wfdb(record):
     "A record that the library `wfdb` has read"
-    return dict(X=record.p_signal.T, names=record.sig_name, units=record.units, fs=record.fs)
+    if record.p_signal is None: raise ValueError(_without_physical_values)
+    start,comments = getattr(record, 'base_datetime', None),getattr(record, 'comments', None)
+    res = dict(X=record.p_signal.T, names=record.sig_name, units=record.units, fs=record.fs)
+    return res | (dict(start=start.isoformat()) if start else {}) | (dict(comments=comments) if comments else {})
 
 # %% ../../nbs/42_convert.plan.ipynb #b99d9b0f
 def _as_record(o):

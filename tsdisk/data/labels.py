@@ -80,6 +80,22 @@ class LabelLoss(CrossEntropyLossFlat):
         some = (torch.as_subclass(targ, Tensor) != no_label_code).any()
         return torch.where(some, loss, torch.zeros_like(loss))
 
+# %% ../../nbs/50_data.labels.ipynb #a4a1543a
+def _over_labels(forward, loss, pred, targ):
+    "A loss (n, classes, ...) over the rows and steps that have a label"
+    pred,targ = (torch.as_subclass(o, Tensor) for o in (pred, targ))
+    known = targ != no_label_code
+    if known.all(): return forward(loss, pred, targ)
+    res = forward(loss, pred.movedim(1, -1)[known], targ[known]) if known.any() else pred.sum()*0
+    return res if loss.reduction != 'none' else res.new_zeros(targ.shape).masked_scatter(known, res.reshape(-1))
+
+_smoothed,_focal = LabelSmoothingCrossEntropy.forward,FocalLoss.forward
+
+@patch
+def forward(self:LabelSmoothingCrossEntropy, output, target): return _over_labels(_smoothed, self, output, target)
+@patch
+def forward(self:FocalLoss, inp, targ): return _over_labels(_focal, self, inp, targ)
+
 # %% ../../nbs/50_data.labels.ipynb #31aa8c2e
 class ToCategory(Categorize):
     "Labels to `TensorCategory`: codes in a vocabulary"

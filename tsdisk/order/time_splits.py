@@ -6,13 +6,14 @@
 __all__ = ['time_splits', 'walk_forward_splits']
 
 # %% ../../nbs/24_order.time_splits.ipynb #be7b3d46
+from datetime import timedelta
 import numpy as np
 from ..disk.basics import whole_number
 from ..disk.rows import Ranges
 from .leakage import cut_at_random
 from .split_rows import share_sizes
 from .timeline import Timeline
-from ..series.clock import as_time
+from ..series.clock import as_time, nanoseconds
 from ..series.windows import Windows
 
 # %% ../../nbs/24_order.time_splits.ipynb #d08d332e
@@ -29,6 +30,20 @@ def _rows_between(x, first, stop):
     series = np.arange(len(x.panel))
     low,high = (x.grid.count_before(series, o) for o in (first, stop-x.span+1))
     return Ranges(np.stack(np.broadcast_arrays(low, np.maximum(low, high)), 1), len(x))
+
+# %% ../../nbs/24_order.time_splits.ipynb #3067eadf
+def _as_steps(x, v, name, least=0):
+    "A number of rows or steps; for a duration, the steps of each series, (n_series,)"
+    if not isinstance(v, (str,timedelta,np.timedelta64)): return whole_number(v, name, least)
+    if not isinstance(x, Windows):
+        raise ValueError(f"`{name}={v!r}` is a duration, and the times of rows are not known: give a number of rows, or `Windows`")
+    n = len(x.panel)
+    periods = np.full(n, np.nan) if x.clocks is None else x.clocks.periods_of(np.arange(n))
+    if not np.isfinite(periods).all(): raise ValueError(f"`{name}={v!r}` needs the sampling rates of all series: "
+        "give `Windows` a `clock` with them, or give a number of steps")
+    res = np.ceil(float(nanoseconds(v))/periods - 1e-6).astype(int)
+    if (res >= least).all(): return res
+    raise ValueError(f"`{name}={v!r}` is shorter than {least} steps")
 
 # %% ../../nbs/24_order.time_splits.ipynb #5a50bf45
 def _empty_split(x, name, n_splits):
@@ -69,13 +84,13 @@ def time_splits(
     x, # Number of rows, which are in order of time; or `Windows`
     valid_pct:float=0.2, # Share of the rows, or of the steps of all series, to validate
     test_pct:float=0, # Share for a third split, the last in time
-    gap:int=0, # Rows or steps before each cut that are in no split
+    gap=0, # Rows or steps before each cut that are in no split, or a duration such as '36h'
     at=None, # Cut here instead of at a share: where validation starts, or a pair, the second where the test starts
     per_series:bool=False, # Cut each series at a share of its own length? For series that have no time in common
 ) -> tuple: # (training rows, validation rows), and test rows: a `range` each, or `Ranges` of windows
     "Train on what came first, hold out what came last"
-    gap = whole_number(gap, 'gap')
     n = _lengths(x)
+    gap = _as_steps(x, gap, 'gap')
     cuts = _cuts_by_share(x, valid_pct, test_pct, per_series) if at is None else _cuts_by_date(x, at)
     firsts = [0, *cuts]
     stops = [*(o-gap for o in cuts), n]
@@ -85,20 +100,24 @@ def time_splits(
 def walk_forward_splits(
     x, # Number of rows, which are in order of time; or `Windows`
     n_splits:int=5, # Folds
-    valid_size:int=None, # Rows or steps to validate in a fold; by default 1/(n_splits+1) of the rows or of all time
-    gap:int=0, # Rows or steps before each cut that are in no split
-    max_train:int=None, # Train on this many rows or steps at most, the last ones before the gap; on all by default
+    valid_size=None, # Rows or steps to validate in a fold, or a duration; by default 1/(n_splits+1) of the rows or of all time
+    gap=0, # Rows or steps before each cut that are in no split, or a duration such as '36h'
+    max_train=None, # Train on this many rows or steps at most, or a duration, the last ones before the gap; by default on all
 ) -> list: # (training rows, validation rows) for each fold
     "Folds that train on the past and validate on the steps that follow"
-    gap = whole_number(gap, 'gap')
     n_splits = whole_number(n_splits, 'n_splits', 1)
-    if valid_size is not None: whole_number(valid_size, 'valid_size', 1)
-    if max_train is not None: whole_number(max_train, 'max_train', 1)
     n = _lengths(x)
+    gap = _as_steps(x, gap, 'gap')
+    if max_train is not None: max_train = _as_steps(x, max_train, 'max_train', 1)
     time = Timeline(x) if isinstance(x, Windows) else None
     most,cut = (time.most,time.cut) if time else (n, lambda k: n-k)
-    size = most//(n_splits+1) if valid_size is None else valid_size
+    size = most//(n_splits+1) if valid_size is None else _size_of_fold(x, valid_size, time)
     return [_fold(x, cut(k*size), cut((k-1)*size), gap, max_train) for k in range(n_splits, 0, -1)]
+
+def _size_of_fold(x, valid_size, time):
+    "Rows, steps of the timeline, or steps of each series if those have no common one"
+    size = _as_steps(x, valid_size, 'valid_size', 1)
+    return size if np.ndim(size) == 0 or time.clocks is None else int(size.min())
 
 def _fold(x, cut, end, gap, max_train):
     "Rows before a cut, and those from there to the end"

@@ -20,8 +20,8 @@ class Timeline:
         n = len(windows.panel)
         self.series = np.arange(n)
         self.lengths = np.broadcast_to(np.asarray(windows.panel.lengths, np.int64), n)
-        self.clocks = windows.clocks if _knows_starts(windows.clocks, n) else None
-        self.unit = None if self.clocks is None else float(self.clocks.periods_of(self.series).max())
+        self.clocks = windows.clocks if windows.clocks is not None and windows.clocks.knows_times(n) else None
+        self.unit = None if self.clocks is None else float(self._periods().max())
         self.end = None if self.clocks is None else self._ends().max()
 
     @property
@@ -29,11 +29,6 @@ class Timeline:
         "Steps from the first start to the last end"
         if self.clocks is None: return int(self.lengths.max())
         return int(np.ceil((self.end-self._starts().min())/self.unit))
-
-def _knows_starts(clocks, n):
-    "Are the starts and rates of all series known?"
-    if clocks is None or clocks.starts is None or np.isnat(clocks.starts).any(): return False
-    return bool(np.isfinite(clocks.periods_of(np.arange(n))).all())
 
 # %% ../../nbs/23_order.timeline.ipynb #7077839a
 @patch
@@ -45,7 +40,15 @@ def _starts(self:Timeline):
 def _ends(self:Timeline):
     "Nanoseconds since 1970 of the end of the last step of each series"
     last = self.clocks.since_starts(self.series, self.lengths-1)
-    return self._starts() + last + np.rint(self.clocks.periods_of(self.series)).astype(np.int64)
+    return self._starts() + last + np.rint(self._periods()).astype(np.int64)
+
+@patch
+def _periods(self:Timeline):
+    "Nanoseconds of a step of each series, on average where times are uneven"
+    res = self.clocks.periods_of(self.series)
+    if np.isfinite(res).all(): return res
+    lasts = self.lengths-1
+    return np.where(np.isnan(res), np.maximum(1, self.clocks.since_starts(self.series, lasts)/np.maximum(1, lasts)), res)
 
 # %% ../../nbs/23_order.timeline.ipynb #81f331af
 @patch
@@ -69,7 +72,7 @@ def _first_steps(self:Timeline, time):
     "First steps at or after a time, in nanoseconds since 1970, by bisection in all series at once"
     low,high,starts = np.zeros_like(self.lengths),self.lengths.copy(),self._starts()
     while (low < high).any():
-        middle = (low+high)//2
+        middle = np.minimum((low+high)//2, self.lengths-1)
         earlier = (starts + self.clocks.since_starts(self.series, middle) < time) & (low < high)
         low,high = np.where(earlier, middle+1, low),np.where(earlier, high, middle)
     return low

@@ -161,9 +161,14 @@ def as_clocks(
     "Clocks of series, given in any form"
     if clock is None or isinstance(clock, Clocks): return clock
     if isinstance(clock, Clock): return _Shared(clock)
+    if any(o.stamps is not None for o in clock): return _Uneven(clock)
+    return Clocks(*_columns_of(clock))
+
+def _columns_of(clock):
+    "Starts, rates and jumps of a list of clocks"
     starts = [np.datetime64('NaT') if o.start is None else o.start for o in clock]
     jumps = [np.insert(o.jumps, 0, i, 1) for i,o in enumerate(clock)]
-    return Clocks(starts, [np.nan if o.fs is None else o.fs for o in clock], np.concatenate(jumps))
+    return starts, [np.nan if o.fs is None else o.fs for o in clock], np.concatenate(jumps)
 
 class _Shared(Clocks):
     "One clock for all series"
@@ -173,6 +178,16 @@ class _Shared(Clocks):
 
     def __getitem__(self, i): return self.clock
     def __reduce__(self): return _Shared, (self.clock,)
+
+# %% ../../nbs/12_series.clocks.ipynb #37909fcf
+class _Uneven(Clocks):
+    "Clocks of series, some of which have uneven times"
+    def __init__(self, clocks):
+        self.clocks = clocks
+        super().__init__(*_columns_of(clocks))
+
+    def __getitem__(self, i): return self.clocks[i]
+    def __reduce__(self): return _Uneven, (self.clocks,)
 
 # %% ../../nbs/12_series.clocks.ipynb #ad2b6f6e
 @patch(as_prop=True)
@@ -212,8 +227,10 @@ def since_starts(self:Clocks,
 ) -> np.ndarray: # (k,) int64 nanoseconds
     "Times from the first step of series to these steps"
     series,steps = np.broadcast_arrays(series, np.asarray(steps, np.int64))
+    periods = self.periods_of(series)
+    if np.isnan(periods).any(): return self._by_series(series, steps)
     first,since = self._last_jumps(series, steps)
-    return since + np.rint((steps-first)*self.periods_of(series)).astype(np.int64)
+    return since + np.rint((steps-first)*periods).astype(np.int64)
 
 @patch
 def _last_jumps(self:Clocks, series, steps):
@@ -223,6 +240,28 @@ def _last_jumps(self:Clocks, series, steps):
     k = np.searchsorted(table[:,0]*room + table[:,1], series*room + steps, 'right')-1
     same = table[k,0] == series
     return np.where(same, table[k,1], 0), np.where(same, table[k,2], 0)
+
+# %% ../../nbs/12_series.clocks.ipynb #96530fa3
+@patch
+def _by_series(self:Clocks, series, steps):
+    "`since_starts` by the clock of each series, for uneven times"
+    order = np.argsort(series, axis=None, kind='stable')
+    res = np.empty(series.shape, np.int64)
+    for rows in np.split(order, np.flatnonzero(np.diff(series.ravel()[order]))+1):
+        if len(rows): res.flat[rows] = self[int(series.flat[rows[0]])].since_start(steps.flat[rows])
+    return res
+
+@patch
+def since_starts(self:_Shared, series, steps): return self.clock.since_start(np.broadcast_arrays(series, steps)[1])
+
+@patch
+def knows_times(self:Clocks,
+    n:int, # Number of series
+) -> bool:
+    "Are the times of all steps of n series known?"
+    if self.starts is None or np.isnat(self.starts).any(): return False
+    no_rate = np.flatnonzero(np.isnan(self.periods_of(np.arange(n))))
+    return all(self[int(i)].stamps is not None for i in no_rate)
 
 # %% ../../nbs/12_series.clocks.ipynb #97a156ea
 @patch
