@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['compressions', 'separators', 'open_bytes', 'explain_compression', 'first_bytes', 'find_encoding', 'not_in_encoding',
            'explain_encoding', 'first_lines', 'split_lines', 'find_separator', 'find_decimal', 'count_headers',
-           'names_and_units', 'check_header', 'Dialect', 'sniff', 'plain_suffix', 'text_batches']
+           'names_and_units', 'check_header', 'Dialect', 'is_row', 'sniff', 'plain_suffix']
 
 # %% ../../nbs/42_convert.csv.ipynb #b1079918
 import codecs, csv, re
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import one_of
-from .readers import large, need
-from .text_columns import as_number, is_missing, need_pandas, time_formats
+from .readers import need
+from .text_columns import as_number, is_missing, time_formats
 
 # %% ../../nbs/42_convert.csv.ipynb #01d5ccc7
 compressions = '.gz', '.bz2', '.zst' # Suffixes after that of the format
@@ -27,6 +27,7 @@ def open_bytes(
     "The bytes of a file, decompressed, as a file of pyarrow; `ValueError` if they can't be"
     return need('pyarrow', 'tables').input_stream(str(path), compression='detect')
 
+# %% ../../nbs/42_convert.csv.ipynb #099d2814
 @contextmanager
 def explain_compression(
     path, # File that is read in the block
@@ -53,7 +54,8 @@ def first_bytes(
         return res, not f.read(1)
 
 # %% ../../nbs/42_convert.csv.ipynb #fa36ab36
-_marks = {codecs.BOM_UTF32_LE: 'utf-32', codecs.BOM_UTF32_BE: 'utf-32', codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}
+_marks = {codecs.BOM_UTF32_LE: 'utf-32', codecs.BOM_UTF32_BE: 'utf-32', codecs.BOM_UTF8: 'utf-8-sig',
+    codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}
 
 def find_encoding(
     head:bytes, # First bytes of a file
@@ -64,8 +66,8 @@ def find_encoding(
 def not_in_encoding(path, encoding):
     "The error for a file in another encoding"
     known = encoding.upper().removesuffix('-SIG')
-    return ValueError(f"{path} is not in {known}: give its `encoding`, as in `encoding='latin1'` or 'utf-16-le', or convert it, as in "
-        "`iconv -f latin1 -t utf-8`")
+    return ValueError(f"{path} is not in {known}: give its `encoding`, as in `encoding='latin1'` or 'utf-16-le', "
+        "or convert it, as in `iconv -f latin1 -t utf-8`")
 
 # %% ../../nbs/42_convert.csv.ipynb #051ffaaf
 @contextmanager
@@ -107,9 +109,18 @@ def split_lines(
     try: return [[o.strip() for o in row] for row in csv.reader([f'{o}\n' for o in lines], delimiter=sep) if row]
     except csv.Error: return [[o.strip() for o in line.split(sep)] for line in lines] # A field has more than 128 kB
 
+# %% ../../nbs/42_convert.csv.ipynb #09f17460
 def _width(rows):
     "The usual number of fields"
     return Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+
+def _fields_by(lines, sep):
+    "(rows of the usual width, this width); zeros if a separator does not split names and rows"
+    rows = split_lines(lines, sep)
+    width = _width(rows)
+    if width < 2 or not _names_are_split(rows, width): return 0,0
+    found = sum(len(o) == width for o in rows)
+    return (found,width) if sep != ' ' or found == len(rows) else (0,0)
 
 def _names_are_split(rows, width):
     "Has the row of names several fields, too? It is the first of the usual width, or the one above if that has numbers"
@@ -123,15 +134,10 @@ def find_separator(
     suffix:str='.csv', # Of the file
 ) -> str: # That of the suffix if there is only one column, or tab if the other one is in the lines
     "The separator of the fields"
-    best,res = (0,0),None
-    for sep in separators:
-        if sep == ' ' and best[1]: break
-        rows = split_lines(lines, sep)
-        width = _width(rows)
-        found = sum(len(o) == width for o in rows), width
-        is_usable = width > 1 and (sep != ' ' or found[0] == len(rows)) and _names_are_split(rows, width)
-        if is_usable and found > best: best,res = found,sep
-    if res is not None: return res
+    found = {o: _fields_by(lines, o) for o in separators if o != ' '}
+    best = max(found, key=found.get)
+    if found[best][0]: return best
+    if _fields_by(lines, ' ')[0]: return ' '
     return '\t' if suffix == '.tsv' or any(len(o) > 1 for o in split_lines(lines, ',')) else ','
 
 # %% ../../nbs/42_convert.csv.ipynb #4857ca77
@@ -147,7 +153,8 @@ def find_decimal(
     if not commas: return '.'
     thousands = _count(cells, r'[-+]?[1-9]\d{0,2},\d{3}')
     if points or thousands == commas and sep != ';':
-        raise ValueError("Some numbers have commas, which may be decimal commas or separate thousands: give `decimal=','`, or `decimal='.'`")
+        raise ValueError("Some numbers have commas, which may be decimal commas or separate thousands: "
+            "give `decimal=','`, or `decimal='.'`")
     return ','
 
 # %% ../../nbs/42_convert.csv.ipynb #de0ac25e
@@ -161,7 +168,8 @@ def _value_columns(rows, decimal):
     return [k for k in range(_width(rows)) if is_value(k)]
 
 # %% ../../nbs/42_convert.csv.ipynb #7110dc50
-_unit = re.compile(r'[\[(].*[\])]|.{0,3}|.*[%°/²³µ^].*|(sec|second|minute|hour|day|volt|watt|amp|deg|bar|mbar|hpa|kpa|mmhg|bpm|kwh|mwh|celsius|mvar)s?', re.I)
+_unit_words = 'sec|second|minute|hour|day|volt|watt|amp|deg|bar|mbar|hpa|kpa|mmhg|bpm|kwh|mwh|celsius|mvar'
+_unit = re.compile(rf'[\[(].*[\])]|.{{0,3}}|.*[%°/²³µ^].*|({_unit_words})s?', re.I)
 
 def _names_more(row, columns, decimal):
     "Is a row below the names another one of them? It has no number or time, but texts where others have these"
@@ -209,7 +217,8 @@ def _distinct(names):
 def _counts(values):
     "Are numbers equally spaced integers, or many that ascend or descend?"
     steps = np.diff(values)
-    if all(o == int(o) for o in values) and len(values) > 1 and steps[0] and (steps == steps[0]).all(): return True
+    are_integers = len(values) > 1 and all(o == int(o) for o in values)
+    if are_integers and steps[0] and (steps == steps[0]).all(): return True
     return len(values) >= 8 and (bool((steps > 0).all()) or bool((steps < 0).all()))
 
 def check_header(
@@ -217,7 +226,8 @@ def check_header(
 ):
     "`ValueError` if the names are values"
     if not _are_values(names): return
-    raise ValueError(f"has no header: its first line must name the columns, got {names[:5]}. Lines above the names are skipped by `skip_rows`")
+    raise ValueError(f"has no header: its first line must name the columns, got {names[:5]}. "
+        "Lines above the names are skipped by `skip_rows`")
 
 def _are_values(names):
     "Are names rather the first row of values?"
@@ -245,12 +255,17 @@ _comments = '#', '%', '//'
 
 def _without_comments(lines, comment):
     "(lines, comments above the first of them)"
-    above = next((i for i,o in enumerate(lines) if _is_row(o, comment)), len(lines))
-    return [o for o in lines if _is_row(o, comment)], lines[:above]
+    above = next((i for i,o in enumerate(lines) if is_row(o, comment)), len(lines))
+    return [o for o in lines if is_row(o, comment)], lines[:above]
 
-def _is_row(line, comment): return bool(line.strip()) and not line.lstrip().startswith(comment or _comments)
+def is_row(
+    line:str,
+    comment:str=None, # Start of comments; by default '#', '%' or '//'
+) -> bool:
+    "Is a line neither empty nor a comment?"
+    return bool(line.strip()) and not line.lstrip().startswith(comment or _comments)
 
-# %% ../../nbs/42_convert.csv.ipynb #491e2583
+# %% ../../nbs/42_convert.csv.ipynb #6f40e738
 def _commented_names(above, rows, sep):
     "The last comment, if it names the columns of rows of numbers"
     comments = [o.strip().lstrip('#%/ ') for o in above if o.strip()]
@@ -258,13 +273,29 @@ def _commented_names(above, rows, sep):
     all_numbers = rows and all(as_number(o) is not None for o in rows[0])
     return named if all_numbers and named and len(named[0]) == len(rows[0]) else []
 
+# %% ../../nbs/42_convert.csv.ipynb #491e2583
 def _completed(rows, width):
     "(the rows from the names on, how many are above); names that lack a field get an empty one"
     start = next((i for i,o in enumerate(rows) if len(o) == width), 0)
-    has_values = any(_is_value(o, '.') or _is_value(o, ',') for o in rows[start])
-    if start == 0 or len(rows[start-1]) != width-1 or not has_values: return rows[start:], start
+    if not start or not _lacks_a_field(rows[start-1], rows[start]): return rows[start:], start
     has_end = all(o[-1] == '' for o in rows[start:] if len(o) == width)
-    return [[*rows[start-1], ''] if has_end else ['', *rows[start-1]], *rows[start:]], start-1
+    names = [*rows[start-1], ''] if has_end else ['', *rows[start-1]]
+    return [names, *rows[start:]], start-1
+
+def _lacks_a_field(names, row):
+    "Are these the names of a row of values, except for one?"
+    has_values = any(_is_value(o, '.') or _is_value(o, ',') for o in row)
+    return len(names) == len(row)-1 and has_values
+
+# %% ../../nbs/42_convert.csv.ipynb #edb3ee21
+def _check_given(sep, decimal):
+    if sep is not None and len(sep) != 1: raise ValueError(f"`sep` must be one character, or ' ' for runs of spaces, got {sep!r}")
+    if decimal is not None: one_of(decimal, 'decimal', ('.',','))
+
+def _separator_of_excel(lines):
+    "The separator that the first line names, as in `sep=;`; None if it names none"
+    found = re.fullmatch('"?sep=(.)"?', lines[0].strip() if lines else '')
+    return found[1] if found else None
 
 # %% ../../nbs/42_convert.csv.ipynb #9bd17120
 def sniff(
@@ -276,13 +307,43 @@ def sniff(
     encoding:str=None, # Such as 'latin1'; by default UTF-8, or what a byte-order mark says
 ) -> Dialect:
     "Find out how a file of separated values is written; `ValueError` if its first lines do not tell"
-    if sep is not None and len(sep) != 1: raise ValueError(f"`sep` must be one character, or ' ' for runs of spaces, got {sep!r}")
-    if decimal is not None: one_of(decimal, 'decimal', ('.',','))
+    _check_given(sep, decimal)
     every,encoding = first_lines(path, encoding)
     res = Dialect(sep, decimal, skip_rows, comment, encoding, longest=max(map(len, every), default=0))
-    if said := re.fullmatch('"?sep=(.)"?', every[0].strip() if every else ''): res.sep,res.skip_rows = said[1],skip_rows or 1 # Written by Excel
+    if named := _separator_of_excel(every): res.sep,res.skip_rows = named,skip_rows or 1
     try: return res.complete(every, plain_suffix(path))
     except ValueError as e: raise ValueError(f"{path}{'' if str(e).startswith('has no') else ':'} {e}") from e
+
+# %% ../../nbs/42_convert.csv.ipynb #5bdf39ed
+@patch
+def _take_separator(self:Dialect, lines, suffix):
+    "Quotes and separator; the lines with double quotes, and their fields"
+    if _in_single_quotes(lines[0]): self.quote,lines = "'",[o.replace("'", '"') for o in lines]
+    self.sep = self.sep or find_separator(lines, suffix)
+    rows = split_lines(lines, self.sep)
+    self.multiline = any('\n' in o for row in rows for o in row)
+    return lines, rows
+
+def _in_single_quotes(line): return re.fullmatch(r"('[^']*')([,;\t|] *'[^']*')*", line.strip()) is not None
+
+# %% ../../nbs/42_convert.csv.ipynb #921075db
+@patch
+def _take_names(self:Dialect, rows):
+    "Decimal sign, names and units of rows that begin with names; the number of rows that hold names"
+    self.decimal = self.decimal or find_decimal(rows[1:], self.sep)
+    check_header(rows[0])
+    n = count_headers(rows, self.decimal)
+    self.names,self.units = names_and_units(rows[:n])
+    return n
+
+# %% ../../nbs/42_convert.csv.ipynb #a7e5cafe
+def _skipped_lines(every, lines, n_rows, dialect):
+    "How many lines of the file end before the first row of values"
+    first = dialect.skip_rows or 0
+    at = [i for i,o in enumerate(every) if i >= first and is_row(o, dialect.comment)]
+    if n_rows <= 0: return at[0]
+    used = next(i for i in range(1, len(lines)+1) if len(split_lines(lines[:i], dialect.sep)) >= n_rows) # More than the rows if some have breaks
+    return at[used-1]+1
 
 # %% ../../nbs/42_convert.csv.ipynb #0310c34c
 @patch
@@ -293,36 +354,15 @@ def complete(self:Dialect,
     "Find out what was not given; `ValueError` if the lines do not tell"
     lines,above = _without_comments(every[self.skip_rows or 0:], self.comment)
     if not lines: raise ValueError("has no rows")
-    if _in_single_quotes(lines[0]): self.quote,lines = "'",[o.replace("'", '"') for o in lines]
-    self.sep = self.sep or find_separator(lines, suffix)
-    rows = split_lines(lines, self.sep)
-    self.multiline = any('\n' in o for row in rows for o in row)
+    lines,rows = self._take_separator(lines, suffix)
     named = _commented_names(above, rows, self.sep)
-    rows,start = _completed(named+rows, _width(rows) if self.skip_rows is None else len(rows[0]))
+    width = _width(rows) if self.skip_rows is None else len(rows[0])
+    rows,start = _completed(named+rows, width)
     n = start + self._take_names(rows) - len(named)
     self.skip_rows = _skipped_lines(every, lines, n, self)
     return self
 
-@patch
-def _take_names(self:Dialect, rows):
-    "Decimal sign, names and units of rows that begin with names; the number of rows that hold names"
-    self.decimal = self.decimal or find_decimal(rows[1:], self.sep)
-    check_header(rows[0])
-    n = count_headers(rows, self.decimal)
-    self.names,self.units = names_and_units(rows[:n])
-    return n
-
-def _in_single_quotes(line): return re.fullmatch(r"('[^']*')([,;\t|] *'[^']*')*", line.strip()) is not None
-
 # %% ../../nbs/42_convert.csv.ipynb #d92dde2d
-def _skipped_lines(every, lines, n_rows, dialect):
-    "How many lines of the file end before the first row of values"
-    first = dialect.skip_rows or 0
-    at = [i for i,o in enumerate(every) if i >= first and _is_row(o, dialect.comment)]
-    if n_rows <= 0: return at[0]
-    used = next(i for i in range(1, len(lines)+1) if len(split_lines(lines[:i], dialect.sep)) >= n_rows) # More than the rows if some have breaks
-    return at[used-1]+1
-
 def plain_suffix(
     path, # Of a file, perhaps compressed
 ) -> str: # Lower case
@@ -330,51 +370,3 @@ def plain_suffix(
     name = str(path).lower()
     for o in compressions: name = name.removesuffix(o)
     return '.'+name.rpartition('.')[2]
-
-# %% ../../nbs/42_convert.csv.ipynb #36cb35a2
-def _options(dialect, columns):
-    pa,arrow = need('pyarrow', 'tables'),need('pyarrow.csv', 'tables')
-    block = max(large//64, min(2**30, 16*dialect.longest))
-    encoding = 'utf-8' if dialect.encoding.startswith('utf-8') else dialect.encoding
-    read = arrow.ReadOptions(use_threads=False, block_size=block, skip_rows=dialect.skip_rows, column_names=dialect.names, encoding=encoding)
-    parse = arrow.ParseOptions(delimiter=dialect.sep, quote_char=dialect.quote, newlines_in_values=dialect.multiline,
-        invalid_row_handler=_comment_handler(dialect))
-    return read, parse, arrow.ConvertOptions(column_types={o: pa.string() for o in columns}, include_columns=columns)
-
-def _comment_handler(dialect):
-    "Skip rows that are comments, and refuse others whose number of fields is not that of the names"
-    return lambda row: 'error' if _is_row(row.text, dialect.comment) else 'skip'
-
-def _with_pyarrow(path, dialect, columns):
-    options = _options(dialect, columns)
-    with open_bytes(path) as f, need('pyarrow.csv', 'tables').open_csv(f, *options) as batches: yield from batches
-
-# %% ../../nbs/42_convert.csv.ipynb #42391eb6
-def _with_pandas(path, dialect, columns):
-    "Batches of rows that are separated by runs of spaces"
-    pa = need('pyarrow', 'tables')
-    mark = dialect.comment or '#'
-    rows = max(1, large//64//(32*len(dialect.names)))
-    chunks = need_pandas().read_csv(path, sep=r'\s+', header=None, names=dialect.names, usecols=columns, dtype='object', keep_default_na=False,
-        skiprows=dialect.skip_rows, encoding=dialect.encoding, comment=mark, chunksize=rows)
-    for o in chunks: yield pa.RecordBatch.from_arrays([pa.array(o[c].astype(str), pa.string()) for c in columns], columns)
-
-def text_batches(
-    path, # A file
-    dialect:Dialect, # Of the file
-    columns:list, # Names of the selected columns
-):
-    "Batches of rows, with texts in the selected columns"
-    path = str(path)
-    try:
-        with explain_encoding(path, dialect.encoding), explain_compression(path):
-            if dialect.sep == ' ': yield from _with_pandas(path, dialect, columns)
-            else: yield from _with_pyarrow(path, dialect, columns)
-    except ValueError as e:
-        if 'Empty CSV' in str(e) or 'EmptyDataError' in type(e).__name__: return
-        raise _explained(e, path) from e
-
-def _explained(e, path):
-    "An error of a parser, with the file and a remedy"
-    if str(path) in str(e): return e
-    return ValueError(f"{path}: {e}. If fields are not separated as its first lines are, give `sep`, `skip_rows` or `comment`")

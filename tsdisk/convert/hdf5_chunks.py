@@ -26,7 +26,7 @@ def full_index(
     before,after = i[:at],i[at+1:]
     return (*before, *[slice(None)]*(ndim-len(before)-len(after)), *after)
 
-# %% ../../nbs/42_convert.hdf5_chunks.ipynb #d59a2803
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #11b4399b
 def chunk_shape(
     x, # Array of a file
 ) -> tuple: # None if it is stored in one piece
@@ -36,6 +36,7 @@ def chunk_shape(
     if not chunks or not all(isinstance(o, int) for o in chunks): return None
     return tuple(max(1, min(o, n)) for o,n in zip(chunks, x.shape))
 
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #d59a2803
 class Transposed:
     "An array of a file with its axes in another order"
     def __init__(self,
@@ -81,7 +82,7 @@ class Elementwise:
     def __len__(self): return self.shape[0]
     def __getitem__(self, i): return self.f(np.asarray(self.x[i])).astype(self.dtype, copy=False)
 
-# %% ../../nbs/42_convert.hdf5_chunks.ipynb #4fbf7643
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #05d17f93
 block_bytes = 2**24 # Bytes read at a time, about
 
 def _grown_chunks(chunks, shape, itemsize, axis):
@@ -93,6 +94,7 @@ def _grown_chunks(chunks, shape, itemsize, axis):
         chunks[k] *= max(1, min(most, -(-shape[k]//chunks[k])))
     return tuple(chunks)
 
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #4fbf7643
 class UnpackedChunks:
     "A copy of an array in a temporary file, chunk by chunk"
     def __init__(self,
@@ -114,6 +116,13 @@ class UnpackedChunks:
         if a.shape != self.chunks: a = np.pad(a, [(0, c-n) for c,n in zip(self.chunks, a.shape)])
         np.ascontiguousarray(a, self.dtype).tofile(file)
 
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #c98e3ef3
+def _side_by_side(values):
+    "A grid of chunks, (*grid, *chunk), as one array"
+    n = values.ndim//2
+    sizes = [values.shape[k]*values.shape[n+k] for k in range(n)]
+    return values.transpose([o for k in range(n) for o in (k, n+k)]).reshape(sizes)
+
 # %% ../../nbs/42_convert.hdf5_chunks.ipynb #a4dacdd3
 def read_unpacked(
     unpacked:UnpackedChunks,
@@ -134,12 +143,6 @@ def _part_of(unpacked, axis, g, low, high):
     index[axis],index[n+axis] = slice(g, g+1),slice(low, high)
     whole = _side_by_side(unpacked.values[tuple(index)])
     return whole[tuple(slice(None if k == axis else size) for k,size in enumerate(unpacked.shape))]
-
-def _side_by_side(values):
-    "A grid of chunks, (*grid, *chunk), as one array"
-    n = values.ndim//2
-    sizes = [values.shape[k]*values.shape[n+k] for k in range(n)]
-    return values.transpose([o for k in range(n) for o in (k, n+k)]).reshape(sizes)
 
 # %% ../../nbs/42_convert.hdf5_chunks.ipynb #f453d4ce
 class ChunkReader:
@@ -166,6 +169,16 @@ class ChunkReader:
 
     def at(self, start, stop): return (*[slice(None)]*self.axis, slice(start, stop))
 
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #fb5c3e49
+@patch
+def _block_with(self:ChunkReader, i, end):
+    "(first index of a block, its values): the block with index i"
+    if self.block is None or not self.first <= i < self.first+self.block.shape[self.axis]:
+        self.first = i//self.chunk*self.chunk
+        stop = min(self.first+self.step, -(-end//self.chunk)*self.chunk, self.n)
+        self.block = np.asarray(self.x[self.at(self.first, stop)])
+    return self.first,self.block
+
 # %% ../../nbs/42_convert.hdf5_chunks.ipynb #7f700be5
 @patch
 def read(self:ChunkReader,
@@ -191,15 +204,6 @@ def _filled(self:ChunkReader, res, start, stop, end):
         at = k
     return res
 
-@patch
-def _block_with(self:ChunkReader, i, end):
-    "(first index of a block, its values): the block with index i"
-    if self.block is None or not self.first <= i < self.first+self.block.shape[self.axis]:
-        self.first = i//self.chunk*self.chunk
-        stop = min(self.first+self.step, -(-end//self.chunk)*self.chunk, self.n)
-        self.block = np.asarray(self.x[self.at(self.first, stop)])
-    return self.first,self.block
-
 # %% ../../nbs/42_convert.hdf5_chunks.ipynb #5947a5a1
 class FileArray(Compressed):
     "An array of a file, whose values are read when they are needed"
@@ -223,13 +227,7 @@ class FileArray(Compressed):
     def __repr__(self): return f'{self.shape} {self.dtype}, on disk'
     def __array__(self, dtype=None, copy=None): return np.asarray(self.values, dtype)
 
-    def __getitem__(self, i):
-        if self.ndim < 3 and self.nbytes < large: return self.values[i]
-        first,*rest = i if isinstance(i, tuple) else (i,)
-        if isinstance(first, (int,np.integer)): return self._read(range(len(self))[first], 1)[(0, *rest)]
-        if not isinstance(first, slice) or first.step not in (None,1): return self.values[i]
-        rows = range(len(self))[first]
-        return self._read(rows.start, len(rows))[(slice(None), *rest)]
+    def __getitem__(self, i): return self._get(i)
 
     @cached_property
     def values(self):
@@ -238,10 +236,21 @@ class FileArray(Compressed):
 
 # %% ../../nbs/42_convert.hdf5_chunks.ipynb #ef0c5b4e
 @patch
+def _get(self:FileArray, i):
+    "A row, or rows that follow each other, are read alone; for any others all values are"
+    if self.ndim < 3 and self.nbytes < large: return self.values[i]
+    first,*rest = i if isinstance(i, tuple) else (i,)
+    if isinstance(first, (int,np.integer)): return self._read(range(len(self))[first], 1)[(0, *rest)]
+    if not isinstance(first, slice) or first.step not in (None,1): return self.values[i]
+    rows = range(len(self))[first]
+    return self._read(rows.start, len(rows))[(slice(None), *rest)]
+
+@patch
 def _read(self:FileArray, start, n):
     first = self.rows.start+start
     return self.reader.read(first, first+n, self.rows.stop)
 
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #fb09f8d1
 @patch
 def _on_disk(self:FileArray):
     "All values in a temporary file"
@@ -251,6 +260,7 @@ def _on_disk(self:FileArray):
         f.flush()
         return np.memmap(f, self.dtype, 'r', 0, self.shape)
 
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #45f70b38
 class FileSamples(FileArray, CompressedRows):
     "Samples (n, vars, steps) of a file"
     in_order = False
@@ -267,6 +277,7 @@ def read_pieces(
     pieces = (reader.read(i, min(i+reader.step, reader.n)) for i in starts)
     return Pieces(pieces, prod(x.shape), (*x.shape[:-1], None), np.dtype(x.dtype))
 
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #7692f94c
 def from_array_like(
     x, # Array of a file, with `shape`, `dtype` and slices
     recording:bool=True, # Are its axes (vars, steps) if it has two?
@@ -285,6 +296,7 @@ def is_read(
     "Are all arrays of a record in memory?"
     return not any(isinstance(v, Iterator) or hasattr(v, 'shape') and not isinstance(v, np.ndarray) for v in record.values())
 
+# %% ../../nbs/42_convert.hdf5_chunks.ipynb #19361ac5
 def read_and_close(
     file, # Open file, with a method `close`
     read, # Function of the file that gives a record, or an iterator of records

@@ -177,7 +177,9 @@ def _reason(ds, k, dims):
     lacking = [d for d in dims if d not in ds[k].dims]
     return f"no dimension {lacking[0]!r}" if lacking else f"dimensions {', '.join(map(str, ds[k].dims))}"
 
-def _left_out(ds, taken, dims): return {str(k): _reason(ds, k, dims) for k in ds.data_vars if k not in taken}
+def _left_out(ds, taken, dims):
+    reasons = {str(k): _reason(ds, k, dims) for k in ds.data_vars if k not in taken}
+    return dict(left_out=reasons) if reasons else {}
 
 # %% ../../nbs/43_convert.netcdf.ipynb #f2f9ac81
 def _numeric_variables(ds, steps):
@@ -215,9 +217,8 @@ def from_xarray(
     read = vars or _numeric_variables(ds, steps)
     dims = _dimensions(ds, read, steps, samples)
     others = _other_values(ds, read, dims[0] if len(dims) > 1 else None)
-    left_out = {} if vars else _left_out(ds, {*read, *others}, dims)
     res = _dataset_metadata(ds, read, steps) | _stored_values(ds, read, dims, most) | others
-    return res | (dict(left_out=left_out) if left_out else {})
+    return res if vars else res | _left_out(ds, {*read, *others}, dims)
 
 # %% ../../nbs/43_convert.netcdf.ipynb #5f3b2022
 def open_cf(

@@ -26,9 +26,15 @@ def real_units(
     "Decode stored integers to physical units"
     return Packing(scale, offset, missing).decode(a, axis-a.ndim)
 
-# %% ../../nbs/42_convert.scaled_integers.ipynb #89b86058
+# %% ../../nbs/42_convert.scaled_integers.ipynb #91454215
 _instead = "use `dtype='float32'`, or"
 
+def _check_finite(a, nan, missing):
+    if np.isinf(a).any(): raise ValueError(f"Infinite values can't be stored as integers: {_instead} replace them with `tfm`")
+    if missing is not None or not nan.any(): return
+    raise ValueError(f"NaN can't be stored as integers without `missing`: {_instead} fill missing values with `tfm`")
+
+# %% ../../nbs/42_convert.scaled_integers.ipynb #89b86058
 def as_counts(
     a, # Floats
     scale, # Value of one step of the integers: (vars,), or one number
@@ -44,11 +50,6 @@ def as_counts(
     counts = np.rint((a-_along(offset, a, axis))/_along(scale, a, axis))
     _check_range(counts[~nan], np.dtype(dtype), missing)
     return np.where(nan, 0 if missing is None else missing, counts).astype(dtype)
-
-def _check_finite(a, nan, missing):
-    if np.isinf(a).any(): raise ValueError(f"Infinite values can't be stored as integers: {_instead} replace them with `tfm`")
-    if missing is not None or not nan.any(): return
-    raise ValueError(f"NaN can't be stored as integers without `missing`: {_instead} fill missing values with `tfm`")
 
 def _check_range(counts, dtype, missing):
     info = np.iinfo(dtype)

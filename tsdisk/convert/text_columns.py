@@ -88,6 +88,7 @@ def numbers_of(
     if bad: raise bad_number(name, texts[bad[0]], where(bad[0]))
     return res.astype('f8')
 
+# %% ../../nbs/40_convert.text_columns.ipynb #cec54ee8
 def bad_number(name, text, where):
     "The error for a text among numbers"
     return ValueError(f"Column {name!r} holds numbers, but {text[:50]!r} in {where} is none: correct it, or mark a missing value as NA. "
@@ -146,6 +147,7 @@ def known_format(
     raise ValueError(f"The times in column {name!r}, such as {example!r}, {why}: give `time_format`, as in `time_format='%d/%m/%Y %H:%M'`, "
         "or write them in ISO 8601, or as numbers")
 
+# %% ../../nbs/40_convert.text_columns.ipynb #d22daad6
 def times_of(
     texts, # Times of a column
     format:str, # 'ISO8601', or a format of `strptime`
@@ -161,6 +163,7 @@ def times_of(
         "correct it, or give `time_format`")
     return nanosecond_dates(res.dt.tz_localize(None), name)
 
+# %% ../../nbs/40_convert.text_columns.ipynb #35370862
 def nanosecond_dates(
     dates, # pandas series or index of dates
     name:str, # The column, for errors
@@ -195,6 +198,7 @@ def time_scale(
     if not size[:1].isdigit(): size = f'1{size}'
     return nanoseconds(size), as_time(start.strip()) if start else None
 
+# %% ../../nbs/40_convert.text_columns.ipynb #ab10ebb6
 def scaled_times(
     numbers, # Integers or floats, NaN if missing
     scale, # From `time_scale`

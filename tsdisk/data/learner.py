@@ -135,7 +135,6 @@ def get_preds(self:Learner, ds_idx=1, dl=None, with_input=False, with_decoded=Fa
     if target is None: return _predicted(self, ds_idx, dl, with_input, with_decoded, *args, **kwargs)
     read_inputs = with_input or takes_inputs(loader)
     res = list(_predicted(self, ds_idx, dl, read_inputs, True, *args, **kwargs))
-    inputs = tuplify(res[0]) if read_inputs else ()
-    at = read_inputs+2 # After inputs, predictions and targets
-    if res[at-2] is not None: res[at] = in_units(loader, target, res[at], inputs)
-    return tuple(res if with_input else res[read_inputs:])
+    inputs,*res = res if read_inputs else (None,*res)
+    if res[0] is not None: res[2] = in_units(loader, target, res[2], () if inputs is None else tuplify(inputs))
+    return (inputs,*res) if with_input else tuple(res)
