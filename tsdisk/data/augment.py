@@ -201,13 +201,14 @@ class FrequencyMask(Augment):
         f = f * ~F.pad(band, (1,0))[:,None]
         return torch.fft.irfft(f, n=x.shape[-1]).masked_fill(missing, float('nan'))
 
-# %% ../../nbs/58_data.augment.ipynb #02041346
+# %% ../../nbs/58_data.augment.ipynb #44221a85
 def _present(b):
     "The values of a batch of series that are neither missing nor padding"
     present = ~torch.as_subclass(b[0], Tensor).isnan()
     steps = step_mask(b)
     return present if steps is None else present & steps
 
+# %% ../../nbs/58_data.augment.ipynb #02041346
 class MaskedSteps(Augment):
     "Stretches of the series are hidden and become the target (Zerveas et al. 2021, arXiv:2010.02803)"
     split_idx = None

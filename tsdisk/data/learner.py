@@ -22,13 +22,14 @@ def known_targets(
     y = torch.as_subclass(y, Tensor)
     return ~y.isnan() if y.is_floating_point() else y != no_label_code
 
-# %% ../../nbs/55_data.learner.ipynb #e98b4e0a
+# %% ../../nbs/55_data.learner.ipynb #c053b42b
 def _beside(pred, y):
     "Predictions with the axes of their targets first, and the classes, if any, last; None if they do not match"
     if pred.ndim == y.ndim+1 and pred.shape[2:] == y.shape[1:]: return pred.movedim(1, -1)
     if pred.shape[:y.ndim] == y.shape: return pred
     return pred.reshape(y.shape) if pred.numel() == y.numel() else None
 
+# %% ../../nbs/55_data.learner.ipynb #e98b4e0a
 def known_part(
     pred:Tensor, # Predictions of a batch
     y:Tensor, # Its targets
@@ -42,7 +43,7 @@ def known_part(
     pred = _beside(pred, y)
     return None if pred is None else (pred[known], y[known], y[0].numel())
 
-# %% ../../nbs/55_data.learner.ipynb #675e3d94
+# %% ../../nbs/55_data.learner.ipynb #f710799f
 @contextmanager
 def _weighing(metrics, share):
     "Add to averages with a weight that is this share of what they would take"
@@ -52,12 +53,23 @@ def _weighing(metrics, share):
         o.total = total + (o.total-total)*share
         o.count = count + (o.count-count)*share
 
+# %% ../../nbs/55_data.learner.ipynb #675e3d94
 def _is_ours(dl): return isinstance(getattr(dl, 'dataset', None), TSDatasets)
 
 def _known_part_of(learn):
     "The known part of the batch of a learner; None if all of it is, or its loader is another"
     comparable = _is_ours(learn.dl) and len(learn.yb) == 1 and isinstance(learn.pred, Tensor)
     return known_part(learn.pred, learn.y) if comparable else None
+
+# %% ../../nbs/55_data.learner.ipynb #62f6806d
+def _record_part(recorder, metrics, pred, y, share):
+    learn = recorder.learn
+    with ExitStack() as stack:
+        stack.enter_context(_weighing(metrics, share))
+        for name,o in dict(pred=pred, yb=(y,)).items(): stack.enter_context(replaced(learn, name, o))
+        _recorded(recorder)
+
+replaced = contextmanager(replacing_yield)
 
 # %% ../../nbs/55_data.learner.ipynb #18b4f667
 def _warn_of_nan_loss(learn):
@@ -79,15 +91,6 @@ def after_batch(self:Recorder):
     if part is None: return _recorded(self)
     pred,y,n = part
     if len(y): _record_part(self, metrics, pred, y, 1/n)
-
-def _record_part(recorder, metrics, pred, y, share):
-    learn = recorder.learn
-    with ExitStack() as stack:
-        stack.enter_context(_weighing(metrics, share))
-        for name,o in dict(pred=pred, yb=(y,)).items(): stack.enter_context(replaced(learn, name, o))
-        _recorded(recorder)
-
-replaced = contextmanager(replacing_yield)
 
 # %% ../../nbs/55_data.learner.ipynb #eed9c1e6
 def like_targets(

@@ -43,6 +43,12 @@ def sample_rows(
     x = a.reshape(len(a), *s.shape[1:2], -1) if s.ndim > 1 else a[None,None]
     return _in_units(x[:,:,:most_steps], packing)
 
+# %% ../../nbs/51_data.precision.ipynb #3cc125bc
+def _mean_of_known(x):
+    "Mean of each variable, without NaNs"
+    known = ~np.isnan(x)
+    return np.where(known, x, 0).sum((0,2))/known.sum((0,2))
+
 # %% ../../nbs/51_data.precision.ipynb #dc3a3c7a
 def rounding_share(
     x:np.ndarray, # (rows, vars, steps) float64
@@ -53,14 +59,10 @@ def rounding_share(
         variance = _mean_of_known((x - _mean_of_known(x)[:,None])**2)
         return np.where(variance > 0, np.nan_to_num(np.sqrt(error/variance)), 0)
 
-def _mean_of_known(x):
-    "Mean of each variable, without NaNs"
-    known = ~np.isnan(x)
-    return np.where(known, x, 0).sum((0,2))/known.sum((0,2))
-
-# %% ../../nbs/51_data.precision.ipynb #92ea1269
+# %% ../../nbs/51_data.precision.ipynb #72c17df2
 def _n_distinct(x): return np.array([sum(len(np.unique(row[v])) for row in x) for v in range(x.shape[1])])
 
+# %% ../../nbs/51_data.precision.ipynb #92ea1269
 def merged_share(
     x:np.ndarray, # (rows, vars, steps) float64
 ) -> np.ndarray: # (vars,); 0 for numbers that are not whole
@@ -69,13 +71,14 @@ def merged_share(
     different = _n_distinct(x)
     with np.errstate(all='ignore'): return np.where(whole, 1 - _n_distinct(x.astype('f4'))/np.maximum(different, 1), 0)
 
-# %% ../../nbs/51_data.precision.ipynb #5cbae4bc
+# %% ../../nbs/51_data.precision.ipynb #feff1124
 def _describe(x, v):
     "Range and float32 step of a variable"
     low,high = np.nanmin(x[:,v]),np.nanmax(x[:,v])
     step = np.spacing(np.float32(max(abs(low), abs(high))))
     return f"variable {v} ({low:.12g} to {high:.12g}, where float32 has steps of {step:.3g})"
 
+# %% ../../nbs/51_data.precision.ipynb #5cbae4bc
 def warn_lost_digits(
     s:Source, # Rows that become float32
     rows, # Row numbers to choose from

@@ -132,6 +132,14 @@ def why_not_direct(self:ArraySource):
 @patch
 def direct(self:ArraySource, most, threads=None): return DirectSource(self, most, threads)
 
+# %% ../../nbs/10_disk.array_sources.ipynb #7b9d79e9
+def _rows_in_file(a, row_bytes, threads):
+    "Where the rows of a mapped array lie in its file, if that is still the same file"
+    path,_,start,_,(stride,*_) = file_of(a)
+    rows = FileRows(DiskFile(path, threads), start, stride, row_bytes)
+    check_same_file(rows, a)
+    return rows
+
 # %% ../../nbs/10_disk.array_sources.ipynb #5a0b8cbd
 class DirectSource(ArraySource):
     "Rows of an array on disk, read past the page cache"
@@ -152,13 +160,6 @@ class DirectSource(ArraySource):
     def why_not_direct(self): return self.source.why_not_direct()
     def prefetch(self, idxs): self.reads.prefetch(rows_there(idxs, len(self)))
     def _gather(self, idxs, out): self.reads.collect(idxs, partial(_copy_found, out))
-
-def _rows_in_file(a, row_bytes, threads):
-    "Where the rows of a mapped array lie in its file, if that is still the same file"
-    path,_,start,_,(stride,*_) = file_of(a)
-    rows = FileRows(DiskFile(path, threads), start, stride, row_bytes)
-    check_same_file(rows, a)
-    return rows
 
 def _copy_found(out, read, found, places):
     if len(places) == len(out): return copy_rows(read.block, found, out)

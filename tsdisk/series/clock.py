@@ -88,7 +88,7 @@ class Clock:
     @property
     def fs(self): return None if self.period is None else float(10**9/self.period)
 
-# %% ../../nbs/12_series.clock.ipynb #f41435b8
+# %% ../../nbs/12_series.clock.ipynb #4c284a99
 def periods(
     steps, # Numbers of steps
     period:Fraction, # Nanoseconds of a step
@@ -97,6 +97,18 @@ def periods(
     whole,part = divmod(period.numerator, period.denominator)
     return steps*whole + steps*part//period.denominator
 
+# %% ../../nbs/12_series.clock.ipynb #0db4c3e1
+def nanosecond_stamps(
+    times, # datetime64, or seconds
+) -> np.ndarray: # int64; the smallest for a missing time
+    "Times as nanoseconds"
+    times = np.asarray(times)
+    if times.dtype.kind == 'M': return times.astype('M8[ns]').astype('i8')
+    if times.dtype.kind == 'i': return times.astype('i8')*10**9
+    seconds = np.asarray(times, 'f8')
+    return np.where(np.isfinite(seconds), np.rint(np.nan_to_num(seconds)*1e9), np.iinfo('i8').min).astype('i8')
+
+# %% ../../nbs/12_series.clock.ipynb #f41435b8
 @patch
 def since_start(self:Clock,
     steps, # Numbers of steps, one or many
@@ -110,16 +122,6 @@ def since_start(self:Clock,
     last = np.searchsorted(self.jumps[:,0], steps, 'right')
     first,time = np.concatenate([[[0,0]], self.jumps]).T
     return time[last] + periods(steps-first[last], self.period)
-
-def nanosecond_stamps(
-    times, # datetime64, or seconds
-) -> np.ndarray: # int64; the smallest for a missing time
-    "Times as nanoseconds"
-    times = np.asarray(times)
-    if times.dtype.kind == 'M': return times.astype('M8[ns]').astype('i8')
-    if times.dtype.kind == 'i': return times.astype('i8')*10**9
-    seconds = np.asarray(times, 'f8')
-    return np.where(np.isfinite(seconds), np.rint(np.nan_to_num(seconds)*1e9), np.iinfo('i8').min).astype('i8')
 
 # %% ../../nbs/12_series.clock.ipynb #76acb33d
 @patch

@@ -66,6 +66,7 @@ def _filled(self:ClockScan, times):
     if not len(first): raise ValueError("The first times are all missing")
     return np.where(missing[before], first, times[before])
 
+# %% ../../nbs/12_series.clocks.ipynb #aa292617
 @patch
 def _find_jumps(self:ClockScan, times):
     "Note the steps that are not one period after the one before"

@@ -153,6 +153,12 @@ def reading_speed(dls):
     for _ in dls.train: pass
     return len(dls.train)*dls.bs/(time.perf_counter()-start)
 
+# %% ../../nbs/70_tools.demo.ipynb #aacbe1c3
+def _in_turns(f, args, rounds):
+    "Medians of `f` for each of `args`, without the first round"
+    results = [[f(o) for o in args] for _ in range(rounds+1)]
+    return np.median(results[1:], axis=0).tolist()
+
 # %% ../../nbs/70_tools.demo.ipynb #c5abe2bb
 def compare_speed(
     folder, # Dataset folder
@@ -172,11 +178,6 @@ def _from_disk_and_memory(folder, rows):
     X,y = arrays['X'][:n],arrays['y'][:n]
     options = dict(splits=[range(n), range(0)], bs=256, seed=0, device='cpu')
     return [TSDataLoaders.from_arrays(o, y, **options) for o in (X, np.array(X))]
-
-def _in_turns(f, args, rounds):
-    "Medians of `f` for each of `args`, without the first round"
-    results = [[f(o) for o in args] for _ in range(rounds+1)]
-    return np.median(results[1:], axis=0).tolist()
 
 # %% ../../nbs/70_tools.demo.ipynb #e7e98f2d
 def plot_demo(
