@@ -99,7 +99,9 @@ def stacked_lists(
     "The series of all rows; `ValueError` if the lists of a row differ in length"
     first,*others = columns.values()
     bad = next((k for k,v in columns.items() if _steps_of(v) != _steps_of(first)), None)
-    if bad: raise ValueError(f"The lists in column {bad!r} are not as long as those in {[*columns][0]!r}: select columns of one length")
+    if bad:
+        raise ValueError(f"The lists in column {bad!r} are not as long as those in {[*columns][0]!r}: "
+            "select columns of one length")
     if all(isinstance(o, np.ndarray) for o in columns.values()):
         return np.concatenate([o if o.ndim == 3 else o[:,None] for o in columns.values()], 1)
     return [np.concatenate([_as_variables(o) for o in row]) for row in zip(*columns.values())]

@@ -7,7 +7,8 @@ __all__ = ['frame_columns', 'frame_numbers', 'frame_times']
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #f829d841
 import numpy as np
-from .text_columns import index_reason, is_unnamed, known_format, nanosecond_dates, need_pandas, numbers_of, text_kind, texts_of, times_of
+from .text_columns import index_reason, is_unnamed, known_format, nanosecond_dates, need_pandas
+from .text_columns import numbers_of, text_kind, texts_of, times_of
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #82dafd97
 def _kind(column, name, first):

@@ -93,6 +93,13 @@ def _even_places(clock, steps):
     if (np.diff(at) > 0).all(): return at
     raise ValueError("Gaps can't be filled: the device drifts, and two steps would be at one time")
 
+# %% ../../nbs/41_convert.record_times.ipynb #dc737986
+def _spread(X, at):
+    "An array with its steps at other places, and NaN between them"
+    res = np.full((*X.shape[:-1], at[-1]+1), np.nan, X.dtype if X.dtype.kind == 'f' else 'f8')
+    res[..., at] = X
+    return res
+
 # %% ../../nbs/41_convert.record_times.ipynb #af19f2fa
 def fill_gaps(
     record:dict, # With `X` (vars, steps) and its times or clock
@@ -105,12 +112,6 @@ def fill_gaps(
     X = _spread(record['X'], _even_places(clock, record['X'].shape[-1]))
     kept = {k: v for k,v in record.items() if k not in ('time_jumps','time_period')}
     return {**kept, **Clock(clock.start, clock.fs).metadata(), 'X': X}
-
-def _spread(X, at):
-    "An array with its steps at other places, and NaN between them"
-    res = np.full((*X.shape[:-1], at[-1]+1), np.nan, X.dtype if X.dtype.kind == 'f' else 'f8')
-    res[..., at] = X
-    return res
 
 # %% ../../nbs/41_convert.record_times.ipynb #6f69b549
 def warn_of_times(

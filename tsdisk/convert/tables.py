@@ -84,7 +84,8 @@ def read_table(
     time = first_dates(table) if time is None else table.check([time], '`time`')[0]
     names = table.as_numbers(_chosen_variables(table, chosen, time))
     kind = table.as_times(time, time_format, time_unit)
-    record = (_in_memory if os.path.getsize(path) < large else _streamed)(table, names, time, kind)
+    read = _in_memory if os.path.getsize(path) < large else _streamed
+    record = read(table, names, time, kind)
     left_out = {} if chosen else table.left_out({*names, time, *table.keys})
     return {**hive_keys(path), **record, 'names': names, **_units(table, names), **left_out}
 

@@ -71,7 +71,7 @@ def _record_part(recorder, metrics, pred, y, share):
 
 replaced = contextmanager(replacing_yield)
 
-# %% ../../nbs/55_data.learner.ipynb #18b4f667
+# %% ../../nbs/55_data.learner.ipynb #ff35a82c
 def _warn_of_nan_loss(learn):
     "Warn, once, of a loss that is NaN where targets are"
     if getattr(learn, 'warned_of_nan', False) or not learn.loss.isnan().any(): return
@@ -80,6 +80,7 @@ def _warn_of_nan_loss(learn):
     warnings.warn("The loss is NaN, as some targets are missing (NaN, or -100) and this loss does not ignore them: "
         "leave out `loss_func`, as the loss of the dataset does, or leave these rows out of the splits")
 
+# %% ../../nbs/55_data.learner.ipynb #18b4f667
 _recorded = Recorder.after_batch
 
 @patch

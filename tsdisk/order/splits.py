@@ -15,12 +15,13 @@ from .leakage import warn_leakage
 from .split_rows import RandomShare, share_sizes
 from ..series.windows import Windows
 
-# %% ../../nbs/24_order.splits.ipynb #460e5598
-listed_rows = 2**20 # Rows up to which random splits are arrays
-
+# %% ../../nbs/24_order.splits.ipynb #bcdc12da
 def _seed_or_drawn(seed):
     "The seed, or one from NumPy's global generator, which fastai's `set_seed` sets"
     return np.random.randint(2**31) if seed is None else seed
+
+# %% ../../nbs/24_order.splits.ipynb #460e5598
+listed_rows = 2**20 # Rows up to which random splits are arrays
 
 def _rows_of_splits(split, n_splits):
     "Rows of each split, ascending, from the number of the split of each row"

@@ -48,6 +48,16 @@ def period_of(
     whole = Fraction(round(exact))
     return whole if abs(whole-exact) < exact/10**12 else exact.limit_denominator(10**4)
 
+# %% ../../nbs/12_series.clock.ipynb #f9a9ce1d
+def _in_utc(text):
+    "A time as a text, without its zone"
+    found = re.fullmatch(r'(.*:.*?) ?(Z|[+-]\d\d:?\d\d)', text.strip())
+    if found is None: return text
+    local,zone = found.groups()
+    if zone == 'Z': return local
+    ahead = np.timedelta64(zone[:3], 'h') + np.timedelta64(zone[0]+zone[-2:], 'm')
+    return np.datetime64(local, 'ns') - ahead
+
 # %% ../../nbs/12_series.clock.ipynb #dc35ecf5
 def as_time(
     t, # ISO 8601 text, date, or datetime64
@@ -58,15 +68,6 @@ def as_time(
     except (ValueError,TypeError): res = np.datetime64('NaT')
     if not np.isnat(res) and not isinstance(t, (int,float)): return res
     raise ValueError(f"A time is written like '2024-01-31T12:00', got {t!r}")
-
-def _in_utc(text):
-    "A time as a text, without its zone"
-    found = re.fullmatch(r'(.*:.*?) ?(Z|[+-]\d\d:?\d\d)', text.strip())
-    if found is None: return text
-    local,zone = found.groups()
-    if zone == 'Z': return local
-    ahead = np.timedelta64(zone[:3], 'h') + np.timedelta64(zone[0]+zone[-2:], 'm')
-    return np.datetime64(local, 'ns') - ahead
 
 # %% ../../nbs/12_series.clock.ipynb #9b276d60
 class Clock:
@@ -203,15 +204,15 @@ def _iso(t):
         if t == t.astype(f'M8[{unit}]'): return str(t.astype(f'M8[{unit}]'))
     return str(t)
 
-# %% ../../nbs/12_series.clock.ipynb #c4320e0a
+# %% ../../nbs/12_series.clock.ipynb #47034ff7
 def _is_time(t):
     if not isinstance(t, (str,np.datetime64)): return False
     try: as_time(t)
     except ValueError: return False
     return True
 
+# %% ../../nbs/12_series.clock.ipynb #c4320e0a
 def _is_positive(o): return np.isscalar(o) and not isinstance(o, str) and o > 0
-
 _is_usable = dict(start=_is_time, fs=_is_positive, time_period=_is_positive, time_jumps=np.size)
 
 @patch(cls_method=True)

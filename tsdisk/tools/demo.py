@@ -43,7 +43,7 @@ def _between_knots(values, steps):
     left = at.astype(int).clip(max=knots-2)
     return values[:,left]*(1-at+left) + values[:,left+1]*(at-left)
 
-# %% ../../nbs/70_tools.demo.ipynb #be9fe1a6
+# %% ../../nbs/70_tools.demo.ipynb #2c89b016
 def _interpolate(x, t):
     "Values of recordings (n, vars, steps) at positions (n, steps) between their steps"
     left = t.astype(int).clip(max=x.shape[2]-2)
@@ -52,6 +52,7 @@ def _interpolate(x, t):
     after = np.take_along_axis(x, left[:,None]+1, axis=2)
     return before*(1-weight) + after*weight
 
+# %% ../../nbs/70_tools.demo.ipynb #be9fe1a6
 def augment(
     x:np.ndarray, # Recordings (n, vars, steps), float32
     rng, # NumPy random generator

@@ -38,6 +38,8 @@ def _columns(grid, series, first, size, shape):
     return {k: np.broadcast_to(v, shape).ravel() for k,v in columns.items()}
 
 # %% ../../nbs/67_train.forecasts.ipynb #819c84ae
+def _size_of(dl): return getattr(dl, 'dataset', dl).windows.size
+
 def forecasts_to_frame(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over the `Windows`, with a horizon, that were forecast
@@ -52,7 +54,7 @@ def forecasts_to_frame(
     rows = np.arange(len(preds)) if rows is None else np.asarray(rows)
     values = np.asarray(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
     which,first = grid.locate(np.asarray(take_idxs(windows, rows)))
-    columns = _columns(grid, which, first, getattr(dl, 'dataset', dl).windows.size, values.shape)
+    columns = _columns(grid, which, first, _size_of(dl), values.shape)
     columns['series'] = _labels(len(grid.panel), series, 'series')[columns['series']]
     columns['variable'] = _labels(values.shape[1], names, 'variables')[columns['variable']]
     return pd.DataFrame({**columns, 'value': values.ravel()})
