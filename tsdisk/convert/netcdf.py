@@ -265,7 +265,7 @@ def _with_outer_coordinates(ds, path, group):
         ds = ds.assign_coords(own)
     return ds
 
-# %% ../../nbs/43_convert.netcdf.ipynb #d334c685
+# %% ../../nbs/43_convert.netcdf.ipynb #ffb61ecc
 def _selected(path, name):
     "(group, variable) of a name; either may be None"
     groups = groups_in(path) if name else []
@@ -273,6 +273,7 @@ def _selected(path, name):
     group,_,variable = name.rpartition('/')
     return (group or None), variable
 
+# %% ../../nbs/43_convert.netcdf.ipynb #d334c685
 def _series_of(f, path, group, variable):
     "The record of an open file"
     ds = with_coordinates(_with_outer_coordinates(f, path, group) if group else f)

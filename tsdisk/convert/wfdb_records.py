@@ -125,6 +125,16 @@ def _in_units(self:WfdbRecord, x, signals):
     gain,zero = (np.array([[getattr(o, k)] for o in signals]) for k in ('gain','baseline'))
     return np.where(x == -2**(self.bits-1), np.nan, (x-zero)/gain)
 
+# %% ../../nbs/44_convert.wfdb_records.ipynb #238879f5
+@patch
+def _part(self:WfdbRecord, i, start, stop):
+    "The values of some steps of the i-th segment"
+    missing,dtype = (-2**(self.bits-1), f'i{self.bits//8}') if self.one_scale else (np.nan, 'f4')
+    X = np.full((len(self.signals), stop-start), missing, dtype)
+    rows,present = [k for k,o in enumerate(self.present[i]) if o],[o for o in self.present[i] if o]
+    if rows: X[rows] = self._in_units(self.segments[i].read(present, start, stop, self.bits), present)
+    return X
+
 # %% ../../nbs/44_convert.wfdb_records.ipynb #05dce665
 @patch
 def read(self:WfdbRecord,
@@ -140,15 +150,6 @@ def _steps(self:WfdbRecord):
     "(number, first step, one after the last) of each segment"
     ends = np.cumsum(self.frames)*self.per_frame
     return zip(range(len(ends)), [0, *ends.tolist()], ends.tolist())
-
-@patch
-def _part(self:WfdbRecord, i, start, stop):
-    "The values of some steps of the i-th segment"
-    missing,dtype = (-2**(self.bits-1), f'i{self.bits//8}') if self.one_scale else (np.nan, 'f4')
-    X = np.full((len(self.signals), stop-start), missing, dtype)
-    rows,present = [k for k,o in enumerate(self.present[i]) if o],[o for o in self.present[i] if o]
-    if rows: X[rows] = self._in_units(self.segments[i].read(present, start, stop, self.bits), present)
-    return X
 
 # %% ../../nbs/44_convert.wfdb_records.ipynb #8cf9695f
 @patch

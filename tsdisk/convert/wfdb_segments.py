@@ -75,6 +75,7 @@ class Signal:
     skew: int # Frames
     blank: bool # Is there no file with its samples?
 
+# %% ../../nbs/43_convert.wfdb_segments.ipynb #8505c48e
 def signals_of(
     header, # Of one segment
 ) -> dict: # `Signal` by name; names that repeat get a number

@@ -227,6 +227,16 @@ def _as_array_like(x):
     objects = isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1
     return x.astype(str) if objects and all(isinstance(o, str) for o in x) else x
 
+# %% ../../nbs/10_disk.array_sources.ipynb #9b9681fe
+def _check_has_rows(x):
+    if not all(hasattr(x, o) for o in ('shape','dtype','__getitem__')):
+        raise TypeError("Rows can be read from a path, an array, or an object with `shape`, `dtype` and `__getitem__`, "
+            f"got {type(x).__name__}")
+    if not len(x.shape): raise ValueError("Rows need at least one axis, got a single value")
+    if getattr(x.dtype, 'hasobject', False):
+        raise TypeError("Rows of dtype object are Python objects, not data: "
+            "use numbers, or strings with `np.array(y, dtype=str)`")
+
 # %% ../../nbs/10_disk.array_sources.ipynb #87c45c6a
 def as_source(
     x, # Source, path of a `.npy`, array, tensor, list, or any object with `shape`, `dtype` and `__getitem__`
@@ -237,12 +247,3 @@ def as_source(
     x = _as_array_like(x)
     _check_has_rows(x)
     return ArraySource(x) if isinstance(x, np.ndarray) else LikeSource(x)
-
-def _check_has_rows(x):
-    if not all(hasattr(x, o) for o in ('shape','dtype','__getitem__')):
-        raise TypeError("Rows can be read from a path, an array, or an object with `shape`, `dtype` and `__getitem__`, "
-            f"got {type(x).__name__}")
-    if not len(x.shape): raise ValueError("Rows need at least one axis, got a single value")
-    if getattr(x.dtype, 'hasobject', False):
-        raise TypeError("Rows of dtype object are Python objects, not data: "
-            "use numbers, or strings with `np.array(y, dtype=str)`")
