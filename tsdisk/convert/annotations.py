@@ -126,11 +126,12 @@ def read_annotations(
     if os.path.exists(f'{record}.hea') and suffix: return WfdbRecord(f'{record}.hea').annotations(suffix[1:])
     raise ValueError(f"{path} is no file of annotations: give an EDF file, or one of WFDB that has a header {record}.hea")
 
-# %% ../../nbs/45_convert.annotations.ipynb #3e553859
+# %% ../../nbs/45_convert.annotations.ipynb #1b5d9a20
 def _seconds_between(a, b):
     "Seconds from one start to another; 0 if one of them is not known"
     return 0. if a is None or b is None else (as_time(b)-as_time(a))/np.timedelta64(1, 's')
 
+# %% ../../nbs/45_convert.annotations.ipynb #3e553859
 def read_annotated(
     path, # A recording
     file, # Function of the path of the recording that gives the path of its annotations

@@ -113,6 +113,11 @@ def fill_gaps(
     kept = {k: v for k,v in record.items() if k not in ('time_jumps','time_period')}
     return {**kept, **Clock(clock.start, clock.fs).metadata(), 'X': X}
 
+# %% ../../nbs/41_convert.record_times.ipynb #63641948
+def _rates_differ(fs):
+    return (f"Sampling rates differ between series, {np.nanmin(fs):g} to {np.nanmax(fs):g} steps per second: "
+        "resample them with `tfm`, or convert each rate by itself")
+
 # %% ../../nbs/41_convert.record_times.ipynb #6f69b549
 def warn_of_times(
     dst, # Folder of a dataset
@@ -125,7 +130,3 @@ def warn_of_times(
         "windows do not run across them. To fill them with NaN, give `tfm=fill_gaps`, from `tsdisk.convert.record_times`")
     for row,what in list(clock.get('faults', {}).items())[:3]: warn(f"The times of row {row} have faults: {what}")
     if fs: warn(_rates_differ(np.load(Path(dst)/fs['file'])))
-
-def _rates_differ(fs):
-    return (f"Sampling rates differ between series, {np.nanmin(fs):g} to {np.nanmax(fs):g} steps per second: "
-        "resample them with `tfm`, or convert each rate by itself")

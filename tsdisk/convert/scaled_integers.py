@@ -58,6 +58,14 @@ def _check_range(counts, dtype, missing):
     raise ValueError(f"Values are outside of the range of {dtype} with this scale: use `dtype='float32'`, "
         "or start over if an input has changed since its range was measured")
 
+# %% ../../nbs/42_convert.scaled_integers.ipynb #c8dbb574
+def _check_float32(scale, low, high):
+    "`ValueError` if float32 can't hold the decoded values"
+    limits = np.finfo('f4')
+    if scale.min() > limits.tiny and np.fmax(abs(low), abs(high)).max() < limits.max: return
+    raise ValueError("16-bit integers can't represent a range of "
+        f"{low.tolist()} to {high.tolist()}: use `dtype='float32'`")
+
 # %% ../../nbs/42_convert.scaled_integers.ipynb #6b0bf480
 def scale_of(
     low, # Smallest value of each variable, (vars,)
@@ -71,10 +79,3 @@ def scale_of(
         offset = low/2 + high/2
     _check_float32(scale, low, high)
     return scale, offset
-
-def _check_float32(scale, low, high):
-    "`ValueError` if float32 can't hold the decoded values"
-    limits = np.finfo('f4')
-    if scale.min() > limits.tiny and np.fmax(abs(low), abs(high)).max() < limits.max: return
-    raise ValueError("16-bit integers can't represent a range of "
-        f"{low.tolist()} to {high.tolist()}: use `dtype='float32'`")
