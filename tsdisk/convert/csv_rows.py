@@ -6,7 +6,8 @@
 __all__ = ['text_batches']
 
 # %% ../../nbs/43_convert.csv_rows.ipynb #3ae8922c
-from .csv import Dialect, explain_compression, explain_encoding, is_row, open_bytes
+from .csv import Dialect, is_row
+from .csv_lines import explain_compression, explain_encoding, open_bytes
 from .readers import large, need
 from .text_columns import need_pandas
 

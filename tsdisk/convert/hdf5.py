@@ -10,9 +10,10 @@ __all__ = ['members_of', 'names_in', 'not_selected', 'as_complex', 'name_of', 'a
 # %% ../../nbs/44_convert.hdf5.ipynb #67b532d7
 import os, warnings
 import numpy as np
+from .hdf5_arrays import Elementwise, Transposed
 from .hdf5_attributes import attribute_names, coding_of, is_time, read_attributes, says_since, usual_names
 from .hdf5_axes import attributes_of, axes_of, coordinate_times, step_axis
-from .hdf5_chunks import Elementwise, from_array_like, read_and_close, Transposed
+from .hdf5_chunks import from_array_like, read_and_close
 from .hdf5_frames import frames_in, is_frame, read_frame
 from .hdf5_types import kind_of, read_texts, referenced, StackedFields, Unreadable, vlen_series
 from .netcdf import from_xarray, open_cf, with_coordinates

@@ -7,8 +7,8 @@ __all__ = ['readable_kinds', 'kind_of', 'Unreadable', 'read_texts', 'StackedFiel
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #ca9c65a6
 import numpy as np
+from .hdf5_arrays import chunk_shape, full_index
 from .hdf5_attributes import text_of
-from .hdf5_chunks import chunk_shape, full_index
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #79139f1e
 readable_kinds = 'numbers','complex numbers','texts','dates','a table','series','references'

@@ -10,9 +10,10 @@ __all__ = ['StackedVariables', 'time_coordinates', 'step_dimension', 'times_of',
 import importlib
 from functools import partial
 import numpy as np
+from .hdf5_arrays import full_index
 from .hdf5_attributes import coding_of, is_time, read_attributes, says_since, seconds_of, usual_names
 from .hdf5_axes import decoded_times, real_dates
-from .hdf5_chunks import from_array_like, full_index, read_and_close
+from .hdf5_chunks import from_array_like, read_and_close
 from .readers import large, need, reader, variable_metadata
 
 # %% ../../nbs/43_convert.netcdf.ipynb #c0f5d5be

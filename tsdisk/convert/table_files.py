@@ -8,7 +8,8 @@ __all__ = ['table_formats', 'table_suffixes', 'FrameTable', 'ArrowTable', 'Parqu
 
 # %% ../../nbs/43_convert.table_files.ipynb #f54756c2
 import os, re
-from .csv import compressions, plain_suffix, sniff
+from .csv import sniff
+from .csv_lines import compressions, plain_suffix
 from .csv_rows import text_batches
 from .inputs import find_inputs
 from .readers import need
