@@ -158,7 +158,7 @@ def read_once(path):
 
 def chunk_bytes(x, i):
     "Bytes of all chunks that an index touches"
-    from tsdisk.convert.hdf5_chunks import full_index
+    from tsdisk.convert.hdf5_arrays import full_index
     n = x.dtype.itemsize
     for size,c,o in zip(x.shape, x.chunks, full_index(i, x.ndim)):
         start,stop,_ = o.indices(size)

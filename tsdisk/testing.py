@@ -66,6 +66,13 @@ def check_gather(
     assert s.gather(idxs, out=out) is out
     _same(out, want)
 
+# %% ../nbs/80_testing.ipynb #941fd14c
+def _special_batches(n):
+    "No row, the first and the last in every way, one row many times, and long stretches"
+    ends = [], [0], [n-1], [-1], [-n], [0]*5, [n-1,0,n-1], [*range(min(n, 3))]
+    stretches = range(n), range(n-1, -1, -1), np.arange(n), np.arange(n//3, n)
+    return *ends, *stretches
+
 # %% ../nbs/80_testing.ipynb #78bac9b5
 def check_order(s, expected):
     "Row numbers in any order, any number and any form"
@@ -74,17 +81,11 @@ def check_order(s, expected):
     few = rng.integers(0, min(n, 100), 9)
     for idxs in (*_special_batches(n), *at_random, *_forms(few)): check_gather(s, expected, idxs)
 
-def _special_batches(n):
-    "No row, the first and the last in every way, one row many times, and long stretches"
-    ends = [], [0], [n-1], [-1], [-n], [0]*5, [n-1,0,n-1], [*range(min(n, 3))]
-    stretches = range(n), range(n-1, -1, -1), np.arange(n), np.arange(n//3, n)
-    return *ends, *stretches
-
 def _forms(idxs):
     "Row numbers as a tuple, as strided arrays and in other dtypes"
     return tuple(idxs.tolist()), idxs[::2], idxs[::-1], *[idxs.astype(o) for o in ('i1','i4','u1','u8')]
 
-# %% ../nbs/80_testing.ipynb #6b407e88
+# %% ../nbs/80_testing.ipynb #dcfb73a3
 def _shifted(buf):
     "Memory like `buf` that is no more aligned than NumPy asks"
     size = buf.dtype.alignment
@@ -92,6 +93,7 @@ def _shifted(buf):
         raw = np.empty(buf.nbytes+128, 'u1')
         yield raw[-raw.ctypes.data%64 + shift:][:buf.nbytes].view(buf.dtype).reshape(buf.shape)
 
+# %% ../nbs/80_testing.ipynb #6b407e88
 def _misfits(buf):
     "Memory that a batch like `buf` must not be gathered into"
     fixed = buf.copy()

@@ -6,7 +6,8 @@ from conftest import fails, filled, metadata_of
 from tsdisk.convert import hdf5_chunks, readers
 from tsdisk.convert.readers import read_file
 from tsdisk.convert.convert import convert
-from tsdisk.convert.hdf5_chunks import FileSamples, ReversedAxes
+from tsdisk.convert.hdf5_arrays import ReversedAxes
+from tsdisk.convert.hdf5_chunks import FileSamples
 from tsdisk.convert.netcdf import from_xarray, StackedVariables
 from tsdisk.convert.jobs import Job
 from tsdisk.folder.manifest import open_folder

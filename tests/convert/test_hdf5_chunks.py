@@ -2,8 +2,9 @@
 from math import prod
 import numpy as np, pytest
 from conftest import fresh, linux
-from tsdisk.convert import hdf5_chunks, readers
-from tsdisk.convert.hdf5_chunks import ChunkReader, FileArray, FileSamples, ReversedAxes, Transposed, UnpackedChunks, from_array_like, read_unpacked
+from tsdisk.convert import hdf5_arrays, hdf5_chunks, readers
+from tsdisk.convert.hdf5_arrays import ReversedAxes, Transposed
+from tsdisk.convert.hdf5_chunks import ChunkReader, FileArray, FileSamples, UnpackedChunks, from_array_like, read_unpacked
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import Pieces, read_file
 from tsdisk.folder.manifest import open_folder
@@ -19,7 +20,7 @@ def small(monkeypatch):
 def bytes_touched(x, i):
     "Bytes of all chunks that an index touches"
     n = x.dtype.itemsize
-    for size,c,o in zip(x.shape, x.chunks, hdf5_chunks.full_index(i, len(x.shape))):
+    for size,c,o in zip(x.shape, x.chunks, hdf5_arrays.full_index(i, len(x.shape))):
         start,stop,_ = o.indices(size)
         n *= -(-stop//c)*c - start//c*c if stop > start else 0
     return n

@@ -3,7 +3,7 @@ import os, signal, subprocess, sys
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, fresh, linux, metadata_of
-from tsdisk.convert import csv as csv_module, long_tables, table_columns
+from tsdisk.convert import csv_rows, long_tables, table_columns
 from tsdisk.convert.convert import convert
 from tsdisk.convert.long_tables import LongTable, from_long
 from tsdisk.convert.tables import from_wide
@@ -24,7 +24,7 @@ def table(n=40, seed=0):
 @pytest.mark.parametrize('part,most', [(2**26,1000), (1000,1000), (1000,5), (300,39)]) # In memory, sorted on disk, in partitions, and these sorted on disk
 def test_long_tables_in_any_order_give_whole_series(tmp_path, kind, part, most, monkeypatch):
     import pyarrow.csv as csv, pyarrow.parquet as pq
-    for o in (csv_module, table_columns, long_tables): monkeypatch.setattr(o, 'large', 2000) # Written in many runs
+    for o in (csv_rows, table_columns, long_tables): monkeypatch.setattr(o, 'large', 2000) # Written in many runs
     monkeypatch.setattr(long_tables, 'most_series', most)
     series,tab = table()
     for i in range(3):

@@ -10,7 +10,7 @@ __all__ = ['is_list', 'value_type', 'plain_type', 'flat_values', 'lengths_of', '
 import numpy as np
 from .readers import need
 
-# %% ../../nbs/42_convert.arrow_lists.ipynb #173848f1
+# %% ../../nbs/42_convert.arrow_lists.ipynb #fc976ff5
 def is_list(
     dtype, # Of pyarrow
 ) -> bool:
@@ -18,6 +18,7 @@ def is_list(
     types = need('pyarrow', 'tables').types
     return types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype)
 
+# %% ../../nbs/42_convert.arrow_lists.ipynb #173848f1
 def value_type(
     dtype, # Of pyarrow
 ):
@@ -36,10 +37,12 @@ def flat_values(
     "The values of all lists, one after another"
     while is_list(column.type): column = column.flatten()
     column = plain_type(column)
-    is_plain = str(column.type).startswith(('int','uint','float','double','half'))
-    if not is_plain or column.null_count and not str(column.type).startswith(('float','double','half')): column = column.cast('float64')
+    is_float = str(column.type).startswith(('float','double','half'))
+    is_integer = str(column.type).startswith(('int','uint')) and not column.null_count
+    if not is_float and not is_integer: column = column.cast('float64')
     return column.to_numpy(zero_copy_only=False)
 
+# %% ../../nbs/42_convert.arrow_lists.ipynb #81b152cd
 def lengths_of(
     column, # Lists of pyarrow
 ) -> np.ndarray: # (rows,)
@@ -47,7 +50,7 @@ def lengths_of(
     pc = need('pyarrow.compute', 'tables')
     return pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype('i8')
 
-# %% ../../nbs/42_convert.arrow_lists.ipynb #d22a3294
+# %% ../../nbs/42_convert.arrow_lists.ipynb #36c2e027
 def _shapes(column, name):
     "(rows, 1) lengths, or (rows, 2) numbers and lengths of inner lists; `ValueError` if those of a row differ"
     outer = lengths_of(column)
@@ -62,8 +65,10 @@ def _inner_lengths(outer, inner, name):
     expected = np.repeat(res, outer)
     bad = np.flatnonzero(expected != inner)
     if not len(bad): return res
-    raise ValueError(f"The lists in a row of column {name!r} differ in length: {inner[bad[0]]:,} values instead of {expected[bad[0]]:,}")
+    raise ValueError(f"The lists in a row of column {name!r} differ in length: "
+        f"{inner[bad[0]]:,} values instead of {expected[bad[0]]:,}")
 
+# %% ../../nbs/42_convert.arrow_lists.ipynb #d22a3294
 def list_arrays(
     column, # Lists, or lists of lists, of pyarrow
     name:str, # The column, for errors
@@ -74,9 +79,14 @@ def list_arrays(
     values = flat_values(column)
     shapes = _shapes(column, name) if shapes is None else np.array(shapes.to_pylist(), 'i8')
     sizes = shapes.prod(1)
-    if not sizes.all(): raise ValueError(f"Column {name!r} has no values in row {int(np.flatnonzero(sizes == 0)[0])} of a batch of {len(sizes):,}: remove rows without values")
+    _check_sizes(sizes, name)
     if (shapes == shapes[:1]).all(): return values.reshape(-1, *shapes[0])
     return [o.reshape(shape) for o,shape in zip(np.split(values, np.cumsum(sizes)[:-1]), shapes.tolist())]
+
+def _check_sizes(sizes, name):
+    if sizes.all(): return
+    row = int(np.flatnonzero(sizes == 0)[0])
+    raise ValueError(f"Column {name!r} has no values in row {row} of a batch of {len(sizes):,}: remove rows without values")
 
 # %% ../../nbs/42_convert.arrow_lists.ipynb #ad727154
 def _as_variables(a): return a[None] if a.ndim == 1 else a
@@ -89,7 +99,9 @@ def stacked_lists(
     "The series of all rows; `ValueError` if the lists of a row differ in length"
     first,*others = columns.values()
     bad = next((k for k,v in columns.items() if _steps_of(v) != _steps_of(first)), None)
-    if bad: raise ValueError(f"The lists in column {bad!r} are not as long as those in {[*columns][0]!r}: select columns of one length")
+    if bad:
+        raise ValueError(f"The lists in column {bad!r} are not as long as those in {[*columns][0]!r}: "
+            "select columns of one length")
     if all(isinstance(o, np.ndarray) for o in columns.values()):
         return np.concatenate([o if o.ndim == 3 else o[:,None] for o in columns.values()], 1)
     return [np.concatenate([_as_variables(o) for o in row]) for row in zip(*columns.values())]

@@ -132,6 +132,12 @@ def shared_metadata(
     metadata = manifest.get('info', {}) | {k: entry[k] for k in ('names','units') if k in entry}
     return {k: v for k,v in metadata.items() if isinstance(v, (str,int,float,bool,list,dict))}
 
+# %% ../../nbs/49_convert.export.ipynb #39b5b95c
+def _write_attributes(file, metadata):
+    "Write metadata as attributes of `X`; of the file if it has no `X`"
+    attrs = (file['X'] if 'X' in file else file).attrs
+    for k,v in metadata.items(): attrs[k] = to_attribute(v)
+
 # %% ../../nbs/49_convert.export.ipynb #5ce33795
 def _in_new_folder(path):
     "The path of a file, after its folder is made"
@@ -152,11 +158,6 @@ def to_hdf5(
         _write_attributes(f, shared_metadata(read_manifest(path)))
         for k,v in splits.items(): f[f'splits/{k}'] = np.asarray(v)
     return Path(dst)
-
-def _write_attributes(file, metadata):
-    "Write metadata as attributes of `X`; of the file if it has no `X`"
-    attrs = (file['X'] if 'X' in file else file).attrs
-    for k,v in metadata.items(): attrs[k] = to_attribute(v)
 
 # %% ../../nbs/49_convert.export.ipynb #8cf82aba
 def list_columns(
@@ -193,6 +194,7 @@ def unique_names(
         res.append(o)
     return res
 
+# %% ../../nbs/49_convert.export.ipynb #e6997032
 def column_names(
     name:str, # Of the array
     n:int, # Number of its columns
@@ -202,7 +204,17 @@ def column_names(
     if len(variables) == n: return variables
     return [f'{name}{i}' for i in range(n)] if n > 1 else [name]
 
-# %% ../../nbs/49_convert.export.ipynb #42f30488
+# %% ../../nbs/49_convert.export.ipynb #b42e968b
+def _write_tables(path, tables):
+    "Write tables of pyarrow, one after the other, to a parquet file with the schema of the first one"
+    pq = need('pyarrow.parquet', 'tables')
+    with ExitStack() as stack:
+        out = None
+        for o in tables:
+            out = out or stack.enter_context(pq.ParquetWriter(path, o.schema))
+            out.write_table(o)
+
+# %% ../../nbs/49_convert.export.ipynb #868259e5
 def named_columns(
     arrays, # `DecodedArray` of each array
     variables:list, # Names of the variables of `X`, empty if they are not known
@@ -217,6 +229,7 @@ def named_columns(
         res |= dict(zip(names, columns))
     return res
 
+# %% ../../nbs/49_convert.export.ipynb #42f30488
 def to_parquet(
     path, # Folder of a dataset
     dst, # File to write
@@ -230,12 +243,3 @@ def to_parquet(
     tables = (pa.table(named_columns(arrays, names, a, b)) for a,b in blocks)
     with atomic_path(_in_new_folder(dst)) as tmp: _write_tables(tmp, tables)
     return Path(dst)
-
-def _write_tables(path, tables):
-    "Write tables of pyarrow, one after the other, to a parquet file with the schema of the first one"
-    pq = need('pyarrow.parquet', 'tables')
-    with ExitStack() as stack:
-        out = None
-        for o in tables:
-            out = out or stack.enter_context(pq.ParquetWriter(path, o.schema))
-            out.write_table(o)

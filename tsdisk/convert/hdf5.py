@@ -10,9 +10,10 @@ __all__ = ['members_of', 'names_in', 'not_selected', 'as_complex', 'name_of', 'a
 # %% ../../nbs/44_convert.hdf5.ipynb #67b532d7
 import os, warnings
 import numpy as np
+from .hdf5_arrays import Elementwise, Transposed
 from .hdf5_attributes import attribute_names, coding_of, is_time, read_attributes, says_since, usual_names
 from .hdf5_axes import attributes_of, axes_of, coordinate_times, step_axis
-from .hdf5_chunks import Elementwise, from_array_like, read_and_close, Transposed
+from .hdf5_chunks import from_array_like, read_and_close
 from .hdf5_frames import frames_in, is_frame, read_frame
 from .hdf5_types import kind_of, read_texts, referenced, StackedFields, Unreadable, vlen_series
 from .netcdf import from_xarray, open_cf, with_coordinates
@@ -244,6 +245,11 @@ def _series_with_others(records, x, arrays, left_out):
 # %% ../../nbs/44_convert.hdf5.ipynb #dde81c46
 def _as_is(x): return x
 
+def _arrays_and_groups(members, view):
+    "(arrays by name, reason by name why groups are left out)"
+    arrays = {k: view(v) for k,v in members.items() if hasattr(v, 'shape')}
+    return arrays, {k: 'a group: select it by name' for k in members if k not in arrays}
+
 def group_record(
     group, # Group of h5py or zarr
     path, # For errors
@@ -253,9 +259,8 @@ def group_record(
 ): # Record, or an iterator of records
     "A group as a record; `ValueError` if several arrays could be the input"
     members = members_of(group)
-    arrays = {k: view(v) for k,v in members.items() if hasattr(v, 'shape')}
+    arrays,left_out = _arrays_and_groups(members, view)
     name = _input_name(arrays, path, [within+o for o in frames_in(group) or names_in(group)])
-    left_out = {k: 'a group: select it by name' for k in members if k not in arrays}
     x,is_series = members[name],kind_of(arrays.pop(name)) in ('series','references')
     if is_series: return _series_with_others(series_records(x, path, record_of), x, arrays, left_out)
     record = record_of(x, path, group)

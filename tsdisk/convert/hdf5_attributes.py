@@ -95,9 +95,14 @@ def _valid_range(attrs):
     names = [k for k in ('valid_range','valid_min','valid_max') if k in attrs]
     return low, high, any(np.asarray(attrs[k]).dtype.kind == 'f' for k in names)
 
-# %% ../../nbs/42_convert.hdf5_attributes.ipynb #63d00c16
+def _scaling(attrs):
+    "(scale, offset); the scale is None if there is neither"
+    scale,offset = _numbers(attrs, 'scale_factor'),_numbers(attrs, 'add_offset')
+    return _single(scale, 1.) if scale or offset else None, _single(offset, 0.)
+
 def _single(values, default): return default if not values else values[0] if len(values) == 1 else values
 
+# %% ../../nbs/42_convert.hdf5_attributes.ipynb #63d00c16
 @dataclass
 class Coding:
     "What the stored numbers of an array stand for"
@@ -117,6 +122,12 @@ class Coding:
         if self.low is not None and limits.min < self.low: return limits.min
         return limits.max if self.high is not None and limits.max > self.high else None
 
+# %% ../../nbs/42_convert.hdf5_attributes.ipynb #e656c462
+def _make_unsigned(coding):
+    size = 8*coding.dtype.itemsize
+    coding.dtype = np.dtype(coding.dtype.str.replace('i', 'u'))
+    coding.codes = [o%2**size for o in coding.codes]
+
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #5c606532
 def coding_of(
     attrs, # Attributes of an array
@@ -125,17 +136,11 @@ def coding_of(
     "What the attributes of an array say of its numbers; `ValueError` if they can't be understood"
     dtype,names = np.dtype(dtype),set(attrs)
     if dtype.kind not in 'iuf' or not names & set(packing_attributes): return None
-    scale,offset = _numbers(attrs, 'scale_factor'),_numbers(attrs, 'add_offset')
     low,high,is_float = _valid_range(attrs)
-    res = Coding(dtype, _single(scale, 1.) if scale or offset else None, _single(offset, 0.), _codes(attrs, dtype), low, high)
+    res = Coding(dtype, *_scaling(attrs), _codes(attrs, dtype), low, high)
     if dtype.kind == 'i' and str(_attribute(attrs, '_Unsigned')).lower() == 'true': _make_unsigned(res)
     if dtype.kind != 'f' and res.scale is not None and is_float: _pack_range(res)
     return res
-
-def _make_unsigned(coding):
-    size = 8*coding.dtype.itemsize
-    coding.dtype = np.dtype(coding.dtype.str.replace('i', 'u'))
-    coding.codes = [o%2**size for o in coding.codes]
 
 def _pack_range(coding):
     "Turn a valid range of values into one of stored numbers"
@@ -187,18 +192,7 @@ def packing(self:Coding) -> dict: # `scale`, `offset`, and `missing` if values c
     res = dict(scale=1. if self.scale is None else self.scale, offset=self.offset)
     return res if self.missing is None else {**res, 'missing': self.missing}
 
-# %% ../../nbs/42_convert.hdf5_attributes.ipynb #39ecde77
-def zarr_attributes(
-    x, # Array of zarr
-) -> dict: # Its attributes, with a number as `_FillValue`
-    "The attributes of an array of zarr"
-    attrs = dict(x.attrs)
-    metadata = getattr(x, 'metadata', None)
-    version = getattr(metadata, 'zarr_format', 2)
-    if version == 2 and '_ARRAY_DIMENSIONS' in attrs and x.fill_value is not None: attrs['_FillValue'] = x.fill_value
-    if isinstance(attrs.get('_FillValue'), str): attrs['_FillValue'] = _fill_value(attrs['_FillValue'])
-    return attrs
-
+# %% ../../nbs/42_convert.hdf5_attributes.ipynb #12d6ecba
 def _fill_value(text):
     "The number that xarray wrote, in base 64 or as a text; NaN if it is none"
     try: return float(text)
@@ -206,9 +200,23 @@ def _fill_value(text):
     data = base64.b64decode(text+'==')
     return struct.unpack('<d', data)[0] if len(data) == 8 else float('nan')
 
+# %% ../../nbs/42_convert.hdf5_attributes.ipynb #39ecde77
+def zarr_attributes(
+    x, # Array of zarr
+) -> dict: # Its attributes, with a number as `_FillValue`
+    "The attributes of an array of zarr"
+    attrs = dict(x.attrs)
+    metadata = getattr(x, 'metadata', None)
+    by_xarray = getattr(metadata, 'zarr_format', 2) == 2 and '_ARRAY_DIMENSIONS' in attrs
+    if by_xarray and x.fill_value is not None: attrs['_FillValue'] = x.fill_value
+    if isinstance(attrs.get('_FillValue'), str): attrs['_FillValue'] = _fill_value(attrs['_FillValue'])
+    return attrs
+
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #5b5704a7
-usual_names = 'time','times','date','datetime','timestamp','valid_time','step','steps','t' # Of the dimension of the steps
+# Of the dimension of the steps
+usual_names = 'time','times','date','datetime','timestamp','valid_time','step','steps','t'
 time_attributes = 'units','calendar','_FillValue','missing_value','scale_factor','add_offset','dtype' # With which numbers are decoded to dates
+
 seconds_per = dict(ns=1e-9, nanosecond=1e-9, us=1e-6, microsecond=1e-6, ms=1e-3, millisecond=1e-3, s=1, sec=1, second=1, min=60,
     minute=60, h=3600, hr=3600, hour=3600, d=86400, day=86400) # By units, without a plural s
 
@@ -216,6 +224,7 @@ def says_since(attrs) -> bool:
     "Are the units of a coordinate those of a date, such as 'days since 2000-01-01'?"
     return ' since ' in str(_attribute(attrs, 'units') if 'units' in attrs else '')
 
+# %% ../../nbs/42_convert.hdf5_attributes.ipynb #573b0356
 def is_time(
     dtype, # Of a coordinate
     attrs, # Its attributes

@@ -7,8 +7,9 @@ __all__ = ['is_frame', 'frames_in', 'JoinedVariables', 'read_frame']
 
 # %% ../../nbs/43_convert.hdf5_frames.ipynb #cdea3cbe
 import numpy as np
+from .hdf5_arrays import full_index, Transposed
 from .hdf5_attributes import text_of
-from .hdf5_chunks import from_array_like, full_index, Transposed
+from .hdf5_chunks import from_array_like
 from .hdf5_types import kind_of, read_texts
 
 # %% ../../nbs/43_convert.hdf5_frames.ipynb #362f08c0

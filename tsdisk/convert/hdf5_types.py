@@ -7,8 +7,8 @@ __all__ = ['readable_kinds', 'kind_of', 'Unreadable', 'read_texts', 'StackedFiel
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #ca9c65a6
 import numpy as np
+from .hdf5_arrays import chunk_shape, full_index
 from .hdf5_attributes import text_of
-from .hdf5_chunks import chunk_shape, full_index
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #79139f1e
 readable_kinds = 'numbers','complex numbers','texts','dates','a table','series','references'
@@ -22,7 +22,7 @@ def kind_of(
     dtype = np.dtype(x.dtype)
     if dtype.names: return 'complex numbers' if {*dtype.names} in ({'real','imag'}, {'r','i'}) else 'a table'
     if dtype.kind == 'O': return _object_kind(dtype.metadata or {})
-    kinds = dict(b='numbers', i='numbers', u='numbers', f='numbers', c='complex numbers', S='texts', U='texts', T='texts', M='dates')
+    kinds = dict.fromkeys('biuf', 'numbers') | dict.fromkeys('SUT', 'texts') | dict(c='complex numbers', M='dates')
     return kinds.get(dtype.kind, 'opaque values' if dtype.kind == 'V' and not dtype.subdtype else f'values of {dtype}')
 
 def _object_kind(metadata):
@@ -47,7 +47,7 @@ def read_texts(
     texts = [text_of(o).rstrip('\0') if isinstance(o, bytes) else str(o) for o in values.ravel().tolist()]
     return np.array(texts, dtype=str).reshape(values.shape)
 
-# %% ../../nbs/42_convert.hdf5_types.ipynb #a0b4d7ee
+# %% ../../nbs/42_convert.hdf5_types.ipynb #52bf25fb
 def _fields_of(dtype):
     "{name: (field, index in it)} of all numeric columns"
     found = {}
@@ -57,6 +57,7 @@ def _fields_of(dtype):
         found |= {k: (k, ...)} if not shape else {f'{k}_{i}': (k, i) for i in range(shape[0])}
     return found
 
+# %% ../../nbs/42_convert.hdf5_types.ipynb #a0b4d7ee
 class StackedFields:
     "The numeric fields of a table as an array (…, vars, steps)"
     def __init__(self,
@@ -87,7 +88,8 @@ class StackedFields:
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #d5aaa721
 def _stacked(rows, name):
-    if len({len(o) for o in rows}) > 1: raise ValueError(f"{name} holds variables of different lengths, {[len(o) for o in rows]}")
+    lengths = [len(o) for o in rows]
+    if len({*lengths}) > 1: raise ValueError(f"{name} holds variables of different lengths, {lengths}")
     return np.stack(rows)
 
 def vlen_series(

@@ -25,7 +25,7 @@ from ..series.clock import duration_text
 from ..folder.manifest import open_folder, staging
 from . import edf, matlab, public_datasets, tables, ts_files, wfdb_records
 from .hdf5 import names_in, open_hdf5, open_zarr
-from .hdf5_chunks import chunk_shape
+from .hdf5_arrays import chunk_shape
 from .hdf5_types import kind_of
 from .netcdf import groups_in, open_cf, with_coordinates
 from .plan import check_numbers, name_reasons

@@ -203,7 +203,8 @@ def _times(self:LongTable, rows):
     if self.time is None: return None
     times = rows.column(self.time).to_numpy()
     missing = np.isnat(times) if times.dtype.kind == 'M' else np.isnan(times)
-    if missing.any(): raise ValueError(f"{int(missing.sum()):,} rows have no time in column {self.time!r}: fill in their times, or remove these rows")
+    if missing.any(): raise ValueError(f"{int(missing.sum()):,} rows have no time in column {self.time!r}: "
+        "fill in their times, or remove these rows")
     if self.time_kind == 'seconds': return np.rint(times*1e9).astype('i8')
     return times.view('i8') if times.dtype.kind == 'M' else times
 
@@ -376,7 +377,8 @@ def _rows_as_series(self:LongTable):
     for o in samples_of_lists(self.table, self.vars, self.y, [k for k in metadata if k != self.y]):
         ids = np.atleast_1d(o[role_of(self.id, None)]).tolist()
         twice = [*seen.intersection(ids)] or [k for k,n in Counter(ids).items() if n > 1]
-        if twice: raise ValueError(f"Several rows have the {self.id} {twice[0]!r}, each with a series in lists: give an `id` that is different for each row")
+        if twice: raise ValueError(f"Several rows have the {self.id} {twice[0]!r}, each with a series in lists: "
+            "give an `id` that is different for each row")
         seen.update(ids)
         yield o | self.left_out
 

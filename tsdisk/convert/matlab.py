@@ -9,8 +9,9 @@ __all__ = ['matlab_class', 'unreadable', 'matlab_view', 'matlab_record', 'Cells'
 from collections.abc import Iterator
 import numpy as np
 from .hdf5 import array_record, default_name, group_record, in_memory_or_not, names_in, open_hdf5, series_records
+from .hdf5_arrays import Elementwise, ReversedAxes, Transposed
 from .hdf5_attributes import text_of
-from .hdf5_chunks import at_once, Elementwise, read_and_close, ReversedAxes, Transposed
+from .hdf5_chunks import at_once, read_and_close
 from .hdf5_types import kind_of, referenced, Unreadable
 from .readers import Compressed, need, reader
 

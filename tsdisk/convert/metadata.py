@@ -117,6 +117,21 @@ def column_chunks(
         chunk,n = [],0
     if chunk: yield np.concatenate(chunk)
 
+# %% ../../nbs/44_convert.metadata.ipynb #207ef0da
+def _rate_of(clock): return np.nan if clock is None or clock.fs is None else clock.fs
+
+def _jumps_of_rows(jumps, first, last):
+    "Arrays (k, 3) for rows that all have the same jumps"
+    return [np.insert(np.array(jumps), 0, row, 1) for row in range(first, last)]
+
+# %% ../../nbs/44_convert.metadata.ipynb #14e9e211
+def _count_gaps(gaps, waits, n):
+    "Add the gaps of n series that have the same ones"
+    if not len(waits): return
+    gaps[0] += n
+    gaps[1] += n*len(waits)
+    gaps[2] = max(gaps[2], int(abs(waits).max()))
+
 # %% ../../nbs/44_convert.metadata.ipynb #7278f69d
 @dataclass
 class TimeTable:
@@ -134,19 +149,12 @@ def time_table(
     for k,o in read_lines(path):
         if o.get('time_faults') and len(faults) < 10: faults[row] = ', '.join(o['time_faults'])
         clock = Clock.from_metadata(o)
-        rates.append(np.full(k, np.nan if clock is None or clock.fs is None else clock.fs))
+        rates.append(np.full(k, _rate_of(clock)))
         if o.get('time_jumps'):
             _count_gaps(gaps, clock.gaps[:,1], k)
-            jumps += [np.insert(np.array(o['time_jumps']), 0, r, 1) for r in range(row, row+k)]
+            jumps += _jumps_of_rows(o['time_jumps'], row, row+k)
         row += k
     return TimeTable(np.concatenate(jumps), np.concatenate(rates), gaps, faults)
-
-def _count_gaps(gaps, waits, n):
-    "Add the gaps of n series that have the same ones"
-    if not len(waits): return
-    gaps[0] += n
-    gaps[1] += n*len(waits)
-    gaps[2] = max(gaps[2], int(abs(waits).max()))
 
 # %% ../../nbs/44_convert.metadata.ipynb #ec29a16e
 def save_times(

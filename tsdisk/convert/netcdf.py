@@ -10,9 +10,10 @@ __all__ = ['StackedVariables', 'time_coordinates', 'step_dimension', 'times_of',
 import importlib
 from functools import partial
 import numpy as np
+from .hdf5_arrays import full_index
 from .hdf5_attributes import coding_of, is_time, read_attributes, says_since, seconds_of, usual_names
 from .hdf5_axes import decoded_times, real_dates
-from .hdf5_chunks import from_array_like, full_index, read_and_close
+from .hdf5_chunks import from_array_like, read_and_close
 from .readers import large, need, reader, variable_metadata
 
 # %% ../../nbs/43_convert.netcdf.ipynb #c0f5d5be
@@ -177,7 +178,9 @@ def _reason(ds, k, dims):
     lacking = [d for d in dims if d not in ds[k].dims]
     return f"no dimension {lacking[0]!r}" if lacking else f"dimensions {', '.join(map(str, ds[k].dims))}"
 
-def _left_out(ds, taken, dims): return {str(k): _reason(ds, k, dims) for k in ds.data_vars if k not in taken}
+def _left_out(ds, taken, dims):
+    reasons = {str(k): _reason(ds, k, dims) for k in ds.data_vars if k not in taken}
+    return dict(left_out=reasons) if reasons else {}
 
 # %% ../../nbs/43_convert.netcdf.ipynb #f2f9ac81
 def _numeric_variables(ds, steps):
@@ -215,9 +218,8 @@ def from_xarray(
     read = vars or _numeric_variables(ds, steps)
     dims = _dimensions(ds, read, steps, samples)
     others = _other_values(ds, read, dims[0] if len(dims) > 1 else None)
-    left_out = {} if vars else _left_out(ds, {*read, *others}, dims)
     res = _dataset_metadata(ds, read, steps) | _stored_values(ds, read, dims, most) | others
-    return res | (dict(left_out=left_out) if left_out else {})
+    return res if vars else res | _left_out(ds, {*read, *others}, dims)
 
 # %% ../../nbs/43_convert.netcdf.ipynb #5f3b2022
 def open_cf(
@@ -264,7 +266,7 @@ def _with_outer_coordinates(ds, path, group):
         ds = ds.assign_coords(own)
     return ds
 
-# %% ../../nbs/43_convert.netcdf.ipynb #d334c685
+# %% ../../nbs/43_convert.netcdf.ipynb #ffb61ecc
 def _selected(path, name):
     "(group, variable) of a name; either may be None"
     groups = groups_in(path) if name else []
@@ -272,6 +274,7 @@ def _selected(path, name):
     group,_,variable = name.rpartition('/')
     return (group or None), variable
 
+# %% ../../nbs/43_convert.netcdf.ipynb #d334c685
 def _series_of(f, path, group, variable):
     "The record of an open file"
     ds = with_coordinates(_with_outer_coordinates(f, path, group) if group else f)

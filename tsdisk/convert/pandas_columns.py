@@ -7,9 +7,10 @@ __all__ = ['frame_columns', 'frame_numbers', 'frame_times']
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #f829d841
 import numpy as np
-from .text_columns import index_reason, is_unnamed, known_format, nanosecond_dates, need_pandas, numbers_of, text_kind, texts_of, times_of
+from .text_columns import index_reason, is_unnamed, known_format, nanosecond_dates, need_pandas
+from .text_columns import numbers_of, text_kind, texts_of, times_of
 
-# %% ../../nbs/41_convert.pandas_columns.ipynb #2fb5be69
+# %% ../../nbs/41_convert.pandas_columns.ipynb #82dafd97
 def _kind(column, name, first):
     "What a column of a frame holds: 'number', 'date', or the reason why it is left out"
     pd = need_pandas()
@@ -22,6 +23,7 @@ def _kind(column, name, first):
     if any(isinstance(o, (list,tuple,np.ndarray)) for o in column[:10]): return 'lists'
     return {'empty': 'no values', 'perhaps a date': 'text that may be dates'}.get(kind := text_kind(texts_of(column)), kind)
 
+# %% ../../nbs/41_convert.pandas_columns.ipynb #2fb5be69
 def frame_columns(
     df, # pandas frame
 ) -> list:
@@ -31,6 +33,7 @@ def frame_columns(
     columns = [o.astype(o.dtype.categories.dtype) if hasattr(o.dtype, 'categories') else o for o in columns]
     return [(name, o, _kind(o, name, not i)) for i,(name,o) in enumerate(zip(names, columns))]
 
+# %% ../../nbs/41_convert.pandas_columns.ipynb #755b0e51
 def frame_numbers(
     column, # pandas series
     name:str, # For errors

@@ -168,7 +168,8 @@ def _check_names(names):
 
 # %% ../../nbs/42_convert.plan.ipynb #2b5fdbdc
 _parts = "with `tfm=lambda o: {**o, 'X': np.concatenate([o['X'].real, o['X'].imag])}`"
-_ways_out = dict(c=f"store real and imaginary parts as variables, {_parts}", M='give dates as `times` of the steps', m='divide by a unit, as in `a/np.timedelta64(1, "s")`',
+_ways_out = dict(c=f"store real and imaginary parts as variables, {_parts}", M='give dates as `times` of the steps',
+    m='divide by a unit, as in `a/np.timedelta64(1, "s")`',
     V="make its fields variables, as in `np.stack([a[k] for k in a.dtype.names])`", f="give `dtype='float64'`")
 
 def check_numbers(

@@ -20,6 +20,12 @@ from .readers import variable_metadata
 from .scaled_integers import no_value, scale_of
 from .workers import run_jobs
 
+# %% ../../nbs/47_convert.preview.ipynb #d538b207
+def _copied(o):
+    if isinstance(o, Mapping): return {k: _copied(v) for k,v in o.items()}
+    if isinstance(o, tuple): return tuple(map(_copied, o))
+    return o.copy() if isinstance(o, np.ndarray) else o
+
 # %% ../../nbs/47_convert.preview.ipynb #4102b506
 def outline_records(
     job, # Reads the input
@@ -39,11 +45,6 @@ def _unread(record):
     "A record with the outline of pieces whose shape is known, so that none is read"
     known = {k: v for k,v in record.items() if getattr(v, 'piece_shape', None)}
     return {**record, **{k: Outline(v.piece_shape, v.dtype, v.size) for k,v in known.items()}}
-
-def _copied(o):
-    if isinstance(o, Mapping): return {k: _copied(v) for k,v in o.items()}
-    if isinstance(o, tuple): return tuple(map(_copied, o))
-    return o.copy() if isinstance(o, np.ndarray) else o
 
 # %% ../../nbs/47_convert.preview.ipynb #f11e9e41
 def _evenly_spaced(n, k=5): return [*dict.fromkeys(i*(n-1)//(k-1) for i in range(k) if n)]
@@ -82,15 +83,16 @@ def hint_at_axes(
     warn(f"`X` is (vars, steps): {n_vars:,} variables of {steps:,} steps. If its axes are (steps, vars), swap them, "
         "with `tfm=lambda o: {**o, 'X': o['X'].swapaxes(-2, -1)}`")
 
-# %% ../../nbs/47_convert.preview.ipynb #95be969d
-def count_inputs(n): return f"{n:,} input{'s' if n != 1 else ''}"
-
+# %% ../../nbs/47_convert.preview.ipynb #8a86b3f1
 def _describe(name, spec, outlines):
     steps = ['steps'] if spec.layout == 'ragged' else []
     shape = ', '.join(map(str, [*spec.trail, *steps]))
     converted = name == 'X' and spec.is_float and scales_differ(outlines)
     note = ', in physical units because scales differ' if converted else ''
     return f"{name} {spec.layout} ({shape}) {np.dtype(spec.dtype)}{note}"
+
+# %% ../../nbs/47_convert.preview.ipynb #95be969d
+def count_inputs(n): return f"{n:,} input{'s' if n != 1 else ''}"
 
 def print_plan(
     specs, # `Spec` by column
@@ -104,7 +106,7 @@ def print_plan(
     if left_out := left_out_of(outlines): print(f"Left out: {name_reasons(left_out)}")
     hint_at_axes(outlines[0]['X'])
 
-# %% ../../nbs/47_convert.preview.ipynb #230d7e26
+# %% ../../nbs/47_convert.preview.ipynb #9882f68f
 def _bytes_needed(specs, outlines, inputs, tfm):
     "The minimum size of the columns, in bytes"
     arrays = [(s, o[c]) for o in outlines for c,s in specs.items() if isinstance(o.get(c), Outline)]
@@ -112,6 +114,7 @@ def _bytes_needed(specs, outlines, inputs, tfm):
     rows = len(inputs) if tfm else inputs.rows or len(inputs)
     return max(sampled, rows*sum(o.row_bytes for o in specs.values() if o.layout != 'ragged'))
 
+# %% ../../nbs/47_convert.preview.ipynb #230d7e26
 def check_room(
     dst, # Folder of the dataset
     specs, # `Spec` by column
@@ -128,7 +131,7 @@ def check_room(
     raise OSError(errno.ENOSPC, f"{dst} needs {need/1e9:.1f} GB, {free/1e9:.1f} GB are free on its disk: make room, "
         "or convert to another folder")
 
-# %% ../../nbs/47_convert.preview.ipynb #f2892cf4
+# %% ../../nbs/47_convert.preview.ipynb #46a7a49a
 def _total_range(job, inputs, workers):
     "(smallest, largest value) of each variable"
     low,high = np.full((2,1), np.nan)
@@ -137,6 +140,7 @@ def _total_range(job, inputs, workers):
         low,high = np.fmin(low, o.low),np.fmax(high, o.high)
     return low,high
 
+# %% ../../nbs/47_convert.preview.ipynb #f2892cf4
 def measure_packing(
     job, # `MeasureRange`
     inputs, # `Inputs`

@@ -42,9 +42,10 @@ def _numbers(v, what, where):
     try: a = np.array(v, 'f8')
     except (ValueError,TypeError): a = np.empty(0)
     is_cat = what.endswith('cat')
-    if a.ndim in (1,2) and a.size and not (is_cat and (a != np.rint(a)).any()): return np.atleast_2d(a).astype('i8' if is_cat else 'f4')
-    raise ValueError(f"{where}: `{what}` must be a list of {'whole ' if is_cat else ''}numbers, or lists of them of the same length, "
-        f"got {str(v)[:60]}")
+    is_valid = a.ndim in (1,2) and a.size and not (is_cat and (a != np.rint(a)).any())
+    if is_valid: return np.atleast_2d(a).astype('i8' if is_cat else 'f4')
+    raise ValueError(f"{where}: `{what}` must be a list of {'whole ' if is_cat else ''}numbers, "
+        f"or lists of them of the same length, got {str(v)[:60]}")
 
 _lists = 'feat_dynamic_real','past_feat_dynamic_real','feat_dynamic_cat' # Covariates of each step
 _fixed = 'feat_static_cat','feat_static_real' # Covariates of a series
@@ -75,7 +76,7 @@ def parse_entry(
     res |= dict(X=_numbers(entry['target'], 'target', where), **_covariates(entry, where))
     return res | _times(entry, entry.get('freq') or freq)
 
-# %% ../../nbs/42_convert.public_datasets.ipynb #e70a71f0
+# %% ../../nbs/42_convert.public_datasets.ipynb #b81136af
 def _open_text(path):
     if str(path).lower().endswith('.gz'): return gzip.open(path, 'rt', encoding='utf-8-sig')
     return open(path, encoding='utf-8-sig')
@@ -89,6 +90,7 @@ def is_gluonts(
     except (OSError,UnicodeDecodeError,EOFError): return False
     return line.lstrip().startswith('{') and re.search(r'"target"\s*:\s*\[', line) is not None
 
+# %% ../../nbs/42_convert.public_datasets.ipynb #e70a71f0
 def read_gluonts(
     path, # `.jsonl` or `.json`, perhaps compressed
     name=None,
@@ -103,7 +105,7 @@ def read_gluonts(
             except ValueError as e: raise ValueError(f"{where} is not JSON: {e}") from None
             yield parse_entry(entry, freq, where)
 
-# %% ../../nbs/42_convert.public_datasets.ipynb #6ce9a1df
+# %% ../../nbs/42_convert.public_datasets.ipynb #6af03697
 def is_time300b(
     path, # File of JSON
 ) -> bool:
@@ -111,6 +113,7 @@ def is_time300b(
     path = Path(path)
     return path.name == 'meta.json' and any(path.parent.glob('data-*.bin'))
 
+# %% ../../nbs/42_convert.public_datasets.ipynb #6ce9a1df
 class BinFiles:
     "The values of several files, one after the other"
     def __init__(self,
@@ -137,7 +140,20 @@ class BinFiles:
 
     def _read_file(self, path, start, stop): return np.fromfile(path, self.dtype, stop-start, offset=start*self.dtype.itemsize)
 
-# %% ../../nbs/42_convert.public_datasets.ipynb #47187311
+# %% ../../nbs/42_convert.public_datasets.ipynb #ceaa7b5d
+def _places_with_values(path, places, total):
+    "(number, offset, length) of each series that has values; `ValueError` if one ends after the files"
+    for i in np.flatnonzero(places[:,1]).tolist():
+        offset,length = places[i].tolist()
+        if not 0 <= offset < offset+length <= total:
+            raise ValueError(f"{path}: series {i} has {length:,} values from {offset:,} on, the files hold {total:,}")
+        yield i, offset, length
+
+def _without_values(places):
+    empty = {f'series {i}': 'no values' for i in np.flatnonzero(places[:,1] == 0).tolist()}
+    return dict(left_out=empty) if empty else {}
+
+# %% ../../nbs/42_convert.public_datasets.ipynb #a0d7620f
 def _time300b_meta(path):
     "(metadata of each series, their places, values) of a folder of Time-300B; `ValueError` if something is lacking"
     try:
@@ -149,19 +165,15 @@ def _time300b_meta(path):
             "an `offset` and a `length`") from None
     except TypeError as e: raise ValueError(f"{path} is not the metadata of Time-300B: {e}") from None
 
+# %% ../../nbs/42_convert.public_datasets.ipynb #47187311
 def read_time300b(
     path, # `meta.json`
     name=None,
 ): # Records, one by one
     "The series of a folder of Time-300B, in their own units"
     series,places,values = _time300b_meta(path)
-    total = int(values.starts[-1])
-    empty = {f'series {i}': 'no values' for i in np.flatnonzero(places[:,1] == 0).tolist()}
-    left_out = dict(left_out=empty) if empty else {}
-    for i in np.flatnonzero(places[:,1]).tolist():
-        offset,length = places[i].tolist()
-        if not 0 <= offset < offset+length <= total:
-            raise ValueError(f"{path}: series {i} has {length:,} values from {offset:,} on, the files hold {total:,}")
+    left_out = _without_values(places)
+    for i,offset,length in _places_with_values(path, places, int(values.starts[-1])):
         known = {k: v for k,v in series[i].items() if k not in _of_place and v is not None}
         yield dict(X=_in_units(values, offset, length, series[i]), **known, **left_out)
         left_out = {}
@@ -212,7 +224,14 @@ def _fold(path, n):
     rows = test.astype(np.int64)
     in_range = len(rows) and 0 <= rows[0] and rows[-1] < n
     if in_range and (test == rows).all(): return np.setdiff1d(np.arange(n), rows), rows
-    raise ValueError(f"{path} must hold numbers of rows from 0 to {n-1:,}, one on each line, got {test[[0,-1]] if len(test) else 'none'}")
+    raise ValueError(f"{path} must hold numbers of rows from 0 to {n-1:,}, one on each line, "
+        f"got {test[[0,-1]] if len(test) else 'none'}")
+
+# %% ../../nbs/42_convert.public_datasets.ipynb #d7089cb2
+def _check_arrays(folder, arrays):
+    shapes = {k: a.shape for k,a in arrays.items()}
+    if len(shapes['X']) == 3 and len({o[0] for o in shapes.values()}) == 1: return
+    raise ValueError(f"{folder} must have an `X` of shape (n, vars, steps) and as many rows of `y`, got {shapes}")
 
 # %% ../../nbs/42_convert.public_datasets.ipynb #8d849822
 def from_monster(
@@ -236,11 +255,6 @@ def _splits_of_fold(folder, fold):
     if not folds: return {}
     if 0 <= fold < len(folds): return dict(zip(('train','test'), folds[fold]))
     raise ValueError(f"{folder} has {len(folds)} folds, got `fold={fold}`")
-
-def _check_arrays(folder, arrays):
-    shapes = {k: a.shape for k,a in arrays.items()}
-    if len(shapes['X']) == 3 and len({o[0] for o in shapes.values()}) == 1: return
-    raise ValueError(f"{folder} must have an `X` of shape (n, vars, steps) and as many rows of `y`, got {shapes}")
 
 # %% ../../nbs/42_convert.public_datasets.ipynb #7140e6af
 _in_place = "it is part of a dataset of MONSTER: use its folder in place, by `tsdisk.convert.public_datasets.from_monster`"

@@ -353,7 +353,11 @@ def from_frame(
     times,time = frame_times(df, columns)
     numbers = {name: frame_numbers(o, name) for name,o,kind in columns if kind == 'number'}
     if not numbers: raise ValueError(f"The frame has no numeric columns, it has {[*df.columns]}")
-    left_out = {name: 'dates' if kind == 'date' else kind for name,_,kind in columns if kind != 'number' and name != time}
-    if df.index.name is not None and not times: left_out[str(df.index.name)] = index_reason
-    X = np.stack([*numbers.values()])
-    return dict(X=X, names=[*numbers], **times, **(dict(left_out=left_out) if left_out else {}))
+    left_out = _left_out_of(columns, time, None if times else df.index.name)
+    return dict(X=np.stack([*numbers.values()]), names=[*numbers], **times, **left_out)
+
+def _left_out_of(columns, time, index):
+    "The reasons for columns that are neither numbers nor the time, and for an index with a name"
+    reasons = {name: 'dates' if kind == 'date' else kind for name,_,kind in columns if kind != 'number' and name != time}
+    if index is not None: reasons[str(index)] = index_reason
+    return dict(left_out=reasons) if reasons else {}

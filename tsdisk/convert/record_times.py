@@ -26,7 +26,7 @@ def plain_value(
 
 def _iso_text(v): return None if v != v else v.isoformat() if hasattr(v, 'isoformat') else str(v)
 
-# %% ../../nbs/41_convert.record_times.ipynb #d90b8ea3
+# %% ../../nbs/41_convert.record_times.ipynb #5e2738d4
 def _checked_times(times, X):
     "Times as datetime64 or seconds; `ValueError` unless there is one for each step"
     times = np.asarray(times)
@@ -35,6 +35,7 @@ def _checked_times(times, X):
     if times.shape == (steps,): return times
     raise ValueError(f"`times` must have one time for each of {steps:,} steps, got shape {times.shape}")
 
+# %% ../../nbs/41_convert.record_times.ipynb #d90b8ea3
 def with_clock(
     record:dict, # Mapping of roles to arrays and metadata
 ) -> dict: # With `start` and `fs`, or `time_period` and `time_jumps`, instead of `times`, which stay if they are uneven
@@ -77,7 +78,7 @@ def with_times(
     since = clock.since_start(np.arange(steps))
     return {**record, 'times': since if clock.start is None else since + int(clock.start.astype('i8'))}
 
-# %% ../../nbs/41_convert.record_times.ipynb #af19f2fa
+# %% ../../nbs/41_convert.record_times.ipynb #ca8fa62d
 def _check_fillable(record, clock):
     "`ValueError` unless the times of a record are even but for gaps"
     if not hasattr(record['X'], 'shape'):
@@ -85,12 +86,21 @@ def _check_fillable(record, clock):
     faults = record.get('time_faults') or ([] if clock.period else ['uneven'])
     if faults: raise ValueError(f"Only gaps between even times can be filled, the times have faults: {', '.join(faults)}")
 
+# %% ../../nbs/41_convert.record_times.ipynb #84feedb5
 def _even_places(clock, steps):
     "Where steps are if none were missing, (steps,)"
     at = np.rint(clock.since_start(np.arange(steps))/float(clock.period)).astype(int)
     if (np.diff(at) > 0).all(): return at
     raise ValueError("Gaps can't be filled: the device drifts, and two steps would be at one time")
 
+# %% ../../nbs/41_convert.record_times.ipynb #dc737986
+def _spread(X, at):
+    "An array with its steps at other places, and NaN between them"
+    res = np.full((*X.shape[:-1], at[-1]+1), np.nan, X.dtype if X.dtype.kind == 'f' else 'f8')
+    res[..., at] = X
+    return res
+
+# %% ../../nbs/41_convert.record_times.ipynb #af19f2fa
 def fill_gaps(
     record:dict, # With `X` (vars, steps) and its times or clock
 ) -> dict: # With an even clock
@@ -99,12 +109,14 @@ def fill_gaps(
     clock = Clock.from_metadata(record)
     if clock is None or not len(clock.jumps): return record
     _check_fillable(record, clock)
-    X = record['X']
-    at = _even_places(clock, X.shape[-1])
-    filled = np.full((*X.shape[:-1], at[-1]+1), np.nan, X.dtype if X.dtype.kind == 'f' else 'f8')
-    filled[..., at] = X
+    X = _spread(record['X'], _even_places(clock, record['X'].shape[-1]))
     kept = {k: v for k,v in record.items() if k not in ('time_jumps','time_period')}
-    return {**kept, **Clock(clock.start, clock.fs).metadata(), 'X': filled}
+    return {**kept, **Clock(clock.start, clock.fs).metadata(), 'X': X}
+
+# %% ../../nbs/41_convert.record_times.ipynb #63641948
+def _rates_differ(fs):
+    return (f"Sampling rates differ between series, {np.nanmin(fs):g} to {np.nanmax(fs):g} steps per second: "
+        "resample them with `tfm`, or convert each rate by itself")
 
 # %% ../../nbs/41_convert.record_times.ipynb #6f69b549
 def warn_of_times(
@@ -118,7 +130,3 @@ def warn_of_times(
         "windows do not run across them. To fill them with NaN, give `tfm=fill_gaps`, from `tsdisk.convert.record_times`")
     for row,what in list(clock.get('faults', {}).items())[:3]: warn(f"The times of row {row} have faults: {what}")
     if fs: warn(_rates_differ(np.load(Path(dst)/fs['file'])))
-
-def _rates_differ(fs):
-    return (f"Sampling rates differ between series, {np.nanmin(fs):g} to {np.nanmax(fs):g} steps per second: "
-        "resample them with `tfm`, or convert each rate by itself")

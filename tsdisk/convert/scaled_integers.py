@@ -26,9 +26,15 @@ def real_units(
     "Decode stored integers to physical units"
     return Packing(scale, offset, missing).decode(a, axis-a.ndim)
 
-# %% ../../nbs/42_convert.scaled_integers.ipynb #89b86058
+# %% ../../nbs/42_convert.scaled_integers.ipynb #91454215
 _instead = "use `dtype='float32'`, or"
 
+def _check_finite(a, nan, missing):
+    if np.isinf(a).any(): raise ValueError(f"Infinite values can't be stored as integers: {_instead} replace them with `tfm`")
+    if missing is not None or not nan.any(): return
+    raise ValueError(f"NaN can't be stored as integers without `missing`: {_instead} fill missing values with `tfm`")
+
+# %% ../../nbs/42_convert.scaled_integers.ipynb #89b86058
 def as_counts(
     a, # Floats
     scale, # Value of one step of the integers: (vars,), or one number
@@ -45,17 +51,20 @@ def as_counts(
     _check_range(counts[~nan], np.dtype(dtype), missing)
     return np.where(nan, 0 if missing is None else missing, counts).astype(dtype)
 
-def _check_finite(a, nan, missing):
-    if np.isinf(a).any(): raise ValueError(f"Infinite values can't be stored as integers: {_instead} replace them with `tfm`")
-    if missing is not None or not nan.any(): return
-    raise ValueError(f"NaN can't be stored as integers without `missing`: {_instead} fill missing values with `tfm`")
-
 def _check_range(counts, dtype, missing):
     info = np.iinfo(dtype)
     low = info.min+1 if missing == info.min else info.min
     if not counts.size or low <= counts.min() and counts.max() <= info.max: return
     raise ValueError(f"Values are outside of the range of {dtype} with this scale: use `dtype='float32'`, "
         "or start over if an input has changed since its range was measured")
+
+# %% ../../nbs/42_convert.scaled_integers.ipynb #c8dbb574
+def _check_float32(scale, low, high):
+    "`ValueError` if float32 can't hold the decoded values"
+    limits = np.finfo('f4')
+    if scale.min() > limits.tiny and np.fmax(abs(low), abs(high)).max() < limits.max: return
+    raise ValueError("16-bit integers can't represent a range of "
+        f"{low.tolist()} to {high.tolist()}: use `dtype='float32'`")
 
 # %% ../../nbs/42_convert.scaled_integers.ipynb #6b0bf480
 def scale_of(
@@ -70,10 +79,3 @@ def scale_of(
         offset = low/2 + high/2
     _check_float32(scale, low, high)
     return scale, offset
-
-def _check_float32(scale, low, high):
-    "`ValueError` if float32 can't hold the decoded values"
-    limits = np.finfo('f4')
-    if scale.min() > limits.tiny and np.fmax(abs(low), abs(high)).max() < limits.max: return
-    raise ValueError("16-bit integers can't represent a range of "
-        f"{low.tolist()} to {high.tolist()}: use `dtype='float32'`")

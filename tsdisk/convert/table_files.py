@@ -8,7 +8,9 @@ __all__ = ['table_formats', 'table_suffixes', 'FrameTable', 'ArrowTable', 'Parqu
 
 # %% ../../nbs/43_convert.table_files.ipynb #f54756c2
 import os, re
-from .csv import compressions, plain_suffix, sniff, text_batches
+from .csv import sniff
+from .csv_lines import compressions, plain_suffix
+from .csv_rows import text_batches
 from .inputs import find_inputs
 from .readers import need
 from .table_columns import rows_per_batch, Table

@@ -65,6 +65,14 @@ def _units(table, names):
     known = [table.units.get(o, '') for o in names] if table.units else []
     return dict(units=known) if any(known) else {}
 
+# %% ../../nbs/45_convert.tables.ipynb #c247c68a
+def _chosen_variables(table, chosen, time):
+    "Names of the variables; `ValueError` if there are none"
+    names = table.check(chosen, 'the series') if chosen else table.numbers(but=[time])
+    if names: return names
+    advice = '' if table.typed or len(table.names) > 1 else ". If its columns are not separated as its first lines are, give `sep`"
+    raise ValueError(f"{table.files[0]} has no numeric columns, it has {table.names}{advice}")
+
 # %% ../../nbs/45_convert.tables.ipynb #3d5dc70b
 @reader(*table_suffixes)
 @delegates(sniff, but=['path'])
@@ -84,16 +92,10 @@ def read_table(
     time = first_dates(table) if time is None else table.check([time], '`time`')[0]
     names = table.as_numbers(_chosen_variables(table, chosen, time))
     kind = table.as_times(time, time_format, time_unit)
-    record = (_in_memory if os.path.getsize(path) < large else _streamed)(table, names, time, kind)
+    read = _in_memory if os.path.getsize(path) < large else _streamed
+    record = read(table, names, time, kind)
     left_out = {} if chosen else table.left_out({*names, time, *table.keys})
     return {**hive_keys(path), **record, 'names': names, **_units(table, names), **left_out}
-
-def _chosen_variables(table, chosen, time):
-    "Names of the variables; `ValueError` if there are none"
-    names = table.check(chosen, 'the series') if chosen else table.numbers(but=[time])
-    if names: return names
-    advice = '' if table.typed or len(table.names) > 1 else ". If its columns are not separated as its first lines are, give `sep`"
-    raise ValueError(f"{table.files[0]} has no numeric columns, it has {table.names}{advice}")
 
 # %% ../../nbs/45_convert.tables.ipynb #eaf2331c
 def _is_step(table, name):

@@ -22,16 +22,18 @@ def has_lists(
     lists = [o for o in table.lists if table.kinds[o] == 'list' and not o.endswith('._np_shape')]
     if chosen is None: return bool(lists)
     found = [o for o in chosen if o in lists]
-    if found and len(found) < len(chosen): raise ValueError(f"{found[0]!r} holds lists, and {next(o for o in chosen if o not in found)!r} does not: select columns of one kind")
-    return bool(found)
+    others = [o for o in chosen if o not in lists]
+    if not found or not others: return bool(found)
+    raise ValueError(f"{found[0]!r} holds lists, and {others[0]!r} does not: select columns of one kind")
 
-# %% ../../nbs/44_convert.tables_of_lists.ipynb #47efeacd
+# %% ../../nbs/44_convert.tables_of_lists.ipynb #dae80fb3
 def _check_frames(table):
     if not {'episode_index','frame_index'} <= {*table.names}: return
     lists = [o for o in table.lists if table.kinds[o] == 'list']
     raise ValueError(f"The rows of {table.files[0]} are frames of episodes, not series: convert "
         f"`from_long(src, 'episode_index', 'frame_index', vars={lists})`")
 
+# %% ../../nbs/44_convert.tables_of_lists.ipynb #47efeacd
 def samples_of_lists(
     table:Table, # With a series in each row
     lists=None, # Columns of the series; by default those that are as long as the first
@@ -61,6 +63,11 @@ def _arrays(table, lists, columns):
     by_name = dict(zip([*lists, *_shape_columns(table, lists)], columns))
     return {o: list_arrays(by_name[o], o, by_name.get(f'{o}._np_shape')) for o in lists}
 
+# %% ../../nbs/44_convert.tables_of_lists.ipynb #b986fe9b
+def _variable_names(table, lists):
+    are_flat = not any(is_list(table.schema.field(o).type.value_type) for o in lists)
+    return dict(names=lists) if len(lists) > 1 and are_flat else {}
+
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #4f27ac88
 def _list_records(table, lists, others, y, times):
     "Records of the rows of each batch, or of each row if their lengths differ or their times are lists"
@@ -72,8 +79,6 @@ def _list_records(table, lists, others, y, times):
         known = _known_of(batch, others, y) | of_all
         if isinstance(X, np.ndarray) and not times: yield dict(X=X, **known)
         else: yield from _single_records(X, known, batch.column(times) if times else None)
-
-def _variable_names(table, lists): return dict(names=lists) if len(lists) > 1 and all(not is_list(table.schema.field(o).type.value_type) for o in lists) else {}
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #47495d90
 _reserved = 'X','names','units','scale','offset','missing','times','clock','time_jumps','time_period','left_out'
@@ -111,6 +116,7 @@ def _single_records(X, known, times):
 def _rate_of(known):
     "The rate that `freq` of GluonTS tells, if it is the same for all rows, and has a fixed length"
     freq = known.get('freq')
-    if 'fs' in known or freq is None or getattr(freq, 'dtype', np.dtype('O')).kind != 'U' or len({*freq.tolist()}) != 1: return {}
+    are_texts = isinstance(freq, np.ndarray) and freq.dtype.kind == 'U'
+    if 'fs' in known or not are_texts or len({*freq.tolist()}) != 1: return {}
     try: return dict(fs=1e9/need_pandas().tseries.frequencies.to_offset(freq[0]).nanos)
     except (ValueError,AttributeError): return {} # A month has no fixed length

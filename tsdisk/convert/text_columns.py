@@ -88,20 +88,23 @@ def numbers_of(
     if bad: raise bad_number(name, texts[bad[0]], where(bad[0]))
     return res.astype('f8')
 
+# %% ../../nbs/40_convert.text_columns.ipynb #cec54ee8
 def bad_number(name, text, where):
     "The error for a text among numbers"
-    return ValueError(f"Column {name!r} holds numbers, but {text[:50]!r} in {where} is none: correct it, or mark a missing value as NA. "
-        "If the column holds texts, select others as variables")
+    return ValueError(f"Column {name!r} holds numbers, but {text[:50]!r} in {where} is none: "
+        "correct it, or mark a missing value as NA. If the column holds texts, select others as variables")
 
-# %% ../../nbs/40_convert.text_columns.ipynb #30f82585
-_dates = ('%Y/%m/%d', '%Y.%m.%d', '%d.%m.%Y', '%d.%m.%y', '%d/%m/%Y', '%m/%d/%Y', '%d/%m/%y', '%m/%d/%y', '%d-%m-%Y', '%m-%d-%Y', '%d-%b-%Y', '%d-%b-%y',
-    '%d %b %Y', '%d %B %Y', '%b %d %Y', '%b %d, %Y', '%B %d %Y', '%B %d, %Y')
-_times_of_day = '', ' %H:%M', ' %H:%M:%S', ' %H:%M:%S.%f', 'T%H:%M', 'T%H:%M:%S', 'T%H:%M:%S.%f', ' %I:%M %p', ' %I:%M:%S %p'
-_iso = re.compile(r'[-+]?\d{4}-\d\d(-\d\d([T ]\d\d(:?\d\d(:?\d\d([.,]\d+)?)?)?)?)? ?(Z|UTC|[-+]\d\d(:?\d\d)?)?')
-
+# %% ../../nbs/40_convert.text_columns.ipynb #cf665c9a
 def _shape(text):
     "A text with a 0 for each number and an A for each word"
     return re.sub('[A-Za-z]+', 'A', re.sub(r'\d+', '0', text))
+
+# %% ../../nbs/40_convert.text_columns.ipynb #30f82585
+_dates = ('%Y/%m/%d', '%Y.%m.%d', '%d.%m.%Y', '%d.%m.%y', '%d/%m/%Y', '%m/%d/%Y', '%d/%m/%y', '%m/%d/%y',
+    '%d-%m-%Y', '%m-%d-%Y', '%d-%b-%Y', '%d-%b-%y', '%d %b %Y', '%d %B %Y', '%b %d %Y', '%b %d, %Y', '%B %d %Y', '%B %d, %Y')
+
+_times_of_day = '', ' %H:%M', ' %H:%M:%S', ' %H:%M:%S.%f', 'T%H:%M', 'T%H:%M:%S', 'T%H:%M:%S.%f', ' %I:%M %p', ' %I:%M:%S %p'
+_iso = re.compile(r'[-+]?\d{4}-\d\d(-\d\d([T ]\d\d(:?\d\d(:?\d\d([.,]\d+)?)?)?)?)? ?(Z|UTC|[-+]\d\d(:?\d\d)?)?')
 
 @cache
 def _formats_by_shape():
@@ -143,9 +146,10 @@ def known_format(
     if len(formats) == 1: return formats[0]
     example = next((o for o in texts if not is_missing(o)), '')
     why = f"may be {' or '.join(formats)}" if formats else "are in no known format"
-    raise ValueError(f"The times in column {name!r}, such as {example!r}, {why}: give `time_format`, as in `time_format='%d/%m/%Y %H:%M'`, "
-        "or write them in ISO 8601, or as numbers")
+    raise ValueError(f"The times in column {name!r}, such as {example!r}, {why}: give `time_format`, "
+        "as in `time_format='%d/%m/%Y %H:%M'`, or write them in ISO 8601, or as numbers")
 
+# %% ../../nbs/40_convert.text_columns.ipynb #d22daad6
 def times_of(
     texts, # Times of a column
     format:str, # 'ISO8601', or a format of `strptime`
@@ -157,10 +161,11 @@ def times_of(
     texts = pd.Series([None if is_missing(o) else o.strip() for o in texts], dtype='object')
     res = pd.to_datetime(texts, format=format, utc=True, errors='coerce')
     bad = np.flatnonzero(res.isna() & texts.notna())
-    if len(bad): raise ValueError(f"Column {name!r} holds times in the format {format}, but {texts[bad[0]]!r} in {where(bad[0])} is none: "
-        "correct it, or give `time_format`")
+    if len(bad): raise ValueError(f"Column {name!r} holds times in the format {format}, "
+        f"but {texts[bad[0]]!r} in {where(bad[0])} is none: correct it, or give `time_format`")
     return nanosecond_dates(res.dt.tz_localize(None), name)
 
+# %% ../../nbs/40_convert.text_columns.ipynb #35370862
 def nanosecond_dates(
     dates, # pandas series or index of dates
     name:str, # The column, for errors
@@ -195,6 +200,7 @@ def time_scale(
     if not size[:1].isdigit(): size = f'1{size}'
     return nanoseconds(size), as_time(start.strip()) if start else None
 
+# %% ../../nbs/40_convert.text_columns.ipynb #ab10ebb6
 def scaled_times(
     numbers, # Integers or floats, NaN if missing
     scale, # From `time_scale`

@@ -33,6 +33,7 @@ class WfdbRecord:
         if not sum(self.frames): raise ValueError(f"{path} has no samples")
         self._choose(name)
 
+# %% ../../nbs/44_convert.wfdb_records.ipynb #d1b0b0ce
 @patch
 def _add_segment(self:WfdbRecord, segment, frames, wait):
     self.segments.append(segment)
@@ -79,7 +80,7 @@ def bits_of(
     used = {o.fmt for s in present for o in s if o}
     return 32 if used & wide_formats else 16
 
-# %% ../../nbs/44_convert.wfdb_records.ipynb #41d0bce4
+# %% ../../nbs/44_convert.wfdb_records.ipynb #47565503
 @patch
 def _described(self:WfdbRecord):
     "Signals by name: as a segment with their samples describes them, else as the first header does"
@@ -90,25 +91,32 @@ def _described(self:WfdbRecord):
     order = dict.fromkeys(k for o in headers for k in o.signals)
     return {k: known[k] for k in order}
 
+# %% ../../nbs/44_convert.wfdb_records.ipynb #7f52f7a8
 @patch
-def _choose(self:WfdbRecord, name):
-    "Choose the signals to be read"
-    described = self._described()
+def _keys_to_read(self:WfdbRecord, described, name):
+    "(keys of the signals to be read, reasons of those left out by name)"
     signals = [*described.values()]
     blank = {i: 'no samples' for i,o in enumerate(signals) if o.blank}
     rates = [o.per_frame*self.header.fs for o in signals]
-    kept,self.left_out = choose_signals([o.name for o in signals], rates, blank, name, self.path)
-    keys = [[*described][i] for i in kept]
-    self.signals = [described[k] for k in keys]
-    self.present = [_present(s, keys) for s in self.segments] # Signals by segment; None for one that it lacks
-    for column in zip(*self.present): check_agreement(self.path, [o for o in column if o])
-    self.per_frame = self.signals[0].per_frame
-    self.bits,self.one_scale = bits_of(self.present),have_one_scale(self.present)
+    kept,left_out = choose_signals([o.name for o in signals], rates, blank, name, self.path)
+    return [[*described][i] for i in kept], left_out
 
 def _present(segment, keys):
     "The signals of a segment by name; None for one that it lacks, or that has no samples"
     found = {k: o for k,o in segment.signals.items() if not o.blank}
     return [found.get(k) for k in keys]
+
+# %% ../../nbs/44_convert.wfdb_records.ipynb #41d0bce4
+@patch
+def _choose(self:WfdbRecord, name):
+    "Choose the signals to be read"
+    described = self._described()
+    keys,self.left_out = self._keys_to_read(described, name)
+    self.signals = [described[k] for k in keys]
+    self.present = [_present(s, keys) for s in self.segments] # Signals by segment; None for one that it lacks
+    for column in zip(*self.present): check_agreement(self.path, [o for o in column if o])
+    self.per_frame = self.signals[0].per_frame
+    self.bits,self.one_scale = bits_of(self.present),have_one_scale(self.present)
 
 # %% ../../nbs/44_convert.wfdb_records.ipynb #41f0bb10
 @patch
@@ -116,6 +124,16 @@ def _in_units(self:WfdbRecord, x, signals):
     if self.one_scale: return x
     gain,zero = (np.array([[getattr(o, k)] for o in signals]) for k in ('gain','baseline'))
     return np.where(x == -2**(self.bits-1), np.nan, (x-zero)/gain)
+
+# %% ../../nbs/44_convert.wfdb_records.ipynb #238879f5
+@patch
+def _part(self:WfdbRecord, i, start, stop):
+    "The values of some steps of the i-th segment"
+    missing,dtype = (-2**(self.bits-1), f'i{self.bits//8}') if self.one_scale else (np.nan, 'f4')
+    X = np.full((len(self.signals), stop-start), missing, dtype)
+    rows,present = [k for k,o in enumerate(self.present[i]) if o],[o for o in self.present[i] if o]
+    if rows: X[rows] = self._in_units(self.segments[i].read(present, start, stop, self.bits), present)
+    return X
 
 # %% ../../nbs/44_convert.wfdb_records.ipynb #05dce665
 @patch
@@ -132,15 +150,6 @@ def _steps(self:WfdbRecord):
     "(number, first step, one after the last) of each segment"
     ends = np.cumsum(self.frames)*self.per_frame
     return zip(range(len(ends)), [0, *ends.tolist()], ends.tolist())
-
-@patch
-def _part(self:WfdbRecord, i, start, stop):
-    "The values of some steps of the i-th segment"
-    missing,dtype = (-2**(self.bits-1), f'i{self.bits//8}') if self.one_scale else (np.nan, 'f4')
-    X = np.full((len(self.signals), stop-start), missing, dtype)
-    rows,present = [k for k,o in enumerate(self.present[i]) if o],[o for o in self.present[i] if o]
-    if rows: X[rows] = self._in_units(self.segments[i].read(present, start, stop, self.bits), present)
-    return X
 
 # %% ../../nbs/44_convert.wfdb_records.ipynb #8cf9695f
 @patch
@@ -172,6 +181,15 @@ def _jumps(self:WfdbRecord):
     jumps = np.stack([frames*self.per_frame, periods(times, period_of(self.header.fs))], 1)
     return [jumps[i].tolist() for i,wait in enumerate(self.waits) if wait and i]
 
+# %% ../../nbs/44_convert.wfdb_records.ipynb #7b5f121c
+@patch
+def _steps_at(self:WfdbRecord, frames):
+    "Steps at times in frames since the start of the header; times in a gap are those of the next step"
+    before,at = self._frames_before()
+    since = np.maximum(frames - self.waits[0], 0)
+    i = np.searchsorted(at, since, 'right')-1
+    return np.rint((before[i] + np.minimum(since-at[i], np.array(self.frames)[i]))*self.per_frame).astype(int).tolist()
+
 # %% ../../nbs/44_convert.wfdb_records.ipynb #f51f9b1f
 @patch
 def annotations(self:WfdbRecord,
@@ -185,14 +203,6 @@ def annotations(self:WfdbRecord,
     notes = [(o or '').strip('\0 ') for o in found.aux_note or []]
     res = dict(step=self._steps_at(frames), symbol=[*found.symbol])
     return {**res, 'note': notes} if any(notes) else res
-
-@patch
-def _steps_at(self:WfdbRecord, frames):
-    "Steps at times in frames since the start of the header; times in a gap are those of the next step"
-    before,at = self._frames_before()
-    since = np.maximum(frames - self.waits[0], 0)
-    i = np.searchsorted(at, since, 'right')-1
-    return np.rint((before[i] + np.minimum(since-at[i], np.array(self.frames)[i]))*self.per_frame).astype(int).tolist()
 
 @patch
 def all_annotations(self:WfdbRecord,

@@ -29,6 +29,27 @@ def unify_missing(
     is_missing = x == code if code is not None else np.zeros(x.shape, bool)
     return np.where(is_missing, -2**(bits-1), x).astype(f'i{bits//8}')
 
+# %% ../../nbs/43_convert.wfdb_segments.ipynb #9017e99b
+def _decoded(raw):
+    try: return raw.decode('utf-8')
+    except UnicodeDecodeError: return raw.decode('latin-1')
+
+def _add_other_letters(header, raw):
+    "Names, units and comments of a header with letters that are not ASCII"
+    lines = [o.strip() for o in _decoded(raw).splitlines() if o.strip()]
+    header.comments = [o.strip(' \t#') for o in lines if o.startswith('#')]
+    if not getattr(header, 'file_name', None): return
+    _,*signals = [o for o in lines if not o.startswith('#')]
+    for i,line in enumerate(signals):
+        unit,name = _unit_and_name(line)
+        header.units[i],header.sig_name[i] = unit or header.units[i],name or header.sig_name[i]
+
+def _unit_and_name(line):
+    "(unit, name) in the line of a signal; None where it leaves one out"
+    words = line.split(maxsplit=8)
+    unit = words[2].partition('/')[2] if len(words) > 2 else None
+    return unit or None, words[8] if len(words) > 8 else None
+
 # %% ../../nbs/43_convert.wfdb_segments.ipynb #8d013800
 def read_header(
     path, # Header, `.hea`
@@ -39,20 +60,6 @@ def read_header(
     with open(path, 'rb') as f: raw = f.read()
     if not raw.isascii(): _add_other_letters(header, raw)
     return header
-
-def _decoded(raw):
-    try: return raw.decode('utf-8')
-    except UnicodeDecodeError: return raw.decode('latin-1')
-
-def _add_other_letters(header, raw):
-    "Names, units and comments of a header with letters that are not ASCII"
-    lines = [o.strip() for o in _decoded(raw).splitlines() if o.strip()]
-    header.comments = [o.strip(' \t#') for o in lines if o.startswith('#')]
-    if not getattr(header, 'file_name', None): return
-    _,*signals = [o.split(maxsplit=8) for o in lines if not o.startswith('#')]
-    for i,(_,_,gain,*others) in enumerate(o + ['']*(3-len(o)) for o in signals):
-        header.units[i] = gain.partition('/')[2] or header.units[i]
-        header.sig_name[i] = others[5] if len(others) > 5 else header.sig_name[i]
 
 # %% ../../nbs/43_convert.wfdb_segments.ipynb #44a593cb
 @dataclass
@@ -68,6 +75,7 @@ class Signal:
     skew: int # Frames
     blank: bool # Is there no file with its samples?
 
+# %% ../../nbs/43_convert.wfdb_segments.ipynb #8505c48e
 def signals_of(
     header, # Of one segment
 ) -> dict: # `Signal` by name; names that repeat get a number
@@ -101,6 +109,7 @@ class Segment:
         first = next(iter(self.signals.values()))
         return len(self.whole([first])[0])//first.per_frame
 
+# %% ../../nbs/43_convert.wfdb_segments.ipynb #b8e5852f
 @patch
 def _check_signals(self:Segment):
     h,path = self.header,self.path
@@ -163,11 +172,17 @@ def read(self:Segment,
     "Stored values of some signals"
     k = signals[0].per_frame
     first,last = start//k, -(-stop//k)
+    X = np.full((len(signals), (last-first)*k), -2**(bits-1), f'i{bits//8}')
+    parts = self._skewed(signals, first, last)
+    for row,x,o in zip(X, parts, signals): _fill(row, x, o, bits)
+    return X[:, start-first*k:stop-first*k]
+
+@patch
+def _skewed(self:Segment, signals, first, last):
+    "Stored values of some signals from a frame up to another, or to the end of the file; a skew is taken off"
     end = min(last+max(o.skew for o in signals), self.frames)
     parts = self.part(signals, first, end) if first < end else []
-    X = np.full((len(signals), (last-first)*k), -2**(bits-1), f'i{bits//8}')
-    for row,x,o in zip(X, parts, signals): _fill(row, x[o.skew*k:], o, bits)
-    return X[:, start-first*k:stop-first*k]
+    return [x[o.skew*o.per_frame:] for x,o in zip(parts, signals)]
 
 def _fill(row, x, signal, bits):
     "Write the values of a signal to the start of a row"

@@ -114,7 +114,7 @@ class Scaling(Augment):
     ): super().__init__(sigma=sigma, **kwargs)
     def change(self, x): return x * (1 + self.sigma*torch.randn(*x.shape[:2], 1)).to(x.device)
 
-# %% ../../nbs/58_data.augment.ipynb #8c7c16ba
+# %% ../../nbs/58_data.augment.ipynb #2a93c519
 @lru_cache(64)
 def _spline_matrix(steps, knots, device):
     "Cubic splines (knots+2, steps): values at the knots times this matrix are the curves"
@@ -122,6 +122,7 @@ def _spline_matrix(steps, knots, device):
     curves = CubicSpline(at, np.eye(knots+2))(np.arange(steps))
     return torch.tensor(curves.T, dtype=torch.float32, device=device)
 
+# %% ../../nbs/58_data.augment.ipynb #8c7c16ba
 def smooth_curves(
     *shape, # Number of curves, in any shape
     steps:int, # Steps of a curve
@@ -201,13 +202,14 @@ class FrequencyMask(Augment):
         f = f * ~F.pad(band, (1,0))[:,None]
         return torch.fft.irfft(f, n=x.shape[-1]).masked_fill(missing, float('nan'))
 
-# %% ../../nbs/58_data.augment.ipynb #02041346
+# %% ../../nbs/58_data.augment.ipynb #44221a85
 def _present(b):
     "The values of a batch of series that are neither missing nor padding"
     present = ~torch.as_subclass(b[0], Tensor).isnan()
     steps = step_mask(b)
     return present if steps is None else present & steps
 
+# %% ../../nbs/58_data.augment.ipynb #02041346
 class MaskedSteps(Augment):
     "Stretches of the series are hidden and become the target (Zerveas et al. 2021, arXiv:2010.02803)"
     split_idx = None

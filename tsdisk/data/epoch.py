@@ -219,6 +219,11 @@ def check_equal(
     settings = f"a loader with {name} = {saved!r}, this one has {value!r}"
     raise ValueError(f"The state was saved by {settings}: give it the same settings{hints.get(name, '')}")
 
+# %% ../../nbs/53_data.epoch.ipynb #44a0acb4
+def _check_place(epoch, step, steps):
+    if epoch < 0: raise ValueError(f"The state must be of an epoch from 0 on, got epoch {epoch}")
+    if not 0 <= step < steps: raise ValueError(f"The state must be of a step of 0 to {steps-1}, got step {step}")
+
 # %% ../../nbs/53_data.epoch.ipynb #bf1be9ba
 @patch
 def resume(self:Epoch,
@@ -231,7 +236,3 @@ def resume(self:Epoch,
     for k,v in {**self.settings(), **data}.items(): check_equal(k, state.get(k), v)
     _check_place(epoch, step, steps=max(1, len(self)))
     return replace(self, seed=state['seed'], epoch=epoch), step
-
-def _check_place(epoch, step, steps):
-    if epoch < 0: raise ValueError(f"The state must be of an epoch from 0 on, got epoch {epoch}")
-    if not 0 <= step < steps: raise ValueError(f"The state must be of a step of 0 to {steps-1}, got step {step}")

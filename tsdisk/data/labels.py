@@ -96,6 +96,17 @@ def forward(self:LabelSmoothingCrossEntropy, output, target): return _over_label
 @patch
 def forward(self:FocalLoss, inp, targ): return _over_labels(_focal, self, inp, targ)
 
+# %% ../../nbs/50_data.labels.ipynb #e2597899
+def _within_padding(codes):
+    "Codes from the first label to the last"
+    found = np.flatnonzero(codes != no_label_code)
+    return codes[found[0]:found[-1]+1] if len(found) else codes[:0]
+
+# %% ../../nbs/50_data.labels.ipynb #eec8ef4e
+def _check_classes(labels, no_label):
+    none = labels[~has_label(labels, no_label)]
+    if len(none): raise ValueError(f"`vocab` holds {none[0].item()!r}, which means that there is no label: leave it out")
+
 # %% ../../nbs/50_data.labels.ipynb #31aa8c2e
 class ToCategory(Categorize):
     "Labels to `TensorCategory`: codes in a vocabulary"
@@ -129,15 +140,6 @@ class ToCategory(Categorize):
         codes = np.asarray(o.cpu())
         return Labels(codes if self.pad is None else _within_padding(codes), self.vocab)
 
-def _within_padding(codes):
-    "Codes from the first label to the last"
-    found = np.flatnonzero(codes != no_label_code)
-    return codes[found[0]:found[-1]+1] if len(found) else codes[:0]
-
-def _check_classes(labels, no_label):
-    none = labels[~has_label(labels, no_label)]
-    if len(none): raise ValueError(f"`vocab` holds {none[0].item()!r}, which means that there is no label: leave it out")
-
 # %% ../../nbs/50_data.labels.ipynb #16407b51
 @patch
 def to_tensor(self:ToCategory, a):
@@ -148,6 +150,17 @@ def to_tensor(self:ToCategory, a):
 def cast(self:ToCategory, t):
     "Codes as the model sees them: (bs,), or (bs, steps)"
     return t if self.pad is None or t.ndim < 3 else t[:,0]
+
+# %% ../../nbs/50_data.labels.ipynb #ea421dcf
+@patch
+def _unknown(self:ToCategory, label):
+    "The error for a label that is not in the vocabulary"
+    labels = self.index.labels
+    numbers = "; for regression on whole numbers, pass `cat=False`" if labels.dtype.kind in 'iu' else ''
+    return ValueError(f"Label {label!r} is not in the vocabulary {labels.tolist()[:20]}, "
+        "by default the labels of the training rows: add rows with this label to them, "
+        "give all labels as `vocab=[…]`, name the one that means there is none with `no_label=…`, "
+        f"or map unknown labels to `#na#` with `tfms=[None, Categorize(add_na=True)]`{numbers}")
 
 # %% ../../nbs/50_data.labels.ipynb #2b249b3a
 @patch
@@ -168,16 +181,6 @@ def _codes_of_unknown(self:ToCategory, labels):
     if self.pad is not None: found &= labels != self.pad
     if found.any() and not self.add_na: raise self._unknown(labels[found][0].item())
     return np.where(found, 0, no_label_code)
-
-@patch
-def _unknown(self:ToCategory, label):
-    "The error for a label that is not in the vocabulary"
-    labels = self.index.labels
-    numbers = "; for regression on whole numbers, pass `cat=False`" if labels.dtype.kind in 'iu' else ''
-    return ValueError(f"Label {label!r} is not in the vocabulary {labels.tolist()[:20]}, "
-        "by default the labels of the training rows: add rows with this label to them, "
-        "give all labels as `vocab=[…]`, name the one that means there is none with `no_label=…`, "
-        f"or map unknown labels to `#na#` with `tfms=[None, Categorize(add_na=True)]`{numbers}")
 
 # %% ../../nbs/50_data.labels.ipynb #f9f6d333
 class Labels(L):

@@ -22,13 +22,14 @@ def known_targets(
     y = torch.as_subclass(y, Tensor)
     return ~y.isnan() if y.is_floating_point() else y != no_label_code
 
-# %% ../../nbs/55_data.learner.ipynb #e98b4e0a
+# %% ../../nbs/55_data.learner.ipynb #c053b42b
 def _beside(pred, y):
     "Predictions with the axes of their targets first, and the classes, if any, last; None if they do not match"
     if pred.ndim == y.ndim+1 and pred.shape[2:] == y.shape[1:]: return pred.movedim(1, -1)
     if pred.shape[:y.ndim] == y.shape: return pred
     return pred.reshape(y.shape) if pred.numel() == y.numel() else None
 
+# %% ../../nbs/55_data.learner.ipynb #e98b4e0a
 def known_part(
     pred:Tensor, # Predictions of a batch
     y:Tensor, # Its targets
@@ -42,7 +43,7 @@ def known_part(
     pred = _beside(pred, y)
     return None if pred is None else (pred[known], y[known], y[0].numel())
 
-# %% ../../nbs/55_data.learner.ipynb #675e3d94
+# %% ../../nbs/55_data.learner.ipynb #f710799f
 @contextmanager
 def _weighing(metrics, share):
     "Add to averages with a weight that is this share of what they would take"
@@ -52,6 +53,7 @@ def _weighing(metrics, share):
         o.total = total + (o.total-total)*share
         o.count = count + (o.count-count)*share
 
+# %% ../../nbs/55_data.learner.ipynb #675e3d94
 def _is_ours(dl): return isinstance(getattr(dl, 'dataset', None), TSDatasets)
 
 def _known_part_of(learn):
@@ -59,7 +61,17 @@ def _known_part_of(learn):
     comparable = _is_ours(learn.dl) and len(learn.yb) == 1 and isinstance(learn.pred, Tensor)
     return known_part(learn.pred, learn.y) if comparable else None
 
-# %% ../../nbs/55_data.learner.ipynb #18b4f667
+# %% ../../nbs/55_data.learner.ipynb #62f6806d
+def _record_part(recorder, metrics, pred, y, share):
+    learn = recorder.learn
+    with ExitStack() as stack:
+        stack.enter_context(_weighing(metrics, share))
+        for name,o in dict(pred=pred, yb=(y,)).items(): stack.enter_context(replaced(learn, name, o))
+        _recorded(recorder)
+
+replaced = contextmanager(replacing_yield)
+
+# %% ../../nbs/55_data.learner.ipynb #ff35a82c
 def _warn_of_nan_loss(learn):
     "Warn, once, of a loss that is NaN where targets are"
     if getattr(learn, 'warned_of_nan', False) or not learn.loss.isnan().any(): return
@@ -68,6 +80,7 @@ def _warn_of_nan_loss(learn):
     warnings.warn("The loss is NaN, as some targets are missing (NaN, or -100) and this loss does not ignore them: "
         "leave out `loss_func`, as the loss of the dataset does, or leave these rows out of the splits")
 
+# %% ../../nbs/55_data.learner.ipynb #18b4f667
 _recorded = Recorder.after_batch
 
 @patch
@@ -79,15 +92,6 @@ def after_batch(self:Recorder):
     if part is None: return _recorded(self)
     pred,y,n = part
     if len(y): _record_part(self, metrics, pred, y, 1/n)
-
-def _record_part(recorder, metrics, pred, y, share):
-    learn = recorder.learn
-    with ExitStack() as stack:
-        stack.enter_context(_weighing(metrics, share))
-        for name,o in dict(pred=pred, yb=(y,)).items(): stack.enter_context(replaced(learn, name, o))
-        _recorded(recorder)
-
-replaced = contextmanager(replacing_yield)
 
 # %% ../../nbs/55_data.learner.ipynb #eed9c1e6
 def like_targets(
@@ -135,7 +139,6 @@ def get_preds(self:Learner, ds_idx=1, dl=None, with_input=False, with_decoded=Fa
     if target is None: return _predicted(self, ds_idx, dl, with_input, with_decoded, *args, **kwargs)
     read_inputs = with_input or takes_inputs(loader)
     res = list(_predicted(self, ds_idx, dl, read_inputs, True, *args, **kwargs))
-    inputs = tuplify(res[0]) if read_inputs else ()
-    at = read_inputs+2 # After inputs, predictions and targets
-    if res[at-2] is not None: res[at] = in_units(loader, target, res[at], inputs)
-    return tuple(res if with_input else res[read_inputs:])
+    inputs,*res = res if read_inputs else (None,*res)
+    if res[0] is not None: res[2] = in_units(loader, target, res[2], () if inputs is None else tuplify(inputs))
+    return (inputs,*res) if with_input else tuple(res)

@@ -11,11 +11,25 @@ from ..disk.packing import Packing
 from ..disk.rows import take_idxs
 from ..disk.sources import Source
 
-# %% ../../nbs/51_data.precision.ipynb #9286317d
+# %% ../../nbs/51_data.precision.ipynb #c253771e
 def is_wider(dtype:np.dtype) -> bool:
     "Does a dtype have more digits than float32?"
     return dtype.kind in 'iuf' and dtype.itemsize > (4 if dtype.kind == 'f' else 2)
 
+# %% ../../nbs/51_data.precision.ipynb #a8ee9c03
+def _evenly_spaced(rows, k):
+    "Up to k of some rows, evenly spaced and ascending"
+    k = min(len(rows), k)
+    at = np.linspace(0, len(rows)-1, k).astype(np.int64) if k else []
+    return np.unique(take_idxs(rows, np.asarray(at, np.int64)))
+
+def _in_units(x, packing):
+    "Stored values (rows, vars, steps) in their units"
+    scale,offset = (np.reshape(o, (-1,1)) for o in (packing.scale, packing.offset))
+    values = x.astype('f8') if packing.scale is None else x*scale + offset
+    return values if packing.missing is None else np.where(x == packing.missing, np.nan, values)
+
+# %% ../../nbs/51_data.precision.ipynb #9286317d
 def sample_rows(
     s:Source, # What to sample
     rows, # Row numbers to choose from
@@ -24,13 +38,16 @@ def sample_rows(
     most_steps:int=256, # Steps of a row to use
 ) -> np.ndarray: # (rows, vars, steps) float64, NaN where a value is missing
     "Some values, in their units"
-    k = min(len(rows), max(4, n_values//max(1, int(np.prod(s.shape[1:])))))
-    at = np.linspace(0, len(rows)-1, k).astype(np.int64) if k else []
-    a = s.gather(np.unique(take_idxs(rows, np.asarray(at, np.int64))))
+    row_values = max(1, int(np.prod(s.shape[1:])))
+    a = s.gather(_evenly_spaced(rows, max(4, n_values//row_values)))
     x = a.reshape(len(a), *s.shape[1:2], -1) if s.ndim > 1 else a[None,None]
-    x = x[:,:,:most_steps]
-    values = x.astype('f8') if packing.scale is None else x*np.reshape(packing.scale, (-1,1)) + np.reshape(packing.offset, (-1,1))
-    return values if packing.missing is None else np.where(x == packing.missing, np.nan, values)
+    return _in_units(x[:,:,:most_steps], packing)
+
+# %% ../../nbs/51_data.precision.ipynb #3cc125bc
+def _mean_of_known(x):
+    "Mean of each variable, without NaNs"
+    known = ~np.isnan(x)
+    return np.where(known, x, 0).sum((0,2))/known.sum((0,2))
 
 # %% ../../nbs/51_data.precision.ipynb #dc3a3c7a
 def rounding_share(
@@ -42,14 +59,10 @@ def rounding_share(
         variance = _mean_of_known((x - _mean_of_known(x)[:,None])**2)
         return np.where(variance > 0, np.nan_to_num(np.sqrt(error/variance)), 0)
 
-def _mean_of_known(x):
-    "Mean of each variable, without NaNs"
-    known = ~np.isnan(x)
-    return np.where(known, x, 0).sum((0,2))/known.sum((0,2))
-
-# %% ../../nbs/51_data.precision.ipynb #92ea1269
+# %% ../../nbs/51_data.precision.ipynb #72c17df2
 def _n_distinct(x): return np.array([sum(len(np.unique(row[v])) for row in x) for v in range(x.shape[1])])
 
+# %% ../../nbs/51_data.precision.ipynb #92ea1269
 def merged_share(
     x:np.ndarray, # (rows, vars, steps) float64
 ) -> np.ndarray: # (vars,); 0 for numbers that are not whole
@@ -58,13 +71,14 @@ def merged_share(
     different = _n_distinct(x)
     with np.errstate(all='ignore'): return np.where(whole, 1 - _n_distinct(x.astype('f4'))/np.maximum(different, 1), 0)
 
-# %% ../../nbs/51_data.precision.ipynb #5cbae4bc
+# %% ../../nbs/51_data.precision.ipynb #feff1124
 def _describe(x, v):
     "Range and float32 step of a variable"
     low,high = np.nanmin(x[:,v]),np.nanmax(x[:,v])
     step = np.spacing(np.float32(max(abs(low), abs(high))))
     return f"variable {v} ({low:.12g} to {high:.12g}, where float32 has steps of {step:.3g})"
 
+# %% ../../nbs/51_data.precision.ipynb #5cbae4bc
 def warn_lost_digits(
     s:Source, # Rows that become float32
     rows, # Row numbers to choose from

@@ -73,6 +73,12 @@ def batches(self:Preloaded,
             at = slice(i, i+bs)
             yield [o.batch(pos[at], there[at], sampling.rows, epoch).to(device) for o in self.columns]
 
+# %% ../../nbs/55_data.preload.ipynb #d9f296b3
+def _read_groups(dl, column):
+    "Position of the first row, and the rows, of one group after another"
+    k = max(1, dl.read.group_bytes//max(1, column.items.stored.row_bytes))
+    for i in range(0, dl.n, k): yield i, column.read(dl.sampling.rows(np.arange(i, min(i+k, dl.n))))
+
 # %% ../../nbs/55_data.preload.ipynb #9778d6e0
 def preload(
     dl, # `TSDataLoader`
@@ -97,8 +103,3 @@ def _load_rows(dl, column):
         values[i:i+len(group)] = group.to(values.device)
         yield
     return LoadedRows(values)
-
-def _read_groups(dl, column):
-    "Position of the first row, and the rows, of one group after another"
-    k = max(1, dl.read.group_bytes//max(1, column.items.stored.row_bytes))
-    for i in range(0, dl.n, k): yield i, column.read(dl.sampling.rows(np.arange(i, min(i+k, dl.n))))

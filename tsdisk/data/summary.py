@@ -63,12 +63,13 @@ def _series(o, i):
     x = o.packing.decode(x) if o.packing.scale else x.astype('f8')
     return np.atleast_2d(x)[:,:most_steps]
 
-# %% ../../nbs/60_data.summary.ipynb #42cf6b5c
+# %% ../../nbs/60_data.summary.ipynb #3c77a096
 def _random_rows(n, k, seed):
     "`k` of n rows, or all if they are fewer, in ascending order"
     rows = np.random.default_rng(seed).choice(n, min(n, k), replace=False)
     return np.sort(rows).tolist()
 
+# %% ../../nbs/60_data.summary.ipynb #42cf6b5c
 def _gap(stats):
     "The distance at which samples are drawn below each other"
     return 1. if np.isnan(stats.std).all() else 3.5*float(np.nanmax(stats.std))

@@ -205,13 +205,14 @@ class RandomCrop(MoveSteps):
         start = torch.randint(rest+1, (n,1)) if self.training else torch.full((n,1), rest//2)
         return (start + torch.arange(self.size)).to(device)
 
-# %% ../../nbs/58_data.warp.ipynb #425fece0
+# %% ../../nbs/58_data.warp.ipynb #34ec5809
 def _cut(o, every, inside, other):
     "A column whose steps `inside` come from the samples `other`, if it is aligned with the series"
     if not every: return o
     inside = inside[:, every//2::every].view(len(o), *[1]*(o.ndim-2), -1)
     return torch.where(inside, o[other], o)
 
+# %% ../../nbs/58_data.warp.ipynb #425fece0
 class CutMixSteps(MixHandler):
     "A stretch of each sample comes from another, labels count by share (CutMix, Yun et al. 2019, arXiv:1905.04899)"
     def __init__(self,

@@ -132,6 +132,14 @@ def why_not_direct(self:ArraySource):
 @patch
 def direct(self:ArraySource, most, threads=None): return DirectSource(self, most, threads)
 
+# %% ../../nbs/10_disk.array_sources.ipynb #7b9d79e9
+def _rows_in_file(a, row_bytes, threads):
+    "Where the rows of a mapped array lie in its file, if that is still the same file"
+    path,_,start,_,(stride,*_) = file_of(a)
+    rows = FileRows(DiskFile(path, threads), start, stride, row_bytes)
+    check_same_file(rows, a)
+    return rows
+
 # %% ../../nbs/10_disk.array_sources.ipynb #5a0b8cbd
 class DirectSource(ArraySource):
     "Rows of an array on disk, read past the page cache"
@@ -152,13 +160,6 @@ class DirectSource(ArraySource):
     def why_not_direct(self): return self.source.why_not_direct()
     def prefetch(self, idxs): self.reads.prefetch(rows_there(idxs, len(self)))
     def _gather(self, idxs, out): self.reads.collect(idxs, partial(_copy_found, out))
-
-def _rows_in_file(a, row_bytes, threads):
-    "Where the rows of a mapped array lie in its file, if that is still the same file"
-    path,_,start,_,(stride,*_) = file_of(a)
-    rows = FileRows(DiskFile(path, threads), start, stride, row_bytes)
-    check_same_file(rows, a)
-    return rows
 
 def _copy_found(out, read, found, places):
     if len(places) == len(out): return copy_rows(read.block, found, out)
@@ -226,6 +227,16 @@ def _as_array_like(x):
     objects = isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1
     return x.astype(str) if objects and all(isinstance(o, str) for o in x) else x
 
+# %% ../../nbs/10_disk.array_sources.ipynb #9b9681fe
+def _check_has_rows(x):
+    if not all(hasattr(x, o) for o in ('shape','dtype','__getitem__')):
+        raise TypeError("Rows can be read from a path, an array, or an object with `shape`, `dtype` and `__getitem__`, "
+            f"got {type(x).__name__}")
+    if not len(x.shape): raise ValueError("Rows need at least one axis, got a single value")
+    if getattr(x.dtype, 'hasobject', False):
+        raise TypeError("Rows of dtype object are Python objects, not data: "
+            "use numbers, or strings with `np.array(y, dtype=str)`")
+
 # %% ../../nbs/10_disk.array_sources.ipynb #87c45c6a
 def as_source(
     x, # Source, path of a `.npy`, array, tensor, list, or any object with `shape`, `dtype` and `__getitem__`
@@ -236,12 +247,3 @@ def as_source(
     x = _as_array_like(x)
     _check_has_rows(x)
     return ArraySource(x) if isinstance(x, np.ndarray) else LikeSource(x)
-
-def _check_has_rows(x):
-    if not all(hasattr(x, o) for o in ('shape','dtype','__getitem__')):
-        raise TypeError("Rows can be read from a path, an array, or an object with `shape`, `dtype` and `__getitem__`, "
-            f"got {type(x).__name__}")
-    if not len(x.shape): raise ValueError("Rows need at least one axis, got a single value")
-    if getattr(x.dtype, 'hasobject', False):
-        raise TypeError("Rows of dtype object are Python objects, not data: "
-            "use numbers, or strings with `np.array(y, dtype=str)`")

@@ -36,18 +36,19 @@ def _size_and_time(path):
     stat = os.stat(path)
     return stat.st_size, stat.st_mtime_ns
 
+# %% ../../nbs/02_disk.fingerprint.ipynb #5a4e44aa
+def _values_id(x, rows=2**10):
+    file = getattr(x, 'filename', None)
+    if file is not None: return [file_id(str(file))]
+    if not isinstance(x, np.ndarray) or x.dtype.hasobject: return [_row_id(x[:1]), _row_id(x[-1:])]
+    return [crc32(np.ascontiguousarray(x[i:i+rows])) for i in range(0, len(x), rows)]
+
 # %% ../../nbs/02_disk.fingerprint.ipynb #7b5d863e
 def array_id(
     x, # Anything with a `shape` and slices
 ) -> list: # Shape, dtype, and what tells its values from others
     "What tells an array from others"
     return [x.shape, str(getattr(x, 'dtype', '')), *_values_id(x)]
-
-def _values_id(x, rows=2**10):
-    file = getattr(x, 'filename', None)
-    if file is not None: return [file_id(str(file))]
-    if not isinstance(x, np.ndarray) or x.dtype.hasobject: return [_row_id(x[:1]), _row_id(x[-1:])]
-    return [crc32(np.ascontiguousarray(x[i:i+rows])) for i in range(0, len(x), rows)]
 
 def _row_id(x):
     row = np.asarray(x)

@@ -10,6 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from fastcore.basics import patch
 
+# %% ../../nbs/11_disk.packing.ipynb #46363067
+def _plain_numbers(v):
+    "A float, or a tuple of them; None stays None"
+    if v is None: return None
+    v = np.asarray(v, 'f8')
+    return tuple(v.tolist()) if v.ndim else v.item()
+
 # %% ../../nbs/11_disk.packing.ipynb #62d8e7c4
 @dataclass(frozen=True)
 class Packing:
@@ -24,12 +31,6 @@ class Packing:
         offset = 0. if self.offset is None else self.offset
         object.__setattr__(self, 'scale', _plain_numbers(self.scale))
         object.__setattr__(self, 'offset', None if self.scale is None else _plain_numbers(offset))
-
-def _plain_numbers(v):
-    "A float, or a tuple of them; None stays None"
-    if v is None: return None
-    v = np.asarray(v, 'f8')
-    return tuple(v.tolist()) if v.ndim else v.item()
 
 # %% ../../nbs/11_disk.packing.ipynb #6b45758d
 @patch
@@ -71,11 +72,12 @@ def with_defaults(self:Packing,
     res = self if self.scale is not None else replace(self, scale=other.scale, offset=other.offset)
     return res if res.missing is not None else replace(res, missing=other.missing)
 
-# %% ../../nbs/11_disk.packing.ipynb #208d2479
+# %% ../../nbs/11_disk.packing.ipynb #1e6c2ece
 def _along_axis(v, axis):
     "One number a variable, shaped to broadcast along their axis"
     return v.reshape(-1, *[1]*(-axis-1))
 
+# %% ../../nbs/11_disk.packing.ipynb #208d2479
 @patch
 def _scale_array(self:Packing, a, axis):
     if self.scale is None: return a.astype('f4')

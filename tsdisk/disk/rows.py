@@ -96,6 +96,15 @@ def intersect_intervals(
     i,j = unroll_intervals(low, np.searchsorted(first_b, stop)) # Intervals of b that each of a overlaps
     return np.maximum(first[i], first_b[j]), np.minimum(stop[i], stop_b[j])
 
+# %% ../../nbs/05_disk.rows.ipynb #8045b186
+def _ascending_pairs(ranges):
+    "Ranges as integers (k, 2), without empty ones; `ValueError` unless they ascend"
+    pairs = np.asarray(ranges, np.int64).reshape(-1, 2)
+    pairs = pairs[pairs[:,1] > pairs[:,0]]
+    overlap = (pairs[1:,0] < pairs[:-1,1]).any()
+    if overlap or (pairs < 0).any(): raise ValueError("Ranges must ascend from row 0 on and not overlap")
+    return pairs
+
 # %% ../../nbs/05_disk.rows.ipynb #10af875f
 class Ranges(Positions):
     "Rows of some ranges, ascending; `r[a:b]` is computed when asked"
@@ -119,14 +128,6 @@ class Ranges(Positions):
     def __repr__(self):
         some = [f'{a}:{b}' for a,b in self.pairs[:4].tolist()]
         return f"Ranges: {len(self):,} rows, {', '.join(some)}{'…' if len(self.first) > 4 else ''}"
-
-def _ascending_pairs(ranges):
-    "Ranges as integers (k, 2), without empty ones; `ValueError` unless they ascend"
-    pairs = np.asarray(ranges, np.int64).reshape(-1, 2)
-    pairs = pairs[pairs[:,1] > pairs[:,0]]
-    overlap = (pairs[1:,0] < pairs[:-1,1]).any()
-    if overlap or (pairs < 0).any(): raise ValueError("Ranges must ascend from row 0 on and not overlap")
-    return pairs
 
 # %% ../../nbs/05_disk.rows.ipynb #cdb99694
 @patch

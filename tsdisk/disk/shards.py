@@ -18,6 +18,13 @@ from .basics import human, progress, reset_after_fork
 from .array_sources import ArraySource
 from .sources import Place, Source, rows_there
 
+# %% ../../nbs/10_disk.shards.ipynb #c6db6938
+def _check_rows_like(first, o, i):
+    want,got = (first.shape[1:],first.dtype), (o.shape[1:],o.dtype)
+    if (tuple(got[0]),got[1]) != (tuple(want[0]),want[1]):
+        raise ValueError(f"Rows must have one shape and dtype: part {i} has {tuple(got[0])} {got[1]}, "
+            f"part 0 has {tuple(want[0])} {want[1]}")
+
 # %% ../../nbs/10_disk.shards.ipynb #34402b53
 class Joined(Source):
     "Rows of several sources, one after the other"
@@ -41,12 +48,6 @@ class Joined(Source):
         i = range(len(self))[i]
         k = self.part_of(i)
         return self.part(k)[i-int(self.firsts[k])]
-
-def _check_rows_like(first, o, i):
-    want,got = (first.shape[1:],first.dtype), (o.shape[1:],o.dtype)
-    if (tuple(got[0]),got[1]) != (tuple(want[0]),want[1]):
-        raise ValueError(f"Rows must have one shape and dtype: part {i} has {tuple(got[0])} {got[1]}, "
-            f"part 0 has {tuple(want[0])} {want[1]}")
 
 # %% ../../nbs/10_disk.shards.ipynb #49f3955c
 @patch

@@ -72,16 +72,22 @@ def packing_at(
     "The packing of an array, by one of its files"
     return Packing.from_entry(described(path).entry)
 
-# %% ../../nbs/11_disk.sidecar.ipynb #631d0735
+# %% ../../nbs/11_disk.sidecar.ipynb #b2e78727
 def _first_and_step(a, shape, start):
     "The variable at which a view begins, and from one of its variables to the next; None if they are on another axis"
     var = a.itemsize*prod(shape[2:]) # Bytes from one variable to the next in the file
     row = var*shape[1]
-    reach = [abs(s)*(n-1) for s,n in zip(a.strides, a.shape)]
-    if a.ndim != len(shape) or a.strides[1]%var and a.shape[1] > 1: return None
-    if reach[1] >= row or sum(reach[2:]) >= var or a.strides[0]%row and len(a) > 1: return None
+    if a.ndim != len(shape) or not _is_along_axis_1(a, var, row): return None
     return start%row//var, a.strides[1]//var if a.shape[1] > 1 else 1
 
+def _is_along_axis_1(a, var, row):
+    "Is each row of a view within one row of the file, and each variable within one variable? Sizes are in bytes"
+    reach = [abs(s)*(n-1) for s,n in zip(a.strides, a.shape)]
+    whole_rows = len(a) < 2 or a.strides[0]%row == 0
+    whole_vars = a.shape[1] < 2 or a.strides[1]%var == 0
+    return whole_rows and whole_vars and reach[1] < row and sum(reach[2:]) < var
+
+# %% ../../nbs/11_disk.sidecar.ipynb #631d0735
 def _vars_in_view(a, path):
     "Numbers of the variables of a view of a file; None if it has all of them in order"
     shape,dtype,_,start = read_header(path)

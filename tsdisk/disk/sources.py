@@ -104,6 +104,16 @@ def place(self:Source) -> Place: # None if rows come from no file that is known
     "The files that rows are read from"
     return None
 
+# %% ../../nbs/09_disk.sources.ipynb #d85f4d3a
+def _as_integers(idxs):
+    "Row numbers as one int64 array"
+    idxs = np.asarray(idxs)
+    if idxs.ndim != 1: raise IndexError(f"Row numbers must be one list, got an array of shape {idxs.shape}")
+    if not len(idxs): return idxs.astype(np.int64)
+    if idxs.dtype == bool: raise IndexError("Row numbers must be integers, got bool: give `np.flatnonzero(mask)`")
+    if idxs.dtype.kind not in 'iu': raise IndexError(f"Row numbers must be integers, got {idxs.dtype}")
+    return np.ascontiguousarray(idxs, np.int64)
+
 # %% ../../nbs/09_disk.sources.ipynb #8dbf8c6a
 def check_idxs(
     idxs, # Row numbers, counted from the end where negative
@@ -116,15 +126,6 @@ def check_idxs(
     low,high = idxs.min(),idxs.max()
     if -n <= low and high < n: return np.where(idxs < 0, idxs+n, idxs)
     raise IndexError(f"Row {high if high >= n else low} was asked for, there are {n}: use 0 to {n-1}")
-
-def _as_integers(idxs):
-    "Row numbers as one int64 array"
-    idxs = np.asarray(idxs)
-    if idxs.ndim != 1: raise IndexError(f"Row numbers must be one list, got an array of shape {idxs.shape}")
-    if not len(idxs): return idxs.astype(np.int64)
-    if idxs.dtype == bool: raise IndexError("Row numbers must be integers, got bool: give `np.flatnonzero(mask)`")
-    if idxs.dtype.kind not in 'iu': raise IndexError(f"Row numbers must be integers, got {idxs.dtype}")
-    return np.ascontiguousarray(idxs, np.int64)
 
 # %% ../../nbs/09_disk.sources.ipynb #df0aa2ab
 def rows_there(

@@ -8,13 +8,14 @@ __all__ = ['no_label_code', 'no_label_values', 'has_label']
 # %% ../../nbs/20_order.no_label.ipynb #80b86536
 import numpy as np
 
-# %% ../../nbs/20_order.no_label.ipynb #36ee6522
-no_label_code = -100 # What PyTorch's losses ignore
-
+# %% ../../nbs/20_order.no_label.ipynb #e4c480f2
 def _as_list(no_label):
     "Values that a user named, as a list"
     if no_label is None: return []
     return list(no_label) if isinstance(no_label, (list,tuple,set,np.ndarray)) else [no_label]
+
+# %% ../../nbs/20_order.no_label.ipynb #36ee6522
+no_label_code = -100 # What PyTorch's losses ignore
 
 def _check_kind(value, dtype):
     "`TypeError` if labels of this dtype can't have a value"

@@ -11,12 +11,13 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.rows import Ranges, mix
 
-# %% ../../nbs/22_order.split_rows.ipynb #70f00ec4
+# %% ../../nbs/22_order.split_rows.ipynb #70d89bd1
 def _share_size(n, pct, most):
     "Whole rows nearest to a share of n, at least 1 and at most `most`"
     res = np.maximum(1, np.rint(n*pct))
     return np.minimum(res, np.maximum(0, most)).astype(np.int64)
 
+# %% ../../nbs/22_order.split_rows.ipynb #70f00ec4
 def share_sizes(
     n, # Number of rows, or an array of them
     valid_pct:float, # Share of validation rows
@@ -113,12 +114,13 @@ def row_bounds(
     if isinstance(rows, Ranges): return rows.first[0], rows.stop[-1]-1
     return rows.min(),rows.max()
 
-# %% ../../nbs/22_order.split_rows.ipynb #d4581bfc
+# %% ../../nbs/22_order.split_rows.ipynb #12734bd1
 def _is_fold(split):
     "Is it a pair of lists of rows?"
     def is_list(o): return hasattr(o, '__len__') and not isinstance(o, str) and getattr(o, 'ndim', 1) == 1
     return isinstance(split, tuple) and len(split) == 2 and all(map(is_list, split))
 
+# %% ../../nbs/22_order.split_rows.ipynb #d4581bfc
 def _as_array(split, name):
     "Row numbers or a mask as an array, (k,)"
     if not hasattr(split, '__len__') and not hasattr(split, '__iter__'):

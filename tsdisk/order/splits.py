@@ -15,12 +15,13 @@ from .leakage import warn_leakage
 from .split_rows import RandomShare, share_sizes
 from ..series.windows import Windows
 
-# %% ../../nbs/24_order.splits.ipynb #460e5598
-listed_rows = 2**20 # Rows up to which random splits are arrays
-
+# %% ../../nbs/24_order.splits.ipynb #bcdc12da
 def _seed_or_drawn(seed):
     "The seed, or one from NumPy's global generator, which fastai's `set_seed` sets"
     return np.random.randint(2**31) if seed is None else seed
+
+# %% ../../nbs/24_order.splits.ipynb #460e5598
+listed_rows = 2**20 # Rows up to which random splits are arrays
 
 def _rows_of_splits(split, n_splits):
     "Rows of each split, ascending, from the number of the split of each row"
@@ -88,12 +89,13 @@ def _warn_of_single_rows(names, n):
     example = names[alone][0].item()
     warn(f"Classes of one row stay in training: {int(alone.sum()):,} of {len(n):,}, such as {example!r}", stacklevel=3)
 
-# %% ../../nbs/24_order.splits.ipynb #a2086fa7
+# %% ../../nbs/24_order.splits.ipynb #6a53fefb
 def _shuffled_by_class(codes, rng):
     "All rows, sorted by class and in random order within it"
     order = rng.permutation(len(codes))
     return order[np.argsort(codes[order], kind='stable')]
 
+# %% ../../nbs/24_order.splits.ipynb #a2086fa7
 def _first_of_each_class(order, n, valid, test):
     "The split of each row: in `order`, the first `valid` rows of a class are 1, the next `test` rows 2, the others 0"
     place = np.arange(len(order)) - np.repeat(np.cumsum(n)-n, n) # Of each row in its class
@@ -104,11 +106,7 @@ def _first_of_each_class(order, n, valid, test):
     split[order] = by_class
     return split
 
-# %% ../../nbs/24_order.splits.ipynb #323ef97b
-def _check_rows_held(held, n):
-    if all(o.any() for o in held): return
-    raise ValueError(f"Too few rows to split by class: {n.sum():,} rows of {len(n):,} classes")
-
+# %% ../../nbs/24_order.splits.ipynb #5d4aa8fd
 def _labelled_rows(y, no_label):
     "Rows that have a label, the distinct labels, and for each of these rows the number of its label"
     names,codes = _labels(y, '`y`')
@@ -117,6 +115,11 @@ def _labelled_rows(y, no_label):
     rows = np.flatnonzero(known[codes])
     if not len(rows): raise ValueError(f"None of {len(codes):,} rows has a label")
     return rows,names[known],(np.cumsum(known)-1)[codes[rows]]
+
+# %% ../../nbs/24_order.splits.ipynb #323ef97b
+def _check_rows_held(held, n):
+    if all(o.any() for o in held): return
+    raise ValueError(f"Too few rows to split by class: {n.sum():,} rows of {len(n):,} classes")
 
 def stratified_splits(
     y, # Label of each row, (n,): array, list, path or source
@@ -137,7 +140,7 @@ def stratified_splits(
     _check_rows_held(held[:n_splits-1], n)
     return tuple(rows[o] for o in _rows_of_splits(_first_of_each_class(order, n, *held), n_splits))
 
-# %% ../../nbs/24_order.splits.ipynb #0ff7ae0a
+# %% ../../nbs/24_order.splits.ipynb #0b7a4ff6
 def _take_groups(groups, sizes, n_rows, most):
     "The groups, of those given, that bring a split nearer to `n_rows`: at most `most`, and at least the smallest"
     taken = []
@@ -148,6 +151,7 @@ def _take_groups(groups, sizes, n_rows, most):
         n_rows -= size
     return taken or [groups[sizes[groups].argmin()]]
 
+# %% ../../nbs/24_order.splits.ipynb #0ff7ae0a
 def _shuffled_groups(sizes, rng, least):
     "The groups that have rows, in random order; `ValueError` for fewer than `least`"
     groups = rng.permutation(np.flatnonzero(sizes))

@@ -102,13 +102,14 @@ def _bracket(self:Strata, a):
         else: high,above = mid,rows
     return below,above
 
-# %% ../../nbs/21_order.strata.ipynb #fd2d98eb
+# %% ../../nbs/21_order.strata.ipynb #7bb2ec1d
 def _class_by_class(first, stop):
     "Numbers from `first` to `stop` of each class, (k,) each: (class, number)"
     size = stop-first
     c = np.repeat(np.arange(len(size)), size)
     return c, np.arange(len(c)) - np.repeat(np.cumsum(size)-stop, size)
 
+# %% ../../nbs/21_order.strata.ipynb #fd2d98eb
 @patch
 def _span(self:Strata, a, b):
     first,stop = self._bracket(a)[0],self._bracket(b)[1]
@@ -123,13 +124,14 @@ def _get(self:Strata, pos):
     first = int(pos.min())
     return self._span(first, int(pos.max())+1)[pos-first]
 
-# %% ../../nbs/21_order.strata.ipynb #208b17dd
+# %% ../../nbs/21_order.strata.ipynb #c565f01f
 def _groups(a, b):
     "Indices into two arrays, grouped by pairs of equal values"
     order = np.lexsort((b, a))
     changes = (np.diff(a[order]) != 0) | (np.diff(b[order]) != 0)
     return np.split(order, np.flatnonzero(changes)+1) if len(order) else []
 
+# %% ../../nbs/21_order.strata.ipynb #208b17dd
 @patch
 def _rows(self:Strata, c, r):
     "Row numbers of the r-th rows of classes c in this epoch"

@@ -48,6 +48,16 @@ def period_of(
     whole = Fraction(round(exact))
     return whole if abs(whole-exact) < exact/10**12 else exact.limit_denominator(10**4)
 
+# %% ../../nbs/12_series.clock.ipynb #f9a9ce1d
+def _in_utc(text):
+    "A time as a text, without its zone"
+    found = re.fullmatch(r'(.*:.*?) ?(Z|[+-]\d\d:?\d\d)', text.strip())
+    if found is None: return text
+    local,zone = found.groups()
+    if zone == 'Z': return local
+    ahead = np.timedelta64(zone[:3], 'h') + np.timedelta64(zone[0]+zone[-2:], 'm')
+    return np.datetime64(local, 'ns') - ahead
+
 # %% ../../nbs/12_series.clock.ipynb #dc35ecf5
 def as_time(
     t, # ISO 8601 text, date, or datetime64
@@ -58,15 +68,6 @@ def as_time(
     except (ValueError,TypeError): res = np.datetime64('NaT')
     if not np.isnat(res) and not isinstance(t, (int,float)): return res
     raise ValueError(f"A time is written like '2024-01-31T12:00', got {t!r}")
-
-def _in_utc(text):
-    "A time as a text, without its zone"
-    found = re.fullmatch(r'(.*:.*?) ?(Z|[+-]\d\d:?\d\d)', text.strip())
-    if found is None: return text
-    local,zone = found.groups()
-    if zone == 'Z': return local
-    ahead = np.timedelta64(zone[:3], 'h') + np.timedelta64(zone[0]+zone[-2:], 'm')
-    return np.datetime64(local, 'ns') - ahead
 
 # %% ../../nbs/12_series.clock.ipynb #9b276d60
 class Clock:
@@ -88,7 +89,7 @@ class Clock:
     @property
     def fs(self): return None if self.period is None else float(10**9/self.period)
 
-# %% ../../nbs/12_series.clock.ipynb #f41435b8
+# %% ../../nbs/12_series.clock.ipynb #4c284a99
 def periods(
     steps, # Numbers of steps
     period:Fraction, # Nanoseconds of a step
@@ -97,6 +98,18 @@ def periods(
     whole,part = divmod(period.numerator, period.denominator)
     return steps*whole + steps*part//period.denominator
 
+# %% ../../nbs/12_series.clock.ipynb #0db4c3e1
+def nanosecond_stamps(
+    times, # datetime64, or seconds
+) -> np.ndarray: # int64; the smallest for a missing time
+    "Times as nanoseconds"
+    times = np.asarray(times)
+    if times.dtype.kind == 'M': return times.astype('M8[ns]').astype('i8')
+    if times.dtype.kind == 'i': return times.astype('i8')*10**9
+    seconds = np.asarray(times, 'f8')
+    return np.where(np.isfinite(seconds), np.rint(np.nan_to_num(seconds)*1e9), np.iinfo('i8').min).astype('i8')
+
+# %% ../../nbs/12_series.clock.ipynb #f41435b8
 @patch
 def since_start(self:Clock,
     steps, # Numbers of steps, one or many
@@ -110,16 +123,6 @@ def since_start(self:Clock,
     last = np.searchsorted(self.jumps[:,0], steps, 'right')
     first,time = np.concatenate([[[0,0]], self.jumps]).T
     return time[last] + periods(steps-first[last], self.period)
-
-def nanosecond_stamps(
-    times, # datetime64, or seconds
-) -> np.ndarray: # int64; the smallest for a missing time
-    "Times as nanoseconds"
-    times = np.asarray(times)
-    if times.dtype.kind == 'M': return times.astype('M8[ns]').astype('i8')
-    if times.dtype.kind == 'i': return times.astype('i8')*10**9
-    seconds = np.asarray(times, 'f8')
-    return np.where(np.isfinite(seconds), np.rint(np.nan_to_num(seconds)*1e9), np.iinfo('i8').min).astype('i8')
 
 # %% ../../nbs/12_series.clock.ipynb #76acb33d
 @patch
@@ -201,15 +204,15 @@ def _iso(t):
         if t == t.astype(f'M8[{unit}]'): return str(t.astype(f'M8[{unit}]'))
     return str(t)
 
-# %% ../../nbs/12_series.clock.ipynb #c4320e0a
+# %% ../../nbs/12_series.clock.ipynb #47034ff7
 def _is_time(t):
     if not isinstance(t, (str,np.datetime64)): return False
     try: as_time(t)
     except ValueError: return False
     return True
 
+# %% ../../nbs/12_series.clock.ipynb #c4320e0a
 def _is_positive(o): return np.isscalar(o) and not isinstance(o, str) and o > 0
-
 _is_usable = dict(start=_is_time, fs=_is_positive, time_period=_is_positive, time_jumps=np.size)
 
 @patch(cls_method=True)

@@ -66,6 +66,7 @@ def _filled(self:ClockScan, times):
     if not len(first): raise ValueError("The first times are all missing")
     return np.where(missing[before], first, times[before])
 
+# %% ../../nbs/12_series.clocks.ipynb #aa292617
 @patch
 def _find_jumps(self:ClockScan, times):
     "Note the steps that are not one period after the one before"
@@ -209,7 +210,7 @@ def steps(self:Clocks,
             f"{np.nanmax(self.fs):g} steps per second: give a number of steps")
     return Clock(fs=None if fs is None or np.isnan(fs) else fs).steps(duration, name)
 
-# %% ../../nbs/12_series.clocks.ipynb #08b37203
+# %% ../../nbs/12_series.clocks.ipynb #b40d78d6
 @patch
 def periods_of(self:Clocks,
     series, # (k,) numbers of series
@@ -220,6 +221,7 @@ def periods_of(self:Clocks,
     fs,which = np.unique(of_each, return_inverse=True)
     return np.array([np.nan if np.isnan(o) else float(period_of(o)) for o in fs])[which].reshape(np.shape(series))
 
+# %% ../../nbs/12_series.clocks.ipynb #bc6c62f3
 @patch
 def since_starts(self:Clocks,
     series, # (k,) numbers of series
@@ -279,6 +281,16 @@ def gaps(self:_Shared, n):
     steps = self.clock.gaps[:,0]
     return np.stack([np.repeat(np.arange(n), len(steps)), np.tile(steps, n)], 1)
 
+# %% ../../nbs/12_series.clocks.ipynb #a2122a21
+def _of_series(found, key):
+    "What a manifest says of each series, or of all; None if it says nothing that can be used"
+    entry = next((o for o in found.manifest['arrays'].values() if o['role'] == key), None)
+    if entry is None: values = found.manifest.get('info', {}).get(key)
+    else: values = open_array(found.folder/entry['file'])[:]
+    if values is None or isinstance(values, (list,dict)): return None
+    try: return np.asarray(values, 'M8[ns]' if key == 'start' else 'f8')
+    except ValueError: return None
+
 # %% ../../nbs/12_series.clocks.ipynb #3151c94e
 def _stamps(found):
     "The column of uneven times; None if there is none"
@@ -293,26 +305,20 @@ class _RaggedStamps:
     def __init__(self, folder): self.values,self.offsets = (open_array(folder/f'{o}.npy') for o in ('values','offsets'))
     def __getitem__(self, i): return self.values[self.offsets[i]:self.offsets[i+1]].reshape(-1)
 
-def _of_series(found, key):
-    "What a manifest says of each series, or of all; None if it says nothing that can be used"
-    entry = next((o for o in found.manifest['arrays'].values() if o['role'] == key), None)
-    if entry is None: values = found.manifest.get('info', {}).get(key)
-    else: values = open_array(found.folder/entry['file'])[:]
-    if values is None or isinstance(values, (list,dict)): return None
-    try: return np.asarray(values, 'M8[ns]' if key == 'start' else 'f8')
-    except ValueError: return None
-
 # %% ../../nbs/12_series.clocks.ipynb #0033815e
+def _rates_and_jumps(found):
+    "(steps per second, jumps), from the files that the manifest names"
+    clock = found.manifest.get('clock', {})
+    fs = clock.get('fs')
+    if fs is None: fs = _of_series(found, 'fs')
+    elif isinstance(fs, str): fs = open_array(found.folder/fs)[:]
+    return fs, open_array(found.folder/clock['jumps'])[:] if 'jumps' in clock else ()
+
 def clocks_of(
     place, # The `place()` of a source; None if it comes from no file
 ) -> Clocks: # None if no manifest tells the times of these rows
     "The clocks of the series in a dataset, by the manifest beside their files"
     found = described(place.files[0]) if place is not None and place.whole else None
     if found is None or found.entry.get('role') != 'X': return None
-    clock = found.manifest.get('clock', {})
-    starts,fs = _of_series(found, 'start'),clock.get('fs')
-    if fs is None: fs = _of_series(found, 'fs')
-    elif isinstance(fs, str): fs = open_array(found.folder/fs)[:]
-    jumps = open_array(found.folder/clock['jumps'])[:] if 'jumps' in clock else ()
-    stamps = _stamps(found)
+    starts,(fs,jumps),stamps = _of_series(found, 'start'),_rates_and_jumps(found),_stamps(found)
     return None if starts is None and fs is None and stamps is None else Clocks(starts, fs, jumps, stamps)

@@ -15,6 +15,12 @@ from .grid import Grid, make_grid
 from .panels import Panel
 from .windows import Windows
 
+# %% ../../nbs/19_series.crops.ipynb #9438d23d
+def _with_places(panel, places):
+    "Series that hold a window; a range if all have one length"
+    if np.ndim(panel.lengths) or not places.even: return np.flatnonzero(places.per_series)
+    return range(len(panel) if len(places) else 0)
+
 # %% ../../nbs/19_series.crops.ipynb #e45f769c
 class CropGrid(Grid):
     "Locations of crops: anywhere in their series, new ones in each epoch"
@@ -40,11 +46,6 @@ class CropGrid(Grid):
     def settings(self): return [self.span, self.per, self.seed] # The same in all epochs
     def __reduce__(self): return CropGrid, (self.panel, *self.settings, self.epoch, self.gaps, self.clock)
     def at_epoch(self, epoch): return CropGrid(self.panel, *self.settings, epoch, self.gaps, self.clock)
-
-def _with_places(panel, places):
-    "Series that hold a window; a range if all have one length"
-    if np.ndim(panel.lengths) or not places.even: return np.flatnonzero(places.per_series)
-    return range(len(panel) if len(places) else 0)
 
 # %% ../../nbs/19_series.crops.ipynb #8907ce6d
 @patch

@@ -28,6 +28,19 @@ def _steps_first(series, axis):
     if a.ndim == 2: return a.T
     raise ValueError(f"A series is (vars, steps) or (steps,), got shape {a.shape}")
 
+# %% ../../nbs/14_series.ragged_files.ipynb #74503c7f
+def _write_values(path, series, dtype):
+    "Write an iterator of series, (steps, vars) or (steps,), one after the other; returns their offsets"
+    first = next(series, None)
+    if first is None: raise ValueError("There is no series to save: `series` is empty")
+    offsets = [0]
+    with create_array(path, (None, *first.shape[1:]), dtype or first.dtype) as w:
+        for i,o in enumerate(progress(chain([first], series))):
+            if not len(o): raise ValueError(f"Series {i} has no steps: leave it out")
+            w.append(o)
+            offsets.append(len(w))
+    return offsets
+
 # %% ../../nbs/14_series.ragged_files.ipynb #3dc3d967
 def save_ragged(
     path, # Folder to write to; made as needed
@@ -40,18 +53,6 @@ def save_ragged(
     offsets = _write_values(path/'values.npy', (_steps_first(o, axis) for o in series), dtype)
     save_array(path/'offsets.npy', np.array(offsets))
     return open_ragged(path)
-
-def _write_values(path, series, dtype):
-    "Write an iterator of series, (steps, vars) or (steps,), one after the other; returns their offsets"
-    first = next(series, None)
-    if first is None: raise ValueError("There is no series to save: `series` is empty")
-    offsets = [0]
-    with create_array(path, (None, *first.shape[1:]), dtype or first.dtype) as w:
-        for i,o in enumerate(progress(chain([first], series))):
-            if not len(o): raise ValueError(f"Series {i} has no steps: leave it out")
-            w.append(o)
-            offsets.append(len(w))
-    return offsets
 
 # %% ../../nbs/14_series.ragged_files.ipynb #741a6a95
 @delegates(Ragged.__init__, but='values,offsets')

@@ -14,6 +14,13 @@ from ..disk.shards import Joined, Shards
 from ..disk.array_sources import ArraySource
 from .panels import Dense, Panel
 
+# %% ../../nbs/14_series.several.ipynb #d0fed98a
+def _check_same_kind(i, panel, first):
+    if panel.n > 1: raise ValueError(f"Each array of a list is one series, (steps, vars): array {i} holds {panel.n}")
+    if (panel.vars,panel.dtype,panel.steps_first) == (first.vars,first.dtype,first.steps_first): return
+    raise ValueError(f"The series of a panel need the same variables, dtype and order of axes: array {i} has "
+        f"{panel.vars} vars of {panel.dtype}, array 0 has {first.vars} of {first.dtype}")
+
 # %% ../../nbs/14_series.several.ipynb #8c25f1ad
 class Several(Panel):
     "Series in several arrays, one in each"
@@ -45,12 +52,6 @@ class Several(Panel):
         places = [o.place() for o in self.parts]
         if None in places: return None
         return places[0]._replace(files=[o.files[0] for o in places], shape=(), offset=None, whole=False)
-
-def _check_same_kind(i, panel, first):
-    if panel.n > 1: raise ValueError(f"Each array of a list is one series, (steps, vars): array {i} holds {panel.n}")
-    if (panel.vars,panel.dtype,panel.steps_first) == (first.vars,first.dtype,first.steps_first): return
-    raise ValueError(f"The series of a panel need the same variables, dtype and order of axes: array {i} has "
-        f"{panel.vars} vars of {panel.dtype}, array 0 has {first.vars} of {first.dtype}")
 
 # %% ../../nbs/14_series.several.ipynb #c5830e70
 @patch
@@ -119,6 +120,24 @@ def _many_files(shards, axis):
     raise ValueError(f"More than {Shards.most} files are read along their first axis, (steps, vars), got "
         f"`axis={axis}`: put them into one array, with `save_ragged`")
 
+# %% ../../nbs/14_series.several.ipynb #afe42cd9
+def _as_list(vars, n):
+    if isinstance(vars, slice): return list(range(n))[vars]
+    if isinstance(vars, str) or np.ndim(vars) == 0: return [vars]
+    is_mask = len(vars) == n and np.asarray(vars).dtype == bool
+    return np.flatnonzero(vars).tolist() if is_mask else list(vars)
+
+# %% ../../nbs/14_series.several.ipynb #41861227
+def _var_number(var, n, names):
+    if isinstance(var, str):
+        hint = f", the names are {names}" if names else ": give `names`"
+        if var not in names: raise ValueError(f"There is no variable {var!r}{hint}")
+        return names.index(var)
+    if isinstance(var, bool) or not isinstance(var, (int,np.integer)):
+        raise TypeError(f"Variables are chosen by number, name or a mask of all {n}, got {var!r}")
+    if not -n <= var < n: raise ValueError(f"There is no variable {var}, the series have {n}")
+    return int(var) % n
+
 # %% ../../nbs/14_series.several.ipynb #c0eb4dec
 def vars_by_number(
     vars, # A number, a name, a list of these, a slice, or a mask of all; None for all
@@ -130,19 +149,3 @@ def vars_by_number(
     res = [_var_number(o, n, list(names or [])) for o in _as_list(vars, n)]
     if not res: raise ValueError("Choose at least one variable")
     return res
-
-def _as_list(vars, n):
-    if isinstance(vars, slice): return list(range(n))[vars]
-    if isinstance(vars, str) or np.ndim(vars) == 0: return [vars]
-    is_mask = len(vars) == n and np.asarray(vars).dtype == bool
-    return np.flatnonzero(vars).tolist() if is_mask else list(vars)
-
-def _var_number(var, n, names):
-    if isinstance(var, str):
-        hint = f", the names are {names}" if names else ": give `names`"
-        if var not in names: raise ValueError(f"There is no variable {var!r}{hint}")
-        return names.index(var)
-    if isinstance(var, bool) or not isinstance(var, (int,np.integer)):
-        raise TypeError(f"Variables are chosen by number, name or a mask of all {n}, got {var!r}")
-    if not -n <= var < n: raise ValueError(f"There is no variable {var}, the series have {n}")
-    return int(var) % n

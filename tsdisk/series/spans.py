@@ -15,6 +15,11 @@ from ..disk.sources import Source, rows_there
 from .grid import Grid
 from .panels import Panel
 
+# %% ../../nbs/16_series.spans.ipynb #1af2aabe
+def _is_one_stride(panel, grid):
+    "Do windows start at equal distances in one long series?"
+    return len(panel) == 1 and panel.steps_first and grid.even
+
 # %% ../../nbs/16_series.spans.ipynb #fc76c20f
 class Spans(Source):
     "Segments of series as they lie on disk: (n, steps, vars), or (n, vars, steps)"
@@ -40,10 +45,6 @@ class Spans(Source):
     def nbytes(self): return self.panel.nbytes
     def __reduce__(self): return Spans, (self.panel, self.grid, self.start, self.span, self.sel, self.every)
     def __getitem__(self, i): return self.gather(range(len(self))[i]) if isinstance(i, slice) else self.gather([i])[0]
-
-def _is_one_stride(panel, grid):
-    "Do windows start at equal distances in one long series?"
-    return len(panel) == 1 and panel.steps_first and grid.even
 
 # %% ../../nbs/16_series.spans.ipynb #f9aae24b
 @patch(as_prop=True)

@@ -61,6 +61,12 @@ def majority(
     counts = np.bincount(codes.reshape(-1), minlength=k*n).reshape(k, n)
     return labels[counts.argmax(1)]
 
+# %% ../../nbs/17_series.window_labels.ipynb #de914823
+def _fits(dtype, into):
+    "Can labels be stored as another dtype without truncating text?"
+    cut = dtype.kind == into.kind and dtype.kind in 'US' and dtype.itemsize > into.itemsize
+    return not cut and np.can_cast(dtype, into, 'same_kind')
+
 # %% ../../nbs/17_series.window_labels.ipynb #714ef90f
 class StepLabels(Source):
     "One label for each window, made from the labels of its steps"
@@ -83,11 +89,6 @@ class StepLabels(Source):
             raise ValueError(f"The function returned labels of {res.dtype}, but for the first windows {out.dtype}: "
                 "make it always return the same dtype, for instance with `np.array(labels, dtype='<U20')`")
         out[...] = res
-
-def _fits(dtype, into):
-    "Can labels be stored as another dtype without truncating text?"
-    cut = dtype.kind == into.kind and dtype.kind in 'US' and dtype.itemsize > into.itemsize
-    return not cut and np.can_cast(dtype, into, 'same_kind')
 
 # %% ../../nbs/17_series.window_labels.ipynb #da402f04
 @patch

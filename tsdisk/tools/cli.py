@@ -44,7 +44,7 @@ def _append(args):
     src,read = _inputs(args)
     print(append(args.dst, src, read, **_options(args)))
 
-# %% ../../nbs/72_tools.cli.ipynb #664b31a6
+# %% ../../nbs/72_tools.cli.ipynb #1586478a
 def _verify(args):
     from tsdisk.folder.checks import add_checksums, verify
     if args.add: add_checksums(args.path)
@@ -52,6 +52,7 @@ def _verify(args):
     print('\n'.join(changes) if changes else f'{args.path}: every byte is unchanged')
     return 1 if changes else 0
 
+# %% ../../nbs/72_tools.cli.ipynb #664b31a6
 def _info(args):
     from tsdisk.convert.info import info # Imports the readers of all formats
     for o in args.path: print(info(o), end='\n\n')

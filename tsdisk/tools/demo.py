@@ -44,7 +44,7 @@ def _between_knots(values, steps):
     left = at.astype(int).clip(max=knots-2)
     return values[:,left]*(1-at+left) + values[:,left+1]*(at-left)
 
-# %% ../../nbs/70_tools.demo.ipynb #be9fe1a6
+# %% ../../nbs/70_tools.demo.ipynb #2c89b016
 def _interpolate(x, t):
     "Values of recordings (n, vars, steps) at positions (n, steps) between their steps"
     left = t.astype(int).clip(max=x.shape[2]-2)
@@ -53,6 +53,7 @@ def _interpolate(x, t):
     after = np.take_along_axis(x, left[:,None]+1, axis=2)
     return before*(1-weight) + after*weight
 
+# %% ../../nbs/70_tools.demo.ipynb #be9fe1a6
 def augment(
     x:np.ndarray, # Recordings (n, vars, steps), float32
     rng, # NumPy random generator
@@ -154,6 +155,12 @@ def reading_speed(dls):
     for _ in dls.train: pass
     return len(dls.train)*dls.bs/(time.perf_counter()-start)
 
+# %% ../../nbs/70_tools.demo.ipynb #aacbe1c3
+def _in_turns(f, args, rounds):
+    "Medians of `f` for each of `args`, without the first round"
+    results = [[f(o) for o in args] for _ in range(rounds+1)]
+    return np.median(results[1:], axis=0).tolist()
+
 # %% ../../nbs/70_tools.demo.ipynb #c5abe2bb
 def compare_speed(
     folder, # Dataset folder
@@ -173,11 +180,6 @@ def _from_disk_and_memory(folder, rows):
     X,y = arrays['X'][:n],arrays['y'][:n]
     options = dict(splits=[range(n), range(0)], bs=256, seed=0, device='cpu')
     return [TSDataLoaders.from_arrays(o, y, **options) for o in (X, np.array(X))]
-
-def _in_turns(f, args, rounds):
-    "Medians of `f` for each of `args`, without the first round"
-    results = [[f(o) for o in args] for _ in range(rounds+1)]
-    return np.median(results[1:], axis=0).tolist()
 
 # %% ../../nbs/70_tools.demo.ipynb #e7e98f2d
 def plot_demo(

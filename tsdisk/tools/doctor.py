@@ -169,7 +169,7 @@ def _memory_advice(free):
     why = "# `shuffle='block'` holds three shuffle buffers, which would take most of the free memory"
     return dict(buffer_bytes=(int(free/8)//2**20*2**20, why))
 
-# %% ../../nbs/71_tools.doctor.ipynb #80e60420
+# %% ../../nbs/71_tools.doctor.ipynb #9d2173bc
 def _format_advice(X):
     "Lines about the dtype and the size of a row"
     lines = []
@@ -182,6 +182,7 @@ def _format_advice(X):
         lines += [f'# Rows of {row_bytes:,} bytes are not a multiple of 512: up to {most:,} bytes are read for one row']
     return lines
 
+# %% ../../nbs/71_tools.doctor.ipynb #80e60420
 def _shuffle_advice(path, bs, rates, read=''):
     "Lines for a faster way to shuffle"
     gain = _gain(rates['block'], rates[True])

@@ -14,13 +14,14 @@ from ..series.ragged import Ragged
 from ..series.ragged_files import open_ragged
 from .stitch import check_forecasts, forecast_grid
 
-# %% ../../nbs/67_train.forecasts.ipynb #c19c02f6
+# %% ../../nbs/67_train.forecasts.ipynb #18afd0aa
 def _labels(n, names, what):
     "Names of n series or variables, by default their numbers"
     if names is None: return np.arange(n)
     if len(names) == n: return np.asarray(names)
     raise ValueError(f"There are {n:,} {what} and {len(names):,} names for them: give one for each")
 
+# %% ../../nbs/67_train.forecasts.ipynb #8bdca6a4
 def _times(clocks, series, steps):
     "Times of steps (k, m) of series (k,); the numbers of the steps if they are not known"
     if clocks is None or clocks.starts is None and clocks.stamps is None: return steps
@@ -35,7 +36,20 @@ def _uneven_times(clocks, series, steps):
     for rows in groups: res[rows] = clocks[int(series[rows[0]])].times(steps[rows])
     return res
 
+# %% ../../nbs/67_train.forecasts.ipynb #5693a0e7
+def _columns(grid, series, first, size, shape):
+    "Columns of the table, one value for each of the forecasts (k, vars, horizon)"
+    _,n_vars,horizon = shape
+    steps = (first+grid.span-horizon)[:,None] + np.arange(horizon)
+    made = _times(grid.clocks, series, (first+size-1)[:,None])
+    time = _times(grid.clocks, series, steps)
+    columns = dict(series=series[:,None,None], made_at=made[:,:,None], time=time[:,None],
+        step=np.arange(1, horizon+1), variable=np.arange(n_vars)[:,None])
+    return {k: np.broadcast_to(v, shape).ravel() for k,v in columns.items()}
+
 # %% ../../nbs/67_train.forecasts.ipynb #819c84ae
+def _size_of(dl): return getattr(dl, 'dataset', dl).windows.size
+
 def forecasts_to_frame(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over the `Windows`, with a horizon, that were forecast
@@ -47,24 +61,13 @@ def forecasts_to_frame(
     import pandas as pd
     preds = open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
     grid,windows = check_forecasts(preds, dl)
-    size = getattr(dl, 'dataset', dl).windows.size
     rows = np.arange(len(preds)) if rows is None else np.asarray(rows)
     values = np.asarray(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
     which,first = grid.locate(np.asarray(take_idxs(windows, rows)))
-    columns = _columns(grid, which, first, size, values.shape)
-    columns.update(series=_labels(len(grid.panel), series, 'series')[columns['series']],
-        variable=_labels(values.shape[1], names, 'variables')[columns['variable']], value=values.ravel())
-    return pd.DataFrame(columns)
-
-def _columns(grid, series, first, size, shape):
-    "Columns of the table, one value for each of the forecasts (k, vars, horizon)"
-    _,n_vars,horizon = shape
-    steps = (first+grid.span-horizon)[:,None] + np.arange(horizon)
-    time = _times(grid.clocks, series, steps)
-    made = _times(grid.clocks, series, (first+size-1)[:,None])
-    spread = lambda o: np.broadcast_to(o, shape).ravel()
-    return dict(series=spread(series[:,None,None]), made_at=spread(made[:,:,None]), time=spread(time[:,None]),
-        step=spread(np.arange(1, horizon+1)), variable=spread(np.arange(n_vars)[:,None]))
+    columns = _columns(grid, which, first, _size_of(dl), values.shape)
+    columns['series'] = _labels(len(grid.panel), series, 'series')[columns['series']]
+    columns['variable'] = _labels(values.shape[1], names, 'variables')[columns['variable']]
+    return pd.DataFrame({**columns, 'value': values.ravel()})
 
 # %% ../../nbs/67_train.forecasts.ipynb #2ab7548c
 def stitched_to_frame(

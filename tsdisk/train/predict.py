@@ -78,7 +78,7 @@ def _alike(a, b):
     if (a.shape, a.dtype) != (b.shape, b.dtype): return False
     return np.allclose(a, b, 1e-3, 1e-5, equal_nan=True) if a.dtype.kind == 'f' else (a == b).all()
 
-# %% ../../nbs/65_train.predict.ipynb #a11fce19
+# %% ../../nbs/65_train.predict.ipynb #6dedbadd
 def _model_crc(model):
     "Checksum of everything that `state_dict` names"
     crc = 0
@@ -88,6 +88,7 @@ def _model_crc(model):
         crc = crc32(data, crc)
     return crc
 
+# %% ../../nbs/65_train.predict.ipynb #a11fce19
 def _stable_repr(o): return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
 
 def _data_id(dl, column):

@@ -118,7 +118,7 @@ def _last_pieces(stitcher, length, most=2**20):
     "Pieces (steps, vars) of the steps that are left of a series"
     for start in range(stitcher.start, length, most): yield stitcher.take(min(start+most, length))
 
-# %% ../../nbs/66_train.stitch.ipynb #ffadd9df
+# %% ../../nbs/66_train.stitch.ipynb #59f3ba01
 def _forecast_part(ds):
     "The steps that the windows of a dataset forecast; `ValueError` if it has none"
     targets = ds.tls[-1].items if isinstance(ds, TSDatasets) and len(ds.tls) > ds.n_inp else None
@@ -128,12 +128,14 @@ def _forecast_part(ds):
     if windows.at_epoch(1) is not windows: raise ValueError("`Crops` are cut at random places: forecast from `Windows`")
     return targets
 
+# %% ../../nbs/66_train.stitch.ipynb #b2f82dd6
 def forecast_grid(
     dl, # Loader or dataset over the `Windows` that were forecast
 ): # `Grid` of the windows
     "Which windows of which series were forecast; `ValueError` if they have no horizon"
     return _forecast_part(getattr(dl, 'dataset', dl)).stored.grid
 
+# %% ../../nbs/66_train.stitch.ipynb #671eb782
 def check_forecasts(
     preds, # (n, vars, horizon)
     dl, # Loader or dataset over the `Windows` that were forecast
@@ -146,6 +148,15 @@ def check_forecasts(
         shape = tuple(preds.shape)
         raise ValueError(f"There are {len(ds):,} windows with a horizon of {horizon}, got forecasts of shape {shape}")
     return targets.stored.grid, ds.idxs
+
+# %% ../../nbs/66_train.stitch.ipynb #ad4b8e2e
+def _write_series(folder, pieces, panel, vars):
+    "Write pieces (steps, vars) of all series one after another, and where each series begins"
+    offsets = np.append(0, np.cumsum(np.broadcast_to(panel.lengths, len(panel))))
+    with create_array(folder/'values.npy', (int(offsets[-1]), vars)) as w:
+        for o in pieces:
+            if len(o): w.append(o)
+    save_array(folder/'offsets.npy', offsets)
 
 # %% ../../nbs/66_train.stitch.ipynb #a20ece1b
 def stitch_forecasts(
@@ -169,11 +180,3 @@ def _publish_series(path, pieces, panel, vars):
     shutil.rmtree(tmp, ignore_errors=True) # Of an interrupted call
     _write_series(tmp, pieces, panel, vars)
     rename(tmp, path)
-
-def _write_series(folder, pieces, panel, vars):
-    "Write pieces (steps, vars) of all series one after another, and where each series begins"
-    offsets = np.append(0, np.cumsum(np.broadcast_to(panel.lengths, len(panel))))
-    with create_array(folder/'values.npy', (int(offsets[-1]), vars)) as w:
-        for o in pieces:
-            if len(o): w.append(o)
-    save_array(folder/'offsets.npy', offsets)

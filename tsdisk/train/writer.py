@@ -76,6 +76,13 @@ class RowWriter:
     def __exit__(self, *args):
         for file,*_ in self.arrays.values(): file.close()
 
+# %% ../../nbs/63_train.writer.ipynb #3e714156
+def _check_alike(name, rows, shape, dtype):
+    got = rows.shape[1:],rows.dtype
+    if got == (shape, dtype): return
+    raise ValueError(f"`{name}` has rows of {shape} {dtype}, but this batch has rows of {got[0]} {got[1]}: "
+        "all rows need one shape and dtype")
+
 # %% ../../nbs/63_train.writer.ipynb #35c19f53
 @patch
 def write(self:RowWriter,
@@ -88,12 +95,6 @@ def write(self:RowWriter,
     file,*of_rows = self.arrays[name]
     _check_alike(name, rows, *of_rows)
     write_at(file, np.ascontiguousarray(rows).reshape(-1).view('u1'), data_start + at*rows[:1].nbytes)
-
-def _check_alike(name, rows, shape, dtype):
-    got = rows.shape[1:],rows.dtype
-    if got == (shape, dtype): return
-    raise ValueError(f"`{name}` has rows of {shape} {dtype}, but this batch has rows of {got[0]} {got[1]}: "
-        "all rows need one shape and dtype")
 
 # %% ../../nbs/63_train.writer.ipynb #85fd43c2
 @patch
