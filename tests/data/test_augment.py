@@ -15,6 +15,7 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged import Ragged
+from tsdisk.data.show import * # Registers how batches are drawn
 from tsdisk.data.transforms import FillNaN, PerSample, Standardize
 from tsdisk.data.warp import CutMixSteps, MoveSteps, Permutation, RandomCrop, TimeWarp, WindowSlice, WindowWarp
 
