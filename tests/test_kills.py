@@ -8,6 +8,7 @@ from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
+from tsdisk.train import checkpoint
 from kills import check_kills, check_synced, copy, files_in, full, points, run
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='the changes of a process are seen on Linux')
@@ -51,7 +52,21 @@ def export(at):
 def with_dataset(at):
     save_folder(at/'set', X(1), np.arange(6))
 
+def checkpointed(i): return lambda at: checkpoint._save_checkpoint(dict(version=1, at=i, w=[i]*999), at/'a.ckpt', check=True)
+def predict(at):
+    from fastai.basics import Learner, MSELossFlat, nn
+    from tsdisk.data.loaders import TSDataLoaders
+    from tsdisk.train.predict import preds_to_disk
+    dls = TSDataLoaders.from_arrays(X(1, 64), np.zeros(64, 'f4'), bs=8, device='cpu', splits=[range(32), range(32,64)])
+    model = nn.Sequential(nn.Flatten(), nn.Linear(10, 1))
+    nn.init.constant_(model[1].weight, .5)
+    nn.init.constant_(model[1].bias, 0.)
+    learn = Learner(dls, model, loss_func=MSELossFlat())
+    with learn.no_bar(): preds_to_disk(learn, dls.valid, at/'p', targs=True)
+
 writers = dict(
+    checkpoint=(checkpointed(1), checkpointed(2), lambda at: checkpoint._read_newest(at/'a.ckpt')[0]['at']),
+    preds_to_disk=(nothing, predict, lambda at: [values(np.load(at/f'p/{o}.npy')) for o in ('preds','targs')]),
     save_array=(lambda at: save_array(at/'X.npy', X(1)), lambda at: save_array(at/'X.npy', X(2, 9)), array),
     save_folder=(nothing, lambda at: save_folder(at, X(2, 9), np.arange(9), [range(4), [5,4]]), dataset),
     save_folder_again=(old_folder, lambda at: save_folder(at, X(2, 9), np.arange(9), [range(4), [5,6,4]]), dataset),

@@ -28,7 +28,7 @@ def test_files_grow_without_positioned_writes(raw, tmp_path, monkeypatch):
     convert(raw, tmp_path/'one', read=as_item, n_workers=0)
     monkeypatch.delattr(os, 'pwritev', raising=False)
     assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, n_workers=0))
-    append(tmp_path/'two', raw, read=as_item, n_workers=0)
+    append(tmp_path/'two', raw, read=as_item, n_workers=0, again=True)
     assert len(open_folder(tmp_path/'two')[0]['X']) == 120 and verify(tmp_path/'two') == []
 
 # Files and columns

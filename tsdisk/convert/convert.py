@@ -92,7 +92,8 @@ def added_before(self:Work,
     if not self.inputs.repeatable: return 0
     how = digest({k: self.options[k] for k in ('read','tfm','label')})
     earlier = [(n,seen) for n,seen,by in inputs_of(read_manifest(dst).get('made')) if by == how and 0 < n <= len(self.inputs)]
-    return max((n for n,seen in earlier if self.inputs.digest(n) == seen), default=0)
+    now = {n: self.inputs.digest(n) for n in dict(earlier)}
+    return max((n for n,seen in earlier if now[n] == seen), default=0)
 
 # %% ../../nbs/48_convert.convert.ipynb #cb8909f9
 class Fault(ValueError): "An input that cannot be read"
