@@ -49,8 +49,7 @@ def replaced_folder(at):
     save_folder(at, X(3), np.arange(6)*3, [range(3), [5,4]])
 def export(at):
     with suppress(FileExistsError): to_npy(at/'set', at/'out')
-def with_dataset(at):
-    save_folder(at/'set', X(1), np.arange(6))
+def with_dataset(at): save_folder(at/'set', X(1), np.arange(6))
 
 def checkpointed(i): return lambda at: checkpoint._save_checkpoint(dict(version=1, at=i, w=[i]*999), at/'a.ckpt', check=True)
 def predict(at):
@@ -61,32 +60,31 @@ def predict(at):
     model = nn.Sequential(nn.Flatten(), nn.Linear(10, 1))
     nn.init.constant_(model[1].weight, .5)
     nn.init.constant_(model[1].bias, 0.)
-    learn = Learner(dls, model, loss_func=MSELossFlat())
-    with learn.no_bar(): preds_to_disk(learn, dls.valid, at/'p', targs=True)
+    preds_to_disk(Learner(dls, model, loss_func=MSELossFlat()), dls.valid, at/'p', targs=True)
 
-writers = dict(
-    checkpoint=(checkpointed(1), checkpointed(2), lambda at: checkpoint._read_newest(at/'a.ckpt')[0]['at']),
-    preds_to_disk=(nothing, predict, lambda at: [values(np.load(at/f'p/{o}.npy')) for o in ('preds','targs')]),
-    save_array=(lambda at: save_array(at/'X.npy', X(1)), lambda at: save_array(at/'X.npy', X(2, 9)), array),
-    save_folder=(nothing, lambda at: save_folder(at, X(2, 9), np.arange(9), [range(4), [5,4]]), dataset),
-    save_folder_again=(old_folder, lambda at: save_folder(at, X(2, 9), np.arange(9), [range(4), [5,6,4]]), dataset),
-    save_folder_thrice=(replaced_folder, lambda at: save_folder(at, X(2, 9), np.arange(9), [range(4), [5,6,4]]), dataset),
-    save_targets=(lambda at: save_array(at/'X.npy', X(1)), lambda at: save_folder(at, y=np.arange(6)), dataset),
-    save_splits=(old_folder, lambda at: save_folder(at, splits=[[5,4,1],[0,2]]), dataset),
-    save_ragged=(nothing, lambda at: save_ragged(at, series(1, 4)), ragged),
-    save_ragged_again=(old_series, lambda at: save_ragged(at, series(2, 6)), ragged),
-    append_ragged=(old_series, lambda at: len(open_ragged(at)) == 6 or append_ragged(at, series(2, 2)), ragged),
-    add_checksums=(old_folder, add_checksums, lambda at: (dataset(at), 'checksums' in (at/'tsdisk.json').read_text())),
-    convert=(nothing, converted(), dataset),
-    convert_iterable=(nothing, lambda at: convert((dict(X=X(i, 1)[0], y=i) for i in range(5)), at), dataset),
-    convert_ragged=(nothing, converted('ragged'), dataset),
-    convert_shards=(nothing, converted('shards'), dataset),
-    append=(converted(), appended(), dataset),
-    append_ragged_dataset=(converted('ragged'), appended(1), dataset),
-    append_shards=(converted('shards'), appended(), dataset),
-    append_to_saved=(lambda at: save_folder(at, X(1)), appended(), dataset),
-    append_to_saved_again=(lambda at: [save_folder(at, X(i)) for i in range(2)], appended(), dataset),
-    to_npy=(with_dataset, export, exported))
+writers = {}
+writers['checkpoint'] = (checkpointed(1), checkpointed(2), lambda at: checkpoint._read_newest(at/'a.ckpt')[0]['at'])
+writers['preds_to_disk'] = (nothing, predict, lambda at: [values(np.load(at/f'p/{o}.npy')) for o in ('preds','targs')])
+writers['save_array'] = (lambda at: save_array(at/'X.npy', X(1)), lambda at: save_array(at/'X.npy', X(2, 9)), array)
+writers['save_folder'] = (nothing, lambda at: save_folder(at, X(2, 9), np.arange(9), [range(4), [5,4]]), dataset)
+writers['save_folder_again'] = (old_folder, lambda at: save_folder(at, X(2, 9), np.arange(9), [range(4), [5,6,4]]), dataset)
+writers['save_folder_thrice'] = (replaced_folder, lambda at: save_folder(at, X(2, 9), np.arange(9), [range(4), [5,6,4]]), dataset)
+writers['save_targets'] = (lambda at: save_array(at/'X.npy', X(1)), lambda at: save_folder(at, y=np.arange(6)), dataset)
+writers['save_splits'] = (old_folder, lambda at: save_folder(at, splits=[[5,4,1],[0,2]]), dataset)
+writers['save_ragged'] = (nothing, lambda at: save_ragged(at, series(1, 4)), ragged)
+writers['save_ragged_again'] = (old_series, lambda at: save_ragged(at, series(2, 6)), ragged)
+writers['append_ragged'] = (old_series, lambda at: len(open_ragged(at)) == 6 or append_ragged(at, series(2, 2)), ragged)
+writers['add_checksums'] = (old_folder, add_checksums, lambda at: (dataset(at), 'checksums' in (at/'tsdisk.json').read_text()))
+writers['convert'] = (nothing, converted(), dataset)
+writers['convert_iterable'] = (nothing, lambda at: convert((dict(X=X(i, 1)[0], y=i) for i in range(5)), at), dataset)
+writers['convert_ragged'] = (nothing, converted('ragged'), dataset)
+writers['convert_shards'] = (nothing, converted('shards'), dataset)
+writers['append'] = (converted(), appended(), dataset)
+writers['append_ragged_dataset'] = (converted('ragged'), appended(1), dataset)
+writers['append_shards'] = (converted('shards'), appended(), dataset)
+writers['append_to_saved'] = (lambda at: save_folder(at, X(1)), appended(), dataset)
+writers['append_to_saved_again'] = (lambda at: [save_folder(at, X(i)) for i in range(2)], appended(), dataset)
+writers['to_npy'] = (with_dataset, export, exported)
 
 @pytest.mark.parametrize('name', writers)
 def test_a_kill_leaves_the_old_or_the_new_and_a_rerun_completes_it(name, tmp_path): check_kills(tmp_path, *writers[name], most)

@@ -78,6 +78,7 @@ def save_npy(self:DecodedRagged, folder):
     "Write a folder with values and offsets"
     save_ragged(folder/self.name, (s for a,b in row_blocks([self]) for s in self.rows(a, b)))
 
+# %% ../../nbs/49_convert.export.ipynb #4723b57b
 def to_npy(
     path, # Folder of a dataset
     dst, # Folder to make; it may exist if it is empty

@@ -21,7 +21,7 @@ from ..disk.publish import atomic_write, naming, sync_folder
 from ..disk.rows import Ranges
 from ..folder.checks import as_hex, Sums
 from ..folder.staged import files_of, remove_files, Staged
-from ..disk.sidecar import manifest_name, manifest_version, read_manifest
+from ..disk.sidecar import manifest_version, read_manifest
 from ..folder.manifest import manifest_text, staging
 from .layouts import apply_changes, column_types, DenseColumn
 from .metadata import column_chunks, save_times, split_ranges, summarize, time_keys, time_table

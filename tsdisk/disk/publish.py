@@ -17,14 +17,14 @@ try: import fcntl
 except ImportError: fcntl = None # Windows
 
 # %% ../../nbs/01_disk.publish.ipynb #7d800c57
-remedies = {errno.ENOSPC: 'make room on its disk, or write elsewhere',
-    errno.EDQUOT: 'your quota on its disk is used up: remove files, or write elsewhere',
-    errno.EFBIG: 'a file may not be larger here: see `ulimit -f`, or write to another disk',
-    errno.EROFS: 'its disk can only be read: write elsewhere',
-    errno.EACCES: 'change its permissions or those of its folder, or use another path',
-    errno.EPERM: 'change its permissions or those of its folder, or use another path',
-    errno.EIO: 'its disk failed: look at the system log, and restore the file from a copy',
-    errno.EMFILE: 'too many files are open: raise the limit with `ulimit -n`'}
+remedies = {} # By number of an error
+remedies[errno.ENOSPC] = 'make room on its disk, or write elsewhere'
+remedies[errno.EDQUOT] = 'your quota on its disk is used up: remove files, or write elsewhere'
+remedies[errno.EFBIG] = 'files may not be larger here: see `ulimit -f`, or write to another disk'
+remedies[errno.EROFS] = 'its disk can only be read: write elsewhere'
+remedies[errno.EACCES] = remedies[errno.EPERM] = 'change its permissions or those of its folder, or use another path'
+remedies[errno.EIO] = 'its disk failed: look at the system log, and restore the file from a copy'
+remedies[errno.EMFILE] = 'too many files are open: raise the limit with `ulimit -n`'
 
 # %% ../../nbs/01_disk.publish.ipynb #c28ed921
 def named_error(

@@ -107,6 +107,7 @@ def _open_files(path, n, values, offsets):
     offsets = open_array(path/offsets, n and n+1)
     return _map_values(path/values, int(offsets[-1])), offsets
 
+# %% ../../nbs/14_series.ragged_files.ipynb #a2ca48ba
 def _map_values(path, n_steps):
     "The first steps of a file, which may be growing"
     with open_npy(path) as f:
