@@ -12,8 +12,8 @@ from tsdisk.train import checkpoint
 from kills import check_kills, check_synced, copy, files_in, full, points, run
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='the changes of a process are seen on Linux')
-long = bool(os.environ.get('TSDISK_LONG_TESTS')) # Some 400 kills instead of 70
-most = 40 if long else 5
+long = bool(os.environ.get('TSDISK_LONG_TESTS')) # 700 kills instead of 66
+most = 40 if long else 3
 
 def X(v, n=6): return np.full((n,2,5), v, 'f4')
 def series(v, n): return [np.full((2,3+i), v, 'f4') for i in range(n)]

@@ -43,6 +43,23 @@ def test_rows_that_are_not_complete_are_cut_off(tmp_path):
     f.finish()
     assert np.array_equal(np.load(tmp_path/'a.npy'), ramp(4)[:,0])
 
+def test_a_header_that_was_written_in_part_is_written_again(tmp_path):
+    f = Growing(tmp_path/'a.npy', (3,), 'f4')
+    f.write(ramp(4)[:,0].copy())
+    f.finish()
+    with open(tmp_path/'a.npy', 'r+b') as file:
+        file.seek(2048)
+        file.write(bytes(2048))
+    Growing(tmp_path/'a.npy', (3,), 'f4', 4, f.sums.crcs).finish()
+    assert np.array_equal(np.load(tmp_path/'a.npy'), ramp(4)[:,0])
+
+def test_a_file_that_has_no_size_yet_is_begun_again(tmp_path):
+    (tmp_path/'a.npy').touch()
+    f = Growing(tmp_path/'a.npy', (3,), 'f4')
+    f.write(ramp(4)[:,0].copy())
+    f.finish()
+    assert np.array_equal(np.load(tmp_path/'a.npy'), ramp(4)[:,0])
+
 def test_lost_rows_are_refused(tmp_path):
     with fails(FileNotFoundError, 'is gone; it held 2 rows'): Growing(tmp_path/'a.npy', (3,), 'f4', 2)
     Growing(tmp_path/'a.npy', (3,), 'f4').file.close()

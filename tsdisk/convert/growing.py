@@ -40,8 +40,10 @@ class Growing:
 def _data_start(self:Growing):
     "The byte at which the rows of an existing file start"
     if not self.path.exists(): raise FileNotFoundError(f"{self.path} is gone; it held {len(self):,} rows: start over")
-    with open(self.path, 'rb') as f: has_header = f.read(1) == b'\x93'
-    return read_header(self.path)[3] if has_header else data_start
+    with open(self.path, 'rb') as f: first = f.read(10)
+    if not first.startswith(b'\x93NUMPY'): return data_start
+    try: return read_header(self.path)[3]
+    except ValueError: return 10 + int.from_bytes(first[8:], 'little') # A kill came while the header was written
 
 @patch
 def _opened(self:Growing):

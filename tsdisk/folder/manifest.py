@@ -211,10 +211,9 @@ def save_folder(
         _save_whole(Staged(path, saving), arrays, splits)
 
 def _save_whole(staged, arrays, splits):
+    _describe_plain_files(staged.dst)
     staged.begin()
-    try:
-        _describe_plain_files(staged.dst)
-        _save(staged, arrays, splits)
+    try: _save(staged, arrays, splits)
     except BaseException:
         staged.clear()
         raise
