@@ -12,7 +12,7 @@ from tsdisk.train import checkpoint
 from kills import check_kills, check_synced, copy, files_in, full, points, run
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='the changes of a process are seen on Linux')
-long = bool(os.environ.get('TSDISK_LONG_TESTS')) # 700 kills instead of 66
+long = bool(os.environ.get('TSDISK_LONG_TESTS')) # Up to 40 kills of each writer instead of 3
 most = 40 if long else 3
 
 def X(v, n=6): return np.full((n,2,5), v, 'f4')
