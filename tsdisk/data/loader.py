@@ -206,6 +206,7 @@ def create_batches(self:TSDataLoader,
     if first is None: return
     if np.ndim(first) == 0: return (yield from finished_batches(self, samps))
     if self.shuffle: reader.advise()
+    if not get_worker_info(): reader.fill_cache(self.sampling.size)
     yield from reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
 
 def _peek(items):
