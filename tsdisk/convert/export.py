@@ -7,7 +7,7 @@ __all__ = ['DecodedArray', 'DecodedRagged', 'decoded_arrays', 'row_blocks', 'to_
            'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'named_columns', 'to_parquet']
 
 # %% ../../nbs/49_convert.export.ipynb #e51a6732
-import json, shutil
+import json, shutil, warnings
 from contextlib import ExitStack
 from pathlib import Path
 import numpy as np
@@ -32,10 +32,10 @@ class DecodedArray:
         self.name = name
         self.x = x
         self.packing = packing
-        self.dtype = x.dtype if packing.scale is None else np.dtype('f4')
+        self.dtype = packing.exact_dtype(x.dtype)
         self.row_bytes = int(np.prod(x.shape[1:], initial=1))*self.dtype.itemsize
 
-    def decode(self, a, axis): return a if self.packing.scale is None else self.packing.decode(a, axis)
+    def decode(self, a, axis): return a if self.packing.scale is None else self.packing.decode(a, axis, self.dtype)
     def rows(self, start, stop):
         "Rows from `start` up to `stop`, (stop-start, …)"
         a = np.asarray(self.x[start:stop])
@@ -146,6 +146,11 @@ def shared_metadata(
     return {k: v for k,v in metadata.items() if isinstance(v, (str,int,float,bool,list,dict))}
 
 # %% ../../nbs/49_convert.export.ipynb #39b5b95c
+def _warn_of_gaps(manifest, dst):
+    series,*_ = manifest.get('clock', {}).get('gaps', [0])
+    if series: warnings.warn(f"{dst} does not say where the times of {series:,} series have gaps: "
+        "keep the dataset, or close them with `convert(…, tfm=fill_gaps)` before")
+
 def _write_attributes(file, metadata):
     "Write metadata as attributes of `X`; of the file if it has no `X`"
     attrs = (file['X'] if 'X' in file else file).attrs
@@ -166,9 +171,11 @@ def to_hdf5(
     "Write a dataset as one HDF5 file, with names, units, further metadata and splits"
     h5py = need('h5py', 'hdf5')
     _,splits = open_folder(path)
+    manifest = read_manifest(path)
+    _warn_of_gaps(manifest, dst)
     with atomic_path(_in_new_folder(dst)) as tmp, h5py.File(tmp, 'w', locking=False) as f:
         for o in decoded_arrays(path): o.write_hdf5(f, **kwargs)
-        _write_attributes(f, shared_metadata(read_manifest(path)))
+        _write_attributes(f, shared_metadata(manifest))
         for k,v in splits.items(): f[f'splits/{k}'] = np.asarray(v)
     return Path(dst)
 
@@ -250,7 +257,9 @@ def to_parquet(
     "Write a dataset as one parquet file, with a row for each sample and a list of steps for each variable"
     pa = need('pyarrow', 'tables')
     arrays = decoded_arrays(path)
-    entry = read_manifest(path).get('arrays', {}).get('X', {})
+    manifest = read_manifest(path)
+    _warn_of_gaps(manifest, dst)
+    entry = manifest.get('arrays', {}).get('X', {})
     names = unique_names(entry.get('names') or [], [o.name for o in arrays])
     blocks = progress(row_blocks(arrays))
     tables = (pa.table(named_columns(arrays, names, a, b)) for a,b in blocks)
