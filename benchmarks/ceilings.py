@@ -3,7 +3,7 @@ import json, os, random, shutil, subprocess, time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice, starmap
 from statistics import mean
 import numpy as np
 from processes import drop_cache, io_read, private_mb
@@ -19,18 +19,17 @@ class BareGather:
         self.parts = order[:len(order)//bs*bs].split(bs*group)
         self.bufs = [torch.empty(len(self.parts[0]), *rows.shape[1:]) for _ in range(self.n_bufs)]
 
-    def gather(self, i):
+    def gather(self, rows, buf):
         "The batches of one call"
         from torch import index_select
-        rows,buf = self.parts[i],self.bufs[i%self.n_bufs]
         return index_select(self.rows, 0, rows, out=buf if len(rows) == len(buf) else buf[:len(rows)]).split(self.bs)
 
     def calls(self):
         "From anywhere on, so that nothing is in a processor's cache from the last time"
-        start,n = random.randrange(len(self.parts)),len(self.parts)
-        return iter([*range(start, n), *range(start)])
+        start = random.randrange(len(self.parts))
+        return zip(self.parts[start:] + self.parts[:start], cycle(self.bufs))
 
-    def gathered(self): return map(self.gather, self.calls())
+    def gathered(self): return starmap(self.gather, self.calls())
 
     def __iter__(self):
         import torch
@@ -47,10 +46,10 @@ class PooledGather(BareGather):
         import torch
         calls = self.calls()
         with ThreadPoolExecutor(self.ahead, initializer=partial(torch.set_num_threads, 1)) as pool:
-            coming = deque(pool.submit(self.gather, i) for i in islice(calls, self.ahead))
+            coming = deque(pool.submit(self.gather, *o) for o in islice(calls, self.ahead))
             while coming:
                 batches = coming.popleft().result()
-                for i in islice(calls, 1): coming.append(pool.submit(self.gather, i))
+                for o in islice(calls, 1): coming.append(pool.submit(self.gather, *o))
                 yield batches
 
 def bare_gathers(rows, order, bs, most=2**22):
@@ -163,15 +162,15 @@ class Disk:
         return dict(r, mb=min(r.get('used', 0), r.get('read', 0))) # What arrives, or what is read if less: some came from the cache
 
     def choose(self, kind, row):
-        "The fastest number of threads, and the fastest depth of fio"
-        for ways in filter(None, self.ways[kind]):
-            name = max(ways, key=lambda o: self.one(kind, row, ways[o], self.secs/2)['mb'])
-            yield name, ways[name]
+        "The fastest number of threads, and all of fio"
+        threads,fio = self.ways[kind]
+        name = max(threads, key=lambda o: self.one(kind, row, threads[o], self.secs/2)['mb'])
+        return {name: threads[name], **fio}
 
     def now(self, kind, row, beside):
         "MB/s that the disk delivers"
         key = kind,row,beside
-        if key not in self.chosen: self.chosen[key] = dict(self.choose(kind, row))
+        if key not in self.chosen: self.chosen[key] = self.choose(kind, row)
         each = {name: self.one(kind, row, way, self.secs) for name,way in self.chosen[key].items()}
         name = max(each, key=lambda o: each[o]['mb'])
         self.found.append(dict(kind=kind, row=row, beside=beside, name=name, each={k: v['mb'] for k,v in each.items()}, **each[name]))

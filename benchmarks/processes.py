@@ -121,13 +121,18 @@ class Again:
 
 class Busy:
     "Processes of plain Python that keep a core busy each; they end with this one, however it ends"
-    code = "import ctypes, sys\nif sys.platform == 'linux': ctypes.CDLL(None).prctl(1, 9)\nwhile True: pass" # PR_SET_PDEATHSIG
+    code = """
+import ctypes, os, sys
+if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, 9) # PR_SET_PDEATHSIG: the system ends it with its parent
+if os.getppid() != int(sys.argv[1]): sys.exit()           # which was ended before that
+while True: pass
+"""
     def __init__(self): self.processes = []
 
     def run(self, n):
         "Let n of them run"
         quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while len(self.processes) < n: self.processes.append(subprocess.Popen([sys.executable, '-S', '-c', self.code], **quiet))
+        while len(self.processes) < n: self.processes.append(subprocess.Popen([sys.executable, '-S', '-c', self.code, str(os.getpid())], **quiet))
         while len(self.processes) > n:
             o = self.processes.pop()
             o.kill()
