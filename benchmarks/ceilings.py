@@ -145,7 +145,7 @@ def disk_ways(engine):
     def by_fio(pattern, *depths): return {f'fio, {engine}, depth {o}': (fio, engine, pattern, o) for o in depths if engine}
     return {'exact': (rows, by_fio('randread', 32, 128)), 'block': (blocks, by_fio('randread', 8)), 'in order': (in_order, by_fio('read', 8))}
 
-def bytes_a_read(kind, row): return dict(exact=row, block=2**21).get(kind, 2**20)
+def bytes_a_read(kind, row): return row if kind == 'exact' else 2**21
 
 class Disk:
     "What the disk delivers at the moment, by the best way to read it so: the ceiling"

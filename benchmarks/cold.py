@@ -41,7 +41,7 @@ def tsai_lazy(path, row, bs):
 ours = {('exact','tsdisk, `shuffle=True`'): True, ('block',"tsdisk, `shuffle='block'`"): 'block', ('in order','tsdisk, `shuffle=False`'): False}
 default,large = 128,8192 # Read-ahead in KiB: the choice of most distributions, and of machines for large files
 others = {'`memmap[idx]`': (memmap, (), [None,default,large]), '`memmap[idx]`, MADV_RANDOM': (memmap, (getattr(mmap, 'MADV_RANDOM', None),), [None]),
-    'torch, by item': (torch_items, (), [None]), 'tsai, lazy': (tsai_lazy, (), [None,default])} # (function, arguments, read-aheads; None is that of the machine)
+    'torch, by item': (torch_items, (), [None]), 'tsai, lazy': (tsai_lazy, (), [None,default])} # Read-ahead None: that of the machine
 
 def at_read_ahead(name, kib): return name if kib is None else f"{name}, read-ahead {'128 KiB' if kib == default else '8 MiB'}"
 
@@ -56,22 +56,22 @@ def measure_ours(call, disk, row, n, secs, limited):
         jobs = {bs: partial(call, rate, tsdisk, bs, shuffle, limited, row, secs) for bs in (64,1024)}
         for bs,r in zip(jobs, disk.around(jobs.values(), kind, row, n)): yield dict(kind=kind, name=name, row=row, bs=bs, beside=n, **r)
 
-def measure_others(call, bench, row, n, secs):
-    machine_kib,bs = read_ahead_now(bench.folder),64 if bench.args.quick else 1024 # A batch of 1024 may take seven seconds
+def measure_others(call, bench, row, n, secs, machine_kib):
+    bs = 64 if bench.args.quick else 1024 # A batch of 1024 may take seven seconds
     for name,f,args,kib in bench.one_by_one(other_ways(machine_kib)):
-        with read_ahead(bench.folder, kib) as can:
-            if not can: continue
+        with read_ahead(bench.folder, kib or machine_kib) as can:
+            if kib and not can: continue
             found = call(rate, f, bs, *args, row, secs)
         yield dict(kind='exact', name=name, row=row, bs=bs, beside=n, read_ahead=kib or machine_kib, **found)
 
-def measure(bench, limit, secs):
-    ways,machine_kib = [],read_ahead_now(bench.folder)
+def measure(bench, limit, secs, machine_kib):
+    ways = []
     with memory_limit(limit) as group, Again(limited, group, bench.folder) as call:
         disk = Disk(call, bench.folder, secs/2)
         for _,n in bench.turns('reading'):
             for row in [25_600,512] if bench.args.quick else row_shapes:
                 ways += [dict(r, read_ahead=machine_kib) for r in measure_ours(call, disk, row, n, secs, group is not None)]
-                ways += measure_others(call, bench, row, n, secs)
+                ways += measure_others(call, bench, row, n, secs, machine_kib)
     return dict(disk=disk.found, ways=ways, limited=group is not None, fio=disk.engine)
 
 # The report
@@ -99,18 +99,17 @@ def disk_rows(res, kind, row):
     mb = [best(res, kind, row, n)[0] for n in besides]
     yield [f'{row:,}', '*the disk*', '', '', *map(number, mb), *['1.00' for _ in besides], number(mb[0]*1e6/row), '', '']
     found = [r for r in res['disk'] if (r['kind'],r['row']) == (kind,row)]
-    for name in dict.fromkeys(k for r in found for k in r['each']):
+    for name in sorted({k for r in found for k in r['each']}):
         each = [[r['each'][name] for r in found if r['beside'] == n and name in r['each']] for n in besides]
         share = [f'{med(v)/m:.2f}' if v else '' for v,m in zip(each, mb)]
         yield [f'{row:,}', f'*{name}*', '', '', *(number(med(v)) for v in each), *share, '', '', '']
 
 def way_rows(out, besides, kind, row):
-    rows = [r for r in out if (r['kind'],r['row']) == (kind,row)]
+    rows = sorted([r for r in out if (r['kind'],r['row']) == (kind,row)], key=lambda r: ('tsdisk' not in r['name'], r['name'], r['bs']))
     for (name,bs),rs in groups(rows, 'name', 'bs').items():
         by,first = {r['beside']: r for r in rs},rs[0]
-        used,share = [[by[n][k] if n in by else np.nan for n in besides] for k in ('used','of_disk')]
-        mb = [number(v) or 'out of memory' for v in used]
-        shares = [f'{v:.2f}' if v == v else '' for v in share]
+        mb = [number(by[n]['used']) or 'out of memory' for n in besides]
+        shares = [f"{by[n]['of_disk']:.2f}" if by[n]['used'] == by[n]['used'] else '' for n in besides]
         last = [number(first['used']*1e6/row), number(first['times']), number(first['cores'], 2)]
         yield [f'{row:,}', ours_bold(name.split(', read-ahead')[0]), bs, first['read_ahead'] or '', *mb, *shares, *last]
 
@@ -128,7 +127,7 @@ def limit_words(res):
 def report(res):
     out,o = summary(res),res['options']
     tables = '\n\n'.join(f'## {title}\n\n{table(res, out, kind)}' for kind,title in titles.items())
-    fio = f"and fio with {res['fio']}, at the better of depths 32 and 128 for rows, at depth 8 for blocks" if res['fio'] else '(fio is not installed, or not permitted)'
+    fio = f"and fio with {res['fio']} (32 and 128 reads in flight for rows, 8 for blocks)" if res['fio'] else '(fio is not installed, or not permitted)'
     return f"""# A file larger than memory
 
 {intro(res)}
@@ -162,7 +161,10 @@ def readme_md(res):
     rows.append(['the disk, random rows', *(number(best(res, 'exact', *c)[0]) for c in columns)])
     m,o = res['machine'],res['options']
     how = f"in {o['limit']/1e9:g} GB of memory" if res['limited'] else 'without a memory limit'
-    return f"{md_table(rows)}\n\n{o['gb']:g} GB of float32, {how}, batches of 1024; {m['cpu']}, {m['cores']} cores; torch {m['torch']}, tsai {m['tsai']}; {m['date']}.\n"
+    return f"""{md_table(rows)}
+
+{o['gb']:g} GB of float32, {how}, batches of 1024; read-ahead of this machine: {o['read_ahead']} KiB; {m['cpu']}, {m['cores']} cores; torch {m['torch']}, tsai {m['tsai']}; {m['date']}.
+"""
 
 def plot(res, path):
     first = res['beside'][0]
@@ -185,7 +187,7 @@ def main():
         say('writing data')
         make_data(bench.folder, (int(args.gb*1e9)//25_600, *row_shapes[25_600]))
         options = dict(gb=args.gb, limit=args.limit*1e9, rounds=args.rounds, secs=1 if args.quick else 2, read_ahead=read_ahead_now(bench.folder))
-        res = measure(bench, options['limit'], options['secs'])
+        res = measure(bench, options['limit'], options['secs'], options['read_ahead'])
         bench.keep(options, report, readme_md, plot, **res)
 
 if __name__ == '__main__': run(main)
