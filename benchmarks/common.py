@@ -100,8 +100,9 @@ def machine():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     ram = os.sysconf('SC_PHYS_PAGES')*os.sysconf('SC_PAGE_SIZE') if hasattr(os, 'sysconf') else 0
     cpu = read_proc('/proc/cpuinfo', 'model name') or platform.processor()
+    load = round(os.getloadavg()[0], 1) if hasattr(os, 'getloadavg') else None
     return dict(date=date.today().isoformat(), commit=commit(), cpu=cpu, cores=cores, ram_gb=round(ram/1e9, 1),
-        system=f'{platform.system()} {platform.release()}', python=platform.python_version(), load=round(os.getloadavg()[0], 1) if hasattr(os, 'getloadavg') else None,
+        system=f'{platform.system()} {platform.release()}', python=platform.python_version(), load=load,
         **{o: version(o) for o in ('torch','numpy','fastai','tsai','tsdisk')})
 
 def intro(

@@ -5,7 +5,8 @@ from importlib import import_module
 from itertools import islice
 import numpy as np
 from ceilings import bare_gathers
-from common import arguments, benchmark, figure, bars, heads, intro, make_data, md_table, med, number, open_data, ours_bold, pick, ratio, run, say, times
+from common import (arguments, bars, benchmark, figure, heads, intro, make_data, md_table, med, number, open_data, ours_bold, pick, ratio, run,
+    say, times)
 from processes import private_mb, seconds, timed, workers
 
 shapes,sizes = [(20_000,50,128), (200_000,3,500), (1_000_000,1,128)],(64,1024)

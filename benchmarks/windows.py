@@ -128,7 +128,8 @@ def measure_warm(bench, folders, secs):
                 for bs in sizes: w(path, kinds[k][0], bs, 0) # Warms up
         for _,n in bench.turns('in the page cache'):
             for k,path in folders.items():
-                for bs in sizes: res += [dict(kind=k, bs=bs, loader=o, beside=n, **ws[o](path, kinds[k][0], bs, secs)) for o in bench.one_by_one(contestants)]
+                for bs in sizes:
+                    for o in bench.one_by_one(contestants): res.append(dict(kind=k, bs=bs, loader=o, beside=n, **ws[o](path, kinds[k][0], bs, secs)))
     return res
 
 def very_many():
@@ -171,7 +172,8 @@ def measure_cold(bench, path, kind, limit, rounds, secs):
         for _,n in bench.turns(f'larger than memory, {kind}', rounds):
             exact,block,view = cold_ways
             def tsdisk(bs, shuffle): return partial(call, rate, cold_tsdisk, bs, shuffle, group is not None, size, secs)
-            for bs,r in zip(sizes, disk.around([tsdisk(bs, True) for bs in sizes], 'exact', row, n)): ways.append(dict(name=exact, bs=bs, beside=n, **r))
+            found = disk.around([tsdisk(bs, True) for bs in sizes], 'exact', row, n)
+            ways += [dict(name=exact, bs=bs, beside=n, **r) for bs,r in zip(sizes, found)]
             ways.append(dict(name=block, bs=1024, beside=n, **tsdisk(1024, 'block')()))
             ways.append(dict(name=view, bs=1024, beside=n, **call(rate, cold_numpy, 1024, size, secs)))
     return dict(limited=group is not None, kind=kind, row=row, ways=ways, disk=disk.found)
@@ -207,9 +209,11 @@ def cold_md(res):
         rows.append([c['kind'], '*the disk*', '', *(number(o*1e6/c['row']) for o in disk), *['1.00' for _ in besides], number(disk[0]), ''])
         for (name,bs),rs in groups(c['ways'], 'name', 'bs').items():
             used = [med(pick(rs, 'used', beside=n)) for n in besides]
-            near = [[r['used']/r['disk'] for r in rs if r['beside'] == n and 'disk' in r] for n in besides]
+            near = [[r['used']/r['disk'] for r in rs if r['beside'] == n and {'used','disk'} <= {*r}] for n in besides]
             share = [f'{med(v):.2f}' if v else '' for v in near]
-            rows.append([c['kind'], ours_bold(name), bs, *(number(v*1e6/c['row']) for v in used), *share, number(used[0]), f"{med(pick(rs, 'read'))/med(pick(rs, 'used')):.2f}"])
+            windows = [number(v*1e6/c['row']) or 'out of memory' for v in used]
+            times_read = number(med(pick(rs, 'read'))/med(pick(rs, 'used')))
+            rows.append([c['kind'], ours_bold(name), bs, *windows, *share, number(used[0]), times_read])
     return md_table(rows, 2)
 
 def report(res):
@@ -243,7 +247,9 @@ def readme_md(res):
     "The table of the README: windows a second"
     besides,columns = res['beside'],[(*c,n) for c in configs() for n in res['beside']]
     rows = [['shuffled windows a second', *(h for k,bs in configs() for h in heads(f'{k}, bs {bs}', besides))]]
-    for o in contestants: rows.append([ours_bold(o), *(number(med(pick(res['warm'], 'windows', kind=k, bs=bs, loader=o, beside=n))) for k,bs,n in columns)])
+    for o in contestants:
+        found = [pick(res['warm'], 'windows', kind=k, bs=bs, loader=o, beside=n) for k,bs,n in columns]
+        rows.append([ours_bold(o), *(number(med(v)) for v in found)])
     cold = {c['kind']: c for c in res['cold']}
     for name in cold_ways if cold else ():
         found = [pick(cold[k]['ways'], 'used', name=name, bs=bs, beside=n) for k,bs,n in columns]
