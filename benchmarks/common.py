@@ -1,31 +1,124 @@
-"What benchmarks share: the machine, made-up data, processes to measure in, Markdown"
-import argparse, json, multiprocessing as mp, os, platform, shutil, signal, sys, tempfile, threading, time, warnings
+"What benchmarks share: their frame, the machine, made-up data, tables"
+import argparse, json, os, platform, random, shutil, signal, subprocess, sys, tempfile, time
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 import numpy as np
+from processes import Busy, Quiet, read_proc
 
-def read_proc(path, key):
-    "What a file of `/proc` says after `key:`; empty where there is none"
-    try: lines = Path(path).read_text().splitlines()
+# The frame of a benchmark
+
+def arguments(
+    name:str, # Of the benchmark and its results
+    doc:str, # What it measures
+    quick:str, # What --quick leaves out, and how long it takes
+    rounds:tuple, # Rounds in all, and with --quick
+    disk:float, # GB of data for the time being
+    **options, # Further arguments: name to what `add_argument` takes
+):
+    "The arguments of a benchmark"
+    p = argparse.ArgumentParser(description=doc)
+    p.add_argument('--quick', action='store_true', help=quick)
+    p.add_argument('--beside', type=int, nargs='+', default=[0], metavar='N', help='measure while N other processes keep a core busy each; '
+        'with several numbers, beside each of them (default: 0)')
+    p.add_argument('--rounds', type=int, help='rounds of each measurement: {}, or {} with --quick'.format(*rounds))
+    for k,v in options.items(): p.add_argument(f'--{k}', **v)
+    p.add_argument('--tmp', help=f'where to put up to {disk:g} GB of data for the time being')
+    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
+    args = p.parse_args()
+    if min(args.beside) < 0: p.error(f'--beside takes numbers of processes, 0 or more, not {min(args.beside)}')
+    args.name,args.rounds,args.beside = name, args.rounds or rounds[args.quick], sorted({*args.beside})
+    return args
+
+@contextmanager
+def benchmark(args, need, wait=180):
+    "A `Bench` with `need` bytes of disk, which waits up to `wait` seconds for other programs, or a ninth of them with --quick"
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    bench = Bench(args, wait/9 if args.quick else wait)
+    with temp_folder(args.tmp, need) as bench.folder:
+        try: yield bench
+        finally: bench.busy.run(0)
+
+class Bench:
+    "One run of a benchmark: its arguments, its folder, and what else runs on the machine"
+    def __init__(self, args, wait):
+        self.args,self.folder,self.start,self.machine,self.busy = args,None,time.time(),machine(),Busy()
+        self.quiet = Quiet(self.busy, wait)
+
+    def turns(self, what, rounds=None):
+        "For each round and each number of busy processes: (round, number), while so many run"
+        rounds = rounds or self.args.rounds
+        for i in range(rounds):
+            for n in self.args.beside:
+                say(f"round {i+1} of {rounds}{busy_words(n)}: {what}")
+                self.busy.run(n)
+                yield i,n
+        self.busy.run(0)
+
+    def one_by_one(self, ways):
+        "Ways in random order, each once other programs are quiet"
+        for o in random.sample([*ways], len(ways)):
+            self.quiet.wait()
+            yield o
+
+    def keep(self, options, report, readme=None, plot=None, **res):
+        "Write and print what came out: `report` and `readme` make Markdown of it, `plot` a picture"
+        name,out = self.args.name,self.args.out
+        res = dict(machine=self.machine, options=options, beside=self.args.beside, others=self.quiet.seen, **res)
+        out.mkdir(parents=True, exist_ok=True)
+        (out/f'{name}.json').write_text(json.dumps(res, indent=1))
+        (out/f'{name}.md').write_text(report(res))
+        if readme: (out/('readme.md' if name == 'loaders' else f'{name}_readme.md')).write_text(readme(res))
+        if plot: plot(res, out/f'{name}.png')
+        say('')
+        print(report(res))
+        print(f'Took {time.time()-self.start:.0f} s; see {out}/{name}.md and .json')
+
+def say(s):
+    if sys.stderr.isatty(): print(f'\r\033[K{s[:100]}', end='', file=sys.stderr, flush=True)
+
+def run(main):
+    "Run a benchmark from the command line"
+    try: main()
+    except KeyboardInterrupt: sys.exit(130)
+
+# The machine
+
+def git(*args):
+    res = subprocess.run(['git', *args], cwd=Path(__file__).parent, capture_output=True, text=True)
+    return res.stdout.strip() if res.returncode == 0 else ''
+
+def commit():
+    "The commit that is measured, `+` after it if the package differs from it; empty outside a checkout"
+    try: return git('rev-parse', '--short', 'HEAD') + '+'*bool(git('status', '--porcelain', '../tsdisk'))
     except OSError: return ''
-    return next((o.split(':', 1)[1].strip() for o in lines if o.startswith(key)), '')
 
 def machine():
     "What the numbers depend on"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     ram = os.sysconf('SC_PHYS_PAGES')*os.sysconf('SC_PAGE_SIZE') if hasattr(os, 'sysconf') else 0
-    return dict(date=date.today().isoformat(), cpu=read_proc('/proc/cpuinfo', 'model name') or platform.processor(), cores=cores, ram_gb=round(ram/1e9, 1),
-        system=f'{platform.system()} {platform.release()}', python=platform.python_version(), load=round(os.getloadavg()[0], 1) if hasattr(os, 'getloadavg') else None,
+    cpu = read_proc('/proc/cpuinfo', 'model name') or platform.processor()
+    load = round(os.getloadavg()[0], 1) if hasattr(os, 'getloadavg') else None
+    return dict(date=date.today().isoformat(), commit=commit(), cpu=cpu, cores=cores, ram_gb=round(ram/1e9, 1),
+        system=f'{platform.system()} {platform.release()}', python=platform.python_version(), load=load,
         **{o: version(o) for o in ('torch','numpy','fastai','tsai','tsdisk')})
 
-def describe(
-    m:dict, # From `machine`
-) -> str: # One line for a report
+def intro(
+    res:dict, # Results
+) -> str: # First lines of a report
+    "What was measured, where, and beside what"
+    m = res['machine']
     libs = ', '.join(f'{o} {m[o]}' for o in ('python','torch','numpy','fastai','tsai','tsdisk'))
-    return f"{m['date']} · {m['cpu']}, {m['cores']} cores, {m['ram_gb']} GB RAM, {m['system']}, load {m['load']} at the start · {libs}"
+    where = f"{m['cpu']}, {m['cores']} cores, {m['ram_gb']} GB RAM, {m['system']}, load {m['load']} at the start"
+    others = f", other programs used {med(res['others']):.0%} of the processor (median)" if res['others'] else ''
+    busy = '\n\n*1 busy*, *2 busy*, …: beside so many processes of plain Python that keep a core busy each.' if max(res['beside']) else ''
+    return f"{m['date']}, commit {m['commit'] or 'unknown'} · {where} · {libs}{others}{busy}"
+
+# Data
+
+row_shapes = {25_600: (50,128), 6_000: (3,500), 512: (1,128)} # By bytes of a float32 row
 
 @contextmanager
 def temp_folder(parent=None, need=2.5e9):
@@ -54,144 +147,42 @@ def make_data(
 
 def open_data(path): return tuple(np.load(Path(path)/f'{o}.npy', mmap_mode='r') for o in 'Xy')
 
-def _serve(conn, start_method, make, args):
-    "Answer calls to what `make(*args)` returns until there are no more"
-    mp.set_start_method(start_method, force=True) # For the workers of loaders: the default of the system again
-    warnings.simplefilter('ignore')
-    sys.stdout = open(os.devnull, 'w') # No progress bars
-    f = make(*args)
-    conn.send(None)
-    while (call := conn.recv()) is not None: conn.send(f(*call))
+# Results are lists of records, dictionaries whose entry `beside` is the number of busy processes
 
-class Worker:
-    "A fresh process that measures one thing, undisturbed by what the others import, patch or leave in memory"
-    def __init__(self,
-        make, # Called once in that process; returns the function to call
-        *args,
-    ):
-        self.conn,there = mp.Pipe()
-        self.process = mp.get_context('spawn').Process(target=_serve, args=(there, mp.get_start_method(), make, args))
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) # Ctrl-C is for the parent, which ends the others
-        self.process.start()
-        signal.signal(signal.SIGINT, before)
-        there.close()
+def pick(
+    records:list, # Dictionaries
+    key:str, # What to take of them
+    **where, # What they must hold
+) -> list: # In the order of the rounds
+    return [r[key] for r in records if key in r and all(r.get(k) == v for k,v in where.items())]
 
-    def result(self):
-        try: return self.conn.recv()
-        except EOFError: raise RuntimeError("A measuring process ended early: its own error stands above") from None
+def in_order(records, ways, *keys):
+    "Records in the order in which their ways are listed, then by other entries"
+    places = {o: i for i,o in enumerate(ways)}
+    return sorted(records, key=lambda r: (places[r['way']], *(r[k] for k in keys)))
 
-    def __call__(self, *args):
-        self.conn.send(args)
-        return self.result()
-    def stop(self):
-        try: self.conn.send(None)
-        except OSError: pass
-        self.process.join(10)
-        if self.process.is_alive(): self.process.terminate()
-
-@contextmanager
-def workers(**makes):
-    "A `Worker` for each name, all started at once and ready"
-    os.environ['PYTHONWARNINGS'] = 'ignore'
-    ws = {}
-    try:
-        for k,v in makes.items(): ws[k] = Worker(*v)
-        for o in ws.values(): o.result()
-        yield ws
-    except BaseException:
-        for o in ws.values(): o.process.terminate()
-        raise
-    finally:
-        for o in ws.values(): o.stop()
-
-def cpu_ticks():
-    "(busy, all) ticks of all cores since the start of the machine; zeros where the system does not tell"
-    t = [int(o) for o in (Path('/proc/stat').read_text().split('\n')[0].split()[1:9] if Path('/proc/stat').exists() else [0]*8)]
-    return sum(t)-t[3]-t[4], sum(t)
-
-class Quiet:
-    "Waits until other programs leave the processor alone, and notes in `seen` which share they used"
-    def __init__(self,
-        budget:float, # Seconds of waiting in all
-        most:float=0.1, # Share of the processor that others may use
-    ): self.budget,self.most,self.seen = budget,most,[]
-
-    def wait(self):
-        while True:
-            (a,b),_,(c,d) = cpu_ticks(), time.sleep(0.06), cpu_ticks()
-            share = (c-a)/max(1, d-b)
-            if share <= self.most or self.budget <= 0: return self.seen.append(round(share, 2))
-            self.budget -= 0.06
-
-def io_read():
-    "Bytes read from disk so far by this process, by worker processes that ended (the system adds theirs) and by those there are"
-    return sum(int(read_proc(f'/proc/{i}/io', 'read_bytes') or 0) for i in ['self', *(o.pid for o in mp.active_children())])
-
-def private_mb():
-    "Private memory of this process in MB (`RssAnon`): what cannot be given back as page cache can"
-    return int((read_proc('/proc/self/status', 'RssAnon') or '0').split()[0])/1e3*1.024
-
-@contextmanager
-def peak_private():
-    "A list whose last item is, at the end, the most private memory in use meanwhile, in MB"
-    found,done = [private_mb()],threading.Event()
-    def watch():
-        while not done.wait(0.002): found[0] = max(found[0], private_mb())
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try: yield found
-    finally:
-        done.set()
-        thread.join()
-        found[0] = max(found[0], private_mb())
-
-@contextmanager
-def memory_limit(nbytes):
-    "A memory control group, as the folder in which to write a process number to `cgroup.procs`; None where there is no right to make one"
-    v1,v2 = Path('/sys/fs/cgroup/memory'),Path('/sys/fs/cgroup')
-    parent,knob = (v1,'memory.limit_in_bytes') if (v1/'memory.limit_in_bytes').exists() else (v2,'memory.max')
-    group = parent/f'tsdisk_{os.getpid()}'
-    try:
-        group.mkdir()
-        (group/knob).write_text(str(int(nbytes)))
-    except OSError: group = None
-    try: yield group
-    finally:
-        for _ in range(50):
-            try:
-                if group: group.rmdir()
-                break
-            except OSError: time.sleep(.1) # Its processes are still ending
-
-@contextmanager
-def read_ahead(path, kib):
-    "Another read-ahead of the disk for the time being, if `kib` is not None; False where there is no right to set it"
-    dev = os.stat(path).st_dev
-    knob = Path(f'/sys/class/bdi/{os.major(dev)}:{os.minor(dev)}/read_ahead_kb')
-    try:
-        before = knob.read_text()
-        if kib is not None: knob.write_text(str(kib))
-    except OSError: return (yield kib is None)
-    try: yield True
-    finally:
-        if kib is not None: knob.write_text(before)
-
-def drop_cache(path):
-    "Let go of the cached pages of a file"
-    with open(path, 'rb') as f:
-        os.fsync(f.fileno())
-        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-def seconds(f, least=0.):
-    "Seconds of one call; the mean of as many calls as take `least` seconds"
-    start,n = time.perf_counter(),0
-    while True:
-        f()
-        n += 1
-        took = time.perf_counter()-start
-        if took >= least: return took/n
+def groups(records, *keys):
+    "Records that agree in some entries: values to list"
+    res = {}
+    for r in records: res.setdefault(tuple(r[k] for k in keys), []).append(r)
+    return res
 
 def med(o): return median(o) if len(o) else float('nan')
+def ratio(a, b): return med([p/q for p,q in zip(a, b)])
+
+def busy_words(n): return f', {n} busy' if n else ''
+
+def heads(name, beside):
+    "Headers of a column for each number of busy processes"
+    return [f'{name}{busy_words(n)}' for n in beside]
+
+def number(v, digits=3):
+    "A number for a table; empty if it is NaN"
+    return '' if v != v else f'{v:,.0f}' if v >= 100 else f'{v:.{digits}g}'
+
+def times(v): return '' if v != v else f'{v:.1f} ×' if v >= 10 else f'{v:.2f} ×'
+
+def ours_bold(name): return f'**{name}**' if 'tsdisk' in name else name
 
 def md_table(
     rows, # Lists of cells; the first is the header
@@ -201,24 +192,18 @@ def md_table(
     line = lambda r: '| ' + ' | '.join(r) + ' |'
     return '\n'.join(map(line, [head, ['---' if i < left else '---:' for i in range(len(head))], *rows]))
 
-# The frame of a benchmark
+# Pictures
 
-def arguments(doc, quick, rounds, disk):
-    "The arguments that benchmarks have; `rounds` of all, and with --quick"
-    p = argparse.ArgumentParser(description=doc)
-    p.add_argument('--quick', action='store_true', help=quick)
-    p.add_argument('--rounds', type=int, help='rounds of each measurement: {}, or {} with --quick'.format(*rounds))
-    p.add_argument('--tmp', help=f'where to put up to {disk} GB of data for the time being')
-    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
-    args = p.parse_args()
-    args.rounds,args.start = args.rounds or rounds[args.quick], time.time()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    return args
+def figure(rows, columns, size, **kwargs):
+    "A figure and its axes, without frames"
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+    plt.rcParams.update({'font.size': 9.5, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.spines.left': False})
+    return plt.subplots(rows, columns, figsize=size, layout='constrained', squeeze=False, **kwargs)
 
-def keep(args, name, res, report):
-    "Write and print what came out"
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out/f'{name}.json').write_text(json.dumps(res, indent=1))
-    (args.out/f'{name}.md').write_text(report)
-    print(report)
-    print(f'Took {time.time()-args.start:.0f} s; see {args.out}/{name}.md and .json')
+def bars(ax, names, values, missing):
+    "Horizontal bars with their values; ours in colour"
+    ax.barh(names, np.nan_to_num(values), color=['#1b5e8c' if 'tsdisk' in o else '#bfc7cf' for o in names], height=.7)
+    for i,v in enumerate(values): ax.text(np.nan_to_num(v), i, f' {number(v, 2) or missing}', va='center', color='#333333')
+    ax.tick_params(left=False, colors='#333333')

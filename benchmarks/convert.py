@@ -1,13 +1,13 @@
 "Getting data onto disk, side by side: see README.md"
-import os, random, shutil, sys
+import os, shutil
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
 import numpy as np
-from common import arguments, describe, drop_cache, keep, machine, md_table, med, peak_private, Quiet, seconds, temp_folder
-from loaders import say
+from common import arguments, benchmark, groups, heads, in_order, intro, md_table, med, number, ours_bold, pick, ratio, run, say, times
+from processes import drop_cache, seconds, timed
 
 piece = np.random.default_rng(0).standard_normal((500,16,500), np.float32) # 16 MB
 
@@ -52,16 +52,16 @@ def has_dontcache(folder):
     except (OSError,AttributeError): return False
     return True
 
-def measure_write(folder, gb, rounds, quiet):
-    n,ways = int(gb*1e9/piece.nbytes), {'tsdisk, `create_array`': with_tsdisk, '`write`': with_write, '`pwritev`': with_pwritev, '`open_memmap`': with_memmap,
-        'map of a temporary file, then `np.save`, as in tsai\'s tutorial': as_in_the_tutorial}
-    if has_dontcache(folder): ways['`pwritev`, RWF_DONTCACHE'] = partial(with_pwritev, flags=0x80)
-    res,path = {k: [] for k in ways},folder/'a.npy'
-    for i in range(rounds):
-        say(f'round {i+1} of {rounds}: {gb:g} GB in chunks')
-        for k in random.sample([*ways], len(ways)):
-            quiet.wait()
-            res[k].append(n*piece.nbytes/1e9/seconds(partial(ways[k], path, n)))
+write_ways = {'tsdisk, `create_array`': with_tsdisk, '`write`': with_write, '`pwritev`': with_pwritev, '`open_memmap`': with_memmap,
+    "map of a temporary file, then `np.save`, as in tsai's tutorial": as_in_the_tutorial, '`pwritev`, RWF_DONTCACHE': partial(with_pwritev, flags=0x80)}
+plain = '`write`','`pwritev`','`pwritev`, RWF_DONTCACHE'
+
+def measure_write(bench, gb):
+    k,path,res = int(gb*1e9/piece.nbytes),bench.folder/'a.npy',[]
+    names = [o for o in write_ways if 'DONTCACHE' not in o or has_dontcache(bench.folder)]
+    for _,n in bench.turns(f'{gb:g} GB in chunks'):
+        for o in bench.one_by_one(names):
+            res.append(dict(way=o, beside=n, rate=k*piece.nbytes/1e9/seconds(partial(write_ways[o], path, k))))
             path.unlink()
     return res
 
@@ -89,23 +89,18 @@ def by_tsdisk(src, dst, n_workers):
     from tsdisk.convert.convert import convert
     with redirect_stdout(StringIO()): convert(src, dst, n_workers=n_workers)
 
-def measure_files(folder, n, rounds, quiet):
-    src,dst = folder/'files',folder/'out'
-    make_files(src, n)
-    ways = {('tsdisk, `convert`', 0): by_tsdisk} | {(name,k): f for name,f in {'tsdisk, `convert`': by_tsdisk, 'pool, `np.save` of each': by_hand, 'pool, `np.stack`, `np.save`': stacked}.items() for k in (1,2)}
-    res,private = {k: [] for k in ways},{k: 0 for k in ways}
-    for i in range(rounds):
-        say(f'round {i+1} of {rounds}: {n:,} files')
-        for k in random.sample([*ways], len(ways)):
-            quiet.wait()
-            with peak_private() as peak:
-                before = peak[0]
-                took = seconds(partial(ways[k], src, dst, k[1]))
-            res[k].append(n/took)
-            private[k] = max(private[k], peak[0]-before)
+files_ways = {'tsdisk, `convert`': (by_tsdisk, (0,1,2)), 'pool, `np.save` of each': (by_hand, (1,2)), 'pool, `np.stack`, `np.save`': (stacked, (1,2))}
+
+def measure_files(bench, k):
+    src,dst,res = bench.folder/'files',bench.folder/'out',[]
+    make_files(src, k)
+    for _,n in bench.turns(f'{k:,} files'):
+        for name,w in bench.one_by_one([(name,w) for name,(_,workers) in files_ways.items() for w in workers]):
+            took,private = timed(partial(files_ways[name][0], src, dst, w))
+            res.append(dict(way=name, workers=w, beside=n, rate=k/took, private=private))
             shutil.rmtree(dst)
     shutil.rmtree(src)
-    return dict(rates=[[*k,v] for k,v in res.items()], private=[[*k,v] for k,v in private.items()])
+    return res
 
 # Files of other libraries in full
 
@@ -124,18 +119,18 @@ def read_store(path):
     x = zarr.open(str(path), mode='r') if path.suffix == '.zarr' else h5py.File(path, 'r')['X']
     for i in range(0, x.shape[0], len(piece)): x[i:i+len(piece)]
 
-def measure_stores(folder, gb, rounds, quiet):
-    gb = make_stores(folder, gb)
-    res = {(s,k): [] for s in ('a.h5','a.zarr') for k in ('read','convert')}
-    for i in range(rounds):
-        say(f'round {i+1} of {rounds}: HDF5 and zarr in full')
-        for s in ('a.h5','a.zarr'):
-            for k in ('read','convert'):
-                quiet.wait()
-                for o in [folder/s] if (folder/s).is_file() else [o for o in (folder/s).rglob('*') if o.is_file()]: drop_cache(o)
-                res[s,k].append(gb/seconds(partial(read_store, folder/s) if k == 'read' else partial(by_tsdisk, folder/s, folder/'out', None)))
-                shutil.rmtree(folder/'out', ignore_errors=True)
-    return [[*k,v] for k,v in res.items()]
+def files_of(path): return [path] if path.is_file() else [o for o in path.rglob('*') if o.is_file()]
+
+def measure_stores(bench, gb):
+    gb,res,dst = make_stores(bench.folder, gb),[],bench.folder/'out'
+    jobs = {'read': read_store, 'convert': partial(by_tsdisk, dst=dst, n_workers=None)}
+    for _,n in bench.turns('HDF5 and zarr in full'):
+        for name,way in bench.one_by_one([(o,k) for o in ('a.h5','a.zarr') for k in jobs]):
+            path = bench.folder/name
+            for o in files_of(path): drop_cache(o)
+            res.append(dict(store=name, way=way, beside=n, rate=gb/seconds(partial(jobs[way], path))))
+            shutil.rmtree(dst, ignore_errors=True)
+    return res
 
 # HDF5 in chunks against rows
 
@@ -177,18 +172,16 @@ def counted_chunks():
     try: yield found
     finally: h5py.Dataset.__getitem__ = read
 
-def measure_chunks(folder, gb, rounds, quiet):
-    path,res = make_chunks(folder, gb),dict(once=[], convert=[])
-    for i in range(rounds):
-        say(f'round {i+1} of {rounds}: HDF5 in chunks')
-        for k in random.sample([*res], 2):
-            quiet.wait()
-            res[k].append(seconds(partial(read_once, path) if k == 'once' else partial(by_tsdisk, path, folder/'out', 0)))
-            shutil.rmtree(folder/'out', ignore_errors=True)
-    with counted_chunks() as found: by_tsdisk(path, folder/'out', 0)
-    shutil.rmtree(folder/'out')
-    used = int(gb*1e9/6400)*6400
-    return res | dict(unpacked=sum(found)/used)
+def measure_chunks(bench, gb):
+    path,dst,res = make_chunks(bench.folder, gb),bench.folder/'out',[]
+    jobs = {'once': read_once, 'convert': partial(by_tsdisk, dst=dst, n_workers=0)}
+    for _,n in bench.turns('HDF5 in chunks'):
+        for o in bench.one_by_one(jobs):
+            res.append(dict(way=o, beside=n, took=seconds(partial(jobs[o], path))))
+            shutil.rmtree(dst, ignore_errors=True)
+    with counted_chunks() as found: by_tsdisk(path, dst, 0)
+    shutil.rmtree(dst)
+    return dict(times=res, unpacked=sum(found)/(int(gb*1e9/6400)*6400))
 
 # One long series in the rows of a table
 
@@ -212,102 +205,96 @@ def series_by_pandas(path, dst):
     dst.mkdir()
     np.save(dst/'X.npy', pd.read_parquet(path).sort_values(['id','t'])[[*'abcd']].to_numpy())
 
-def measure_series(folder, n, rounds, quiet):
-    files = {o: folder/f'{o}.parquet' for o in ('in order','shuffled')}
-    for o,path in files.items(): make_series(path, n, o)
-    ways = {'tsdisk, `from_long`': series_by_tsdisk, 'pandas, `sort_values`, in memory': series_by_pandas}
-    res,private = {(k,o): [] for k in ways for o in files},{(k,o): 0 for k in ways for o in files}
-    for i in range(rounds):
-        say(f'round {i+1} of {rounds}: one series of {n:,} rows')
-        for k,o in random.sample([*res], len(res)):
-            quiet.wait()
-            with peak_private() as peak:
-                before = peak[0]
-                took = seconds(partial(ways[k], files[o], folder/'out'))
-            res[k,o].append(n/took/1e6)
-            private[k,o] = max(private[k,o], peak[0]-before)
-            shutil.rmtree(folder/'out')
+series_ways = {'tsdisk, `from_long`': series_by_tsdisk, 'pandas, `sort_values`, in memory': series_by_pandas}
+
+def measure_series(bench, k):
+    files,res = {o: bench.folder/f'{o}.parquet' for o in ('in order','shuffled')},[]
+    for o,path in files.items(): make_series(path, k, o)
+    for _,n in bench.turns(f'one series of {k:,} rows'):
+        for way,o in bench.one_by_one([(way,o) for way in series_ways for o in files]):
+            took,private = timed(partial(series_ways[way], files[o], bench.folder/'out'))
+            res.append(dict(way=way, order=o, beside=n, rate=k/took/1e6, private=private))
+            shutil.rmtree(bench.folder/'out')
     for o in files.values(): o.unlink()
-    return [[*k,v,private[k]] for k,v in res.items()]
+    return res
 
 # The report
 
-def write_rows(res):
-    best = [max(o) for o in zip(*(v for k,v in res.items() if k.startswith(('`write','`pwritev'))))]
-    ours = res['tsdisk, `create_array`']
-    rows = [['a float32 array in chunks of 16 MB, synced', 'GB/s', 'tsdisk is']]
-    for k,v in res.items(): rows.append([f'**{k}**' if 'tsdisk' in k else k, f'{med(v):.2f}', '' if 'tsdisk' in k else f'{med([a/b for a,b in zip(ours, v)]):.2f} ×'])
-    return rows + [['the best plain way of each round', f'{med(best):.2f}', f'{med([a/b for a,b in zip(ours, best)]):.2f} ×']]
+def write_md(res, besides):
+    rate = {k: pick(v, 'rate') for k,v in groups(in_order(res, write_ways), 'way', 'beside').items()}
+    best = 'the best plain way of each round'
+    for n in besides: rate[best,n] = [max(o) for o in zip(*(rate[k,n] for k in plain if (k,n) in rate))]
+    ours = 'tsdisk, `create_array`'
+    rows = [['a float32 array in chunks of 16 MB, synced', *heads('GB/s', besides), *heads('tsdisk is', besides)]]
+    for name in dict.fromkeys(k for k,_ in rate):
+        faster = ['' if name == ours else times(ratio(rate[ours,n], rate[name,n])) for n in besides]
+        rows.append([ours_bold(name), *(number(med(rate[name,n])) for n in besides), *faster])
+    return md_table(rows)
 
-def files_rows(res, n):
-    hand = {k: v for name,k,v in res['rates'] if name.endswith('of each')}
-    private = {(name,k): v for name,k,v in res['private']}
-    rows = [[f'{n:,} files of 24 kB', 'workers', 'files/s', 'of the pool that saves each', 'private MB']]
-    for name,k,v in res['rates']:
-        share = f'{med([a/b for a,b in zip(v, hand[k])]):.2f}' if k in hand else ''
-        rows.append([f'**{name}**' if 'tsdisk' in name else name, k or 'none', f'{med(v):,.0f}', share, f'{private[name,k]:.0f}'])
-    return rows
+def files_md(res, besides, k):
+    rows = [[f'{k:,} files of 24 kB', 'workers', *heads('files/s', besides), *heads('of the pool that saves each', besides), 'private MB']]
+    for (name,w),rs in groups(in_order(res, files_ways, 'workers'), 'way', 'workers').items():
+        rate = [pick(rs, 'rate', beside=n) for n in besides]
+        pool = [pick(res, 'rate', way='pool, `np.save` of each', workers=w, beside=n) for n in besides]
+        share = [f'{ratio(a, b):.2f}' if b else '' for a,b in zip(rate, pool)]
+        rows.append([ours_bold(name), w or 'none', *(number(med(o)) for o in rate), *share, f"{max(pick(rs, 'private')):.0f}"])
+    return md_table(rows)
 
-def store_rows(res):
-    rate = {(s,k): v for s,k,v in res}
-    rows = [['in full, from an empty cache', 'GB/s read by its library', 'GB/s read and written by `convert`', 'convert is']]
-    for s,name in (('a.h5','HDF5, chunks of 3 MB'), ('a.zarr','zarr, chunks of 3 MB, uncompressed')):
-        a,b = rate[s,'read'],rate[s,'convert']
-        rows.append([name, f'{med(a):.2f}', f'{med(b):.2f}', f'{med([q/p for p,q in zip(a, b)]):.2f} ×'])
-    return rows
+stores = {'a.h5': 'HDF5, chunks of 3 MB', 'a.zarr': 'zarr, chunks of 3 MB, uncompressed'}
 
-def chunks_rows(res):
-    once,ours = res['once'],res['convert']
-    ratio = med([b/a for a,b in zip(once, ours)])
-    rows = [['HDF5 in chunks against rows: chunks of all samples and 20 steps', 's once through, chunk by chunk', 's with `convert`, no workers', 'of once through', 'bytes unpacked per byte used']]
-    return rows + [['gzip, one file', f'{med(once):.2f}', f'{med(ours):.2f}', f'{ratio:.2f}', f"{res['unpacked']:.2f}"]]
+def stores_md(res, besides):
+    rows = [['in full, from an empty cache', *heads('GB/s read by its library', besides), *heads('GB/s read and written by `convert`', besides), *heads('convert is', besides)]]
+    for o,name in stores.items():
+        a,b = [[pick(res, 'rate', store=o, way=k, beside=n) for n in besides] for k in ('read','convert')]
+        rows.append([name, *(number(med(v)) for v in (*a, *b)), *(times(ratio(q, p)) for p,q in zip(a, b))])
+    return md_table(rows)
 
-def series_rows(res, n):
-    rows = [[f'one series of {n:,} rows of 4 float64, parquet', 'rows', 'million rows/s', 'private MB']]
-    return rows + [[f'**{name}**' if 'tsdisk' in name else name, order, f'{med(v):.2f}', f'{private:.0f}'] for name,order,v,private in res]
+def chunks_md(res, besides):
+    once,ours = [[pick(res['times'], 'took', way=k, beside=n) for n in besides] for k in ('once','convert')]
+    columns = [h for o in ('s once through, chunk by chunk', 's with `convert`, no workers', 'of once through') for h in heads(o, besides)]
+    rows = [['HDF5 in chunks against rows: chunks of all samples and 20 steps', *columns, 'bytes unpacked per byte used']]
+    shares = [f'{ratio(b, a):.2f}' for a,b in zip(once, ours)]
+    return md_table(rows + [['gzip, one file', *(f'{med(v):.2f}' for v in (*once, *ours)), *shares, f"{res['unpacked']:.2f}"]])
+
+def series_md(res, besides, k):
+    rows = [[f'one series of {k:,} rows of 4 float64, parquet', 'rows', *heads('million rows/s', besides), 'private MB']]
+    for (name,order),rs in groups(in_order(res, series_ways, 'order'), 'way', 'order').items():
+        rows.append([ours_bold(name), order, *(number(med(pick(rs, 'rate', beside=n))) for n in besides), f"{max(pick(rs, 'private')):.0f}"])
+    return md_table(rows)
 
 def report(res):
-    o = res['options']
+    o,besides = res['options'],res['beside']
     return f"""# Getting data onto disk, side by side
 
-{describe(res['machine'])}, other programs used {med(res['others']):.0%} of the processor (median)
+{intro(res)}
 
 Ways take turns, medians of {o['rounds']} rounds, ratios within a round. *Synced*: until `fsync` returns. `convert` also checks every item, makes checksums, keeps a journal and syncs; the pools do not.
 *Private*: memory of the process that starts the workers, beyond what it had, at most.
 
-{md_table(write_rows(res['write']))}
+{write_md(res['write'], besides)}
 
 An array of {o['gb']:g} GB.
 
-{md_table(files_rows(res['files'], o['files']))}
+{files_md(res['files'], besides, o['files'])}
 
-{md_table(store_rows(res['stores']))}
+{stores_md(res['stores'], besides)}
 
 Arrays of {o['store_gb']:g} GB.
 
-{md_table(chunks_rows(res['chunks']))}
+{chunks_md(res['chunks'], besides)}
 
 An array of {o['chunk_gb']:g} GB. `convert` also writes it, row by row, and checks and syncs it.
 
-{md_table(series_rows(res['series'], o['rows']))}
+{series_md(res['series'], besides, o['rows'])}
 """
 
 def main():
-    args = arguments(__doc__, 'one round of less data: a minute', (5,1), 9)
-    rounds = args.rounds
+    args = arguments('convert', __doc__, 'one round of less data: a minute', (5,1), 9)
     quick = dict(gb=1, files=1000, store_gb=.25, chunk_gb=.13, rows=10**6)
-    opts = dict(rounds=rounds) | (quick if args.quick else dict(gb=4, files=5000, store_gb=1, chunk_gb=.5, rows=4*10**6))
-    res,quiet = dict(machine=machine(), options=opts),Quiet(20 if args.quick else 180)
-    with temp_folder(args.tmp, need=opts['gb']*2.1e9+.5e9) as folder:
-        res['write'] = measure_write(folder, opts['gb'], rounds, quiet)
-        res['files'] = measure_files(folder, opts['files'], rounds, quiet)
-        res['stores'] = measure_stores(folder, opts['store_gb'], rounds, quiet)
-        res['chunks'] = measure_chunks(folder, opts['chunk_gb'], rounds, quiet)
-        res['series'] = measure_series(folder, opts['rows'], rounds, quiet)
-    res['others'] = quiet.seen
-    say('')
-    keep(args, 'convert', res, report(res))
+    options = dict(rounds=args.rounds) | (quick if args.quick else dict(gb=4, files=5000, store_gb=1, chunk_gb=.5, rows=4*10**6))
+    with benchmark(args, need=options['gb']*2.1e9+.5e9) as bench:
+        say('writing data')
+        bench.keep(options, report, write=measure_write(bench, options['gb']), files=measure_files(bench, options['files']),
+            stores=measure_stores(bench, options['store_gb']), chunks=measure_chunks(bench, options['chunk_gb']), series=measure_series(bench, options['rows']))
 
-if __name__ == '__main__':
-    try: main()
-    except KeyboardInterrupt: sys.exit(130)
+if __name__ == '__main__': run(main)

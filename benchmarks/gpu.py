@@ -1,12 +1,11 @@
 "Training on a GPU: is the model ever waiting for data? See README.md"
-import argparse, json, signal, sys, time
+import sys, time
 from functools import partial
 from itertools import islice
-from pathlib import Path
 import numpy as np, torch
 from torch import nn
-from common import describe, machine, make_data, md_table, med, open_data, temp_folder
-from loaders import Rows, say
+from common import arguments, benchmark, busy_words, intro, make_data, md_table, med, open_data, ours_bold, pick, ratio, run, say
+from loaders import Rows
 
 # The ways to feed a model: functions of (folder, bs, device) that give an iterable of batches `(xb, yb)` on the device
 
@@ -64,26 +63,25 @@ def steps(model, opt, batches, k):
 def forever(dl):
     while True: yield from dl
 
-def step_times(path, bs, device, rounds, secs):
-    "Seconds of a step of each way, round by round"
-    model = inception(open_data(path)[0].shape[1], 10).to(device)
-    opt = torch.optim.Adam(model.parameters())
-    feeds,res = {k: forever(f(path, bs, device)) for k,f in ways.items()},{k: [] for k in ways}
-    steps(model, opt, feeds[ceiling], 5)
+def timed_steps(model, opt, feed, k, device):
+    "Seconds of one of k steps"
     sync(device)
     start = time.perf_counter()
-    steps(model, opt, feeds[ceiling], 5)
+    steps(model, opt, feed, k)
     sync(device)
-    k = max(5, int(secs*5/(time.perf_counter()-start)))
+    return (time.perf_counter()-start)/k
+
+def measure_steps(bench, bs, device, secs):
+    "Seconds of a step of each way, in turns of about `secs` seconds"
+    path,res = bench.folder,[]
+    model = inception(open_data(path)[0].shape[1], 10).to(device)
+    opt = torch.optim.Adam(model.parameters())
+    feeds = {k: forever(f(path, bs, device)) for k,f in ways.items()}
+    for _ in range(2): step = timed_steps(model, opt, feeds[ceiling], 5, device)
+    k = max(5, int(secs/step))
     for o in feeds.values(): steps(model, opt, o, 3)
-    for i in range(rounds):
-        for name,feed in feeds.items():
-            say(f'round {i+1} of {rounds}: {name}, bs {bs}')
-            sync(device)
-            start = time.perf_counter()
-            steps(model, opt, feed, k)
-            sync(device)
-            res[name].append((time.perf_counter()-start)/k)
+    for _,n in bench.turns(f'steps, bs {bs}'):
+        res += [dict(bs=bs, way=name, beside=n, took=timed_steps(model, opt, feed, k, device)) for name,feed in feeds.items()]
     for o in feeds.values(): o.close()
     return res
 
@@ -100,9 +98,9 @@ def copying(dl, device):
     us = sum(o.self_device_time_total for o in seen.key_averages() if 'Memcpy HtoD' in o.key)
     return nbytes/1e3/us if us else float('nan')
 
-def copies(path, bs, device, rounds):
-    """GB/s of batches of X alone: of a plain copy from page-locked memory, of the loader's copies while they are under way, of a gather into page-locked memory
-    and nothing else, and of a loader and nothing else"""
+def copy_jobs(path, bs, device):
+    """Ways to move batches of X alone: a plain copy from page-locked memory, a gather into page-locked memory and nothing else, a loader and nothing else.
+    With the loader, and the bytes of an epoch"""
     from tsdisk.data.datasets import TSDatasets
     from tsdisk.data.loaders import TSDataLoader
     X = open_data(path)[0]
@@ -115,38 +113,51 @@ def copies(path, bs, device, rounds):
         for i in range(n): torch.index_select(T, 0, rows[i*bs:(i+1)*bs], out=pinned)
     def loader():
         for _ in dl: pass
-    ways,res = dict(plain=plain, gather=gather, loader=loader),dict(plain=[], copying=[], gather=[], loader=[])
-    for _ in range(rounds+1):
-        for k,f in ways.items():
-            sync(device)
-            start = time.perf_counter()
-            f()
-            sync(device)
-            res[k].append(n*bs*X[0].nbytes/1e9/(time.perf_counter()-start))
-        res['copying'].append(copying(dl, device))
-    return {k: v[1:] for k,v in res.items()}
+    return dict(plain=plain, gather=gather, loader=loader), dl, n*bs*X[0].nbytes
+
+def measure_copies(bench, bs, device, rounds):
+    "GB/s of each, and of the loader's copies while they are under way"
+    jobs,dl,nbytes = copy_jobs(bench.folder, bs, device)
+    res = []
+    def once(f):
+        sync(device)
+        start = time.perf_counter()
+        f()
+        sync(device)
+        return nbytes/1e9/(time.perf_counter()-start)
+    for f in jobs.values(): once(f) # Warms up
+    for _,n in bench.turns(f'copies, bs {bs}', rounds):
+        res.append(dict(bs=bs, mb=nbytes/1e6/len(dl), beside=n, **{k: once(f) for k,f in jobs.items()}, copying=copying(dl, device)))
+    return res
 
 # The report
 
 def step_table(res, *columns):
     "A row for each loader, and for each of the columns one for each batch size: (its name, function of the times of the loader and of one batch)"
-    sizes,times = res['options']['sizes'],{(r['bs'],k): v for r in res['steps'] for k,v in r['times'].items()}
-    rows = [['loader', *(f'bs {b}: {name}' for name,_ in columns for b in sizes)]]
-    return md_table(rows + [[f'**{k}**' if 'tsdisk' in k else k, *(f(times[b,k], times[b,ceiling]) for _,f in columns for b in sizes)] for k in ways])
+    configs = [(bs,n) for bs in res['options']['sizes'] for n in res['beside']]
+    rows = [['loader', *(f'bs {bs}: {name}{busy_words(n)}' for name,_ in columns for bs,n in configs)]]
+    took = {(k,bs,n): pick(res['steps'], 'took', way=k, bs=bs, beside=n) for k in ways for bs,n in configs}
+    return md_table(rows + [[ours_bold(k), *(f(took[k,bs,n], took[ceiling,bs,n]) for _,f in columns for bs,n in configs)] for k in ways])
 
 def ms(times, _): return f'{med(times)*1e3:.2f}'
-def of_one(times, one): return f'{med([p/q for p,q in zip(times, one)]):.2f}'
+def of_one(times, one): return f'{ratio(times, one):.2f}'
+
+def copies_md(res):
+    rows = [['batch', 'plain copy, GB/s', "the loader's copies, GB/s", 'of the plain copy', 'bare gather, GB/s', 'loader alone, GB/s', 'of plain copy or bare gather, whichever is slower']]
+    for bs,n in [(bs,n) for bs in res['options']['sizes'] for n in res['beside']]:
+        rs = [r for r in res['copies'] if (r['bs'],r['beside']) == (bs,n)]
+        share = med([r['copying']/r['plain'] for r in rs]), med([r['loader']/min(r['plain'], r['gather']) for r in rs])
+        rates = [f'{med(pick(rs, k)):.1f}' for k in ('plain','copying','gather','loader')]
+        rows.append([f"{bs} rows, {rs[0]['mb']:.1f} MB{busy_words(n)}", *rates[:2], f'{share[0]:.2f}', *rates[2:], f'{share[1]:.2f}'])
+    return md_table(rows)
 
 def report(res):
     o = res['options']
-    sent = [['batch', 'plain copy, GB/s', "the loader's copies, GB/s", 'of the plain copy', 'bare gather, GB/s', 'loader alone, GB/s', 'of plain copy or bare gather, whichever is slower']]
-    for r in res['copies']:
-        share = med([p/q for p,q in zip(r['copying'], r['plain'])]), med([p/min(q, g) for p,q,g in zip(r['loader'], r['plain'], r['gather'])])
-        rates = [f'{med(r[k]):.1f}' for k in ('plain','copying','gather','loader')]
-        sent.append([f"{r['bs']} rows, {r['mb']:.1f} MB", *rates[:2], f'{share[0]:.2f}', *rates[2:], f'{share[1]:.2f}'])
     return f"""# Training on a GPU
 
-{describe(res['machine'])} · {res['device']}
+{intro(res)}
+
+{res['device']}.
 
 X {' × '.join(map(str, o['shape']))} float32, int64 labels. InceptionTime, Adam; the time of a step with each loader, and its ratio to that of the same step with one batch that
 is on the device already, medians of {o['rounds']} rounds, in turns. *From disk* reads past the page cache.
@@ -158,46 +169,31 @@ is on the device already, medians of {o['rounds']} rounds, in turns. *From disk*
 Batches of X alone, shuffled, files in the page cache. *Plain copy*: `copy_` of as many bytes from page-locked memory, the same again and again. *The loader's copies*: their rate while they
 are under way, by PyTorch's profiler. *Bare gather*: `index_select` of the same rows into page-locked memory. *Loader alone*: an epoch in which nothing else is done, which is both.
 
-{md_table(sent)}
+{copies_md(res)}
 """
 
 def readme_md(res):
     "The table of the README"
     o,m = res['options'],res['machine']
-    times = [v for r in res['steps'] if r['bs'] == o['sizes'][0] for v in r['times'][ceiling]]
+    took = pick(res['steps'], 'took', way=ceiling, bs=o['sizes'][0], beside=res['beside'][0])
     return f"""{step_table(res, ('time of a step', of_one))}
 
-InceptionTime, X {' × '.join(map(str, o['shape']))} float32, labels; {res['device']}, {m['cores']} cores; torch {m['torch']}, tsai {m['tsai']}; {m['date']}. The step that is 1 takes {min(times)*1e3:.1f} to {max(times)*1e3:.1f} ms
+InceptionTime, X {' × '.join(map(str, o['shape']))} float32, labels; {res['device']}, {m['cores']} cores; torch {m['torch']}, tsai {m['tsai']}; {m['date']}. The step that is 1 takes {min(took)*1e3:.1f} to {max(took)*1e3:.1f} ms
 at batches of {o['sizes'][0]}, from turn to turn: so much of the ratios there is chance.
 """
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--quick', action='store_true', help='fewer rounds, fewer rows')
-    p.add_argument('--bs', type=int, nargs='+', default=[64,256,1024], help='batch sizes (default: %(default)s)')
-    p.add_argument('--device', default='cuda', help="'cpu' only shows that this program runs")
-    p.add_argument('--tmp', help='where to put the data for the time being')
-    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
-    args = p.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sizes = dict(type=int, nargs='+', default=[64,256,1024], help='batch sizes (default: %(default)s)')
+    where = dict(default='cuda', help="'cpu' only shows that this program runs")
+    args = arguments('gpu', __doc__, 'fewer rounds, fewer rows', (25,3), 2, bs=sizes, device=where)
     if args.device == 'cuda' and not torch.cuda.is_available(): sys.exit('There is no GPU here, and this measures nothing else')
-    device,(rounds,secs) = torch.device(args.device),(3,.2) if args.quick else (25,.2) # Short turns: a machine is faster now, slower then
-    shape = (6_000 if args.quick else 80_000,12,500)
-    with temp_folder(args.tmp, need=np.prod(shape)*4.2) as path:
+    device,secs,shape = torch.device(args.device),.2,(6_000 if args.quick else 80_000,12,500) # Short turns: a machine is faster now, slower then
+    name = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'cpu'
+    with benchmark(args, need=np.prod(shape)*4.2) as bench:
         say('writing data')
-        make_data(path, shape)
-        name = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'cpu'
-        res = dict(machine=machine(), device=name, options=dict(rounds=rounds, shape=shape, sizes=args.bs), steps=[], copies=[])
-        for bs in args.bs:
-            res['copies'].append(dict(bs=bs, mb=bs*np.prod(shape[1:])*4/1e6, **copies(path, bs, device, min(rounds, 5))))
-            res['steps'].append(dict(bs=bs, times=step_times(path, bs, device, rounds, secs)))
-    say('')
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out/'gpu.json').write_text(json.dumps(res, indent=1))
-    (args.out/'gpu.md').write_text(report(res))
-    (args.out/'gpu_readme.md').write_text(readme_md(res))
-    print(report(res))
+        make_data(bench.folder, shape)
+        copies = [r for bs in args.bs for r in measure_copies(bench, bs, device, min(args.rounds, 5))]
+        times = [r for bs in args.bs for r in measure_steps(bench, bs, device, secs)]
+        bench.keep(dict(rounds=args.rounds, shape=shape, sizes=args.bs), report, readme_md, device=name, copies=copies, steps=times)
 
-if __name__ == '__main__':
-    try: main()
-    except KeyboardInterrupt: sys.exit(130)
+if __name__ == '__main__': run(main)

@@ -1,26 +1,23 @@
 "Loaders of series on disk, side by side: see README.md"
-import argparse, json, os, random, signal, sys, time, timeit, warnings
+import os, random, time, timeit, warnings
 from functools import partial
 from importlib import import_module
 from itertools import islice
-from pathlib import Path
 import numpy as np
-from common import describe, machine, make_data, md_table, med, open_data, peak_private, private_mb, Quiet, seconds, temp_folder, workers
+from ceilings import bare_gathers
+from common import (arguments, bars, benchmark, figure, heads, intro, make_data, md_table, med, number, open_data, ours_bold, pick, ratio, run,
+    say, times)
+from processes import private_mb, seconds, timed, workers
 
 shapes,sizes = [(20_000,50,128), (200_000,3,500), (1_000_000,1,128)],(64,1024)
 
 # The contestants: functions of (folder, bs, quick) that give an iterable of shuffled batches `(xb, yb)`, a new epoch each time
 
-class BareGather:
-    "The ceiling: only the copy of X, into one buffer, in an order made beforehand"
-    def __init__(self, path, bs, quick):
-        import torch
-        self.T,self.bs = torch.from_numpy(open_data(path)[0]),bs
-        self.buf,self.idx = torch.empty(bs, *self.T.shape[1:]), torch.randperm(len(self.T))
-
-    def __iter__(self):
-        from torch import index_select
-        for i in range(0, len(self.idx)-self.bs+1, self.bs): yield index_select(self.T, 0, self.idx[i:i+self.bs], out=self.buf), None
+def bare(path, bs, quick):
+    "The ceiling: ways to copy X alone, of which the fastest counts"
+    import torch
+    X = torch.from_numpy(open_data(path)[0])
+    return bare_gathers(X, torch.randperm(len(X)), bs)
 
 class ByHand:
     "The fewest lines that do what a loader does: a new order each epoch, labels, and two buffers in turn, as the batch before is still in use"
@@ -70,9 +67,9 @@ def torch_batches(path, bs, quick):
     rows = Rows(path)
     return DataLoader(rows, sampler=BatchSampler(RandomSampler(rows), bs, drop_last=True), batch_size=None)
 
-contestants = {'bare gather (ceiling)': BareGather, 'a loop by hand': ByHand, 'tsdisk': tsdisk_loader, 'tsai, lazy': tsai_lazy, 'torch, by batch': torch_batches,
-    'torch, by item': torch_items, 'torch, by item, 2 workers': partial(torch_items, num_workers=2), 'tsai, itemify + DataBlock': tsai_itemify}
 ceiling,few = 'bare gather (ceiling)',('tsai, itemify + DataBlock',)
+contestants = {ceiling: bare, 'a loop by hand': ByHand, 'tsdisk': tsdisk_loader, 'tsai, lazy': tsai_lazy, 'torch, by batch': torch_batches,
+    'torch, by item': torch_items, 'torch, by item, 2 workers': partial(torch_items, num_workers=2), few[0]: tsai_itemify}
 
 # One contestant in its own process
 
@@ -105,49 +102,55 @@ def contestant(name, quick):
         dls[shape,bs] = make(path, bs, quick)
         took = time.perf_counter()-start
         warnings.simplefilter('ignore')
-        check(dls[shape,bs], shape[0], bs, most)
+        for dl in alternatives(dls[shape,bs]): check(dl, shape[0], bs, most)
         return took
-    def rate(shape, bs, most):
-        "Samples a second"
-        dl = dls[shape,bs]
+    def one_rate(dl, shape, bs, most):
         if most: return bs/some_batches(dl, most)
         return shape[0]//bs*bs/seconds(lambda: [None for _ in dl], least=0.1 if quick else 0.4)
+    def rate(shape, bs, most):
+        "Samples a second, of the fastest way where there are several"
+        return max(one_rate(dl, shape, bs, most) for dl in alternatives(dls[shape,bs]))
     return lambda job, *args: dict(build=build, rate=rate)[job](*args)
+
+def alternatives(dl): return dl.values() if isinstance(dl, dict) else [dl]
 
 def n_batches(name, n, bs, quick):
     "Batches to time of a slow loader; None for whole epochs"
     if name in few: return max(2, 2048//bs)
     if n > (most := 20_000 if quick else 200_000) and 'by item' in name: return most//bs
 
-def measure_loaders(folders, rounds, quick, quiet):
-    "One result for each array, batch size and contestant, with the samples a second of every round"
-    configs = [(s,bs) for s in folders for bs in sizes]
-    res = {(s,bs,o): dict(X=list(s), bs=bs, loader=o, rates=[]) for s,bs in configs for o in contestants}
-    with workers(**{o: (contestant, o, quick) for o in contestants}) as ws:
-        for (s,bs,o),r in res.items():
-            say(f'building {o}, {s}, bs {bs}')
-            r['build'] = ws[o]('build', folders[s], s, bs, n_batches(o, s[0], bs, quick))
-        for i in range(rounds):
-            for s,bs in configs:
-                say(f'round {i+1} of {rounds}: {s}, bs {bs}')
-                for o in random.sample(list(contestants), len(contestants)):
-                    quiet.wait()
-                    res[s,bs,o]['rates'].append(ws[o]('rate', s, bs, n_batches(o, s[0], bs, quick)))
-    return [summary(r, res) for r in res.values()]
+def build(ws, folders, quick):
+    "Seconds to build each loader; a first pass checks and warms it"
+    for s,bs,o in configs_of(contestants):
+        say(f'building {o}, {s}, bs {bs}')
+        yield dict(X=s, bs=bs, loader=o, took=ws[o]('build', folders[s], s, bs, n_batches(o, s[0], bs, quick)))
 
-def summary(r, res):
-    "Medians; ratios are medians of the ratios within each round"
-    s,bs = tuple(r['X']),r['bs']
-    ratio = lambda a,b: med([p/q for p,q in zip(a['rates'], b['rates'])])
-    return {**r, 'samples': med(r['rates']), 'gb': med(r['rates'])*np.prod(s[1:])*4/1e9, 'of_ceiling': ratio(r, res[s,bs,ceiling]),
-        'tsdisk_is': ratio(res[s,bs,'tsdisk'], r)}
+def configs_of(names): return [(s,bs,o) for s in shapes for bs in sizes for o in names]
+
+def measure_loaders(bench, folders, quick):
+    "Samples a second of each array, batch size and contestant, and seconds to build them"
+    rates = []
+    with workers(**{o: (contestant, o, quick) for o in contestants}) as ws:
+        built = [*build(ws, folders, quick)]
+        for _,n in bench.turns('loaders'):
+            for s,bs,_ in configs_of([None]):
+                for o in bench.one_by_one(contestants):
+                    samples = ws[o]('rate', s, bs, n_batches(o, s[0], bs, quick))
+                    rates.append(dict(X=s, bs=bs, loader=o, beside=n, samples=samples))
+    return dict(loaders=rates, built=built)
+
+def gb_of(res, s, bs, o, n): return med(pick(res['loaders'], 'samples', X=s, bs=bs, loader=o, beside=n))*np.prod(s[1:])*4/1e9
 
 def loaders_md(res):
-    rows = [['X', 'bs', 'loader', 'GB/s', 'samples/s', 'of the ceiling', 'tsdisk is', 'built in']]
-    for r in res:
-        times = f"{r['tsdisk_is']:.1f} ×" if r['loader'] not in ('tsdisk',ceiling) else ''
-        rows.append([tuple(r['X']), r['bs'], f"**{r['loader']}**" if r['loader'] == 'tsdisk' else r['loader'], f"{r['gb']:.3g}", f"{r['samples']:,.0f}",
-            f"{r['of_ceiling']:.2f}", times, f"{r['build']:.2g} s"])
+    besides = res['beside']
+    rows = [['X', 'bs', 'loader', *heads('GB/s', besides), *heads('of the ceiling', besides), *heads('tsdisk is', besides), 'samples/s', 'built in']]
+    for s,bs,o in configs_of(contestants):
+        rate = {(k,n): pick(res['loaders'], 'samples', X=s, bs=bs, loader=k, beside=n) for k in (o,ceiling,'tsdisk') for n in besides}
+        share = [f'{ratio(rate[o,n], rate[ceiling,n]):.2f}' for n in besides]
+        faster = ['' if o in ('tsdisk',ceiling) else times(ratio(rate['tsdisk',n], rate[o,n])) for n in besides]
+        took, = pick(res['built'], 'took', X=s, bs=bs, loader=o)
+        gb = [number(gb_of(res, s, bs, o, n)) for n in besides]
+        rows.append([s, bs, ours_bold(o), *gb, *share, *faster, number(med(rate[o,besides[0]])), f'{took:.2g} s'])
     return md_table(rows, 3)
 
 # Items
@@ -211,8 +214,8 @@ def memory_job(way):
         model(torch.zeros(bs, *shape[1:]))
         before = private_mb()
         for f in (build, epoch, preds):
-            with peak_private() as most: f()
-            res[f.__name__] = most[0]-before
+            already = private_mb()-before
+            res[f.__name__] = already + timed(f)[1]
         assert len(kept['preds'][0]) == len(splits[0])
         return res
     return run
@@ -226,160 +229,89 @@ def memory_md(res):
     return md_table([['most private memory, MB more than after the imports', 'building loaders', 'an epoch', '`get_preds`'],
         *[[memory_ways[k], *(f'{v[o]:,.0f}' for o in ('build','epoch','preds'))] for k,v in res.items()]])
 
-# Statistics
-
-def stats_job():
-    from tsdisk.folder.stats import array_stats
-    def all_numpy(X):
-        axes = (0,2)
-        return X.mean(axes), X.std(axes), X.min(axes), X.max(axes), np.isnan(X).sum(axes)
-    ways = {'tsdisk': array_stats, 'numpy two': lambda X: (X.mean(), X.std()), 'numpy all': all_numpy}
-    def run(path, rounds):
-        X,times,peaks = open_data(path)[0],{k: [] for k in ways},{}
-        a,b = array_stats(X), all_numpy(X)
-        for p,q in zip((a.mean, a.std, a.min, a.max, a.nans), b): assert np.allclose(p, q, rtol=1e-3, atol=1e-3)
-        for k,f in ways.items():
-            before = private_mb()
-            with peak_private() as most: f(X)
-            peaks[k] = most[0]-before
-        for _ in range(rounds):
-            for k,f in ways.items(): times[k].append(seconds(partial(f, X)))
-        return {k: dict(gb=X.nbytes/1e9/med(v), mb=peaks[k]) for k,v in times.items()}
-    return run
-
-stats_ways = {'tsdisk': '`array_stats(X)`: mean, std, min, max, NaNs, quantiles of each variable', 'numpy two': 'numpy `X.mean(), X.std()`: two numbers for the whole array',
-    'numpy all': 'numpy, the same as `array_stats`: five calls over axes (0, 2)'}
-
-def stats_md(res):
-    return md_table([['', *(f'{o}: GB/s' for o in res), *(f'{o}: extra memory, MB' for o in res)],
-        *[[name, *(f"{r[k]['gb']:.2g}" for r in res.values()), *(f"{r[k]['mb']:,.0f}" for r in res.values())] for k,name in stats_ways.items()]])
-
 # The picture and the report
 
 def plot(res, path):
-    import matplotlib
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-    names = [o for o in contestants if o != ceiling][::-1]
-    plt.rcParams.update({'font.size': 9.5, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.spines.left': False})
-    fig,axs = plt.subplots(len(sizes), len(shapes), figsize=(11,5), sharey=True, sharex='col', layout='constrained')
+    names,first = [o for o in contestants if o != ceiling][::-1],res['beside'][0]
+    fig,axs = figure(len(sizes), len(shapes), (11,5), sharey=True, sharex='col')
     for ax,(bs,s) in zip(axs.flat, [(bs,s) for bs in sizes for s in shapes]):
-        gb = {r['loader']: r['gb'] for r in res if (tuple(r['X']),r['bs']) == (s,bs)}
-        ax.barh(names, [gb[o] for o in names], color=['#1b5e8c' if o == 'tsdisk' else '#bfc7cf' for o in names], height=0.7)
-        for i,o in enumerate(names):
-            look = dict(color='white', weight='bold', ha='right') if o == 'tsdisk' else dict(color='#333333')
-            ax.text(gb[o], i, f' {gb[o]:.2g} ', va='center', **look)
-        ax.axvline(gb[ceiling], color='#555555', ls='--', lw=1)
+        top = gb_of(res, s, bs, ceiling, first)
+        bars(ax, names, [gb_of(res, s, bs, o, first) for o in names], '')
+        ax.axvline(top, color='#555555', ls='--', lw=1)
         ax.set_title(f"X {s[0]:,} × {s[1]} × {s[2]}, batches of {bs}", fontsize=9.5, loc='left', pad=14)
-        ax.text(gb[ceiling], len(names)-0.42, f'bare copy {gb[ceiling]:.2g}', ha='right', color='#555555', fontsize=8)
-        ax.tick_params(left=False, colors='#333333')
+        ax.text(top, len(names)-0.42, f'bare gather {top:.2g}', ha='right', color='#555555', fontsize=8)
         ax.grid(axis='x', color='#eeeeee', lw=0.8)
         ax.set_axisbelow(True)
     for ax in axs[-1]: ax.set_xlabel('GB/s')
     fig.savefig(path, dpi=200)
 
+def by(shape): return ' × '.join(f'{i:,}' for i in shape)
+
 def report(res):
-    m,o = res['machine'],res['options']
-    times,k = lambda s: ' × '.join(f'{i:,}' for i in s), max(len(r['rates']) for r in res['loaders'])
+    o,shape = res['options'],res['memory']['X']
     most = f"{20_000 if o['quick'] else 200_000:,}"
-    busy = '\n\n**The machine was busy: parallel copies wait for each other there, and the figures say little. Run it again.**' if med(res['others']) > 0.2 else ''
+    busy = '\n\n**The machine was busy with other programs: run it again for figures that say something.**' if med(res['others']) > 0.2 else ''
     slow = ', '.join(f'{n_batches(few[0], 0, bs, False)} batches of {bs}' for bs in sizes)
     return f"""# Loaders, side by side
 
-{describe(m)}, other programs used {med(res['others']):.0%} of the processor (median){busy}
+{intro(res)}{busy}
 
 Shuffled batches of float32 X and integer labels as tensors on the CPU, from files in the page cache, {o['threads']} torch threads. GB/s counts X. Each contestant
-runs in its own process, in turn, in random order; medians of {k} rounds, ratios within a round. A round is whole epochs, permutation included, except: the
-*bare gather* copies X alone, into one buffer, in an order made beforehand; *a loop by hand* also makes the order, gathers labels and uses two buffers in turn
-(a batch is lost at the next but one); *itemify + DataBlock* is slow, so {slow},
+runs in its own process, in turn, in random order; medians of {o['rounds']} rounds, ratios within a round. A round is whole epochs, permutation included, except: the
+*bare gather*, the ceiling, copies X alone, into buffers that are used again, in an order made beforehand, and is the fastest of these in each round: all threads or one, one batch in a call or
+several, or a call in each of two threads; *a loop by hand* also makes the order, gathers labels and uses two buffers in turn
+(a batch is overwritten two batches later); *itemify + DataBlock* is slow, so {slow},
 without its permutation, and built of {most} rows at most; where there are more, *by item* times {most} of them, likewise. Worker processes are started beforehand. *tsdisk is* says how many times as fast as that line tsdisk is.
 
-{loaders_md(res['loaders'])}
+{loaders_md(res)}
 
 ## Items
 
-X {times(shapes[1])}, int64 y; memory as `tracemalloc` counts it.
+X {by(shapes[1])}, int64 y; memory as `tracemalloc` counts it.
 
 {items_md(res['items'])}
 
 ## Private memory
 
-X {times(res['memory']['X'])} float32, {np.prod(res['memory']['X'])*4/1e9:.2g} GB, a random 80 % train, batches of 64; an epoch of the training rows, predictions for
+X {by(shape)} float32, {np.prod(shape)*4/1e9:.2g} GB, a random 80 % train, batches of 64; an epoch of the training rows, predictions for
 the same rows by a linear model. `RssAnon`, sampled every 2 ms, in a fresh process each.
 
 {memory_md(res['memory']['ways'])}
-
-## Statistics
-
-In the page cache; the memory is private memory beyond that before the call.
-
-{stats_md(res['stats'])}
 """
 
 def readme_md(res):
     "The table of the README: GB/s of each loader, and the memory of an epoch"
-    m,configs = res['machine'],[(s,bs) for s in shapes for bs in sizes]
-    gb = {(tuple(r['X']),r['bs'],r['loader']): r['gb'] for r in res['loaders']}
-    rows = [['GB/s, shuffled batches', *(f"{' × '.join(f'{i:,}' for i in s)}, bs {bs}" for s,bs in configs)]]
-    for o in contestants: rows.append([f'**{o}**' if o == 'tsdisk' else o, *(f'{gb[s,bs,o]:.2g}' for s,bs in configs)])
-    ways = res['memory']['ways']
-    peaks = ', '.join(f"{k} {max(v.values()):,.0f} MB" for k,v in ways.items())
+    m,besides = res['machine'],res['beside']
+    configs = [(s,bs) for s in shapes for bs in sizes]
+    rows = [['GB/s, shuffled batches', *(h for s,bs in configs for h in heads(f'{by(s)}, bs {bs}', besides))]]
+    for o in contestants: rows.append([ours_bold(o) if o == 'tsdisk' else o, *(number(gb_of(res, s, bs, o, n), 2) for s,bs in configs for n in besides)])
+    peaks = ', '.join(f"{k} {max(v.values()):,.0f} MB" for k,v in res['memory']['ways'].items())
     return f"""{md_table(rows)}
 
 Files in the page cache, float32, labels included. Private memory at most, building loaders, an epoch and predictions on 2 GB: {peaks}.
 {m['cpu']}, {m['cores']} cores, {m['ram_gb']} GB; torch {m['torch']}, fastai {m['fastai']}, tsai {m['tsai']}, numpy {m['numpy']}; {m['date']}.
 """
 
-def say(s):
-    if sys.stderr.isatty(): print(f'\r\033[K{s[:100]}', end='', file=sys.stderr, flush=True)
-
-def run(
-    folder, # Temporary folder
-    rounds:int, # Rounds of each measurement
-    quick:bool, # Shorter epochs, fewer rows for the slowest
-) -> dict: # All results
-    "Measure everything"
-    import torch
-    quiet,res = Quiet(15 if quick else 180), dict(machine=machine(), options=dict(rounds=rounds, quick=quick, threads=torch.get_num_threads()))
-    say('writing data')
-    folders = {s: make_data(folder/str(i), s) for i,s in enumerate(shapes)}
-    res['loaders'] = measure_loaders(folders, rounds, quick, quiet)
-    say('items')
-    quiet.wait()
-    with workers(job=(items_job,)) as w: res['items'] = w['job'](folders[shapes[1]], rounds)
-    say('statistics')
-    quiet.wait()
-    with workers(job=(stats_job,)) as w: res['stats'] = {f'{np.prod(s)*4/1e9:.2g} GB': w['job'](folders[s], rounds) for s in shapes[:1 if quick else 2]}
-    for p in folders.values():
-        for o in p.iterdir(): o.unlink()
-    res['others'] = quiet.seen
-    say('private memory')
+def measure_memory_of_2_gb(folder):
     shape = (80_000,50,128)
-    res['memory'] = dict(X=shape, ways=measure_memory(make_data(folder/'memory', shape), shape))
-    say('')
-    return res
+    say('private memory')
+    return dict(X=shape, ways=measure_memory(make_data(folder/'memory', shape), shape))
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--quick', action='store_true', help="under two minutes on 2 cores")
-    p.add_argument('--rounds', type=int, help="rounds of each measurement: 9, or 3 with --quick")
-    p.add_argument('--threads', type=int, help="torch threads; torch's own choice by default. One is steadier beside other programs")
-    p.add_argument('--tmp', help="where to put 2 GB of data for the time being")
-    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help="folder of the results")
-    args = p.parse_args()
+    args = arguments('loaders', __doc__, 'about three minutes on 2 cores', (9,3), 2,
+        threads=dict(type=int, help="torch threads; torch's own choice by default"))
     if args.threads: os.environ['OMP_NUM_THREADS'] = str(args.threads)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    start = time.time()
-    with temp_folder(args.tmp) as folder: res = run(folder, args.rounds or (3 if args.quick else 9), args.quick)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out/'loaders.json').write_text(json.dumps(res, indent=1))
-    text = report(res)
-    (args.out/'loaders.md').write_text(text)
-    (args.out/'readme.md').write_text(readme_md(res))
-    plot(res['loaders'], args.out/'loaders.png')
-    print(text)
-    print(f'Took {time.time()-start:.0f} s; see {args.out}/loaders.md, .json and .png')
+    import torch
+    options = dict(rounds=args.rounds, quick=args.quick, threads=torch.get_num_threads())
+    with benchmark(args, need=2.5e9) as bench:
+        say('writing data')
+        folders = {s: make_data(bench.folder/str(i), s) for i,s in enumerate(shapes)}
+        res = measure_loaders(bench, folders, args.quick)
+        say('items')
+        bench.quiet.wait()
+        with workers(job=(items_job,)) as w: res['items'] = w['job'](folders[shapes[1]], args.rounds)
+        for p in folders.values():
+            for o in p.iterdir(): o.unlink()
+        bench.keep(options, report, readme_md, plot, memory=measure_memory_of_2_gb(bench.folder), **res)
 
-if __name__ == '__main__':
-    try: main()
-    except KeyboardInterrupt: sys.exit(130)
+if __name__ == '__main__': run(main)

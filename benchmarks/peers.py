@@ -1,5 +1,5 @@
 "The same rows as other libraries keep and read them, beside tsdisk: in the page cache, and from data larger than memory; see README.md"
-import argparse, ctypes, gc, json, logging, os, random, shutil, signal, sys, time
+import ctypes, gc, logging, os, random, shutil, signal, time
 from collections import namedtuple
 from contextlib import contextmanager, ExitStack
 from functools import partial
@@ -10,9 +10,9 @@ from itertools import islice, product
 from pathlib import Path
 import numpy as np
 from fastcore.basics import chunked
-from cold import Again, rows
-from common import describe, drop_cache, io_read, machine, make_data, md_table, med, memory_limit, open_data, Quiet, read_ahead, temp_folder
-from loaders import say
+from common import (arguments, bars, benchmark, figure, groups, heads, intro, make_data, md_table, med, number, open_data, pick,
+    row_shapes, run, say, times)
+from processes import Again, drop_cache, io_read, memory_limit, read_ahead
 
 # Writing what each library reads: functions of the folder of the `.npy` and of where to write
 
@@ -261,10 +261,10 @@ def contestant(name, folder, limit):
             if cold and limit: stack.enter_context(within(stack.enter_context(memory_limit(limit)))) # Another each time: shared memory that is left behind would count
             for o in path.rglob('*'):
                 if o.is_file(): (drop_cache if cold else fill_cache)(o)
-            dl = p.batches(path, rows[row], bs, **opts)
+            dl = p.batches(path, row_shapes[row], bs, **opts)
             if p.package == 'tsdisk' and bool(dl.direct) != cold: raise RuntimeError(f"The loader did not see whether the data fits in memory: {dl}")
             batches = epochs(dl)
-            try: return rate(batches, row, secs, secs/2 if cold else 0) if secs else check(batches, folder/'npy', rows[row], bs)
+            try: return rate(batches, row, secs, secs/2 if cold else 0) if secs else check(batches, folder/'npy', row_shapes[row], bs)
             finally:
                 batches.close()
                 del batches,dl
@@ -277,69 +277,72 @@ def contestant(name, folder, limit):
         except Exception as e: return {} if 'killed' in str(e) else dict(error=f'{type(e).__name__}: {e}'.split('\n')[0])
     return run
 
-class Bench:
+class Contest:
     "Measures contestants, each in its own process; one that fails is left out from then on, with the reason in `failed`"
-    def __init__(self, folder, run, opts): self.folder,self.run,self.o,self.failed,self.quiet = folder,run,opts,{},Quiet(opts['wait'])
+    def __init__(self, bench, processes, options): self.bench,self.processes,self.o,self.failed = bench,processes,options,{}
 
     def call(self, name, *args):
         if name in self.failed: return {}
-        try: r = self.run[name](*args)
+        try: r = self.processes[name](*args)
         except (RuntimeError, OSError) as e: r = dict(error=str(e))
         if 'error' in r: self.failed[name] = r.pop('error')
         return r
 
-    def turn(self, part, row, names, best, key):
+    def one(self, part, row, name, bs, opts):
+        "What a contestant does with some options"
+        if part == 'warm': self.bench.quiet.wait()
+        with read_ahead(self.bench.folder, ahead[peers[name].shuffle]):
+            r = self.call(name, 'measure', row, bs, opts, self.o['secs'], part == 'cold')
+        return dict(part=part, row=row, name=name, bs=bs, opts=opts, **r)
+
+    def turn(self, part, row, names, best, **turn):
         "Each of the contestants once; the fastest options in `best`, all of them where it knows none"
         for k,bs in [(k,bs) for k in random.sample(names, len(names)) for bs in self.o['sizes']]:
-            tries = []
-            for opts in best.get((k,bs), peers[k].options):
-                say(f'{part}, {row} bytes, round {key[1]+1}: {k}, bs {bs}, {opts}')
-                if part == 'warm':
-                    if (k,bs) not in best and opts == peers[k].options[0]: self.call(k, 'measure', row, bs, opts, 0, False)
-                    self.quiet.wait()
-                with read_ahead(self.folder, ahead[peers[k].shuffle]): r = self.call(k, 'measure', row, bs, opts, self.o['secs'], part == 'cold')
-                tries.append(dict(part=part, row=row, name=k, bs=bs, turn=key, opts=opts, **r))
-            top = max(tries, key=lambda r: r.get('used', 0))
-            best[k,bs] = [top['opts']]
-            if k not in self.failed: yield top
+            key = k,bs,turn['beside']
+            if part == 'warm' and key not in best: self.call(k, 'measure', row, bs, peers[k].options[0], 0, False) # Checks
+            top = max((self.one(part, row, k, bs, o) for o in best.get(key, peers[k].options)), key=lambda r: r.get('used', 0))
+            best[key] = [top['opts']]
+            if k not in self.failed: yield top | turn
 
     def rounds(self, part, row):
         "As many formats on disk at a time as fit; tsdisk takes part in every round"
-        gb = self.o['warm_gb' if part == 'warm' else 'gb']
-        others = [k for k in self.run if k not in ours and not (part == 'cold' and peers[k].batches is in_ram)]
+        folder,gb = self.bench.folder,self.o['warm_gb' if part == 'warm' else 'gb']
+        others = [k for k in self.processes if k not in ours and not (part == 'cold' and peers[k].batches is in_ram)]
         say(f'{part}, {row} bytes: writing data')
-        make_data(self.folder/'npy', (int(gb*1e9)//row, *rows[row]))
+        make_data(folder/'npy', (int(gb*1e9)//row, *row_shapes[row]))
         for g,names in enumerate(chunked(random.sample(others, len(others)), max(1, int(self.o['disk']/gb/1.15e9)-1))):
             for k in names:
                 say(f'{part}, {row} bytes: writing data, {k}')
                 self.call(k, 'write')
             best = {}
-            for i in range(self.o['rounds']): yield from self.turn(part, row, [*ours, *names], best, (g,i))
-            for k in names: shutil.rmtree(self.folder/peers[k].package, ignore_errors=True)
-        shutil.rmtree(self.folder/'npy')
+            for i,n in self.bench.turns(f'{part}, {row} bytes', self.o['rounds']):
+                yield from self.turn(part, row, [*ours, *names], best, group=g, round=i, beside=n)
+            for k in names: shutil.rmtree(folder/peers[k].package, ignore_errors=True)
+        shutil.rmtree(folder/'npy')
 
 # The report
 
 def summary(res):
     "Medians of each contestant; `tsdisk_is` is the median of the ratios within each round"
-    def key(r): return r['part'],r['row'],r['bs'],*r['turn'],peers[r['name']].shuffle
-    groups,base = {},{key(r): r['used'] for r in res['results'] if r['name'] in ours and 'used' in r}
-    for r in res['results']: groups.setdefault((r['part'],r['row'],r['bs'],r['name']), []).append(r)
-    out = []
-    for (part,row,bs,name),rs in groups.items():
-        ok = [r for r in rs if 'used' in r]
-        m = dict(used=med([r['used'] for r in ok]), tsdisk_is=med([base[key(r)]/r['used'] for r in ok if key(r) in base]))
-        out.append(dict(part=part, row=row, bs=bs, name=name, opts=rs[-1]['opts'], times=med([r['times'] for r in ok]), **m))
-    return sorted(out, key=lambda r: (-r['row'], r['bs'], r['name'] not in ours, -np.nan_to_num(r['used'])))
+    def turn(r): return *(r[k] for k in ('part','row','bs','group','round','beside')), peers[r['name']].shuffle
+    base,out = {turn(r): r['used'] for r in res['results'] if r['name'] in ours and 'used' in r},[]
+    for key,rs in groups(res['results'], 'part', 'row', 'bs', 'name').items():
+        faster = [dict(beside=r['beside'], ratio=base[turn(r)]/r['used']) for r in rs if 'used' in r and turn(r) in base]
+        by = {n: dict(used=med(pick(rs, 'used', beside=n)), tsdisk_is=med(pick(faster, 'ratio', beside=n))) for n in res['beside']}
+        out.append(dict(zip(('part','row','bs','name'), key), by=by, opts=rs[-1]['opts'], times=med(pick(rs, 'times'))))
+    first = res['beside'][0]
+    return sorted(out, key=lambda r: (-r['row'], r['bs'], r['name'] not in ours, -np.nan_to_num(r['by'][first]['used'])))
 
-def number(v, digits=2): return '' if v != v else f'{v:,.0f}' if v >= 10 else f'{v:.{digits}g}'
-
-def table(out, part):
-    cells = [['bytes a row', 'bs', 'loader', 'shuffles', 'options', 'samples/s', 'MB/s', 'tsdisk is', 'read / used']]
+def table(res, out, part):
+    besides = res['beside']
+    cells = [['bytes a row', 'bs', 'loader', 'shuffles', 'options', *heads('samples/s', besides), *heads('tsdisk is', besides), 'MB/s', 'read / used']]
     for r in [r for r in out if r['part'] == part]:
-        name,opts = (f"**{r['name']}**",'') if r['name'] in ours else (r['name'], ', '.join(f'{k}={v}' for k,v in r['opts'].items()))
-        vals = number(r['used']*1e6/r['row']), number(r['used']), '' if r['name'] in ours else number(r['tsdisk_is']), number(r['times'], 3)
-        cells.append([f"{r['row']:,}", r['bs'], name, peers[r['name']].shuffle, opts, *(vals if r['used'] == r['used'] else ['out of memory', *['']*3])])
+        mine,used = r['name'] in ours,[r['by'][n]['used'] for n in besides]
+        opts = '' if mine else ', '.join(f'{k}={v}' for k,v in r['opts'].items())
+        faster = ['' if mine else times(r['by'][n]['tsdisk_is']) for n in besides]
+        samples = [number(v*1e6/r['row']) or 'out of memory' for v in used]
+        name = f"**{r['name']}**" if mine else r['name']
+        cells.append([f"{r['row']:,}", r['bs'], name, peers[r['name']].shuffle, opts, *samples, *faster, number(used[0]), number(r['times'])])
     return md_table([c[:None if part == 'cold' else -1] for c in cells], 5)
 
 def report(res):
@@ -352,7 +355,9 @@ def report(res):
     missing = '\n\nLeft out: ' + '; '.join(f'{k} ({v})' for k,v in res['failed'].items()) + '.' if res['failed'] else ''
     return f"""# Other libraries, side by side
 
-{describe(m)}, {versions}
+{intro(res)}
+
+{versions}.
 
 The same float32 rows and a label each, kept and read as each library's documentation says for a local disk, in shuffled batches of tensors on the CPU, every row once an epoch. Each library
 runs in its own process, in random order, for {o['secs']:g} s; medians of {o['rounds']} round{'s'*(o['rounds'] > 1)}. The first round tries all options (worker processes, threads), the table names the fastest.
@@ -360,16 +365,16 @@ runs in its own process, in random order, for {o['secs']:g} s; medians of {o['ro
 
 ## In the page cache
 
-{o['warm_gb']:g} GB. First batches were compared with the array. Other programs used {med(res['others']):.0%} of the processor (median).
+{o['warm_gb']:g} GB. First batches were compared with the array.
 
-{table(out, 'warm')}
+{table(res, out, 'warm')}
 
 ## Larger than memory
 
 {o['gb']:g} GB, {limit}, from an empty page cache, after {o['secs']/2:g} s or a first batch. *Read / used*: bytes read from the disk
 (`/proc/self/io`, those of worker processes too) for one byte that arrives, read-ahead included. Read-ahead of the disk: {ra}.
 
-{table(out, 'cold')}
+{table(res, out, 'cold')}
 
 ## How each was used
 
@@ -377,15 +382,15 @@ runs in its own process, in random order, for {o['secs']:g} s; medians of {o['ro
 """
 
 def readme_md(res):
-    "The table of the README: samples a second of each library, and bytes read for one that is used"
-    out,o,m = summary(res),res['options'],res['machine']
-    got,bs = {(r['part'],r['row'],r['name']): r for r in out if r['bs'] == o['sizes'][-1]},o['sizes'][-1]
+    "The table of the README: samples a second of each library"
+    o,m,bs = res['options'],res['machine'],res['options']['sizes'][-1]
+    got = {(r['part'],r['row'],r['name']): r['by'] for r in summary(res) if r['bs'] == bs}
     parts = [(p,row) for p in ('warm','cold') for row in o['rows']]
-    rows = [['samples/s, shuffled', *(f"{row:,} bytes, {'cached' if p == 'warm' else 'from disk'}" for p,row in parts)]]
+    rows = [['samples/s, shuffled', *(h for p,row in parts for h in heads(f"{row:,} bytes, {'cached' if p == 'warm' else 'from disk'}", res['beside']))]]
+    def cell(p, row, k, n): return number(got[p,row,k][n]['used']*1e6/row) or 'out of memory' if (p,row,k) in got else ''
     for k in [*ours, *(k for k in peers if k not in ours)]:
-        if not any((p,row,k) in got for p,row in parts): continue
-        cells = [number(got[p,row,k]['used']*1e6/row) or 'out of memory' if (p,row,k) in got else '' for p,row in parts]
-        rows.append([f'**{k}**' if k in ours else k, *cells])
+        if any((p,row,k) in got for p,row in parts):
+            rows.append([f'**{k}**' if k in ours else k, *(cell(p, row, k, n) for p,row in parts for n in res['beside'])])
     libs = ', '.join(f'{k} {v}' for k,v in res['versions'].items() if k != 'tsdisk')
     return f"""{md_table(rows)}
 
@@ -393,56 +398,37 @@ def readme_md(res):
 """
 
 def plot(res, path):
-    import matplotlib
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-    out,sizes,bs = summary(res),res['options']['rows'],res['options']['sizes'][-1]
+    sizes,bs,first = res['options']['rows'],res['options']['sizes'][-1],res['beside'][0]
+    out = [r for r in summary(res) if r['bs'] == bs]
     names = [k for k in [*peers][::-1] if any(r['name'] == k for r in out)]
-    plt.rcParams.update({'font.size': 9.5, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.spines.left': False})
-    fig,axs = plt.subplots(2, len(sizes), figsize=(4*len(sizes)+1,7), sharey=True, layout='constrained', squeeze=False)
+    fig,axs = figure(2, len(sizes), (4*len(sizes)+1,7), sharey=True)
     for ax,(part,row) in zip(axs.flat, product(('warm','cold'), sizes)):
-        mb = {r['name']: r['used'] for r in out if (r['part'],r['row'],r['bs']) == (part,row,bs)}
-        ax.barh([o.replace('`','') for o in names], np.nan_to_num([mb.get(o, 0) for o in names]), color=['#1b5e8c' if o in ours else '#bfc7cf' for o in names], height=.7)
-        for i,o in enumerate(names):
-            ax.text(np.nan_to_num(mb.get(o, 0)), i, f" {number(mb[o]) or 'out of memory'}" if o in mb else ' not measured', va='center', color='#333333')
+        mb = {r['name']: r['by'][first]['used'] for r in out if (r['part'],r['row']) == (part,row)}
+        bars(ax, [o.replace('`','') for o in names], [mb.get(o, np.nan) for o in names], 'none')
         ax.set_title(f"{row:,} bytes a row, {'in the page cache' if part == 'warm' else 'larger than memory'}", fontsize=9.5, loc='left')
         ax.set(xlabel=f'MB/s, batches of {bs}', xlim=(0, np.nanmax([*mb.values()])*1.2))
-        ax.tick_params(left=False, colors='#333333')
     fig.savefig(path, dpi=160)
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--quick', action='store_true', help='one round, one size of rows, less data: under three minutes')
-    p.add_argument('--gb', type=float, help='size of the data larger than memory (default: 2, or 1 with --quick)')
-    p.add_argument('--limit', type=float, default=.6, help='GB of memory that may be used for it, page cache included (default: %(default)s)')
-    p.add_argument('--rounds', type=int, help='rounds of each measurement: 3, or 1 with --quick')
-    p.add_argument('--bs', type=int, nargs='+', help='batch sizes: 64 and 1024, or 1024 with --quick')
-    p.add_argument('--only', nargs='+', metavar='PACKAGE', help='these beside tsdisk; all by default')
-    p.add_argument('--tmp', help='where to put up to 10 GB of data for the time being: the disk to measure')
-    p.add_argument('--out', type=Path, default=Path(__file__).parent/'results', help='folder of the results')
-    args = p.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    start,few = time.time(),dict(gb=1, warm_gb=.25, rounds=1, secs=1, wait=5, rows=[6_000], sizes=[1024])
-    o = few if args.quick else dict(gb=2, warm_gb=.5, rounds=3, secs=2, wait=180, rows=[*rows], sizes=[64,1024])
-    o.update(gb=args.gb or o['gb'], rounds=args.rounds or o['rounds'], sizes=args.bs or o['sizes'], limit=args.limit*1e9, disk=10e9)
-    missing = {k: 'not installed' for k,v in peers.items() if not find_spec(v.module.split('.')[0])}
-    names = [k for k,v in peers.items() if k not in missing and (k in ours or not args.only or v.package in args.only)]
-    with temp_folder(args.tmp, need=min(o['disk'], 1.15e9*o['gb']*len(names))) as folder, ExitStack() as stack:
-        os.environ.update(TMPDIR=str(folder), PYTHONWARNINGS='ignore', KERAS_BACKEND='torch')
-        with read_ahead(folder, ahead['rows']) as can, memory_limit(o['limit']) as group: o.update(limited=group is not None, read_ahead=can)
-        m,bench = machine(),Bench(folder, {k: stack.enter_context(Again(contestant, k, folder, o['limit'] if o['limited'] else None)) for k in names}, o)
-        found = [r for part,row in product(('warm','cold'), o['rows']) for r in bench.rounds(part, row)]
-    say('')
-    versions = {o: release(o) for o in dict.fromkeys(peers[k].package for k in names)}
-    res = dict(machine=m, versions=versions, options=o, failed={**missing, **bench.failed}, others=bench.quiet.seen, results=found)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out/'peers.json').write_text(json.dumps(res, indent=1))
-    (args.out/'peers.md').write_text(report(res))
-    (args.out/'peers_readme.md').write_text(readme_md(res))
-    plot(res, args.out/'peers.png')
-    print(report(res))
-    print(f'Took {time.time()-start:.0f} s; see {args.out}/peers.md, .json and .png')
+def options_of(args):
+    few = dict(gb=1, warm_gb=.25, secs=1, rows=[6_000], sizes=[1024])
+    o = few if args.quick else dict(gb=2, warm_gb=.5, secs=2, rows=[*row_shapes], sizes=[64,1024])
+    return o | dict(gb=args.gb or o['gb'], rounds=args.rounds, sizes=args.bs or o['sizes'], limit=args.limit*1e9, disk=10e9)
 
-if __name__ == '__main__':
-    try: main()
-    except KeyboardInterrupt: sys.exit(130)
+def main():
+    args = arguments('peers', __doc__, 'one round, one size of rows, less data: under three minutes', (3,1), 10,
+        gb=dict(type=float, help='size of the data larger than memory (default: 2, or 1 with --quick)'),
+        limit=dict(type=float, default=.6, help='GB of memory that may be used for it, page cache included (default: %(default)s)'),
+        bs=dict(type=int, nargs='+', help='batch sizes: 64 and 1024, or 1024 with --quick'),
+        only=dict(nargs='+', metavar='PACKAGE', help='these beside tsdisk; all by default'))
+    o,missing = options_of(args),{k: 'not installed' for k,v in peers.items() if not find_spec(v.module.split('.')[0])}
+    names = [k for k,v in peers.items() if k not in missing and (k in ours or not args.only or v.package in args.only)]
+    with benchmark(args, need=min(o['disk'], 1.15e9*o['gb']*len(names))) as bench, ExitStack() as stack:
+        os.environ.update(TMPDIR=str(bench.folder), PYTHONWARNINGS='ignore', KERAS_BACKEND='torch')
+        with read_ahead(bench.folder, ahead['rows']) as can, memory_limit(o['limit']) as group: o.update(limited=group is not None, read_ahead=can)
+        limit = o['limit'] if o['limited'] else None
+        contest = Contest(bench, {k: stack.enter_context(Again(contestant, k, bench.folder, limit)) for k in names}, o)
+        found = [r for part,row in product(('warm','cold'), o['rows']) for r in contest.rounds(part, row)]
+        versions = {o: release(o) for o in dict.fromkeys(peers[k].package for k in names)}
+        bench.keep(o, report, readme_md, plot, versions=versions, failed={**missing, **contest.failed}, results=found)
+
+if __name__ == '__main__': run(main)

@@ -1,14 +1,14 @@
 "Windows over one long series, side by side: see README.md"
-import random, shutil, sys
+import shutil, time
 from contextlib import redirect_stdout
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 import numpy as np
-from cold import Again, beside, job
-from common import arguments, describe, keep, machine, md_table, med, memory_limit, peak_private, Quiet, seconds, temp_folder, workers
-from loaders import say, some_batches
+from ceilings import Disk, bare_gathers, rate
+from common import arguments, benchmark, groups, heads, intro, md_table, med, number, ours_bold, pick, ratio, run, say, times
+from processes import Again, limited, memory_limit, peak_private, seconds, workers
 
 kinds,sizes = {'96 × 4': (96,4), '512 × 16': (512,16)},(64,1024)
 
@@ -34,18 +34,12 @@ def opened(path): return np.load(path/'X.npy', mmap_mode='r')
 
 # The contestants: functions of (folder, steps of a window, bs) that give an iterable of shuffled batches of windows
 
-class BareGather:
-    "The ceiling: windows are copied as they lie, (bs, steps, vars), into one buffer, in an order made beforehand"
-    def __init__(self, path, size, bs):
-        import torch
-        X = opened(path)
-        self.n,v,self.bs = len(X)-size+1,X.shape[1],bs
-        self.T = torch.from_numpy(X).as_strided((self.n, size*v), (v, 1))
-        self.buf,self.idx = torch.empty(bs, size*v), torch.randint(self.n, (2**20,))
-
-    def __iter__(self):
-        from torch import index_select
-        for i in range(0, len(self.idx)-self.bs+1, self.bs): yield index_select(self.T, 0, self.idx[i:i+self.bs], out=self.buf)
+def bare(path, size, bs):
+    "The ceiling: ways to copy windows as they lie, (bs, steps*vars), of which the fastest counts"
+    import torch
+    X = opened(path)
+    n,n_vars = len(X)-size+1,X.shape[1]
+    return bare_gathers(torch.from_numpy(X).as_strided((n, size*n_vars), (n_vars, 1)), torch.randint(n, (2**20,)), bs)
 
 def tsdisk_loader(path, size, bs):
     from tsdisk.data.datasets import TSDatasets
@@ -55,13 +49,10 @@ def tsdisk_loader(path, size, bs):
 
 class Numpy:
     "`sliding_window_view[idx]`, in an order made beforehand"
-    def __init__(self, path, size, bs):
-        self.W,self.bs = np.lib.stride_tricks.sliding_window_view(opened(path), size, axis=0),bs
-        self.idx = np.random.default_rng(0).integers(0, len(self.W), 2**20)
-
+    def __init__(self, path, size, bs): self.W,self.bs = np.lib.stride_tricks.sliding_window_view(opened(path), size, axis=0),bs
     def __iter__(self):
         from torch import from_numpy
-        for i in range(0, len(self.idx)-self.bs+1, self.bs): yield from_numpy(self.W[self.idx[i:i+self.bs]])
+        for i in np.random.default_rng().integers(0, len(self.W), (2**20//self.bs, self.bs)): yield from_numpy(self.W[i])
 
 class Items:
     "A torch dataset written by hand: one window, (vars, steps), or those of a list"
@@ -89,51 +80,57 @@ class Litdata:
         from litdata import StreamingDataset
         from litdata.streaming.temporal import TemporalArrayLoader
         self.track,self.size,self.bs = StreamingDataset(str(path/'track'), item_loader=TemporalArrayLoader()),size,bs
-        self.idx = np.random.default_rng(0).integers(0, len(opened(path))-size+1, 2**20).tolist()
+        self.n = len(opened(path))-size+1
 
     def __iter__(self):
         from torch import from_numpy
-        for i in range(0, len(self.idx)-self.bs+1, self.bs):
-            got = [self.track.read_window(0, k, self.size)['x'] for k in self.idx[i:i+self.bs]]
+        for i in np.random.default_rng().integers(0, self.n, (2**20//self.bs, self.bs)):
+            got = [self.track.read_window(0, int(k), self.size)['x'] for k in i]
             yield from_numpy(np.stack(got).swapaxes(1, 2))
 
 ceiling = 'bare gather (ceiling)'
-contestants = {ceiling: BareGather, 'tsdisk': tsdisk_loader, '`sliding_window_view[idx]`': Numpy, 'tsai, TSUnwindowedDataset': tsai_unwindowed,
+contestants = {ceiling: bare, 'tsdisk': tsdisk_loader, '`sliding_window_view[idx]`': Numpy, 'tsai, TSUnwindowedDataset': tsai_unwindowed,
     'torch, by batch': torch_batches, 'torch, by item': torch_items}
 try: contestants[f"litdata {version('litdata')}, `read_window`"] = Litdata
 except PackageNotFoundError: pass
 
+def batches_a_second(dl, secs):
+    "Counted after a quarter of the time, in which a loader begins to gather ahead"
+    it,n,start = iter(dl),0,time.perf_counter()
+    next(it)
+    while time.perf_counter()-start < secs/4: next(it)
+    start = time.perf_counter()
+    while (took := time.perf_counter()-start) < secs:
+        next(it)
+        n += 1
+    return n/took
+
 def contestant(name):
-    "A function that measures one of the contestants: (windows a second, private memory that it took in MB)"
+    "A function that measures one of the contestants: windows a second, of the fastest way and each, and private memory that it took in MB"
     import torch
     import_module({'tsdisk': 'tsdisk.data.loaders', 'tsai, TSUnwindowedDataset': 'tsai.data.unwindowed'}.get(name, 'torch.utils.data'))
     torch.index_select(torch.zeros(9, 9), 0, torch.tensor([1]))
     made = {}
-    def rate(path, size, bs, k):
+    def measure(path, size, bs, secs):
         with peak_private() as peak:
             before = peak[0]
             if (path,size,bs) not in made: made[path,size,bs] = contestants[name](path, size, bs)
-            per = some_batches(made[path,size,bs], k)
-        return bs/per, peak[0]-before
-    return rate
+            dl = made[path,size,bs]
+            each = {k: bs*batches_a_second(o, secs) for k,o in (dl if isinstance(dl, dict) else {name: dl}).items()}
+        return dict(windows=max(each.values()), each=each, private=peak[0]-before)
+    return measure
 
-def measure_warm(folders, rounds, quiet):
-    res = {(k,bs,o): dict(kind=k, bs=bs, loader=o, rates=[], private=[]) for k in folders for bs in sizes for o in contestants}
+def measure_warm(bench, folders, secs):
+    res = []
     with workers(**{o: (contestant, o) for o in contestants}) as ws:
-        for i in range(rounds+1): # The first warms up
+        for k,path in folders.items():
+            for w in ws.values():
+                for bs in sizes: w(path, kinds[k][0], bs, 0) # Warms up
+        for _,n in bench.turns('in the page cache'):
             for k,path in folders.items():
                 for bs in sizes:
-                    say(f'round {i} of {rounds}: {k}, bs {bs}')
-                    for o in random.sample(list(contestants), len(contestants)):
-                        quiet.wait()
-                        n = (2**18 if o in (ceiling,'tsdisk','`sliding_window_view[idx]`') else 2**14)//kinds[k][1]*4
-                        rate,private = ws[o](path, kinds[k][0], bs, max(4, n//bs))
-                        res[k,bs,o]['private'].append(private)
-                        if i: res[k,bs,o]['rates'].append(rate)
-    for (k,bs,o),r in res.items():
-        ratio = lambda a,b: med([p/q for p,q in zip(a['rates'], b['rates'])])
-        r |= dict(windows=med(r['rates']), of_ceiling=ratio(r, res[k,bs,ceiling]), tsdisk_is=ratio(res[k,bs,'tsdisk'], r), private=max(r['private']))
-    return [*res.values()]
+                    for o in bench.one_by_one(contestants): res.append(dict(kind=k, bs=bs, loader=o, beside=n, **ws[o](path, kinds[k][0], bs, secs)))
+    return res
 
 def very_many():
     "500 million windows over 200,000 series: seconds and MB to make them, seconds to find where a batch of 256 lies"
@@ -165,40 +162,58 @@ def cold_tsdisk(path, size, bs, shuffle, limited):
 def cold_numpy(path, size, bs):
     for b in Numpy(path, size, bs): yield b.nbytes
 
-def measure_cold(folder, path, kind, limit, rounds, secs):
+cold_ways = {'tsdisk, `shuffle=True`': (64,1024), "tsdisk, `shuffle='block'`": (1024,), '`sliding_window_view[idx]`': (1024,)}
+
+def measure_cold(bench, path, kind, limit, rounds, secs):
     size,n_vars = kinds[kind]
-    row,res = size*n_vars*4,[]
-    with memory_limit(limit) as group, Again(job, group, path) as run:
-        for i in range(rounds):
-            say(f'round {i+1} of {rounds}: larger than memory, {kind}')
-            jobs = [partial(run, cold_tsdisk, (bs,True,group is not None), size, secs) for bs in sizes]
-            ways,there = beside(run, 'exact', row, secs, jobs)
-            res += [dict(name='tsdisk, `shuffle=True`', bs=bs, **r) for bs,r in zip(sizes, ways)]
-            res += [dict(name='*the disk*', bs='', disk=r['mb'], **{k: r[k] for k in ('used','read','cores')}) for r in there]
-            res.append(dict(name="tsdisk, `shuffle='block'`", bs=1024, **run(cold_tsdisk, (1024,'block',group is not None), size, secs)))
-            res.append(dict(name='`sliding_window_view[idx]`', bs=1024, **run(cold_numpy, (1024,), size, secs)))
-    return dict(limited=group is not None, kind=kind, row=row, ways=res)
+    row,ways = size*n_vars*4,[]
+    with memory_limit(limit) as group, Again(limited, group, path) as call:
+        disk = Disk(call, path, secs/2)
+        for _,n in bench.turns(f'larger than memory, {kind}', rounds):
+            exact,block,view = cold_ways
+            def tsdisk(bs, shuffle): return partial(call, rate, cold_tsdisk, bs, shuffle, group is not None, size, secs)
+            found = disk.around([tsdisk(bs, True) for bs in sizes], 'exact', row, n)
+            ways += [dict(name=exact, bs=bs, beside=n, **r) for bs,r in zip(sizes, found)]
+            ways.append(dict(name=block, bs=1024, beside=n, **tsdisk(1024, 'block')()))
+            ways.append(dict(name=view, bs=1024, beside=n, **call(rate, cold_numpy, 1024, size, secs)))
+    return dict(limited=group is not None, kind=kind, row=row, ways=ways, disk=disk.found)
 
 # The report
 
+def configs(): return [(k,bs) for k in kinds for bs in sizes]
+
 def warm_md(res):
-    rows = [['window', 'bs', 'loader', 'windows/s', 'GB/s', 'of the ceiling', 'tsdisk is', 'private MB']]
-    for r in res:
-        size,n_vars = kinds[r['kind']]
-        times = '' if r['loader'] in ('tsdisk',ceiling) else f"{r['tsdisk_is']:.1f} ×"
-        rows.append([r['kind'], r['bs'], f"**{r['loader']}**" if r['loader'] == 'tsdisk' else r['loader'], f"{r['windows']:,.0f}", f"{r['windows']*size*n_vars*4/1e9:.3g}",
-            f"{r['of_ceiling']:.2f}", times, f"{r['private']:.0f}"])
+    besides = res['beside']
+    rows = [['window', 'bs', 'loader', *heads('windows/s', besides), *heads('of the ceiling', besides), *heads('tsdisk is', besides), 'GB/s', 'private MB']]
+    for k,bs,o in [(*c,o) for c in configs() for o in contestants]:
+        rate = {(name,n): pick(res['warm'], 'windows', kind=k, bs=bs, loader=name, beside=n) for name in (o,ceiling,'tsdisk') for n in besides}
+        windows = [med(rate[o,n]) for n in besides]
+        share = [f'{ratio(rate[o,n], rate[ceiling,n]):.2f}' for n in besides]
+        faster = ['' if o in ('tsdisk',ceiling) else times(ratio(rate['tsdisk',n], rate[o,n])) for n in besides]
+        private = max(pick(res['warm'], 'private', kind=k, bs=bs, loader=o))
+        rows.append([k, bs, ours_bold(o), *map(number, windows), *share, *faster, number(windows[0]*np.prod(kinds[k])*4/1e9), f'{private:.0f}'])
     return md_table(rows, 3)
 
-def cold_md(cold):
-    rows = [['window', 'loader', 'bs', 'windows/s', 'MB/s', 'of the disk', 'read / used']]
-    for c in cold:
-        groups = {}
-        for r in c['ways']: groups.setdefault((r['name'], r['bs']), []).append(r)
-        for (name,bs),rs in groups.items():
-            used,read = (med([r[k] for r in rs if k in r]) for k in ('used','read'))
-            share = f"{med([r['used']/r['disk'] for r in rs if 'disk' in r]):.2f}" if name.startswith(('tsdisk, `shuffle=T','*')) else ''
-            rows.append([c['kind'], f'**{name}**' if 'tsdisk' in name else name, bs, f"{used*1e6/c['row']:,.0f}", f'{used:,.0f}', share, f'{read/used:.2f}'])
+def ceiling_md(res):
+    "Which way to copy windows was the fastest"
+    rows = [['windows/s', *(h for k,bs in configs() for h in heads(f'{k}, bs {bs}', res['beside']))]]
+    found = {(*c,n): pick(res['warm'], 'each', kind=c[0], bs=c[1], loader=ceiling, beside=n) for c in configs() for n in res['beside']}
+    names = dict.fromkeys(o for each in found.values() for r in each for o in r)
+    return md_table(rows + [[o, *(number(med([r[o] for r in each if o in r])) for each in found.values())] for o in names])
+
+def cold_md(res):
+    besides = res['beside']
+    rows = [['window', 'loader', 'bs', *heads('windows/s', besides), *heads('of the disk', besides), 'MB/s', 'read / used']]
+    for c in res['cold']:
+        disk = [med(pick(c['disk'], 'mb', beside=n)) for n in besides]
+        rows.append([c['kind'], '*the disk*', '', *(number(o*1e6/c['row']) for o in disk), *['1.00' for _ in besides], number(disk[0]), ''])
+        for (name,bs),rs in groups(c['ways'], 'name', 'bs').items():
+            used = [med(pick(rs, 'used', beside=n)) for n in besides]
+            near = [[r['used']/r['disk'] for r in rs if r['beside'] == n and {'used','disk'} <= {*r}] for n in besides]
+            share = [f'{med(v):.2f}' if v else '' for v in near]
+            windows = [number(v*1e6/c['row']) or 'out of memory' for v in used]
+            times_read = number(med(pick(rs, 'read'))/med(pick(rs, 'used')))
+            rows.append([c['kind'], ours_bold(name), bs, *windows, *share, number(used[0]), times_read])
     return md_table(rows, 2)
 
 def report(res):
@@ -206,35 +221,40 @@ def report(res):
     how = f"in a memory control group of {o['limit']/1e9:.1f} GB" if all(c['limited'] for c in res['cold']) else '**without a memory limit, which could not be set here**'
     return f"""# Windows, side by side
 
-{describe(res['machine'])}, other programs used {med(res['others']):.0%} of the processor (median)
+{intro(res)}
 
-Shuffled batches of windows, every step, over one float32 series (steps, vars) of {o['gb']:g} GB in the page cache, on the CPU. The *bare gather* copies windows as they lie, in an order made beforehand;
-so does `sliding_window_view`. tsdisk gives them as (bs, vars, steps) without turning them round in memory; the others copy them into that order. Each in its own process, in turn, medians
+Shuffled batches of windows, every step, over one float32 series (steps, vars) of {o['gb']:g} GB in the page cache, on the CPU. The *bare gather*, the ceiling, copies windows as they lie, into
+buffers that are used again, in an order made beforehand; it is the fastest of several ways in each round, below. `sliding_window_view` copies them in an order made beforehand, too.
+tsdisk gives them as (bs, vars, steps) without turning them round in memory; the others copy them into that order. Each in its own process, in turn, medians
 of {o['rounds']} rounds, ratios within a round. *Private*: memory of the process beyond its start, at most.
 
-{warm_md(res['warm'])}
+{warm_md(res)}
+
+Ways of the bare gather: windows are copied by all threads of torch or by one, a batch or several in a call, or by two threads with a call each.
+
+{ceiling_md(res)}
 
 {o['many']['n']:,} windows over 200,000 series: made in {o['many']['made']*1e3:.1f} ms, with {o['many']['mb']:.1f} MB; where the windows of a batch of 256 lie is found in {o['many']['found']*1e6:.0f} µs.
-
+""" + (f"""
 ## Larger than memory
 
-A series of {o['cold_gb']:g} GB, {how}, from an empty page cache. *Of the disk*: beside random reads of as many bytes by many threads, just before and after.
+A series of {o['cold_gb']:g} GB, {how}, from an empty page cache. *The disk*: random reads of as many bytes, by threads or by fio, whichever is faster. *Of the disk*: beside those just before and after.
 
-{cold_md(res['cold'])}
-"""
+{cold_md(res)}
+""" if res['cold'] else '')
 
 def readme_md(res):
     "The table of the README: windows a second"
-    configs = [(k,bs) for k in kinds for bs in sizes]
-    rows = [['shuffled windows a second', *(f'{k}, bs {bs}' for k,bs in configs)]]
-    rate = {(r['kind'],r['bs'],r['loader']): r['windows'] for r in res['warm']}
-    for o in contestants: rows.append([f'**{o}**' if o == 'tsdisk' else o, *(f'{rate[k,bs,o]:,.0f}' for k,bs in configs)])
-    for name in ('tsdisk, `shuffle=True`', "tsdisk, `shuffle='block'`", '`sliding_window_view[idx]`'):
-        cells = []
-        for k,bs in configs:
-            rs = [r['used']*1e6/c['row'] for c in res['cold'] if c['kind'] == k for r in c['ways'] if (r['name'],r['bs']) == (name,bs) and 'used' in r]
-            cells.append(f'{med(rs):,.0f}' if rs else '')
-        rows.append([f"larger than memory: {f'**{name}**' if 'tsdisk' in name else name}", *cells])
+    besides,columns = res['beside'],[(*c,n) for c in configs() for n in res['beside']]
+    rows = [['shuffled windows a second', *(h for k,bs in configs() for h in heads(f'{k}, bs {bs}', besides))]]
+    for o in contestants:
+        found = [pick(res['warm'], 'windows', kind=k, bs=bs, loader=o, beside=n) for k,bs,n in columns]
+        rows.append([ours_bold(o), *(number(med(v)) for v in found)])
+    cold = {c['kind']: c for c in res['cold']}
+    for name in cold_ways if cold else ():
+        found = [pick(cold[k]['ways'], 'used', name=name, bs=bs, beside=n) for k,bs,n in columns]
+        cells = [number(med(v)*1e6/cold[k]['row']) for v,(k,_,_) in zip(found, columns)]
+        rows.append([f"larger than memory: {ours_bold(name)}", *cells])
     m,o = res['machine'],res['options']
     return f"""{md_table(rows)}
 
@@ -243,28 +263,21 @@ in {o['many']['made']*1e3:.0f} ms and {o['many']['mb']:.0f} MB. {m['cpu']}, {m['
 """
 
 def main():
-    args = arguments(__doc__, 'two rounds, and no data larger than memory: under two minutes', (5,2), 5)
-    rounds = args.rounds
-    quiet,opts = Quiet(30 if args.quick else 180), dict(rounds=rounds, gb=.5, cold_gb=4, limit=1.2e9)
-    res = dict(machine=machine(), options=opts, cold=[])
-    with temp_folder(args.tmp, need=2.2e9 if args.quick else 4.2e9) as folder:
+    args = arguments('windows', __doc__, 'two rounds, and no data larger than memory: under two minutes', (5,2), 5)
+    options = dict(rounds=args.rounds, gb=.5, cold_gb=4, limit=1.2e9)
+    with benchmark(args, need=2.2e9 if args.quick else 4.2e9) as bench:
         say('writing data')
-        folders = {k: make_series(folder/str(i), v, opts['gb']) for i,(k,(_,v)) in enumerate(kinds.items())}
+        folders = {k: make_series(bench.folder/str(i), v, options['gb']) for i,(k,(_,v)) in enumerate(kinds.items())}
         for path in folders.values():
             opened(path).max()
             if Litdata in contestants.values(): add_track(path)
-        res['warm'] = measure_warm(folders, rounds, quiet)
-        opts['many'] = very_many()
+        warm,cold = measure_warm(bench, folders, .1 if args.quick else .3),[]
+        options['many'] = very_many()
         for path in folders.values(): shutil.rmtree(path)
         for k in () if args.quick else kinds:
-            path = make_series(folder/f'cold{kinds[k][1]}', kinds[k][1], opts['cold_gb'])
-            res['cold'].append(measure_cold(folder, path, k, opts['limit'], min(rounds, 3), 2))
+            path = make_series(bench.folder/f'cold{kinds[k][1]}', kinds[k][1], options['cold_gb'])
+            cold.append(measure_cold(bench, path, k, options['limit'], min(args.rounds, 3), 2))
             (path/'X.npy').unlink()
-    res['others'] = quiet.seen
-    say('')
-    keep(args, 'windows', res, report(res))
-    if res['cold']: (args.out/'windows_readme.md').write_text(readme_md(res))
+        bench.keep(options, report, readme_md if cold else None, warm=warm, cold=cold)
 
-if __name__ == '__main__':
-    try: main()
-    except KeyboardInterrupt: sys.exit(130)
+if __name__ == '__main__': run(main)
