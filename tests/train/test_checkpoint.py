@@ -349,6 +349,7 @@ def test_a_fit_of_other_length_is_refused(tmp_path):
 @pytest.mark.parametrize('content', [b'', b'nothing', pickle.dumps(os.getcwd), 'cut', 'model'])
 def test_files_that_are_no_checkpoints_are_refused(tmp_path, content):
     stopped(tmp_path, 27)
+    for o in file_of(tmp_path).parent.glob('*.previous.ckpt'): o.unlink()
     if content == 'cut': content = file_of(tmp_path).read_bytes()[:-1000]
     if content == 'model': torch.save(learner(tmp_path).model.state_dict(), file_of(tmp_path))
     else: file_of(tmp_path).write_bytes(content)
