@@ -82,6 +82,7 @@ class Ragged(Panel, PaddedRows):
     @property
     def lengths(self): return np.diff(self.offsets)
     def length(self, series): return self.offsets[series+1] - self.offsets[series]
+    def first_step(self, series): return self.offsets[series].astype(np.int64) # Its byte may not fit a stored int32
 
 # %% ../../nbs/13_series.ragged.ipynb #dbc8e4b5
 def _one_series(values):
@@ -109,7 +110,7 @@ def segment(self:Ragged, i, first, stop):
 def segments(self:Ragged, span): return self._segments(span, lambda: self.panel.segments(span))
 
 @patch
-def segment_rows(self:Ragged, series, step, vars): return self.panel.segment_rows(0, self.offsets[series]+step, vars)
+def segment_rows(self:Ragged, series, step, vars): return self.panel.segment_rows(0, self.first_step(series)+step, vars)
 
 # %% ../../nbs/13_series.ragged.ipynb #992195cc
 @patch
@@ -138,7 +139,7 @@ def used_steps(self:Ragged,
     rows, # (k,)
 ) -> tuple: # (first steps in `values`, numbers of steps), (k,) each
     "The steps of each series that go into a batch"
-    first,stop = self.offsets[rows],self.offsets[rows+1]
+    first,stop = self.first_step(rows),self.first_step(rows+1)
     n = np.minimum(stop-first, self.longest)
     return (first if self.side == 'right' else stop-n), n
 
@@ -177,7 +178,7 @@ def _pad(self:Ragged, out, n):
 def prefetch(self:Ragged, idxs):
     idxs = rows_there(idxs, self.n)
     step_bytes = self.vars*self.dtype.itemsize
-    will_need(self.panel.source.array, self.offsets[idxs]*step_bytes, self.offsets[idxs+1]*step_bytes)
+    will_need(self.panel.source.array, self.first_step(idxs)*step_bytes, self.first_step(idxs+1)*step_bytes)
 
 @patch
 def place(self:Ragged):
