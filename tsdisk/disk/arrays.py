@@ -18,6 +18,7 @@ import numpy as np
 from fastcore.basics import patch
 from .basics import progress
 from .casts import cast_exactly
+from .identity import as_opened
 from .headers import check_dtype, check_size, data_start, npy_header, read_header
 from .publish import atomic_path
 
@@ -34,7 +35,7 @@ def open_array(
     if rows: shape = (rows, *shape[1:])
     check_size(path, shape, dtype, start, grows=bool(rows))
     _check_order(path, dtype, fortran and len(shape) > 1)
-    return np.memmap(path, dtype, 'r', start, shape)
+    return as_opened(np.memmap(path, dtype, 'r', start, shape))
 
 # %% ../../nbs/03_disk.arrays.ipynb #29b99414
 def _check_has_rows(path, shape, dtype):

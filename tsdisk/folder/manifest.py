@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 from ..disk.arrays import open_array, save_array
 from ..disk.headers import check_dtype, read_header
+from ..disk.identity import open_file
 from ..disk.fingerprint import fingerprint
 from ..disk.publish import atomic_write, locked
 from ..disk.rows import Ranges
@@ -244,7 +245,8 @@ def kept_result(
     detail:str='', # What else it depends on, such as a function
 ): # The result; None if none is kept
     "A result from an earlier call of `cached_result`"
-    address = _address(x, kind, rows, detail)
+    s = as_source(x)
+    address = _address(s, kind, rows, detail) if _is_named(s) else None
     return address and _look_up(*address)
 
 # %% ../../nbs/30_folder.manifest.ipynb #d934e169
@@ -256,11 +258,18 @@ def cached_result(
     detail:str='', # What else it depends on, such as a function
 ): # The result of `compute`, now or earlier
     "A result that is kept with the file it was computed from"
-    address = _address(x, kind, rows, detail)
+    s = as_source(x)
+    address = _address(s, kind, rows, detail) if _is_named(s) else None
     if address is None: return compute()
     value = _look_up(*address)
     if value is not None: return value
     value = compute()
-    try: _keep(*address, value)
-    except OSError: pass # Read-only, full, or locked by another process
+    try:
+        if _is_named(s) and _address(s, kind, rows, detail) == address: _keep(*address, value)
+    except OSError: pass # Read-only, full, locked by another process, or removed
     return value
+
+def _is_named(s):
+    "Do the names of the files of a source still lead to those that are mapped?"
+    files = [open_file(o) for o in s.maps()]
+    return all(o is None or o.is_named() for o in files)

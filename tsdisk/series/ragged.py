@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from ..disk.arrays import open_array
 from ..disk.basics import KeepLast, one_of, whole_number
 from ..disk.direct import ReadsAhead
+from ..disk.faults import mapped_reads
 from ..disk.io import Incoming
 from ..disk.array_sources import will_need
 from ..disk.sources import Source, check_idxs, rows_there
@@ -146,6 +147,10 @@ def used_steps(self:Ragged,
 # %% ../../nbs/13_series.ragged.ipynb #cfbaf4c6
 @patch
 def _gather(self:Ragged, rows, out):
+    with mapped_reads(self.maps()): self._gather_segments(rows, out)
+
+@patch
+def _gather_segments(self:Ragged, rows, out):
     first,n = self.used_steps(rows)
     span = out.shape[1]
     start = first if self.side == 'right' else first+n-span
@@ -234,6 +239,7 @@ class DirectRagged(PaddedRows):
     def batch_shape(self, rows): return self.series.batch_shape(rows)
     def cut(self, batch): return self.series.cut(batch)
     def place(self): return self.series.place()
+    def maps(self): return self.series.maps()
     def why_not_direct(self): return self.series.why_not_direct()
 
 # %% ../../nbs/13_series.ragged.ipynb #e144e33b
@@ -254,6 +260,9 @@ def _copy_found(self:DirectRagged, out, read, found, places):
 # %% ../../nbs/13_series.ragged.ipynb #042e5ee2
 @patch
 def why_not_direct(self:Ragged): return self.segments(1).why_not_direct()
+
+@patch
+def maps(self:Ragged): return [*self.panel.source.maps(), self.offsets]
 
 @patch
 def direct(self:Ragged, most, threads=None): return DirectRagged(self, most, threads)
