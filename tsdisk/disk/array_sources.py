@@ -22,6 +22,12 @@ from .gather import RowCopier
 from .io import DiskFile, mapped_inode, populate
 from .sources import Place, Source, rows_there
 
+# %% ../../nbs/10_disk.array_sources.ipynb #221ab027
+def _note_file(x):
+    "Remember the file of an array that was mapped elsewhere"
+    if x.mode != 'r' or not x.size or mmap_of(x) is None or open_file(x) is not None: return
+    if os.path.exists(x.filename): as_opened(x, inode=mapped_inode(x.__array_interface__['data'][0]))
+
 # %% ../../nbs/10_disk.array_sources.ipynb #0a420c2b
 class ArraySource(Source):
     "Rows of a NumPy array or memmap"
@@ -73,11 +79,6 @@ def place(self:ArraySource):
 
 @patch
 def maps(self:ArraySource): return [self.array]
-
-def _note_file(x):
-    "Remember the file of an array that was mapped elsewhere"
-    if x.mode != 'r' or not x.size or mmap_of(x) is None or open_file(x) is not None: return
-    if os.path.exists(x.filename): as_opened(x, inode=mapped_inode(x.__array_interface__['data'][0]))
 
 # %% ../../nbs/10_disk.array_sources.ipynb #12fddcf8
 @patch

@@ -228,6 +228,12 @@ def _address(x, kind, rows, detail):
     if folder is None: return None
     return folder, result_kind(kind, place)+detail, name, fingerprint(place, rows, place.starts)
 
+# %% ../../nbs/30_folder.manifest.ipynb #bdfe3dcd
+def _is_named(s):
+    "Do the names of the files of a source still lead to those that are mapped?"
+    files = [open_file(o) for o in s.maps()]
+    return all(o is None or o.is_named() for o in files)
+
 # %% ../../nbs/30_folder.manifest.ipynb #0a76cd1e
 def _look_up(folder, kind, name, key): return read_manifest(folder).get(kind, {}).get(name, {}).get(key)
 
@@ -268,8 +274,3 @@ def cached_result(
         if _is_named(s) and _address(s, kind, rows, detail) == address: _keep(*address, value)
     except OSError: pass # Read-only, full, locked by another process, or removed
     return value
-
-def _is_named(s):
-    "Do the names of the files of a source still lead to those that are mapped?"
-    files = [open_file(o) for o in s.maps()]
-    return all(o is None or o.is_named() for o in files)
