@@ -1,6 +1,6 @@
 "Datasets written to .npy, HDF5 and parquet"
 import json
-import numpy as np, pytest
+import h5py, numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.convert import export
 from tsdisk.convert.convert import convert
@@ -91,3 +91,28 @@ def test_splits_and_texts_go_to_hdf5_in_a_new_folder(tmp_path):
         assert f['splits/train'][:].tolist() == [0,2,4] and f['splits/valid'][:].tolist() == [1,3,5]
         assert f['y'].asstr()[:].tolist() == [*'ababab']
     assert [o.name for o in path.parent.iterdir()] == ['a.h5']
+
+def read_back(dataset, folder):
+    "`X` of each export of a dataset"
+    import pyarrow.parquet as pq
+    to_npy(dataset, folder/'plain')
+    yield np.load(folder/'plain/X.npy')
+    with h5py.File(to_hdf5(dataset, folder/'a.h5')) as f: yield f['X'][:]
+    columns = pq.read_table(to_parquet(dataset, folder/'a.parquet')).to_pydict()
+    yield np.array([columns[o] for o in columns if o.startswith('X')]).swapaxes(0, 1)
+
+@pytest.mark.parametrize('dtype,scale,offset,want', [('int16', .01, 0, 'f4'), ('int32', .01, 0, 'f8'), ('int16', .001, 101_325, 'f8')])
+def test_exports_tell_all_stored_integers_apart(tmp_path, dtype, scale, offset, want):
+    info = np.iinfo(dtype)
+    x = np.array([[[info.min,info.min+1,info.max-1],[0,1,info.max]]]*3, dtype)
+    dataset = convert([dict(X=o, scale=scale, offset=offset) for o in x], tmp_path/'set', n_workers=0)
+    for values in read_back(dataset, tmp_path):
+        assert np.array_equal(np.rint((values.astype('f8')-offset)/scale), x)
+        if values.dtype != np.float64: assert want == 'f4'
+
+def test_exports_warn_of_gaps_that_they_leave_out(tmp_path):
+    times = np.datetime64('2024-01-01', 's')+np.array([0,1,2,10,11])
+    with pytest.warns(UserWarning, match='1 series have gaps in time'):
+        dataset = convert([dict(X=np.zeros((2,5), 'f4'), times=times)], tmp_path/'set', n_workers=0)
+    for f,name in ((to_hdf5,'a.h5'), (to_parquet,'a.parquet')):
+        with pytest.warns(UserWarning, match='does not say where the times of 1 series have gaps'): f(dataset, tmp_path/name)

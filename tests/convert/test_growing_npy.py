@@ -28,7 +28,7 @@ def test_files_grow_without_positioned_writes(raw, tmp_path, monkeypatch):
     convert(raw, tmp_path/'one', read=as_item, n_workers=0)
     monkeypatch.delattr(os, 'pwritev', raising=False)
     assert same(tmp_path/'one', convert(raw, tmp_path/'two', read=as_item, n_workers=0))
-    append(tmp_path/'two', raw, read=as_item, n_workers=0)
+    append(tmp_path/'two', raw, read=as_item, n_workers=0, again=True)
     assert len(open_folder(tmp_path/'two')[0]['X']) == 120 and verify(tmp_path/'two') == []
 
 # Files and columns
@@ -40,6 +40,23 @@ def test_rows_that_are_not_complete_are_cut_off(tmp_path):
     f.write(np.zeros((2,3), 'f4'))
     f.file.close()
     f = Growing(tmp_path/'a.npy', (3,), 'f4', 4, crcs)
+    f.finish()
+    assert np.array_equal(np.load(tmp_path/'a.npy'), ramp(4)[:,0])
+
+def test_a_header_that_was_written_in_part_is_written_again(tmp_path):
+    f = Growing(tmp_path/'a.npy', (3,), 'f4')
+    f.write(ramp(4)[:,0].copy())
+    f.finish()
+    with open(tmp_path/'a.npy', 'r+b') as file:
+        file.seek(2048)
+        file.write(bytes(2048))
+    Growing(tmp_path/'a.npy', (3,), 'f4', 4, f.sums.crcs).finish()
+    assert np.array_equal(np.load(tmp_path/'a.npy'), ramp(4)[:,0])
+
+def test_a_file_that_has_no_size_yet_is_begun_again(tmp_path):
+    (tmp_path/'a.npy').touch()
+    f = Growing(tmp_path/'a.npy', (3,), 'f4')
+    f.write(ramp(4)[:,0].copy())
     f.finish()
     assert np.array_equal(np.load(tmp_path/'a.npy'), ramp(4)[:,0])
 

@@ -41,7 +41,7 @@ def test_paths_from_a_generator_are_files(raw, tmp_path): assert len(open_folder
 
 def test_a_dataset_inside_the_folder_is_no_input(raw, tmp_path):
     convert(raw, raw/'set', label='folder')
-    append(raw/'set', raw, label='folder')
+    append(raw/'set', raw, label='folder', again=True)
     assert len(open_folder(raw/'set')[0]['X']) == 120
 
 def test_odd_input_is_refused_with_its_name(tmp_path):

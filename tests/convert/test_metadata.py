@@ -31,7 +31,7 @@ def test_keys_of_metadata_are_not_used_as_paths(tmp_path):
     odd = {str(tmp_path/'victim'): 1, 'a/b': 2, '..': 3, 'items': 4, 'tsdisk': 5, 'x': 6}
     items = [dict(X=X(i), parts=i, journal=i, **{k: v+i for k,v in odd.items()}) for i in range(3)]
     convert(items, tmp_path/'set')
-    append(tmp_path/'set', items)
+    append(tmp_path/'set', items, again=True)
     arrays,_ = open_folder(tmp_path/'set')
     assert set(arrays) == {'X','source','parts','journal'} and arrays['parts'].tolist() == [0,1,2]*2
     assert np.load(victim).tolist() == [*range(100)]

@@ -103,3 +103,8 @@ def test_predictions_are_of_all_rows_whatever_the_training_loader_leaves_out():
 def test_a_state_of_another_split_is_refused():
     dls = [TSDataLoaders.from_arrays(ramp(100), bs=16, seed=o).train for o in (1,2)]
     with fails(ValueError, 'split', '`seed` or `splits`'): dls[0].load_state_dict(dls[1].state_dict())
+
+def test_a_dataset_makes_a_test_loader():
+    dls = TSDataLoaders.from_arrays(ramp(40), np.arange(40)%2, bs=4, seed=0)
+    dl = dls.test_dl(dls.valid_ds)
+    assert not dl.shuffle and [torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a,b in zip(dl, dls.valid)] == [True]*len(dls.valid)

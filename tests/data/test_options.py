@@ -1,6 +1,6 @@
 "Options that cannot work are refused before anything is read"
 import numpy as np, pytest
-from fastcore.basics import noop
+from fastai.basics import noop, Transform
 from conftest import fails, ramp
 from loader_cases import loader
 from tsdisk.data.datasets import TSDatasets
@@ -49,3 +49,15 @@ def test_rows_in_memory_are_read_through_the_cache(tmp_path):
 def test_orders_are_told_in_words():
     assert order_text(False, 3) == 'in order' and order_text(True, 3, weights=[1]) == 'shuffled, seed 3, by weight'
     assert [order_text(o, 3) for o in ('block','balanced')] == ['shuffled in blocks, seed 3','shuffled, balanced, seed 3']
+
+def test_rows_of_a_loader_cannot_be_cut_off():
+    dl = loader(10)
+    dl.n = 10
+    with fails(ValueError, 'There are 10 rows, got n=4', 'partial_n=4'): dl.n = 4
+    assert len([*dl]) == len(dl)
+
+@pytest.mark.parametrize('event', ['after_item','before_batch'])
+def test_transforms_of_items_that_are_added_later_are_refused(event):
+    dls = TSDataLoaders.from_arrays(ramp(10), bs=2)
+    dls.add_tfms([Transform(lambda o: o)], event)
+    with fails(ValueError, event, "add_tfms(…, 'after_batch')"): next(iter(dls.train))

@@ -147,6 +147,19 @@ def test_augmented_predictions_are_of_the_same_rows(motions):
     mixed,_ = quietly(learn, 'tta', n=3)
     assert mixed.shape == plain.shape and not torch.equal(mixed, plain)
 
+def test_tta_uses_the_augmentations_of_training(motions):
+    learn = learner(motions, batch_tfms=[Jitter(sigma=5., p=1.)])
+    quietly(learn, 'fit', 1, 5e-3)
+    plain,_ = quietly(learn, 'get_preds')
+    augmented,_ = quietly(learn, 'tta', n=1, beta=0)
+    assert (augmented-plain).abs().max() > .05 # Noise of five standard deviations
+    assert learn.dls.valid_ds.split_idx == 1 and torch.equal(quietly(learn, 'get_preds')[0], plain)
+
+def test_tta_without_augmentations_changes_nothing(motions):
+    learn = learner(motions)
+    quietly(learn, 'fit', 1, 5e-3)
+    assert torch.equal(quietly(learn, 'tta', n=1, beta=0)[0], quietly(learn, 'get_preds')[0])
+
 def test_metrics_over_all_rows_and_reports_agree(motions, capsys):
     learn = learner(motions)
     learn.metrics = [accuracy, F1Score(average='macro')]

@@ -219,3 +219,7 @@ def test_items_on_disk_cannot_be_changed(change):
 
 def test_positions_are_one_list():
     with fails(IndexError, '(2, 2)'): itemify(np.arange(9))[np.array([[0,1],[2,3]])]
+
+@pytest.mark.parametrize('name', ['reverse','sort','clear'])
+def test_items_cannot_be_reordered_in_place(name):
+    with fails(TypeError, "Items on disk can't be changed"): getattr(itemify(np.arange(6)), name)()

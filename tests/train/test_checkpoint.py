@@ -12,6 +12,7 @@ from fastai.optimizer import OptimWrapper, SGD
 from functools import partial
 from torch import nn
 from conftest import fails, filled, on_cpu, test_folders
+from tsdisk.train import checkpoint
 from tsdisk.train.checkpoint import Checkpoint
 from tsdisk.data.loaders import TSDataLoaders
 
@@ -61,7 +62,7 @@ def test_training_goes_on_bit_equal(tmp_path, at, after, way):
     count = Once()
     again = train(learner(tmp_path), cbs=[Checkpoint('a', 5), count], way=way)
     equal(again, train(learner(tmp_path/'whole'), way=way))
-    assert count.n == 60-after and [o.name for o in file_of(tmp_path).parent.iterdir()] == ['a.ckpt']
+    assert count.n == 60-after and sorted(o.name for o in file_of(tmp_path).parent.iterdir()) == ['a.ckpt','a.previous.ckpt']
 
 def test_training_is_stopped_again_and_again(tmp_path):
     for at in (9,13,22,41,59): stopped(tmp_path, at)
@@ -134,7 +135,7 @@ def test_callbacks_go_through_the_same_epochs(tmp_path):
     for p,q in zip(again.model.parameters(), whole.model.parameters(), strict=True): assert torch.equal(p, q)
     best,other = (torch.load(o/'models'/'best.pth', weights_only=True) for o in (tmp_path, tmp_path/'whole'))
     assert best.keys() == other.keys() and all(torch.equal(best[o], other[o]) for o in best)
-    assert 'save' not in vars(again) and {o.name for o in (tmp_path/'models').iterdir()} == {'best.pth','a.ckpt'}
+    assert 'save' not in vars(again) and {o.name for o in (tmp_path/'models').iterdir()} == {'best.pth','a.ckpt','a.previous.ckpt'}
 
 def test_models_are_not_saved_while_epochs_pass_by(tmp_path):
     class Keep(Callback):
@@ -253,6 +254,54 @@ def test_other_models_and_other_data_leave_the_model_as_it_was(tmp_path):
     with fails(ValueError, 'rows_of_a_step'): train(learn, cbs=Checkpoint('a'))
     assert all(torch.equal(a, b) for a,b in zip(before, learn.model.parameters()))
 
+# Damage
+
+def flipped(file, bit):
+    "The bytes of a file with one bit changed"
+    data = bytearray(file.read_bytes())
+    data[bit//8] ^= 1 << bit%8
+    return bytes(data)
+
+def test_every_flipped_bit_is_found_and_the_checkpoint_before_resumes(one_thread, tmp_path, recwarn):
+    stopped(tmp_path, 27)
+    file,read = file_of(tmp_path),checkpoint._read_checkpoint
+    newest,data = read(file)['train_iter'],file.read_bytes()
+    assert (newest, read(file.with_name('a.previous.ckpt'))['train_iter']) == (25, 20)
+    for bit in np.random.default_rng(0).integers(0, 8*(len(data)-32), 60):
+        file.write_bytes(flipped(file, bit))
+        with fails(ValueError, 'a.ckpt', 'its checksum is another one', 'delete the file'): read(file)
+        file.write_bytes(data)
+    file.write_bytes(flipped(file, 8000))
+    again = train(learner(tmp_path), cbs=Checkpoint('a', 5))
+    assert any('resumes from the one before it, a.previous.ckpt' in str(o.message) for o in recwarn)
+    equal(again, train(learner(tmp_path/'whole')))
+    assert [read(o)['done'] for o in sorted(file.parent.iterdir())] == [True, False]
+
+def test_a_checkpoint_that_is_deleted_starts_the_fit_again(tmp_path):
+    stopped(tmp_path, 27)
+    file_of(tmp_path).unlink()
+    stopped(tmp_path, 2)
+    assert [*file_of(tmp_path).parent.iterdir()] == []
+
+def test_a_checkpoint_without_checksum_loads(one_thread, tmp_path):
+    stopped(tmp_path, 27)
+    torch.save(torch.load(file_of(tmp_path), weights_only=True), file_of(tmp_path))
+    equal(train(learner(tmp_path), cbs=Checkpoint('a', 5)), train(learner(tmp_path/'whole')))
+
+def test_a_full_disk_names_the_checkpoint_and_leaves_the_old(one_thread, tmp_path, monkeypatch):
+    stopped(tmp_path, 27)
+    before,at = file_of(tmp_path).read_bytes(),[0]
+    write = checkpoint._Summed.write
+    def full(self, data):
+        at[0] += 1
+        if at[0] > 9: self.file = open('/dev/full', 'wb', buffering=0)
+        return write(self, data)
+    monkeypatch.setattr(checkpoint._Summed, 'write', full)
+    with fails(OSError, 'No space left', 'make room', 'a.ckpt'): train(learner(tmp_path), cbs=Checkpoint('a', 5))
+    assert file_of(tmp_path).read_bytes() == before and {o.name for o in file_of(tmp_path).parent.iterdir()} == {'a.ckpt','a.previous.ckpt'}
+    monkeypatch.undo()
+    equal(train(learner(tmp_path), cbs=Checkpoint('a', 5)), train(learner(tmp_path/'whole')))
+
 def test_folders_of_checkpoints_are_made(tmp_path):
     train(learner(tmp_path), 1, cbs=Checkpoint('runs/1/a'))
     assert (tmp_path/'models'/'runs'/'1'/'a.ckpt').exists()
@@ -317,6 +366,7 @@ import sys, numpy as np, torch
 from pathlib import Path
 sys.path[:0] = sys.argv[1].split(':')
 from test_checkpoint import learner, train, Callback
+from tsdisk.train import checkpoint
 from tsdisk.train.checkpoint import Checkpoint
 class Slow(Callback):
     def after_batch(self):

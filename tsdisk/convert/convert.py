@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['formats', 'Work', 'Fault', 'convert', 'existing', 'append']
 
-# %% ../../nbs/48_convert.convert.ipynb #245c12e2
+# %% ../../nbs/48_convert.convert.ipynb #050f86db
 import errno, json, shutil
 from collections import deque
 from pathlib import Path
@@ -13,17 +13,17 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.headers import read_header
 from ..disk.basics import one_of, progress
-from ..disk.fingerprint import function_id
+from ..disk.fingerprint import digest, function_id
 from ..disk.publish import locked
 from ..folder.checks import add_checksums, from_hex
 from ..disk.sidecar import manifest_name, read_manifest
-from ..folder.manifest import open_folder, staging
+from ..folder.manifest import complete_save, open_folder, staging
 from ..folder.stats import add_stats, kept_stats
 from . import edf, hdf5, public_datasets, tables, ts_files, wfdb_records
 from .info import Info, info
 from .inputs import check_unchanged, Inputs
 from .jobs import Job, MeasureRange
-from .journal import Journal, Writer
+from .journal import inputs_of, Journal, Writer
 from .plan import plan, Spec
 from .preview import check_room, count_inputs, measure_packing, print_plan, sample_records
 from .readers import variable_metadata
@@ -67,7 +67,7 @@ def check_resumes(self:Work,
     done = journal.progress
     if self.inputs.repeatable: check_unchanged(done.digest, self.inputs.digest(done.inputs), done.inputs)
 
-# %% ../../nbs/48_convert.convert.ipynb #c160cc4e
+# %% ../../nbs/48_convert.convert.ipynb #7fb9eed7
 @patch
 def is_done(self:Work,
     dst, # Folder of a dataset
@@ -76,6 +76,22 @@ def is_done(self:Work,
     made,inputs = read_manifest(dst).get('made'),self.inputs
     if not made or made['options'] != self.options or not inputs.repeatable: return False
     return len(inputs) == made['sources'] and inputs.digest(made['sources']) == made['seen']
+
+@patch
+def made_now(self:Work, dst):
+    "Was a dataset made with these options, by an iterable that cannot be read again?"
+    return not self.inputs.repeatable and read_manifest(dst)['made']['options'] == self.options
+
+@patch
+def added_before(self:Work,
+    dst, # Folder of a dataset
+) -> int: # How many of the inputs, from the first on, were converted or appended together in an earlier call
+    "Inputs that are in the dataset already, read by the same functions"
+    if not self.inputs.repeatable: return 0
+    how = digest({k: self.options[k] for k in ('read','tfm','label')})
+    earlier = [(n,seen) for n,seen,by in inputs_of(read_manifest(dst).get('made')) if by == how and 0 < n <= len(self.inputs)]
+    now = {n: self.inputs.digest(n) for n in dict(earlier)}
+    return max((n for n,seen in earlier if now[n] == seen), default=0)
 
 # %% ../../nbs/48_convert.convert.ipynb #cb8909f9
 class Fault(ValueError): "An input that cannot be read"
@@ -157,7 +173,7 @@ def _measured_packing(self:Work, specs):
     measure = MeasureRange(self.job.read, self.job.tfm, specs, skip=self.job.skip)
     return measure_packing(measure, self.inputs, self.workers)
 
-# %% ../../nbs/48_convert.convert.ipynb #16200bd2
+# %% ../../nbs/48_convert.convert.ipynb #3223a0a0
 def _workers(n_workers, executor): return n_workers if executor is None else executor
 
 def _check_empty(dst):
@@ -167,15 +183,17 @@ def _check_empty(dst):
 @patch
 def _convert(self:Work, dst, layout, dtype, resume):
     "Make a dataset, or complete or resume an interrupted conversion"
-    Journal(dst).complete()
+    complete_save(dst)
+    completed = Journal(dst).complete()
     if resume and self.is_done(dst): return
+    if completed and self.made_now(dst): return print("An earlier call was complete except for the last renames, which are done now")
     _check_empty(dst)
     journal = Journal(dst)
     if journal.head and resume: self.check_resumes(journal)
     else: self._begin(journal, layout, dtype)
     self.run(journal)
 
-# %% ../../nbs/48_convert.convert.ipynb #e44326be
+# %% ../../nbs/48_convert.convert.ipynb #24ee3c3c
 def convert(
     src, # Glob, folder, file, `file::name`, list of files, mapping of roles to these, or an iterable of records
     dst, # Folder of the new dataset
@@ -198,16 +216,16 @@ def convert(
     with locked(dst):
         work._convert(dst, layout, dtype, resume)
         warn_of_times(dst)
+        Journal(dst).forget()
         return info(dst)
 
-# %% ../../nbs/48_convert.convert.ipynb #dac13ffa
+# %% ../../nbs/48_convert.convert.ipynb #9cd41610
 def _files_of(name, entry):
     "Files of a column, from its entry in the manifest"
     layout = entry.get('layout', 'dense')
     if layout == 'shards': return entry['files']
     if layout == 'ragged': return [f'{name}/values.npy', f'{name}/offsets.npy']
-    if entry['file'] == f'{name}.npy': return [entry['file']]
-    raise ValueError(f"To append rows, the file of {name!r} must be {name}.npy, got {entry['file']}")
+    return [entry['file']]
 
 def _spec_of(entry):
     ragged = entry.get('layout') == 'ragged'
@@ -254,7 +272,7 @@ def existing(
     n = arrays['X']['shape'][0]
     return specs, _existing_files(dst, arrays), n, _existing_metadata(dst, manifest, n)
 
-# %% ../../nbs/48_convert.convert.ipynb #e1f651f5
+# %% ../../nbs/48_convert.convert.ipynb #ae3f00d4
 @patch
 def _begin_append(self:Work, journal):
     "Begin a journal with the columns of a dataset that exists"
@@ -268,13 +286,16 @@ def _check_dataset(dst):
     state = 'not finished: call `convert` again with the same arguments' if unfinished else f'not a dataset: {_how_to_make_one}'
     raise FileNotFoundError(f"{dst} is {state}")
 
-def _only_lacked_renames(dst, work):
-    "Had an interrupted append written all of these rows? Its files are then renamed, and nothing is left to do"
-    if not Journal(dst).complete(): return False
-    if work.is_done(dst): return True
-    if work.inputs.repeatable: return False
-    raise ValueError(f"An earlier append to {dst} was complete except for the final renames, which are done now: "
-        "call again only if these are different rows")
+def _is_added(dst, work, again):
+    "Are all of these rows in the dataset already? Then nothing is left to do; `ValueError` if some are"
+    completed,n = Journal(dst).complete(),work.added_before(dst)
+    if completed and not work.inputs.repeatable:
+        raise ValueError(f"An earlier append to {dst} was complete except for the last steps, which are done now: "
+            "call again only if these are different rows")
+    if not n or again and not completed: return False
+    if n == len(work.inputs): print(f"Nothing was appended: the dataset has the rows of {count_inputs(n)} already. `again=True` adds them once more")
+    else: raise ValueError(f"{dst} has the rows of the first {count_inputs(n)} already: leave these out, or give `again=True` to add them once more")
+    return True
 
 # %% ../../nbs/48_convert.convert.ipynb #019ce883
 def _print_rows_without_split(dst, n):
@@ -283,7 +304,7 @@ def _print_rows_without_split(dst, n):
     if not splits or lost <= 0: return
     print(f"{lost:,} of the appended rows are in none of the splits {[*splits]}: assign them with `split`")
 
-# %% ../../nbs/48_convert.convert.ipynb #dacf347a
+# %% ../../nbs/48_convert.convert.ipynb #7d731163
 def append(
     dst, # Folder of a dataset
     src, # What to append: as for `convert`; or an array, a pair `(X, y)`, or a mapping of arrays
@@ -295,6 +316,7 @@ def append(
     executor=None, # Runs the work instead
     resume:bool=True, # Resume an interrupted append?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
+    again:bool=False, # Append inputs that were appended before? By default they are left out
 ) -> Info: # Describes the dataset; also usable as its path
     "Add rows at the end of a dataset"
     dst = Path(dst)
@@ -302,13 +324,19 @@ def append(
     min_splits = 1 if read_manifest(dst).get('splits') else 2
     work = Work(Inputs(src, read, label, split, min_splits), tfm, _workers(n_workers, executor), on_error, label=label, split=split)
     with locked(dst):
-        if _only_lacked_renames(dst, work): return info(dst)
-        journal = Journal(dst)
-        if journal.head and resume: work.check_resumes(journal)
-        else: work._begin_append(journal)
-        before = kept_stats(dst)
-        work.run(journal)
-        warn_of_times(dst)
+        complete_save(dst)
+        if not _is_added(dst, work, again): work._append(dst, resume)
+        return info(dst)
+
+@patch
+def _append(self:Work, dst, resume):
+    "Add the rows, then extend the statistics of the dataset"
+    journal = Journal(dst)
+    if journal.head and resume: self.check_resumes(journal)
+    else: self._begin_append(journal)
+    before = kept_stats(dst)
+    self.run(journal)
+    warn_of_times(dst)
     add_stats(dst, before)
     _print_rows_without_split(dst, before[0])
-    return info(dst)
+    journal.forget()

@@ -6,8 +6,8 @@
 __all__ = ['DecodedArray', 'DecodedRagged', 'decoded_arrays', 'row_blocks', 'to_npy', 'to_attribute', 'shared_metadata',
            'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'named_columns', 'to_parquet']
 
-# %% ../../nbs/49_convert.export.ipynb #38a712f4
-import json
+# %% ../../nbs/49_convert.export.ipynb #e51a6732
+import json, shutil, warnings
 from contextlib import ExitStack
 from pathlib import Path
 import numpy as np
@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from ..disk.basics import progress
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
-from ..disk.publish import atomic_path
+from ..disk.publish import atomic_path, locked, rename, sync_folder
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from .readers import need
@@ -32,10 +32,10 @@ class DecodedArray:
         self.name = name
         self.x = x
         self.packing = packing
-        self.dtype = x.dtype if packing.scale is None else np.dtype('f4')
+        self.dtype = packing.exact_dtype(x.dtype)
         self.row_bytes = int(np.prod(x.shape[1:], initial=1))*self.dtype.itemsize
 
-    def decode(self, a, axis): return a if self.packing.scale is None else self.packing.decode(a, axis)
+    def decode(self, a, axis): return a if self.packing.scale is None else self.packing.decode(a, axis, self.dtype)
     def rows(self, start, stop):
         "Rows from `start` up to `stop`, (stop-start, …)"
         a = np.asarray(self.x[start:stop])
@@ -67,7 +67,7 @@ def row_blocks(
     k = max(1, nbytes//max(1, sum(o.row_bytes for o in arrays)))
     return [(i, min(i+k, n)) for i in range(0, n, k)]
 
-# %% ../../nbs/49_convert.export.ipynb #5d456376
+# %% ../../nbs/49_convert.export.ipynb #a3347b91
 @patch
 def save_npy(self:DecodedArray, folder):
     "Write a `.npy` file"
@@ -78,14 +78,27 @@ def save_npy(self:DecodedRagged, folder):
     "Write a folder with values and offsets"
     save_ragged(folder/self.name, (s for a,b in row_blocks([self]) for s in self.rows(a, b)))
 
+# %% ../../nbs/49_convert.export.ipynb #4723b57b
 def to_npy(
     path, # Folder of a dataset
-    dst, # Folder to write to; it must not be a dataset
+    dst, # Folder to make; it may exist if it is empty
 ) -> Path: # `dst`
-    "Write each array of a dataset as plain `.npy`, in physical units; `FileExistsError` if `dst` is a dataset"
-    if read_manifest(dst): raise FileExistsError(f"{dst} is a dataset: give another folder")
-    for o in decoded_arrays(path): o.save_npy(Path(dst))
-    return Path(dst)
+    "Write each array of a dataset as plain `.npy`, in physical units: all of them, or none; `FileExistsError` if `dst` holds anything"
+    dst = Path(dst).absolute()
+    part = dst.with_name(f'.{dst.name}.part')
+    with locked(part):
+        if dst.exists() and any(dst.iterdir()): raise FileExistsError(f"{dst} is not empty: give another folder")
+        _export_npy(path, part/'made', dst)
+    return dst
+
+def _export_npy(path, made, dst):
+    "Write arrays to a hidden folder, and rename it"
+    shutil.rmtree(made, ignore_errors=True) # Of a process that was killed
+    try:
+        for o in decoded_arrays(path): o.save_npy(made)
+        for folder in {made, *(o.parent for o in made.rglob('*'))}: sync_folder(folder)
+        rename(made, dst)
+    finally: shutil.rmtree(made, ignore_errors=True)
 
 # %% ../../nbs/49_convert.export.ipynb #5c801df3
 @patch
@@ -133,12 +146,17 @@ def shared_metadata(
     return {k: v for k,v in metadata.items() if isinstance(v, (str,int,float,bool,list,dict))}
 
 # %% ../../nbs/49_convert.export.ipynb #39b5b95c
+def _warn_of_gaps(manifest, dst):
+    series,*_ = manifest.get('clock', {}).get('gaps', [0])
+    if series: warnings.warn(f"{dst} does not say where the times of {series:,} series have gaps: "
+        "keep the dataset, or close them with `convert(…, tfm=fill_gaps)` before")
+
 def _write_attributes(file, metadata):
     "Write metadata as attributes of `X`; of the file if it has no `X`"
     attrs = (file['X'] if 'X' in file else file).attrs
     for k,v in metadata.items(): attrs[k] = to_attribute(v)
 
-# %% ../../nbs/49_convert.export.ipynb #5ce33795
+# %% ../../nbs/49_convert.export.ipynb #a65e09a1
 def _in_new_folder(path):
     "The path of a file, after its folder is made"
     path = Path(path)
@@ -153,9 +171,11 @@ def to_hdf5(
     "Write a dataset as one HDF5 file, with names, units, further metadata and splits"
     h5py = need('h5py', 'hdf5')
     _,splits = open_folder(path)
-    with atomic_path(_in_new_folder(dst)) as tmp, h5py.File(tmp, 'w') as f:
+    manifest = read_manifest(path)
+    _warn_of_gaps(manifest, dst)
+    with atomic_path(_in_new_folder(dst)) as tmp, h5py.File(tmp, 'w', locking=False) as f:
         for o in decoded_arrays(path): o.write_hdf5(f, **kwargs)
-        _write_attributes(f, shared_metadata(read_manifest(path)))
+        _write_attributes(f, shared_metadata(manifest))
         for k,v in splits.items(): f[f'splits/{k}'] = np.asarray(v)
     return Path(dst)
 
@@ -237,7 +257,9 @@ def to_parquet(
     "Write a dataset as one parquet file, with a row for each sample and a list of steps for each variable"
     pa = need('pyarrow', 'tables')
     arrays = decoded_arrays(path)
-    entry = read_manifest(path).get('arrays', {}).get('X', {})
+    manifest = read_manifest(path)
+    _warn_of_gaps(manifest, dst)
+    entry = manifest.get('arrays', {}).get('X', {})
     names = unique_names(entry.get('names') or [], [o.name for o in arrays])
     blocks = progress(row_blocks(arrays))
     tables = (pa.table(named_columns(arrays, names, a, b)) for a,b in blocks)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Growing']
 
-# %% ../../nbs/45_convert.growing_npy.ipynb #10ae24e1
+# %% ../../nbs/45_convert.growing_npy.ipynb #6a4d1819
 import os
 from math import prod
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import uncached, write_at
 from ..disk.headers import npy_header, data_start, read_header
+from ..disk.publish import naming, sync_folder
 from ..folder.checks import Sums
 
 # %% ../../nbs/45_convert.growing_npy.ipynb #26542d98
@@ -34,13 +35,15 @@ class Growing:
 
     def __len__(self): return self.sums.size//self.row_bytes
 
-# %% ../../nbs/45_convert.growing_npy.ipynb #c48af38f
+# %% ../../nbs/45_convert.growing_npy.ipynb #7c9d9095
 @patch
 def _data_start(self:Growing):
     "The byte at which the rows of an existing file start"
     if not self.path.exists(): raise FileNotFoundError(f"{self.path} is gone; it held {len(self):,} rows: start over")
-    with open(self.path, 'rb') as f: has_header = f.read(1) == b'\x93'
-    return read_header(self.path)[3] if has_header else data_start
+    with open(self.path, 'rb') as f: first = f.read(10)
+    if not first.startswith(b'\x93NUMPY'): return data_start
+    try: return read_header(self.path)[3]
+    except ValueError: return 10 + int.from_bytes(first[8:], 'little') # A kill came while the header was written
 
 @patch
 def _opened(self:Growing):
@@ -48,13 +51,15 @@ def _opened(self:Growing):
     self.path.parent.mkdir(parents=True, exist_ok=True)
     end = self.start+self.sums.size
     exists = self.path.exists()
-    if exists and self.path.stat().st_size < end:
+    if exists and self.sums.size and self.path.stat().st_size < end:
         raise ValueError(f"{self.path} is truncated: it should hold {len(self):,} rows. Start over in another folder")
-    file = open(self.path, 'r+b' if exists else 'x+b', buffering=0)
-    file.truncate(end)
+    with naming(self.path):
+        file = open(self.path, 'r+b' if exists else 'x+b', buffering=0)
+        file.truncate(end)
+    if not exists: sync_folder(self.path.parent)
     return file
 
-# %% ../../nbs/45_convert.growing_npy.ipynb #10a256be
+# %% ../../nbs/45_convert.growing_npy.ipynb #d3c6ebfa
 @patch
 def write(self:Growing,
     data, # Bytes of rows; a long row may be written in pieces
@@ -68,7 +73,7 @@ def write(self:Growing,
 @patch
 def sync(self:Growing):
     "Make the rows survive a power cut"
-    os.fsync(self.file.fileno())
+    with naming(self.path): os.fsync(self.file.fileno())
 
 @patch
 def finish(self:Growing):

@@ -7,6 +7,7 @@ __all__ = ['TSDatasets', 'split_tfms']
 
 # %% ../../nbs/52_data.datasets.ipynb #f7874c33
 import numpy as np
+from contextlib import contextmanager
 from copy import copy
 from fastai.basics import *
 from .batches import ToSteps
@@ -186,6 +187,17 @@ def new_empty(self:TSDatasets):
     "The same dataset without its data"
     tls = L([o.new_empty() for o in self.tls])
     return self._with(tls=tls, idxs=range(0), splits=[range(0) for _ in self.splits], windows=None)
+
+# %% ../../nbs/52_data.datasets.ipynb #39828f4e
+@patch
+@contextmanager
+def set_split_idx(self:TSDatasets,
+    i:int, # 0 for the transforms of training, 1 for those of validation
+):
+    "Transform rows like those of another split, for a while"
+    before,self.split_idx = self.split_idx,i
+    try: yield self
+    finally: self.split_idx = before
 
 # %% ../../nbs/52_data.datasets.ipynb #9e807f71
 @patch(as_prop=True)

@@ -17,7 +17,7 @@ from .datasets import TSDatasets
 from .batches import DecodedTarget
 from .learner import like_targets
 from .device import ToDevice, made_ahead, on_gpu, split
-from .options import check_dataset, check_options, drops_last, options_for, order_text, rows_of_batch
+from .options import check_item_tfms, check_dataset, check_options, drops_last, options_for, order_text, rows_of_batch
 from .preload import Preloaded
 from .reader import NextBuffers, Reader, ReadOptions, past_cache
 from .sampling import Sampling, class_counts
@@ -60,6 +60,13 @@ class TSDataLoader(TfmdDL):
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=num_workers, drop_last=drop_last, **kwargs)
         self.epoch = -1 # Transforms may have drawn batches to set themselves up
         self.at = self.steps = None
+
+    @property
+    def n(self): return self.sampling.n
+    @n.setter
+    def n(self, n):
+        if n == self.n: return
+        raise ValueError(f"There are {self.n:,} rows, got n={n!r}: for fewer in an epoch, use `dl.new(partial_n={n!r})`")
 
 # %% ../../nbs/56_data.loader.ipynb #745741c5
 @patch(as_prop=True)
@@ -206,6 +213,7 @@ def create_batches(self:TSDataLoader,
     if first is None: return
     if np.ndim(first) == 0: return (yield from finished_batches(self, samps))
     if self.shuffle: reader.advise()
+    if not get_worker_info(): reader.fill_cache(self.sampling.size)
     yield from reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
 
 def _peek(items):
@@ -255,6 +263,7 @@ def stored_groups(dl):
 # %% ../../nbs/56_data.loader.ipynb #10453831
 def _start_pass(dl):
     "Start the next pass over the rows; returns its epoch and its first step"
+    check_item_tfms(vars(dl))
     dl.randomize()
     dl.before_iter()
     dl.steps = dl.plan().with_order(dl.get_idxs())

@@ -146,7 +146,7 @@ def preload(self:TSDataLoaders): # These loaders
 # %% ../../nbs/57_data.loaders.ipynb #0d05d3ce
 @patch
 def test_dl(self:TSDataLoaders,
-    test_items, # Array, path, source, items, or a list of samples; with labels, the pair `(X, y)`
+    test_items, # Array, path, source, items, or a list of samples; with labels, the pair `(X, y)`; or a `TSDatasets`
     rm_type_tfms=None, # Not used; part of fastai's signature
     with_labels:bool=False, # Do the items contain labels?
     **kwargs # Options of `TSDataLoader`
@@ -154,4 +154,6 @@ def test_dl(self:TSDataLoaders,
     "A loader over new samples"
     kwargs.pop('process', None) # Given by fastai's `Interpretation`, meant for tables
     last = self.loaders[min(1, len(self.loaders)-1)]
-    return last.new(last.dataset.test_set(test_items, with_labels), **{'shuffle': False, 'drop_last': False, **kwargs})
+    is_ready = isinstance(test_items, TSDatasets)
+    dataset = test_items if is_ready else last.dataset.test_set(test_items, with_labels)
+    return last.new(dataset, **{'shuffle': False, 'drop_last': False, **kwargs})

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ReadOptions', 'large_sources', 'past_cache', 'Reader', 'KeptCodes', 'with_kept_codes', 'NextBuffers']
 
-# %% ../../nbs/54_data.reader.ipynb #20c9b149
+# %% ../../nbs/54_data.reader.ipynb #7c15f792
 import time, warnings
 from collections import deque
 from dataclasses import dataclass, fields
@@ -15,6 +15,7 @@ from ..disk.basics import KeepLast, whole_number
 from ..disk.faults import handle_faults, mapped_reads
 from ..disk.identity import FileWatch
 from ..disk.memory import free_memory
+from ..disk.page_cache import fill_in_background
 from ..disk.array_sources import ArraySource
 
 # %% ../../nbs/54_data.reader.ipynb #230cc886
@@ -278,6 +279,17 @@ def groups(self:Reader,
     by_buffers = buffers is not None and self.prefetched
     groups = self.prefetch_buffers(groups, buffers) if by_buffers else self.prefetch_groups(groups)
     for rows,early in groups: yield self.read(rows, pools, early)
+
+# %% ../../nbs/54_data.reader.ipynb #6c15f83b
+@patch
+def fill_cache(self:Reader,
+    rows:int, # Rows that an epoch reads
+):
+    "Have files that fit in memory read from start to end, in the background, if an epoch needs most of them"
+    if self.options.direct or large_sources(self.stored): return
+    for s in self.stored:
+        place = s.place() if s.nbytes >= 2**26 and rows*s.row_bytes >= s.nbytes/2 else None
+        if place and place.whole: fill_in_background(place.files)
 
 # %% ../../nbs/54_data.reader.ipynb #0dcc4488
 @patch

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['uncached', 'RWF_DONTCACHE', 'open_array', 'WrittenRows', 'ArrayWriter', 'write_at', 'create_array', 'save_array']
 
-# %% ../../nbs/03_disk.arrays.ipynb #faf2f7fe
+# %% ../../nbs/03_disk.arrays.ipynb #252a8320
 import errno, os, shutil
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ import numpy as np
 from fastcore.basics import patch
 from .basics import progress
 from .casts import cast_exactly
-from .identity import as_opened
-from .headers import check_dtype, check_size, data_start, npy_header, read_header
-from .publish import atomic_path
+from .headers import check_dtype, check_size, data_start, header_of, map_open, npy_header, open_npy
+from .publish import atomic_path, naming
 
-# %% ../../nbs/03_disk.arrays.ipynb #6936ba45
+# %% ../../nbs/03_disk.arrays.ipynb #d3d93e2b
 def open_array(
     path, # A `.npy` file
     rows:int=None, # Rows to open of a file that is still growing; all by default, and then the file must end there
 ) -> np.memmap: # (n, ...), read-only, still on disk
     "Map a `.npy` file, after checking that all of it is there"
-    shape,dtype,fortran,start = read_header(path)
     path = Path(path)
-    check_dtype(dtype, path)
-    _check_has_rows(path, shape, dtype)
-    if rows: shape = (rows, *shape[1:])
-    check_size(path, shape, dtype, start, grows=bool(rows))
-    _check_order(path, dtype, fortran and len(shape) > 1)
-    return as_opened(np.memmap(path, dtype, 'r', start, shape))
+    with open_npy(path) as f:
+        shape,dtype,fortran,start = header_of(f)
+        check_dtype(dtype, path)
+        _check_has_rows(path, shape, dtype)
+        if rows: shape = (rows, *shape[1:])
+        check_size(path, shape, dtype, start, bool(rows), os.fstat(f.fileno()).st_size)
+        _check_order(path, dtype, fortran and len(shape) > 1)
+        return map_open(f, dtype, start, shape)
 
 # %% ../../nbs/03_disk.arrays.ipynb #29b99414
 def _check_has_rows(path, shape, dtype):
@@ -106,7 +106,7 @@ def _check_new_array(path, n, trail, dtype):
         raise ValueError(f"Strings on disk have a fixed width: give that of the longest, `dtype='<U10'` for instance, not {given!r}")
     return dtype
 
-# %% ../../nbs/03_disk.arrays.ipynb #2a072a73
+# %% ../../nbs/03_disk.arrays.ipynb #5b7b2c31
 @patch
 def __enter__(self:ArrayWriter):
     self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def __enter__(self:ArrayWriter):
     self.written = WrittenRows()
     self.publishing = ExitStack()
     tmp = self.publishing.enter_context(atomic_path(self.path))
-    self.file = self.publishing.enter_context(open(tmp, 'xb', buffering=0))
+    self.file = self.publishing.enter_context(open(tmp, 'r+b', buffering=0))
     return self
 
 @patch
@@ -157,7 +157,7 @@ def _write_some(file, data, at, keep):
         _refusals_cache.add(e.errno)
         return os.pwritev(file.fileno(), [data], at)
 
-# %% ../../nbs/03_disk.arrays.ipynb #fb59ee20
+# %% ../../nbs/03_disk.arrays.ipynb #b0c747dc
 def write_at(
     file, # Opened for writing, unbuffered
     data, # Bytes
@@ -167,7 +167,7 @@ def write_at(
     "Write bytes at a place of a file; the system may take them in several steps"
     data = memoryview(data).cast('B')
     while len(data):
-        n = _write_some(file, data, at, keep)
+        with naming(file.name): n = _write_some(file, data, at, keep)
         data = data[n:]
         at += n
 

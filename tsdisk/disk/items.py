@@ -40,7 +40,7 @@ class _Rows(Sequence):
     def __iter__(self): return (tuple([g(i) for g in self.getters]) for i in self.idxs)
     def __repr__(self): return repr(list(self)) if len(self) <= 250 else coll_repr(self)
     def __setitem__(self, *_): raise TypeError("Items on disk can't be changed: `L(list(items))` makes a list that can")
-    append = extend = insert = remove = pop = __delitem__ = __setitem__
+    append = extend = insert = remove = pop = clear = sort = reverse = __delitem__ = __setitem__
 
 # %% ../../nbs/06_disk.items.ipynb #6d6178d6
 class Items(L):

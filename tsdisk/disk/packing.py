@@ -79,10 +79,10 @@ def _along_axis(v, axis):
 
 # %% ../../nbs/11_disk.packing.ipynb #208d2479
 @patch
-def _scale_array(self:Packing, a, axis):
-    if self.scale is None: return a.astype('f4')
+def _scale_array(self:Packing, a, axis, dtype):
+    if self.scale is None: return a.astype(dtype)
     scale,offset = (_along_axis(np.asarray(o), axis) for o in (self.scale, self.offset))
-    return (a*scale + offset).astype('f4')
+    return (a*scale + offset).astype(dtype)
 
 @patch
 def _scale_tensor(self:Packing, t, axis):
@@ -96,14 +96,26 @@ def _scale_tensor(self:Packing, t, axis):
 def decode(self:Packing,
     a, # Stored numbers: an array or a tensor
     axis:int=-2, # Axis of the variables, counted from the end
+    dtype='f4', # Of the values of an array
 ): # Array or tensor of float32, NaN where a value is missing
     "What stored numbers stand for"
     is_array = isinstance(a, np.ndarray)
-    values = self._scale_array(a, axis) if is_array else self._scale_tensor(a, axis)
+    values = self._scale_array(a, axis, dtype) if is_array else self._scale_tensor(a, axis)
     if self.missing is None: return values
     if not is_array: return values.masked_fill(a == self.missing, float('nan'))
     values[a == self.missing] = np.nan
     return values
+
+# %% ../../nbs/11_disk.packing.ipynb #f151fb5d
+@patch
+def exact_dtype(self:Packing,
+    dtype:np.dtype, # Stored dtype
+) -> np.dtype:
+    "float32 if its values tell all stored integers of a dtype apart, else float64; the dtype itself without a scale"
+    if self.scale is None: return dtype
+    counts = max(abs(np.iinfo(dtype).min), np.iinfo(dtype).max)
+    steps = np.abs(np.divide(self.offset, self.scale)).max() + counts # From 0 to the value that is furthest from it
+    return np.dtype('f4' if steps < 2**24 else 'f8')
 
 # %% ../../nbs/11_disk.packing.ipynb #39cba00b
 @patch

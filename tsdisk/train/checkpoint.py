@@ -5,36 +5,94 @@
 # %% auto #0
 __all__ = ['Checkpoint']
 
-# %% ../../nbs/62_train.checkpoint.ipynb #c5e4ff26
+# %% ../../nbs/62_train.checkpoint.ipynb #a0045b2c
+from hashlib import blake2b
+from warnings import warn
 from fastai.basics import *
 from ..disk.basics import whole_number
-from ..disk.publish import rename, sync_file
+from ..disk.publish import atomic_path, naming, sync_folder
 from .state import fit_settings, learner_state, load_learner_state, plain_values, rng_state, set_rng_state
 
-# %% ../../nbs/62_train.checkpoint.ipynb #f4292129
+# %% ../../nbs/62_train.checkpoint.ipynb #bdc04970
 def _not_resumable(file, why):
     advice = "give another `fname`, or delete the file to train from the start"
     return ValueError(f"{file} {why}: {advice}")
 
 def _load_plain(file): return torch.load(file, map_location='cpu', weights_only=True)
 
+# %% ../../nbs/62_train.checkpoint.ipynb #40134608
+_mark = b'tsdisk checksum ' # Before the checksum, at the end of a file
+
+class _Summed:
+    "A file whose bytes are summed as they are written"
+    def __init__(self, file): self.file,self.sum,self.error = file,blake2b(digest_size=16),None
+    def flush(self): self.file.flush()
+    def write(self, data):
+        self.sum.update(data)
+        try: return self.file.write(data)
+        except OSError as e:
+            self.error = e # torch may raise another one
+            raise
+
+def _check_sum(file):
+    "`ValueError` if a file ends with a checksum that is not its own"
+    with naming(file), open(file, 'rb') as f:
+        size,found = f.seek(0, 2)-len(_mark)-16,blake2b(digest_size=16)
+        f.seek(max(0, size))
+        tail = f.read()
+        if not tail.startswith(_mark): return
+        f.seek(0)
+        for i in range(0, size, 2**20): found.update(f.read(min(2**20, size-i)))
+    if found.digest() != tail[len(_mark):]: raise ValueError('its checksum is another one: the file was damaged')
+
+# %% ../../nbs/62_train.checkpoint.ipynb #6e4bc87c
 def _read_checkpoint(file):
     "The state saved in a checkpoint; `ValueError` for any other file"
-    try: state = _load_plain(file)
+    try:
+        _check_sum(file)
+        state = _load_plain(file)
     except Exception as e: # torch raises many types, depending on where a file is damaged
         why = (str(e) or type(e).__name__).splitlines()[0]
         raise _not_resumable(file, f"can't be read as a checkpoint ({why})") from e
     if isinstance(state, dict) and state.get('version') == 1: return state
     raise _not_resumable(file, 'is not a checkpoint of this version')
 
-# %% ../../nbs/62_train.checkpoint.ipynb #b81c24a9
-def _save_checkpoint(state, file, check):
-    "Replace a checkpoint; with `check`, only by one that can be loaded again"
-    tmp = file.with_suffix('.tmp')
-    torch.save(plain_values(state), tmp)
-    sync_file(tmp)
-    if check: _check_loads(tmp)
-    rename(tmp, file)
+# %% ../../nbs/62_train.checkpoint.ipynb #6874a1f1
+def _previous(file): return file.with_suffix('.previous.ckpt')
+
+def _keep_previous(file):
+    "Give a checkpoint a second name, which it keeps when it is replaced"
+    previous,link = _previous(file),file.with_suffix('.link.tmp')
+    if not file.exists() or previous.exists() and previous.samefile(file): return
+    link.unlink(missing_ok=True)
+    try: os.link(file, link)
+    except OSError: shutil.copyfile(file, link) # The disk has no links
+    os.replace(link, previous)
+    sync_folder(file.parent)
+
+def _read_newest(file):
+    "(state, is the newest checkpoint damaged?); that of the previous one if the newest is damaged"
+    try: return _read_checkpoint(file),False
+    except ValueError as e:
+        if not _previous(file).exists(): raise
+        state = _read_checkpoint(_previous(file))
+        warn(f"{e}; training resumes from the one before it, {_previous(file).name}", stacklevel=2)
+        return state,True
+
+# %% ../../nbs/62_train.checkpoint.ipynb #308df25c
+def _save_checkpoint(state, file, check, keep=True):
+    "Replace a checkpoint; with `check`, only by one that can be loaded again, and with `keep` the replaced one is kept"
+    with atomic_path(file) as tmp:
+        with naming(file): _write_checkpoint(plain_values(state), tmp)
+        if check: _check_loads(tmp)
+        if keep: _keep_previous(file)
+
+def _write_checkpoint(state, path):
+    with open(path, 'wb') as f:
+        out = _Summed(f)
+        try: torch.save(state, out)
+        except Exception as e: raise out.error or e
+        f.write(_mark + out.sum.digest())
 
 def _check_loads(file):
     try: _load_plain(file)
@@ -83,7 +141,7 @@ def before_train(self:Checkpoint):
     self.pass_start = None # (epoch, step) of the loader at the first batch of this epoch
     self.next_batch = None # Epoch and step of the loader at which an interrupted epoch resumes
 
-# %% ../../nbs/62_train.checkpoint.ipynb #f903a1ea
+# %% ../../nbs/62_train.checkpoint.ipynb #d36e15dc
 @patch
 def _begin(self:Checkpoint):
     "Prepare a fit, and find the checkpoint it resumes from"
@@ -98,9 +156,11 @@ def _begin(self:Checkpoint):
     self.checked = False # Has a saved checkpoint been loaded again?
     self.loader_epoch = None # Epoch number to give to the loader at the next batch
     self.file.parent.mkdir(parents=True, exist_ok=True)
+    self.damaged = False # Is the newest checkpoint damaged?
     if self.file.exists(): self.resume_from = self._find_interrupted()
+    elif not rank_distrib(): _previous(self.file).unlink(missing_ok=True) # Of a fit that is to start again
 
-# %% ../../nbs/62_train.checkpoint.ipynb #5744d91c
+# %% ../../nbs/62_train.checkpoint.ipynb #b9b7962e
 def _check_same_fit(file, saved, settings):
     for name,value in settings.items():
         was = saved.get(name, value)
@@ -110,7 +170,7 @@ def _check_same_fit(file, saved, settings):
 @patch
 def _find_interrupted(self:Checkpoint):
     "The checkpoint of this fit; `ValueError` if it is of another fit"
-    found = _read_checkpoint(self.file)
+    found,self.damaged = _read_newest(self.file)
     saved = dict(n_epoch=found['n_epoch'], **found.get('how', {}))
     _check_same_fit(self.file, saved, dict(n_epoch=self.n_epoch, **fit_settings(self.learn)))
     where = f"epoch {found['epoch']}, batch {found['loader']['step']}"
@@ -201,7 +261,7 @@ def after_fit(self:Checkpoint):
     self.resume_from = None
     self.next_batch = None
 
-# %% ../../nbs/62_train.checkpoint.ipynb #3b470b99
+# %% ../../nbs/62_train.checkpoint.ipynb #f3d5420a
 @patch
 def _save(self:Checkpoint, epoch, next_batch=None, done=False):
     "Save a checkpoint at which training resumes with batch `next_batch` of `epoch`"
@@ -210,8 +270,8 @@ def _save(self:Checkpoint, epoch, next_batch=None, done=False):
     if rank_distrib(): return
     if not all(o.isfinite().all() for o in get_model(self.model).parameters()):
         return print(f"{self.file.name} was not overwritten: the weights are no longer finite")
-    _save_checkpoint(self._state(epoch, next_batch, done), self.file, check=not self.checked)
-    self.checked = True
+    _save_checkpoint(self._state(epoch, next_batch, done), self.file, check=not self.checked, keep=not self.damaged)
+    self.checked,self.damaged = True,False
 
 @patch
 def _state(self:Checkpoint, epoch, next_batch, done):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['claim_folder', 'begin_run', 'rows_done', 'RowWriter', 'publish_run', 'open_run']
 
-# %% ../../nbs/63_train.writer.ipynb #c088d155
+# %% ../../nbs/63_train.writer.ipynb #e2936fe2
 import json, os, shutil, time
 from pathlib import Path
 import numpy as np
@@ -13,7 +13,7 @@ from fastcore.basics import AttrDict, patch
 from ..disk.arrays import open_array, write_at
 from ..disk.headers import data_start, npy_header
 from ..disk.basics import human
-from ..disk.publish import atomic_write, rename
+from ..disk.publish import atomic_write, naming, rename, sync_folder
 
 # %% ../../nbs/63_train.writer.ipynb #5640e3c3
 def claim_folder(
@@ -31,29 +31,37 @@ def _is_run(part):
     if not part.is_dir(): return False
     return (part/'run.json').exists() or all(o.name.lstrip('.').startswith('run.') for o in part.iterdir())
 
-# %% ../../nbs/63_train.writer.ipynb #07f3ab71
+# %% ../../nbs/63_train.writer.ipynb #13c3f959
+def _read_json(file):
+    try: return json.loads(file.read_text())
+    except ValueError as e: raise ValueError(f"{file} is damaged ({e}): delete the folder {file.parent.name} to start again") from e
+
+def _lost_everything(file):
+    "Is a file empty, as after a power cut, before anything was recorded beside it?"
+    return not file.stat().st_size and not any(file.parent.glob('[0-9]*.json'))
+
 def begin_run(
     folder, # Working folder, or the final one of a finished run
     settings:dict, # Settings of the run, as JSON values
 ):
     "Begin a run, or resume one; `ValueError` if it began with other settings"
     file = Path(folder)/'run.json'
-    if not file.exists():
+    if not file.exists() or _lost_everything(file):
         with atomic_write(file) as f: json.dump(settings, f)
-    found = json.loads(file.read_text())
+    found = _read_json(file)
     changed = [k for k,v in settings.items() if found.get(k) != v]
     if not changed: return
     raise ValueError(f"{folder} holds predictions made with a different {', '.join(changed)}: "
         "repeat the original call, or delete that folder to start again")
 
-# %% ../../nbs/63_train.writer.ipynb #1c7e7eff
+# %% ../../nbs/63_train.writer.ipynb #0590c64a
 def rows_done(
     folder, # Working folder
     rank:int=0, # Number of a process
 ) -> int:
     "Rows that a process has written and synced"
     journal = Path(folder)/f'{rank}.json'
-    return json.loads(journal.read_text())['rows'] if journal.exists() else 0
+    return _read_json(journal)['rows'] if journal.exists() and journal.stat().st_size else 0
 
 # %% ../../nbs/63_train.writer.ipynb #01e71bc7
 class RowWriter:
@@ -96,18 +104,19 @@ def write(self:RowWriter,
     _check_alike(name, rows, *of_rows)
     write_at(file, np.ascontiguousarray(rows).reshape(-1).view('u1'), data_start + at*rows[:1].nbytes)
 
-# %% ../../nbs/63_train.writer.ipynb #85fd43c2
+# %% ../../nbs/63_train.writer.ipynb #c9513680
 @patch
 def _create(self:RowWriter, name, rows):
     "Open the file of an array, at its full size"
     path = self.folder/f'{name}.npy'
     size = data_start + self.n*rows[:1].nbytes
     self._check_space(path, size)
-    path.touch()
-    file = open(path, 'r+b', buffering=0)
-    self.arrays[name] = file,rows.shape[1:],rows.dtype
-    write_at(file, npy_header((self.n, *rows.shape[1:]), rows.dtype), 0)
-    if path.stat().st_size < size: file.truncate(size)
+    with naming(path):
+        path.touch()
+        file = open(path, 'r+b', buffering=0)
+        self.arrays[name] = file,rows.shape[1:],rows.dtype
+        write_at(file, npy_header((self.n, *rows.shape[1:]), rows.dtype), 0)
+        if path.stat().st_size < size: file.truncate(size)
 
 @patch
 def _check_space(self:RowWriter, path, size):
@@ -117,13 +126,14 @@ def _check_space(self:RowWriter, path, size):
     raise OSError(f"`{path.stem}` of {self.n:,} rows takes {human(size)}, but only {human(free)} is free on the disk "
         f"of {self.folder}: make room, and repeat the call")
 
-# %% ../../nbs/63_train.writer.ipynb #ac867880
+# %% ../../nbs/63_train.writer.ipynb #080c2342
 @patch
 def sync(self:RowWriter,
     rows:int, # Rows that this process has written, from its first one on
 ):
     "Sync the arrays, then record in the journal how many rows are done"
-    for file,*_ in self.arrays.values(): os.fsync(file.fileno())
+    for file,*_ in self.arrays.values():
+        with naming(file.name): os.fsync(file.fileno())
     with atomic_write(self.folder/f'{self.rank}.json') as f: json.dump(dict(rows=rows, arrays=[*self.arrays]), f)
     self.synced_at = time.time()
 
@@ -144,7 +154,7 @@ def read(self:RowWriter,
     "Rows that were written"
     return open_array(self.folder/f'{name}.npy')[at:at+n]
 
-# %% ../../nbs/63_train.writer.ipynb #ecdb8bbc
+# %% ../../nbs/63_train.writer.ipynb #d1ea58c3
 def publish_run(
     part, # Working folder
     path, # Final folder
@@ -156,6 +166,7 @@ def publish_run(
         if any(rows_done(part, rank) != n for rank,n in enumerate(rows)): return
         for o in part.glob('*.npy'): open_array(o) # Raises if a file is damaged
         for o in part.glob('.*.tmp'): o.unlink(missing_ok=True) # Left by processes that were killed
+        sync_folder(part)
         rename(part, path)
     except FileNotFoundError: pass # Another process was first
 

@@ -1,0 +1,95 @@
+"The page cache: what is there, and having the rest read"
+import os
+import numpy as np, pytest
+from conftest import linux
+from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.loader import TSDataLoader
+from tsdisk.data.reader import ReadOptions
+from tsdisk.disk import page_cache
+from tsdisk.disk.arrays import create_array, open_array
+from tsdisk.disk.page_cache import cached_share, fill_cache, fill_in_background
+
+def on_disk(path, nbytes=2**22):
+    "A file that is not in the page cache"
+    path.write_bytes(os.urandom(nbytes))
+    with open(path, 'rb') as f:
+        os.fsync(f.fileno())
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return path
+
+@linux
+def test_what_is_cached_is_seen(tmp_path):
+    path = on_disk(tmp_path/'a')
+    assert cached_share(path) < .1
+    path.read_bytes()
+    assert cached_share(path) == 1
+
+@linux
+def test_half_a_file_is_seen(tmp_path):
+    path = on_disk(tmp_path/'a')
+    with open(path, 'rb') as f:
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_RANDOM) # Nothing more than asked for
+        f.read(2**21)
+    assert .4 < cached_share(path) < .6
+
+@linux
+def test_files_are_read(tmp_path):
+    paths = [on_disk(tmp_path/o) for o in 'ab']
+    fill_cache(paths)
+    for o in paths:
+        o.read_bytes() # Waits for what was asked for
+        assert cached_share(o) == 1
+
+@linux
+def test_one_thread_has_files_read_unless_they_are_cached(tmp_path):
+    paths = [on_disk(tmp_path/o) for o in 'ab']
+    thread = fill_in_background(paths)
+    thread.join(60)
+    for o in paths: o.read_bytes()
+    assert not thread.is_alive() and fill_in_background(paths) is None
+
+def test_small_and_empty_files(tmp_path):
+    for n in (0,1,5000):
+        (tmp_path/'a').write_bytes(bytes(n))
+        fill_cache([tmp_path/'a'])
+        assert cached_share(tmp_path/'a') == 1
+
+def test_other_systems_do_without(tmp_path, monkeypatch):
+    path = tmp_path/'a'
+    path.write_bytes(bytes(10))
+    monkeypatch.setattr(page_cache, '_mincore', None)
+    if hasattr(os, 'posix_fadvise'): monkeypatch.delattr(os, 'posix_fadvise')
+    fill_cache([path])
+    assert cached_share(path) == 1 and fill_in_background([path]) is None
+
+# In loaders
+
+@pytest.fixture(scope='module')
+def large(tmp_path_factory):
+    "An array of 64 MiB in a file"
+    path = tmp_path_factory.mktemp('large')/'X.npy'
+    with create_array(path, (2**14,4,256)) as w:
+        for i in range(16): w.append(np.full((2**10,4,256), i, 'f4'))
+    return path
+
+@pytest.fixture
+def asked(monkeypatch):
+    "Paths of files that are asked for"
+    res = []
+    monkeypatch.setattr('tsdisk.data.reader.fill_in_background', res.append)
+    return res
+
+@pytest.mark.parametrize('shuffle', [True, 'block', False])
+def test_an_epoch_has_its_file_read(large, asked, shuffle):
+    dl = TSDataLoader(TSDatasets(open_array(large)), bs=4096, shuffle=shuffle, read=ReadOptions(direct=False))
+    assert sum(len(o[0]) for o in dl) == 2**14
+    assert asked == [[large]]
+
+@pytest.mark.parametrize('kw', [dict(partial_n=1000), dict(read=ReadOptions(direct=True))], ids=['few rows','past the cache'])
+def test_other_epochs_do_not(large, asked, kw):
+    for _ in TSDataLoader(TSDatasets(open_array(large)), bs=4096, shuffle='block', **kw): pass
+    assert asked == []
+
+def test_a_part_of_a_file_is_not_all_of_it(large, asked):
+    for _ in TSDataLoader(TSDatasets(np.load(large, mmap_mode='r')[100:]), bs=4096, shuffle=True, read=ReadOptions(direct=False)): pass
+    assert asked == []
