@@ -5,13 +5,15 @@
 # %% auto #0
 __all__ = ['ReadOptions', 'large_sources', 'past_cache', 'Reader', 'KeptCodes', 'with_kept_codes', 'NextBuffers']
 
-# %% ../../nbs/54_data.reader.ipynb #20c9b149
+# %% ../../nbs/54_data.reader.ipynb #7c15f792
 import time, warnings
 from collections import deque
 from dataclasses import dataclass, fields
 import numpy as np, torch
 from fastcore.basics import patch
 from ..disk.basics import KeepLast, whole_number
+from ..disk.faults import handle_faults, mapped_reads
+from ..disk.identity import FileWatch
 from ..disk.memory import free_memory
 from ..disk.page_cache import fill_in_background
 from ..disk.array_sources import ArraySource
@@ -82,6 +84,10 @@ class Reader:
         self.prefetched = [] # Their sources that are told what comes next
         large = {id(o) for o in large_sources(self.stored, options.direct)}
         for column,source in zip(columns, self.stored): self._add(column, source, id(source) in large)
+        handle_faults()
+        self.watch = FileWatch(self.maps)
+
+    def maps(self): return [a for o in self.stored for a in o.maps()]
 
     def _add(self, column, source, is_large):
         opened = self._open(source, is_large)
@@ -119,7 +125,8 @@ def read(self:Reader,
     pools=None, # A `ColumnPool` for each column; fresh memory by default
     early=None, # Arrays of columns that were read before; None for those that were not
 ) -> list: # A tensor for each column, (k, ...)
-    "Gather rows"
+    "Gather rows; `OSError` if a file was rewritten or cut short"
+    self.watch.look()
     res = []
     for i,column in enumerate(self.columns):
         if early and early[i] is not None: res.append(torch.from_numpy(early[i]))
@@ -184,7 +191,8 @@ class KeptCodes:
         labels = column.items.stored.array
         dtype = np.promote_types(np.int8, np.min_scalar_type(-len(self.index)))
         self.codes = np.empty(len(labels), dtype) # -1 for labels without a code
-        for i in range(0, len(labels), 2**16): self.codes[i:i+2**16] = self.index.codes(labels[i:i+2**16])
+        with mapped_reads([labels]):
+            for i in range(0, len(labels), 2**16): self.codes[i:i+2**16] = self.index.codes(labels[i:i+2**16])
 
     def read(self, rows):
         "The codes of some rows"

@@ -16,15 +16,26 @@ from fastcore.basics import patch
 from .views import file_of, mmap_of, pack_array, unpack_array
 from .arrays import open_array
 from .direct import FileRows, ReadsAhead, check_same_file, copy_rows, find_runs
+from .faults import handle_faults, mapped_reads
+from .identity import as_opened, open_file
 from .gather import RowCopier
-from .io import DiskFile, populate
+from .io import DiskFile, mapped_inode, populate
 from .sources import Place, Source, rows_there
+
+# %% ../../nbs/10_disk.array_sources.ipynb #221ab027
+def _note_file(x):
+    "Remember the file of an array that was mapped elsewhere"
+    if x.mode != 'r' or not x.size or mmap_of(x) is None or open_file(x) is not None: return
+    if os.path.exists(x.filename): as_opened(x, inode=mapped_inode(x.__array_interface__['data'][0]))
 
 # %% ../../nbs/10_disk.array_sources.ipynb #0a420c2b
 class ArraySource(Source):
     "Rows of a NumPy array or memmap"
     wants_prefetch = False # The kernel reads ahead
-    def __init__(self, x): self._set(x, x.shape, x.dtype)
+    def __init__(self, x):
+        self._set(x, x.shape, x.dtype)
+        if isinstance(x, np.memmap): _note_file(x)
+
     def _set(self, packed, shape, dtype):
         self._packed,self.shape,self.dtype = packed,shape,dtype
         self._copy = None # Made at the first gather
@@ -43,10 +54,14 @@ class ArraySource(Source):
 
     def __getitem__(self, i): return self.array[i]
     def _gather(self, idxs, out):
-        if self._copy is None: self._copy = RowCopier(self.array)
-        self._copy(idxs, out)
+        if self._copy is None: self._copy = _copier(self.array)
+        with mapped_reads([self.array]): self._copy(idxs, out)
 
     def __reduce__(self): return _array_source, (pack_array(self._packed), self.shape, self.dtype)
+
+def _copier(a):
+    if mmap_of(a) is not None: handle_faults()
+    return RowCopier(a)
 
 def _array_source(*args):
     s = ArraySource.__new__(ArraySource)
@@ -61,6 +76,9 @@ def place(self:ArraySource):
     if path is None: return None
     whole = a.flags.c_contiguous and os.path.getsize(path) == a.offset+a.nbytes
     return Place([Path(path)], a.shape, a.dtype.str, a.offset, whole, read_only=getattr(a, 'mode', None) == 'r')
+
+@patch
+def maps(self:ArraySource): return [self.array]
 
 # %% ../../nbs/10_disk.array_sources.ipynb #12fddcf8
 @patch

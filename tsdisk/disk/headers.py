@@ -7,11 +7,12 @@ __all__ = ['HEADER_READERS', 'data_start', 'read_header', 'open_npy', 'header_of
            'npy_header']
 
 # %% ../../nbs/02_disk.headers.ipynb #26333277
-import struct, tokenize
+import os, struct, tokenize
 from math import prod
 from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
+from .identity import as_opened
 from .publish import naming
 
 # %% ../../nbs/02_disk.headers.ipynb #0005f399
@@ -63,7 +64,7 @@ def map_open(
     "Map values of an open file, whatever has its name by now"
     with naming(f.name): res = np.memmap(f, dtype, 'r', start, shape)
     res.filename = Path(f.name).resolve()
-    return res
+    return as_opened(res, os.fstat(f.fileno()))
 
 # %% ../../nbs/02_disk.headers.ipynb #7e33fc61
 def check_dtype(

@@ -8,13 +8,13 @@ __all__ = ['SYSCALL_NUMBERS', 'MADV_POPULATE_READ', 'KEEP_SIZE', 'PUNCH_HOLE', '
 
 # %% ../../nbs/04_disk.io.ipynb #567927df
 import ctypes, errno, mmap, os, platform, struct, sys, weakref
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
 import numpy as np
 from fastcore.basics import patch
 from .arrays import RWF_DONTCACHE
+from .threads import Helpers, Task
 
 # %% ../../nbs/04_disk.io.ipynb #806e2c12
 SYSCALL_NUMBERS = {'x86_64': (206,209,208,207), 'aarch64': (0,2,4,1)} # Of io_setup, io_submit, io_getevents, io_destroy
@@ -59,7 +59,7 @@ class Aio:
     def __init__(self, threads=None):
         if _calls is None or not self.flags: raise OSError("There is no native asynchronous I/O on this system")
         if threads is not None: self.threads = threads
-        self.pool,self.idle = ThreadPoolExecutor(self.threads, 'tsdisk'),SimpleQueue()
+        self.helpers,self.idle = Helpers(),SimpleQueue()
         for context in self._contexts().tolist(): self.idle.put(context)
 
     def _contexts(self):
@@ -74,8 +74,10 @@ class Aio:
 # %% ../../nbs/04_disk.io.ipynb #3148ae15
 @patch
 def start(self:Aio, file, at, nbytes, block, to):
-    "Begin to read ranges of a file to places of a block: futures of the bytes of each"
-    return [self.pool.submit(self._read, file, at, nbytes, block, to)]
+    "Begin to read ranges of a file to places of a block: tasks that return the bytes of each"
+    tasks = [Task(self._read, file, at, nbytes, block, to)]
+    self.helpers.offer(tasks, self.threads)
+    return tasks
 
 @patch
 def _read(self:Aio, file, at, nbytes, block, to):
@@ -138,12 +140,14 @@ class Preadv:
     def __init__(self, threads=None):
         if not hasattr(os, 'preadv'): raise OSError("There is no `preadv` on this system")
         if threads is not None: self.threads = threads
-        self.pool = ThreadPoolExecutor(self.threads, 'tsdisk')
+        self.helpers = Helpers()
 
     def start(self, file, at, nbytes, block, to):
         step = -(-len(at)//self.threads)
         parts = [slice(i, i+step) for i in range(0, len(at), step)]
-        return [self.pool.submit(self._read, file, at[o], nbytes[o], block, to[o]) for o in parts]
+        tasks = [Task(self._read, file, at[o], nbytes[o], block, to[o]) for o in parts]
+        self.helpers.offer(tasks, self.threads)
+        return tasks
 
     def _read(self, file, at, nbytes, block, to):
         ranges = zip(at.tolist(), nbytes.tolist(), to.tolist())
@@ -273,7 +277,7 @@ def _whole_units(at, nbytes, unit):
 @patch
 def wait(self:Incoming):
     "Wait until all ranges are there; `OSError` if one could not be read"
-    got = np.concatenate([o.result() for o in self.jobs])
+    got = np.concatenate([o.wait() for o in self.jobs])
     need = np.minimum(self.need, self.file.size-self.low)
     if (got >= need).all(): return self
     i = int((got < need).argmax())

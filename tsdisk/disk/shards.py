@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
+from .identity import file_id_of, open_file
 from .headers import check_dtype, check_size, read_header
 from .views import map_file
 from .basics import human, progress, reset_after_fork
@@ -101,6 +102,10 @@ def direct(self:Joined, most, threads=None):
     res.sector = max(o.sector for o in res.parts)
     return res
 
+# %% ../../nbs/10_disk.shards.ipynb #8db75ca8
+@patch
+def maps(self:Joined): return [a for o in self.parts for a in o.maps()]
+
 # %% ../../nbs/10_disk.shards.ipynb #0334547d
 def _check_shard(path, trail, like, stack):
     "Shape of a row, dtype, rows and first byte of a file; `ValueError` unless its rows are like those of the first file"
@@ -144,8 +149,10 @@ def _check(self:Shards, paths):
     "Check all files, note where their data starts, and give the rows of each"
     n = np.ones(len(paths), np.int64)
     self.starts = np.zeros(len(paths), np.int32)
+    self.ids = np.zeros((len(paths), 3), np.int64) # Inode, size and time of each file
     first = None
     for k,path in enumerate(progress(paths, len(paths))):
+        self.ids[k] = file_id_of(os.stat(path))[1:4]
         row,dtype,n[k],self.starts[k] = _check_shard(path, first, paths[0], self.stack)
         first = first or (row,dtype)
     self.trail,self.dtype = first
@@ -167,7 +174,8 @@ def reset(self:Shards):
 @patch
 def __getstate__(self:Shards):
     kept = {k: v for k,v in self.__dict__.items() if k not in ('lock','open','firsts')}
-    return {**kept, 'n': np.diff(self.firsts)}
+    ids = self.ids*[0,1,1] # Inodes are those of one disk
+    return {**kept, 'n': np.diff(self.firsts), 'ids': ids}
 
 @patch
 def __setstate__(self:Shards, state):
@@ -181,7 +189,22 @@ def _open(self:Shards, k):
     n = int(self.firsts[k+1]-self.firsts[k])
     strides = [self.dtype.itemsize*int(np.prod(self.trail[i:])) for i in range(len(self.trail)+1)]
     path = os.path.join(self.folder, self.paths[k])
-    return ArraySource(map_file(path, self.dtype, int(self.starts[k]), (n, *self.trail), strides))
+    a = map_file(path, self.dtype, int(self.starts[k]), (n, *self.trail), strides)
+    self._check_same(k, open_file(a).id[1:4])
+    return ArraySource(a)
+
+# %% ../../nbs/10_disk.shards.ipynb #c5ac1a2b
+@patch
+def _check_same(self:Shards, k, now):
+    "`OSError` unless a file is the one that was there before"
+    before = self.ids[k]
+    if ((before == now) | (before == 0)).all(): return
+    raise OSError(f"{os.path.join(self.folder, self.paths[k])} was replaced or rewritten since it was first opened: "
+        "make `Shards` again")
+
+@patch
+def maps(self:Shards):
+    with self.lock: return [o.array for o in self.open.values()]
 
 @patch
 def part(self:Shards, k):

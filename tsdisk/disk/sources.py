@@ -104,6 +104,12 @@ def place(self:Source) -> Place: # None if rows come from no file that is known
     "The files that rows are read from"
     return None
 
+# %% ../../nbs/09_disk.sources.ipynb #2565cb76
+@patch
+def maps(self:Source) -> list:
+    "Mapped arrays that rows are read from, to notice changes of their files"
+    return [] if self.stored is self else self.stored.maps()
+
 # %% ../../nbs/09_disk.sources.ipynb #d85f4d3a
 def _as_integers(idxs):
     "Row numbers as one int64 array"

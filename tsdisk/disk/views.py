@@ -8,6 +8,7 @@ __all__ = ['mmap_of', 'byte_in_file', 'file_of', 'map_file', 'pack_array', 'unpa
 # %% ../../nbs/03_disk.views.ipynb #9bef1598
 import mmap, os
 import numpy as np
+from .identity import as_opened, open_file, sampled
 
 # %% ../../nbs/03_disk.views.ipynb #932719cf
 def mmap_of(x):
@@ -41,12 +42,19 @@ def map_file(
 ) -> np.memmap: # Read-only view, still on disk
     "Open what `file_of` found"
     low,high = _extent(dtype, shape, strides)
-    size = os.path.getsize(path)
-    if start+high > size: raise ValueError(f"{path} has shrunk to {size} bytes since it was opened: write it again")
-    flat = np.memmap(path, 'u1', 'r', start+low, (high-low,))
+    flat = _map_bytes(path, start+low, start+high)
     res = np.ndarray(shape, dtype, flat, -low, strides).view(np.memmap)
     for o in ('_mmap','filename','offset','mode'): setattr(res, o, getattr(flat, o))
     return res
+
+def _map_bytes(path, first, stop):
+    "Bytes of a file, mapped; the file is opened once, whatever takes its name meanwhile"
+    with open(path, 'rb') as f:
+        stat = os.fstat(f.fileno())
+        if stop > stat.st_size: raise ValueError(f"{path} has shrunk to {stat.st_size} bytes since it was opened: write it again")
+        res = np.memmap(f, 'u1', 'r', first, (stop-first,))
+    res.filename = os.path.abspath(path)
+    return as_opened(res, stat)
 
 def _extent(dtype, shape, strides):
     "First byte of a view, and the byte after its last, counted from its first value"
@@ -54,7 +62,7 @@ def _extent(dtype, shape, strides):
     return sum(min(0, o) for o in reach), sum(max(0, o) for o in reach) + dtype.itemsize
 
 # %% ../../nbs/03_disk.views.ipynb #49c3c17a
-class _InFile(tuple): "The place of an array in a file, and the size of that file"
+class _InFile(tuple): "The place of an array in a file, and what the file was like: (size, first and last byte, blocks, checksum)"
 
 def pack_array(
     x, # An array
@@ -62,17 +70,28 @@ def pack_array(
     "A few bytes that stand for an array on disk; an array in memory stands for itself"
     where = file_of(x) if isinstance(x, np.memmap) else None
     if where is None: return x
-    path = where[0]
-    return _InFile((*where, os.path.getsize(path) if os.path.exists(path) else None))
+    return _InFile((*where, _likeness(x)))
 
+def _likeness(x):
+    "What tells the file of an array from others, on any machine; None where it is not known"
+    file = open_file(x)
+    if file is None: return None
+    return file.id.size, file.start, file.stop, file.blocks, file.sample()
+
+# %% ../../nbs/03_disk.views.ipynb #8e2b8a6c
 def unpack_array(
     o, # From `pack_array`
 ): # The array, opened again
     "Undo `pack_array`, in this process or in another"
     if not isinstance(o, _InFile): return o
-    path,*where,size = o
-    now = os.path.getsize(path)
-    if size is not None and now != size:
-        raise ValueError(f"{path} was replaced since it was opened ({now} bytes, it had {size}): "
-            "open it again")
+    path,*where,likeness = o
+    if likeness is not None: _check_like(path, *likeness)
     return map_file(path, *where)
+
+def _check_like(path, size, start, stop, blocks, digest):
+    "`ValueError` unless a file is as it was when it was packed, or longer"
+    now = os.path.getsize(path)
+    same = now >= size and (digest is None or sampled(path, start, stop, blocks)[1] == digest)
+    if same: return
+    raise ValueError(f"{path} was replaced since it was opened ({now} bytes, it had {size}): "
+        "open it again")

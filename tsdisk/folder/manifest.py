@@ -6,7 +6,7 @@
 __all__ = ['staging', 'saving', 'manifest_text', 'write_manifest', 'complete_save', 'save_folder', 'Replaced', 'open_folder',
            'result_kind', 'kept_result', 'cached_result']
 
-# %% ../../nbs/30_folder.manifest.ipynb #01b8ffc8
+# %% ../../nbs/30_folder.manifest.ipynb #facc6377
 import json, secrets
 from pathlib import Path
 from warnings import warn
@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 from ..disk.arrays import open_array, save_array
 from ..disk.headers import check_dtype, read_header
+from ..disk.identity import open_file
 from ..disk.fingerprint import fingerprint
 from ..disk.publish import atomic_write, locked
 from ..disk.rows import Ranges
@@ -307,6 +308,12 @@ def _address(x, kind, rows, detail):
     if folder is None: return None
     return folder, result_kind(kind, place)+detail, name, fingerprint(place, rows, place.starts)
 
+# %% ../../nbs/30_folder.manifest.ipynb #bdfe3dcd
+def _is_named(s):
+    "Do the names of the files of a source still lead to those that are mapped?"
+    files = [open_file(o) for o in s.maps()]
+    return all(o is None or o.is_named() for o in files)
+
 # %% ../../nbs/30_folder.manifest.ipynb #0a76cd1e
 def _look_up(folder, kind, name, key): return read_manifest(folder).get(kind, {}).get(name, {}).get(key)
 
@@ -324,7 +331,8 @@ def kept_result(
     detail:str='', # What else it depends on, such as a function
 ): # The result; None if none is kept
     "A result from an earlier call of `cached_result`"
-    address = _address(x, kind, rows, detail)
+    s = as_source(x)
+    address = _address(s, kind, rows, detail) if _is_named(s) else None
     return address and _look_up(*address)
 
 # %% ../../nbs/30_folder.manifest.ipynb #d934e169
@@ -336,11 +344,13 @@ def cached_result(
     detail:str='', # What else it depends on, such as a function
 ): # The result of `compute`, now or earlier
     "A result that is kept with the file it was computed from"
-    address = _address(x, kind, rows, detail)
+    s = as_source(x)
+    address = _address(s, kind, rows, detail) if _is_named(s) else None
     if address is None: return compute()
     value = _look_up(*address)
     if value is not None: return value
     value = compute()
-    try: _keep(*address, value)
-    except OSError: pass # Read-only, full, or locked by another process
+    try:
+        if _is_named(s) and _address(s, kind, rows, detail) == address: _keep(*address, value)
+    except OSError: pass # Read-only, full, locked by another process, or removed
     return value

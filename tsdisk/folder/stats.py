@@ -15,7 +15,7 @@ from ..disk.basics import one_of
 from ..disk.threads import map_ahead, tasks_ahead
 from ..disk.gather import tensor_view
 from ..disk.array_sources import as_source
-from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_both
+from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_both, reads_of
 from ..disk.packing import Packing
 from ..disk.sidecar import packing_of, read_manifest
 from .manifest import cached_result, kept_result, open_folder, result_kind
@@ -104,7 +104,7 @@ def array_stats(
     as_stored = by == 'vars' and tfm is None # Statistics of each variable are brought to its units afterwards
     counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing) if as_stored else packing, tfm=tfm)
     sample = Sample(_total_values(s, len(rows), by)) if ranges else None
-    moments = _moments_of(blocks_of(s, rows, held=tasks_ahead()+1), counted, sample)
+    with reads_of(s): moments = _moments_of(blocks_of(s, rows, held=tasks_ahead()+1), counted, sample)
     stats = moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
     return _in_units(stats, packing) if as_stored else stats
 

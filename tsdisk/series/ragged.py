@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from ..disk.arrays import open_array
 from ..disk.basics import KeepLast, one_of, whole_number
 from ..disk.direct import ReadsAhead
+from ..disk.faults import mapped_reads
 from ..disk.io import Incoming
 from ..disk.array_sources import will_need
 from ..disk.sources import Source, check_idxs, rows_there
@@ -82,6 +83,7 @@ class Ragged(Panel, PaddedRows):
     @property
     def lengths(self): return np.diff(self.offsets)
     def length(self, series): return self.offsets[series+1] - self.offsets[series]
+    def first_step(self, series): return self.offsets[series].astype(np.int64) # Its byte may not fit a stored int32
 
 # %% ../../nbs/13_series.ragged.ipynb #dbc8e4b5
 def _one_series(values):
@@ -109,7 +111,7 @@ def segment(self:Ragged, i, first, stop):
 def segments(self:Ragged, span): return self._segments(span, lambda: self.panel.segments(span))
 
 @patch
-def segment_rows(self:Ragged, series, step, vars): return self.panel.segment_rows(0, self.offsets[series]+step, vars)
+def segment_rows(self:Ragged, series, step, vars): return self.panel.segment_rows(0, self.first_step(series)+step, vars)
 
 # %% ../../nbs/13_series.ragged.ipynb #992195cc
 @patch
@@ -138,13 +140,17 @@ def used_steps(self:Ragged,
     rows, # (k,)
 ) -> tuple: # (first steps in `values`, numbers of steps), (k,) each
     "The steps of each series that go into a batch"
-    first,stop = self.offsets[rows],self.offsets[rows+1]
+    first,stop = self.first_step(rows),self.first_step(rows+1)
     n = np.minimum(stop-first, self.longest)
     return (first if self.side == 'right' else stop-n), n
 
 # %% ../../nbs/13_series.ragged.ipynb #cfbaf4c6
 @patch
 def _gather(self:Ragged, rows, out):
+    with mapped_reads(self.maps()): self._gather_segments(rows, out)
+
+@patch
+def _gather_segments(self:Ragged, rows, out):
     first,n = self.used_steps(rows)
     span = out.shape[1]
     start = first if self.side == 'right' else first+n-span
@@ -177,7 +183,7 @@ def _pad(self:Ragged, out, n):
 def prefetch(self:Ragged, idxs):
     idxs = rows_there(idxs, self.n)
     step_bytes = self.vars*self.dtype.itemsize
-    will_need(self.panel.source.array, self.offsets[idxs]*step_bytes, self.offsets[idxs+1]*step_bytes)
+    will_need(self.panel.source.array, self.first_step(idxs)*step_bytes, self.first_step(idxs+1)*step_bytes)
 
 @patch
 def place(self:Ragged):
@@ -233,6 +239,7 @@ class DirectRagged(PaddedRows):
     def batch_shape(self, rows): return self.series.batch_shape(rows)
     def cut(self, batch): return self.series.cut(batch)
     def place(self): return self.series.place()
+    def maps(self): return self.series.maps()
     def why_not_direct(self): return self.series.why_not_direct()
 
 # %% ../../nbs/13_series.ragged.ipynb #e144e33b
@@ -253,6 +260,9 @@ def _copy_found(self:DirectRagged, out, read, found, places):
 # %% ../../nbs/13_series.ragged.ipynb #042e5ee2
 @patch
 def why_not_direct(self:Ragged): return self.segments(1).why_not_direct()
+
+@patch
+def maps(self:Ragged): return [*self.panel.source.maps(), self.offsets]
 
 @patch
 def direct(self:Ragged, most, threads=None): return DirectRagged(self, most, threads)

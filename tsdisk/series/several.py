@@ -98,6 +98,7 @@ class _FileSegments(Joined):
 
     @property
     def nbytes(self): return self.shards.nbytes
+    def maps(self): return self.shards.maps()
     def part(self, k): return Dense(self.shards.part(k)).segments(self.span)
     def why_not_direct(self): return f"There are {len(self.firsts)-1:,} files, with {self.shards.most} open at a time"
 

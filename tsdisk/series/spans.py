@@ -81,6 +81,10 @@ def sector(self:Spans): return self.segments.sector
 @patch
 def why_not_direct(self:Spans): return self.segments.why_not_direct()
 
+# %% ../../nbs/16_series.spans.ipynb #6eed6e28
+@patch
+def maps(self:Spans): return self.segments.maps()
+
 # %% ../../nbs/16_series.spans.ipynb #f172f007
 @patch
 def direct(self:Spans, most, threads=None):

@@ -44,6 +44,9 @@ def blocks(self:OfSeries, rows):
     "The rows of all series that the windows come from, each once"
     yield self.values.gather(np.unique(self.grid.cover(rows)[0]))
 
+@patch
+def maps(self:OfSeries): return self.values.maps()
+
 # %% ../../nbs/17_series.window_labels.ipynb #2338f7a7
 def only_step(
     a, # (k, 1) labels
@@ -82,6 +85,7 @@ class StepLabels(Source):
 
     @property
     def nbytes(self): return self.part.nbytes
+    def maps(self): return self.part.maps()
     def __getitem__(self, i): return self.gather(range(len(self))[i]) if isinstance(i, slice) else self.gather([i])[0]
     def _gather(self, idxs, out):
         res = np.asarray(self.f(self.part.gather(idxs)))
