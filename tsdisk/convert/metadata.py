@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from ..disk.arrays import save_array
+from ..disk.inside import open_regular
+from ..disk.schema import anything, either, list_of, nothing, number, parse_json, table, text, whole
 from ..series.clock import Clock
 from .inputs import split_names
 from .plan import as_list
@@ -35,8 +37,17 @@ def _as_line(metadata, n):
 def read_lines(
     path, # `items.jsonl` of a dataset
 ): # (number of rows, their metadata) of each line
-    "Read a file of metadata, line by line"
-    with open(path, 'rb') as f: yield from map(json.loads, f)
+    "Read a file of metadata, line by line; `DamagedFile` for a line that holds anything else"
+    with open_regular(path) as f:
+        for line in f: yield parse_json(line, path, _check_line)
+
+_of_time = dict(time_jumps=either(nothing, list_of(list_of(whole(-2**63), 2))), time_faults=either(nothing, list_of(text)),
+    time_period=either(nothing, number), split=either(nothing, text, number))
+
+def _check_line(v):
+    "`Misfit` unless a line is a number of rows and their metadata"
+    list_of(anything, 2)(v)
+    table(dict(rows=whole(1), metadata=table({}, **_of_time)))(dict(rows=v[0], metadata=v[1]))
 
 # %% ../../nbs/44_convert.metadata.ipynb #2e4716be
 @dataclass
