@@ -14,9 +14,9 @@ from tsdisk.disk.headers import npy_header
 from tsdisk.disk.inside import DamagedFile
 from tsdisk.disk.shards import Shards
 from tsdisk.folder.checks import add_checksums, verify
-from tsdisk.folder.labels import train_counts
+from tsdisk.folder.labels import array_counts, train_counts
 from tsdisk.folder.manifest import open_folder, save_folder
-from tsdisk.folder.stats import train_stats
+from tsdisk.folder.stats import array_stats, train_stats
 from tsdisk.series.clocks import clocks_of
 from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
 from tsdisk.train.writer import begin_run, rows_done, RowWriter
@@ -125,7 +125,7 @@ def datasets(tmp_path_factory):
         train_counts(arrays['y'], splits['train'])
     return d
 
-def look(path):
+def look(path, stats=train_stats, counts=train_counts):
     "Use everything that a dataset folder says"
     def results():
         arrays,splits = open_folder(path)
@@ -133,8 +133,8 @@ def look(path):
         X.gather(np.arange(min(2, len(X))))
         clocks = clocks_of(X.place())
         if clocks is not None: clocks[0]
-        train_stats(X, splits.get('train'))
-        if 'y' in arrays: train_counts(arrays['y'], splits.get('train'))
+        stats(X, splits.get('train'))
+        if 'y' in arrays: counts(arrays['y'], splits.get('train'))
     tries(lambda: info(path), lambda: verify(path), results)
 
 @pytest.mark.parametrize('name', ['dense','ragged','shards','saved'])
@@ -188,7 +188,7 @@ def test_odd_arrays_in_datasets(odd_datasets, name, array, seed):
         if not file.exists(): continue
         good = file.read_bytes()
         np.save(file, array) if seed%2 else file.write_bytes(with_damaged_bytes(good, random.Random(seed)))
-        try: look(path)
+        try: look(path, array_stats, array_counts)
         finally: file.write_bytes(good)
 
 @pytest.fixture(scope='module')
@@ -199,7 +199,7 @@ def odd_datasets(tmp_path_factory):
         for i,o in enumerate(records(n)):
             jumps = [[2, 10**9*(3+i)]]
             yield o | dict(fs=10.*(1+i%2), time_jumps=jumps, time_period=.1*(1+i%2), split='train' if i%2 else 'valid')
-    convert(uneven(6), d/'a', n_workers=0)
+    with pytest.warns(UserWarning): convert(uneven(6), d/'a', n_workers=0)
     save_folder(d/'b', np.arange(24.).reshape(6,2,2), np.arange(6), dict(train=[0,2,4], valid=[5]))
     return [d/'a', d/'b']
 
@@ -232,7 +232,10 @@ def test_damaged_journals(unfinished, seed):
     d = copy_of(unfinished)
     file = d/'.convert/journal.jsonl'
     file.write_bytes(damaged(file.read_bytes(), seed))
-    tries(lambda: Writer(Journal(d)).close())
+    def resume():
+        journal = Journal(d)
+        if journal.head: Writer(journal).close() # Otherwise a new journal is begun
+    tries(resume)
     assert {o.name for o in d.parent.iterdir()} == {'set','copy'}
 
 @share(.04)
@@ -271,3 +274,148 @@ def ragged(tmp_path_factory):
     d = tmp_path_factory.mktemp('ragged')
     for _ in range(2): save_ragged(d, [np.zeros((2,3+i), 'f4') for i in range(4)])
     return d
+
+# States
+
+def loader(seed=3):
+    from tsdisk.data.loaders import TSDataLoaders
+    return TSDataLoaders.from_arrays(np.zeros((20,1,4), 'f4'), np.arange(20.), splits=(range(16), range(16,20)), bs=4, device='cpu', seed=seed).train
+
+@share(.06)
+@given(seeds)
+def test_damaged_states_of_loaders(state_of_loader, seed):
+    dl,good = state_of_loader
+    def load(): dl.load_state_dict(json.loads(with_odd_value(good, random.Random(seed))))
+    tries(load)
+
+@pytest.fixture(scope='module')
+def state_of_loader():
+    dl = loader()
+    next(iter(dl))
+    return dl, json.dumps(dl.state_dict()).encode()
+
+# Names that lead out of a dataset
+
+@pytest.fixture
+def thesis(tmp_path):
+    "A file that must stay as it is"
+    file = tmp_path/'thesis.npy'
+    np.save(file, np.full((4,1,3), 7, 'f4'))
+    before = file.read_bytes()
+    yield file
+    assert file.read_bytes() == before
+
+def rewrite(file, change):
+    data = json.loads(file.read_text())
+    change(data)
+    data.pop('crc32', None)
+    file.write_text(json.dumps(data))
+
+@pytest.fixture
+def victim(tmp_path):
+    "A dataset from a download, whose next append does what its files say"
+    convert(np.zeros((4,1,3), 'f4'), tmp_path/'set', n_workers=0)
+    return tmp_path/'set'
+
+names = ['../thesis.npy', '{}/thesis.npy', 'X/../../thesis.npy']
+
+@pytest.mark.parametrize('name', names)
+def test_no_file_outside_is_removed(thesis, victim, name):
+    name = name.format(thesis.parent)
+    rewrite(victim/'tsdisk.json', lambda m: m['made'].update(instead_of=[name]))
+    (victim/'.convert.done').mkdir()
+    with pytest.raises(DamagedFile, match='instead_of'): append(victim, np.zeros((2,1,3), 'f4'), n_workers=0)
+
+@pytest.mark.parametrize('name', ['notes.txt', 'X.npy', 'tsdisk.json', 'sub/../X.npy', 'out/thesis.npy'])
+def test_only_unused_files_of_the_dataset_are_removed(thesis, victim, name):
+    from tsdisk.folder.staged import remove_files
+    (victim/'notes.txt').write_text('mine')
+    (victim/'out').symlink_to(thesis.parent)
+    np.save(victim/'old.npy', np.zeros(3))
+    before = {o.name for o in victim.iterdir()}
+    remove_files(victim, [name, 'old.npy'])
+    assert {o.name for o in victim.iterdir()} == before-{'old.npy'}
+
+@pytest.mark.parametrize('name', names)
+@pytest.mark.parametrize('where', ['arrays.X.file', 'splits.train', 'clock.jumps', 'checksums'])
+def test_no_file_outside_is_read(thesis, victim, name, where):
+    def change(m):
+        inner,path = m,name.format(thesis.parent)
+        *way,last = where.split('.')
+        for k in way: inner = inner.setdefault(k, {})
+        inner[last] = {path: m['checksums'].pop('X.npy')} if last == 'checksums' else path
+    rewrite(victim/'tsdisk.json', change)
+    with pytest.raises(DamagedFile, match='name of a file in the same folder'): open_folder(victim)
+
+def test_links_are_read_but_never_written_through(thesis, victim):
+    (victim/'X.npy').unlink()
+    (victim/'X.npy').symlink_to(thesis)
+    assert open_folder(victim)[0]['X'][0,0,0] == 7
+    rewrite(victim/'tsdisk.json', lambda m: m['checksums'].pop('X.npy'))
+    with pytest.raises(DamagedFile, match='nothing is written through one'): append(victim, np.zeros((2,1,3), 'f4'), n_workers=0)
+
+def test_links_to_values_are_not_appended_to(tmp_path, thesis):
+    save_ragged(tmp_path/'r', [np.zeros((2,5), 'f4')]*2)
+    shutil.copy(tmp_path/'r/values.npy', tmp_path/'values.npy')
+    (tmp_path/'r/values.npy').unlink()
+    (tmp_path/'r/values.npy').symlink_to(tmp_path/'values.npy')
+    before = (tmp_path/'values.npy').read_bytes()
+    assert len(open_ragged(tmp_path/'r')) == 2
+    with pytest.raises(DamagedFile, match='nothing is written through one'): append_ragged(tmp_path/'r', [np.zeros((2,3), 'f4')])
+    assert (tmp_path/'values.npy').read_bytes() == before
+
+@pytest.mark.parametrize('kind', ['.convert', '.convert/made', '.convert/journal.jsonl', '.convert/items.jsonl', 'X.npy'])
+def test_links_in_an_unfinished_conversion_are_refused(tmp_path, thesis, kind):
+    d = tmp_path/'set'
+    (d/'.convert/made').mkdir(parents=True)
+    head = dict(version=1, id='ab', items=0, specs=dict(X=dict(layout='dense', trail=[1,3], dtype='<f4', target=None)), options={})
+    (d/'.convert/journal.jsonl').write_text(json.dumps(head)+'\n')
+    (d/'.convert/items.jsonl').touch()
+    if kind == 'X.npy': (d/'.convert/made/X.npy').symlink_to(thesis)
+    else:
+        os.replace(d/kind, tmp_path/'elsewhere')
+        (d/kind).symlink_to(tmp_path/'elsewhere')
+    with pytest.raises(DamagedFile, match='symbolic link'): Writer(Journal(d)).close()
+
+def test_rows_of_predictions_are_not_written_through_links(tmp_path, thesis):
+    (tmp_path/'run').mkdir()
+    (tmp_path/'run/preds.npy').symlink_to(thesis)
+    with RowWriter(tmp_path/'run', 4) as w:
+        with pytest.raises(DamagedFile, match='symbolic link'): w.write('preds', 0, np.zeros((2,3), 'f4'))
+
+@pytest.mark.parametrize('name', ['X.npy','tsdisk.json'])
+def test_pipes_and_devices_are_no_files(victim, name):
+    (victim/name).unlink()
+    os.mkfifo(victim/name)
+    with pytest.raises(DamagedFile, match='a pipe, a device or a socket'): open_folder(victim)
+    (victim/name).unlink()
+    (victim/name).symlink_to('/dev/zero')
+    with pytest.raises(DamagedFile, match='a pipe, a device or a socket'): open_folder(victim)
+
+def test_lengths_of_headers_and_journals_are_not_believed(tmp_path, unfinished):
+    (tmp_path/'x.npy').write_bytes(b'\x93NUMPY\x02\x00' + struct.pack('<I', 2**32-1) + bytes(100))
+    with pytest.raises(DamagedFile, match='bytes, and 100 are left'): open_array(tmp_path/'x.npy')
+    d = copy_of(unfinished)
+    lines = (d/'.convert/journal.jsonl').read_text().splitlines()
+    (d/'.convert/journal.jsonl').write_text('\n'.join([lines[0], json.dumps(json.loads(lines[1]) | dict(items=2**60))])+'\n')
+    with pytest.raises(DamagedFile, match='it should have 1,152,921,504,606,846,976 bytes'): Writer(Journal(d))
+
+# Single bits
+
+@pytest.mark.parametrize('name', ['dense','ragged','saved'])
+def test_every_flipped_bit_is_found(datasets, name):
+    path,r = datasets/name,random.Random(0)
+    files = [path/'tsdisk.json', *(path/o for o in json.loads((path/'tsdisk.json').read_text())['checksums'])]
+    for i in range(inputs//25):
+        file = files[0] if i%2 else r.choice(files)
+        good = file.read_bytes()
+        bit = r.randrange(len(good)*8)
+        file.write_bytes(good[:bit//8]+bytes([good[bit//8] ^ 1 << bit%8])+good[bit//8+1:])
+        try: assert verify(path), (file.name, bit)
+        except DamagedFile: pass
+        finally: file.write_bytes(good)
+    assert not verify(path)
+
+def test_manifests_without_a_checksum_of_their_own_are_still_verified(victim):
+    rewrite(victim/'tsdisk.json', lambda m: None)
+    assert not verify(victim)
