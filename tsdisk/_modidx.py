@@ -1064,6 +1064,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'tsdisk/convert/metadata.py'),
                                          'tsdisk.convert.metadata._jumps_of_rows': ( 'convert.metadata.html#_jumps_of_rows',
                                                                                      'tsdisk/convert/metadata.py'),
+                                         'tsdisk.convert.metadata._plain_line': ( 'convert.metadata.html#_plain_line',
+                                                                                  'tsdisk/convert/metadata.py'),
                                          'tsdisk.convert.metadata._rate_of': ( 'convert.metadata.html#_rate_of',
                                                                                'tsdisk/convert/metadata.py'),
                                          'tsdisk.convert.metadata._scan': ('convert.metadata.html#_scan', 'tsdisk/convert/metadata.py'),

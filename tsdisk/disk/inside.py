@@ -27,8 +27,11 @@ def is_plain_name(
     name, # Taken from a file
 ) -> bool:
     "Does a name lead to a place below the folder that it is used in?"
+    if isinstance(name, str) and len(name) < 200 and _usual_name.fullmatch(name): return True
     if not isinstance(name, str) or len(name) > 4096 or not name.isprintable() or re.match('[A-Za-z]:', name): return False
     return not {'', '.', '..'} & {*re.split(r'[/\\]', name)} and _fits_a_folder(name)
+
+_usual_name = re.compile(r'[\w-][\w.-]*(/[\w-][\w.-]*)*', re.ASCII) # Most names: letters, digits, no part that begins with a dot
 
 def _fits_a_folder(name):
     "Can the parts of a name be stored by a file system?"

@@ -74,10 +74,12 @@ made = table(dict(sources=whole(), seen=text), options=either(nothing, table({})
 # %% ../../nbs/11_disk.manifest_schema.ipynb #02971861
 block_bytes = 4*2**20 # Bytes of a file that have one checksum
 
+_is_hex = kind(lambda v: isinstance(v, str) and re.fullmatch('[0-9a-f]*', v), 'hexadecimal digits')
+_checksum = table(dict(head=whole(0, 2**20), size=whole(), crc32=_is_hex))
+
 def checksum(v):
     "Check the checksums of one file"
-    is_hex = kind(lambda v: isinstance(v, str) and re.fullmatch('[0-9a-f]*', v), 'hexadecimal digits')
-    table(dict(head=whole(0, 2**20), size=whole(), crc32=is_hex))(v)
+    _checksum(v)
     n = (v['head'] > 0) + -(-(v['size']-v['head'])//block_bytes)
     if v['size'] < v['head'] or len(v['crc32']) != 8*n: raise Misfit(f'{8*n} hexadecimal digits for its size', v['crc32'], ('crc32',))
 

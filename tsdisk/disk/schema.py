@@ -91,7 +91,8 @@ def table(
     def _check(v):
         if not isinstance(v, dict): raise Misfit('a table', v)
         if missing := required.keys() - v.keys(): raise Misfit(f'a table with {", ".join(sorted(missing))}', v)
-        for k in schemas.keys() & v.keys(): _checked_at(schemas[k], v[k], k)
+        for k,check in schemas.items():
+            if k in v: _checked_at(check, v[k], k)
     return _check
 
 # %% ../../nbs/02_disk.schema.ipynb #739667fb

@@ -342,6 +342,7 @@ def _keep(folder, kind, name, key, value, most=32):
         results = {**by_file.get(name, {}), key: value}
         write_manifest(folder, **{kind: {**by_file, name: dict([*results.items()][-most:])}})
 
+# %% ../../nbs/30_folder.manifest.ipynb #ed1b8478
 def kept_result(
     x, # The data it was computed from: anything `as_source` takes
     kind:str, # Name of the result
