@@ -2828,7 +2828,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'tsdisk.disk.headers': { 'tsdisk.disk.headers._check_header': ('disk.headers.html#_check_header', 'tsdisk/disk/headers.py'),
                                      'tsdisk.disk.headers._check_magic': ('disk.headers.html#_check_magic', 'tsdisk/disk/headers.py'),
                                      'tsdisk.disk.headers._damaged_header': ('disk.headers.html#_damaged_header', 'tsdisk/disk/headers.py'),
-                                     'tsdisk.disk.headers._header_reader': ('disk.headers.html#_header_reader', 'tsdisk/disk/headers.py'),
+                                     'tsdisk.disk.headers._parsed_header': ('disk.headers.html#_parsed_header', 'tsdisk/disk/headers.py'),
                                      'tsdisk.disk.headers.check_dtype': ('disk.headers.html#check_dtype', 'tsdisk/disk/headers.py'),
                                      'tsdisk.disk.headers.check_size': ('disk.headers.html#check_size', 'tsdisk/disk/headers.py'),
                                      'tsdisk.disk.headers.header_of': ('disk.headers.html#header_of', 'tsdisk/disk/headers.py'),

@@ -241,7 +241,7 @@ def _open_entry(path, entry):
 
 def _open_growing(file, n, being_written):
     "The first n rows of a file that `append` adds rows to"
-    rows = read_header(file)[0][0]
+    rows,*_ = read_header(file)[0] or (0,)
     if rows != n and not being_written:
         raise Replaced(f"{file} has {rows:,} rows, {manifest_name} says {n:,}: it was replaced. "
             "Make the dataset again, with `convert` or `save_folder`, in another folder")

@@ -11,6 +11,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from ..disk.inside import inside, is_plain_name
 from ..disk.publish import atomic_write, rename, sync_file, sync_folder
+from ..disk.schema import file_name, list_of, read_json, table, text
 from ..disk.sidecar import manifest_name, read_manifest
 
 # %% ../../nbs/29_folder.staged.ipynb #36fd7cfd
@@ -42,7 +43,7 @@ def remove_files(
     manifest = read_manifest(root)
     used = {*files_of(manifest), *manifest.get('checksums', {})}
     for o in names:
-        if o in used or not _is_ours(o) or not (root/o).parent.resolve().is_relative_to(root): continue
+        if not _is_ours(o) or o in used or not (root/o).parent.resolve().is_relative_to(root): continue
         (root/o).unlink(missing_ok=True)
         if (root/o).parent != root: _remove_if_empty((root/o).parent)
 
@@ -67,7 +68,7 @@ class Staged:
     @property
     def notes(self):
         "The `id` of the new manifest, and the names of files that it does without"
-        try: return json.loads((self.folder/'notes.json').read_text())
+        try: return read_json(self.folder/'notes.json', table({}, id=text, replaced=list_of(file_name)))
         except (FileNotFoundError, ValueError): return {}
 
 # %% ../../nbs/29_folder.staged.ipynb #b2884980
