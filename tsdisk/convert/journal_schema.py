@@ -8,7 +8,7 @@ __all__ = ['line', 'spec', 'head', 'parse_line', 'check_files']
 # %% ../../nbs/45_convert.journal_schema.ipynb #1233df03
 from ..disk.inside import DamagedFile
 from ..disk.manifest_schema import check_row_bytes, column_name, dtype_name, variable_fields
-from ..disk.schema import anything, either, file_name, kind, list_of, Misfit, nothing, parse_json, table, table_of, text, whole
+from ..disk.schema import anything, either, file_name, kind, list_of, nothing, parse_json, table, table_of, text, whole
 
 # %% ../../nbs/45_convert.journal_schema.ipynb #beddcb17
 _spec = table(dict(layout=kind(lambda v: v in ('dense','ragged','shards'), 'dense, ragged or shards'), trail=list_of(whole(1)),
