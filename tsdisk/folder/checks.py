@@ -145,8 +145,10 @@ def _manifest_to_verify(path, growing):
     raise ValueError(f"{path} has no checksums: `add_checksums` reads the dataset once and stores them")
 
 # %% ../../nbs/33_folder.checks.ipynb #d01ab0e2
-def _manifest_fault(written):
-    "What is wrong with the text of a manifest; None if nothing is"
+def _manifest_fault(file):
+    "What is wrong with the text of a manifest; None if nothing is, or there is none"
+    if not file.exists() or not read_manifest(file.parent): return None
+    written = file.read_text(encoding='utf-8')
     data = json.loads(written)
     key,value = [*data.items()][-1] # Its checksum, which versions before 0.1 did not write
     has_checksum = isinstance(value, str) and re.fullmatch('[0-9a-f]{8}', value)
@@ -167,8 +169,8 @@ def verify(
     "Compare all bytes of a dataset with their checksums; `ValueError` if it has none"
     path = Path(path)
     growing = (path/staging).exists()
-    data = _manifest_to_verify(path, growing)
-    sums = data['checksums']
+    fault = _manifest_fault(path/manifest_name)
+    if fault and not read_manifest(path).get('checksums'): return [fault]
+    sums = _manifest_to_verify(path, growing)['checksums']
     sizes = [_size_fault(path, k, o['size'], growing) for k,o in sums.items()]
-    fault = _manifest_fault((path/manifest_name).read_text(encoding='utf-8'))
     return [o for o in (fault, *sizes, *_changes(path, sums, growing)) if o]
