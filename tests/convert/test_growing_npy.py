@@ -61,6 +61,6 @@ def test_a_file_that_has_no_size_yet_is_begun_again(tmp_path):
     assert np.array_equal(np.load(tmp_path/'a.npy'), ramp(4)[:,0])
 
 def test_lost_rows_are_refused(tmp_path):
-    with fails(FileNotFoundError, 'is gone; it held 2 rows'): Growing(tmp_path/'a.npy', (3,), 'f4', 2)
+    with fails(FileNotFoundError, 'is gone; it held 2 rows'): Growing(tmp_path/'a.npy', (3,), 'f4', 2, [0])
     Growing(tmp_path/'a.npy', (3,), 'f4').file.close()
-    with fails(ValueError, 'is truncated: it should hold 2 rows'): Growing(tmp_path/'a.npy', (3,), 'f4', 2)
+    with fails(ValueError, 'is truncated: it should hold 2 rows'): Growing(tmp_path/'a.npy', (3,), 'f4', 2, [0])

@@ -119,3 +119,27 @@ def test_files_that_do_not_fit_are_named(tmp_path):
     with open(tmp_path/'9999.npy', 'r+b') as f: f.truncate(3000)
     with fails(ValueError, '9999.npy is truncated'): Shards(tmp_path)
     with fails(FileNotFoundError, 'no `.npy` files'): Shards(tmp_path/'none')
+
+def test_few_files_are_open_where_few_may_be(tmp_path):
+    for i in range(100): np.save(tmp_path/f'{i:03}.npy', np.full((4,3), i, 'f4'))
+    x,filled_up,error = fresh("""
+        import os, resource, numpy as np
+        from tsdisk.disk.shards import Shards
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64,64))
+        s,held = Shards(args[0]),[]
+        def hold_all(but=0):
+            try:
+                while True: held.append(open(os.devnull))
+            except OSError: pass
+            for _ in range(but): held.pop().close()
+        first = s.gather(np.arange(400))
+        hold_all(but=3)
+        res = [first, s.gather(np.arange(400))]
+        s.open.clear()
+        hold_all()
+        try: s.gather([0])
+        except OSError as e: res.append(str(e))
+        held.clear()""", tmp_path)
+    expected = np.repeat(np.arange(100), 4)
+    assert (x[:,0] == expected).all() and (filled_up[:,0] == expected).all()
+    assert 'ulimit -n' in error and '000.npy' in error

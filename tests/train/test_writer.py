@@ -26,7 +26,7 @@ def test_an_empty_note_of_a_power_cut_begins_the_run_anew(tmp_path):
     (tmp_path/'0.json').touch()
     assert rows_done(tmp_path, 0) == 0
     (tmp_path/'run.json').write_text('{"n":')
-    with fails(ValueError, 'run.json is damaged', 'delete the folder'): begin_run(tmp_path, dict(n=1))
+    with fails(ValueError, 'run.json is damaged', 'Delete the folder'): begin_run(tmp_path, dict(n=1))
 
 def test_the_journal_holds_synced_rows_only(tmp_path):
     with RowWriter(tmp_path, 10, rank=3) as w:

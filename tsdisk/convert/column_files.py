@@ -13,6 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import open_array
 from ..disk.headers import read_header
+from ..disk.inside import inside
 from ..folder.checks import as_hex
 from .growing_npy import Growing
 
@@ -45,7 +46,7 @@ class DenseColumn:
 def _first_files(self:DenseColumn): return [f'{self.name}.npy']
 
 @patch
-def _growing(self:DenseColumn, file): return Growing(self.folder/file, self.trail, self.dtype, *self.files[file])
+def _growing(self:DenseColumn, file): return Growing(inside(self.folder, file), self.trail, self.dtype, *self.files[file])
 
 @patch
 def _sizes(self:DenseColumn): return {k: (n, len(crcs)) for k,(n,crcs) in self.files.items()}
@@ -81,8 +82,8 @@ def _first_files(self:RaggedColumn): return [f'{self.name}/values.npy', f'{self.
 
 @patch
 def _growing(self:RaggedColumn, file):
-    if file.endswith('/offsets.npy'): return Growing(self.folder/file, (), np.int64, *self.files[file])
-    return Growing(self.folder/file, self.trail, self.dtype, *self.files[file])
+    if file.endswith('/offsets.npy'): return Growing(inside(self.folder, file), (), np.int64, *self.files[file])
+    return Growing(inside(self.folder, file), self.trail, self.dtype, *self.files[file])
 
 @patch
 def add(self:RaggedColumn, chunks, steps):

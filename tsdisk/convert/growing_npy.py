@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from ..disk.arrays import uncached, write_at
 from ..disk.headers import npy_header, data_start, read_header
 from ..disk.publish import naming, sync_folder
+from ..disk.inside import DamagedFile
 from ..folder.checks import Sums
 
 # %% ../../nbs/45_convert.growing_npy.ipynb #26542d98
@@ -29,7 +30,8 @@ class Growing:
         self.path = Path(path)
         self.trail,self.dtype = tuple(trail),np.dtype(dtype)
         self.row_bytes = prod(self.trail)*self.dtype.itemsize
-        self.sums = Sums(crcs, n*self.row_bytes)
+        try: self.sums = Sums(crcs, n*self.row_bytes)
+        except ValueError as e: raise DamagedFile(self.path, f'its journal or manifest is wrong: {e}', 'Start over in another folder') from e
         self.start = self._data_start() if n else data_start
         self.file = self._opened()
 

@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from ..disk.arrays import open_array, save_array
 from ..disk.headers import read_header
 from ..disk.fingerprint import digest, empty_digest, extend_digest
+from ..disk.inside import check_regular, DamagedFile, inside, open_regular
 from ..disk.io import free_room
 from ..disk.publish import atomic_write, naming, sync_folder
 from ..disk.rows import Ranges
@@ -24,6 +25,7 @@ from ..folder.staged import files_of, remove_files, Staged
 from ..disk.sidecar import manifest_version, read_manifest
 from ..folder.manifest import manifest_text, staging
 from .column_files import apply_changes, column_types, DenseColumn
+from .journal_schema import check_files, head, line, parse_line
 from .metadata import column_chunks, save_times, split_ranges, summarize, time_keys, time_table
 from .plan import is_column_name, Spec
 from .readers import variable_metadata
@@ -43,10 +45,10 @@ class Progress:
 # %% ../../nbs/46_convert.journal.ipynb #a11a2b27
 def _read_lines(path):
     "(complete lines of a journal, parsed; their size in bytes)"
-    data = path.read_bytes() if path.exists() else b''
+    if not path.exists(): return [],0
+    with open_regular(path) as f: data = f.read()
     complete = data[:data.rfind(b'\n')+1]
-    try: return [json.loads(o) for o in complete.splitlines()], len(complete)
-    except ValueError as e: raise ValueError(f"{path} is damaged: {e}. Give `resume=False` to start over") from e
+    return [parse_line(o, path, line if i else head) for i,o in enumerate(complete.split(b'\n')[:-1])], len(complete)
 
 def read_progress(
     path, # A journal; it may not exist
@@ -54,10 +56,11 @@ def read_progress(
     "Replay a journal; `ValueError` if it is damaged"
     lines,size = _read_lines(Path(path))
     if not lines: return Progress()
-    head = lines[0]
-    files = {c: {k: tuple(v) for k,v in o.items()} for c,o in head.get('files', {}).items()}
-    res = Progress(head, files=files, metadata_bytes=head.get('items', 0), journal_bytes=size)
+    first = lines[0]
+    files = {c: {k: tuple(v) for k,v in o.items()} for c,o in first.get('files', {}).items()}
+    res = Progress(first, files=files, metadata_bytes=first.get('items', 0), journal_bytes=size)
     for o in lines[1:]: _replay(res, o)
+    check_files(path, first['specs'], res.files)
     return res
 
 def _replay(progress, line):
@@ -123,6 +126,8 @@ class Writer:
 
 def _opened_at(path, size):
     "Open a file to append to it, after cutting it off at `size` bytes"
+    check_regular(inside(path.parent, path.name))
+    if path.stat().st_size < size: raise DamagedFile(path, f'it should have {size:,} bytes or more', 'Give `resume=False` to start over')
     file = open(path, 'r+b')
     file.truncate(file.seek(size))
     return file
@@ -131,6 +136,7 @@ def _opened_at(path, size):
 @patch
 def _new_parts(self:Writer):
     "Make a new folder for the temporary files of workers"
+    for o in self.journal.made.rglob('*'): inside(self.journal.made, o.relative_to(self.journal.made).as_posix())
     for o in self.journal.folder.glob('parts*'): shutil.rmtree(o)
     parts = self.journal.folder/f'parts{secrets.token_hex(4)}'
     parts.mkdir()
@@ -324,8 +330,8 @@ def _finish_files(self:Writer):
 def _check_lengths(self:Writer, n):
     lengths = [len(o) for o in self.columns.values()]
     if {*lengths} == {n}: return
-    raise RuntimeError(f"{self.journal.dst} is damaged: its columns have {lengths} rows, and its metadata has {n}. "
-        "Give `resume=False` to start over")
+    why = f'its columns have {lengths} rows, and its metadata has {n}'
+    raise DamagedFile(self.journal.dst, why, 'Give `resume=False` to start over')
 
 # %% ../../nbs/46_convert.journal.ipynb #0c8f3626
 @patch

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from ..disk.arrays import save_array
+from ..disk.inside import open_regular
+from ..disk.schema import anything, either, list_of, most_levels, nothing, number, parse_json, table, text, whole
 from ..series.clock import Clock
 from .inputs import split_names
 from .plan import as_list
@@ -32,11 +34,32 @@ def _as_line(metadata, n):
         types = {k: type(v).__name__ for k,v in metadata.items()}
         raise TypeError(f"Metadata must be numbers, texts, lists or mappings of them, got {types}: {e}") from e
 
+# %% ../../nbs/44_convert.metadata.ipynb #0261a65a
+def _plain_line(line):
+    "What a line holds if nothing in it needs a closer look; else None"
+    if line.count(b'[') + line.count(b'{') > most_levels or b'"time_' in line: return None
+    try: n,metadata = res = json.loads(line)
+    except (TypeError, ValueError): return None
+    is_plain = type(n) is int and 0 < n < 2**63 and type(metadata) is dict and type(metadata.get('split', '')) is str
+    return res if is_plain else None
+
+# %% ../../nbs/44_convert.metadata.ipynb #61dc6464
 def read_lines(
     path, # `items.jsonl` of a dataset
 ): # (number of rows, their metadata) of each line
-    "Read a file of metadata, line by line"
-    with open(path, 'rb') as f: yield from map(json.loads, f)
+    "Read a file of metadata, line by line; `DamagedFile` for a line that holds anything else"
+    with open_regular(path) as f:
+        for line in f: yield _plain_line(line) or parse_json(line, path, _check_line)
+
+_pair,_rows = list_of(anything, 2),whole(1)
+_metadata = table({}, time_jumps=either(nothing, list_of(list_of(whole(-2**63), 2))), time_faults=either(nothing, list_of(text)),
+    time_period=either(nothing, number), split=either(nothing, text, number))
+
+def _check_line(v):
+    "`Misfit` unless a line is a number of rows and their metadata"
+    _pair(v)
+    _rows(v[0])
+    _metadata(v[1])
 
 # %% ../../nbs/44_convert.metadata.ipynb #2e4716be
 @dataclass

@@ -14,6 +14,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import one_of
 from ..disk.rows import take_idxs
+from ..disk.schema import Misfit, table, whole
 from ..order.shuffle import ByLength, ByWeight, order, permutation_check
 from ..order.strata import Classes, Strata
 
@@ -220,8 +221,13 @@ def check_equal(
     raise ValueError(f"The state was saved by {settings}: give it the same settings{hints.get(name, '')}")
 
 # %% ../../nbs/53_data.epoch.ipynb #44a0acb4
-def _check_place(epoch, step, steps):
-    if epoch < 0: raise ValueError(f"The state must be of an epoch from 0 on, got epoch {epoch}")
+_state = table(dict(epoch=whole(), step=whole(), seed=whole()))
+
+def _check_state(state):
+    try: _state(state)
+    except Misfit as e: raise ValueError(f"The state of a loader is damaged: {e}. Use what `state_dict` returned") from e
+
+def _check_place(step, steps):
     if not 0 <= step < steps: raise ValueError(f"The state must be of a step of 0 to {steps-1}, got step {step}")
 
 # %% ../../nbs/53_data.epoch.ipynb #bf1be9ba
@@ -231,8 +237,9 @@ def resume(self:Epoch,
     **data # What identifies the data
 ) -> tuple: # (`Epoch`, number of the step that comes next)
     "The epoch and the step at which a state was taken; `ValueError` if it belongs to other settings"
-    version,epoch,step = (state.get(o) for o in ('version','epoch','step'))
+    version = state.get('version') if isinstance(state, dict) else state
     if version != 2: raise ValueError(f"The state must be of version 2, got {version!r}: was it saved by another release?")
+    _check_state(state)
     for k,v in {**self.settings(), **data}.items(): check_equal(k, state.get(k), v)
-    _check_place(epoch, step, steps=max(1, len(self)))
-    return replace(self, seed=state['seed'], epoch=epoch), step
+    _check_place(state['step'], steps=max(1, len(self)))
+    return replace(self, seed=state['seed'], epoch=state['epoch']), state['step']

@@ -6,13 +6,15 @@
 __all__ = ['HEADER_READERS', 'data_start', 'read_header', 'open_npy', 'header_of', 'map_open', 'check_dtype', 'check_size',
            'npy_header']
 
-# %% ../../nbs/02_disk.headers.ipynb #26333277
-import os, struct, tokenize
+# %% ../../nbs/02_disk.headers.ipynb #c8c430bf
+import os, re, struct
+from io import BytesIO
 from math import prod
 from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 from .identity import as_opened
+from .inside import check_regular, DamagedFile
 from .publish import naming
 
 # %% ../../nbs/02_disk.headers.ipynb #0005f399
@@ -29,7 +31,9 @@ def open_npy(
     path = Path(path)
     if path.is_dir(): raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give the path of a file in it")
     try:
-        with naming(path): return open(path, 'rb')
+        with naming(path):
+            check_regular(path)
+            return open(path, 'rb')
     except FileNotFoundError: raise FileNotFoundError(f"{path} does not exist") from None
 
 # %% ../../nbs/02_disk.headers.ipynb #17863722
@@ -39,13 +43,31 @@ def header_of(
     "What the header of an open `.npy` file says, whatever has its name by now"
     with naming(f.name): _check_magic(f.read(6), f.name)
     f.seek(0)
-    try: shape,fortran,dtype = HEADER_READERS[npy.read_magic(f)](f)
-    except (KeyError, ValueError, SyntaxError, tokenize.TokenError) as e:
-        raise ValueError(f"{f.name} has a damaged or unknown `.npy` header: {e}") from e
+    try:
+        shape,fortran,dtype = _parsed_header(f)
+        _check_header(shape, dtype)
+    except OSError: raise
+    except Exception as e: # NumPy evaluates a header, and damage raises many types
+        raise _damaged_header(f.name, str(e) or type(e).__name__) from e
     return shape, dtype, fortran, f.tell()
+
+def _damaged_header(path, why):
+    return DamagedFile(path, f'it has a damaged or unknown `.npy` header: {why}', 'Restore it from a copy, or write it again')
 
 # %% ../../nbs/02_disk.headers.ipynb #4dff3897
 HEADER_READERS = {(1,0): npy.read_array_header_1_0, (2,0): npy.read_array_header_2_0} # By version of the format
+
+def _parsed_header(f):
+    "(shape, Fortran order?, dtype) from an open file, after a look at the number of bytes that are to be read"
+    version = npy.read_magic(f)
+    if version not in HEADER_READERS: raise ValueError(f'version {version} of the format is not known')
+    n_bytes = 2*version[0]
+    size = int.from_bytes(f.read(n_bytes), 'little')
+    left = os.fstat(f.fileno()).st_size - f.tell()
+    if size > left: raise ValueError(f'it should have {size:,} bytes, and {left:,} are left in the file')
+    text = re.sub(rb'\s{50,}', b' ', f.read(min(size, 2**16))) # NumPy takes seconds to refuse long padding
+    f.seek(max(0, size-2**16), os.SEEK_CUR)
+    return HEADER_READERS[version](BytesIO(len(text).to_bytes(n_bytes, 'little') + text))
 
 def _check_magic(start, path):
     if start == npy.MAGIC_PREFIX: return
@@ -53,6 +75,15 @@ def _check_magic(start, path):
         raise ValueError(f"{path} is a `.npz` archive, which cannot be mapped: "
             "save each of its arrays with `save_array`")
     raise ValueError(f"{path} is not a `.npy` file: it starts with {start!r}, not {npy.MAGIC_PREFIX!r}")
+
+# %% ../../nbs/02_disk.headers.ipynb #e72554ae
+def _check_header(shape, dtype):
+    "`ValueError` for shapes and dtypes that no array has"
+    if dtype.subdtype: raise ValueError(f'the dtype {dtype} has axes of its own')
+    for o in shape:
+        if type(o) is not int or o < 0: raise ValueError(f'an axis of {o!r}')
+    if len(shape) > 32 or prod(o or 1 for o in shape)*max(1, dtype.itemsize) >= 2**63:
+        raise ValueError(f'no array has the shape {str(shape)[:60]}')
 
 # %% ../../nbs/02_disk.headers.ipynb #2dd93dc8
 def map_open(
@@ -81,11 +112,12 @@ def check_dtype(
 # %% ../../nbs/02_disk.headers.ipynb #4c7f9784
 def check_size(path, shape, dtype, start, grows=False, size=None):
     "`ValueError` unless a file is exactly as long as its header says; a file that `grows` may be longer"
-    row = prod(shape[1:])*dtype.itemsize
+    n,*trail = shape or (1,)
+    row = prod(trail)*dtype.itemsize
     size = path.stat().st_size if size is None else size
-    got,want = size-start, shape[0]*row
+    got,want = size-start, n*row
     if got < want:
-        raise ValueError(f"{path} is truncated: its header announces {shape[0]} rows {shape[1:]} {dtype}, "
+        raise ValueError(f"{path} is truncated: its header announces {n} rows {tuple(trail)} {dtype}, "
             f"the file holds {got//row}. It was copied or written in part: write it again")
     if got > want and not grows:
         raise ValueError(f"{path} is {got-want} bytes longer than its header announces ({shape} {dtype}): "

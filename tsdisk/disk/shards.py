@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Joined', 'Shards']
 
-# %% ../../nbs/10_disk.shards.ipynb #7ca33c6c
-import os
+# %% ../../nbs/10_disk.shards.ipynb #ee3c5ff1
+import errno, os
 from collections import OrderedDict
 from pathlib import Path
 from threading import RLock
@@ -14,10 +14,13 @@ import numpy as np
 from fastcore.basics import patch
 from .identity import file_id_of, open_file
 from .headers import check_dtype, check_size, read_header
+from .publish import naming
 from .views import map_file
 from .basics import human, progress, reset_after_fork
 from .array_sources import ArraySource
 from .sources import Place, Source, rows_there
+try: import resource
+except ImportError: resource = None # Windows
 
 # %% ../../nbs/10_disk.shards.ipynb #c6db6938
 def _check_rows_like(first, o, i):
@@ -183,17 +186,33 @@ def __setstate__(self:Shards, state):
     self.__dict__.update(state)
     self._set(n)
 
-# %% ../../nbs/10_disk.shards.ipynb #f63618dd
+# %% ../../nbs/10_disk.shards.ipynb #59db5d2a
+@patch(as_prop=True)
+def most_open(self:Shards):
+    "Files that may be open at a time"
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else 512
+    return self.most if limit < 0 else max(1, min(self.most, limit//2))
+
+@patch
+def _open_or_free(self:Shards, k):
+    "Open a file; where too many are open, after closing all others"
+    try: return self._open(k)
+    except OSError as e:
+        if e.errno != errno.EMFILE or not self.open: raise
+    self.open.clear()
+    return self._open(k)
+
+# %% ../../nbs/10_disk.shards.ipynb #a7b51c2e
 @patch
 def _open(self:Shards, k):
     n = int(self.firsts[k+1]-self.firsts[k])
     strides = [self.dtype.itemsize*int(np.prod(self.trail[i:])) for i in range(len(self.trail)+1)]
     path = os.path.join(self.folder, self.paths[k])
-    a = map_file(path, self.dtype, int(self.starts[k]), (n, *self.trail), strides)
+    with naming(path): a = map_file(path, self.dtype, int(self.starts[k]), (n, *self.trail), strides)
     self._check_same(k, open_file(a).id[1:4])
     return ArraySource(a)
 
-# %% ../../nbs/10_disk.shards.ipynb #c5ac1a2b
+# %% ../../nbs/10_disk.shards.ipynb #767e5c8e
 @patch
 def _check_same(self:Shards, k, now):
     "`OSError` unless a file is the one that was there before"
@@ -211,15 +230,15 @@ def part(self:Shards, k):
     "The rows of a file"
     with self.lock:
         if k in self.open: self.open.move_to_end(k)
-        else: self.open[k] = self._open(k)
-        if len(self.open) > self.most: self.open.popitem(last=False)
+        else: self.open[k] = self._open_or_free(k)
+        while len(self.open) > self.most_open: self.open.popitem(last=False)
         return self.open[k]
 
 # %% ../../nbs/10_disk.shards.ipynb #4028125c
 @patch
 def why_not_direct(self:Shards):
     n = len(self.paths)
-    if n > self.most: return f"There are {n:,} files, and at most {self.most} are open at a time"
+    if n > self.most_open: return f"There are {n:,} files, and at most {self.most_open} are open at a time"
     reasons = (self.part(k).why_not_direct() for k in range(len(self.paths)))
     return next(filter(None, reasons), None)
 

@@ -6,7 +6,7 @@
 __all__ = ['Sums', 'as_hex', 'from_hex', 'add_checksums', 'verify']
 
 # %% ../../nbs/33_folder.checks.ipynb #a66e951c
-import json, os
+import json, os, re
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from ..disk.arrays import open_array
 from ..disk.headers import read_header
 from ..disk.basics import progress
+from ..disk.manifest_schema import block_bytes
 from ..disk.sidecar import manifest_name, read_manifest
 from ..disk.publish import locked, naming
 from .manifest import complete_save, manifest_text, staging, write_manifest
@@ -23,11 +24,14 @@ from .staged import files_of
 # %% ../../nbs/33_folder.checks.ipynb #98117e08
 class Sums:
     "CRC-32 of each block of a stream of bytes"
-    block = 4*2**20
+    block = block_bytes
     def __init__(self,
         crcs=(), # Checksums of the bytes so far
         size:int=0, # Number of bytes so far
-    ): self.crcs,self.size = list(crcs),size
+    ):
+        self.crcs,self.size = list(crcs),size
+        blocks = -(-size//self.block)
+        if len(self.crcs) != blocks: raise ValueError(f"{size:,} bytes have {blocks:,} checksums, got {len(self.crcs):,}")
 
     def add(self, data):
         "Add more bytes"
@@ -141,9 +145,14 @@ def _manifest_to_verify(path, growing):
     raise ValueError(f"{path} has no checksums: `add_checksums` reads the dataset once and stores them")
 
 # %% ../../nbs/33_folder.checks.ipynb #d01ab0e2
-def _manifest_fault(data):
-    "What is wrong with a manifest; None if nothing is"
-    if 'crc32' not in data or json.loads(manifest_text(data))['crc32'] == data['crc32']: return None
+def _manifest_fault(file):
+    "What is wrong with the text of a manifest; None if nothing is, or there is none"
+    if not file.exists() or not read_manifest(file.parent): return None
+    written = file.read_text(encoding='utf-8')
+    data = json.loads(written)
+    key,value = [*data.items()][-1] # Its checksum, which versions before 0.1 did not write
+    has_checksum = isinstance(value, str) and re.fullmatch('[0-9a-f]{8}', value)
+    if 'crc32' not in data and not has_checksum or written == manifest_text(data): return None
     return f'{manifest_name} has changed: was it edited by hand?'
 
 # %% ../../nbs/33_folder.checks.ipynb #5853042f
@@ -160,7 +169,8 @@ def verify(
     "Compare all bytes of a dataset with their checksums; `ValueError` if it has none"
     path = Path(path)
     growing = (path/staging).exists()
-    data = _manifest_to_verify(path, growing)
-    sums = data['checksums']
+    fault = _manifest_fault(path/manifest_name)
+    if fault and not read_manifest(path).get('checksums'): return [fault]
+    sums = _manifest_to_verify(path, growing)['checksums']
     sizes = [_size_fault(path, k, o['size'], growing) for k,o in sums.items()]
-    return [o for o in (_manifest_fault(data), *sizes, *_changes(path, sums, growing)) if o]
+    return [o for o in (fault, *sizes, *_changes(path, sums, growing)) if o]

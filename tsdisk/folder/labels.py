@@ -111,7 +111,9 @@ def train_counts(
     if idxs is not None: idxs = check_rows(idxs, len(s), '`idxs`')
     if not _labels_are_kept(s): return array_counts(s, idxs, no_label=no_label)
     labels,counts = cached_result(s, 'labels', lambda: [o.tolist() for o in array_counts(s, idxs)], idxs)
-    return _only_labels((np.array(labels, s.dtype), np.array(counts)), no_label)
+    try: labels = np.array(labels, s.dtype)
+    except (OverflowError, TypeError, ValueError): labels,counts = array_counts(s, idxs) # The manifest was damaged
+    return _only_labels((labels, np.array(counts)), no_label)
 
 def train_vocab(
     x, # Anything `as_source` takes

@@ -6,13 +6,15 @@
 __all__ = ['staging', 'saving', 'manifest_text', 'write_manifest', 'complete_save', 'save_folder', 'Replaced', 'open_folder',
            'result_kind', 'kept_result', 'cached_result']
 
-# %% ../../nbs/30_folder.manifest.ipynb #facc6377
+# %% ../../nbs/30_folder.manifest.ipynb #b4301591
 import json, secrets
+from math import prod
 from pathlib import Path
 from warnings import warn
 from zlib import crc32
 import numpy as np
 from ..disk.arrays import open_array, save_array
+from ..disk.inside import DamagedFile
 from ..disk.headers import check_dtype, read_header
 from ..disk.identity import open_file
 from ..disk.fingerprint import fingerprint
@@ -71,8 +73,13 @@ def _save_splits(path, splits, n, tag=''):
     return {k: _save_split(path, k, o, tag) for k,o in zip(splits, rows)}
 
 def _open_split(path, entry):
-    if isinstance(entry, dict): return Ranges(open_array(path/entry['ranges']), entry['of'])
-    return open_array(path/entry) if isinstance(entry, str) else range(*entry)
+    if isinstance(entry, list): return range(*entry)
+    file = path/(entry if isinstance(entry, str) else entry['ranges'])
+    rows = open_array(file)
+    if rows.dtype.kind not in 'biu': raise DamagedFile(file, f'rows of a split are whole numbers, not {rows.dtype}')
+    if isinstance(entry, str): return rows
+    try: return Ranges(rows, entry['of'])
+    except ValueError as e: raise DamagedFile(file, str(e)) from e
 
 # %% ../../nbs/30_folder.manifest.ipynb #6bac7057
 def _named_splits(splits):
@@ -235,11 +242,22 @@ def _open_entry(path, entry):
 
 def _open_growing(file, n, being_written):
     "The first n rows of a file that `append` adds rows to"
-    rows = read_header(file)[0][0]
+    rows,*_ = read_header(file)[0] or (0,)
     if rows != n and not being_written:
         raise Replaced(f"{file} has {rows:,} rows, {manifest_name} says {n:,}: it was replaced. "
             "Make the dataset again, with `convert` or `save_folder`, in another folder")
     return open_array(file, n or None)
+
+# %% ../../nbs/30_folder.manifest.ipynb #ed70b0c3
+def _check_in_range(path, splits, X):
+    "`DamagedFile` for ranges of more rows or windows than there can be"
+    values = max(2**20, prod(X.shape)) # At most one window for each
+    most = max(values if (o := _n_windows(splits)) is None else o, len(X))
+    for name,rows in splits.items():
+        last = rows.stop if isinstance(rows, range) else int(rows.stop[-1]) if isinstance(rows, Ranges) and len(rows) else 0
+        of = getattr(rows, 'of', None) or 0
+        if last > most or of > values:
+            raise DamagedFile(path/manifest_name, f'split {name!r} has rows up to {max(last, of):,}, of {len(X):,}')
 
 # %% ../../nbs/30_folder.manifest.ipynb #9306ebc2
 def _entries_by_role(path, manifest):
@@ -266,7 +284,9 @@ def _open_as(path, manifest):
     entries = _entries_by_role(path, manifest)
     splits = {k: _open_split(path, o) for k,o in manifest.get('splits', {}).items()}
     first = {k: splits[k] for k in ('train','valid') if k in splits}
-    return {k: _open_entry(path, o) for k,o in entries.items()}, first|splits
+    arrays = {k: _open_entry(path, o) for k,o in entries.items()}
+    _check_in_range(path, splits, arrays['X'])
+    return arrays, first|splits
 
 # %% ../../nbs/30_folder.manifest.ipynb #aeb3874a
 def open_folder(
@@ -315,15 +335,21 @@ def _is_named(s):
     return all(o is None or o.is_named() for o in files)
 
 # %% ../../nbs/30_folder.manifest.ipynb #0a76cd1e
-def _look_up(folder, kind, name, key): return read_manifest(folder).get(kind, {}).get(name, {}).get(key)
+def _results(folder, kind):
+    "Results of one kind, by file"
+    by_file = read_manifest(folder).get(kind, {})
+    return by_file if isinstance(by_file, dict) and all(isinstance(o, dict) for o in by_file.values()) else {}
+
+def _look_up(folder, kind, name, key): return _results(folder, kind).get(name, {}).get(key)
 
 def _keep(folder, kind, name, key, value, most=32):
     "Add a result to those in the manifest"
     with locked(folder):
-        by_file = read_manifest(folder).get(kind, {})
+        by_file = _results(folder, kind)
         results = {**by_file.get(name, {}), key: value}
         write_manifest(folder, **{kind: {**by_file, name: dict([*results.items()][-most:])}})
 
+# %% ../../nbs/30_folder.manifest.ipynb #d2f9bfa6
 def kept_result(
     x, # The data it was computed from: anything `as_source` takes
     kind:str, # Name of the result

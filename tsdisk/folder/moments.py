@@ -63,8 +63,8 @@ def to_dict(self:Stats): return {k: v.tolist() for k,v in self._given().items()}
 @patch(cls_method=True)
 def from_dict(cls:Stats, o):
     dtypes = dict(count='i8', nans='i8')
-    arrays = {k: np.array(v, dtypes.get(k, 'f8')) for k,v in o.items() if k != 'error'}
-    return cls(**arrays, error=o['error'])
+    arrays = {k: np.array(o[k], dtypes.get(k, 'f8')) for k in cls.names if k in o}
+    return cls(**arrays, error=o.get('error', 0.))
 
 # %% ../../nbs/31_folder.moments.ipynb #f72ae6a4
 @patch

@@ -6,10 +6,12 @@
 __all__ = ['files_of', 'remove_files', 'Staged']
 
 # %% ../../nbs/29_folder.staged.ipynb #42777bea
-import json, os, shutil
+import json, os, re, shutil
 from pathlib import Path
 from fastcore.basics import patch
+from ..disk.inside import inside, is_plain_name
 from ..disk.publish import atomic_write, rename, sync_file, sync_folder
+from ..disk.schema import file_name, list_of, read_json, table, text
 from ..disk.sidecar import manifest_name, read_manifest
 
 # %% ../../nbs/29_folder.staged.ipynb #36fd7cfd
@@ -36,13 +38,16 @@ def remove_files(
     folder, # Of a dataset
     names, # Of files in it
 ):
-    "Remove files, and folders that are empty then; names that lead out of the folder are left alone"
+    "Remove files, and folders that are empty then; only files that tsdisk writes, and that the dataset does not use"
     root = Path(folder).resolve()
+    manifest = read_manifest(root)
+    used = {*files_of(manifest), *manifest.get('checksums', {})}
     for o in names:
-        path = root/o
-        if path == root or not path.parent.resolve().is_relative_to(root) or '..' in path.parts: continue
-        path.unlink(missing_ok=True)
-        if path.parent != root: _remove_if_empty(path.parent)
+        if not _is_ours(o) or o in used or not (root/o).parent.resolve().is_relative_to(root): continue
+        (root/o).unlink(missing_ok=True)
+        if (root/o).parent != root: _remove_if_empty((root/o).parent)
+
+def _is_ours(name): return is_plain_name(name) and bool(re.search(r'\.npy$|^items.*\.jsonl$', name))
 
 def _remove_if_empty(folder):
     try: folder.rmdir()
@@ -56,14 +61,14 @@ class Staged:
         name:str, # Of the hidden folder
     ):
         self.dst = Path(dst)
-        self.folder = self.dst/name
+        self.folder = inside(self.dst, f'{name}/made').parent # No link leads out of it
         self.made,self.manifest = self.folder/'made',self.folder/manifest_name
         self.gone = self.folder.with_name(f'{name}.gone')
 
     @property
     def notes(self):
         "The `id` of the new manifest, and the names of files that it does without"
-        try: return json.loads((self.folder/'notes.json').read_text())
+        try: return read_json(self.folder/'notes.json', table({}, id=text, replaced=list_of(file_name)))
         except (FileNotFoundError, ValueError): return {}
 
 # %% ../../nbs/29_folder.staged.ipynb #b2884980

@@ -42,8 +42,8 @@ def period_of(
     fs:float, # Steps per second
 ) -> Fraction: # In nanoseconds
     "The period of a sampling rate, exact for rates and periods of a few digits"
-    if not fs > 0 or not np.isfinite(fs): raise ValueError("`fs` must be a number of steps per second "
-        f"above 0, got {fs}")
+    if not 0 < fs < 1e13: raise ValueError("`fs` must be a number of steps per second "
+        f"above 0 and below 1e13, got {fs}")
     exact = 10**9/Fraction(str(float(fs)))
     whole = Fraction(round(exact))
     return whole if abs(whole-exact) < exact/10**12 else exact.limit_denominator(10**4)

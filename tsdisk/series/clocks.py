@@ -10,6 +10,7 @@ import numpy as np
 from fractions import Fraction
 from fastcore.basics import patch
 from ..disk.arrays import open_array
+from ..disk.inside import DamagedFile
 from ..disk.sidecar import described
 from .clock import Clock, nanosecond_stamps, period_of, periods
 
@@ -289,7 +290,7 @@ def _of_series(found, key):
     else: values = open_array(found.folder/entry['file'])[:]
     if values is None or isinstance(values, (list,dict)): return None
     try: return np.asarray(values, 'M8[ns]' if key == 'start' else 'f8')
-    except ValueError: return None
+    except (OverflowError, TypeError, ValueError): return None
 
 # %% ../../nbs/12_series.clocks.ipynb #3151c94e
 def _stamps(found):
@@ -302,7 +303,7 @@ def _stamps(found):
 
 class _RaggedStamps:
     "Times of series of different lengths"
-    def __init__(self, folder): self.values,self.offsets = (open_array(folder/f'{o}.npy') for o in ('values','offsets'))
+    def __init__(self, folder): self.values,self.offsets = open_array(folder/'values.npy'),_numbers(folder/'offsets.npy', 'i', 1)
     def __getitem__(self, i): return self.values[self.offsets[i]:self.offsets[i+1]].reshape(-1)
 
 # %% ../../nbs/12_series.clocks.ipynb #0033815e
@@ -311,8 +312,14 @@ def _rates_and_jumps(found):
     clock = found.manifest.get('clock', {})
     fs = clock.get('fs')
     if fs is None: fs = _of_series(found, 'fs')
-    elif isinstance(fs, str): fs = open_array(found.folder/fs)[:]
-    return fs, open_array(found.folder/clock['jumps'])[:] if 'jumps' in clock else ()
+    elif isinstance(fs, str): fs = _numbers(found.folder/fs, 'f', 1)
+    return fs, _numbers(found.folder/clock['jumps'], 'i', 3) if 'jumps' in clock else ()
+
+def _numbers(file, kind, columns):
+    "An array of a dtype kind with one column or several; `DamagedFile` for any other"
+    a = open_array(file)[:]
+    if a.dtype.kind == kind and a.shape[1:] == ((columns,) if columns > 1 else ()): return a
+    raise DamagedFile(file, f'it should hold {columns} numbers a row, got {a.dtype} {a.shape}')
 
 def clocks_of(
     place, # The `place()` of a source; None if it comes from no file

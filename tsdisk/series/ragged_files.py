@@ -16,8 +16,10 @@ from ..disk.arrays import create_array, map_open, open_array, save_array
 from ..disk.basics import progress
 from ..disk.casts import cast_exactly
 from ..disk.headers import data_start, header_of, npy_header, open_npy, read_header
+from ..disk.inside import DamagedFile, inside
 from ..disk.publish import atomic_write, locked, naming, sync_file
-from .ragged import Ragged
+from ..disk.schema import kind, Misfit, read_json, table
+from .ragged import check_offsets, Ragged
 
 # %% ../../nbs/14_series.ragged_files.ipynb #5d50efcb
 def _steps_first(series, axis):
@@ -36,12 +38,13 @@ def ragged_files(
     "The files that hold the series of a folder"
     current,offsets = Path(path)/'ragged.json',Path(path)/'offsets.npy'
     if not current.exists(): return dict(values='values.npy', offsets='offsets.npy') if offsets.exists() else {}
-    try: names = json.loads(current.read_text())
-    except ValueError as e: raise ValueError(f"{current} is damaged: {e}. Write the series again") from e
-    is_name = lambda o: isinstance(o, str) and _file_names.fullmatch(o)
-    if isinstance(names, dict) and {*names} == {'values','offsets'} and all(map(is_name, names.values())): return names
-    raise ValueError(f"{current} is damaged: it should name the files of values and offsets, got {names!r}. "
-        "Write the series again")
+    return read_json(current, _check_names, 'Write the series again')
+
+def _check_names(v):
+    "`Misfit` unless a table names the files of values and offsets"
+    ours = kind(lambda o: isinstance(o, str) and _file_names.fullmatch(o), 'the name of a file of series')
+    table(dict(values=ours, offsets=ours))(v)
+    if len(v) != 2: raise Misfit('a table of `values` and `offsets`', v)
 
 def _remove_unused(path):
     "Remove the files of series that were replaced, or never completed; the lock is held, so nobody is writing them"
@@ -99,22 +102,31 @@ def open_ragged(
     path = Path(path)
     while True:
         names = ragged_files(path) or dict(values='values.npy', offsets='offsets.npy')
-        try: return Ragged(*_open_files(path, n, **names), **kwargs)
+        try: return _open_as(path, n, names, kwargs)
         except FileNotFoundError: # Replaced meanwhile?
             if ragged_files(path) in ({}, names): raise
 
-def _open_files(path, n, values, offsets):
-    "(values, offsets) of the first n series"
-    offsets = open_array(path/offsets, n and n+1)
-    return _map_values(path/values, int(offsets[-1])), offsets
+def _open_as(path, n, names, options):
+    "The first n series in files of some names; `DamagedFile` if they are at fault"
+    file = path/names['offsets']
+    offsets = open_array(file, n and n+1)
+    ends = offsets.ndim == 1 and offsets.dtype.kind in 'iu' and 0 < int(offsets[-1]) < 2**63
+    if not ends: raise DamagedFile(file, 'it should hold where each series starts and the last ends: whole numbers, ascending from 0')
+    values = _map_values(path/names['values'], int(offsets[-1]))
+    try: return Ragged(values, offsets, **options)
+    except ValueError:
+        try: check_offsets(offsets, len(values))
+        except ValueError as e: raise DamagedFile(file, str(e)) from e
+        raise
 
 # %% ../../nbs/14_series.ragged_files.ipynb #a2ca48ba
 def _map_values(path, n_steps):
     "The first steps of a file, which may be growing"
     with open_npy(path) as f:
         shape,dtype,fortran,start = header_of(f)
-        if fortran and len(shape) > 1: open_array(path) # Raises the error that says what to do
         step_bytes = prod(shape[1:])*dtype.itemsize
+        unreadable = not shape or not step_bytes or dtype.hasobject or fortran and len(shape) > 1
+        if unreadable: open_array(path) # Raises the error that says what to do
         _check_holds(path, n_steps, (os.fstat(f.fileno()).st_size-start)//step_bytes)
         return map_open(f, dtype, start, (n_steps, *shape[1:]))
 
@@ -140,7 +152,7 @@ def append_ragged(
 def _append(path, series, axis):
     "Add series to the files of a folder; the offsets, written last, make them part of it"
     names,offsets = ragged_files(path),open_ragged(path).offsets
-    values = path/names['values']
+    values = inside(path, names['values'])
     _check_can_grow(values)
     lengths = _write_steps(values, int(offsets[-1]), series, axis)
     offsets = np.append(offsets, offsets[-1] + np.cumsum(lengths, dtype=np.int64))

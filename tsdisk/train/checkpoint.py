@@ -11,6 +11,7 @@ from warnings import warn
 from fastai.basics import *
 from ..disk.basics import whole_number
 from ..disk.publish import atomic_path, naming, sync_folder
+from ..disk.schema import anything, kind, list_of, Misfit, number, table, whole
 from .state import fit_settings, learner_state, load_learner_state, plain_values, rng_state, set_rng_state
 
 # %% ../../nbs/62_train.checkpoint.ipynb #bdc04970
@@ -160,6 +161,14 @@ def _begin(self:Checkpoint):
     if self.file.exists(): self.resume_from = self._find_interrupted()
     elif not rank_distrib(): _previous(self.file).unlink(missing_ok=True) # Of a fit that is to start again
 
+# %% ../../nbs/62_train.checkpoint.ipynb #da8fbfd4
+_place = table(dict(step=whole()))
+_recorder = table(dict(values=list_of(list_of(anything)), iters=list_of(anything)))
+_is_true_or_false = kind(lambda v: isinstance(v, bool), 'true or false')
+
+_state = table(dict(done=_is_true_or_false, n_epoch=whole(), epoch=whole(), train_iter=whole(), pct_train=number, loader=_place,
+    passes=anything, recorder=_recorder, model=table({}), opt=anything, rng=table({})), how=table({}))
+
 # %% ../../nbs/62_train.checkpoint.ipynb #b9b7962e
 def _check_same_fit(file, saved, settings):
     for name,value in settings.items():
@@ -171,6 +180,8 @@ def _check_same_fit(file, saved, settings):
 def _find_interrupted(self:Checkpoint):
     "The checkpoint of this fit; `ValueError` if it is of another fit"
     found,self.damaged = _read_newest(self.file)
+    try: _state(found)
+    except Misfit as e: raise _not_resumable(self.file, f'is damaged ({e})') from e
     saved = dict(n_epoch=found['n_epoch'], **found.get('how', {}))
     _check_same_fit(self.file, saved, dict(n_epoch=self.n_epoch, **fit_settings(self.learn)))
     where = f"epoch {found['epoch']}, batch {found['loader']['step']}"
@@ -205,13 +216,16 @@ def _resume(self:Checkpoint):
     if state['loader']['step']:
         self.learn.pct_train = state['pct_train']
         self.loader_epoch = state['passes']
-    set_rng_state(state['rng'])
+    try: set_rng_state(state['rng'])
+    except Exception as e: raise _not_resumable(self.file, f"has damaged states of random numbers ({e})") from e
 
 @patch
 def _restore(self:Checkpoint, state):
     "Put the learner into a saved state"
     try: load_learner_state(self.learn, state)
-    except RuntimeError as e: raise _not_resumable(self.file, f"was saved by a fit of another model ({e})") from e
+    except Exception as e: # Of many types, from the model and the optimizer
+        why = str(e) or type(e).__name__
+        raise _not_resumable(self.file, f"was saved by a fit of another model, or is damaged ({why})") from e
 
 # %% ../../nbs/62_train.checkpoint.ipynb #86f4844a
 @patch

@@ -13,7 +13,9 @@ from fastcore.basics import AttrDict, patch
 from ..disk.arrays import open_array, write_at
 from ..disk.headers import data_start, npy_header
 from ..disk.basics import human
+from ..disk.inside import inside
 from ..disk.publish import atomic_write, naming, rename, sync_folder
+from ..disk.schema import read_json, table, whole
 
 # %% ../../nbs/63_train.writer.ipynb #5640e3c3
 def claim_folder(
@@ -32,9 +34,7 @@ def _is_run(part):
     return (part/'run.json').exists() or all(o.name.lstrip('.').startswith('run.') for o in part.iterdir())
 
 # %% ../../nbs/63_train.writer.ipynb #13c3f959
-def _read_json(file):
-    try: return json.loads(file.read_text())
-    except ValueError as e: raise ValueError(f"{file} is damaged ({e}): delete the folder {file.parent.name} to start again") from e
+def _read_note(file, check): return read_json(file, check, f'Delete the folder {file.parent.name} to start again')
 
 def _lost_everything(file):
     "Is a file empty, as after a power cut, before anything was recorded beside it?"
@@ -48,7 +48,7 @@ def begin_run(
     file = Path(folder)/'run.json'
     if not file.exists() or _lost_everything(file):
         with atomic_write(file) as f: json.dump(settings, f)
-    found = _read_json(file)
+    found = _read_note(file, table({}))
     changed = [k for k,v in settings.items() if found.get(k) != v]
     if not changed: return
     raise ValueError(f"{folder} holds predictions made with a different {', '.join(changed)}: "
@@ -61,7 +61,7 @@ def rows_done(
 ) -> int:
     "Rows that a process has written and synced"
     journal = Path(folder)/f'{rank}.json'
-    return _read_json(journal)['rows'] if journal.exists() and journal.stat().st_size else 0
+    return _read_note(journal, table(dict(rows=whole())))['rows'] if journal.exists() and journal.stat().st_size else 0
 
 # %% ../../nbs/63_train.writer.ipynb #01e71bc7
 class RowWriter:
@@ -108,7 +108,7 @@ def write(self:RowWriter,
 @patch
 def _create(self:RowWriter, name, rows):
     "Open the file of an array, at its full size"
-    path = self.folder/f'{name}.npy'
+    path = inside(self.folder, f'{name}.npy')
     size = data_start + self.n*rows[:1].nbytes
     self._check_space(path, size)
     with naming(path):
