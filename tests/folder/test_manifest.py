@@ -7,7 +7,8 @@ from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.sidecar import read_manifest
-from tsdisk.folder.manifest import cached_result, open_folder, save_folder, write_manifest
+from tsdisk.folder.manifest import open_folder, save_folder, write_manifest
+from tsdisk.folder.results import cached_result
 from tsdisk.folder.stats import train_stats
 from tsdisk.order.split_rows import check_splits
 from tsdisk.order.splits import random_splits

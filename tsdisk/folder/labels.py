@@ -12,7 +12,7 @@ from ..disk.basics import progress
 from ..disk.array_sources import ArraySource, as_source
 from ..disk.faults import check_faults, handle_faults, mapped_reads
 from ..disk.sources import Source
-from .manifest import cached_result
+from .results import cached_result
 from ..order.no_label import has_label
 from ..order.split_rows import check_rows
 

@@ -18,7 +18,8 @@ from ..disk.array_sources import as_source
 from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_both, reads_of
 from ..disk.packing import Packing
 from ..disk.sidecar import packing_of, read_manifest
-from .manifest import cached_result, kept_result, open_folder, result_kind
+from .manifest import open_folder
+from .results import cached_result, kept_result, result_kind
 from .moments import Moments, Stats
 from .sketch import Sample
 from ..order.split_rows import check_rows
