@@ -43,7 +43,7 @@ def _data_start(self:Growing):
     with open(self.path, 'rb') as f: first = f.read(10)
     if not first.startswith(b'\x93NUMPY'): return data_start
     try: return read_header(self.path)[3]
-    except ValueError: return 10 + int.from_bytes(first[8:], 'little') # A kill came while the header was written
+    except ValueError: return 10 + int.from_bytes(first[8:], 'little') # The writer was killed while it wrote the header
 
 @patch
 def _opened(self:Growing):

@@ -81,11 +81,15 @@ def _read_open(x):
     return read_tree(group, name or None, path)
 
 def _as_described(got):
-    "What `read` gave, with open arrays as their files describe them"
+    "The result of `read`, with open arrays as their files describe them"
     if _is_open(got): return _read_open(got)
     if isinstance(got, (list,Iterator)): return map(_as_described, got)
     if isinstance(got, tuple) and len(got) == 2: got = dict(X=got[0], y=got[1])
-    if not isinstance(got, Mapping) or not _is_open(got.get('X')): return got
+    return _with_open_arrays(got) if isinstance(got, Mapping) and _is_open(got.get('X')) else got
+
+# %% ../../nbs/45_convert.jobs.ipynb #5a81942d
+def _with_open_arrays(got):
+    "A record whose `X`, and perhaps other arrays, are open"
     record = _read_open(got['X'])
     others = {k: v for k,v in got.items() if k != 'X'}
     opened,_ = others_of({k: v for k,v in others.items() if _is_open(v)}, record['X'])
@@ -94,7 +98,7 @@ def _as_described(got):
 # %% ../../nbs/45_convert.jobs.ipynb #65a37630
 @patch
 def _read(self:Job, o):
-    "What `read` gives for an input; for a header of WFDB, `read` may also want its path without the suffix"
+    "The result of `read` for an input; for a header of WFDB, `read` may need its path without the suffix"
     try: return self.read(o)
     except FileNotFoundError as e:
         if not _is_header_of(e.filename, o): raise
