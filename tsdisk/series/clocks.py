@@ -57,7 +57,7 @@ class ClockScan:
 # %% ../../nbs/12_series.clocks.ipynb #5aa561bf
 @patch
 def _filled(self:ClockScan, times):
-    "Times in which a missing one is the one before it"
+    "Times in which each missing one is replaced by the one before it"
     missing = times == np.iinfo('i8').min
     if not missing.any(): return times
     self.missing += int(missing.sum())
@@ -146,11 +146,11 @@ class Clocks:
 
     def __getitem__(self, i):
         if self.stamps is not None: return Clock(stamps=np.asarray(self.stamps[i]).astype('M8[ns]'))
-        start,fs = _nth(self.starts, i),_nth(self.fs, i)
+        start,fs = _value_of(self.starts, i),_value_of(self.fs, i)
         a,b = np.searchsorted(self.jumps[:,0], [i,i+1])
         return Clock(start, None if fs is None else float(fs), jumps=self.jumps[a:b,1:])
 
-def _nth(v, i):
+def _value_of(v, i):
     "One of several values, or the one for all; None if it is missing"
     if v is not None and v.ndim: v = v[i]
     return None if v is None or v != v else v
@@ -283,7 +283,7 @@ def gaps(self:_Shared, n):
 
 # %% ../../nbs/12_series.clocks.ipynb #a2122a21
 def _of_series(found, key):
-    "What a manifest says of each series, or of all; None if it says nothing that can be used"
+    "A value for each series, or one for all, from a manifest; None if it has none that can be used"
     entry = next((o for o in found.manifest['arrays'].values() if o['role'] == key), None)
     if entry is None: values = found.manifest.get('info', {}).get(key)
     else: values = open_array(found.folder/entry['file'])[:]
@@ -315,8 +315,8 @@ def _rates_and_jumps(found):
     return fs, open_array(found.folder/clock['jumps'])[:] if 'jumps' in clock else ()
 
 def clocks_of(
-    place, # The `place()` of a source; None if it comes from no file
-) -> Clocks: # None if no manifest tells the times of these rows
+    place, # The `place()` of a source; None if it does not come from a file
+) -> Clocks: # None if no manifest gives the times of these rows
     "The clocks of the series in a dataset, by the manifest beside their files"
     found = described(place.files[0]) if place is not None and place.whole else None
     if found is None or found.entry.get('role') != 'X': return None
