@@ -52,14 +52,18 @@ class TSDataLoader(TfmdDL):
         self.seed = random.randrange(2**32) if seed is None else seed
         store_attr('rank,world_size')
         self.sampling = Sampling(dataset, partial_n, weights, groups, kwargs.get('n'))
-        self.pools = Pools()
-        self.preloaded = Preloaded()
-        self._n_inp = dataset.n_inp
-        self._types = {tuple: [o.kind.typ for o in dataset.tls]}
+        self._set_memory(dataset)
         drop_last = drops_last(kwargs.pop('drop_last', False), shuffle, self.sampling.size, bs*world_size)
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=num_workers, drop_last=drop_last, **kwargs)
         self.epoch = -1 # Transforms may have drawn batches to set themselves up
         self.at = self.steps = None
+
+    def _set_memory(self, dataset):
+        "Memory for batches, and what fastai wants to know of them"
+        self.pools = Pools()
+        self.preloaded = Preloaded()
+        self._n_inp = dataset.n_inp
+        self._types = {tuple: [o.kind.typ for o in dataset.tls]}
 
 # %% ../../nbs/56_data.loader.ipynb #745741c5
 @patch(as_prop=True)
@@ -100,8 +104,6 @@ def new(self:TSDataLoader,
     res = TfmdDL.new(self, dataset, cls, **{**own, **kwargs})
     if dataset is None and res.device == self.device: res.preloaded = self.preloaded
     return res
-
-
 
 def _drawing_options(dl): return dict(rank=dl.rank, world_size=dl.world_size, **dl.sampling.options())
 
@@ -172,8 +174,6 @@ def open_reader(self:TSDataLoader) -> Reader:
 def epoch_of_rows(dl):
     "Number of the epoch, for rows that differ from epoch to epoch; not shuffled, they are always those of the first"
     return max(dl.epoch, 0) if dl.shuffle else 0
-
-
 
 def group_rows(
     dl:TSDataLoader, # Whose batches

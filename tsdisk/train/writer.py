@@ -34,7 +34,7 @@ def _is_run(part):
 # %% ../../nbs/63_train.writer.ipynb #13c3f959
 def _read_json(file):
     try: return json.loads(file.read_text())
-    except ValueError as e: raise ValueError(f"{file} is damaged ({e}): delete the folder {file.parent.name} to start again") from e
+    except ValueError as e: raise ValueError(f"{file} is damaged ({e}): delete the folder {file.parent.name} to start over") from e
 
 def _lost_everything(file):
     "Is a file empty, as after a power cut, before anything was recorded beside it?"
