@@ -834,8 +834,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.convert.jobs._row_chunks': ('convert.jobs.html#_row_chunks', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._step_blocks': ('convert.jobs.html#_step_blocks', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._step_chunks': ('convert.jobs.html#_step_chunks', 'tsdisk/convert/jobs.py'),
-                                     'tsdisk.convert.jobs._with_open_arrays': ( 'convert.jobs.html#_with_open_arrays',
-                                                                                'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._write_chunks': ('convert.jobs.html#_write_chunks', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._write_series': ('convert.jobs.html#_write_series', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs.check_metadata': ('convert.jobs.html#check_metadata', 'tsdisk/convert/jobs.py'),

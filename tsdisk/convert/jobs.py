@@ -85,11 +85,7 @@ def _as_described(got):
     if _is_open(got): return _read_open(got)
     if isinstance(got, (list,Iterator)): return map(_as_described, got)
     if isinstance(got, tuple) and len(got) == 2: got = dict(X=got[0], y=got[1])
-    return _with_open_arrays(got) if isinstance(got, Mapping) and _is_open(got.get('X')) else got
-
-# %% ../../nbs/45_convert.jobs.ipynb #5a81942d
-def _with_open_arrays(got):
-    "A record whose `X`, and perhaps other arrays, are open"
+    if not isinstance(got, Mapping) or not _is_open(got.get('X')): return got
     record = _read_open(got['X'])
     others = {k: v for k,v in got.items() if k != 'X'}
     opened,_ = others_of({k: v for k,v in others.items() if _is_open(v)}, record['X'])

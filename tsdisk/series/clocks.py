@@ -291,7 +291,6 @@ def _of_series(found, key):
     try: return np.asarray(values, 'M8[ns]' if key == 'start' else 'f8')
     except ValueError: return None
 
-# %% ../../nbs/12_series.clocks.ipynb #3151c94e
 def _stamps(found):
     "The column of uneven times; None if there is none"
     columns = [o for o in found.manifest['arrays'].values() if o.get('of') != 'items']
