@@ -164,7 +164,7 @@ _reserved = 'times','clock','time_jumps','time_period','time_faults','left_out',
 def _key_of(name): return next((k for k,names in attribute_names.items() if name.lower() in names), name)
 
 def _rows_or_list(key, x, X):
-    "The column or list that an array is beside an `X`; text says why it is neither"
+    "What an array becomes next to an `X`: a column or a list; text says why it is neither"
     n = X.shape[0] if len(X.shape) == 3 else None
     is_text = kind_of(x) == 'texts'
     describes_variables = key in ('names','units') and x.shape == X.shape[-2:-1]
@@ -181,7 +181,7 @@ def _column(x, is_text):
 
 # %% ../../nbs/44_convert.hdf5.ipynb #8119fab2
 def _value_of(key, x, X):
-    "The value or array that an array is beside an `X`; text in a tuple says why it is left out"
+    "What an array becomes next to an `X`: a value or an array; text in a tuple says why it is left out"
     kind = kind_of(x)
     if key in _reserved: return ('its name has a meaning in records',)
     if kind not in ('numbers','texts'): return (kind,)

@@ -65,7 +65,7 @@ def axes_of(
     x, # Array of h5py or zarr
     group=None, # Group that it is in
 ) -> list: # (name, coordinate) of each axis; either may be None
-    "What a file says of the axes of an array"
+    "Names and coordinates of the axes of an array"
     if hasattr(x, 'dims'): return _axes_in_hdf5(x)
     return _axes_in_zarr(x, group) if hasattr(x, 'metadata') else [(None,None)]*len(x.shape)
 

@@ -218,7 +218,7 @@ def dataset_notes(
     splits:dict, # Rows by split
     unfinished:bool=False, # Are rows being added?
 ) -> list: # Lines
-    "Notes on a dataset as a whole"
+    "Notes on the whole dataset"
     notes = []
     if splits: notes.append('splits: ' + ', '.join(f'{k} {len(v):,}' for k,v in splits.items()))
     notes += metadata_notes(manifest.get('info', {}))

@@ -64,7 +64,7 @@ def read_header(
 # %% ../../nbs/43_convert.wfdb_segments.ipynb #44a593cb
 @dataclass
 class Signal:
-    "What a header says of a signal"
+    "A signal, as its header describes it"
     name: str
     number: int # Of the signal in its header
     per_frame: int # Samples in a frame

@@ -90,7 +90,7 @@ def _set_rows(self:TSDatasets, splits):
     _warn_lost_digits(self.tls, self.n_inp, self.splits[0])
 
 def _warn_lost_digits(tls, n_inp, rows):
-    "Warn of numbers that float32 cannot tell apart, by a few training rows"
+    "Warn about numbers that float32 cannot tell apart, by a few training rows"
     for i,tl in enumerate(tls):
         if tl.kind.dtype == torch.float32: warn_lost_digits(tl.items, rows, tl.packing, 'X' if i < n_inp else 'y')
 

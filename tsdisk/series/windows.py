@@ -36,7 +36,7 @@ class Windows(Part):
         static=None, # Values that are constant in each series, (n_series, k): another input
         names=None, # Names of the variables
         axis:int=None, # Axis of the steps, where it is not the first of (steps, vars) or the last of (n, vars, steps)
-        clock=True, # When steps were recorded: as the dataset says; a `Clock`, or one a series; None to ignore gaps
+        clock=True, # When steps were recorded: as the dataset says; a `Clock`, or one per series; None to ignore gaps
     ):
         self.panel = as_panel(x, axis)
         self.panel.check_axes()

@@ -37,7 +37,7 @@ def _read_json(file):
     except ValueError as e: raise ValueError(f"{file} is damaged ({e}): delete the folder {file.parent.name} to start over") from e
 
 def _lost_everything(file):
-    "Is a file empty, as after a power cut, before anything was recorded beside it?"
+    "Is a file empty, as after a power cut, before anything was recorded next to it?"
     return not file.stat().st_size and not any(file.parent.glob('[0-9]*.json'))
 
 def begin_run(
