@@ -1585,6 +1585,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                    'tsdisk/convert/tables_of_lists.py'),
                                                 'tsdisk.convert.tables_of_lists._list_records': ( 'convert.tables_of_lists.html#_list_records',
                                                                                                   'tsdisk/convert/tables_of_lists.py'),
+                                                'tsdisk.convert.tables_of_lists._lists_of_numbers': ( 'convert.tables_of_lists.html#_lists_of_numbers',
+                                                                                                      'tsdisk/convert/tables_of_lists.py'),
                                                 'tsdisk.convert.tables_of_lists._rate_of': ( 'convert.tables_of_lists.html#_rate_of',
                                                                                              'tsdisk/convert/tables_of_lists.py'),
                                                 'tsdisk.convert.tables_of_lists._row_value': ( 'convert.tables_of_lists.html#_row_value',

@@ -15,16 +15,20 @@ from .text_columns import need_pandas
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #0149660f
 def has_lists(
-    table:Table,
+    table:Table, # With columns of any kinds
     chosen, # Names of columns; None for any
 ) -> bool:
     "Are lists read as series? `ValueError` if columns of lists and of numbers are chosen together"
-    lists = [o for o in table.lists if table.kinds[o] == 'list' and not o.endswith('._np_shape')]
+    lists = _lists_of_numbers(table)
     if chosen is None: return bool(lists)
     found = [o for o in chosen if o in lists]
     others = [o for o in chosen if o not in lists]
     if not found or not others: return bool(found)
     raise ValueError(f"{found[0]!r} holds lists, and {others[0]!r} does not: select columns of one kind")
+
+def _lists_of_numbers(table):
+    "Columns that may be series: lists of numbers, but not the shapes of others"
+    return [o for o in table.lists if table.kinds[o] == 'list' and not o.endswith('._np_shape')]
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #dae80fb3
 def _check_frames(table):
@@ -52,8 +56,8 @@ def samples_of_lists(
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #c1c023e6
 def _default_lists(table):
     "Lists that are series"
-    lists = [o for o in table.lists if table.kinds[o] == 'list' and not o.endswith('._np_shape')]
-    where,columns = next(table._raw([*lists, *_shape_columns(table, lists)]))
+    lists = _lists_of_numbers(table)
+    _,columns = next(table._raw([*lists, *_shape_columns(table, lists)]))
     return lists_together(_arrays(table, lists, columns))
 
 def _shape_columns(table, lists): return [*filter(None, (shape_column(o, table.names) for o in lists))]
