@@ -108,7 +108,7 @@ def test_what_labels_lack_is_said(tmp_path):
     with fails(ValueError, 'no `annotations`', 'read_annotated'): LabelSteps(stages)(read_file(path))
     with fails(ValueError, 'sampling rate'): LabelSteps(stages)(dict(X=np.ones((1,5)), start='2020-01-01', annotations=[]))
     with fails(FileNotFoundError, 'SC4001E0-PSG.edf', 'nowhere'): read_annotated(str(path), lambda p: 'nowhere')
-    with fails(ValueError, 'no file of annotations', '.hea'): read_annotations(tmp_path/'a.txt')
+    with fails(ValueError, 'not a file of annotations', '.hea'): read_annotations(tmp_path/'a.txt')
     assert pickle.loads(pickle.dumps(LabelSteps(stages, (1,1)))).window == (1,1)
 
 def test_annotations_of_wfdb_are_read_by_their_file(tmp_path):

@@ -175,7 +175,7 @@ def test_damaged_annotations_leave_the_signals(tmp_path):
     got = read_file(write_edf(tmp_path/'a.edf', [signal('a', 10), notes], records))
     assert got['X'].shape == (1,20) and got['left_out'] == {'annotations': 'damaged in 1 data records, the first of them 1'}
 
-damaged = [(b'', 'is no EDF'), (b'PK\3\4'+b' '*400, 'is no EDF'), (b'0'.ljust(192)+b' '*64, 'signals of'), (b'0'.ljust(252)+b'2   ', 'ends within its header')]
+damaged = [(b'', 'is not an EDF'), (b'PK\3\4'+b' '*400, 'is not an EDF'), (b'0'.ljust(192)+b' '*64, 'signals of'), (b'0'.ljust(252)+b'2   ', 'ends within its header')]
 
 @pytest.mark.parametrize('raw,words', damaged)
 def test_files_that_are_no_edf_are_named(raw, words, tmp_path):
@@ -192,7 +192,7 @@ def test_numbers_that_are_none_are_named(bad, tmp_path):
 def hypnogram(path): return write_edf(path, [notes], [[annotated('+0\x14\x14', '+0\x1530\x14Sleep stage W\x14')]], duration='0')
 
 def test_annotations_alone_are_no_recording(tmp_path):
-    with fails(ValueError, 'a-Hypnogram.edf is no recording', 'annotations only', 'read_annotated'): convert(hypnogram(tmp_path/'a-Hypnogram.edf'), tmp_path/'set')
+    with fails(ValueError, 'a-Hypnogram.edf is not a recording', 'annotations only', 'read_annotated'): convert(hypnogram(tmp_path/'a-Hypnogram.edf'), tmp_path/'set')
 
 def test_a_folder_leaves_out_files_without_recordings(tmp_path, capsys):
     hypnogram(tmp_path/'a-Hypnogram.edf')
@@ -204,4 +204,4 @@ def test_a_folder_leaves_out_files_without_recordings(tmp_path, capsys):
     assert open_folder(tmp_path/'set')[0]['X'].shape == (1,1,10)
 
 def test_a_recording_of_no_length_is_refused(tmp_path):
-    with fails(ValueError, 'a.edf is no recording', 'no data'): read_file(write_edf(tmp_path/'a.edf', [signal('a', 10)], []))
+    with fails(ValueError, 'a.edf is not a recording', 'no data'): read_file(write_edf(tmp_path/'a.edf', [signal('a', 10)], []))

@@ -257,7 +257,7 @@ def test_a_folder_leaves_out_segments_and_layouts_by_name(tmp_path, capsys):
 
 def test_a_layout_by_itself_is_refused(tmp_path):
     write_segments(tmp_path)
-    with fails(ValueError, 'r_layout.hea is no record', 'layout'): convert(tmp_path/'r_layout.hea', tmp_path/'set')
+    with fails(ValueError, 'r_layout.hea is not a record', 'layout'): convert(tmp_path/'r_layout.hea', tmp_path/'set')
     (tmp_path/'alone').mkdir()
     shutil.move(tmp_path/'r_layout.hea', tmp_path/'alone')
     with fails(FileNotFoundError, 'no recordings', 'r_layout.hea'): convert(tmp_path/'alone', tmp_path/'set')

@@ -82,11 +82,14 @@ def step_labels(
     onsets,durations,texts = spans_of(annotations, clock)
     used,codes,none = _codes(texts, classes)
     labels = np.full(steps, none, codes.dtype if len(codes) else type(none))
-    early = int((clock.period or 0)//10)
-    times = _ends(onsets[used], durations[used], window)
-    first,last = (steps_at(o-early, clock, steps) for o in times)
-    for a,b,code in zip(first, last, codes): labels[a:b] = code
+    ranges = _step_ranges(_ends(onsets[used], durations[used], window), clock, steps)
+    for first,stop,code in zip(*ranges, codes): labels[first:stop] = code
     return labels
+
+def _step_ranges(times, clock, steps):
+    "First steps of annotations, and those after the last, from their starts and ends"
+    tolerance = int((clock.period or 0)//10)
+    return [steps_at(o-tolerance, clock, steps) for o in times]
 
 # %% ../../nbs/45_convert.annotations.ipynb #8c04b5f1
 def steps_of(
@@ -100,7 +103,7 @@ def steps_of(
 class LabelSteps:
     "A `tfm` of `convert`: labels of steps, from the annotations of a record, become its target"
     def __init__(self,
-        classes, # Texts that become labels, in the order of their numbers; or a mapping of texts to numbers
+        classes, # Texts that become labels, in order; or a mapping of texts to numbers
         window=None, # Seconds (before, after) that an annotation without a duration lasts; by default until the next one
         key:str='annotations', # What the record calls its annotations
     ):
@@ -124,7 +127,7 @@ def read_annotations(
     if suffix_of(path) in ('.edf','.bdf'): return EdfFile(path).annotations
     record,suffix = os.path.splitext(path)
     if os.path.exists(f'{record}.hea') and suffix: return WfdbRecord(f'{record}.hea').annotations(suffix[1:])
-    raise ValueError(f"{path} is no file of annotations: give an EDF file, or one of WFDB that has a header {record}.hea")
+    raise ValueError(f"{path} is not a file of annotations: give an EDF file, or one of WFDB that has a header {record}.hea")
 
 # %% ../../nbs/45_convert.annotations.ipynb #1b5d9a20
 def _seconds_between(a, b):

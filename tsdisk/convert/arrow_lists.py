@@ -27,7 +27,7 @@ def value_type(
     return dtype
 
 def plain_type(column):
-    "A column without the type of an extension, such as an array of Hugging Face"
+    "A column without its extension type, such as Hugging Face's array type"
     return column.storage if isinstance(column.type, need('pyarrow', 'tables').BaseExtensionType) else column
 
 # %% ../../nbs/42_convert.arrow_lists.ipynb #c1ad4d61

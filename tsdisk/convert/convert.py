@@ -79,14 +79,14 @@ def is_done(self:Work,
 
 @patch
 def made_now(self:Work, dst):
-    "Was a dataset made with these options, by an iterable that cannot be read again?"
+    "Was a dataset made with these options, from an iterable that cannot be read again?"
     return not self.inputs.repeatable and read_manifest(dst)['made']['options'] == self.options
 
 @patch
 def added_before(self:Work,
     dst, # Folder of a dataset
 ) -> int: # How many of the inputs, from the first on, were converted or appended together in an earlier call
-    "Inputs that are in the dataset already, read by the same functions"
+    "Number of inputs that are already in the dataset, read by the same functions"
     if not self.inputs.repeatable: return 0
     how = digest({k: self.options[k] for k in ('read','tfm','label')})
     earlier = [(n,seen) for n,seen,by in inputs_of(read_manifest(dst).get('made')) if by == how and 0 < n <= len(self.inputs)]
@@ -186,7 +186,7 @@ def _convert(self:Work, dst, layout, dtype, resume):
     complete_save(dst)
     completed = Journal(dst).complete()
     if resume and self.is_done(dst): return
-    if completed and self.made_now(dst): return print("An earlier call was complete except for the last renames, which are done now")
+    if completed and self.made_now(dst): return print("An earlier call was complete but for the last renames, which are done now")
     _check_empty(dst)
     journal = Journal(dst)
     if journal.head and resume: self.check_resumes(journal)
@@ -293,8 +293,10 @@ def _is_added(dst, work, again):
         raise ValueError(f"An earlier append to {dst} was complete except for the last steps, which are done now: "
             "call again only if these are different rows")
     if not n or again and not completed: return False
-    if n == len(work.inputs): print(f"Nothing was appended: the dataset has the rows of {count_inputs(n)} already. `again=True` adds them once more")
-    else: raise ValueError(f"{dst} has the rows of the first {count_inputs(n)} already: leave these out, or give `again=True` to add them once more")
+    if n < len(work.inputs):
+        raise ValueError(f"{dst} has the rows of the first {count_inputs(n)} already: leave these out, "
+            "or give `again=True` to add them once more")
+    print(f"Nothing was appended: the dataset has the rows of {count_inputs(n)} already. `again=True` adds them once more")
     return True
 
 # %% ../../nbs/48_convert.convert.ipynb #019ce883
@@ -322,7 +324,8 @@ def append(
     dst = Path(dst)
     _check_dataset(dst)
     min_splits = 1 if read_manifest(dst).get('splits') else 2
-    work = Work(Inputs(src, read, label, split, min_splits), tfm, _workers(n_workers, executor), on_error, label=label, split=split)
+    inputs = Inputs(src, read, label, split, min_splits)
+    work = Work(inputs, tfm, _workers(n_workers, executor), on_error, label=label, split=split)
     with locked(dst):
         complete_save(dst)
         if not _is_added(dst, work, again): work._append(dst, resume)

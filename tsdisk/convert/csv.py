@@ -90,8 +90,8 @@ def _value_columns(rows, decimal):
 _unit_words = 'sec|second|minute|hour|day|volt|watt|amp|deg|bar|mbar|hpa|kpa|mmhg|bpm|kwh|mwh|celsius|mvar'
 _unit = re.compile(rf'[\[(].*[\])]|.{{0,3}}|.*[%°/²³µ^].*|({_unit_words})s?', re.I)
 
-def _names_more(row, columns, decimal):
-    "Is a row below the names another one of them? It has no number or time, but texts where others have these"
+def _continues_names(row, columns, decimal):
+    "Does a row below the names hold units or further names? It has text where other rows have numbers or times"
     texts = [row[k] for k in columns if k < len(row) and not is_missing(row[k])]
     if any(_is_value(o, decimal) for o in texts): return False
     return bool(texts) and (len(columns) > 1 or _unit.fullmatch(texts[0]) is not None)
@@ -103,7 +103,7 @@ def count_headers(
     "How many rows name columns, or their units"
     columns = _value_columns(rows[-max(1, len(rows)//2):], decimal)
     n = 1
-    while n < min(4, len(rows)-1) and (_names_more(rows[n], columns, decimal) or _names_index(rows, n)): n += 1
+    while n < min(4, len(rows)-1) and (_continues_names(rows[n], columns, decimal) or _names_index(rows, n)): n += 1
     return n
 
 def _names_index(rows, n):
@@ -133,7 +133,7 @@ def _distinct(names):
     return res
 
 # %% ../../nbs/43_convert.csv.ipynb #4c098f63
-def _counts(values):
+def _are_consecutive(values):
     "Are numbers equally spaced integers, or many that ascend or descend?"
     steps = np.diff(values)
     are_integers = len(values) > 1 and all(o == int(o) for o in values)
@@ -149,10 +149,10 @@ def check_header(
         "Lines above the names are skipped by `skip_rows`")
 
 def _are_values(names):
-    "Are names rather the first row of values?"
+    "Does the row of names look like the first row of values?"
     numbers = [v for o in names if (v := as_number(o)) is not None and np.isfinite(v)]
     if numbers and any(time_formats([o]) == ['ISO8601'] for o in names): return True
-    if len(numbers) < len([o for o in names if o]): return len(numbers) > 1 and not _counts(numbers)
+    if len(numbers) < len([o for o in names if o]): return len(numbers) > 1 and not _are_consecutive(numbers)
     return numbers != [*map(float, range(len(numbers)))] or len(numbers) < 8 and all(names)
 
 # %% ../../nbs/43_convert.csv.ipynb #0c12cfdf
@@ -193,7 +193,7 @@ def _commented_names(above, rows, sep):
     return named if all_numbers and named and len(named[0]) == len(rows[0]) else []
 
 # %% ../../nbs/43_convert.csv.ipynb #491e2583
-def _completed(rows, width):
+def _with_all_names(rows, width):
     "(the rows from the names on, how many are above); names that lack a field get an empty one"
     start = next((i for i,o in enumerate(rows) if len(o) == width), 0)
     if not start or not _lacks_a_field(rows[start-1], rows[start]): return rows[start:], start
@@ -261,7 +261,8 @@ def _skipped_lines(every, lines, n_rows, dialect):
     first = dialect.skip_rows or 0
     at = [i for i,o in enumerate(every) if i >= first and is_row(o, dialect.comment)]
     if n_rows <= 0: return at[0]
-    used = next(i for i in range(1, len(lines)+1) if len(split_lines(lines[:i], dialect.sep)) >= n_rows) # More than the rows if some have breaks
+    # More lines than rows if names have line breaks
+    used = next(i for i in range(1, len(lines)+1) if len(split_lines(lines[:i], dialect.sep)) >= n_rows)
     return at[used-1]+1
 
 # %% ../../nbs/43_convert.csv.ipynb #0310c34c
@@ -276,7 +277,7 @@ def complete(self:Dialect,
     lines,rows = self._take_separator(lines, suffix)
     named = _commented_names(above, rows, self.sep)
     width = _width(rows) if self.skip_rows is None else len(rows[0])
-    rows,start = _completed(named+rows, width)
+    rows,start = _with_all_names(named+rows, width)
     n = start + self._take_names(rows) - len(named)
     self.skip_rows = _skipped_lines(every, lines, n, self)
     return self

@@ -23,7 +23,7 @@ def _options(dialect, columns):
     return read, parse, arrow.ConvertOptions(column_types={o: pa.string() for o in columns}, include_columns=columns)
 
 def _comment_handler(dialect):
-    "Skip rows that are comments, and refuse others whose number of fields is not that of the names"
+    "Skip comments, and refuse other rows whose number of fields is not that of the names"
     return lambda row: 'error' if is_row(row.text, dialect.comment) else 'skip'
 
 def _with_pyarrow(path, dialect, columns):

@@ -91,7 +91,7 @@ class EdfFile:
 def _read_fields(self:EdfFile, f):
     raw = f.read(256)
     if len(raw) < 256 or raw[:8].strip() not in (b'0',b'\xffBIOSEMI'):
-        raise ValueError(f"{self.path} is no EDF or BDF file: it starts with {raw[:8]!r} and has {self.size:,} bytes")
+        raise ValueError(f"{self.path} is not an EDF or BDF file: it starts with {raw[:8]!r} and has {self.size:,} bytes")
     at,fields = 0,{}
     for name,width in _file_fields.items():
         fields[name] = text_of(raw[at:at+width])
@@ -111,7 +111,7 @@ def _count(self:EdfFile, name):
 @patch
 def _read_signals(self:EdfFile, f, n):
     raw = f.read(256*n)
-    if len(raw) < 256*n: raise ValueError(f"{self.path} ends within its header, which lists {n} signals: it has {self.size:,} bytes")
+    if len(raw) < 256*n: raise ValueError(f"{self.path} ends within its header of {n} signals: it has {self.size:,} bytes")
     at,columns = 0,{}
     for name,width in _signal_fields.items():
         columns[name] = [text_of(raw[i:i+width]) for i in range(at, at+n*width, width)]
@@ -271,7 +271,7 @@ def jumps_of_records(
     duration:float, # Of a record, in seconds
     samples:int, # In a record
 ) -> list: # [step, nanoseconds since the start] of each jump
-    "Where records do not follow each other, by more than a quarter of a step"
+    "Where a record does not follow the one before within a quarter of a step"
     jumps,first,since = [],0,starts[0]
     for i,o in enumerate(starts):
         if abs(o-since-(i-first)*duration)*samples < duration/4: continue
@@ -303,7 +303,7 @@ def clock(self:EdfFile, samples):
 # %% ../../nbs/43_convert.edf.ipynb #dc751032
 @patch(as_prop=True)
 def why_no_recording(self:EdfFile):
-    "Why a file is no recording by itself; None if it is one"
+    "Why a file is not a recording on its own; None if it is one"
     if all(o.is_annotations for o in self.signals): return 'it holds annotations only: `read_annotated` adds them to a recording'
     if not self.records: return f'it has no data: {self.size:,} bytes, of which {self.header_bytes:,} are the header'
 
@@ -311,7 +311,7 @@ def why_no_recording(self:EdfFile):
 def find_no_recordings(
     paths:list, # EDF or BDF files
 ) -> dict: # By path
-    "Why some files are no recordings by themselves; those that can't be read are left to their reader"
+    "Why some files are not recordings on their own; files that can't be read are left to their reader"
     reasons = {o: _why_no_recording(o) for o in paths}
     return {k: why for k,why in reasons.items() if why}
 
@@ -324,7 +324,7 @@ def _why_no_recording(path):
 def read_edf(path, name=None):
     "An EDF or BDF file, or one of its signals: integers (vars, steps) with their packing, start and annotations"
     edf = EdfFile(path)
-    if why := edf.why_no_recording: raise ValueError(f"{path} is no recording: {why}")
+    if why := edf.why_no_recording: raise ValueError(f"{path} is not a recording: {why}")
     kept,left_out = edf.choose(name)
     shape = len(kept), kept[0].samples*edf.records
     X = read_steps(lambda start,stop: edf.read(kept, start, stop), shape, edf.width+edf.width%2)

@@ -44,7 +44,7 @@ class DecodedArray:
 class DecodedRagged(DecodedArray):
     "An array whose rows have different lengths"
     def rows(self, start, stop):
-        "List of series (vars, steps)"
+        "A list of series (vars, steps)"
         return [self.decode(np.asarray(self.x[i]), -2) for i in range(start, stop)]
 
 # %% ../../nbs/49_convert.export.ipynb #ee08db80
@@ -83,7 +83,7 @@ def to_npy(
     path, # Folder of a dataset
     dst, # Folder to make; it may exist if it is empty
 ) -> Path: # `dst`
-    "Write each array of a dataset as plain `.npy`, in physical units: all of them, or none; `FileExistsError` if `dst` holds anything"
+    "Write all arrays of a dataset, or none, as plain `.npy` in physical units; `FileExistsError` if `dst` is not empty"
     dst = Path(dst).absolute()
     part = dst.with_name(f'.{dst.name}.part')
     with locked(part):
@@ -93,7 +93,7 @@ def to_npy(
 
 def _export_npy(path, made, dst):
     "Write arrays to a hidden folder, and rename it"
-    shutil.rmtree(made, ignore_errors=True) # Of a process that was killed
+    shutil.rmtree(made, ignore_errors=True) # Left by a process that was killed
     try:
         for o in decoded_arrays(path): o.save_npy(made)
         for folder in {made, *(o.parent for o in made.rglob('*'))}: sync_folder(folder)
@@ -103,7 +103,7 @@ def _export_npy(path, made, dst):
 # %% ../../nbs/49_convert.export.ipynb #5c801df3
 @patch
 def write_hdf5(self:DecodedArray, file, **options):
-    "Write a dataset of h5py, some MB at a time"
+    "Write a dataset of h5py, a few MB at a time"
     is_text = self.dtype.kind == 'U'
     if is_text: out = file.create_dataset(self.name, self.x.shape, need('h5py', 'hdf5').string_dtype())
     else: out = file.create_dataset(self.name, self.x.shape, self.dtype, **options)
@@ -113,7 +113,7 @@ def write_hdf5(self:DecodedArray, file, **options):
 
 @patch
 def write_hdf5(self:DecodedRagged, file, **options):
-    "Write values and offsets, some MB at a time"
+    "Write values and offsets, a few MB at a time"
     lengths = np.diff(self.x.offsets)
     file[f'{self.name}/offsets'] = np.r_[0, np.cumsum(lengths)]
     out = file.create_dataset(f'{self.name}/values', (int(lengths.sum()), self.x.vars), self.dtype, **options)
@@ -125,7 +125,7 @@ def write_hdf5(self:DecodedRagged, file, **options):
 
 @patch
 def _series(self:DecodedRagged):
-    "All series one by one, of which some MB are read at a time"
+    "All series one by one, read a few MB at a time"
     for a,b in progress(row_blocks([self])): yield from self.rows(a, b)
 
 # %% ../../nbs/49_convert.export.ipynb #85105cea
@@ -183,7 +183,7 @@ def to_hdf5(
 def list_columns(
     series, # List of arrays, (vars, steps) or (steps,)
 ) -> list: # Column of pyarrow for each variable
-    "Series as lists, one a row"
+    "Series as lists, one per row"
     pa = need('pyarrow', 'tables')
     series = [o.reshape(-1, o.shape[-1]) for o in series]
     ends = np.r_[0, np.cumsum([o.shape[-1] for o in series])].astype('i4')

@@ -49,8 +49,9 @@ def _node(root, name, path):
     "The array or group of that name; the root if there is none"
     if name is None: return root
     node = root.get(name) if hasattr(root, 'get') else None
-    if node is None: raise KeyError(f"{path} has no {name!r}, it has {names_in(root) if hasattr(root, 'keys') else 'a single array'}")
-    return node
+    if node is not None: return node
+    known = names_in(root) if hasattr(root, 'keys') else 'a single array'
+    raise KeyError(f"{path} has no {name!r}, it has {known}")
 
 # %% ../../nbs/44_convert.hdf5.ipynb #73e8fcc4
 def as_complex(x):
@@ -92,18 +93,19 @@ def _coordinate_names(axes, order):
 
 def _with_times(record, name, coordinate):
     times,reason = coordinate_times(coordinate, name)
-    return {**record, 'times': times} if times is not None else _leaving_out(record, {name: reason})
+    return {**record, 'times': times} if times is not None else _with_left_out(record, {name: reason})
 
 # %% ../../nbs/44_convert.hdf5.ipynb #8252a1c0
-def _leaving_out(record, left_out):
+def _with_left_out(record, left_out):
     all_left_out = {**record.get('left_out', {}), **left_out}
     return {**record, 'left_out': all_left_out} if left_out else record
 
 # %% ../../nbs/44_convert.hdf5.ipynb #9d12f91c
 def name_of(x): return getattr(x, 'name', 'the array').strip('/') or 'the array'
 
-def _no_series(x, path, why):
-    return ValueError(f"{path}: {name_of(x)} {why}, but `X` must hold numbers, (vars, steps): select another array, or give `read`")
+def _not_a_series(x, path, why):
+    return ValueError(f"{path}: {name_of(x)} {why}, but `X` must hold numbers, (vars, steps): "
+        "select another array, or give `read`")
 
 def array_record(
     x, # Array of h5py or zarr
@@ -112,8 +114,8 @@ def array_record(
 ) -> dict: # Record with an `X` that is still on disk
     "An array as a record; `ValueError` if it holds no numbers"
     kind = kind_of(x)
-    if kind not in ('numbers','complex numbers','a table'): raise _no_series(x, path, f"holds {kind}")
-    if not x.shape: raise _no_series(x, path, "is a single value")
+    if kind not in ('numbers','complex numbers','a table'): raise _not_a_series(x, path, f"holds {kind}")
+    if not x.shape: raise _not_a_series(x, path, "is a single value")
     attrs = attributes_of(x)
     try: numbers = _numbers(x, attrs)
     except ValueError as e: raise ValueError(f"{path}: {name_of(x)}: {e}") from e
@@ -125,12 +127,12 @@ def series_records(
     path, # For errors
     record_of=array_record, # Function of (array, path) that gives the record of a referenced array
 ): # Records, one for each series
-    "Each of the series in an array as a record; `ValueError` if one is empty, or holds no numbers"
+    "A record for each series in an array; `ValueError` if one is empty, or holds no numbers"
     in_place,attrs = kind_of(x) == 'series',attributes_of(x)
     metadata = read_attributes(attrs)
     for i,o in enumerate(vlen_series(x) if in_place else referenced(x)):
         try: record = record_of(_checked_array(o), path)
-        except ValueError as e: raise _no_element(i, x, path, e) from e
+        except ValueError as e: raise _element_error(i, x, path, e) from e
         if in_place: record = _numbers(o, attrs)
         yield metadata | record | {'X': from_array_like(record['X'])}
 
@@ -138,7 +140,7 @@ def _checked_array(o):
     if hasattr(o, 'shape'): return o
     raise ValueError('refers to nothing' if o is None else f'is the group {o.name}, not an array: give `read`')
 
-def _no_element(i, x, path, e): return ValueError(f"{path}: element {i} of {name_of(x)}: {str(e).removeprefix(f'{path}: ')}")
+def _element_error(i, x, path, e): return ValueError(f"{path}: element {i} of {name_of(x)}: {str(e).removeprefix(f'{path}: ')}")
 
 # %% ../../nbs/44_convert.hdf5.ipynb #187c6947
 _scale = 'scale of a dimension'
@@ -162,7 +164,7 @@ _reserved = 'times','clock','time_jumps','time_period','time_faults','left_out',
 def _key_of(name): return next((k for k,names in attribute_names.items() if name.lower() in names), name)
 
 def _rows_or_list(key, x, X):
-    "An array as it belongs to an `X`; a text says why it does not"
+    "What an array becomes next to an `X`: a column or a list; text says why it is neither"
     n = X.shape[0] if len(X.shape) == 3 else None
     is_text = kind_of(x) == 'texts'
     describes_variables = key in ('names','units') and x.shape == X.shape[-2:-1]
@@ -179,7 +181,7 @@ def _column(x, is_text):
 
 # %% ../../nbs/44_convert.hdf5.ipynb #8119fab2
 def _value_of(key, x, X):
-    "What an array means beside an `X`: a value or an array; a text in a tuple says why it is left out"
+    "What an array becomes next to an `X`: a value or an array; text in a tuple says why it is left out"
     kind = kind_of(x)
     if key in _reserved: return ('its name has a meaning in records',)
     if kind not in ('numbers','texts'): return (kind,)
@@ -204,7 +206,7 @@ def others_of(
 def in_memory_or_not(record):
     "A record whose small arrays are in memory"
     recording = len(record['X'].shape) < 3
-    lazy = {k: v for k,v in record.items() if hasattr(v, 'shape')  and not isinstance(v, np.ndarray)}
+    lazy = {k: v for k,v in record.items() if hasattr(v, 'shape') and not isinstance(v, np.ndarray)}
     return {**record, **{k: from_array_like(v, recording) for k,v in lazy.items()}}
 
 # %% ../../nbs/44_convert.hdf5.ipynb #d0fb6d33
@@ -228,11 +230,15 @@ def _whole_record(record, group, arrays, left_out, scales=()):
     "The record of an input with the other arrays of its group, of which `scales` are coordinates of the input"
     found = None if 'times' in record else _time_array(arrays, record['X'])
     times = {'times': found[1]} if found else {}
-    others = {k: Unreadable(_scale, k) if k in scales or _is_scale(v) else v for k,v in arrays.items() if not found or k != found[0]}
-    values,unused = others_of(others, record['X'])
+    others = {k: v for k,v in arrays.items() if not found or k != found[0]}
+    values,unused = others_of(_without_scales(others, scales), record['X'])
     if 'times' in record: unused = {k: v for k,v in unused.items() if v != _scale}
     res = read_attributes(group.attrs) | values | record | times
-    return in_memory_or_not(_leaving_out(res, {**left_out, **unused}))
+    return in_memory_or_not(_with_left_out(res, {**left_out, **unused}))
+
+def _without_scales(arrays, scales):
+    "Arrays, with those that are coordinates marked as unreadable"
+    return {k: Unreadable(_scale, k) if k in scales or _is_scale(v) else v for k,v in arrays.items()}
 
 def _series_with_others(records, x, arrays, left_out):
     n = int(np.prod(x.shape))
@@ -240,7 +246,7 @@ def _series_with_others(records, x, arrays, left_out):
     columns = {k: np.asarray(v[...]) for k,v in values.items() if hasattr(v, 'shape')}
     for i,record in enumerate(records):
         own = {k: columns[k][i] if k in columns and len(columns[k]) == n else v for k,v in values.items()}
-        yield _leaving_out(record | own, {**left_out, **unused})
+        yield _with_left_out(record | own, {**left_out, **unused})
 
 # %% ../../nbs/44_convert.hdf5.ipynb #dde81c46
 def _as_is(x): return x
@@ -254,7 +260,7 @@ def group_record(
     group, # Group of h5py or zarr
     path, # For errors
     record_of=array_record, # Function of (array, path, group) that gives the record of an array
-    view=_as_is, # Function of an array that gives it as it is seen by users of the format
+    view=_as_is, # Function that converts an array to the form that users of the format know
     within:str='', # Name of the group with a slash, for errors
 ): # Record, or an iterator of records
     "A group as a record; `ValueError` if several arrays could be the input"
@@ -286,7 +292,7 @@ def read_tree(
     name, # Array or group in it, or None
     path, # For errors
 ): # Record with an `X`, or an iterator of records
-    "A group as a record; `KeyError` if it has no such array, `ValueError` if several could be the input"
+    "An array, frame or group as a record; `KeyError` if the name is unknown, `ValueError` if several could be the input"
     node = _node(root, name, path)
     if is_frame(node): return read_frame(node, path)
     if not hasattr(node, 'shape'): return group_record(node, path, within=name+'/' if name else '')
@@ -298,7 +304,7 @@ def read_tree(
 def open_hdf5(
     path, # An HDF5 file
 ): # File of h5py
-    "Open a file; `ValueError` if it is no HDF5 file, or damaged"
+    "Open a file; `ValueError` if it is not an HDF5 file, or damaged"
     h5py = need('h5py', 'hdf5')
     if not os.path.exists(path): raise FileNotFoundError(f"{path} does not exist")
     try: return h5py.File(path, 'r')
@@ -329,7 +335,7 @@ def read_hdf5(path, name=None):
 def open_zarr(
     path, # A zarr store
 ): # Group or array of zarr
-    "Open a store; `ValueError` if it is no zarr store"
+    "Open a store; `ValueError` if it is not a zarr store"
     zarr = need('zarr', 'zarr')
     if '://' not in str(path) and not os.path.exists(path): raise FileNotFoundError(f"{path} does not exist")
     try: return zarr.open(path, mode='r')

@@ -20,7 +20,7 @@ attribute_names = dict( # Attributes in lower case, by the key of a record
 packing_attributes = '_FillValue','_Unsigned','add_offset','missing_value','scale_factor','valid_max','valid_min','valid_range'
 library_attributes = ('CLASS','DIMENSION_LABELS','DIMENSION_LIST','FLAVOR','H5PATH','NAME','REFERENCE_LIST','TITLE','VERSION',
     '_ARRAY_DIMENSIONS','bounds','coordinates','grid_mapping') # Internal to HDF5, PyTables and xarray
-record_keys = 'X','clock','left_out','time_faults','time_jumps','time_period','times' # Their meaning in records is another
+record_keys = 'X','clock','left_out','time_faults','time_jumps','time_period','times' # Have another meaning in records
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #8a6d93d5
 def text_of(v:bytes) -> str:
@@ -32,7 +32,7 @@ def _plain(v):
     "A number, a text, or a list of them; None for anything else"
     v = v.tolist() if hasattr(v, 'tolist') else v
     if isinstance(v, bytes): return text_of(v)
-    if isinstance(v, str): return text_of(v.encode(errors='surrogateescape')) # h5py keeps bytes that are not UTF-8 so
+    if isinstance(v, str): return text_of(v.encode(errors='surrogateescape')) # How h5py keeps bytes that are not UTF-8
     if isinstance(v, list): return _plain_list(v)
     return v if isinstance(v, (int,float)) else None
 
@@ -47,7 +47,7 @@ def _attribute(attrs, name):
     except (OSError,TypeError,ValueError,KeyError,RuntimeError): return None
 
 def _as_rate(v):
-    "A sampling rate as a number; None if it is none"
+    "A sampling rate as a number; None if it is not a number"
     v = v[0] if isinstance(v, list) and len(v) == 1 else v
     if isinstance(v, (int,float)): return v
     try: return float(v)
@@ -105,7 +105,7 @@ def _single(values, default): return default if not values else values[0] if len
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #63d00c16
 @dataclass
 class Coding:
-    "What the stored numbers of an array stand for"
+    "How stored numbers are decoded"
     dtype: np.dtype # Of the stored numbers, unsigned if an attribute says so
     scale: object = None # A number, or a list with one for each variable; None if there is none
     offset: object = 0.
@@ -133,7 +133,7 @@ def coding_of(
     attrs, # Attributes of an array
     dtype, # Its dtype
 ) -> Coding: # None if its values stand for themselves
-    "What the attributes of an array say of its numbers; `ValueError` if they can't be understood"
+    "The packing in the attributes of an array; `ValueError` if they can't be understood"
     dtype,names = np.dtype(dtype),set(attrs)
     if dtype.kind not in 'iuf' or not names & set(packing_attributes): return None
     low,high,is_float = _valid_range(attrs)
@@ -187,14 +187,14 @@ def decoded(self:Coding):
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #a13a8ddb
 @patch
 def packing(self:Coding) -> dict: # `scale`, `offset`, and `missing` if values can be missing
-    "What a record says of recoded integers"
+    "The entries of a record that describe recoded integers"
     if self.scale is None and self.missing is None: return {}
     res = dict(scale=1. if self.scale is None else self.scale, offset=self.offset)
     return res if self.missing is None else {**res, 'missing': self.missing}
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #12d6ecba
 def _fill_value(text):
-    "The number that xarray wrote, in base 64 or as a text; NaN if it is none"
+    "The number that xarray wrote, in base 64 or as a text; NaN if it is neither"
     try: return float(text)
     except ValueError: pass
     data = base64.b64decode(text+'==')
@@ -213,9 +213,10 @@ def zarr_attributes(
     return attrs
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #5b5704a7
-# Of the dimension of the steps
-usual_names = 'time','times','date','datetime','timestamp','valid_time','step','steps','t'
-time_attributes = 'units','calendar','_FillValue','missing_value','scale_factor','add_offset','dtype' # With which numbers are decoded to dates
+usual_names = 'time','times','date','datetime','timestamp','valid_time','step','steps','t' # Of the dimension of the steps
+
+# With which numbers are decoded to dates
+time_attributes = 'units','calendar','_FillValue','missing_value','scale_factor','add_offset','dtype'
 
 seconds_per = dict(ns=1e-9, nanosecond=1e-9, us=1e-6, microsecond=1e-6, ms=1e-3, millisecond=1e-3, s=1, sec=1, second=1, min=60,
     minute=60, h=3600, hr=3600, hour=3600, d=86400, day=86400) # By units, without a plural s
@@ -238,7 +239,7 @@ def is_time(
 def seconds_of(
     values, # Numbers or timedeltas
     attrs, # With `units`
-) -> np.ndarray: # Floats; None if their unit is no unit of time
+) -> np.ndarray: # Floats; None if their unit is not a unit of time
     "Times as seconds since any start"
     values = np.asarray(values)
     if values.dtype.kind == 'm': return values/np.timedelta64(1, 's')

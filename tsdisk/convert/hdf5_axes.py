@@ -65,7 +65,7 @@ def axes_of(
     x, # Array of h5py or zarr
     group=None, # Group that it is in
 ) -> list: # (name, coordinate) of each axis; either may be None
-    "What a file says of the axes of an array"
+    "Names and coordinates of the axes of an array"
     if hasattr(x, 'dims'): return _axes_in_hdf5(x)
     return _axes_in_zarr(x, group) if hasattr(x, 'metadata') else [(None,None)]*len(x.shape)
 
@@ -79,7 +79,7 @@ def attributes_of(
 def step_axis(
     axes, # As `axes_of` returns
     path, # For errors
-) -> int: # None if the file does not say it
+) -> int: # None if the file does not say
     "The axis of the steps; `ValueError` if there are several"
     timed = [k for k,(_,c) in enumerate(axes) if c is not None and is_time(c.dtype, attributes_of(c))]
     found = timed or [k for k,(name,_) in enumerate(axes) if str(name).lower() in usual_names]

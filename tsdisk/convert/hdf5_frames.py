@@ -13,7 +13,7 @@ from .hdf5_chunks import from_array_like
 from .hdf5_types import kind_of, read_texts
 
 # %% ../../nbs/43_convert.hdf5_frames.ipynb #362f08c0
-def _said(node, name):
+def _text_attribute(node, name):
     "An attribute as text; empty if there is none"
     v = node.attrs[name] if name in node.attrs else ''
     return text_of(v) if isinstance(v, bytes) else str(v)
@@ -39,7 +39,7 @@ def frames_in(
 # %% ../../nbs/43_convert.hdf5_frames.ipynb #4159d902
 def _index_times(index):
     "Times of the steps; None if the index has no dates"
-    kind = _said(index, 'kind')
+    kind = _text_attribute(index, 'kind')
     if not kind.startswith('datetime64'): return None
     unit = kind[11:-1] or 'ns' # As in datetime64[us]
     return np.asarray(index[...]).astype('i8').astype(f'M8[{unit}]')
@@ -49,8 +49,8 @@ def _blocks_of(node):
     for k in range(int(node.attrs['nblocks'])):
         items,values = node.get(f'block{k}_items'),node.get(f'block{k}_values')
         if items is None or values is None: raise ValueError('Its columns have several levels')
-        numeric = kind_of(values) == 'numbers'
-        yield _labels(items), values if numeric and _said(values, 'value_type') not in ('datetime64','timedelta64') else None
+        are_times = _text_attribute(values, 'value_type') in ('datetime64','timedelta64')
+        yield _labels(items), values if kind_of(values) == 'numbers' and not are_times else None
 
 def _labels(items): return [str(o) for o in (read_texts(items) if kind_of(items) == 'texts' else items[...]).tolist()]
 
@@ -81,7 +81,7 @@ def _use_pandas(path, name, why):
         f"`read=lambda path: pandas.read_hdf(path, {name!r})`")
 
 def _checked_blocks(node, path):
-    kind = _said(node, 'pandas_type')
+    kind = _text_attribute(node, 'pandas_type')
     if kind != 'frame': raise _use_pandas(path, node.name, kind)
     try: return [*_blocks_of(node)]
     except (ValueError,KeyError) as e: raise _use_pandas(path, node.name, e) from e
@@ -93,10 +93,13 @@ def read_frame(
 ) -> dict: # Record with `X` (vars, steps), `names`, and `times` if the index has dates
     "A frame of pandas; `ValueError` if it is in another format than 'fixed'"
     blocks = _checked_blocks(node, path)
-    names = [o for k,v in blocks if v is not None for o in k]
+    numeric = [(k, v) for k,v in blocks if v is not None]
+    names = [o for k,_ in numeric for o in k]
     left_out = {o: 'no numbers' for k,v in blocks if v is None for o in k}
     if not names: raise ValueError(f"{path}: {node.name} has no columns of numbers, it has {[*left_out]}")
-    X = from_array_like(JoinedVariables([_by_variable(v, len(k)) for k,v in blocks if v is not None]))
+    X = from_array_like(JoinedVariables([_by_variable(v, len(k)) for k,v in numeric]))
+    return dict(X=X, names=names) | _frame_times(node) | (dict(left_out=left_out) if left_out else {})
+
+def _frame_times(node):
     times = _index_times(node['axis1']) if 'axis1' in node else None
-    res = dict(X=X, names=names, times=times, left_out=left_out or None)
-    return {k: v for k,v in res.items() if v is not None}
+    return {} if times is None else dict(times=times)

@@ -76,7 +76,7 @@ class StackedFields:
     def chunks(self): return (chunks := chunk_shape(self.x)) and (*chunks[:-1], len(self.fields), chunks[-1])
     @property
     def left_out(self):
-        "Fields that are no numbers"
+        "Fields that do not hold numbers"
         kept = {k for k,_ in self.fields.values()}
         return {k: 'text' if self.x.dtype[k].kind in 'SO' else 'no numbers' for k in self.x.dtype.names if k not in kept}
 

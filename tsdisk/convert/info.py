@@ -206,6 +206,8 @@ def _clock_notes(clock):
     return [f'gaps in time: {gaps:,}, in {series:,} series, the longest of {duration_text(longest)}']
 
 # %% ../../nbs/47_convert.info.ipynb #e066ab83
+_resume_append = "Rows are being added, or `append` was interrupted: call it again with the same arguments to resume"
+
 def _fault_notes(faults):
     if not faults: return []
     name,why = faults[0]
@@ -216,12 +218,13 @@ def dataset_notes(
     splits:dict, # Rows by split
     unfinished:bool=False, # Are rows being added?
 ) -> list: # Lines
-    "Notes on a dataset as a whole"
+    "Notes on the whole dataset"
     notes = []
     if splits: notes.append('splits: ' + ', '.join(f'{k} {len(v):,}' for k,v in splits.items()))
-    notes += metadata_notes(manifest.get('info', {})) + _clock_notes(manifest.get('clock', {})) + _fault_notes(manifest.get('faults'))
+    notes += metadata_notes(manifest.get('info', {}))
+    notes += _clock_notes(manifest.get('clock', {})) + _fault_notes(manifest.get('faults'))
     notes.append('checksums: ' + ('yes, see `tsdisk verify`' if manifest.get('checksums') else 'none'))
-    if unfinished: notes.append("Rows are being added, or `append` was interrupted: call it again with the same arguments to resume")
+    if unfinished: notes.append(_resume_append)
     return notes
 
 # %% ../../nbs/47_convert.info.ipynb #5e40fe01

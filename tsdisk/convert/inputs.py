@@ -217,7 +217,7 @@ class Inputs:
         min_splits:int=2, # Minimum number of splits that folders must name
     ):
         _check_label(label)
-        self.left_out = {} # By path: why a file of a folder is no input
+        self.left_out = {} # By path: why a file of a folder is not an input
         self.every,self.rows = list_inputs(src, read, self.left_out)
         self.repeatable = isinstance(self.every, list)
         self.files = self.repeatable and all(map(is_path, self.every))
@@ -230,7 +230,7 @@ class Inputs:
 
     def __len__(self): return len(self.every)
     def files_left_out(self):
-        "(name, reason) of files of a folder that are no inputs"
+        "(name, reason) of files of a folder that are not inputs"
         return [(os.path.relpath(o, self.root or '.'), why) for o,why in self.left_out.items()]
 
 # %% ../../nbs/42_convert.inputs.ipynb #2f952d4e

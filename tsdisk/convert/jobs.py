@@ -81,7 +81,7 @@ def _read_open(x):
     return read_tree(group, name or None, path)
 
 def _as_described(got):
-    "What `read` gave, with open arrays as their files describe them"
+    "The result of `read`, with open arrays as their files describe them"
     if _is_open(got): return _read_open(got)
     if isinstance(got, (list,Iterator)): return map(_as_described, got)
     if isinstance(got, tuple) and len(got) == 2: got = dict(X=got[0], y=got[1])
@@ -94,7 +94,7 @@ def _as_described(got):
 # %% ../../nbs/45_convert.jobs.ipynb #65a37630
 @patch
 def _read(self:Job, o):
-    "What `read` gives for an input; for a header of WFDB, `read` may also want its path without the suffix"
+    "The result of `read` for an input; for a header of WFDB, `read` may need its path without the suffix"
     try: return self.read(o)
     except FileNotFoundError as e:
         if not _is_header_of(e.filename, o): raise

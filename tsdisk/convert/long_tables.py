@@ -37,7 +37,7 @@ class LongTable:
         y:str=None, # Column of the target, the same for all steps of a series
         metadata:list=(), # Columns of metadata, with the same value for all steps of a series
         time_format:str=None, # Of times that are texts, as for `strptime`; by default ISO 8601, or found out
-        time_unit:str=None, # Of times that are numbers, such as 'ms' or 'ms since 1970-01-01'; by default they order the steps, no more
+        time_unit:str=None, # Of times that are numbers: 'ms', 'ms since 1970-01-01' …; by default they only order the steps
         partition_bytes:int=large//2, # Size of a partition in memory, about
         **kwargs
     ):
@@ -46,11 +46,12 @@ class LongTable:
         self.metadata = table.check([*_if_given(y), *metadata], '`y` or `metadata`')
         self.keys = table.check([id, *_if_given(time)], '`id` or `time`')
         self.partition_bytes = partition_bytes
-        self.n_partitions = 1 + table.nbytes//partition_bytes
         self._choose_variables(vars)
         self.time_kind = table.as_times(time, time_format, time_unit)
         table.as_metadata(self.metadata)
 
+    @property
+    def n_partitions(self): return 1 + self.table.nbytes//self.partition_bytes
     def __iter__(self):
         if self.list_series: return self._rows_as_series()
         return self._in_memory() if self.n_partitions == 1 else self._on_disk()
@@ -94,8 +95,8 @@ def _expanded(self:LongTable, name):
     first = next(self.table.batches([name])).column(0)
     rows = list_arrays(first, name)
     if isinstance(rows, np.ndarray) and rows.ndim == 2: return self.table.expand(name, rows.shape[1])
-    raise ValueError(f"Ids repeat in column {self.id!r}, so that rows are steps, but the lists of variables in column {name!r} differ in length: "
-        "give an `id` that is different for each row")
+    raise ValueError(f"Ids repeat in column {self.id!r}, so that rows are steps, but the lists of variables in column {name!r} "
+        "differ in length: give an `id` that is different for each row")
 
 # %% ../../nbs/46_convert.long_tables.ipynb #32275e22
 def encode(
@@ -129,7 +130,7 @@ def _write_runs(self:LongTable, file, batches, runs):
         start += n
 
 def _write_run(file, rows):
-    "Write the rows of a run; its position"
+    "Write the rows of a run, and return its position"
     position = file.tell()
     with need('pyarrow', 'tables').ipc.new_stream(file, rows.schema) as w: w.write_table(rows)
     return position
@@ -180,7 +181,8 @@ def rows_of_series(
 
 def differs(name, series):
     "The error for metadata that is not the same for all steps"
-    return ValueError(f"{name!r} differs among the steps of {series}: metadata has one value per series, give it in `vars` instead")
+    return ValueError(f"{name!r} differs among the steps of {series}: "
+        "metadata has one value per series, give it in `vars` instead")
 
 def metadata_of_series(
     columns, # (distinct values, codes) by name
@@ -246,9 +248,9 @@ def _in_memory(self:LongTable):
     yield from self._series(need('pyarrow', 'tables').Table.from_batches(batches))
 
 # %% ../../nbs/46_convert.long_tables.ipynb #de350f4b
-most_series = 10_000 # That are sorted together on disk
+most_series = 10_000 # Most series that are sorted together on disk
 
-class TooManySeries(Exception): "A table has more series than are sorted together"
+class TooManySeries(Exception): "A table has more series than can be sorted together"
 
 class SeriesSeen:
     "The ids, numbers of rows, and metadata of the series that have appeared"
@@ -258,12 +260,13 @@ class SeriesSeen:
         self.known = [] # Metadata of each series
 
     def add(self, ids, metadata, what):
-        "Take rows; (rows,) the number of the series of each"
+        "Add rows, and return the number of the series of each, (rows,)"
         values,codes = encode(ids)
         number = np.array([self.numbers.setdefault(o, len(self.numbers)) for o in values.tolist()])
         if len(number) and len(self.numbers) > most_series: raise TooManySeries
         numbers = number[codes]
-        self.counts = np.pad(self.counts, (0, len(self.numbers)-len(self.counts))) + np.bincount(numbers, minlength=len(self.numbers))
+        new = len(self.numbers)-len(self.counts)
+        self.counts = np.pad(self.counts, (0, new)) + np.bincount(numbers, minlength=len(self.numbers))
         self._check_metadata(metadata, values, codes, number, what)
         return numbers
 
@@ -331,7 +334,8 @@ def _stored_record(self:LongTable, rows, id, known):
     "The record of a series in a file"
     has_times = self.time_kind in ('dates','seconds')
     if rows['values'].nbytes < large:
-        return self._record(np.ascontiguousarray(rows['values'].T), id, known, np.array(rows['key']['time']) if has_times else None)
+        times = np.array(rows['key']['time']) if has_times else None
+        return self._record(np.ascontiguousarray(rows['values'].T), id, known, times)
     times = self._long_times(StoredSeries(rows['key']['time'])) if has_times else {}
     return {**self._record(StoredSeries(rows['values']), id, known), **times}
 

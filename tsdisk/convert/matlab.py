@@ -127,17 +127,17 @@ class Struct(dict):
     "A struct, or a file, by the names of its fields"
     attrs = {}
 
-def _modern(v, name):
+def _as_in_hdf5(v, name):
     "A value of SciPy as it would be in a newer file"
     if hasattr(v, 'tocsr'): return Unreadable('a sparse matrix', name)
     if not isinstance(v, np.ndarray) or v.dtype.names and v.size != 1: return Unreadable('structs or objects', name)
-    if v.dtype.names: return Struct({k: _modern(v[k][0,0], f'{name}/{k}') for k in v.dtype.names})
+    if v.dtype.names: return Struct({k: _as_in_hdf5(v[k][0,0], f'{name}/{k}') for k in v.dtype.names})
     if v.dtype == object: return Cells(v, name)
     if v.dtype.kind == 'U': return v.reshape(()) if v.size == 1 else v
     return v
 
 # %% ../../nbs/44_convert.matlab.ipynb #4dfc578d
-def _is_at(node, name):
+def _node_at(node, name):
     for k in name.split('/'): node = node.get(k) if isinstance(node, dict) else None
     return node
 
@@ -149,9 +149,9 @@ def read_old(
     io = need('scipy.io', 'matlab')
     try: values = io.loadmat(path)
     except (FileNotFoundError,PermissionError,MemoryError): raise
-    except Exception as e: raise _no_matlab(path, e) from e
-    root = Struct({k: _modern(v, k) for k,v in values.items() if not k.startswith('__')})
-    node = root if name is None else _is_at(root, name)
+    except Exception as e: raise _not_matlab(path, e) from e
+    root = Struct({k: _as_in_hdf5(v, k) for k,v in values.items() if not k.startswith('__')})
+    node = root if name is None else _node_at(root, name)
     if node is None: raise KeyError(f"{path} has no {name!r}, it has {names_in(root)}")
     if isinstance(node, dict): return _struct_record(node, name, path)
     return series_records(node, path, matlab_record) if isinstance(node, Cells) else in_memory_or_not(matlab_record(node, path))
@@ -169,16 +169,16 @@ def read_mat(path, name=None):
 def arrays_in(
     path, # A MATLAB file
 ): # (name, shape in MATLAB, class) of each array
-    "The arrays of a MATLAB file; `ValueError` if it is none"
-    if not need('h5py', 'hdf5').is_hdf5(path): return _listed(path)
+    "The arrays of a MATLAB file; `ValueError` if it is not one"
+    if not need('h5py', 'hdf5').is_hdf5(path): return _arrays_in_old_file(path)
     with open_hdf5(path) as f:
         root = _Visible(f)
         found = {k: f[k] for k in names_in(root)}
         return [(k, tuple(v.shape or ())[::-1], unreadable(v) or matlab_class(v) or str(v.dtype)) for k,v in found.items()]
 
-def _listed(path):
+def _arrays_in_old_file(path):
     try: return need('scipy.io', 'matlab').whosmat(path)
     except (FileNotFoundError,PermissionError,ImportError): raise
-    except Exception as e: raise _no_matlab(path, e) from e
+    except Exception as e: raise _not_matlab(path, e) from e
 
-def _no_matlab(path, e): return ValueError(f"{path} could not be read as a MATLAB file: {e}")
+def _not_matlab(path, e): return ValueError(f"{path} could not be read as a MATLAB file: {e}")

@@ -168,16 +168,22 @@ def time_table(
     path, # `items.jsonl`
 ) -> TimeTable:
     "Collect the jumps of all rows"
-    row,jumps,rates,gaps,faults = 0,[np.empty((0,3), np.int64)],[],[0,0,0],{}
+    res = TimeTable([np.empty((0,3), np.int64)], [], [0,0,0], {})
+    row = 0
     for k,o in read_lines(path):
-        if o.get('time_faults') and len(faults) < 10: faults[row] = ', '.join(o['time_faults'])
-        clock = Clock.from_metadata(o)
-        rates.append(np.full(k, _rate_of(clock)))
-        if o.get('time_jumps'):
-            _count_gaps(gaps, clock.gaps[:,1], k)
-            jumps += _jumps_of_rows(o['time_jumps'], row, row+k)
+        _add_times(res, o, row, k)
         row += k
-    return TimeTable(np.concatenate(jumps), np.concatenate(rates), gaps, faults)
+    res.jumps,res.fs = np.concatenate(res.jumps),np.concatenate(res.fs)
+    return res
+
+def _add_times(table, metadata, row, n):
+    "Add n rows, from `row` on, to a table whose arrays are still lists"
+    faults,jumps,clock = metadata.get('time_faults'),metadata.get('time_jumps'),Clock.from_metadata(metadata)
+    if faults and len(table.faults) < 10: table.faults[row] = ', '.join(faults)
+    table.fs.append(np.full(n, _rate_of(clock)))
+    if not jumps: return
+    _count_gaps(table.gaps, clock.gaps[:,1], n)
+    table.jumps += _jumps_of_rows(jumps, row, row+n)
 
 # %% ../../nbs/44_convert.metadata.ipynb #ec29a16e
 def save_times(

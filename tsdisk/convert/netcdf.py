@@ -76,9 +76,11 @@ def time_coordinates(
     return [k for k in dict.fromkeys(names) if _is_cftime(ds[k]) or is_time(ds[k].dtype, ds[k].attrs)]
 
 # %% ../../nbs/43_convert.netcdf.ipynb #1d628c0f
+_in_convert = "`convert(..., read=lambda path: from_xarray(xarray.open_dataset(path), steps='name'))`"
+
 def _unclear_steps(found, dims):
-    return ValueError(f"It is unclear which dimension holds the steps: {found} of {dims} may. Say it, with "
-        "`from_xarray(ds, steps='name')`, or in `convert(..., read=lambda path: from_xarray(xarray.open_dataset(path), steps='name'))`")
+    return ValueError(f"It is unclear which dimension holds the steps: {found} of {dims} may. "
+        f"Say it, with `from_xarray(ds, steps='name')`, or in {_in_convert}")
 
 def step_dimension(
     ds, # xarray dataset
@@ -121,7 +123,7 @@ def times_of(
     ds, # xarray dataset
     steps:str, # Dimension of the steps
 ) -> np.ndarray: # datetime64, or seconds; None if there are none
-    "The times of the steps; `ValueError` if they are no dates of the real calendar"
+    "The times of the steps; `ValueError` if they are not dates of the real calendar"
     name = next(iter(time_coordinates(ds, steps)), steps)
     if name not in ds.coords: return None
     v = ds[name].variable
@@ -160,7 +162,8 @@ def _values_of(v):
 def _other_values(ds, vars, samples):
     "Numbers and texts of each sample, and of the dataset"
     dims = [(), (samples,)] if samples else [()]
-    names = [k for k in [*ds.data_vars, *ds.coords] if k not in (*vars, *_reserved, *_references(ds)) and ds[k].dims in dims]
+    excluded = {*vars, *_reserved, *_references(ds)}
+    names = [k for k in [*ds.data_vars, *ds.coords] if k not in excluded and ds[k].dims in dims]
     found = {k: _values_of(ds[k]) for k in names}
     return {k: v if v.ndim else v.item() for k,v in found.items() if v is not None}
 
@@ -170,11 +173,13 @@ def _references(ds):
     return {name for v in ds.variables.values() for k in keys for name in str(v.attrs.get(k) or v.encoding.get(k) or '').split()}
 
 # %% ../../nbs/43_convert.netcdf.ipynb #030c3bf4
+_kinds = dict.fromkeys('mM', 'dates') | dict.fromkeys('SUTO', 'text') # By kind of dtype
+
 def _reason(ds, k, dims):
     "Why a variable is not read"
     if k in _references(ds): return 'describes other variables'
     if k in _reserved: return 'its name has a meaning in records'
-    if not _is_numeric(ds, k): return 'dates' if ds[k].dtype.kind in 'mM' else 'text' if ds[k].dtype.kind in 'SUTO' else 'no numbers'
+    if not _is_numeric(ds, k): return _kinds.get(ds[k].dtype.kind, 'no numbers')
     lacking = [d for d in dims if d not in ds[k].dims]
     return f"no dimension {lacking[0]!r}" if lacking else f"dimensions {', '.join(map(str, ds[k].dims))}"
 
@@ -212,14 +217,17 @@ def from_xarray(
     most:int=large, # Bytes from which on `X` is not an array in memory, but reads its file when it is used
 ) -> dict: # Record with `X` (vars, steps) or (samples, vars, steps), `names`, `units`, `times` and further metadata
     "The series of an xarray dataset; `ValueError` if it is unclear which dimension holds the steps, or if there are others"
-    steps = steps or step_dimension(ds, vars)
-    if steps not in ds.sizes: raise ValueError(f"There is no dimension {steps!r}, the dimensions are {[*ds.sizes]}")
+    steps = _checked_steps(ds, steps or step_dimension(ds, vars))
     ds = _without_single_places(ds, vars or _numeric_variables(ds, steps), steps, samples)
     read = vars or _numeric_variables(ds, steps)
     dims = _dimensions(ds, read, steps, samples)
     others = _other_values(ds, read, dims[0] if len(dims) > 1 else None)
     res = _dataset_metadata(ds, read, steps) | _stored_values(ds, read, dims, most) | others
     return res if vars else res | _left_out(ds, {*read, *others}, dims)
+
+def _checked_steps(ds, steps):
+    if steps in ds.sizes: return steps
+    raise ValueError(f"There is no dimension {steps!r}, the dimensions are {[*ds.sizes]}")
 
 # %% ../../nbs/43_convert.netcdf.ipynb #5f3b2022
 def open_cf(
@@ -244,7 +252,7 @@ def with_coordinates(
 def _decoded_or_none(v, name):
     xr = need('xarray', 'netcdf')
     try: return xr.decode_cf(xr.Dataset({name: v.variable}), decode_timedelta=False)[name].variable
-    except Exception: return None # Its use as the time is refused
+    except Exception: return None # It is refused later, if it is to be the time
 
 # %% ../../nbs/43_convert.netcdf.ipynb #1dfe786d
 def _groups_of(f, within=''): return [o for k,g in f.groups.items() for o in (within+k, *_groups_of(g, f'{within}{k}/'))]

@@ -38,10 +38,11 @@ def frame_numbers(
     column, # pandas series
     name:str, # For errors
 ) -> np.ndarray:
-    "Numbers of a column, NaN where they are missing; `ValueError` if a text is none"
+    "Numbers of a column, NaN where they are missing; `ValueError` if a text is not a number"
     if column.dtype.kind == 'f' and isinstance(column.dtype, np.dtype): return column.to_numpy()
     is_number = need_pandas().api.types.is_numeric_dtype(column.dtype) # Also of booleans
-    return column.to_numpy('f8', na_value=np.nan) if is_number else numbers_of(texts_of(column), name, 'row {} of the frame'.format)
+    if is_number: return column.to_numpy('f8', na_value=np.nan)
+    return numbers_of(texts_of(column), name, 'row {} of the frame'.format)
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #32838b88
 def frame_times(

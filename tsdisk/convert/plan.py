@@ -167,19 +167,19 @@ def _check_names(names):
         "but not items, tsdisk, or a name that starts with split")
 
 # %% ../../nbs/42_convert.plan.ipynb #2b5fdbdc
-_parts = "with `tfm=lambda o: {**o, 'X': np.concatenate([o['X'].real, o['X'].imag])}`"
-_ways_out = dict(c=f"store real and imaginary parts as variables, {_parts}", M='give dates as `times` of the steps',
+_complex_as_parts = "with `tfm=lambda o: {**o, 'X': np.concatenate([o['X'].real, o['X'].imag])}`"
+_remedies = dict(c=f"store real and imaginary parts as variables, {_complex_as_parts}", M='give dates as `times` of the steps',
     m='divide by a unit, as in `a/np.timedelta64(1, "s")`',
     V="make its fields variables, as in `np.stack([a[k] for k in a.dtype.names])`", f="give `dtype='float64'`")
 
 def check_numbers(
     dtype, # Of an `X`
 ):
-    "`ValueError` with a way out, unless the loaders take this dtype"
+    "`ValueError` with a remedy, unless loaders accept this dtype"
     dtype = np.dtype(dtype)
     if dtype.kind in 'biuf' and dtype.itemsize <= 8: return
-    way_out = _ways_out.get(dtype.kind, 'give numbers, such as codes, or leave texts out with `read`')
-    raise ValueError(f"`X` must hold real numbers of at most 64 bits, got {dtype}: {way_out}")
+    remedy = _remedies.get(dtype.kind, 'give numbers, such as codes, or leave texts out with `read`')
+    raise ValueError(f"`X` must hold real numbers of at most 64 bits, got {dtype}: {remedy}")
 
 # %% ../../nbs/42_convert.plan.ipynb #654f5126
 def _column_spec(name, rows, layout, dtype):

@@ -25,7 +25,7 @@ def period_of_alias(
     found = re.fullmatch(r'(\d*)([A-Za-z]+)(-[A-Z]{3})?', freq.strip())
     if found is None: return None
     number,unit,anchor = found.groups()
-    if unit == 'MS' or anchor and unit.lower() != 'w': return None # Month starts are no milliseconds
+    if unit == 'MS' or anchor and unit.lower() != 'w': return None # Month starts, not milliseconds
     return int(number or 1)*_seconds.get(unit.lower(), 0) or None
 
 @lru_cache(maxsize=64)
@@ -174,11 +174,11 @@ def read_time300b(
     series,places,values = _time300b_meta(path)
     left_out = _without_values(places)
     for i,offset,length in _places_with_values(path, places, int(values.starts[-1])):
-        known = {k: v for k,v in series[i].items() if k not in _of_place and v is not None}
+        known = {k: v for k,v in series[i].items() if k not in _not_metadata and v is not None}
         yield dict(X=_in_units(values, offset, length, series[i]), **known, **left_out)
         left_out = {}
 
-_of_place = 'offset','length','mean','std'
+_not_metadata = 'offset','length','mean','std'
 
 def _in_units(values, offset, length, o):
     std,mean = (o['std'],o['mean']) if 'std' in o and 'mean' in o else (1,0)
@@ -240,14 +240,18 @@ def from_monster(
 ) -> Path: # The folder, which is now a dataset
     "Use a dataset of MONSTER where it lies"
     folder = Path(folder)
+    entries = _array_entries(folder)
+    splits = _splits_of_fold(folder, fold)
+    for k,rows in splits.items(): save_array(folder/f'split_{k}.npy', rows)
+    write_manifest(folder, arrays=entries, splits={k: f'split_{k}.npy' for k in splits})
+    return folder
+
+def _array_entries(folder):
+    "Entries of the manifest for `X` and `y`"
     files = {role: o for role,o in zip('Xy', _arrays_of_monster(folder)) if o}
     arrays = {role: open_array(folder/o) for role,o in files.items()}
     _check_arrays(folder, arrays)
-    splits = _splits_of_fold(folder, fold)
-    for k,rows in splits.items(): save_array(folder/f'split_{k}.npy', rows)
-    entries = {k: dict(file=files[k], role=k, shape=[*a.shape], dtype=a.dtype.str) for k,a in arrays.items()}
-    write_manifest(folder, arrays=entries, splits={k: f'split_{k}.npy' for k in splits})
-    return folder
+    return {k: dict(file=files[k], role=k, shape=[*a.shape], dtype=a.dtype.str) for k,a in arrays.items()}
 
 def _splits_of_fold(folder, fold):
     "Training and test rows of a fold; none if there are no folds"
@@ -267,6 +271,6 @@ def _is_monster(folder):
 def find_monster(
     paths:list, # Files
 ) -> dict: # By path
-    "Why the files of such a dataset are no recordings by themselves"
+    "Why the files of such a dataset are not recordings on their own"
     folders = {o for o in {*map(os.path.dirname, paths)} if _is_monster(o)}
     return {o: _in_place for o in paths if os.path.dirname(o) in folders}

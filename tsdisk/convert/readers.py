@@ -47,12 +47,12 @@ def suffix_of(
     return both if both in readers else last
 
 # %% ../../nbs/41_convert.readers.ipynb #2a90934d
-exclusions = {} # Suffixes by function of paths, which gives a reason for each that is no recording by itself
+exclusions = {} # Suffixes by function of paths, which gives a reason for each that is not a recording on its own
 
 def excludes(
     *suffixes, # Suffixes of file names, with their dot
 ):
-    "Register a function that finds files of a folder which are no recordings by themselves"
+    "Register a function that finds files of a folder which are not recordings on their own"
     def register(f):
         exclusions[f] = suffixes
         return f
@@ -61,7 +61,7 @@ def excludes(
 def exclusion_reasons(
     paths:list, # Files of a folder
 ) -> dict: # By path, for some of them
-    "Why some files are no recordings by themselves"
+    "Why some files are not recordings on their own"
     res = {}
     for find,suffixes in exclusions.items():
         if same := [o for o in paths if suffix_of(o) in suffixes]: res |= find(same)
@@ -120,7 +120,7 @@ def _with_array(record, file):
         f"select one, as in `{file}::name`")
 
 def _paired(records):
-    "Arrays by role, with what the file of `X` says of it; packed integers of other roles are decoded"
+    "Arrays by role, with the metadata in the file of `X`; packed integers of other roles are decoded"
     described = {k: v for k,v in records.get('X', {}).items() if k in (*variable_metadata, 'fs', 'start', 'times')}
     packings = {role: Packing.from_entry(o) for role,o in records.items() if role != 'X' and 'scale' in o}
     decoded = {role: o.decode(a := np.asarray(records[role]['X']), -min(2, a.ndim)) for role,o in packings.items()}
@@ -345,7 +345,7 @@ def _rows_of_raw(path, shape, dtype, start):
 # %% ../../nbs/41_convert.readers.ipynb #9d808146
 def from_frame(
     df, # pandas frame with a row for each step
-) -> dict: # Record with `X` (vars, steps), `names`, and `times` if it has any; `left_out` says which columns are not read, and why
+) -> dict: # Record with `X` (vars, steps), `names`, and `times` if it has any; `left_out` has the reasons of other columns
     "The series of a data frame; `ValueError` if it has no numeric columns"
     columns = frame_columns(df)
     lists = [name for name,_,kind in columns if kind == 'lists']

@@ -87,15 +87,15 @@ def _check_fillable(record, clock):
     if faults: raise ValueError(f"Only gaps between even times can be filled, the times have faults: {', '.join(faults)}")
 
 # %% ../../nbs/41_convert.record_times.ipynb #84feedb5
-def _even_places(clock, steps):
-    "Where steps are if none were missing, (steps,)"
+def _even_indices(clock, steps):
+    "Index of each step if none were missing, (steps,)"
     at = np.rint(clock.since_start(np.arange(steps))/float(clock.period)).astype(int)
     if (np.diff(at) > 0).all(): return at
     raise ValueError("Gaps can't be filled: the device drifts, and two steps would be at one time")
 
 # %% ../../nbs/41_convert.record_times.ipynb #dc737986
-def _spread(X, at):
-    "An array with its steps at other places, and NaN between them"
+def _with_steps_at(X, at):
+    "An array with its steps at the indices `at`, and NaN between them"
     res = np.full((*X.shape[:-1], at[-1]+1), np.nan, X.dtype if X.dtype.kind == 'f' else 'f8')
     res[..., at] = X
     return res
@@ -109,20 +109,20 @@ def fill_gaps(
     clock = Clock.from_metadata(record)
     if clock is None or not len(clock.jumps): return record
     _check_fillable(record, clock)
-    X = _spread(record['X'], _even_places(clock, record['X'].shape[-1]))
+    X = _with_steps_at(record['X'], _even_indices(clock, record['X'].shape[-1]))
     kept = {k: v for k,v in record.items() if k not in ('time_jumps','time_period')}
     return {**kept, **Clock(clock.start, clock.fs).metadata(), 'X': X}
 
 # %% ../../nbs/41_convert.record_times.ipynb #63641948
 def _rates_differ(fs):
     return (f"Sampling rates differ between series, {np.nanmin(fs):g} to {np.nanmax(fs):g} steps per second: "
-        "resample them with `tfm`, or convert each rate by itself")
+        "resample them with `tfm`, or convert each rate separately")
 
 # %% ../../nbs/41_convert.record_times.ipynb #6f69b549
 def warn_of_times(
     dst, # Folder of a dataset
 ):
-    "Warn of gaps in time, times with faults, and sampling rates that differ"
+    "Warn about gaps, faulty times, and sampling rates that differ"
     manifest = read_manifest(dst)
     clock,fs = manifest.get('clock', {}),manifest['arrays'].get('fs')
     series,gaps,longest = clock.get('gaps', (0,0,0))

@@ -89,10 +89,14 @@ def blocks(self:Runs,
     runs = [rows[a:b] for a,b in zip(self.stops, self.stops[1:])]
     starts = [0]*len(runs)
     for key in [*self._splitters(runs, max(1, nbytes//self.row.itemsize)), None]:
-        ends = [len(o) if key is None else first_at_least(o, key) for o in runs]
+        ends = _ends_before(runs, key)
         block = np.concatenate([o[a:b] for o,a,b in zip(runs, starts, ends)])
         starts = ends
         if len(block): yield block[_order(block['key'])]
+
+def _ends_before(runs, key):
+    "The first row of each run whose key is not less than `key`; the end of the run if it is None"
+    return [len(o) if key is None else first_at_least(o, key) for o in runs]
 
 # %% ../../nbs/42_convert.sorting.ipynb #4e74b9b6
 @patch

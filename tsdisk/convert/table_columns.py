@@ -138,7 +138,7 @@ def numbers(self:Table, but=()):
 
 @patch
 def never_has_values(self:Table, name):
-    "Has a column without values in the first rows none in others?"
+    "Is a column that is empty in the first rows empty in all others?"
     if name not in self._empty:
         first = (column for where,(column,) in self._raw([name]) if has_values(number_column(column, name, where, self.decimal)))
         self._empty[name] = next(first, None) is None
@@ -212,7 +212,7 @@ def _part(self:Table, name, raw):
 # %% ../../nbs/43_convert.table_columns.ipynb #c888be61
 @patch
 def as_metadata(self:Table, names):
-    "Read columns of a file of texts as integers, numbers or texts, by their first rows; `ValueError` if they are no metadata"
+    "Read columns of a file of texts as integers, numbers or texts, by their first rows; `ValueError` if they can't be metadata"
     for o in names:
         kind = self.kinds.get(o)
         if kind not in reasons and kind != 'binary':

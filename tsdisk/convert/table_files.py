@@ -54,8 +54,8 @@ class FrameTable(Table):
 # %% ../../nbs/43_convert.table_files.ipynb #83c640ab
 def _index_of(schema):
     "Columns that hold the index of a frame"
-    said = (schema.pandas_metadata or {}).get('index_columns', [])
-    return [o for o in schema.names if o in said or re.fullmatch(r'__index_level_\d+__|Unnamed: 0(\.\d+)?', o)]
+    columns = (schema.pandas_metadata or {}).get('index_columns', [])
+    return [o for o in schema.names if o in columns or re.fullmatch(r'__index_level_\d+__|Unnamed: 0(\.\d+)?', o)]
 
 # %% ../../nbs/43_convert.table_files.ipynb #5416cbe0
 def _open_arrow(file):
@@ -67,7 +67,7 @@ def _open_arrow(file):
             "as `pandas.read_feather(path).to_feather(path)` does")
     source = pa.memory_map(str(file))
     try: return pa.ipc.open_file(source) if magic == b'ARROW1' else pa.ipc.open_stream(source)
-    except (ValueError,OSError) as e: raise ValueError(f"{file} is no file of Arrow: {e}") from e
+    except (ValueError,OSError) as e: raise ValueError(f"{file} is not an Arrow file: {e}") from e
 
 def _arrow_batches(f):
     if hasattr(f, 'get_batch'): yield from map(f.get_batch, range(f.num_record_batches))
@@ -96,7 +96,7 @@ class ArrowTable(Table):
 def _of_parquet(file, get):
     try:
         with need('pyarrow.parquet', 'tables').ParquetFile(file) as f: return get(f)
-    except ValueError as e: raise ValueError(f"{file} is no parquet file: {e}") from e
+    except ValueError as e: raise ValueError(f"{file} is not a parquet file: {e}") from e
 
 class ParquetTable(Table):
     "Parquet files; in memory they take about four times their size"

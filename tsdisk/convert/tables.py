@@ -70,8 +70,9 @@ def _chosen_variables(table, chosen, time):
     "Names of the variables; `ValueError` if there are none"
     names = table.check(chosen, 'the series') if chosen else table.numbers(but=[time])
     if names: return names
-    advice = '' if table.typed or len(table.names) > 1 else ". If its columns are not separated as its first lines are, give `sep`"
-    raise ValueError(f"{table.files[0]} has no numeric columns, it has {table.names}{advice}")
+    found = f"{table.files[0]} has no numeric columns, it has {table.names}"
+    if table.typed or len(table.names) > 1: raise ValueError(found)
+    raise ValueError(f"{found}. If its columns are not separated as its first lines are, give `sep`")
 
 # %% ../../nbs/45_convert.tables.ipynb #3d5dc70b
 @reader(*table_suffixes)
@@ -84,18 +85,23 @@ def read_table(
     time_format:str=None, # Of times that are texts, as for `strptime`; by default ISO 8601, or found out
     time_unit:str=None, # Of times that are numbers, such as 'ms' or 'ms since 1970-01-01'
     **kwargs
-) -> dict: # Record with `X` (vars, steps), `names` and times; `left_out` says which columns are not read, and why
+) -> dict: # Record with `X` (vars, steps), `names` and times; `left_out` has the reasons of other columns
     "The series of a table with a row for each step, or those of its lists; `ValueError` if it has no numeric columns"
     table = open_table([path], **kwargs)
     chosen = [name] if name else vars
     if has_lists(table, chosen): return samples_of_lists(table, chosen)
-    time = first_dates(table) if time is None else table.check([time], '`time`')[0]
+    time = _time_column(table, time)
     names = table.as_numbers(_chosen_variables(table, chosen, time))
     kind = table.as_times(time, time_format, time_unit)
-    read = _in_memory if os.path.getsize(path) < large else _streamed
-    record = read(table, names, time, kind)
+    record = _record_of(table, names, time, kind, whole=os.path.getsize(path) < large)
     left_out = {} if chosen else table.left_out({*names, time, *table.keys})
-    return {**hive_keys(path), **record, 'names': names, **_units(table, names), **left_out}
+    return hive_keys(path) | record | left_out
+
+def _time_column(table, time): return first_dates(table) if time is None else table.check([time], '`time`')[0]
+
+def _record_of(table, names, time, kind, whole):
+    read = _in_memory if whole else _streamed
+    return read(table, names, time, kind) | dict(names=names) | _units(table, names)
 
 # %% ../../nbs/45_convert.tables.ipynb #eaf2331c
 def _is_step(table, name):
@@ -111,12 +117,12 @@ def _steps_of(table, others):
     bad = next(_seem_to_be_steps(names, steps), None)
     if bad is None: return steps
     kind = table.kinds[bad]
-    raise ValueError(f"Column {bad!r} seems to be a step, as {steps[0]!r} and {steps[-1]!r} are, but holds {reasons.get(kind, kind)}: "
-        "correct its values, or give `steps`, or name it in `metadata`")
+    raise ValueError(f"Column {bad!r} seems to be a step, as {steps[0]!r} and {steps[-1]!r} are, "
+        f"but holds {reasons.get(kind, kind)}: correct its values, or give `steps`, or name it in `metadata`")
 
 # %% ../../nbs/45_convert.tables.ipynb #8bdf0dd1
 def _seem_to_be_steps(names, steps):
-    "Columns between steps, or with such a name, that are none"
+    "Columns that stand between steps, or are named like steps, but are not"
     between = {*names[names.index(steps[0]):names.index(steps[-1])]}
     alike = {o for o in map(_without_number, steps) if '#' in o and o != '#'}
     are_steps = {*steps}

@@ -224,7 +224,7 @@ def header_lines(
 def why_no_record(
     lines:list, # `header_lines`
 ): # A reason; None if it is a record
-    "Why a header is no record by itself"
+    "Why a header is not a record on its own"
     first,*signals = lines or [['','']]
     if '/' in first[0]: return None if any(map(_has_samples, signals)) else 'all of its segments are gaps'
     n = int(first[1]) if len(first) > 1 and first[1].isdigit() else len(signals)
@@ -247,7 +247,7 @@ def segments_of(
 def find_parts_of_records(
     paths:list, # Headers
 ) -> dict: # By path
-    "Why some headers are no records by themselves"
+    "Why some headers are not records on their own"
     lines = {o: header_lines(o) for o in paths}
     reasons = {}
     for path,o in lines.items(): reasons = segments_of(path, o) | reasons
@@ -259,7 +259,7 @@ def find_parts_of_records(
 def read_wfdb(path, name=None, annotators=('atr',)):
     "A WFDB record, or one of its signals: integers (vars, steps) with their packing, clock, comments and annotations"
     if why := why_no_record(header_lines(path)):
-        raise ValueError(f"{path} is no record: {why}. Convert a header that lists signals or segments")
+        raise ValueError(f"{path} is not a record: {why}. Convert a header that lists signals or segments")
     record = WfdbRecord(path, name)
     shape = len(record.signals), sum(record.frames)*record.per_frame
     X = read_steps(record.read, shape, record.bits//8 if record.one_scale else 4)
@@ -267,7 +267,7 @@ def read_wfdb(path, name=None, annotators=('atr',)):
 
 @patch
 def metadata(self:WfdbRecord):
-    "What the header of a record says besides values"
+    "The metadata in the header of a record"
     res = dict(names=[o.name for o in self.signals], units=[o.unit for o in self.signals], **self.clock())
     if self.one_scale: res |= self._packing()
     if self.left_out: res['left_out'] = self.left_out

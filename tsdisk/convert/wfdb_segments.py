@@ -64,7 +64,7 @@ def read_header(
 # %% ../../nbs/43_convert.wfdb_segments.ipynb #44a593cb
 @dataclass
 class Signal:
-    "What a header says of a signal"
+    "A signal, as its header describes it"
     name: str
     number: int # Of the signal in its header
     per_frame: int # Samples in a frame
@@ -113,7 +113,7 @@ class Segment:
 @patch
 def _check_signals(self:Segment):
     h,path = self.header,self.path
-    if hasattr(h, 'seg_name'): raise ValueError(f"{path} is a segment, but lists segments itself: convert it by itself")
+    if hasattr(h, 'seg_name'): raise ValueError(f"{path} is a segment, but lists segments itself: convert it on its own")
     listed = len(h.file_name or ())
     if listed != h.n_sig: raise ValueError(f"{path} states {h.n_sig} signals, but lists {listed}: the header is damaged")
 
@@ -179,7 +179,7 @@ def read(self:Segment,
 
 @patch
 def _skewed(self:Segment, signals, first, last):
-    "Stored values of some signals from a frame up to another, or to the end of the file; a skew is taken off"
+    "Stored values of some signals from a frame up to another, or to the end of the file; without their skew"
     end = min(last+max(o.skew for o in signals), self.frames)
     parts = self.part(signals, first, end) if first < end else []
     return [x[o.skew*o.per_frame:] for x,o in zip(parts, signals)]

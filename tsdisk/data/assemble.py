@@ -63,9 +63,9 @@ class OnItsTypes:
     def __init__(self, tfm, pipeline):
         self.tfm = tfm
         self.pipeline = pipeline
-        self.known = {} # Has it a method for a type?
+        self.known = {} # Does it have a method for a type?
         own = (getattr(type(tfm), o) is not getattr(Transform, o) for o in ('__call__','_call','_do_call'))
-        self.whole = any(own) # Is it called in a way of its own?
+        self.whole = any(own) # Does it override how it is called?
 
     def __call__(self, b):
         split_idx = self.pipeline.split_idx

@@ -155,7 +155,7 @@ class KnownMSELossFlat(BaseLoss):
     "fastai's `MSELossFlat` over the targets that are not NaN; 0 if none is"
     def __init__(self, **kwargs): super().__init__(nn.MSELoss, floatify=True, is_2d=False, **kwargs)
     def __call__(self, inp, targ, **kwargs):
-        if inp.numel() != targ.numel(): return super().__call__(inp, targ, **kwargs) # PyTorch says what is wrong
+        if inp.numel() != targ.numel(): return super().__call__(inp, targ, **kwargs) # PyTorch raises the error
         inp,targ,share = only_known(inp, targ)
         loss = super().__call__(inp, targ, **kwargs)
         return loss/share if self.reduction == 'mean' else loss

@@ -50,13 +50,9 @@ class TSDatasets(Datasets):
         self.selected = selection(X, sel_vars, sel_steps)
         if self.selected: X = self.selected.apply(X)
         self.windows = windows_of(X)
-        x_tfms,y_tfms = split_tfms(tfms)
         inputs,y = sample_sources(X, y)
         self.ragged = inputs[0].padding
-        packing = packing.with_defaults(packing_of(inputs[0]))
-        self.tls = input_columns(inputs, packing, mask, x_tfms)
-        self.n_inp = len(self.tls)
-        if y is not None: self.tls.append(target_column(y, inputs[0], packing, cat, vocab, y_tfms, no_label))
+        self._set_columns(inputs, y, packing, mask, *split_tfms(tfms), cat=cat, vocab=vocab, no_label=no_label)
         self._set_rows(splits)
 
     @property
@@ -77,6 +73,14 @@ def split_tfms(tfms):
 
 # %% ../../nbs/52_data.datasets.ipynb #36906071
 @patch
+def _set_columns(self:TSDatasets, inputs, y, packing, mask, x_tfms, y_tfms, **kwargs):
+    "Set the columns: the inputs, then the targets if there are any; `kwargs` of `target_column`"
+    packing = packing.with_defaults(packing_of(inputs[0]))
+    self.tls = input_columns(inputs, packing, mask, x_tfms)
+    self.n_inp = len(self.tls)
+    if y is not None: self.tls.append(target_column(y, inputs[0], packing, tfms=y_tfms, **kwargs))
+
+@patch
 def _set_rows(self:TSDatasets, splits):
     "Set the rows of each split, and learn the vocabulary of the training rows"
     n = len(self.tls[0].items)
@@ -87,10 +91,11 @@ def _set_rows(self:TSDatasets, splits):
     _warn_lost_digits(self.tls, self.n_inp, self.splits[0])
 
 def _warn_lost_digits(tls, n_inp, rows):
-    "Warn of numbers that float32 cannot tell apart, by a few training rows"
+    "Warn about numbers that float32 cannot tell apart, by a few training rows"
     for i,tl in enumerate(tls):
         if tl.kind.dtype == torch.float32: warn_lost_digits(tl.items, rows, tl.packing, 'X' if i < n_inp else 'y')
 
+# %% ../../nbs/52_data.datasets.ipynb #82e7eb2f
 @patch
 def __repr__(self:TSDatasets):
     rows = f'split {self.split_idx}'
@@ -159,7 +164,7 @@ def cat(self:TSDatasets):
 # %% ../../nbs/52_data.datasets.ipynb #32608510
 @patch(as_prop=True)
 def c(self:TSDatasets):
-    "Number of classes; 1 if the targets are no categories"
+    "Number of classes; 1 if the targets are not categories"
     return self.target.c if self.cat else 1
 
 @patch(as_prop=True)

@@ -46,8 +46,9 @@ def known_part(
 # %% ../../nbs/55_data.learner.ipynb #f710799f
 @contextmanager
 def _weighing(metrics, share):
-    "Add to averages with a weight that is this share of what they would take"
-    before = [(o, o.total+0, o.count+0) for o in metrics if hasattr(o, 'total') and hasattr(o, 'count')] # Copies: tensors are added to in place
+    "Let averages add a batch with this share of its usual weight"
+    averages = [o for o in metrics if hasattr(o, 'total') and hasattr(o, 'count')]
+    before = [(o, o.total+0, o.count+0) for o in averages] # Copies: tensors are added to in place
     yield
     for o,total,count in before:
         o.total = total + (o.total-total)*share
@@ -138,7 +139,9 @@ def get_preds(self:Learner, ds_idx=1, dl=None, with_input=False, with_decoded=Fa
     target = target_of(self.dls) if with_decoded and _is_ours(loader) else None
     if target is None: return _predicted(self, ds_idx, dl, with_input, with_decoded, *args, **kwargs)
     read_inputs = with_input or takes_inputs(loader)
-    res = list(_predicted(self, ds_idx, dl, read_inputs, True, *args, **kwargs))
+    res = _predicted(self, ds_idx, dl, read_inputs, True, *args, **kwargs)
     inputs,*res = res if read_inputs else (None,*res)
-    if res[0] is not None: res[2] = in_units(loader, target, res[2], () if inputs is None else tuplify(inputs))
+    if res[0] is not None: res[2] = in_units(loader, target, res[2], _as_tuple(inputs))
     return (inputs,*res) if with_input else tuple(res)
+
+def _as_tuple(inputs): return () if inputs is None else tuplify(inputs)

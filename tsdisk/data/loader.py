@@ -22,7 +22,7 @@ from .preload import Preloaded
 from .reader import NextBuffers, Reader, ReadOptions, past_cache
 from .sampling import Sampling, class_counts
 
-# %% ../../nbs/56_data.loader.ipynb #d3f20ddf
+# %% ../../nbs/56_data.loader.ipynb #37862d85
 class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
     epoch = -1 # Number of the epoch
@@ -52,10 +52,7 @@ class TSDataLoader(TfmdDL):
         self.seed = random.randrange(2**32) if seed is None else seed
         store_attr('rank,world_size')
         self.sampling = Sampling(dataset, partial_n, weights, groups, kwargs.get('n'))
-        self.pools = Pools()
-        self.preloaded = Preloaded()
-        self._n_inp = dataset.n_inp
-        self._types = {tuple: [o.kind.typ for o in dataset.tls]}
+        self._set_memory(dataset)
         drop_last = drops_last(kwargs.pop('drop_last', False), shuffle, self.sampling.size, bs*world_size)
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=num_workers, drop_last=drop_last, **kwargs)
         self.epoch = -1 # Transforms may have drawn batches to set themselves up
@@ -67,6 +64,13 @@ class TSDataLoader(TfmdDL):
     def n(self, n):
         if n == self.n: return
         raise ValueError(f"There are {self.n:,} rows, got n={n!r}: for fewer in an epoch, use `dl.new(partial_n={n!r})`")
+
+    def _set_memory(self, dataset):
+        "Memory for batches, and what fastai wants to know of them"
+        self.pools = Pools()
+        self.preloaded = Preloaded()
+        self._n_inp = dataset.n_inp
+        self._types = {tuple: [o.kind.typ for o in dataset.tls]}
 
 # %% ../../nbs/56_data.loader.ipynb #745741c5
 @patch(as_prop=True)
@@ -107,8 +111,6 @@ def new(self:TSDataLoader,
     res = TfmdDL.new(self, dataset, cls, **{**own, **kwargs})
     if dataset is None and res.device == self.device: res.preloaded = self.preloaded
     return res
-
-
 
 def _drawing_options(dl): return dict(rank=dl.rank, world_size=dl.world_size, **dl.sampling.options())
 
@@ -179,8 +181,6 @@ def open_reader(self:TSDataLoader) -> Reader:
 def epoch_of_rows(dl):
     "Number of the epoch, for rows that differ from epoch to epoch; not shuffled, they are always those of the first"
     return max(dl.epoch, 0) if dl.shuffle else 0
-
-
 
 def group_rows(
     dl:TSDataLoader, # Whose batches

@@ -85,7 +85,7 @@ def warn_lost_digits(
     packing:Packing=Packing(), # What stored integers stand for
     name:str='X', # What to call them
 ):
-    "Warn of variables whose values float32 cannot tell apart"
+    "Warn about variables whose values float32 cannot tell apart"
     if not (is_wider(s.dtype) and len(rows)): return
     x = sample_rows(s, rows, packing)
     lost = np.flatnonzero((rounding_share(x) > .005) | (merged_share(x) > .5))

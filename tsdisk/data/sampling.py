@@ -54,7 +54,7 @@ def row_groups(
 
 # %% ../../nbs/53_data.sampling.ipynb #c0db4424
 def _labels(dataset):
-    "The column of labels, one a row"
+    "The column of labels, one per row"
     tl = dataset.tls[-1]
     if len(dataset.tls) > 1 and tl.is_category and tl.items.ndim == 1: return tl
     raise ValueError("Orders and weights by class need a label for each row: give `groups`, a class for each row")
@@ -147,14 +147,14 @@ def blocks(self:DatasetRows,
 def rows_checksum(
     idxs, # Rows of a dataset
 ): # A number; for a `range` its text
-    "What tells rows of a split apart from others"
+    "A checksum of the rows of a split"
     if not isinstance(idxs, (np.ndarray,Ranges)): return repr(idxs)
     return zlib.crc32(np.ascontiguousarray(getattr(idxs, 'pairs', idxs)))
 
 def weights_checksum(
     weights, # From `row_weights`
 ): # A number; None without weights
-    "What tells weights apart from others"
+    "A checksum of weights"
     if weights is None: return None
     return zlib.crc32(repr(weights).encode() if isinstance(weights, dict) else weights.astype(np.float64))
 

@@ -15,7 +15,7 @@ from .datasets import TSDatasets
 _unknown = "The times of these rows are not known: `convert` keeps those of files, and `Windows` takes a `clock`"
 
 def row_times(
-    dset:TSDatasets,
+    dset:TSDatasets, # Dataset
     i:int, # Row of the dataset
 ): # (steps,) datetime64, or timedelta64 where the start is not known; of windows with a horizon a pair; None if not known
     "Times of the steps of a row"

@@ -180,7 +180,7 @@ class Power(PointWise):
 class Clip(PointWise):
     "Limit values to a range, by default between quantiles of the training rows; clipped values cannot be decoded"
     def __init__(self,
-        low=None, # Smallest value: one number, or one a variable
+        low=None, # Smallest value: one number, or one per variable
         high=None, # Largest value, likewise
         share:float=.001, # Share of the values beyond each limit that is not given
     ):
@@ -227,7 +227,7 @@ class PerSample(Transform):
     "Scale each variable of each sample to mean 0 and standard deviation 1"
     order = 99
     def __init__(self,
-        by:str='vars', # 'vars': scale each variable by itself; 'all': all together, which keeps their proportions
+        by:str='vars', # 'vars': scale each variable separately; 'all': all together, which keeps their proportions
         eps:float=1e-5, # Smallest standard deviation
     ):
         if by not in ('vars','all'): raise ValueError(f"`by` must be 'vars' or 'all', got {by!r}")
@@ -247,7 +247,7 @@ class PerSample(Transform):
 
 # %% ../../nbs/57_data.transforms.ipynb #8b161587
 class RevIN(nn.Module):
-    "Scale each input by itself, and the forecast back ([Kim et al. 2022](https://openreview.net/forum?id=cGDAkQo1C0p))"
+    "Scale each input by its own statistics, and the forecast back ([Kim et al. 2022](https://openreview.net/forum?id=cGDAkQo1C0p))"
     def __init__(self,
         model, # Takes (bs, vars, steps), returns (bs, out vars, horizon)
         vars=None, # Numbers of the variables that are forecast, in order; all by default

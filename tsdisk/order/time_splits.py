@@ -37,13 +37,17 @@ def _as_steps(x, v, name, least=0):
     if not isinstance(v, (str,timedelta,np.timedelta64)): return whole_number(v, name, least)
     if not isinstance(x, Windows):
         raise ValueError(f"`{name}={v!r}` is a duration, and the times of rows are not known: give a number of rows, or `Windows`")
-    n = len(x.panel)
-    periods = np.full(n, np.nan) if x.clocks is None else x.clocks.periods_of(np.arange(n))
-    if not np.isfinite(periods).all(): raise ValueError(f"`{name}={v!r}` needs the sampling rates of all series: "
-        "give `Windows` a `clock` with them, or give a number of steps")
-    res = np.ceil(float(nanoseconds(v))/periods - 1e-6).astype(int)
+    res = np.ceil(float(nanoseconds(v))/_known_periods(x, v, name) - 1e-6).astype(int)
     if (res >= least).all(): return res
     raise ValueError(f"`{name}={v!r}` is shorter than {least} steps")
+
+def _known_periods(windows, v, name):
+    "Nanoseconds of a step of each series; `ValueError` if they are not known"
+    n = len(windows.panel)
+    periods = np.full(n, np.nan) if windows.clocks is None else windows.clocks.periods_of(np.arange(n))
+    if np.isfinite(periods).all(): return periods
+    raise ValueError(f"`{name}={v!r}` needs the sampling rates of all series: "
+        "give `Windows` a `clock` with them, or give a number of steps")
 
 # %% ../../nbs/24_order.time_splits.ipynb #5a50bf45
 def _empty_split(x, name, n_splits):

@@ -30,7 +30,7 @@ def _text_duration(text):
 
 def nanoseconds(
     duration, # Seconds, a text such as '36h' or '1h30min', or a timedelta
-) -> Fraction: # May be no whole number
+) -> Fraction: # May not be a whole number
     "The nanoseconds of a duration; `ValueError` if its unit has no fixed length"
     if isinstance(duration, str): return _text_duration(duration)
     if isinstance(duration, np.timedelta64): return Fraction(int(duration.astype('timedelta64[ns]').astype('i8')))
@@ -50,7 +50,7 @@ def period_of(
 
 # %% ../../nbs/12_series.clock.ipynb #f9a9ce1d
 def _in_utc(text):
-    "A time as a text, without its zone"
+    "A time as text, in UTC; without a zone it stays as it is"
     found = re.fullmatch(r'(.*:.*?) ?(Z|[+-]\d\d:?\d\d)', text.strip())
     if found is None: return text
     local,zone = found.groups()
@@ -62,7 +62,7 @@ def _in_utc(text):
 def as_time(
     t, # ISO 8601 text, date, or datetime64
 ) -> np.datetime64: # In nanoseconds
-    "A point in time; `ValueError` if it is no ISO 8601 text"
+    "A point in time; `ValueError` if it is not ISO 8601"
     if getattr(t, 'tzinfo', None) is not None: t = t.astimezone(timezone.utc).replace(tzinfo=None)
     try: res = np.datetime64(_in_utc(t) if isinstance(t, str) else t, 'ns')
     except (ValueError,TypeError): res = np.datetime64('NaT')
@@ -165,7 +165,7 @@ def steps(self:Clock,
     duration, # As for `nanoseconds`
     name:str='duration', # Of the argument, for errors
 ) -> int:
-    "Steps of a duration; `ValueError` if it is no whole number of them"
+    "Steps of a duration; `ValueError` if it is not a whole number of them"
     if self.period is None: raise ValueError(f"`{name}={duration!r}` needs a sampling rate: "
         "give `clock=Clock(fs=…)`, or a number of steps")
     n = nanoseconds(duration)/self.period
@@ -193,7 +193,7 @@ def first_step(self:Clock,
 # %% ../../nbs/12_series.clock.ipynb #563f3393
 @patch
 def metadata(self:Clock) -> dict: # `start`, and `fs`, or `time_period` and `time_jumps`, as far as they are known
-    "What a record says of its clock"
+    "The entries of a record that describe its clock"
     res = {} if self.start is None else dict(start=_iso(self.start))
     if not len(self.jumps): return res | ({} if self.period is None else dict(fs=self.fs))
     return res | dict(time_period=float(self.period/10**9), time_jumps=self.jumps.tolist())

@@ -58,7 +58,7 @@ class ClockScan:
 # %% ../../nbs/12_series.clocks.ipynb #5aa561bf
 @patch
 def _filled(self:ClockScan, times):
-    "Times in which a missing one is the one before it"
+    "Times in which each missing one is replaced by the one before it"
     missing = times == np.iinfo('i8').min
     if not missing.any(): return times
     self.missing += int(missing.sum())
@@ -147,11 +147,11 @@ class Clocks:
 
     def __getitem__(self, i):
         if self.stamps is not None: return Clock(stamps=np.asarray(self.stamps[i]).astype('M8[ns]'))
-        start,fs = _nth(self.starts, i),_nth(self.fs, i)
+        start,fs = _value_of(self.starts, i),_value_of(self.fs, i)
         a,b = np.searchsorted(self.jumps[:,0], [i,i+1])
         return Clock(start, None if fs is None else float(fs), jumps=self.jumps[a:b,1:])
 
-def _nth(v, i):
+def _value_of(v, i):
     "One of several values, or the one for all; None if it is missing"
     if v is not None and v.ndim: v = v[i]
     return None if v is None or v != v else v
@@ -282,9 +282,9 @@ def gaps(self:_Shared, n):
     steps = self.clock.gaps[:,0]
     return np.stack([np.repeat(np.arange(n), len(steps)), np.tile(steps, n)], 1)
 
-# %% ../../nbs/12_series.clocks.ipynb #a2122a21
+# %% ../../nbs/12_series.clocks.ipynb #c74cfff1
 def _of_series(found, key):
-    "What a manifest says of each series, or of all; None if it says nothing that can be used"
+    "A value for each series, or one for all, from a manifest; None if it has none that can be used"
     entry = next((o for o in found.manifest['arrays'].values() if o['role'] == key), None)
     if entry is None: values = found.manifest.get('info', {}).get(key)
     else: values = open_array(found.folder/entry['file'])[:]
@@ -292,7 +292,6 @@ def _of_series(found, key):
     try: return np.asarray(values, 'M8[ns]' if key == 'start' else 'f8')
     except (OverflowError, TypeError, ValueError): return None
 
-# %% ../../nbs/12_series.clocks.ipynb #3151c94e
 def _stamps(found):
     "The column of uneven times; None if there is none"
     columns = [o for o in found.manifest['arrays'].values() if o.get('of') != 'items']
@@ -306,7 +305,7 @@ class _RaggedStamps:
     def __init__(self, folder): self.values,self.offsets = open_array(folder/'values.npy'),_numbers(folder/'offsets.npy', 'i', 1)
     def __getitem__(self, i): return self.values[self.offsets[i]:self.offsets[i+1]].reshape(-1)
 
-# %% ../../nbs/12_series.clocks.ipynb #0033815e
+# %% ../../nbs/12_series.clocks.ipynb #d08bf319
 def _rates_and_jumps(found):
     "(steps per second, jumps), from the files that the manifest names"
     clock = found.manifest.get('clock', {})
@@ -322,8 +321,8 @@ def _numbers(file, kind, columns):
     raise DamagedFile(file, f'it should hold {columns} numbers a row, got {a.dtype} {a.shape}')
 
 def clocks_of(
-    place, # The `place()` of a source; None if it comes from no file
-) -> Clocks: # None if no manifest tells the times of these rows
+    place, # The `place()` of a source; None if it does not come from a file
+) -> Clocks: # None if no manifest gives the times of these rows
     "The clocks of the series in a dataset, by the manifest beside their files"
     found = described(place.files[0]) if place is not None and place.whole else None
     if found is None or found.entry.get('role') != 'X': return None

@@ -31,7 +31,7 @@ def find_clocks(
     panel:Panel, # Series
     clock, # As for `Grid`
 ) -> Clocks: # None if nothing is known
-    "The clocks of series, as they are given or as the manifest of their dataset says"
+    "The clocks of series, as given, or from the manifest of their dataset"
     return clocks_of(panel.place()) if clock is True else as_clocks(clock)
 
 # %% ../../nbs/15_series.grid.ipynb #5522d291

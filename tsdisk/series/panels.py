@@ -124,7 +124,9 @@ class Dense(Panel):
 
     def check_axes(self):
         "Warn if the axis of the steps was not given, and is probably another"
-        if self.given is None and self.source.ndim > 1: warn_axes(self.vars, self.lengths, f"give `axis={self.source.ndim-1 - (self.axis == 2)}`")
+        if self.given is not None or self.source.ndim < 2: return
+        other = self.source.ndim-1 - (self.axis == 2)
+        warn_axes(self.vars, self.lengths, f"give `axis={other}`")
 
     def _set_layout(self):
         self.layout = find_layout(self.array) if isinstance(self.source, ArraySource) else None

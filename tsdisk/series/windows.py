@@ -36,7 +36,7 @@ class Windows(Part):
         static=None, # Values that are constant in each series, (n_series, k): another input
         names=None, # Names of the variables
         axis:int=None, # Axis of the steps, where it is not the first of (steps, vars) or the last of (n, vars, steps)
-        clock=True, # When steps were recorded: as the dataset says; a `Clock`, or one a series; None to ignore gaps
+        clock=True, # When steps were recorded: as the dataset says; a `Clock`, or one per series; None to ignore gaps
     ):
         self.panel = as_panel(x, axis)
         self.panel.check_axes()
@@ -45,7 +45,7 @@ class Windows(Part):
         self._set_steps(size, stride, horizon, gap)
         sel,targets,known = self._choose_vars(sel_vars, targets, known)
         read = self._vars_to_read(sel, targets, known)
-        super().__init__(Spans(self.panel, self._make_grid(), 0, self.span, read), slice(0, self.size), sel)
+        super().__init__(self._spans(read), slice(0, self.size), sel)
         if not len(self): raise ValueError(self._too_short())
         self._set_parts(sel, targets, known, static)
 
@@ -59,6 +59,7 @@ class Windows(Part):
     def grid(self): return self.stored.grid
     def _future(self, vars): return Part(self.stored, slice(self.span-self.horizon, self.span), vars)
     def _make_grid(self): return make_grid(self.panel, self.span, self.stride, self._gaps, self.clock)
+    def _spans(self, read): return Spans(self.panel, self._make_grid(), 0, self.span, read)
     @property
     def _gaps(self): return () if self.clocks is None else self.clocks.gaps(len(self.panel))
     def __getitem__(self, i): return (self.inputs[0][i], self.target[i]) if self.horizon else super().__getitem__(i)

@@ -47,9 +47,9 @@ def _columns(grid, series, first, size, shape):
         step=np.arange(1, horizon+1), variable=np.arange(n_vars)[:,None])
     return {k: np.broadcast_to(v, shape).ravel() for k,v in columns.items()}
 
-# %% ../../nbs/67_train.forecasts.ipynb #819c84ae
 def _size_of(dl): return getattr(dl, 'dataset', dl).windows.size
 
+# %% ../../nbs/67_train.forecasts.ipynb #819c84ae
 def forecasts_to_frame(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over the `Windows`, with a horizon, that were forecast
@@ -63,11 +63,15 @@ def forecasts_to_frame(
     grid,windows = check_forecasts(preds, dl)
     rows = np.arange(len(preds)) if rows is None else np.asarray(rows)
     values = np.asarray(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
-    which,first = grid.locate(np.asarray(take_idxs(windows, rows)))
-    columns = _columns(grid, which, first, _size_of(dl), values.shape)
-    columns['series'] = _labels(len(grid.panel), series, 'series')[columns['series']]
-    columns['variable'] = _labels(values.shape[1], names, 'variables')[columns['variable']]
-    return pd.DataFrame({**columns, 'value': values.ravel()})
+    columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), _size_of(dl), values.shape)
+    labels = _all_labels(len(grid.panel), series, values.shape[1], names)
+    return pd.DataFrame({**_with_labels(columns, labels), 'value': values.ravel()})
+
+def _with_labels(columns, labels): return columns | {k: v[columns[k]] for k,v in labels.items()}
+
+def _all_labels(n_series, series, n_vars, names):
+    "Names of all series and variables, by column"
+    return dict(series=_labels(n_series, series, 'series'), variable=_labels(n_vars, names, 'variables'))
 
 # %% ../../nbs/67_train.forecasts.ipynb #2ab7548c
 def stitched_to_frame(

@@ -177,6 +177,6 @@ def stitch_forecasts(
 def _publish_series(path, pieces, panel, vars):
     "Write the series to a hidden folder, which is renamed once it is complete"
     tmp = path.with_name(f'.{path.name}.stitch')
-    shutil.rmtree(tmp, ignore_errors=True) # Of an interrupted call
+    shutil.rmtree(tmp, ignore_errors=True) # Left by an interrupted call
     _write_series(tmp, pieces, panel, vars)
     rename(tmp, path)

@@ -33,11 +33,11 @@ def _is_run(part):
     if not part.is_dir(): return False
     return (part/'run.json').exists() or all(o.name.lstrip('.').startswith('run.') for o in part.iterdir())
 
-# %% ../../nbs/63_train.writer.ipynb #13c3f959
-def _read_note(file, check): return read_json(file, check, f'Delete the folder {file.parent.name} to start again')
+# %% ../../nbs/63_train.writer.ipynb #e0db8b38
+def _read_note(file, check): return read_json(file, check, f'Delete the folder {file.parent.name} to start over')
 
 def _lost_everything(file):
-    "Is a file empty, as after a power cut, before anything was recorded beside it?"
+    "Is a file empty, as after a power cut, before anything was recorded next to it?"
     return not file.stat().st_size and not any(file.parent.glob('[0-9]*.json'))
 
 def begin_run(
