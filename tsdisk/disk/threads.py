@@ -68,10 +68,10 @@ def _torchs_setter():
     import torch
     n = torch.get_num_threads()
     for f in _openmp_setters():
-        f(n+1)
-        found = torch.get_num_threads()
-        f(n)
-        if found == n+1: return f
+        try:
+            f(n+1)
+            if torch.get_num_threads() == n+1: return f
+        finally: f(n)
     return noop
 
 def _use_openmp_threads(n):
@@ -126,8 +126,8 @@ def share_out(
     "Call `f` for all of n pieces, from several threads; torch's operators in it stay in their thread"
     helpers = min(thread_count(), n)-1
     tasks = [Task(f, i) for i in range(n)]
-    if helpers > 0: _helpers_cache.offer(tasks[1:], helpers)
     with one_thread():
+        if helpers > 0: _helpers_cache.offer(tasks[1:], helpers)
         for o in tasks: o()
     for o in tasks: o.result()
 
