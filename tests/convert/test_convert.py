@@ -3,6 +3,7 @@ import shutil
 from functools import partial
 import numpy as np, pytest
 from fastcore.test import expect_fail
+from tsdisk.disk.inside import DamagedFile
 from tsdisk.disk.arrays import save_array
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.convert import readers as importers
@@ -255,10 +256,16 @@ def test_the_manifest_and_splits_are_verified_too(tmp_path):
     for name in ('split_train.npy','tsdisk.json'):
         p = tmp_path/'set'/name
         good = p.read_bytes()
-        p.write_bytes(good.replace(b'"dense"', b'"densE"') if name == 'tsdisk.json' else good[:-1]+bytes([good[-1]^1]))
+        p.write_bytes(good.replace(b'"train"', b'"traiN"') if name == 'tsdisk.json' else good[:-1]+bytes([good[-1]^1]))
         assert verify(tmp_path/'set')[0].startswith(f'{name} has changed')
         p.write_bytes(good)
     assert verify(tmp_path/'set') == []
+
+def test_a_manifest_that_cannot_be_is_named_by_verify(tmp_path):
+    convert([dict(X=X(i)) for i in range(3)], tmp_path/'set')
+    manifest = tmp_path/'set/tsdisk.json'
+    manifest.write_bytes(manifest.read_bytes().replace(b'"dense"', b'"densE"'))
+    with expect_fail(DamagedFile, "`arrays.X.layout` must be dense, ragged or shards, got 'densE'"): verify(tmp_path/'set')
 
 def test_verify_of_an_unfinished_conversion(raw, tmp_path):
     sorted(raw.rglob('*.npy'))[50].write_text('no')

@@ -172,7 +172,7 @@ def test_a_state_of_other_data_is_refused():
     with fails(ValueError, 'split', '`seed` or `splits`'): e.resume(e.state(2), split=7)
     with fails(ValueError, 'blocks = [3, 2]'): replace(e, shuffle='block', blocks=Blocks(3, 4)).resume(replace(e, shuffle='block', blocks=Blocks(3, 2)).state(0))
 
-@pytest.mark.parametrize('change,word', [(dict(version=1), 'version'), (dict(step=13), 'step 13'), (dict(step=-1), 'step -1'), (dict(epoch=-1), 'epoch -1')], ids=str)
+@pytest.mark.parametrize('change,word', [(dict(version=1), 'version'), (dict(step=13), 'step 13'), (dict(step=-1), '`step` must be a whole number of at least 0, got -1'), (dict(epoch=-1), '`epoch` must be a whole number of at least 0, got -1')], ids=str)
 def test_states_of_no_step_are_refused(change, word):
     e = Epoch(100, bs=8)
     with fails(ValueError, word): e.resume({**e.state(2), **change})

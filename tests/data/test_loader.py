@@ -420,7 +420,7 @@ def test_a_state_of_another_loader_is_refused(change, word):
     state = loader(bs=16, shuffle=True).state_dict()
     with fails(ValueError, word): loader(**{'bs': 16, 'shuffle': True, **change}).load_state_dict(state)
 
-@pytest.mark.parametrize('change,word', [(dict(version=99), 'version'), (dict(step=999), 'step 999'), (dict(step=-1), 'step -1'), (dict(epoch=-3), 'epoch -3')], ids=str)
+@pytest.mark.parametrize('change,word', [(dict(version=99), 'version'), (dict(step=999), 'step 999'), (dict(step=-1), '`step` must be a whole number of at least 0, got -1'), (dict(epoch=-3), '`epoch` must be a whole number of at least 0, got -3')], ids=str)
 def test_bad_states_are_refused(change, word):
     dl = loader(bs=16)
     with fails(ValueError, word): dl.load_state_dict({**dl.state_dict(), **change})

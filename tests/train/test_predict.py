@@ -199,7 +199,9 @@ def test_another_model_or_other_data_do_not_go_on(tmp_path):
     with torch.no_grad(): learn.model.head.bias.add_(1e-3)
     with fails(ValueError, 'different model'): quiet(learn, learn.dls.train, tmp_path/'p')
     shutil.rmtree(tmp_path/'p.part')
-    quiet(learn, learn.dls.train, tmp_path/'p')
+    with fails(OSError, 'X.npy was rewritten since it was opened'): quiet(learn, learn.dls.train, tmp_path/'p')
+    shutil.rmtree(tmp_path/'p.part')
+    quiet(learn, learner(tmp_path/'X.npy', classes).dls.train, tmp_path/'p')
 
 changed = dict(act='act', loss='act', transforms='transforms', batchnorm='model')
 
