@@ -2301,6 +2301,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'tsdisk.data.reader': { 'tsdisk.data.reader.KeptCodes': ('data.reader.html#keptcodes', 'tsdisk/data/reader.py'),
                                     'tsdisk.data.reader.KeptCodes.__init__': ( 'data.reader.html#keptcodes.__init__',
                                                                                'tsdisk/data/reader.py'),
+                                    'tsdisk.data.reader.KeptCodes._look_up': ( 'data.reader.html#keptcodes._look_up',
+                                                                               'tsdisk/data/reader.py'),
                                     'tsdisk.data.reader.KeptCodes.read': ('data.reader.html#keptcodes.read', 'tsdisk/data/reader.py'),
                                     'tsdisk.data.reader.NextBuffers': ('data.reader.html#nextbuffers', 'tsdisk/data/reader.py'),
                                     'tsdisk.data.reader.NextBuffers.__init__': ( 'data.reader.html#nextbuffers.__init__',

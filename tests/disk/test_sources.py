@@ -239,9 +239,14 @@ class Ways:
         self.done.append(way)
 
 def test_the_faster_way_is_taken(monkeypatch):
-    ways,f = Ways(monkeypatch, 1.1, 1),Faster()
+    ways,f = Ways(monkeypatch, 1.3, 1),Faster()
     for _ in range(60): f(1, *ways)
     assert ways.done == [0,1]*3 + [1]*10 + [0,1]*3 + [1]*20 + [0,1]*3 + [1]*12 # More and more
+
+def test_the_first_way_stays_where_both_take_about_as_long(monkeypatch):
+    ways,f = Ways(monkeypatch, 1.1, 1),Faster()
+    for _ in range(20): f(1, *ways)
+    assert ways.done == [0,1]*3 + [0]*10 + [0,1]*2
 
 def test_a_way_that_is_much_slower_is_seldom_tried(monkeypatch):
     ways,f = Ways(monkeypatch, 10, 1),Faster()
@@ -252,8 +257,12 @@ def test_the_first_way_is_left_as_soon_as_it_gets_slow(monkeypatch):
     ways,f = Ways(monkeypatch, 1, 1.5),Faster()
     for _ in range(10): f(1, *ways)
     ways.took[0] = 100
-    for _ in range(3): f(1, *ways)
-    assert ways.done[6:] == [0]*4 + [0,1,1]
+    f(1, *ways)
+    ways.took[0] = 1 # Once is no reason
+    f(1, *ways)
+    ways.took[0] = 100
+    for _ in range(4): f(1, *ways)
+    assert ways.done[6:] == [0]*4 + [0,0] + [0,0,1,1]
 
 def test_reading_leaves_the_threads_of_others_alone(monkeypatch):
     monkeypatch.setattr(torch, 'set_num_threads', None)

@@ -192,13 +192,19 @@ class KeptCodes:
         dtype = np.promote_types(np.int8, np.min_scalar_type(-len(self.index)))
         self.codes = np.empty(len(labels), dtype) # -1 for labels without a code
         with mapped_reads([labels]):
-            for i in range(0, len(labels), 2**16): self.codes[i:i+2**16] = self.index.codes(labels[i:i+2**16])
+            for i in range(0, len(labels), 2**16): self.codes[i:i+2**16] = self._look_up(labels[i:i+2**16])
+
+    def _look_up(self, labels):
+        codes = self.index.as_codes(labels)
+        return self.index.codes(labels) if codes is None else codes
 
     def read(self, rows):
         "The codes of some rows"
-        res = self.codes.take(rows).astype(np.int64)
-        others = res < 0
-        if others.any(): res[others] = self.column.read(rows[others]).numpy()
+        found = self.codes.take(rows)
+        res = found.astype(np.int64)
+        if found.min(initial=0) < 0:
+            others = found < 0
+            res[others] = self.column.read(rows[others]).numpy()
         return torch.from_numpy(res)
 
 def with_kept_codes(

@@ -86,11 +86,11 @@ def copy_values(
 
 # %% ../../nbs/07_disk.gather.ipynb #d27aded3
 class Faster:
-    "Works in one of two ways, whichever was faster of late"
+    "Works in one of two ways: the first, unless the second was clearly faster of late"
     def __init__(self):
         self.lock,self.turns = Lock(),self._turns()
         self.best,self.left = 0,0
-        self.usual = 0 # Time of a byte the first way
+        self.usual,self.was_slow = 0,False # Time of a byte the first way; did the last call take much longer?
 
     def _turns(self):
         "Which way each measured call takes: three times both, then the faster"
@@ -99,7 +99,7 @@ class Faster:
             self.times = [],[]
             yield from [0,1]*3
             a,b = (median(o or [1]) for o in self.times)
-            self.usual,self.best,self.left = a,int(b < a),calls-1
+            self.usual,self.best,self.left = a,int(b < .85*a),calls-1
             yield self.best
             ratio = max(a/b, b/a)
             calls = int(min(max(2*calls, 10*ratio**2), 200*min(ratio, 20)))
@@ -117,7 +117,9 @@ class Faster:
     def _as_before(self, nbytes, quick, steady):
         self.left -= 1 # Two threads may count the same call
         if self.best: return steady()
-        if _seconds_per_byte(quick, nbytes) > 4*self.usual: self.best = 1
+        is_slow = _seconds_per_byte(quick, nbytes) > 4*self.usual
+        if is_slow and self.was_slow: self.best = 1
+        self.was_slow = is_slow
 
 def _seconds_per_byte(f, nbytes):
     start = time.perf_counter()

@@ -6,7 +6,8 @@
 __all__ = ['cached_share', 'fill_cache', 'fill_in_background']
 
 # %% ../../nbs/04_disk.page_cache.ipynb #65c8cdd7
-import ctypes, mmap, os, sys
+import ctypes, mmap, os, sys, time
+from math import inf
 from threading import Thread
 import numpy as np
 
@@ -47,14 +48,19 @@ def fill_cache(
 
 # %% ../../nbs/04_disk.page_cache.ipynb #6df24ade
 _filling_cache = {} # The threads that have files read, by the first of their paths
+_looked_cache = {} # When files were last looked at, in seconds
 
 def fill_in_background(
     paths, # Files that are used together
     enough:float=.95, # Share of them that may do as it is
+    every:float=10, # Seconds before they are looked at again
 ): # The thread that has them read; None if there is none, or no longer
     "Have the system read files into the page cache in a thread, unless they are there"
     thread = _filling_cache.get(paths[0])
     if thread and thread.is_alive(): return thread
+    looked = _looked_cache.get(paths[0], -inf)
+    if time.monotonic() < looked+every: return None
+    _looked_cache[paths[0]] = time.monotonic()
     some = paths[::-(-len(paths)//16)]
     if min(map(cached_share, some)) >= enough: return None
     _filling_cache[paths[0]] = Thread(target=fill_cache, args=(paths,), name='tsdisk_fill', daemon=True)
