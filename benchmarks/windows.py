@@ -94,9 +94,13 @@ contestants = {ceiling: bare, 'tsdisk': tsdisk_loader, '`sliding_window_view[idx
 try: contestants[f"litdata {version('litdata')}, `read_window`"] = Litdata
 except PackageNotFoundError: pass
 
+def endless(dl):
+    "Batches of one epoch after another"
+    while True: yield from dl
+
 def batches_a_second(dl, secs):
     "Counted after a quarter of the time, in which a loader begins to gather ahead"
-    it,n,start = iter(dl),0,time.perf_counter()
+    it,n,start = endless(dl),0,time.perf_counter()
     next(it)
     while time.perf_counter()-start < secs/4: next(it)
     start = time.perf_counter()
