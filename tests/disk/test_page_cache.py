@@ -94,3 +94,12 @@ def test_other_epochs_do_not(large, asked, kw):
 def test_a_part_of_a_file_is_not_all_of_it(large, asked):
     for _ in TSDataLoader(TSDatasets(np.load(large, mmap_mode='r')[100:]), bs=4096, shuffle=True, read=ReadOptions(direct=False)): pass
     assert asked == []
+
+@linux
+def test_an_epoch_over_a_removed_file_keeps_its_rows(large, tmp_path):
+    path = tmp_path/'X.npy'
+    path.write_bytes(large.read_bytes())
+    dl = TSDataLoader(TSDatasets(open_array(path)), bs=4096, shuffle=True, read=ReadOptions(direct=False))
+    path.unlink()
+    with pytest.warns(UserWarning, match='was replaced or removed'): rows = sum(len(o[0]) for o in dl)
+    assert rows == 2**14

@@ -8,6 +8,7 @@ __all__ = ['ReadOptions', 'large_sources', 'past_cache', 'Reader', 'KeptCodes', 
 # %% ../../nbs/54_data.reader.ipynb #7c15f792
 import time, warnings
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, fields
 import numpy as np, torch
 from fastcore.basics import patch
@@ -293,9 +294,10 @@ def fill_cache(self:Reader,
 ):
     "Have files that fit in memory read from start to end, in the background, if an epoch needs most of them"
     if self.options.direct or large_sources(self.stored): return
-    for s in self.stored:
-        place = s.place() if s.nbytes >= 2**26 and rows*s.row_bytes >= s.nbytes/2 else None
-        if place and place.whole: fill_in_background(place.files)
+    used = [s for s in self.stored if s.nbytes >= 2**26 and rows*s.row_bytes >= s.nbytes/2]
+    with suppress(OSError): # Files that were removed since are still mapped
+        for place in [s.place() for s in used]:
+            if place and place.whole: fill_in_background(place.files)
 
 # %% ../../nbs/54_data.reader.ipynb #0dcc4488
 @patch

@@ -7,6 +7,7 @@ __all__ = ['cached_share', 'fill_cache', 'fill_in_background']
 
 # %% ../../nbs/04_disk.page_cache.ipynb #65c8cdd7
 import ctypes, mmap, os, sys, time
+from contextlib import suppress
 from math import inf
 from threading import Thread
 import numpy as np
@@ -42,7 +43,7 @@ def fill_cache(
     "Have the system read files into the page cache"
     if not hasattr(os, 'posix_fadvise'): return
     for path in paths:
-        with open(path, 'rb') as f:
+        with suppress(FileNotFoundError), open(path, 'rb') as f:
             size = os.fstat(f.fileno()).st_size
             for i in range(0, size, step): os.posix_fadvise(f.fileno(), i, step, os.POSIX_FADV_WILLNEED)
 
