@@ -1,5 +1,6 @@
 "A reader gives the rows that are asked for, in groups, after it prefetched them in time"
 from dataclasses import FrozenInstanceError, replace
+from functools import partial
 import numpy as np, pytest, torch
 from hypothesis import given, strategies as st
 from conftest import fails, filled, ramp, same
@@ -117,20 +118,23 @@ def test_labels_of_a_span_are_read_at_once():
     list(Reader(columns).groups(spans(range(30), range(30, 40)), 5))
     assert y.notes == [('gather', [*range(30)]), ('gather', [*range(30, 40)])]
 
-def read_only(a):
-    a.setflags(write=False)
-    return a
+@pytest.fixture
+def in_file(tmp_path): return partial(save_array, tmp_path/'y.npy')
 
 @pytest.mark.parametrize('y,dtype', [(np.arange(300)%3, 'int8'), (np.arange(300)-150, 'int16'), (np.array([*'abc'*100]), 'int8'), (np.array([*'ab'*150]) == 'a', 'int8'),
     (np.array([0]*299+[10**15]), 'int8')], ids=['few','many','texts','bools','far'])
-def test_codes_are_kept_in_the_shortest_integers(y, dtype):
-    column = TSDatasets(ramp(300), read_only(y)).tls[1]
+def test_codes_are_kept_in_the_shortest_integers(in_file, y, dtype):
+    column = TSDatasets(ramp(300), in_file(y)).tls[1]
     got,rows = with_kept_codes(column),np.array([299,0,7])
     assert got.codes.dtype == dtype and got.codes.nbytes == len(y)*np.dtype(dtype).itemsize
     same(got.read(rows).numpy(), column.read(rows).numpy())
     assert with_kept_codes(column) is got # The next epoch uses them again
 
-@pytest.mark.parametrize('y', [np.arange(300.), np.array([*'ab'*150])], ids=['floats','texts in memory'])
+def frozen(a):
+    a.setflags(write=False) # Its base may change all the same
+    return a
+
+@pytest.mark.parametrize('y', [np.arange(300.), np.array([*'ab'*150]), frozen(np.array([*'ab'*150]))], ids=['floats','texts in memory','read-only texts'])
 def test_other_columns_stay_as_they_are(y):
     column = TSDatasets(ramp(300), y).tls[1]
     assert with_kept_codes(column) is column
@@ -142,19 +146,19 @@ def test_labels_changed_in_memory_are_seen_in_the_next_epoch():
     y[:3] = 2,2,2
     assert with_kept_codes(column).read(rows)[:3].tolist() == [2,2,2]
 
-def test_kept_codes_know_rows_without_a_label():
-    y = read_only(np.array(['a','','b','']))
+def test_kept_codes_know_rows_without_a_label(in_file):
+    y = in_file(np.array(['a','','b','']))
     column = TSDatasets(ramp(4), y, no_label='').tls[1]
     assert with_kept_codes(column).read(np.array([3,2,1,0])).tolist() == [-100,1,-100,0]
 
-def test_labels_outside_the_vocabulary_matter_only_where_they_are_read():
-    column = TSDatasets(ramp(4), read_only(np.array([*'abca'])), splits=[[0,1],[3]], vocab=['a','b']).tls[1]
+def test_labels_outside_the_vocabulary_matter_only_where_they_are_read(in_file):
+    column = TSDatasets(ramp(4), in_file(np.array([*'abca'])), splits=[[0,1],[3]], vocab=['a','b']).tls[1]
     got = with_kept_codes(column)
     assert got.read(np.array([3,1])).tolist() == [0,1]
     with fails(ValueError, "Label 'c' is not in the vocabulary"): got.read(np.array([0,2]))
 
-def test_a_new_vocabulary_needs_new_codes():
-    column = TSDatasets(ramp(4), read_only(np.array([*'abab']))).tls[1]
+def test_a_new_vocabulary_needs_new_codes(in_file):
+    column = TSDatasets(ramp(4), in_file(np.array([*'abab']))).tls[1]
     assert with_kept_codes(column).read(np.arange(4)).tolist() == [0,1,0,1]
     column.kind.set_vocab(['b','a'])
     assert with_kept_codes(column).read(np.arange(4)).tolist() == [1,0,1,0]

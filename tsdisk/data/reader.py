@@ -215,7 +215,8 @@ def with_kept_codes(
     s = column.items.stored
     if type(s) is not ArraySource or not column.is_category or column.kind.add_na: return column
     if not 0 < len(s) <= 2**20: return column
-    if s.array.flags.writeable: return KeptCodes(column) if s.dtype.kind in 'iu' else column
+    stays = isinstance(s.array, np.memmap) and s.array.mode == 'r' # An owner may change an array in memory
+    if not stays: return KeptCodes(column) if s.dtype.kind in 'iu' else column
     if column.kept is None or column.kept.index is not column.kind.index: column.kept = KeptCodes(column)
     return column.kept
 
