@@ -91,12 +91,17 @@ def points(n, most):
     "At most so many of the numbers 1 to n, evenly spread"
     return sorted({1 + i*(n-1)//max(1, most-1) for i in range(min(n, most))})
 
-def check_kills(work, prepare, write, read, most):
-    "Kill a writer at some of its changes: after each, readers see the old state or the new one, and a rerun ends as if nothing had happened; how many were tried"
+def begun(work, prepare):
+    "Two folders: what a writer begins with, and a copy that it may change"
     start,at = work/'start',work/'at'
     start.mkdir()
     prepare(start)
     copy(start, at)
+    return start,at
+
+def check_kills(work, prepare, write, read, most):
+    "Kill a writer at some of its changes: after each, readers see the old state or the new one, and a rerun ends as if nothing had happened; how many were tried"
+    start,at = begun(work, prepare)
     old = _seen(read, at)
     status,log,error = run(lambda: write(at), at)
     assert (status, error) == (0, None), (status, error)

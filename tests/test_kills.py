@@ -9,7 +9,7 @@ from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
 from tsdisk.train import checkpoint
-from kills import check_kills, check_synced, copy, files_in, full, points, run
+from kills import begun, check_kills, check_synced, copy, files_in, full, points, run
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='the changes of a process are seen on Linux')
 long = bool(os.environ.get('TSDISK_LONG_TESTS')) # Up to 40 kills of each writer instead of 3
@@ -101,10 +101,7 @@ def test_files_are_synced_before_they_get_their_names(name, tmp_path):
 @pytest.mark.parametrize('name', writers)
 def test_a_full_disk_is_named_and_leaves_the_old(name, tmp_path):
     prepare,write,read = writers[name]
-    start,at = tmp_path/'start',tmp_path/'at'
-    start.mkdir()
-    prepare(start)
-    copy(start, at)
+    start,at = begun(tmp_path, prepare)
     before = dataset_or_none(read, at)
     _,log,_ = run(lambda: write(at), at)
     after,left = dataset_or_none(read, at),files_in(at)
