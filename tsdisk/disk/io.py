@@ -14,6 +14,7 @@ from queue import SimpleQueue
 import numpy as np
 from fastcore.basics import patch
 from .arrays import RWF_DONTCACHE
+from .faults import stretch_at
 from .threads import Helpers, Task
 
 # %% ../../nbs/04_disk.io.ipynb #806e2c12
@@ -228,14 +229,10 @@ class DiskFile:
 # %% ../../nbs/04_disk.io.ipynb #31f18a29
 def mapped_inode(
     address:int, # In memory
-) -> int: # 0 if no file is mapped there; None where the system does not say
+) -> int: # 0 if no file is mapped there, or the system does not say
     "The inode of the file that is mapped at an address"
-    try: lines = Path('/proc/self/maps').read_text().splitlines()
-    except OSError: return None
-    for line in lines:
-        span,_,_,_,inode,*_ = line.split()
-        first,last = (int(o, 16) for o in span.split('-'))
-        if first <= address < last: return int(inode)
+    stretch = stretch_at(address)
+    return 0 if stretch is None else stretch.inode
 
 # %% ../../nbs/04_disk.io.ipynb #63b216e4
 class Incoming:
