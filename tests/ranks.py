@@ -6,6 +6,7 @@ import json, os, signal, sys, warnings
 from pathlib import Path
 import numpy as np
 from fastai.callback.core import Callback
+from fastai.distributed import * # Adds `distrib_ctx`
 from fastai.metrics import F1Score, Precision, R2Score, accuracy, mae, rmse
 from tsdisk.all import *
 from tsdisk.train.distributed import DistributedTraining
@@ -144,7 +145,6 @@ def shown(folder):
 
 def accelerated(folder):
     "fastai's way, by Accelerate; one process alone trains without"
-    from fastai.distributed import Learner as _ # Adds `distrib_ctx`
     learn = learner(loaders(*arrays()), [accuracy, F1Score(average='macro')])
     rows = Rows()
     with learn.distrib_ctx(cpu=True, sync_bn=False), learn.no_bar(), learn.no_logging(): learn.fit(2, cbs=rows)

@@ -7,7 +7,8 @@ from conftest import fails, filled, ramp, same
 from tsdisk.data import reader as module
 from tsdisk.data.buffers import Pools
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.data.epoch import Blocks, Epoch
+from tsdisk.data.epoch import Epoch
+from tsdisk.data.epoch_options import Blocks
 from tsdisk.data.loaders import TSDataLoader
 from tsdisk.data.reader import NextBuffers, Reader, ReadOptions, past_cache, with_kept_codes
 from tsdisk.disk.arrays import save_array

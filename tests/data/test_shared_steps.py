@@ -62,4 +62,4 @@ def test_processes_that_do_not_know_each_other_are_refused(method, args):
     assert '2 processes were launched' in why and 'DistributedTraining()' in why and '`rank=0, world_size=1`' in why
 
 def test_processes_that_are_told_so_train_models_of_their_own():
-    assert fresh(alone, dict(rank=0, world_size=1), 'fit', 1, env=dict(RANK='1', WORLD_SIZE='2')) is None
+    assert fresh(alone, dict(rank=0, world_size=1), 'fit', 1, env=dict(SLURM_PROCID='1', SLURM_STEP_NUM_TASKS='2')) is None

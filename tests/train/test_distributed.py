@@ -1,7 +1,7 @@
 "Many processes equal one: real processes of gloo report what one process reports, are killed, and are resumed in other numbers"
 import json, os, signal, socket, subprocess, sys
 import numpy as np, pytest
-from conftest import fails, here, on_cpu, test_folders
+from conftest import here, on_cpu, test_folders
 
 def environment():
     path = os.pathsep.join([*test_folders, *filter(None, [os.environ.get('PYTHONPATH')])])

@@ -189,8 +189,7 @@ def most_steps(dl):
 def open_reader(self:TSDataLoader) -> Reader:
     "A reader of the columns for this epoch"
     buffered = self.steps is not None and self.steps.buffer_ends is not None
-    shared = get_worker_info() is not None or self.world_size > 1
-    return Reader(self.dataset.reads()[0], self.read, epoch_of_rows(self), buffered, shared)
+    return Reader(self.dataset.reads()[0], self.read, epoch_of_rows(self), buffered, shared=get_worker_info() is not None)
 
 def epoch_of_rows(dl):
     "Number of the epoch, for rows that differ from epoch to epoch; not shuffled, they are always those of the first"

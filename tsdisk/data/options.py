@@ -11,7 +11,7 @@ import inspect
 from dataclasses import replace
 from fastai.basics import *
 from .datasets import TSDatasets
-from .epoch import check_ranks, check_shuffle
+from .epoch_options import check_ranks, check_shuffle
 from .reader import ReadOptions
 from ..disk.basics import whole_number
 from ..order.ranks import drawn_seed, launched

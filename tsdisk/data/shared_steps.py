@@ -148,7 +148,7 @@ def check_joined(
     has_part,is_joined = dl.world_size > 1, process_group() and (_is_joined(learn) or not learn.training)
     if has_part and not is_joined:
         raise ValueError(f"{n} processes were launched, and this one has a part of the rows: train with `cbs=DistributedTraining()`, or "
-            "within `with learn.distrib_ctx():`. For a model of its own on all rows, give its loaders `rank=0, world_size=1`")
+            "within `with learn.distrib_ctx():`. For models of their own, on all rows, give their loaders `rank=0, world_size=1`")
     if not has_part and is_joined and learn.training:
         raise ValueError(f"{n} processes train one model, and each has all rows: leave out `rank` and `world_size`")
 
@@ -177,6 +177,7 @@ def _start_epoch(recorder):
     check_joined(recorder.learn)
     if shares_steps(dl): check_same_rows(dl)
 
+# %% ../../nbs/56_data.shared_steps.ipynb #2d2d5902
 _train_started,_validation_started = Recorder.before_train,Recorder.before_validate
 
 @patch

@@ -8,7 +8,6 @@ __all__ = ['join_processes', 'DistributedTraining']
 # %% ../../nbs/68_train.distributed.ipynb #d0377390
 import os
 from fastai.basics import *
-from fastai.callback.progress import ProgressCallback
 from ..data.shared_steps import launch_device
 from ..order.ranks import launched, process_group
 
@@ -42,11 +41,15 @@ class DistributedTraining(Callback):
         if not process_group(): return
         self.plain = self.learn.model
         self.learn.model = self._parallel(self.plain)
-        if launched()[0]: self.learn.logger = noop
+        if launched()[0]: self._be_silent()
 
     def after_fit(self):
-        if not process_group(): return
-        self.learn.model = self.plain
+        if process_group(): self.learn.model = self.plain
+
+    def _be_silent(self):
+        "Leave progress and results to the first process"
+        self.learn.logger = noop
+        if hasattr(self.learn, 'progress'): self.learn.progress.run = False
 
     def _parallel(self, model):
         on_gpu = one_param(model).is_cuda
