@@ -17,7 +17,7 @@ from ..disk.arrays import open_array, save_array
 from ..disk.headers import read_header
 from ..disk.fingerprint import digest, empty_digest, extend_digest
 from ..disk.inside import check_regular, DamagedFile, inside, open_regular
-from ..disk.io import free_room
+from ..disk.io import free_space
 from ..disk.publish import atomic_write, naming, sync_folder
 from ..disk.rows import Ranges
 from ..folder.checks import as_hex, Sums
@@ -160,7 +160,7 @@ def _read_and_free(file, size=2**22):
     "Bytes of a file, `size` at a time; the room of those that are read is freed"
     while data := file.read(size):
         yield data
-        free_room(file, file.tell()-len(data), len(data))
+        free_space(file, file.tell()-len(data), len(data))
 
 @patch
 def _add_part(self:Writer, column, first):

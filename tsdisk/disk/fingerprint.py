@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType
 from zlib import crc32
 import numpy as np
-from .identity import file_id_of, most_blocks, sampled
+from .identity import file_id_of, most_blocks, sample_file
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #1e824ef5
 def digest(
@@ -191,5 +191,5 @@ def _file_parts(paths, most=64):
     every = -(-len(paths)//most)
     blocks = max(1, most_blocks//len(paths))
     for i,o in enumerate(paths):
-        id,digest = sampled(o, blocks=blocks) if i%every == 0 else (file_id_of(os.stat(o)), None)
+        id,digest = sample_file(o, blocks=blocks) if i%every == 0 else (file_id_of(os.stat(o)), None)
         yield *id[1:], digest # Not the device, whose number may change when a disk is mounted again

@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
-from .identity import as_opened
+from .identity import remember_file
 from .inside import check_regular, DamagedFile
 from .publish import naming
 
@@ -95,7 +95,7 @@ def map_open(
     "Map values of an open file, whatever has its name by now"
     with naming(f.name): res = np.memmap(f, dtype, 'r', start, shape)
     res.filename = Path(f.name).resolve()
-    return as_opened(res, os.fstat(f.fileno()))
+    return remember_file(res, os.fstat(f.fileno()))
 
 # %% ../../nbs/02_disk.headers.ipynb #7e33fc61
 def check_dtype(

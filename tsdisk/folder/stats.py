@@ -19,7 +19,7 @@ from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_
 from ..disk.packing import Packing
 from ..disk.sidecar import packing_of, read_manifest
 from .manifest import open_folder
-from .results import cached_result, kept_result, result_kind
+from .results import cached_result, stored_result, result_kind
 from .moments import Moments, Stats
 from .sketch import Sample
 from ..order.split_rows import check_rows
@@ -157,7 +157,7 @@ def kept_stats(
     folder, # Of a dataset
 ) -> tuple: # For `add_stats`: (number of rows, results by (role, kind, detail, split))
     "The stored results of a dataset, before rows are added to it"
-    kept = {k: kept_result(s, k[1], rows, k[2]) for k,(s,rows) in _results_of(folder).items()}
+    kept = {k: stored_result(s, k[1], rows, k[2]) for k,(s,rows) in _results_of(folder).items()}
     return len(open_folder(folder)[0]['X']), {k: v for k,v in kept.items() if v}
 
 # %% ../../nbs/32_folder.stats.ipynb #f1e65f1e
