@@ -32,7 +32,7 @@ def _as_line(metadata, n):
     try: return json.dumps([n, {k: as_list(v) for k,v in metadata.items()}]).encode()+b'\n'
     except TypeError as e:
         types = {k: type(v).__name__ for k,v in metadata.items()}
-        raise TypeError(f"Metadata must be numbers, texts, lists or mappings of them, got {types}: {e}") from e
+        raise TypeError(f"Metadata must be numbers, strings, lists or mappings of them, got {types}: {e}") from e
 
 # %% ../../nbs/44_convert.metadata.ipynb #0261a65a
 def _plain_line(line):

@@ -91,8 +91,8 @@ def role_of(
 def _rate_of(known):
     "The rate that `freq` of GluonTS tells, if it is the same for all rows, and has a fixed length"
     freq = known.get('freq')
-    are_texts = isinstance(freq, np.ndarray) and freq.dtype.kind == 'U'
-    if 'fs' in known or not are_texts or len({*freq.tolist()}) != 1: return {}
+    are_strings = isinstance(freq, np.ndarray) and freq.dtype.kind == 'U'
+    if 'fs' in known or not are_strings or len({*freq.tolist()}) != 1: return {}
     try: return dict(fs=1e9/need_pandas().tseries.frequencies.to_offset(freq[0]).nanos)
     except (ValueError,AttributeError): return {} # A month has no fixed length
 
@@ -107,7 +107,7 @@ def _batch_metadata(batch, others, y):
     return known | _rate_of(known)
 
 def _row_value(v, i):
-    "The metadata of one row: a number, a text or an array"
+    "The metadata of one row: a number, a string or an array"
     if not isinstance(v, np.ndarray): return v
     return v[i] if v.ndim > 1 else v[i].item()
 
