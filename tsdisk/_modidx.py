@@ -4615,6 +4615,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'tsdisk/train/forecasts.py'),
                                         'tsdisk.train.forecasts._columns': ('train.forecasts.html#_columns', 'tsdisk/train/forecasts.py'),
                                         'tsdisk.train.forecasts._labels': ('train.forecasts.html#_labels', 'tsdisk/train/forecasts.py'),
+                                        'tsdisk.train.forecasts._named_frame': ( 'train.forecasts.html#_named_frame',
+                                                                                 'tsdisk/train/forecasts.py'),
                                         'tsdisk.train.forecasts._numbers': ('train.forecasts.html#_numbers', 'tsdisk/train/forecasts.py'),
                                         'tsdisk.train.forecasts._series_frame': ( 'train.forecasts.html#_series_frame',
                                                                                   'tsdisk/train/forecasts.py'),
