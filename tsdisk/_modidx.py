@@ -825,8 +825,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.convert.jobs._check_shape': ('convert.jobs.html#_check_shape', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._check_split': ('convert.jobs.html#_check_split', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._check_steps': ('convert.jobs.html#_check_steps', 'tsdisk/convert/jobs.py'),
-                                     'tsdisk.convert.jobs._described_record': ( 'convert.jobs.html#_described_record',
-                                                                                'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._is_header_of': ('convert.jobs.html#_is_header_of', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._is_open': ('convert.jobs.html#_is_open', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._named': ('convert.jobs.html#_named', 'tsdisk/convert/jobs.py'),

@@ -80,16 +80,12 @@ def _read_open(x):
     group = need('zarr', 'zarr').open_group(x.store_path.store, path='/'.join(folders), mode='r') if name else x
     return read_tree(group, name or None, path)
 
-# %% ../../nbs/45_convert.jobs.ipynb #f4934d3f
 def _as_described(got):
     "The result of `read`, with open arrays as their files describe them"
     if _is_open(got): return _read_open(got)
     if isinstance(got, (list,Iterator)): return map(_as_described, got)
     if isinstance(got, tuple) and len(got) == 2: got = dict(X=got[0], y=got[1])
-    return _described_record(got) if isinstance(got, Mapping) and _is_open(got.get('X')) else got
-
-def _described_record(got):
-    "A record whose `X` is an open array, with the metadata of its file"
+    if not isinstance(got, Mapping) or not _is_open(got.get('X')): return got
     record = _read_open(got['X'])
     others = {k: v for k,v in got.items() if k != 'X'}
     opened,_ = others_of({k: v for k,v in others.items() if _is_open(v)}, record['X'])
