@@ -41,7 +41,7 @@ class Work:
         tfm=None, # Function that turns a record into what is stored
         workers=None, # Number of processes, or an executor
         on_error='stop', # 'stop' at an input that cannot be read, or 'skip' it
-        **options, # Functions and texts that must be the same when the conversion resumes
+        **options, # Functions and strings that must be the same when the conversion resumes
     ):
         one_of(on_error, 'on_error', ('stop','skip'))
         in_process = inputs.in_memory and not hasattr(workers, 'submit')

@@ -130,8 +130,8 @@ def _series(self:DecodedRagged):
 
 # %% ../../nbs/49_convert.export.ipynb #85105cea
 def to_attribute(
-    v, # Number, text, list or dict
-): # The same; JSON for a dict, and for a list that is neither all texts nor all numbers
+    v, # Number, string, list or dict
+): # The same; JSON for a dict, and for a list that is neither all strings nor all numbers
     "Metadata as an attribute of HDF5"
     if not isinstance(v, (list,dict)): return v
     is_list_of = lambda kinds: isinstance(v, list) and all(isinstance(o, kinds) for o in v)

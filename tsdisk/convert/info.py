@@ -68,7 +68,7 @@ def html_table(heads, rows) -> str:
 class ArrayInfo(NamedTuple):
     "One array of a file or dataset"
     name:str
-    shape:tuple # Numbers, or texts such as '5–30' where lengths differ
+    shape:tuple # Numbers, or strings such as '5–30' where lengths differ
     dtype:str
     nbytes:int
     stored:str # How it is stored
@@ -79,7 +79,7 @@ class ArrayInfo(NamedTuple):
         return self.name, ' x '.join(sizes), self.dtype, human(self.nbytes), self.stored
 
 class VariableInfo(NamedTuple):
-    "One variable of `X`, as texts"
+    "One variable of `X`, as strings"
     name:str
     unit:str=''
     low:str='' # Smallest value
@@ -134,7 +134,7 @@ def _number(v): return f'{v:.4g}'
 
 def sampled_figures(
     samples, # Arrays (vars, steps)
-) -> list: # Texts (low, high) of each variable
+) -> list: # Strings (low, high) of each variable
     "The range of some samples"
     low = np.fmin.reduce([np.fmin.reduce(o, 1) for o in samples])
     high = np.fmax.reduce([np.fmax.reduce(o, 1) for o in samples])
@@ -143,7 +143,7 @@ def sampled_figures(
 def cached_figures(
     stats, # Cached statistics of stored numbers: lists of `min`, `max`, `mean` and `std`
     packing:Packing, # What stored numbers stand for
-) -> list: # Texts (low, high, mean, std) of each variable
+) -> list: # Strings (low, high, mean, std) of each variable
     "Range, mean and standard deviation from cached statistics"
     scale,offset = packing.scale or 1., packing.offset or 0.
     figures = [np.multiply(stats[k], scale)+offset for k in ('min','max','mean')]

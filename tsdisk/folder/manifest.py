@@ -169,7 +169,7 @@ def _save_arrays(staged, arrays, tag):
 
 # %% ../../nbs/30_folder.manifest.ipynb #a5c7c48b
 def _replaced_files(path, old, new, given):
-    "Names of the files that a new manifest does without"
+    "Names of the files that are no longer part of a dataset"
     before = dict(arrays={k: o for k,o in _by_role(old).items() if k in given}, splits=old.get('splits', {}))
     plain = [f'{k}.npy' for k in given if (path/f'{k}.npy').exists()]
     return sorted({*files_of(before), *plain} - {*files_of(new)})
@@ -179,17 +179,22 @@ def _without_files(manifest, names):
     of_files = lambda v: {k: o for k,o in v.items() if k not in names}
     return {k: of_files(v) if isinstance(v, dict) else v for k,v in manifest.items()}
 
-# %% ../../nbs/30_folder.manifest.ipynb #54ff8f8b
+# %% ../../nbs/30_folder.manifest.ipynb #fb72423a
+def _for_new_input(manifest):
+    "A manifest without what is true only of an earlier `X`"
+    return {k: v for k,v in manifest.items() if k != 'made'} | dict(splits={})
+
 def _save(staged, arrays, splits):
     "Write arrays and splits to the hidden folder, with the new manifest"
-    path,old,id = staged.dst,read_manifest(staged.dst),secrets.token_hex(8)
+    path = staged.dst
+    old = read_manifest(path)
+    id = secrets.token_hex(8)
     tag = f'.{id[:8]}'
     entries = _kept_entries(path, arrays) | _save_arrays(staged, arrays, tag)
     _check_dataset(path, entries)
     new = {**old, 'version': manifest_version, 'id': id, 'arrays': entries}
+    if 'X' in arrays: new = _for_new_input(new)
     if splits: new['splits'] = _save_splits(staged.made, splits, entries['X']['shape'][0], tag if old.get('splits') else '')
-    elif 'X' in arrays: new['splits'] = {} # Those of an earlier `X`
-    if 'X' in arrays: new.pop('made', None)
     replaced = _replaced_files(path, old, new, arrays)
     staged.seal(manifest_text(_without_files(new, replaced)), id=id, replaced=replaced)
 
@@ -272,18 +277,22 @@ def _without_X(path):
     files = sorted(o.name for o in path.iterdir())[:10]
     return FileNotFoundError(f"{path} has no `X.npy`, it has {files}: `convert` makes other files a dataset")
 
+# %% ../../nbs/30_folder.manifest.ipynb #355fcf66
 def _open_as(path, manifest):
     "(arrays, splits) of a folder, as a manifest describes them"
-    unfinished = [o for o in (staging, saving) if (path/o).exists()]
-    if not manifest and unfinished:
-        how = 'convert' if staging in unfinished else 'save_folder'
-        raise FileNotFoundError(f"{path} is not finished: call `{how}` again with the same arguments, to complete it")
+    if not manifest: _check_finished(path)
     entries = _entries_by_role(path, manifest)
     splits = {k: _open_split(path, o) for k,o in manifest.get('splits', {}).items()}
     first = {k: splits[k] for k in ('train','valid') if k in splits}
     arrays = {k: _open_entry(path, o) for k,o in entries.items()}
     _check_in_range(path, splits, arrays['X'])
     return arrays, first|splits
+
+def _check_finished(path):
+    "`FileNotFoundError` for a new dataset that a killed process was writing"
+    how = next((f for o,f in ((staging,'convert'), (saving,'save_folder')) if (path/o).exists()), None)
+    if how is None: return
+    raise FileNotFoundError(f"{path} is not finished: call `{how}` again with the same arguments, to complete it")
 
 # %% ../../nbs/30_folder.manifest.ipynb #aeb3874a
 def open_folder(

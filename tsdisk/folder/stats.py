@@ -19,7 +19,7 @@ from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_
 from ..disk.packing import Packing
 from ..disk.sidecar import packing_of, read_manifest
 from .manifest import open_folder
-from .results import cached_result, kept_result, result_kind
+from .results import cached_result, stored_result, result_kind
 from .moments import Moments, Stats
 from .sketch import Sample
 from ..order.split_rows import check_rows
@@ -67,26 +67,35 @@ def _packing_to_use(s, packing, missing):
 
 def _in_units(stats, packing): return stats if packing.scale is None else stats.in_units(packing.scale, packing.offset)
 
-# %% ../../nbs/32_folder.stats.ipynb #8252ca24
+# %% ../../nbs/32_folder.stats.ipynb #25908051
 def _rows_to_count(s, idxs):
     "The chosen rows in the order of the file; `ValueError` if there are none"
     rows = chosen_rows(s, idxs)
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
     return np.sort(rows) if isinstance(rows, np.ndarray) else rows
 
+# %% ../../nbs/32_folder.stats.ipynb #50f78e48
 def _moments_of(blocks, counted, sample):
-    "The moments of the values to count of some blocks; they are added to a sample, too, if there is one"
+    "The moments of the values to count in some blocks; the values are added to a sample, if there is one"
     blocks = iter(blocks)
     first = next(blocks)
     moments = Moments(counted(first), ends=sample is not None)
-    def look(a):
+    def sums_of(a):
         values = counted(a)
         return values, moments.sums(values)
-    for values,sums in map_ahead(look, chain([first], blocks)):
+    for values,sums in map_ahead(sums_of, chain([first], blocks)):
         moments.add(sums)
         if sample is not None: sample.add(values)
     return moments
 
+def _one_pass(s, rows, counted, by, ranges):
+    "Statistics of rows of a source, of the values that `counted` gives for each block"
+    sample = Sample(_total_values(s, len(rows), by)) if ranges else None
+    blocks = blocks_of(s, rows, held=tasks_ahead()+1)
+    with reads_of(s): moments = _moments_of(blocks, counted, sample)
+    return moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
+
+# %% ../../nbs/32_folder.stats.ipynb #8252ca24
 def array_stats(
     x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,); a tuple of several, one after the other
     idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
@@ -102,12 +111,11 @@ def array_stats(
     _check_countable(s, by, tfm)
     rows = _rows_to_count(s, idxs)
     packing = _packing_to_use(s, packing, missing)
-    as_stored = by == 'vars' and tfm is None # Statistics of each variable are brought to its units afterwards
-    counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing) if as_stored else packing, tfm=tfm)
-    sample = Sample(_total_values(s, len(rows), by)) if ranges else None
-    with reads_of(s): moments = _moments_of(blocks_of(s, rows, held=tasks_ahead()+1), counted, sample)
-    stats = moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
-    return _in_units(stats, packing) if as_stored else stats
+    if tfm is not None or by != 'vars':
+        counted = partial(_as_counted, by=by, packing=packing, tfm=tfm)
+        return _one_pass(s, rows, counted, by, ranges)
+    counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing), tfm=None)
+    return _in_units(_one_pass(s, rows, counted, by, ranges), packing) # One conversion a variable, not one a value
 
 # %% ../../nbs/32_folder.stats.ipynb #9d1ed31f
 def train_stats(
@@ -157,7 +165,7 @@ def kept_stats(
     folder, # Of a dataset
 ) -> tuple: # For `add_stats`: (number of rows, results by (role, kind, detail, split))
     "The stored results of a dataset, before rows are added to it"
-    kept = {k: kept_result(s, k[1], rows, k[2]) for k,(s,rows) in _results_of(folder).items()}
+    kept = {k: stored_result(s, k[1], rows, k[2]) for k,(s,rows) in _results_of(folder).items()}
     return len(open_folder(folder)[0]['X']), {k: v for k,v in kept.items() if v}
 
 # %% ../../nbs/32_folder.stats.ipynb #f1e65f1e

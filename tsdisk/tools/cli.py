@@ -101,7 +101,7 @@ def _add_table_options(add):
     add('--y', help='with --id: the column of targets')
     add('--metadata', nargs='+', help='with --id: columns with the same value for all steps of a series')
     add('--time', help='the column of times, which is then not a variable')
-    add('--time-format', help='of times that are texts, such as "%%d/%%m/%%Y %%H:%%M" (default: ISO 8601, or found out)')
+    add('--time-format', help='of times that are strings, such as "%%d/%%m/%%Y %%H:%%M" (default: ISO 8601, or found out)')
     add('--time-unit', help='of times that are numbers, such as ms, or "ms since 1970-01-01"')
     add('--sep', help='separator of csv (default: found out)')
     add('--decimal', help='decimal sign of csv (default: found out)')
