@@ -35,6 +35,7 @@ def _as_rows(a, by='vars'):
 def _check_countable(s, by, tfm):
     "Raise an error for sources without numbers, and for a `by` that does not fit the source"
     if s.dtype.kind not in 'biuf': raise TypeError(f"Statistics are of numbers, got dtype {s.dtype}")
+    if 0 in s.shape[1:]: raise ValueError(f"There are no values to count: the shape is {tuple(s.shape)}")
     one_of(by, 'by', ('vars','all','steps'))
     if tfm is not None and by != 'vars': raise ValueError(f"What `tfm` returns is counted per variable, got by={by!r}")
     has_steps = s.ndim == 3 and gives_rows(s)
@@ -67,13 +68,20 @@ def _packing_to_use(s, packing, missing):
 
 def _in_units(stats, packing): return stats if packing.scale is None else stats.in_units(packing.scale, packing.offset)
 
-# %% ../../nbs/32_folder.stats.ipynb #8252ca24
+# %% ../../nbs/32_folder.stats.ipynb #1463eaa4
 def _rows_to_count(s, idxs):
     "The chosen rows in the order of the file; `ValueError` if there are none"
     rows = chosen_rows(s, idxs)
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
     return np.sort(rows) if isinstance(rows, np.ndarray) else rows
 
+def _pieces(blocks, most=2**23):
+    "Blocks (rows, vars, steps), those of more values cut between steps"
+    for a in blocks:
+        n_steps = max(2**13, most//(a.size//a.shape[-1])) if a.size > most else a.shape[-1]
+        yield from (a[...,i:i+n_steps] for i in range(0, a.shape[-1], n_steps))
+
+# %% ../../nbs/32_folder.stats.ipynb #8252ca24
 def _moments_of(blocks, counted, sample):
     "The moments of the values to count of some blocks; they are added to a sample, too, if there is one"
     blocks = iter(blocks)
@@ -105,7 +113,9 @@ def array_stats(
     as_stored = by == 'vars' and tfm is None # Statistics of each variable are brought to its units afterwards
     counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing) if as_stored else packing, tfm=tfm)
     sample = Sample(_total_values(s, len(rows), by)) if ranges else None
-    with reads_of(s): moments = _moments_of(blocks_of(s, rows, held=tasks_ahead()+1), counted, sample)
+    blocks = blocks_of(s, rows, held=tasks_ahead()+1)
+    if s.ndim == 3 and gives_rows(s) and tfm is None and by != 'steps': blocks = _pieces(blocks)
+    with reads_of(s): moments = _moments_of(blocks, counted, sample)
     stats = moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
     return _in_units(stats, packing) if as_stored else stats
 
