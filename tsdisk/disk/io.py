@@ -61,6 +61,8 @@ class Aio:
         if _calls is None or not self.flags: raise OSError("There is no native asynchronous I/O on this system")
         if threads is not None: self.threads = threads
         self.helpers,self.idle = Helpers(),SimpleQueue()
+        self.helpers.offer([], self.threads)
+        if not self.helpers.threads: raise OSError("Native asynchronous I/O needs a thread, and none can be started")
         for context in self._contexts().tolist(): self.idle.put(context)
 
     def _contexts(self):

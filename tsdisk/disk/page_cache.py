@@ -64,6 +64,8 @@ def fill_in_background(
     _looked_cache[paths[0]] = time.monotonic()
     some = paths[::-(-len(paths)//16)]
     if min(map(cached_share, some)) >= enough: return None
-    _filling_cache[paths[0]] = Thread(target=fill_cache, args=(paths,), name='tsdisk_fill', daemon=True)
-    _filling_cache[paths[0]].start()
-    return _filling_cache[paths[0]]
+    thread = Thread(target=fill_cache, args=(paths,), name='tsdisk_fill', daemon=True)
+    try: thread.start()
+    except RuntimeError: return None # No thread can be started
+    _filling_cache[paths[0]] = thread
+    return thread

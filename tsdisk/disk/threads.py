@@ -103,9 +103,10 @@ class Helpers:
     def offer(self, tasks, threads):
         "Let this many threads take tasks"
         while self.threads < threads:
-            Thread(target=_call_all, args=(self.queue, self.begin), name='tsdisk', daemon=True).start()
+            try: Thread(target=_call_all, args=(self.queue, self.begin), name='tsdisk', daemon=True).start()
+            except RuntimeError: break # The system allows no more
             self.threads += 1 # Ctrl-C before this leaves one thread more, never one too few
-        for o in tasks: self.queue.put(o)
+        for o in tasks: self.queue.put(o) if self.threads else o()
 
 def _call_all(queue, begin):
     begin()
