@@ -1,5 +1,5 @@
 "Writers in child processes that are killed, or whose calls fail, at their n-th change of a file"
-import errno, os, pickle, re, shutil, signal, sys
+import os, pickle, re, shutil, signal, sys
 from pathlib import Path
 
 changes = {'os.rename','os.remove','os.rmdir','os.mkdir','os.truncate','os.link','os.symlink'} # Audit events of changes; `open` for writing is another
@@ -49,8 +49,7 @@ def kill(half, *_):
 
 def refuse(code):
     "Fail with an error of the system, which names the file of calls that are given a path"
-    def fail(half, what, path):
-        raise OSError(code, os.strerror(code), *[path][:what not in ('write','fsync')])
+    def fail(half, what, path): raise OSError(code, os.strerror(code), *[path][:what not in ('write','fsync')])
     return fail
 
 def run(write, root, target=-1, act=kill):

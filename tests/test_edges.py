@@ -41,9 +41,10 @@ def ends(dtype):
 
 def raw(dtype): return noise.astype(dtype)
 
-values = dict(nan=edge(np.nan), inf=edge(np.inf, -np.inf), all_nan=np.full((20,2,16), np.nan, 'f4'), subnormal=edge(1e-45, -1e-40), subnormal_f8=edge(5e-324, dtype='f8'),
-    half=edge(65504, -65504, 6e-8, np.inf, dtype='f2'), one_row=raw('f4')[:1], few_rows=raw('f4')[:3], fortran=np.asfortranarray(raw('f4')), reversed=raw('f4')[::-1,:,::-1],
-    bools=noise > 0, big_endian=raw('>f4'), big_endian_ints=(noise*9).astype('>i2'), **{o: ends(o) for o in 'i1 u1 i2 u2 i4 u4 i8 u8 f2 f4'.split()})
+values = {o: ends(o) for o in 'i1 u1 i2 u2 i4 u4 i8 u8 f2 f4'.split()}
+values |= dict(nan=edge(np.nan), inf=edge(np.inf, -np.inf), all_nan=np.full((20,2,16), np.nan, 'f4'), half=edge(65504, -65504, 6e-8, np.inf, dtype='f2'))
+values |= dict(subnormal=edge(1e-45, -1e-40), subnormal_f8=edge(5e-324, dtype='f8'), bools=noise > 0, one_row=raw('f4')[:1], few_rows=raw('f4')[:3])
+values |= dict(fortran=np.asfortranarray(raw('f4')), reversed=raw('f4')[::-1,:,::-1], big_endian=raw('>f4'), big_endian_ints=(noise*9).astype('>i2'))
 
 def batches(dl): return np.concatenate([o[0].numpy() for o in dl])
 
@@ -199,10 +200,10 @@ def test_rows_over_two_gigabytes(tmp_path):
                 seen.append(rss_anon())
                 time.sleep(.02)
         threading.Thread(target=watch, daemon=True).start()
-        st = array_stats(args[0], [1])
+        st = array_stats(args[0], range(1, 2))
         assert st.max == 7 and st.count == args[1]
         res = max(seen)-before""", file, steps)
-    assert most < 2**15, 'MB'
+    assert most < 1500, 'MB, where a row is 2147'
 
 # Paths
 

@@ -9,15 +9,19 @@ from tsdisk.data.reader import ReadOptions
 from tsdisk.disk.arrays import save_array
 
 n = 500
-orders = dict(plain=dict(), shuffled=dict(shuffle=True), blocks=dict(shuffle='block', read=dict(block_bytes=960, buffer_bytes=9600)), weights=dict(shuffle=True, weights=np.arange(n)),
-    stratified=dict(shuffle='stratified'), balanced=dict(shuffle='balanced'), part=dict(shuffle=True, partial_n=.3), part_of_blocks=dict(shuffle='block', partial_n=130),
-    drawn=dict(shuffle=True, partial_n=100, weights=np.arange(n)))
+shuffled = dict(shuffle=True)
+orders = dict(plain={}, shuffled=shuffled, stratified=dict(shuffle='stratified'), balanced=dict(shuffle='balanced'))
+orders['blocks'] = dict(shuffle='block', read=dict(block_bytes=960, buffer_bytes=9600))
+orders['part'] = shuffled | dict(partial_n=.3)
+orders['part_of_blocks'] = dict(shuffle='block', partial_n=130)
+orders['weights'] = shuffled | dict(weights=np.arange(n))
+orders['drawn'] = orders['weights'] | dict(partial_n=100)
 
-def digests(folder, order, read={}, epochs=2, **kwargs):
+def digests(folder, order, read=None, epochs=2, **kwargs):
     "One text for each epoch"
     opts = orders[order]
     dset = TSDatasets(f'{folder}/X.npy', f'{folder}/y.npy')
-    dl = TSDataLoader(dset, bs=32, seed=7, **{**opts, **kwargs, 'read': ReadOptions(**{**opts.get('read', {}), **read})})
+    dl = TSDataLoader(dset, bs=32, seed=7, **{**opts, **kwargs, 'read': ReadOptions(**{**opts.get('read', {}), **(read or {})})})
     return [blake2b(b''.join(o.numpy().tobytes() for b in dl for o in b)).hexdigest() for _ in range(epochs)]
 
 @pytest.fixture(scope='module')
@@ -43,9 +47,10 @@ if __name__ == '__main__':
     assert done.returncode == 0, done.stderr[-2000:]
     return {k: o for k,*o in map(str.split, done.stdout.splitlines())}
 
-ways = dict(forked=dict(num_workers=2), direct=dict(read=dict(direct=True)), direct_workers=dict(num_workers=1, read=dict(direct=True)), cached=dict(read=dict(direct=False)),
-    one_thread=dict(read=dict(direct=True, threads=1)), no_groups=dict(read=dict(group_bytes=0)), large_groups=dict(read=dict(group_bytes=2**30, prefetch=0)),
-    few_lookups=dict(read=dict(lookup_rows=32)), background=dict(read=dict(background=True, spare=0)))
+ways = dict(forked=dict(num_workers=2), direct_workers=dict(num_workers=1, read=dict(direct=True)))
+reads = dict(direct=dict(direct=True), one_thread=dict(direct=True, threads=1), cached=dict(direct=False), no_groups=dict(group_bytes=0))
+reads |= dict(large_groups=dict(group_bytes=2**30, prefetch=0), few_lookups=dict(lookup_rows=32), background=dict(background=True, spare=0))
+ways |= {k: dict(read=o) for k,o in reads.items()}
 
 @pytest.mark.filterwarnings('ignore:Rows of .* one by one')
 @pytest.mark.parametrize('order', orders)

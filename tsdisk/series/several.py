@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.shards import Joined, Shards
+from ..disk.shards import Joined, Shards, most_to_open
 from ..disk.array_sources import ArraySource
 from .panels import Dense, Panel
 
