@@ -1,5 +1,5 @@
 "Writers in child processes that are killed, or whose calls fail, at their n-th change of a file"
-import errno, os, pickle, re, shutil, signal, sys
+import os, pickle, re, shutil, signal, sys
 from pathlib import Path
 
 changes = {'os.rename','os.remove','os.rmdir','os.mkdir','os.truncate','os.link','os.symlink'} # Audit events of changes; `open` for writing is another
@@ -17,7 +17,7 @@ class Calls:
         if not str(path).startswith(self.root): return
         self.n += 1
         self.log.append((what, str(path)))
-        if self.n == self.target: self.act(half)
+        if self.n == self.target: self.act(half, what, path)
 
     def heard(self, event, args):
         if event == 'open':
@@ -42,14 +42,15 @@ class Calls:
         "Count a sync; a kill loses nothing that was not synced, so the disk need not be waited for"
         self('fsync', os.readlink(f'/proc/self/fd/{fd}'))
 
-def kill(half):
+def kill(half, *_):
     "End this process at once, in the middle of a write"
     if half: half()
     os.kill(os.getpid(), signal.SIGKILL)
 
-def full(half):
-    "Fail as on a full disk"
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def refuse(code):
+    "Fail with an error of the system, which names the file of calls that are given a path"
+    def fail(half, what, path): raise OSError(code, os.strerror(code), *[path][:what not in ('write','fsync')])
+    return fail
 
 def run(write, root, target=-1, act=kill):
     "Run `write()` in a child that acts at its change number `target`; (exit status, log of changes, error or None)"

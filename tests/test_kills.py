@@ -1,15 +1,17 @@
 "Every writer, killed at any moment, leaves the old dataset or the new one"
-import os, sys
+import errno, os, sys
 from contextlib import suppress
+from itertools import cycle
 import numpy as np, pytest
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.export import to_npy
 from tsdisk.disk.arrays import open_array, save_array
+from tsdisk.disk.publish import remedies
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
 from tsdisk.train import checkpoint
-from kills import begun, check_kills, check_synced, copy, files_in, full, points, run
+from kills import begun, check_kills, check_synced, copy, files_in, points, refuse, run
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='the changes of a process are seen on Linux')
 long = bool(os.environ.get('TSDISK_LONG_TESTS')) # Up to 40 kills of each writer instead of 3
@@ -99,20 +101,27 @@ def test_files_are_synced_before_they_get_their_names(name, tmp_path):
     assert not error and check_synced(log, at) == []
 
 @pytest.mark.parametrize('name', writers)
-def test_a_full_disk_is_named_and_leaves_the_old(name, tmp_path):
+def test_a_full_or_broken_disk_is_named_and_leaves_the_old(name, tmp_path):
     prepare,write,read = writers[name]
     start,at = begun(tmp_path, prepare)
     before = dataset_or_none(read, at)
     _,log,_ = run(lambda: write(at), at)
     after,left = dataset_or_none(read, at),files_in(at)
-    fails = [k for k,(what,_) in enumerate(log, 1) if what in ('write','fsync')]
-    for k in [fails[i-1] for i in points(len(fails), most)]:
+    written = [k for k,(what,_) in enumerate(log, 1) if what in ('write','fsync')]
+    others = [k for k in range(1, len(log)+1) if k not in written]
+    some = zip([o[i-1] for o in (written,others) for i in points(len(o), most)], cycle([errno.ENOSPC,errno.EIO,errno.EDQUOT,errno.EROFS,errno.EACCES]))
+    for k,code in some:
         copy(start, at)
-        _,_,error = run(lambda: write(at), at, k, full)
-        where = f'change {k}, {log[k-1]}'
-        assert error and str(at) in error[1], f'{where}: {error}'
+        _,_,error = run(lambda: write(at), at, k, refuse(code))
+        where = f'change {k}, {log[k-1]}, {errno.errorcode[code]}'
         assert dataset_or_none(read, at) in (before, after), where
-        assert not run(lambda: write(at), at)[2] and dataset_or_none(read, at) == after and files_in(at) == left, where
+        if not error: # Such as a temporary file that stays
+            assert dataset_or_none(read, at) == after, f'{where}: no error, and not done'
+            continue
+        says = remedies[code].partition(' on its disk')[0] # `convert` says in its own words to make room
+        assert str(at) in error[1] and (says in error[1] or k not in written), f'{where}: {error}'
+        _,_,error = run(lambda: write(at), at)
+        assert not error and dataset_or_none(read, at) == after and files_in(at) == left, f'{where}: {error}'
 
 def dataset_or_none(read, at):
     try: return read(at)

@@ -229,9 +229,10 @@ def _write_tables(path, tables):
     "Write tables of pyarrow, one after the other, to a parquet file with the schema of the first one"
     pq = need('pyarrow.parquet', 'tables')
     with ExitStack() as stack:
+        file = stack.enter_context(open(path, 'wb')) # pyarrow opens only paths of UTF-8
         out = None
         for o in tables:
-            out = out or stack.enter_context(pq.ParquetWriter(path, o.schema))
+            out = out or stack.enter_context(pq.ParquetWriter(file, o.schema))
             out.write_table(o)
 
 # %% ../../nbs/49_convert.export.ipynb #868259e5

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from ..disk.basics import human
+from ..disk.fingerprint import split_name
 from ..disk.headers import read_header
 from ..disk.packing import Packing
 from ..disk.sidecar import manifest_name, read_manifest
@@ -351,7 +352,7 @@ def describe_records(
     X = record.pop('X')
     if not hasattr(X, 'shape'): X = next(X) # The first piece
     check_numbers(X.dtype)
-    row = _describe_X(X, path.partition('::')[0])
+    row = _describe_X(X, split_name(path)[0])
     of_variables = {k: record.pop(k) for k in variable_metadata if k in record}
     vars = describe_variables(X[None], of_variables) if X.ndim < 3 else ()
     notes = ['the first record of several'] if several else []
@@ -366,7 +367,7 @@ def info(
     path, # Dataset folder; file of any known format; or `path::name`
 ) -> Info:
     "Describe a file or dataset; `FileNotFoundError` if it does not exist, `ValueError` if its format is unknown"
-    if '::' in str(path): return describe_records(str(path))
+    if split_name(str(path))[1]: return describe_records(str(path))
     path = Path(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")
     suffix = suffix_of(path)

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.fingerprint import empty_digest, extend_digest, file_id
+from ..disk.fingerprint import empty_digest, extend_digest, file_id, split_name
 from ..disk.sidecar import manifest_name
 from .readers import Compressed, exclusion_reasons, read_file, readers, recognizers, suffix_of
 from .record_times import plain_value
@@ -51,7 +51,7 @@ def _readable(paths, left_out):
 def _list_files(src, any_suffix, left_out):
     "The files of a folder or a glob, sorted; any other path is returned unchanged"
     src = os.path.normpath(os.fspath(src))
-    if '::' in src or os.path.isfile(src) or src.endswith('.zarr'): return [src]
+    if split_name(src)[1] or os.path.isfile(src) or src.endswith('.zarr'): return [src]
     if os.path.isdir(src): found = [*_walk(src)]
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [src] # Its reader knows what it is: a WFDB record has no suffix

@@ -88,7 +88,7 @@ def _way_text(dl):
     return 'straight from disk' if dl.direct else 'through the page cache'
 
 # %% ../../nbs/56_data.loader.ipynb #47bc5312
-def _size_texts(dl):
+def _size_strings(dl):
     "How many rows and batches a loader has"
     size = dl.sampling.size
     n_batches = len(dl)
@@ -100,7 +100,7 @@ def _size_texts(dl):
 @patch
 def __repr__(self:TSDataLoader):
     order = order_text(self.shuffle, self.seed, self.sampling.weights)
-    parts = [*_size_texts(self), order, _way_text(self), f"on {self.device or 'cpu'}"]
+    parts = [*_size_strings(self), order, _way_text(self), f"on {self.device or 'cpu'}"]
     return f"{type(self).__name__}: {', '.join(parts)}"
 
 # %% ../../nbs/56_data.loader.ipynb #b687e8ad

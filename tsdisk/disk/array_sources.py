@@ -8,7 +8,6 @@ __all__ = ['ArraySource', 'will_need', 'DirectSource', 'LikeSource', 'as_source'
 # %% ../../nbs/10_disk.array_sources.ipynb #eb83ce30
 import mmap, os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 import numpy as np
@@ -22,6 +21,7 @@ from .identity import open_file, remember_file
 from .gather import RowCopier
 from .io import DiskFile, populate
 from .sources import Place, Source, rows_there
+from .threads import Helpers, Task
 
 # %% ../../nbs/10_disk.array_sources.ipynb #221ab027
 def _note_file(x):
@@ -124,11 +124,21 @@ def _block_starts(self:ArraySource, rows, k):
 def _mapped_starts(self:ArraySource, rows, k):
     "Where blocks of k rows start, while a thread maps the rows that come next"
     per = max(1, 2**25//(k*max(1, self.row_bytes)))*k # Rows mapped at a time, 32 MiB
-    with ThreadPoolExecutor(1, 'tsdisk') as pool:
-        ahead = pool.submit(self._map, rows[:per])
-        for i in range(0, len(rows), k):
-            if i%per == 0 and ahead.result(): ahead = pool.submit(self._map, rows[i+per:i+2*per])
-            yield i
+    ahead = self._map_ahead(rows[:per])
+    for i in range(0, len(rows), k):
+        if i%per == 0 and ahead.result(): ahead = self._map_ahead(rows[i+per:i+2*per])
+        yield i
+
+
+# %% ../../nbs/10_disk.array_sources.ipynb #4ccc754d
+_mappers_cache = Helpers()
+
+@patch
+def _map_ahead(self:ArraySource, rows):
+    "A task that maps a range of rows, in a thread"
+    task = Task(self._map, rows)
+    _mappers_cache.offer([task], 1)
+    return task
 
 @patch
 def _map(self:ArraySource, rows):

@@ -41,6 +41,8 @@ class Aio:
         if threads is not None: self.threads = threads
         self.helpers = Helpers()
         self.idle = SimpleQueue() # Of contexts
+        self.helpers.offer([], self.threads)
+        if not self.helpers.threads: raise OSError("Native asynchronous I/O needs a thread, and none can be started")
         for context in self._contexts().tolist(): self.idle.put(context)
 
     def _contexts(self):

@@ -66,6 +66,8 @@ def fill_in_background(
     _checked_cache[key] = time.monotonic()
     some = paths[::-(-len(paths)//16)]
     if min(map(cached_share, some)) >= enough: return None
-    _threads_cache[key] = Thread(target=fill_cache, args=(paths,), name='tsdisk_fill', daemon=True)
-    _threads_cache[key].start()
-    return _threads_cache[key]
+    thread = Thread(target=fill_cache, args=(paths,), name='tsdisk_fill', daemon=True)
+    try: thread.start()
+    except RuntimeError: return None # No thread can be started
+    _threads_cache[key] = thread
+    return thread

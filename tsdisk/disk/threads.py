@@ -107,9 +107,10 @@ class Helpers:
     def offer(self, tasks, threads):
         "Put tasks in the queue, for this many threads"
         while self.threads < threads:
-            Thread(target=_call_all, args=(self.queue, self.begin), name='tsdisk', daemon=True).start()
-            self.threads += 1 # Ctrl-C before this line means one thread too many, never too few
-        for o in tasks: self.queue.put(o)
+            try: Thread(target=_call_all, args=(self.queue, self.begin), name='tsdisk', daemon=True).start()
+            except RuntimeError: break # The system allows no more
+            self.threads += 1 # Ctrl-C before this leaves one thread more, never one too few
+        for o in tasks: self.queue.put(o) if self.threads else o()
 
 def _call_all(queue, begin):
     begin()

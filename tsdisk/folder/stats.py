@@ -35,6 +35,7 @@ def _as_rows(a, by='vars'):
 def _check_countable(s, by, tfm):
     "Raise an error for sources without numbers, and for a `by` that does not fit the source"
     if s.dtype.kind not in 'biuf': raise TypeError(f"Statistics are of numbers, got dtype {s.dtype}")
+    if 0 in s.shape[1:]: raise ValueError(f"There are no values to count: the shape is {tuple(s.shape)}")
     one_of(by, 'by', ('vars','all','steps'))
     if tfm is not None and by != 'vars': raise ValueError(f"What `tfm` returns is counted per variable, got by={by!r}")
     has_steps = s.ndim == 3 and gives_rows(s)
@@ -74,6 +75,13 @@ def _rows_to_count(s, idxs):
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
     return np.sort(rows) if isinstance(rows, np.ndarray) else rows
 
+# %% ../../nbs/32_folder.stats.ipynb #7d6ee8dc
+def _pieces(blocks, most=2**23):
+    "Blocks (rows, vars, steps), those of more values cut between steps"
+    for a in blocks:
+        n_steps = max(2**13, most//(a.size//a.shape[-1])) if a.size > most else a.shape[-1]
+        yield from (a[...,i:i+n_steps] for i in range(0, a.shape[-1], n_steps))
+
 # %% ../../nbs/32_folder.stats.ipynb #50f78e48
 def _moments_of(blocks, counted, sample):
     "The moments of the values to count in some blocks; the values are added to a sample, if there is one"
@@ -88,10 +96,11 @@ def _moments_of(blocks, counted, sample):
         if sample is not None: sample.add(values)
     return moments
 
-def _one_pass(s, rows, counted, by, ranges):
-    "Statistics of rows of a source, of the values that `counted` gives for each block"
+def _one_pass(s, rows, counted, by, ranges, cut=True):
+    "Statistics of rows of a source, of the values that `counted` gives for each block; with `cut`, also for parts of a row"
     sample = Sample(_total_values(s, len(rows), by)) if ranges else None
     blocks = blocks_of(s, rows, held=tasks_ahead()+1)
+    if cut and s.ndim == 3 and gives_rows(s) and by != 'steps': blocks = _pieces(blocks)
     with reads_of(s): moments = _moments_of(blocks, counted, sample)
     return moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
 
@@ -113,7 +122,7 @@ def array_stats(
     packing = _packing_to_use(s, packing, missing)
     if tfm is not None or by != 'vars':
         counted = partial(_as_counted, by=by, packing=packing, tfm=tfm)
-        return _one_pass(s, rows, counted, by, ranges)
+        return _one_pass(s, rows, counted, by, ranges, cut=tfm is None)
     counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing), tfm=None)
     return _in_units(_one_pass(s, rows, counted, by, ranges), packing) # One conversion a variable, not one a value
 
