@@ -81,6 +81,12 @@ class OpenFile:
         return self.digest
 
 # %% ../../nbs/01_disk.identity.ipynb #b1b781b9
+@patch
+def grows(self:OpenFile, size=0):
+    "Is the file, now of `size` bytes, or was it, longer than what is mapped?"
+    return max(size, self.id.size) > self.stop
+
+# %% ../../nbs/01_disk.identity.ipynb #c5221ea6
 _open_files_cache = WeakKeyDictionary() # By map
 
 def as_opened(
@@ -93,7 +99,8 @@ def as_opened(
     if inode: stat = stat._replace(inode=inode)
     start = x.offset
     first = start - start%mmap.ALLOCATIONGRANULARITY
-    _open_files_cache[x._mmap] = OpenFile(str(x.filename), start, first+len(x._mmap), stat)
+    file = _open_files_cache[x._mmap] = OpenFile(str(x.filename), start, first+len(x._mmap), stat)
+    if file.grows(): file.sample()
     return x
 
 def open_file(
@@ -125,13 +132,12 @@ def _change_of_name(self:OpenFile):
 
 @patch
 def _change_within(self:OpenFile, now):
-    old,grew = self.id,now.size > self.id.size
-    written = now.mtime != old.mtime
-    if self.digest is None and written and not grew: return 'rewritten'
+    grows,written = self.grows(now.size),now.mtime != self.id.mtime
+    if self.digest is None and written and not grows: return 'rewritten'
     if self.digest is not None and self.sampled()[1] != self.digest: return 'rewritten'
     self.id = now
-    if grew: return 'appended'
-    return 'touched' if written else None
+    if not written: return None
+    return 'appended' if grows else 'touched'
 
 # %% ../../nbs/01_disk.identity.ipynb #92254bfb
 @patch
