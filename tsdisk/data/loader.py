@@ -12,7 +12,7 @@ from itertools import chain
 from fastai.basics import *
 from fastai.data.load import _loaders
 from .assemble import Assembler, batch_tfms
-from .buffers import Pools
+from .buffers import in_shared_memory, Pools
 from .datasets import TSDatasets
 from .batches import DecodedTarget
 from .learner import like_targets
@@ -214,7 +214,8 @@ def create_batches(self:TSDataLoader,
     if np.ndim(first) == 0: return (yield from finished_batches(self, samps))
     if self.shuffle: reader.advise()
     if not get_worker_info(): reader.fill_cache(self.sampling.size)
-    yield from reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
+    groups = reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
+    yield from in_shared_memory(groups) if get_worker_info() and self.num_workers else groups
 
 def _peek(items):
     "The first of some items, None if there are none, and an iterator of all"
