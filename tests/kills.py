@@ -52,18 +52,18 @@ def full(half):
     "Fail as on a full disk"
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-def run(write, root, target=-1, act=kill):
+def run(write, root, target=-1, act=kill, calls=Calls):
     "Run `write()` in a child that acts at its change number `target`; (exit status, log of changes, error or None)"
     r,w = os.pipe()
     sys.stdout.flush()
     pid = os.fork()
-    if not pid: _child(write, root, target, act, w)
+    if not pid: _child(write, calls, root, target, act, w)
     os.close(w)
     with open(r, 'rb') as f: sent = f.read()
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return status, *(pickle.loads(sent) if sent else ([], None))
 
-def _child(write, root, target, act, w):
+def _child(write, calls, root, target, act, w):
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
@@ -71,7 +71,7 @@ def _child(write, root, target, act, w):
     try:
         import torch
         torch.set_num_threads(1)
-        calls = Calls(root, target, act)
+        calls = calls(root, target, act)
         try: write()
         except BaseException as e: error = type(e).__name__, str(e)
         calls.target = -1
@@ -90,7 +90,8 @@ def copy(old, new):
 
 def points(n, most):
     "At most so many of the numbers 1 to n, evenly spread"
-    return sorted({1 + i*(n-1)//max(1, most-1) for i in range(min(n, most))})
+    k = min(n, most)
+    return sorted({1 + i*(n-1)//max(1, k-1) for i in range(k)})
 
 def begun(work, prepare):
     "Two folders: what a writer begins with, and a copy that it may change"

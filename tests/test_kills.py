@@ -154,6 +154,9 @@ def test_a_full_disk_is_named_and_leaves_the_old(name, tmp_path):
         assert dataset_or_none(read, at) in (before, after), where
         assert not run(lambda: write(at), at)[2] and dataset_or_none(read, at) == after and files_in(at) == left, where
 
+def test_points_are_spread_from_first_to_last():
+    assert points(5, 9) == [1,2,3,4,5] and points(9, 3) == [1,5,9] and points(1, 3) == [1] and points(0, 3) == []
+
 def dataset_or_none(read, at):
     try: return read(at)
     except FileNotFoundError: return None

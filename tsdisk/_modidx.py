@@ -1957,6 +1957,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.data.buffers._page_locked': ('data.buffers.html#_page_locked', 'tsdisk/data/buffers.py'),
                                      'tsdisk.data.buffers._share': ('data.buffers.html#_share', 'tsdisk/data/buffers.py'),
                                      'tsdisk.data.buffers._shared_room': ('data.buffers.html#_shared_room', 'tsdisk/data/buffers.py'),
+                                     'tsdisk.data.buffers.from_workers': ('data.buffers.html#from_workers', 'tsdisk/data/buffers.py'),
                                      'tsdisk.data.buffers.in_shared_memory': ( 'data.buffers.html#in_shared_memory',
                                                                                'tsdisk/data/buffers.py')},
             'tsdisk.data.columns': { 'tsdisk.data.columns.Column': ('data.columns.html#column', 'tsdisk/data/columns.py'),

@@ -102,7 +102,8 @@ def test_batches_that_do_not_fit_in_shared_memory_are_an_error(monkeypatch, room
     dl = TSDataLoader(TSDatasets(np.zeros((600,1,9), 'f4')), bs=50, num_workers=2)
     monkeypatch.setattr(buffers.os, 'statvfs', lambda path: os.statvfs_result((4096,4096,16384,100,50,0,0,0,0,255)))
     try: said = [*dl]
-    except OSError as e: said = str(e) # Else torch would wait for its workers, whose iterator the error holds
+    except OSError as e: said = str(e)
+    gc.collect() # The iterator of the workers: the later it goes, the longer torch waits for them
     assert 'A batch of 1.8 kB does not fit' in said and '205 kB of 67.1 MB are free' in said and '`num_workers=0`' in said
 
 full_shm = """

@@ -12,7 +12,7 @@ from itertools import chain
 from fastai.basics import *
 from fastai.data.load import _loaders
 from .assemble import Assembler, batch_tfms
-from .buffers import in_shared_memory, Pools
+from .buffers import from_workers, in_shared_memory, Pools
 from .datasets import TSDatasets
 from .batches import DecodedTarget
 from .learner import like_targets
@@ -259,7 +259,7 @@ def in_background(dl):
 def stored_groups(dl):
     "Groups of batches as stored, made here or by worker processes"
     if not dl.fake_l.num_workers: return dl.create_batches(dl.sample())
-    with torch.random.fork_rng([]): return _loaders[0](dl.fake_l) # Draws a seed for the workers
+    with torch.random.fork_rng([]): return from_workers(_loaders[0](dl.fake_l)) # Draws a seed for the workers
 
 # %% ../../nbs/56_data.loader.ipynb #10453831
 def _start_pass(dl):
