@@ -155,7 +155,7 @@ def set_epoch(self:BatchOrder,
     epoch:int, # Number of the epoch that comes next
 ):
     "Continue with this epoch: from its start, unless a loaded state is within it"
-    if self.dl.resumed is None or self.dl.resumed[0] != epoch: self.dl.resumed = epoch,0
+    if self.dl.resumed is None or self.dl.resumed[0] != epoch: self.dl.resumed = epoch,0,0
 
 @patch
 def state_dict(self:BatchOrder): return self.dl.state_dict()
