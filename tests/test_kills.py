@@ -108,7 +108,7 @@ writers['save_targets'] = (lambda at: save_array(at/'X.npy', X(1)), lambda at: s
 writers['save_splits'] = (old_folder, lambda at: save_folder(at, splits=[[5,4,1],[0,2]]), dataset)
 writers['save_ragged'] = (nothing, lambda at: save_ragged(at, series(1, 4)), ragged)
 writers['save_ragged_again'] = (old_series, lambda at: save_ragged(at, series(2, 6)), ragged)
-writers['append_ragged'] = (old_series, lambda at: len(open_ragged(at)) == 6 or append_ragged(at, series(2, 2)), ragged)
+writers['append_ragged'] = (old_series, lambda at: append_ragged(at, series(2, 2)[len(open_ragged(at))-4:]), ragged) # Those that are missing
 writers['add_checksums'] = (old_folder, add_checksums, lambda at: (dataset(at), 'checksums' in (at/'tsdisk.json').read_text()))
 writers['convert'] = (nothing, converted(), dataset)
 writers['convert_iterable'] = (nothing, lambda at: convert((dict(X=X(i, 1)[0], y=i) for i in range(5)), at), dataset)
