@@ -7,15 +7,15 @@ __all__ = ['DecodedArray', 'DecodedRagged', 'decoded_arrays', 'row_blocks', 'to_
            'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'named_columns', 'to_parquet']
 
 # %% ../../nbs/49_convert.export.ipynb #e51a6732
-import json, shutil, warnings
-from contextlib import ExitStack
+import json, os, re, warnings
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import progress
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
-from ..disk.publish import atomic_path, locked, rename, sync_folder
+from ..disk.publish import atomic_folder, atomic_path, named_error, naming
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from .readers import need
@@ -84,21 +84,9 @@ def to_npy(
     dst, # Folder to make; it may exist if it is empty
 ) -> Path: # `dst`
     "Write all arrays of a dataset, or none, as plain `.npy` in physical units; `FileExistsError` if `dst` is not empty"
-    dst = Path(dst).absolute()
-    part = dst.with_name(f'.{dst.name}.part')
-    with locked(part):
-        if dst.exists() and any(dst.iterdir()): raise FileExistsError(f"{dst} is not empty: give another folder")
-        _export_npy(path, part/'made', dst)
-    return dst
-
-def _export_npy(path, made, dst):
-    "Write arrays to a hidden folder, and rename it"
-    shutil.rmtree(made, ignore_errors=True) # Left by a process that was killed
-    try:
+    with atomic_folder(dst) as made:
         for o in decoded_arrays(path): o.save_npy(made)
-        for folder in {made, *(o.parent for o in made.rglob('*'))}: sync_folder(folder)
-        rename(made, dst)
-    finally: shutil.rmtree(made, ignore_errors=True)
+    return Path(dst).absolute()
 
 # %% ../../nbs/49_convert.export.ipynb #5c801df3
 @patch
@@ -156,13 +144,20 @@ def _write_attributes(file, metadata):
     attrs = (file['X'] if 'X' in file else file).attrs
     for k,v in metadata.items(): attrs[k] = to_attribute(v)
 
-# %% ../../nbs/49_convert.export.ipynb #a65e09a1
-def _in_new_folder(path):
-    "The path of a file, after its folder is made"
+# %% ../../nbs/49_convert.export.ipynb #ec3e377c
+@contextmanager
+def _published_by_library(path):
+    "A temporary path for a file that a library writes, published when the block ends; errors name the file and a remedy"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    try:
+        with naming(path), atomic_path(path) as tmp: yield tmp
+    except (OSError,RuntimeError) as e:
+        number = re.search(r'errno = (\d+)', str(e)) # As h5py says it
+        if number is None: raise
+        raise named_error(OSError(int(number[1]), os.strerror(int(number[1]))), path) from e
 
+# %% ../../nbs/49_convert.export.ipynb #a65e09a1
 def to_hdf5(
     path, # Folder of a dataset
     dst, # File to write
@@ -173,7 +168,7 @@ def to_hdf5(
     _,splits = open_folder(path)
     manifest = read_manifest(path)
     _warn_of_gaps(manifest, dst)
-    with atomic_path(_in_new_folder(dst)) as tmp, h5py.File(tmp, 'w', locking=False) as f:
+    with _published_by_library(dst) as tmp, h5py.File(tmp, 'w', locking=False) as f:
         for o in decoded_arrays(path): o.write_hdf5(f, **kwargs)
         _write_attributes(f, shared_metadata(manifest))
         for k,v in splits.items(): f[f'splits/{k}'] = np.asarray(v)
@@ -264,5 +259,5 @@ def to_parquet(
     names = unique_names(entry.get('names') or [], [o.name for o in arrays])
     blocks = progress(row_blocks(arrays))
     tables = (pa.table(named_columns(arrays, names, a, b)) for a,b in blocks)
-    with atomic_path(_in_new_folder(dst)) as tmp: _write_tables(tmp, tables)
+    with _published_by_library(dst) as tmp: _write_tables(tmp, tables)
     return Path(dst)

@@ -13,7 +13,7 @@ from itertools import chain
 from fastai.basics import *
 from fastai.data.load import _loaders
 from .assemble import Assembler, batch_tfms
-from .buffers import Pools
+from .buffers import from_workers, in_shared_memory, Pools
 from .datasets import TSDatasets
 from .batches import DecodedTarget
 from .learner import like_targets
@@ -227,7 +227,8 @@ def create_batches(self:TSDataLoader,
     if np.ndim(first) == 0: return (yield from finished_batches(self, samps))
     if self.shuffle: reader.advise()
     if not get_worker_info(): reader.fill_cache(self.sampling.size)
-    yield from reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
+    groups = reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
+    yield from in_shared_memory(groups) if get_worker_info() and self.num_workers else groups
 
 def _peek(items):
     "The first of some items, None if there are none, and an iterator of all"
@@ -271,7 +272,7 @@ def in_background(dl):
 def stored_groups(dl):
     "Groups of batches as stored, made here or by worker processes"
     if not dl.fake_l.num_workers: return dl.create_batches(dl.sample())
-    with torch.random.fork_rng([]): return _loaders[0](dl.fake_l) # Draws a seed for the workers
+    with torch.random.fork_rng([]): return from_workers(_loaders[0](dl.fake_l)) # Draws a seed for the workers
 
 # %% ../../nbs/56_data.loader.ipynb #10453831
 def _start_pass(dl):

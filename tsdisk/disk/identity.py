@@ -85,7 +85,13 @@ class OpenFile:
         if now == self.id: self.digest = digest
         return self.digest
 
-# %% ../../nbs/01_disk.identity.ipynb #2ad60f18
+# %% ../../nbs/01_disk.identity.ipynb #b1b781b9
+@patch
+def grows(self:OpenFile, size=0):
+    "Is the file, now of `size` bytes, or was it, longer than what is mapped?"
+    return max(size, self.id.size) > self.stop
+
+# %% ../../nbs/01_disk.identity.ipynb #024658dc
 _open_files_cache = WeakKeyDictionary() # By map
 
 def remember_file(
@@ -98,7 +104,8 @@ def remember_file(
     if inode: stat = stat._replace(inode=inode)
     start = x.offset
     first = start - start%mmap.ALLOCATIONGRANULARITY
-    _open_files_cache[x._mmap] = OpenFile(str(x.filename), start, first+len(x._mmap), stat)
+    file = _open_files_cache[x._mmap] = OpenFile(str(x.filename), start, first+len(x._mmap), stat)
+    if file.grows(): file.checksum()
     return x
 
 def open_file(
@@ -131,13 +138,13 @@ def _change_of_inode(self:OpenFile):
 @patch
 def _change_of_content(self:OpenFile, now):
     "'rewritten', 'appended', 'touched', or None if only properties changed"
-    grew = now.size > self.id.size
+    grows = self.grows(now.size)
     written = now.mtime != self.id.mtime
-    if self.digest is None and written and not grew: return 'rewritten'
+    if self.digest is None and written and not grows: return 'rewritten'
     if self.digest is not None and self.sample()[1] != self.digest: return 'rewritten'
     self.id = now
-    if grew: return 'appended'
-    return 'touched' if written else None
+    if not written: return None
+    return 'appended' if grows else 'touched'
 
 # %% ../../nbs/01_disk.identity.ipynb #a468b58d
 @patch

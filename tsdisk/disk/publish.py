@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['remedies', 'named_error', 'naming', 'sync_folder', 'sync_file', 'rename', 'NoLocks', 'atomic_path', 'atomic_write',
-           'locked']
+           'locked', 'atomic_folder']
 
 # %% ../../nbs/01_disk.publish.ipynb #3765c05c
-import errno, json, os, secrets, socket, time, threading
+import errno, json, os, secrets, shutil, socket, time, threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -276,3 +276,27 @@ def locked(
     _take_lock(folder)
     try: yield
     finally: _release_lock(folder)
+
+# %% ../../nbs/01_disk.publish.ipynb #95062f92
+@contextmanager
+def atomic_folder(
+    path, # Where the folder will be; it may exist if it is empty
+):
+    "A temporary folder that is renamed to `path` when the block ends; after an error it is removed"
+    path = Path(path).absolute()
+    part = path.with_name(f'.{path.name}.part')
+    made = part/'made'
+    with locked(part):
+        _check_is_free(path)
+        shutil.rmtree(made, ignore_errors=True) # Left by a process that was killed
+        made.mkdir()
+        try:
+            yield made
+            for o in {made, *(o.parent for o in made.rglob('*'))}: sync_folder(o)
+            rename(made, path)
+        finally: shutil.rmtree(made, ignore_errors=True)
+
+def _check_is_free(path):
+    if not path.exists() or path.is_dir() and not any(path.iterdir()): return
+    what = 'is not empty' if path.is_dir() else 'is a file'
+    raise FileExistsError(f"{path} {what}: delete it, or give another folder")

@@ -42,7 +42,7 @@ def _convert(args):
 def _append(args):
     from tsdisk.convert.convert import append
     src,read = _inputs(args)
-    print(append(args.dst, src, read, **_options(args)))
+    print(append(args.dst, src, read, again=args.again, **_options(args)))
 
 # %% ../../nbs/72_tools.cli.ipynb #1586478a
 def _verify(args):
@@ -119,6 +119,7 @@ def _add_writers(commands):
     add = _command(commands, _append, 'append', 'append files to a dataset')
     add('dst', help='folder of the dataset')
     add('src', nargs='+', help=_src)
+    add('--again', action='store_true', help='append files that were appended before; by default they are left out')
     _add_reading_options(add)
 
 # %% ../../nbs/72_tools.cli.ipynb #269b4308
