@@ -3606,6 +3606,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'tsdisk.frameworks.BatchOrder.__init__': ('frameworks.html#batchorder.__init__', 'tsdisk/frameworks.py'),
                                    'tsdisk.frameworks.BatchOrder.__iter__': ('frameworks.html#batchorder.__iter__', 'tsdisk/frameworks.py'),
                                    'tsdisk.frameworks.BatchOrder.__len__': ('frameworks.html#batchorder.__len__', 'tsdisk/frameworks.py'),
+                                   'tsdisk.frameworks.BatchOrder.batch_size': ( 'frameworks.html#batchorder.batch_size',
+                                                                                'tsdisk/frameworks.py'),
                                    'tsdisk.frameworks.BatchOrder.load_state_dict': ( 'frameworks.html#batchorder.load_state_dict',
                                                                                      'tsdisk/frameworks.py'),
                                    'tsdisk.frameworks.BatchOrder.positions': ( 'frameworks.html#batchorder.positions',
