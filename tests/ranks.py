@@ -9,7 +9,6 @@ from fastai.callback.core import Callback
 from fastai.distributed import * # Adds `distrib_ctx`
 from fastai.metrics import F1Score, Precision, R2Score, accuracy, mae, rmse
 from tsdisk.all import *
-from tsdisk.train.distributed import DistributedTraining
 from tsdisk.train.writer import open_run
 from tsdisk.data.ranks import from_all_ranks
 from tsdisk.order.ranks import launched, process_group

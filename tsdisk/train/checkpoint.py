@@ -186,7 +186,8 @@ def _find_interrupted(self:Checkpoint):
     saved = dict(n_epoch=found['n_epoch'], **found.get('how', {}))
     _check_same_fit(self.file, saved, dict(n_epoch=self.n_epoch, **fit_settings(self.learn)))
     where = f"epoch {found['epoch']}, batch {found['loader']['step']}"
-    print(f"{self.file.name}: " + ('this fit has already finished' if found['done'] else f'resuming at {where}'))
+    news = 'this fit has already finished' if found['done'] else f'resuming at {where}'
+    if not launched()[0]: print(f'{self.file.name}: {news}')
     return found
 
 # %% ../../nbs/62_train.checkpoint.ipynb #d2d3c199
