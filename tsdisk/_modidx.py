@@ -3173,6 +3173,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.disk.publish.atomic_path': ('disk.publish.html#atomic_path', 'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish.atomic_write': ('disk.publish.html#atomic_write', 'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish.locked': ('disk.publish.html#locked', 'tsdisk/disk/publish.py'),
+                                     'tsdisk.disk.publish.make_folders': ('disk.publish.html#make_folders', 'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish.named_error': ('disk.publish.html#named_error', 'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish.naming': ('disk.publish.html#naming', 'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish.rename': ('disk.publish.html#rename', 'tsdisk/disk/publish.py'),

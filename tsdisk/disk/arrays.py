@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from .basics import progress
 from .casts import cast_exactly
 from .headers import check_dtype, check_size, data_start, header_of, map_open, npy_header, open_npy
-from .publish import atomic_path, naming
+from .publish import atomic_path, make_folders, naming
 
 # %% ../../nbs/03_disk.arrays.ipynb #d3d93e2b
 def open_array(
@@ -109,7 +109,7 @@ def _check_new_array(path, n, trail, dtype):
 # %% ../../nbs/03_disk.arrays.ipynb #5b7b2c31
 @patch
 def __enter__(self:ArrayWriter):
-    self.path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(self.path.parent)
     _check_free_space(self.path, (self.n or 0)*self.row_bytes)
     self.written = WrittenRows()
     self.publishing = ExitStack()

@@ -10,7 +10,7 @@ import json, os, re, shutil
 from pathlib import Path
 from fastcore.basics import patch
 from ..disk.inside import inside, is_plain_name
-from ..disk.publish import atomic_write, rename, sync_file, sync_folder
+from ..disk.publish import atomic_write, make_folders, rename, sync_file, sync_folder
 from ..disk.schema import file_name, list_of, read_json, table, string
 from ..disk.sidecar import manifest_name, read_manifest
 
@@ -90,7 +90,7 @@ def clear(self:Staged):
 def begin(self:Staged):
     "Make an empty hidden folder"
     self.clear()
-    self.made.mkdir(parents=True)
+    make_folders(self.made)
 
 # %% ../../nbs/29_folder.staged.ipynb #fe9a0cdf
 @patch

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from warnings import warn
 from fastai.basics import *
 from ..disk.basics import whole_number
-from ..disk.publish import atomic_path, naming, sync_folder
+from ..disk.publish import atomic_path, make_folders, naming, sync_folder
 from ..disk.schema import anything, kind, list_of, Misfit, number, table, whole
 from ..order.ranks import launched, process_group
 from .state import fit_settings, learner_state, load_learner_state, plain_values, rank_rng_states, set_rank_rng_state
@@ -157,7 +157,7 @@ def _begin(self:Checkpoint):
     self.stepped = False # Did the last batch end with a step of the optimizer?
     self.checked = False # Has a saved checkpoint been loaded again?
     self.loader_epoch = None # Epoch number to give to the loader at the next batch
-    self.file.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(self.file.parent)
     self.damaged = False # Is the newest checkpoint damaged?
     if self.file.exists(): self.resume_from = self._find_interrupted()
     elif not launched()[0]: _previous(self.file).unlink(missing_ok=True) # Of a fit that is to start again
