@@ -119,7 +119,7 @@ class Checkpoint(Callback):
     @property
     def file(self):
         suffix = f'-{self.finished_fits+1}' if self.finished_fits else ''
-        return join_path_file(self.fname + suffix, self.path/self.model_dir, ext='.ckpt')
+        return self.path/self.model_dir/f'{self.fname}{suffix}.ckpt'
 
     @property
     def skips_epoch(self):
