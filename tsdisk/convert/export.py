@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from ..disk.basics import progress
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
+from ..disk.paths import local_path
 from ..disk.publish import atomic_path, locked, rename, sync_folder
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
@@ -84,7 +85,7 @@ def to_npy(
     dst, # Folder to make; it may exist if it is empty
 ) -> Path: # `dst`
     "Write all arrays of a dataset, or none, as plain `.npy` in physical units; `FileExistsError` if `dst` is not empty"
-    dst = Path(dst).absolute()
+    dst = local_path(dst).absolute()
     part = dst.with_name(f'.{dst.name}.part')
     with locked(part):
         if dst.exists() and any(dst.iterdir()): raise FileExistsError(f"{dst} is not empty: give another folder")
@@ -159,7 +160,7 @@ def _write_attributes(file, metadata):
 # %% ../../nbs/49_convert.export.ipynb #a65e09a1
 def _in_new_folder(path):
     "The path of a file, after its folder is made"
-    path = Path(path)
+    path = local_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

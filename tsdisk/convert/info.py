@@ -20,6 +20,7 @@ import numpy as np
 from ..disk.basics import human
 from ..disk.headers import read_header
 from ..disk.packing import Packing
+from ..disk.paths import local_path
 from ..disk.sidecar import manifest_name, read_manifest
 from ..series.clock import duration_text
 from ..folder.manifest import open_folder, staging
@@ -367,7 +368,7 @@ def info(
 ) -> Info:
     "Describe a file or dataset; `FileNotFoundError` if it does not exist, `ValueError` if its format is unknown"
     if '::' in str(path): return describe_records(str(path))
-    path = Path(path)
+    path = local_path(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")
     suffix = suffix_of(path)
     if path.is_dir() and ((path/manifest_name).exists() or suffix != '.zarr'): return describe_dataset(path)

@@ -19,6 +19,7 @@ from fastcore.basics import patch
 from ..disk.arrays import open_array
 from ..disk.packing import Packing
 from ..disk.headers import read_header
+from ..disk.paths import local_path
 from .pandas_columns import frame_columns, frame_numbers, frame_times
 from .text_columns import index_reason
 
@@ -106,6 +107,7 @@ def read_file(
     whole,rows = split_rows(os.fspath(file))
     if rows: return select_rows(read_file(whole), rows)
     path,_,name = whole.partition('::')
+    local_path(path)
     f = readers.get(suffix_of(path))
     if f is None:
         known = ' '.join(sorted(readers))

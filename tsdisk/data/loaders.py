@@ -16,6 +16,7 @@ from .preload import preload, preload_bytes
 from .sampling import with_train
 from ..disk.basics import progress
 from ..disk.memory import free_memory
+from ..disk.paths import local_path
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from ..order.leakage import warn_leakage
@@ -58,6 +59,7 @@ class TSDataLoaders(DataLoaders):
         **kwargs
     ):
         "Loaders over datasets; the first is for training"
+        local_path(path)
         first,*others = split_dsets(ds)
         device = torch.device(ifnone(device, default_device()))
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 from .identity import as_opened
 from .inside import check_regular, DamagedFile
+from .paths import local_path
 from .publish import naming
 
 # %% ../../nbs/02_disk.headers.ipynb #0005f399
@@ -28,7 +29,7 @@ def open_npy(
     path, # A `.npy` file
 ): # The file, open for reading bytes
     "Open a file; an error says what else is there"
-    path = Path(path)
+    path = local_path(path)
     if path.is_dir(): raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give the path of a file in it")
     try:
         with naming(path):

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from warnings import warn
 from .basics import reset_after_fork
+from .paths import local_path
 try: import fcntl
 except ImportError: fcntl = None # Windows
 
@@ -170,7 +171,7 @@ def atomic_path(
     path, # Where the file will be
 ):
     "A temporary path whose file is synced and renamed to `path` when the block ends; after an error it is removed"
-    path = Path(path)
+    path = local_path(path)
     with naming(path): tmp,fd = _new_temporary(path)
     try:
         yield tmp
@@ -259,7 +260,7 @@ def locked(
     folder, # Folder that is written to; made as needed
 ):
     "Hold the lock of a folder; `BlockingIOError` if another process, or another thread, holds it"
-    folder = Path(folder).resolve()
+    folder = local_path(folder).resolve()
     _take(folder)
     try: yield
     finally: _give_back(folder)

@@ -14,6 +14,7 @@ import numpy as np
 from fastcore.basics import patch
 from .identity import file_id_of, open_file
 from .headers import check_dtype, check_size, read_header
+from .paths import local_path
 from .publish import naming
 from .views import map_file
 from .basics import human, progress, reset_after_fork
@@ -134,7 +135,7 @@ class Shards(Joined):
         paths, # Folder of `.npy` files, taken in the order of their names; or a list of files, in its order
         stack:bool=False, # Is each file one row?
     ):
-        paths = sorted(Path(paths).glob('*.npy')) if isinstance(paths, (str,Path)) else list(paths)
+        paths = sorted(local_path(paths).glob('*.npy')) if isinstance(paths, (str,Path)) else [*map(local_path, paths)]
         if not paths: raise FileNotFoundError("There are no `.npy` files to read")
         self.folder = os.path.commonpath([Path(o).resolve().parent for o in paths])
         self.paths = np.array([os.path.relpath(Path(o).resolve(), self.folder) for o in paths])

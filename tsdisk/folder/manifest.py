@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 from ..disk.arrays import open_array, save_array
 from ..disk.inside import DamagedFile
+from ..disk.paths import local_path
 from ..disk.headers import check_dtype, read_header
 from ..disk.publish import atomic_write, locked
 from ..disk.rows import Ranges
@@ -45,7 +46,7 @@ def write_manifest(
     **entries, # Entries to set; others stay as they are
 ):
     "Set entries of the manifest of a folder; `FileExistsError` if it holds an unfinished conversion"
-    path = Path(path)
+    path = local_path(path)
     if (path/staging).exists() and not (path/manifest_name).exists():
         raise FileExistsError(f"{path} is not finished: call `convert` again with the same arguments, "
             "or use another folder")
@@ -207,7 +208,7 @@ def save_folder(
     splits=None, # Rows of each split, as for `check_rows`: a dict by name, or a list for 'train', 'valid' and 'test'
 ):
     "Write arrays and splits as a dataset folder: all of them, or after an error or a kill none"
-    path = Path(path)
+    path = local_path(path)
     splits = _named_splits(splits)
     arrays = {k: a for k,a in dict(X=X, y=y).items() if a is not None}
     with locked(path):
@@ -290,7 +291,7 @@ def open_folder(
     path, # Folder of a dataset, or with at least `X.npy`
 ) -> tuple: # (dict of arrays by role, dict of rows by split)
     "The arrays of a dataset folder, still on disk, and its splits"
-    path = Path(path)
+    path = local_path(path)
     if not path.is_dir(): raise FileNotFoundError(f"{path} is not a folder: give the folder that holds `X.npy`")
     while True:
         manifest = read_manifest(path)

@@ -10,6 +10,7 @@ from hashlib import blake2b
 from warnings import warn
 from fastai.basics import *
 from ..disk.basics import whole_number
+from ..disk.paths import local_path
 from ..disk.publish import atomic_path, naming, sync_folder
 from ..disk.schema import anything, kind, list_of, Misfit, number, table, whole
 from .state import fit_settings, learner_state, load_learner_state, plain_values, rng_state, set_rng_state
@@ -109,6 +110,7 @@ class Checkpoint(Callback):
         fname:str, # Saves to `fname.ckpt` in the learner's `path/model_dir`; a second fit to `fname-2.ckpt`
         every:int=1000, # Batches between checkpoints; there is also one after each epoch
     ):
+        local_path(fname)
         self.fname = fname
         self.every = whole_number(every, 'every', 1, 'a number of batches')
         self.finished_fits = 0

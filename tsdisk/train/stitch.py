@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from ..data.datasets import TSDatasets
 from ..disk.arrays import create_array, open_array, save_array
 from ..disk.basics import one_of, progress
+from ..disk.paths import local_path
 from ..disk.publish import rename
 from ..series.ragged import Ragged
 from ..series.ragged_files import open_ragged
@@ -167,7 +168,7 @@ def stitch_forecasts(
 ) -> Ragged: # Series i is (vars, steps), NaN where nothing was forecast
     "Join the forecasts of overlapping windows into one series for each original one"
     preds = open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
-    path = Path(path)
+    path = local_path(path)
     one_of(how, 'how', ('mean','last'))
     grid,rows = check_forecasts(preds, dl)
     if path.exists(): raise FileExistsError(f"{path} exists: delete it, or give another path")
