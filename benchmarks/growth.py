@@ -1,5 +1,6 @@
 "Time and memory of what should not grow with the rows: see README.md"
 import json, resource, subprocess, sys, warnings
+from importlib import import_module
 from pathlib import Path
 import numpy as np
 from common import arguments, benchmark, intro, md_table, number, pick, run, say
@@ -158,8 +159,8 @@ of_series = [o for o,f in ways.items() if 'ragged' in f.__name__]
 
 def measure_here(name, folder, n):
     "In this process: seconds, and MB of private memory beyond what it had"
-    import tsdisk.all # Not measured
-    from tsdisk.disk.gather import tensor_view
+    import_module('tsdisk.all') # Not measured
+    resource.setrlimit(resource.RLIMIT_DATA, (limit*10**9,)*2)
     warnings.simplefilter('ignore')
     steps = ways[name](Path(folder), n)
     next(steps)
@@ -167,7 +168,7 @@ def measure_here(name, folder, n):
     print(json.dumps(dict(took=took, private=private)))
 
 def measure(name, folder, n):
-    code = f'from growth import *\nresource.setrlimit(resource.RLIMIT_DATA, ({limit*10**9},)*2)\nmeasure_here({name!r}, {str(folder)!r}, {n})'
+    code = f'from growth import measure_here\nmeasure_here({name!r}, {str(folder)!r}, {n})'
     try: done = subprocess.run([sys.executable, '-c', code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=patience)
     except subprocess.TimeoutExpired: return dict(failed=f'more than {patience} s')
     if not done.returncode: return json.loads(done.stdout.splitlines()[-1])

@@ -19,6 +19,7 @@ from ..folder.checks import add_checksums, from_hex
 from ..disk.sidecar import manifest_name, read_manifest
 from ..folder.manifest import complete_save, open_folder, staging
 from ..folder.stats import add_stats, kept_stats
+from ..order.split_rows import chunked_rows
 from . import edf, hdf5, public_datasets, tables, ts_files, wfdb_records
 from .info import Info, info
 from .inputs import check_unchanged, Inputs
@@ -302,7 +303,7 @@ def _is_added(dst, work, again):
 # %% ../../nbs/48_convert.convert.ipynb #019ce883
 def _print_rows_without_split(dst, n):
     arrays,splits = open_folder(dst)
-    lost = len(arrays['X'])-n - sum(int((np.asarray(o) >= n).sum()) for o in splits.values())
+    lost = len(arrays['X'])-n - sum(int((o >= n).sum()) for rows in splits.values() for o in chunked_rows(rows))
     if not splits or lost <= 0: return
     print(f"{lost:,} of the appended rows are in none of the splits {[*splits]}: assign them with `split`")
 

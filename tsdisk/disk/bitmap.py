@@ -115,6 +115,8 @@ def __repr__(self:BitRows):
 @patch
 def __eq__(self:BitRows, b): return isinstance(b, BitRows) and repr(self) == repr(b)
 
+
+# %% ../../nbs/06_disk.bitmap.ipynb #ae7aaa9f
 @patch
 def common_row(self:BitRows,
     b, # Another `BitRows` of as many rows

@@ -22,7 +22,7 @@ from .manifest import open_folder
 from .results import cached_result, kept_result, result_kind
 from .moments import Moments, Stats
 from .sketch import Sample
-from ..order.split_rows import check_rows
+from ..order.split_rows import check_rows, chunked_rows
 
 # %% ../../nbs/32_folder.stats.ipynb #eaac0f65
 def _as_rows(a, by='vars'):
@@ -171,8 +171,7 @@ def _extended(kind, detail, old, s, new):
 def _rows_from(n, rows, s):
     "The rows from n on, of some rows or of all"
     if rows is None: return range(n, len(s))
-    rows = np.asarray(rows)
-    return rows[rows >= n]
+    return np.concatenate([np.empty(0, np.int64), *(o[o >= n] for o in chunked_rows(rows))])
 
 # %% ../../nbs/32_folder.stats.ipynb #ee361564
 def add_stats(

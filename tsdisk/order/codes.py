@@ -53,9 +53,9 @@ def distinct(
 ) -> tuple: # (sorted distinct labels, how often each occurs)
     "`np.unique(a, return_counts=True)`, without sorting whole numbers and texts that occur often"
     a = a.reshape(-1)
-    how = {'b': _distinct_numbers, 'i': _distinct_numbers, 'u': _distinct_numbers, 'U': _distinct_texts, 'S': _distinct_texts}
-    find = how.get(a.dtype.kind) if a.size and a.dtype.itemsize else None
-    found = find and find(a)
+    found = None
+    if a.size and a.dtype.kind in 'biu': found = _distinct_numbers(a)
+    if a.size and a.dtype.kind in 'US' and a.dtype.itemsize: found = _distinct_texts(a)
     if not found: return np.unique(a, return_counts=True)
     order = np.argsort(found[0], kind='stable')
     return tuple(o[order] for o in found)

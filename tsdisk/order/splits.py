@@ -30,6 +30,11 @@ def _rows_of_splits(split, n_splits):
     "Rows of each split, ascending, from the number of the split of each row"
     return tuple(np.flatnonzero(split == k) for k in range(n_splits))
 
+def _rows_of_parts(parts, n, n_splits, whole=True):
+    "Rows of each split, from blocks of the split of each row, -1 for none: arrays up to a million rows, then bitmaps"
+    if n > listed_rows: return rows_by_part(parts, n, n_splits, whole)
+    return _rows_of_splits(np.concatenate([*parts]), n_splits)
+
 def _listed_splits(n, valid, test, seed):
     "Rows to train, to validate and to test: numbers of rows drawn without replacement"
     rng = np.random.default_rng(seed)
@@ -78,11 +83,6 @@ def _class_numbers(labels, no_label):
     "For each distinct label the number of its class, -1 where it means that there is no label"
     known = has_label(labels, no_label)
     return np.where(known, np.cumsum(known)-1, -1)
-
-def _rows_of_parts(parts, n, n_splits, whole=True):
-    "Rows of each split, from blocks of the split of each row, -1 for none: arrays up to a million rows, then bitmaps"
-    if n > listed_rows: return rows_by_part(parts, n, n_splits, whole)
-    return _rows_of_splits(np.concatenate([*parts]), n_splits)
 
 # %% ../../nbs/24_order.splits.ipynb #b2941756
 def _rows_to_hold_out(n, total, most, rng):
