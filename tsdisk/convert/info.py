@@ -177,7 +177,7 @@ def _names_and_units(metadata, n):
 def _shape_of(a):
     "The shape of an array, with a range for the steps of series of different lengths"
     if not getattr(a, 'unequal', False): return tuple(a.shape)
-    return len(a), a.vars, f'{np.min(a.lengths):,}–{np.max(a.lengths):,}'
+    return len(a), a.vars, '{:,}–{:,}'.format(*a.length_range)
 
 def describe_array(
     name:str,

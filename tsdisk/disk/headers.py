@@ -8,6 +8,7 @@ __all__ = ['HEADER_READERS', 'data_start', 'read_header', 'open_npy', 'header_of
 
 # %% ../../nbs/02_disk.headers.ipynb #c8c430bf
 import os, re, struct
+from functools import lru_cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -30,11 +31,11 @@ def open_npy(
 ): # The file, open for reading bytes
     "Open a file; an error says what else is there"
     path = local_path(path)
-    if path.is_dir(): raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give the path of a file in it")
     try:
         with naming(path):
             check_regular(path)
             return open(path, 'rb')
+    except IsADirectoryError: raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give the path of a file in it") from None
     except FileNotFoundError: raise FileNotFoundError(f"{path} does not exist") from None
 
 # %% ../../nbs/02_disk.headers.ipynb #17863722
@@ -66,9 +67,15 @@ def _parsed_header(f):
     size = int.from_bytes(f.read(n_bytes), 'little')
     left = os.fstat(f.fileno()).st_size - f.tell()
     if size > left: raise ValueError(f'it should have {size:,} bytes, and {left:,} are left in the file')
-    text = re.sub(rb'\s{50,}', b' ', f.read(min(size, 2**16))) # NumPy takes seconds to refuse long padding
+    text = f.read(min(size, 2**16))
     f.seek(max(0, size-2**16), os.SEEK_CUR)
-    return HEADER_READERS[version](BytesIO(len(text).to_bytes(n_bytes, 'little') + text))
+    return _parsed_text(version, text)
+
+@lru_cache(256)
+def _parsed_text(version, text):
+    "(shape, Fortran order?, dtype) from the text of a header; files of one array have the same"
+    text = re.sub(rb'\s{50,}', b' ', text) # NumPy takes seconds to refuse long padding
+    return HEADER_READERS[version](BytesIO(len(text).to_bytes(2*version[0], 'little') + text))
 
 def _check_magic(start, path):
     if start == npy.MAGIC_PREFIX: return
