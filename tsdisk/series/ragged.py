@@ -63,6 +63,7 @@ def _signed_integers(offsets):
 # %% ../../nbs/13_series.ragged.ipynb #8d128649
 class Ragged(Panel, PaddedRows):
     "Series of any length, one after the other"
+    length_range = None # Steps of the shortest series and of the longest, found once
     def __init__(self,
         values, # Steps of all series, (steps, vars) or (steps,): array or path
         offsets, # Where each series starts, and the last ends: (n+1,) integers, ascending
