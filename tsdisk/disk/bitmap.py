@@ -137,7 +137,7 @@ def rows_by_part(
     whole:bool=True, # Is each row in one of the parts?
 ) -> tuple: # Rows of each part, `BitRows`
     "The rows of each part, after one pass"
-    shared = k == 2 and whole # The first part are the rows that are not marked for the second
+    shared = bool(k == 2 and whole) # The first part are the rows that are not marked for the second
     bitmaps = {i: blocks_of_bits(n) for i in range(shared, k)}
     row = 0
     for a in parts:

@@ -113,7 +113,7 @@ def labels(v):
     list_of(whole())(v[1])
     if len(v[0]) != len(v[1]): raise Misfit('as many counts as labels', v)
 
-def _results(check): return table_of(table_of(check))
+def _results(check): return table_of(table_of(lambda v: (file_name if isinstance(v, str) else check)(v))) # A result, or its file
 
 results = {'stats': _results(stats), 'labels': _results(labels)} # By the first word of their name
 

@@ -123,6 +123,8 @@ def _resolved(paths):
     real = [os.path.join(folders[folder], name) for folder,name in parts]
     return [os.path.realpath(o) if os.path.islink(o) else o for o in real]
 
+
+# %% ../../nbs/10_disk.shards.ipynb #d1711bdf
 def _check_shard(path, trail, like, stack):
     "Shape of a row, dtype, rows, first byte and identity of a file; `ValueError` unless its rows are like those of the first file"
     with open_npy(path) as f:

@@ -71,7 +71,7 @@ def _bit_rows(bits, of, marked):
     return rows
 
 def _random_share(of, pct, seed, held, tail):
-    rows = RandomShare(of, tuple(pct) if isinstance(pct, list) else pct, seed, held)
+    rows = RandomShare(of, tuple(pct) if isinstance(pct, list) else pct, seed, (False,True,2)[held])
     if crc32(rows.tail.astype('<i8')) == tail: return rows
     raise ValueError(f"NumPy {np.__version__} draws other rows than the release that made this split: make the splits again, or use that release")
 

@@ -188,16 +188,23 @@ def chunked_rows(
 
 def _as_bits(rows): return rows >> 3, np.left_shift(1, rows & 7).astype(np.uint8) # (byte, bit in it) of each row in a bitmap
 
+# %% ../../nbs/22_order.split_rows.ipynb #25280a82
 def _repeated_in_arrays(splits, n):
     "A row that is in two splits, and the number of the second; None if there is none. Takes n/8 bytes"
     seen = np.zeros(-(-n//8), np.uint8) # A bit a row
-    for i,split in enumerate(splits):
-        for rows in chunked_rows(split):
+    *small,largest = sorted(range(len(splits)), key=lambda i: len(splits[i])) # The largest is compared with the others, and not marked
+    for i in (*small, largest):
+        for rows in chunked_rows(splits[i]):
             byte,bit = _as_bits(rows)
             again = (seen[byte] & bit) > 0
-            if again.any(): return rows[int(again.argmax())],i
-        if i == len(splits)-1: return None
-        for rows in chunked_rows(split): np.bitwise_or.at(seen, *_as_bits(rows))
+            if again.any(): return _with_second(splits, rows[int(again.argmax())])
+        if i == largest: return None
+        for rows in chunked_rows(splits[i]): np.bitwise_or.at(seen, *_as_bits(rows))
+
+def _with_second(splits, row):
+    "(row, number of the second split that holds it)"
+    holds = (i for i,o in enumerate(splits) if any((rows == row).any() for rows in chunked_rows(o)))
+    return row, [next(holds), next(holds)][1]
 
 # %% ../../nbs/22_order.split_rows.ipynb #bdb41192
 def _repeated_in_bitmaps(splits):
