@@ -1,5 +1,5 @@
 "Writers in child processes that are killed, or whose calls fail, at their n-th change of a file"
-import errno, os, pickle, re, shutil, signal, sys
+import os, pickle, re, shutil, signal, sys
 from pathlib import Path
 
 changes = {'os.rename','os.remove','os.rmdir','os.mkdir','os.truncate','os.link','os.symlink'} # Audit events of changes; `open` for writing is another
@@ -17,13 +17,14 @@ class Calls:
         if not str(path).startswith(self.root): return
         self.n += 1
         self.log.append((what, str(path)))
-        if self.n == self.target: self.act(half)
+        if self.n == self.target: self.act(half, what, path)
 
     def heard(self, event, args):
         if event == 'open':
             path,_,flags = args
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             if writes and isinstance(path, (str,os.PathLike)): self('open', path)
+        elif event == 'rows': self('write', args[0]) # By a library, as a test announces
         elif event in changes: self(event, self.path_of(args))
 
     def path_of(self, args):
@@ -42,27 +43,28 @@ class Calls:
         "Count a sync; a kill loses nothing that was not synced, so the disk need not be waited for"
         self('fsync', os.readlink(f'/proc/self/fd/{fd}'))
 
-def kill(half):
+def kill(half, *_):
     "End this process at once, in the middle of a write"
     if half: half()
     os.kill(os.getpid(), signal.SIGKILL)
 
-def full(half):
-    "Fail as on a full disk"
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def refuse(code):
+    "Fail with an error of the system, which names the file of calls that are given a path"
+    def fail(half, what, path): raise OSError(code, os.strerror(code), *[path][:what not in ('write','fsync')])
+    return fail
 
-def run(write, root, target=-1, act=kill):
+def run(write, root, target=-1, act=kill, calls=Calls):
     "Run `write()` in a child that acts at its change number `target`; (exit status, log of changes, error or None)"
     r,w = os.pipe()
     sys.stdout.flush()
     pid = os.fork()
-    if not pid: _child(write, root, target, act, w)
+    if not pid: _child(write, calls, root, target, act, w)
     os.close(w)
     with open(r, 'rb') as f: sent = f.read()
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return status, *(pickle.loads(sent) if sent else ([], None))
 
-def _child(write, root, target, act, w):
+def _child(write, calls, root, target, act, w):
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
@@ -70,7 +72,7 @@ def _child(write, root, target, act, w):
     try:
         import torch
         torch.set_num_threads(1)
-        calls = Calls(root, target, act)
+        calls = calls(root, target, act)
         try: write()
         except BaseException as e: error = type(e).__name__, str(e)
         calls.target = -1
@@ -89,7 +91,8 @@ def copy(old, new):
 
 def points(n, most):
     "At most so many of the numbers 1 to n, evenly spread"
-    return sorted({1 + i*(n-1)//max(1, most-1) for i in range(min(n, most))})
+    k = min(n, most)
+    return sorted({1 + i*(n-1)//max(1, k-1) for i in range(k)})
 
 def begun(work, prepare):
     "Two folders: what a writer begins with, and a copy that it may change"

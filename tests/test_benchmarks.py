@@ -5,6 +5,7 @@ import numpy as np, pytest, torch
 
 folder = Path(__file__).parent.parent/'benchmarks'
 sys.path.insert(0, str(folder))
+import soak
 from ceilings import Disk, bare_gathers, fio, fio_engine
 from common import heads, in_order, pick, ratio
 from processes import Busy, Quiet
@@ -113,6 +114,40 @@ def test_a_column_for_each_number_of_busy_processes():
     assert heads('GB/s', [0,1,4]) == ['GB/s', 'GB/s, 1 busy', 'GB/s, 4 busy']
     assert [r['way'] for r in in_order(records, 'ab')] == ['a','a','b','b']
     assert pick(records, 'rate', way='a', beside=1) == [4] and ratio(pick(records, 'rate', way='a'), pick(records, 'rate', way='b')) == (2/1+4/3)/2
+
+@linux
+def test_a_soak_ends_well_where_nothing_is_lost():
+    args = [sys.executable, '-W', 'ignore', folder/'soak.py', '--minutes', '.08', '--seed', '3']
+    res = subprocess.run(args, capture_output=True, text=True)
+    assert res.returncode == 0 and 'Nothing was lost' in res.stdout and '| kills |' in res.stdout, res.stdout+res.stderr
+
+def lose_a_row(o): o.set = o.set[0],np.append(o.set[1], 2**20)
+def flip(o):
+    with open(next(o.set[0].glob('X*.npy')), 'r+b') as f:
+        f.seek(-1, 2)
+        f.write(b'!')
+def damage_labels(o): np.save(next(o.set[0].glob('y*.npy')), np.zeros(len(o.set[1]), 'i8'))
+
+@linux
+@pytest.mark.parametrize('harm', [lose_a_row, flip, damage_labels])
+def test_a_soak_finds_what_is_lost(harm, tmp_path, monkeypatch):
+    monkeypatch.setattr(soak, 'acts', {lambda o: (soak.act_convert(o), harm(o), soak.act_verify(o)): 1})
+    done,loss = soak.soaked(tmp_path, 0, 60)
+    assert loss is not None and done.counts['convert'] == 1
+
+@linux
+def test_a_soak_finds_a_lost_checkpoint_and_another_order(tmp_path, monkeypatch):
+    o = soak.Soak(tmp_path, 0)
+    o.times['training'] = 0
+    (tmp_path/'log').write_text('start\n0 11\n1 22\n')
+    def resumed(batches, saved):
+        saved = iter(saved)
+        monkeypatch.setattr(soak, 'elsewhere', lambda f, path=None: next(saved) if f is soak.saved_at else None)
+        monkeypatch.setattr(soak, '_fit_amid_appends', lambda *_: (tmp_path/'log').open('a').write(f'start\n{batches}') and 1)
+        soak._attempt(o, None, tmp_path, [[0,11],[1,22],[2,33]], kill=False)
+    resumed('1 22\n2 33\n', [1,2])
+    for batches,saved,why in (('0 11\n', [1,2], 'resumed at batch 0'), ('1 33\n', [1,2], 'other rows'), ('1 22\n', [1,0], 'became one of 0')):
+        with pytest.raises(soak.Loss, match=why): resumed(batches, saved)
 
 def test_results_that_name_a_commit_are_of_one_and_of_one_kind_of_machine():
     found = {o.stem: json.loads(o.read_text())['machine'] for o in (folder/'results').glob('*.json')}

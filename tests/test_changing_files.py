@@ -180,6 +180,42 @@ def test_file_that_is_appended_to_is_read_as_it_was_opened(X, monkeypatch):
         for rows in (batches, dl): assert all((o[0] == 1).all() for o in rows)
     same(unpack_array(packed), X)
 
+def killed_append(x, n=100):
+    "Rows at the end of a file, without a header that says so"
+    with open(x.filename, 'ab') as f: f.write(np.full((n,4,256), 9, 'f4').tobytes())
+
+def append_again(x, n):
+    "Cut off what a killed append left, then append as many rows as are given"
+    with open(x.filename, 'r+b') as f:
+        f.truncate(4096+x.nbytes)
+        f.seek(0, 2)
+        f.write(np.full((n,4,256), 5, 'f4').tobytes())
+        f.seek(0)
+        f.write(npy_header((len(x)+n,4,256), x.dtype))
+
+@pytest.mark.parametrize('n', [0,100,200])
+@pytest.mark.parametrize('first', [False,True]) # An epoch before that?
+def test_file_that_is_opened_amid_an_append_is_read_as_it_was_opened(X, first, n):
+    killed_append(X)
+    amid = open_array(X.filename, len(X))
+    dl = loader(amid)
+    if first: [*dl]
+    time.sleep(.02)
+    append_again(X, n)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert all((o[0] == 1).all() for o in dl)
+    rewrite(X)
+    with fails(OSError, 'X.npy', 'was rewritten'): [*dl]
+
+def test_file_that_is_opened_amid_an_append_and_rewritten_is_an_error(X):
+    killed_append(X)
+    amid = open_array(X.filename, len(X))
+    dl = loader(amid)
+    rewrite(amid)
+    append_again(X, 100)
+    with fails(OSError, 'X.npy', 'was rewritten'): [*dl]
+
 def test_file_that_was_touched_is_told_of_once(X):
     dl = loader(X)
     [*dl]

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np, pytest
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.export import to_npy
+from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk import arrays
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.publish import atomic_write, locked, naming
@@ -13,6 +14,8 @@ from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.folder.staged import Staged
 from tsdisk.folder.stats import train_stats
 from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
+from tsdisk.series.windows import Windows
+from tsdisk.train.stitch import stitch_forecasts
 from conftest import fails, fresh
 
 unix = pytest.mark.skipif(not hasattr(os, 'fork'), reason='locks of Unix')
@@ -86,6 +89,7 @@ held['add_checksums'] = lambda d: add_checksums(d/'set')
 held['append'] = lambda d: append(d/'set', X(2))
 held['convert'] = lambda d: convert(X(2), d/'set')
 held['to_npy'] = lambda d: to_npy(d/'set', d/'plain')
+held['stitch_forecasts'] = lambda d: stitch_forecasts(np.zeros((4,1,2), 'f4'), TSDatasets(Windows(np.zeros((9,1), 'f4'), 4, horizon=2)), d/'plain')
 
 @pytest.mark.parametrize('name', held)
 def test_every_writer_takes_the_lock(name, tmp_path):
@@ -265,3 +269,19 @@ def test_a_file_that_may_not_grow_is_named(tmp_path):
     assert all('files may not be larger here' in o for o in said)
     assert sorted(str(o.relative_to(tmp_path)) for o in tmp_path.rglob('*')) == ['r', 'r/offsets.npy', 'r/values.npy']
     assert len(open_ragged(tmp_path/'r')) == 1
+
+@unix
+@pytest.mark.parametrize('writer,file', dict(to_hdf5='a.h5', to_parquet='a.parquet', to_npy='X.npy').items())
+def test_an_export_that_may_not_grow_is_named(writer, file, tmp_path):
+    pytest.importorskip(dict(to_hdf5='h5py', to_parquet='pyarrow').get(writer, 'numpy'))
+    save_folder(tmp_path/'set', np.random.default_rng(0).normal(size=(1000,1,100)))
+    code = """
+    import resource, signal
+    from tsdisk.convert import export
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000,100_000))
+    d,name,file = args
+    try: getattr(export, name)(d/'set', d/('out' if name == 'to_npy' else file))
+    except OSError as e: res = str(e)"""
+    said = fresh(code, tmp_path, writer, file)
+    assert f"{file}'" in said and 'files may not be larger here' in said and [o.name for o in tmp_path.iterdir()] == ['set']

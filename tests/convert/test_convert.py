@@ -162,8 +162,8 @@ def test_room_is_counted_for_all_rows_of_known_size(tmp_path, monkeypatch, kind)
     assert verify(tmp_path/'set') == []
 
 def test_inputs_need_room_twice_where_it_is_not_given_back(tmp_path, monkeypatch):
-    monkeypatch.setattr('tsdisk.convert.journal.free_room', lambda *args: False)
-    monkeypatch.setattr('tsdisk.convert.preview.free_room', lambda *args: False)
+    monkeypatch.setattr('tsdisk.convert.journal.free_space', lambda *args: False)
+    monkeypatch.setattr('tsdisk.convert.preview.free_space', lambda *args: False)
     for free,kind in ((15.9e6,in_memory), (9.5e6,recordings)):
         monkeypatch.setattr(shutil, 'disk_usage', lambda p, free=free: shutil._ntuple_diskusage(0, 0, int(free)))
         with expect_fail(OSError, 'make room'): convert(kind(tmp_path), tmp_path/'set')

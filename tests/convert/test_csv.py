@@ -95,7 +95,7 @@ def test_what_is_given_is_not_guessed(tmp_path):
     written(tmp_path/'b.csv', '!x,y\n!z\na,b\n1,2\n3,4\n')
     assert read_table(tmp_path/'b.csv', comment='!')['X'].tolist() == [[1,3], [2,4]]
 
-def test_texts_may_hold_separators_and_line_breaks(tmp_path):
+def test_strings_may_hold_separators_and_line_breaks(tmp_path):
     got = read_table(written(tmp_path/'a.csv', 'a,note,b\n1,"x, y\nz",2\n3,"u",4\n'))
     assert got['X'].tolist() == [[1,3], [2,4]] and got['left_out'] == {'note': 'text'}
 

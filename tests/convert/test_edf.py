@@ -44,9 +44,9 @@ def signal(label, samples, unit='uV', physical=(-500,500), digital=(-2**15,2**15
     "What the header says of a signal"
     return dict(label=label, unit=unit, physical=physical, digital=digital, samples=samples)
 
-def annotated(*texts, width=60):
+def annotated(*strings, width=60):
     "The annotations of a data record"
-    return b''.join(o.encode() + b'\0' for o in texts).ljust(width, b'\0')
+    return b''.join(o.encode() + b'\0' for o in strings).ljust(width, b'\0')
 
 notes = signal('EDF Annotations', 30, '', (-1,1))
 
@@ -120,8 +120,8 @@ def test_a_duration_of_zero_gives_no_rate(tmp_path):
     assert 'fs' not in got and got['X'].shape == (1,20)
 
 def with_gaps(path, onsets, kind='EDF+D', **kwargs):
-    texts = [[f'+{o}\x14\x14'] + (['+11.5\x152\x14spindle\x14'] if i == 3 else []) for i,o in enumerate(onsets)]
-    records = [[counts(i), annotated(*o)] for i,o in enumerate(texts)]
+    strings = [[f'+{o}\x14\x14'] + (['+11.5\x152\x14spindle\x14'] if i == 3 else []) for i,o in enumerate(onsets)]
+    records = [[counts(i), annotated(*o)] for i,o in enumerate(strings)]
     return write_edf(path, [signal('a', 10), notes], records, kind, **kwargs)
 
 def test_gaps_of_discontinuous_files_are_jumps(tmp_path):

@@ -83,7 +83,7 @@ def test_a_dataset_is_not_overwritten(tmp_path):
     convert(list(scaled_records(False)), tmp_path/'set')
     with expect_fail(FileExistsError, 'give another folder'): to_npy(tmp_path/'set', tmp_path/'set')
 
-def test_splits_and_texts_go_to_hdf5_in_a_new_folder(tmp_path):
+def test_splits_and_strings_go_to_hdf5_in_a_new_folder(tmp_path):
     import h5py
     records = [dict(X=o, y='ab'[i%2], split=('train','valid')[i%2]) for i,o in enumerate(x)]
     path = to_hdf5(convert(records, tmp_path/'set'), tmp_path/'new/folder/a.h5')

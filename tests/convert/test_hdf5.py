@@ -153,8 +153,8 @@ def test_variables_of_other_dimensions_are_refused():
     with fails(ValueError, "dimensions ['day', 'site'] besides 'time'", 'give `samples`'): from_xarray(ds)
     words = "'b' has the dimensions","not ('site', 'time')",'`vars` without it'
     with fails(ValueError, *words): from_xarray(ds, samples='site')
-    texts = ds[['c']].expand_dims(time=3)
-    with fails(ValueError, "No numeric variable has the dimension 'time'", "['c']"): from_xarray(texts)
+    strings = ds[['c']].expand_dims(time=3)
+    with fails(ValueError, "No numeric variable has the dimension 'time'", "['c']"): from_xarray(strings)
     assert from_xarray(ds, samples='site', vars=['a'])['c'].tolist() == [*'abcdef']
 
 def test_dates_are_the_times_of_the_record():

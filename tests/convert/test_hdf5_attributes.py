@@ -90,7 +90,7 @@ def test_columns_beside_the_input_are_decoded(tmp_path):
         f['y'].attrs.update(scale_factor=.1, _FillValue=np.int16(-1))
     np.testing.assert_allclose(read_file(tmp_path/'a.h5')['y'], [1,np.nan,3])
 
-def test_attributes_that_are_no_numbers_or_texts_are_left_out(tmp_path):
+def test_attributes_that_are_no_numbers_or_strings_are_left_out(tmp_path):
     import h5py
     with h5py.File(tmp_path/'a.h5', 'w') as f:
         f['X'],f['time'] = np.zeros((3,40)),np.arange(40.)

@@ -72,7 +72,7 @@ def test_dates_out_of_range_are_refused():
     dates = xr.date_range('2001-01-01', periods=2, calendar='standard', use_cftime=True).values
     assert np.array_equal(real_dates(dates, 'time'), np.array(['2001-01-01','2001-01-02'], 'M8[us]'))
 
-def test_texts_of_dates_and_seconds_are_times(tmp_path):
+def test_strings_of_dates_and_seconds_are_times(tmp_path):
     import h5py
     with h5py.File(write_hdf5(tmp_path/'a.h5', 'time', 'ms'), 'a') as f: f['time'][:] = np.arange(50)*20
     assert np.allclose(read_file(f'{tmp_path}/a.h5::X')['times'], np.arange(50)*.02)

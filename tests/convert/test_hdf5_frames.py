@@ -10,7 +10,7 @@ from tsdisk.folder.manifest import open_folder
 hours = np.datetime64('2024-01-01')+np.arange(6).astype('m8[h]')
 
 def write(path, kind='datetime64', stamps=None, key='building1/meter', transposed=True, **attrs):
-    "What `DataFrame.to_hdf` writes: columns of two dtypes, and one of texts"
+    "What `DataFrame.to_hdf` writes: columns of two dtypes, and one of strings"
     import h5py
     with h5py.File(path, 'w') as f:
         g = f.create_group(key)

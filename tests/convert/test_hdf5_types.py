@@ -1,4 +1,4 @@
-"HDF5 arrays of texts, tables, series and references become records, or are refused before anything is written"
+"HDF5 arrays of strings, tables, series and references become records, or are refused before anything is written"
 import numpy as np, pytest
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
@@ -66,7 +66,7 @@ def refused():
         f.create_dataset(k, data=np.array([a.regionref[1:3]], dtype=h5py.regionref_dtype), dtype=h5py.regionref_dtype)
     def group(f, k): f[k] = np.array([f.create_group('g').ref], dtype=h5py.ref_dtype)
     return [('holds region references', regions), ('is the group /g', group), ('holds opaque values', np.zeros((3,4), 'V5')),
-        ('refers to nothing', lambda f,k: f.create_dataset(k, (3,), dtype=h5py.ref_dtype)), ('holds texts', np.array([b'a',b'b'])),
+        ('refers to nothing', lambda f,k: f.create_dataset(k, (3,), dtype=h5py.ref_dtype)), ('holds strings', np.array([b'a',b'b'])),
         ('holds no values', h5py.Empty('f4')), ('holds no values', np.zeros((3,0))), ('is a single value', 3.),
         ('no numeric fields', np.zeros(5, [('s','S3')])), ('element 1 of X', series([1,2],[])), ('element 0 of X', references(['a']))]
 
@@ -104,7 +104,7 @@ def test_enumerations_and_booleans_are_numbers(tmp_path):
     got = read_file(path)
     assert got['X'].tolist() == [[0,1,1]] and got['X'].dtype == 'i1' and got['flag'].tolist() == [[True,False,True]]
 
-def test_texts_of_any_kind_are_labels(tmp_path):
+def test_strings_of_any_kind_are_labels(tmp_path):
     import h5py
     for i,y in enumerate([['a','é','c','d'], np.array([b'a','é'.encode('latin-1'),b'c',b'd']), np.array([o.encode() for o in 'aécd'], dtype=h5py.string_dtype('utf-8', 8))]):
         assert read_file(write(tmp_path/f'{i}.h5', X=x, y=y))['y'].tolist() == ['a','é','c','d']
@@ -144,4 +144,4 @@ def test_kinds_of_zarr(tmp_path):
     z = zarr.open_group(str(tmp_path/'a.zarr'), mode='w')
     z.create_array('X', data=x)
     z.create_array('y', data=np.array([*'abcd']))
-    assert (kind_of(z['X']),kind_of(z['y'])) == ('numbers','texts') and read_file(tmp_path/'a.zarr')['y'].tolist() == [*'abcd']
+    assert (kind_of(z['X']),kind_of(z['y'])) == ('numbers','strings') and read_file(tmp_path/'a.zarr')['y'].tolist() == [*'abcd']

@@ -220,7 +220,7 @@ def test_unpacked_arrays_can_be_transformed(tmp_path, monkeypatch, kind):
     arrays,_ = open_folder(convert(tmp_path/'a.npz', tmp_path/'set', tfm=lambda o: {**o, 'X': o['X']*2}, n_workers=0))
     assert np.array_equal(arrays['X'], 2*x if kind is of_columns else 2*x[:1])
 
-def test_large_texts_of_a_compressed_file(tmp_path, monkeypatch):
+def test_large_strings_of_a_compressed_file(tmp_path, monkeypatch):
     monkeypatch.setattr(importers, 'large', 2**10)
     x = np.asfortranarray(np.random.default_rng(0).normal(size=(200,4,10)))
     y = np.array([f'label {i%3}' for i in range(200)])

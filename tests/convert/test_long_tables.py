@@ -74,7 +74,7 @@ def test_missing_metadata_are_the_same_for_all_steps_of_a_series():
     assert [o['who'] for o in got] == ['a','b'] and [o['site'] for o in got] == ['n','']
     assert np.isnan(got[0]['y']) and got[1]['y'] == 30
 
-def test_texts_of_a_table_may_be_bytes_or_categories(tmp_path):
+def test_strings_of_a_table_may_be_bytes_or_categories(tmp_path):
     import pyarrow as pa, pyarrow.parquet as pq
     who = np.array([f'patient {i%7}' for i in range(700)])
     site = pa.array([b'north']*700, pa.binary())
@@ -167,7 +167,7 @@ def test_times_that_are_numbers_order_the_steps_only():
     assert [*from_long(large, 'id', 't')][0]['X'].tolist() == [[1,2,3]]
 
 @pytest.mark.parametrize('times', [['d_1','d_10','d_2'], ['9:05','10:05','11:05'], ['01/02/2020','02/02/2020','03/02/2020']])
-def test_times_are_never_sorted_as_texts(times):
+def test_times_are_never_sorted_as_strings(times):
     import pandas as pd
     with fails(ValueError, times[0], 'time_format'): from_long(pd.DataFrame(dict(id=[*'aaa'], t=times, v=[1.,2.,3.])), 'id', 't')
 

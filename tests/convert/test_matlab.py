@@ -1,4 +1,4 @@
-"MATLAB files of both kinds: matrices, cells, structs, texts, and what can't be read"
+"MATLAB files of both kinds: matrices, cells, structs, strings, and what can't be read"
 import numpy as np, pytest
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
@@ -38,12 +38,12 @@ class Mat:
         return d
 
     def matrices(self, name, *arrays): return self.cell(name, *(lambda k,a=a: self.matrix(k, a) for a in arrays))
-    def texts(self, name, *texts): return self.cell(name, *(lambda k,s=s: self.text(k, s) for s in texts))
+    def strings(self, name, *strings): return self.cell(name, *(lambda k,s=s: self.text(k, s) for s in strings))
 
 def write(path):
     with Mat(path) as m:
         m.matrices('X', x[0], x[1,:,:30], x[2,:,:9])
-        m.texts('y', 'ab', 'cde', 'ab')
+        m.strings('y', 'ab', 'cde', 'ab')
         m.matrix('age', [[1.],[2.],[3.]])
         m.matrix('fs', [[50.]])
         m.text('site', 'north')

@@ -40,7 +40,7 @@ def test_keys_of_metadata_are_not_used_as_paths(tmp_path):
     with expect_fail(ValueError, "can't be the name of a column"): convert([dict(X=X(0), **{'a/b': np.zeros(3)})], tmp_path/'bad')
     with expect_fail(ValueError, 'name of a split'): convert([dict(X=X(0), split='a/b')], tmp_path/'bad2')
 
-def test_long_texts_are_no_columns(tmp_path):
+def test_long_strings_are_no_columns(tmp_path):
     convert([dict(X=X(i), note='x'*(10+5000*(i == 3))) for i in range(5)], tmp_path/'set')
     assert 'note' not in open_folder(tmp_path/'set')[0]
     assert len(json.loads(open(tmp_path/'set/items.jsonl').readlines()[3])[1]['note']) == 5010

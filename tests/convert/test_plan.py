@@ -71,7 +71,7 @@ def test_targets_of_any_form_arrive(tmp_path):
         assert open_folder(convert([dict(X=x, y=y)], tmp_path/str(i)))[0]['y'].tolist() == want
     for i,y in enumerate([np.arange(4), ['a']*4]):
         with expect_fail(ValueError, 'rows'): convert([dict(X=np.zeros((5,1,9)), y=y)], tmp_path/f'bad{i}')
-    with expect_fail(ValueError, 'Targets are numbers, texts'): convert([dict(X=X(0), y=np.array(['a','b']))], tmp_path/'bad')
+    with expect_fail(ValueError, 'Targets are numbers, strings'): convert([dict(X=X(0), y=np.array(['a','b']))], tmp_path/'bad')
 
 # Integers with a scale
 
@@ -267,7 +267,7 @@ def test_labels_may_be_scalars_of_numpy(tmp_path, y, dtype):
     convert([str(tmp_path/'a.npy')], tmp_path/'set', label=lambda p: y, n_workers=0)
     assert open_folder(tmp_path/'set')[0]['y'].dtype == dtype
 
-def test_dates_of_pandas_become_texts(tmp_path):
+def test_dates_of_pandas_become_strings(tmp_path):
     convert([dict(X=np.ones((2,5)), recorded=pd.Timestamp('2024-01-31 12:00'), day=np.datetime64('2024-01-31', 'ns'))], tmp_path/'set')
     info = read_manifest(tmp_path/'set')['info']
     assert info['recorded'] == '2024-01-31T12:00:00' and info['day'].startswith('2024-01-31')

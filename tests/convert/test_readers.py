@@ -157,7 +157,7 @@ def test_what_may_be_empty_is_a_list(tmp_path):
     lines = [json.loads(o) for o in open(tmp_path/'set2/items.jsonl')]
     assert [o['beats'] for _,o in lines] == [[0,1,2], [], [0,1,2,3], []]
 
-def test_columns_of_texts_in_a_frame_may_be_numbers_or_times():
+def test_columns_of_strings_in_a_frame_may_be_numbers_or_times():
     import pandas as pd
     df = pd.DataFrame({'t': ['31.12.2024','01.01.2025'], 'a': ['1','?'], ('b','x'): [1,2], 'c': pd.Categorical([3,4]), 'd': [1j,2j]})
     got = from_frame(df)

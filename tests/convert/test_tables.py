@@ -58,7 +58,7 @@ def test_times_that_go_back_cause_one_warning(tmp_path, large, monkeypatch):
         got = read_table(tmp_path/'a.csv', time='t')['X']
         assert (got if large else np.concatenate([*got], 1)).shape == (1,60)
 
-def test_columns_of_texts_are_named(tmp_path):
+def test_columns_of_strings_are_named(tmp_path):
     (tmp_path/'a.csv').write_text('a,b,t,u\n1,x,2020-01-01,2020-01-01\n3,-,2020-01-02,2020-01-02\n')
     assert read_file(tmp_path/'a.csv')['left_out'] == {'b': 'text', 'u': 'dates'}
 
@@ -192,12 +192,12 @@ def test_variables_that_are_selected_are_kept_without_values(tmp_path):
 
 # Wide tables
 
-@pytest.mark.parametrize('texts', [['x','2','3'], ['x','y','3'], ['x','y','z']])
+@pytest.mark.parametrize('strings', [['x','2','3'], ['x','y','3'], ['x','y','z']])
 @pytest.mark.parametrize('column', ['t0','t1','t2'])
-def test_a_step_never_vanishes(tmp_path, texts, column):
+def test_a_step_never_vanishes(tmp_path, strings, column):
     import pandas as pd
     df = pd.DataFrame({'label': [*'abc'], **{f't{i}': [1.,2.,3.] for i in range(3)}}).astype({column: object})
-    df[column] = texts
+    df[column] = strings
     for src in (df, tmp_path/'a.csv'):
         df.to_csv(tmp_path/'a.csv', index=False)
         with fails(ValueError, repr(column)): [*from_wide(src, y='label')]

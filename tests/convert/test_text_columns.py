@@ -1,4 +1,4 @@
-"Columns of texts: numbers, times, marks of missing values"
+"Columns of strings: numbers, times, marks of missing values"
 from datetime import datetime
 import numpy as np, pytest
 from hypothesis import given, strategies as st
@@ -13,7 +13,7 @@ def test_marks_are_missing_values(mark):
 def test_a_number_is_read_as_it_was_written(x, decimal): assert as_number(repr(x).replace('.', decimal), decimal) == x
 
 @pytest.mark.parametrize('text', ['1_000','1 000','0x10','1,5','1.2.3','e5','--1','12:30','north'])
-def test_other_texts_are_no_numbers(text): assert as_number(text) is None
+def test_other_strings_are_no_numbers(text): assert as_number(text) is None
 
 def test_the_other_decimal_sign_is_no_number():
     assert as_number('1.5', ',') is None and as_number('1.234,5', ',') is None and as_number('7', ',') == 7
@@ -26,20 +26,20 @@ days = st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)).map(lambda o: o.
 
 @given(st.lists(days, min_size=1, max_size=5), st.sampled_from(['%Y-%m-%d %H:%M:%S','%d.%m.%Y %H:%M:%S','%b %d %Y %H:%M:%S','%Y/%m/%d %H:%M:%S','%Y-%m-%dT%H:%M:%S']))
 def test_times_in_known_formats_are_what_was_written(times, format):
-    texts = [o.strftime(format) for o in times]
-    assert times_of(texts, known_format(texts, 't'), 't').tolist() == np.array(times, 'M8[ns]').tolist()
+    strings = [o.strftime(format) for o in times]
+    assert times_of(strings, known_format(strings, 't'), 't').tolist() == np.array(times, 'M8[ns]').tolist()
 
 @given(st.lists(days, min_size=1, max_size=5))
 def test_days_are_never_taken_for_months(times):
-    texts = [o.strftime('%d/%m/%Y') for o in times]
-    if len(formats := time_formats(texts)) == 1:
-        assert times_of(texts, formats[0], 't').tolist() == np.array([o.date() for o in times], 'M8[ns]').tolist()
+    strings = [o.strftime('%d/%m/%Y') for o in times]
+    if len(formats := time_formats(strings)) == 1:
+        assert times_of(strings, formats[0], 't').tolist() == np.array([o.date() for o in times], 'M8[ns]').tolist()
     else:
-        with fails(ValueError, 'time_format', repr(texts[0])): known_format(texts, 't')
+        with fails(ValueError, 'time_format', repr(strings[0])): known_format(strings, 't')
 
-@pytest.mark.parametrize('texts', [['d_1','d_10'], ['9:05','10:05'], ['01/02/2020','02/02/2020'], ['Q1 2020'], ['1st of May']])
-def test_texts_that_do_not_sort_in_order_of_time_are_refused(texts):
-    with fails(ValueError, 'time_format', repr(texts[0])): known_format(texts, 't')
+@pytest.mark.parametrize('strings', [['d_1','d_10'], ['9:05','10:05'], ['01/02/2020','02/02/2020'], ['Q1 2020'], ['1st of May']])
+def test_strings_that_do_not_sort_in_order_of_time_are_refused(strings):
+    with fails(ValueError, 'time_format', repr(strings[0])): known_format(strings, 't')
 
 def test_times_with_zones_become_utc():
     got = times_of(['2020-01-01T00:00:00+02:00', '2020-01-01T00:00:00Z', 'NA'], 'ISO8601', 't')

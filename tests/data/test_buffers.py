@@ -1,10 +1,11 @@
 "Memory for batches: taken by one holder at a time, used again when nobody holds it, given back by the process that took it"
-import gc, os, pickle, random, weakref
+import gc, os, pickle, random, subprocess, sys, weakref
 import numpy as np, pytest, torch
-from conftest import same
+from conftest import on_cpu, same
 from tsdisk.data import buffers
 from tsdisk.data.buffers import Buffers, ColumnPool, Pools
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.loader import TSDataLoader
 
 ints = TSDatasets(np.arange(600, dtype='i2').reshape(10,3,20), np.arange(10)).tls
 cpu,cuda = torch.device('cpu'),torch.device('cuda')
@@ -84,3 +85,44 @@ def test_page_locked_memory_is_given_back_by_the_process_that_took_it_alone(monk
     assert os.waitpid(child, 0)[1] == 0 and block() is not None
     gc.collect()
     assert block() is None
+
+# Shared memory of workers
+
+forks = pytest.mark.skipif(sys.platform != 'linux' or sys.version_info >= (3,14), reason='workers are forked on Linux')
+
+@forks
+@pytest.mark.parametrize('room', [0,3])
+def test_batches_that_do_not_fit_in_shared_memory_are_an_error(monkeypatch, room):
+    share,taken = torch.Tensor.share_memory_,[]
+    def share_memory_(self):
+        taken.append(self)
+        if len(taken) > room: raise RuntimeError('unable to allocate shared memory(shm) for file: No space left on device (28)')
+        return share(self)
+    monkeypatch.setattr(torch.Tensor, 'share_memory_', share_memory_)
+    dl = TSDataLoader(TSDatasets(np.zeros((600,1,9), 'f4')), bs=50, num_workers=2)
+    monkeypatch.setattr(buffers.os, 'statvfs', lambda path: os.statvfs_result((4096,4096,16384,100,50,0,0,0,0,255)))
+    try: said = [*dl]
+    except OSError as e: said = str(e)
+    gc.collect() # The iterator of the workers: the later it goes, the longer torch waits for them
+    assert 'A batch of 1.8 kB does not fit' in said and '205 kB of 67.1 MB are free' in said and '`num_workers=0`' in said
+
+full_shm = """
+import sys, numpy as np
+from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.loader import TSDataLoader
+X = np.arange(64, dtype='f4')[:,None,None]*np.ones((1,9,9999), 'f4')
+for bs in (8,64):
+    got = 0
+    try:
+        for x, in TSDataLoader(TSDatasets(X), bs=bs, num_workers=2): got += int((x[:,0,0] == x[:,-1,-1]).sum())
+    except OSError as e: print(str(e)[-2000:])
+    print(got)
+"""
+
+@forks
+def test_a_small_shared_memory_ends_in_an_error_and_not_in_waiting():
+    mount = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs -o size=20m tmpfs /dev/shm && exec "$@"', 'sh']
+    if subprocess.run([*mount, 'true'], capture_output=True).returncode: pytest.skip('nothing may be mounted here')
+    got = subprocess.run([*mount, sys.executable, '-W', 'ignore', '-c', full_shm], capture_output=True, text=True, timeout=120, env=on_cpu)
+    assert got.stdout.startswith('64\n') and got.stdout.endswith('\n0\n'), got.stderr
+    assert 'A batch of 23 MB does not fit in shared memory' in got.stdout

@@ -7,7 +7,8 @@ from conftest import fails, filled, ramp, same
 from tsdisk.data import reader as module
 from tsdisk.data.buffers import Pools
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.data.epoch import Blocks, Epoch
+from tsdisk.data.epoch import Epoch
+from tsdisk.data.epoch_options import Blocks
 from tsdisk.data.loaders import TSDataLoader
 from tsdisk.data.reader import NextBuffers, Reader, ReadOptions, past_cache, with_kept_codes
 from tsdisk.disk.arrays import save_array
@@ -122,7 +123,7 @@ def test_labels_of_a_span_are_read_at_once():
 def in_file(tmp_path): return partial(save_array, tmp_path/'y.npy')
 
 @pytest.mark.parametrize('y,dtype', [(np.arange(300)%3, 'int8'), (np.arange(300)-150, 'int16'), (np.array([*'abc'*100]), 'int8'), (np.array([*'ab'*150]) == 'a', 'int8'),
-    (np.array([0]*299+[10**15]), 'int8')], ids=['few','many','texts','bools','far'])
+    (np.array([0]*299+[10**15]), 'int8')], ids=['few','many','strings','bools','far'])
 def test_codes_are_kept_in_the_shortest_integers(in_file, y, dtype):
     column = TSDatasets(ramp(300), in_file(y)).tls[1]
     got,rows = with_kept_codes(column),np.array([299,0,7])
@@ -134,7 +135,7 @@ def frozen(a):
     a.setflags(write=False) # Its base may change all the same
     return a
 
-@pytest.mark.parametrize('y', [np.arange(300.), np.array([*'ab'*150]), frozen(np.array([*'ab'*150]))], ids=['floats','texts in memory','read-only texts'])
+@pytest.mark.parametrize('y', [np.arange(300.), np.array([*'ab'*150]), frozen(np.array([*'ab'*150]))], ids=['floats','strings in memory','read-only strings'])
 def test_other_columns_stay_as_they_are(y):
     column = TSDatasets(ramp(300), y).tls[1]
     assert with_kept_codes(column) is column

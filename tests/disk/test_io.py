@@ -21,7 +21,7 @@ from tsdisk.disk.array_sources import ArraySource, DirectSource, as_source
 pytestmark = pytest.mark.filterwarnings('ignore:Rows of .* one by one')
 
 class NoHint(Preadv): hints = 0,
-native = pytest.mark.skipif(disk._calls is None, reason='there is no native asynchronous I/O on this system')
+native = pytest.mark.skipif(disk._numbers is None, reason='there is no native asynchronous I/O on this system')
 has_preadv = pytest.mark.skipif(not hasattr(os, 'preadv'), reason='there is no preadv on this system')
 
 def no_fadvise(monkeypatch): monkeypatch.delattr(os, 'posix_fadvise', raising=False)
@@ -100,13 +100,13 @@ def test_errors_of_single_reads_are_told(plain):
 
 @native
 def test_what_cannot_be_handed_over_leaves_the_engine_whole(plain, monkeypatch):
-    f,call,n = DiskFile(plain[0]),disk._syscall,[0]
+    f,call,n = DiskFile(plain[0]),disk.system_call,[0]
     def fail_at_the_second(number, *args):
         if number == disk._submit:
             n[0] += 1
             if n[0] == 2: raise OSError(errno.EAGAIN, 'busy')
         return call(number, *args)
-    monkeypatch.setattr(disk, '_syscall', fail_at_the_second)
+    monkeypatch.setattr(disk, 'system_call', fail_at_the_second)
     with fails(OSError, 'busy'): read(f, [*range(0, 900_000, 3000)], [10]*300)
     for _ in range(4): same(read(f, [777], [7])[0], plain[1][777:784])
 
@@ -173,12 +173,12 @@ def test_threads_may_share_a_source(direct):
 
 @native
 def test_contexts_are_given_back_when_not_all_can_be_had(plain, monkeypatch):
-    calls,made = [],disk._syscall
+    calls,made = [],disk.system_call
     def syscall(number, *args):
         calls.append(number)
         if calls.count(disk._setup) == 2: raise OSError(errno.EAGAIN, 'no more')
         return made(number, *args)
-    monkeypatch.setattr(disk, '_syscall', syscall)
+    monkeypatch.setattr(disk, 'system_call', syscall)
     monkeypatch.setattr(disk, '_engines_cache', {})
     for _ in range(3): assert DiskFile(plain[0]).kind is Preadv
     assert calls == [disk._setup,disk._setup,disk._destroy]
@@ -443,7 +443,7 @@ def test_without_any_engine_rows_are_announced_to_the_kernel(tmp_path, monkeypat
     with fails(OSError, "can't be read past the page cache"): next(iter(small(dl.dataset, bs=32, direct=True)))
 
 def test_without_preadv_and_native_calls_there_is_no_engine(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk, '_calls', None)
+    monkeypatch.setattr(disk, '_numbers', None)
     monkeypatch.setattr(disk, '_engines_cache', {})
     monkeypatch.delattr(os, 'preadv', raising=False)
     with fails(OSError, 'no native asynchronous I/O', 'no `preadv`'): DiskFile(folder(tmp_path)[0].filename)

@@ -95,7 +95,7 @@ does = dict(iterate=lambda o: list(o), reversed=lambda o: list(reversed(o)), len
     sum=lambda o: o.itemgot(1).sum())
 
 def plain(o):
-    "Nested lists of numbers and texts, which compare"
+    "Nested lists of numbers and strings, which compare"
     if isinstance(o, dict): return {k: plain(v) for k,v in o.items()}
     if isinstance(o, (L,list,tuple,np.ndarray)): return [plain(i) for i in o]
     return o.item() if hasattr(o, 'item') else o

@@ -58,7 +58,7 @@ def test_small_and_empty_files(tmp_path):
 def test_other_systems_do_without(tmp_path, monkeypatch):
     path = tmp_path/'a'
     path.write_bytes(bytes(10))
-    monkeypatch.setattr(page_cache, '_mincore', None)
+    monkeypatch.setattr(page_cache, 'libc', None)
     if hasattr(os, 'posix_fadvise'): monkeypatch.delattr(os, 'posix_fadvise')
     fill_cache([path])
     assert cached_share(path) == 1 and fill_in_background([path]) is None

@@ -64,7 +64,7 @@ on_disk = dict(memmap=(_npy, x), path=(lambda d: (_npy(d), d/'x.npy')[1], x), te
     one_row=(lambda d: _npy(d, x[:1]), x[:1]), h5py=(_h5, x), zarr=(_zarr, x), user=(lambda d: Half((_npy(d), d/'x.npy')[1]), x/2))
 same_row = np.broadcast_to(x[0], x.shape)
 in_memory = dict(ndarray=(lambda d: x.copy(), x), fortran=(lambda d: np.asfortranarray(x), x), broadcast=(lambda d: same_row, same_row),
-    tensor=(lambda d: torch.tensor(x), x), grad=(lambda d: torch.tensor(x, requires_grad=True), x), texts=(lambda d: ['b','a','c']*5, ['b','a','c']*5),
+    tensor=(lambda d: torch.tensor(x), x), grad=(lambda d: torch.tensor(x, requires_grad=True), x), strings=(lambda d: ['b','a','c']*5, ['b','a','c']*5),
     numbers=(lambda d: list(range(20)), range(20)), rows=(lambda d: x.tolist(), x.astype('f8')))
 objects = dict(ints=(lambda d: Ints(), x), slow=(lambda d: Slow(), x), odd=(lambda d: Odd(), x))
 every = {**on_disk, **in_memory, **objects}

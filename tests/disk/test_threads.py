@@ -143,7 +143,7 @@ def test_ctrl_c_leaves_the_threads_in_order(): subprocess.run([sys.executable, '
 def test_without_threadpoolctl_work_is_done_all_the_same(monkeypatch):
     monkeypatch.setitem(sys.modules, 'threadpoolctl', None)
     assert threads._openmp_setters() == []
-    monkeypatch.setattr(threads, '_torchs_setter', lambda: threads.noop)
+    monkeypatch.setattr(threads, '_torch_setter', lambda: threads.noop)
     before = torch.get_num_threads()
     with one_thread(): assert torch.get_num_threads() == before
     test_all_pieces_are_done_once(2)

@@ -12,7 +12,7 @@ def test_labels_are_told_from_what_means_none(labels, no_label, want): same(has_
 
 def test_values_of_another_kind_are_refused():
     with fails(TypeError, 'numbers', "'?'"): no_label_values(np.dtype('i4'), '?')
-    with fails(TypeError, 'texts', '-1'): no_label_values(np.dtype('U3'), ['?',-1])
+    with fails(TypeError, 'strings', '-1'): no_label_values(np.dtype('U3'), ['?',-1])
 
 def test_stratified_splits_leave_out_rows_without_a_label():
     y = np.repeat([0,1,-100,9], [40,20,30,10])

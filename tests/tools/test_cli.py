@@ -24,6 +24,13 @@ def test_convert_verify_append_info(raw, tmp_path, capsys):
     assert main(['verify', dst]) == 1 and capsys.readouterr().out == 'X.npy has changed: rows 0 to 12\n'
     assert main(['info', dst, str(raw/'a/00.npy')]) == 0 and 'X       12 x 2 x 9' in capsys.readouterr().out
 
+def test_files_are_appended_again_if_asked_to(raw, tmp_path, capsys):
+    dst = str(tmp_path/'set')
+    assert main(['convert', str(raw/'a'), dst]) == 0
+    for options,n in (([], 6), (['--again'], 12)):
+        assert main(['append', dst, str(raw/'a'), *options]) == 0
+        assert len(open_folder(dst)[0]['X']) == n and ('Nothing was appended' in capsys.readouterr().out) == (not options)
+
 def test_errors_are_one_line(raw, tmp_path, capsys):
     (raw/'a/bad.npy').write_text('no array')
     wrong = {'bad.npy could not be read': ['convert', str(raw), str(tmp_path/'set')],

@@ -19,12 +19,12 @@ from .wfdb_records import WfdbRecord
 def spans_of(
     annotations, # Lists of onset, duration or None, and text; or the lists `step`, `symbol` and perhaps `note`
     clock:Clock, # Of the steps
-) -> tuple: # (onsets in nanoseconds, durations in nanoseconds or 0 if there is none, texts), in order of time
+) -> tuple: # (onsets in nanoseconds, durations in nanoseconds or 0 if there is none, strings), in order of time
     "Annotations of any reader in one form"
     found = _from_steps(annotations, clock) if isinstance(annotations, Mapping) else map(_in_nanoseconds, annotations)
     found = sorted(found, key=lambda o: o[0])
-    onsets,durations,texts = zip(*found) if found else ((),(),())
-    return np.array(onsets, np.int64), np.array(durations, np.int64), list(texts)
+    onsets,durations,strings = zip(*found) if found else ((),(),())
+    return np.array(onsets, np.int64), np.array(durations, np.int64), list(strings)
 
 def _in_nanoseconds(annotation):
     onset,duration,text = annotation
@@ -33,8 +33,8 @@ def _in_nanoseconds(annotation):
 def _from_steps(annotations, clock):
     symbols = annotations['symbol']
     notes = annotations.get('note', ['']*len(symbols))
-    texts = [note if note and symbol in '+"' else symbol for symbol,note in zip(symbols, notes)]
-    return [(int(at), 0, text) for at,text in zip(clock.since_start(annotations['step']), texts)]
+    strings = [note if note and symbol in '+"' else symbol for symbol,note in zip(symbols, notes)]
+    return [(int(at), 0, text) for at,text in zip(clock.since_start(annotations['step']), strings)]
 
 # %% ../../nbs/45_convert.annotations.ipynb #acd8f2d9
 def steps_at(
@@ -62,26 +62,26 @@ def _ends(onsets, durations, window):
     return np.where(is_point, onsets-before, onsets), np.where(is_point, onsets+behind, onsets+durations)
 
 # %% ../../nbs/45_convert.annotations.ipynb #ab0f4e4f
-def _codes(texts, classes):
+def _codes(strings, classes):
     "(numbers of the annotations that are used, their labels, label of all other steps)"
-    if classes is None: return np.arange(len(texts)), np.array(texts, dtype=str), ''
+    if classes is None: return np.arange(len(strings)), np.array(strings, dtype=str), ''
     numbers = classes if isinstance(classes, Mapping) else {k: i for i,k in enumerate(classes)}
-    used = [i for i,o in enumerate(texts) if o in numbers]
-    return np.array(used, np.int64), np.array([numbers[texts[i]] for i in used], np.int64), -100
+    used = [i for i,o in enumerate(strings) if o in numbers]
+    return np.array(used, np.int64), np.array([numbers[strings[i]] for i in used], np.int64), -100
 
 # %% ../../nbs/45_convert.annotations.ipynb #24a26d45
 def step_labels(
     annotations, # Lists of onset, duration and text, as of EDF; or the lists `step` and `symbol`, as of WFDB
     steps:int, # Number of steps
     fs:float=None, # Steps per second
-    classes=None, # Texts in the order of their numbers, or a mapping of texts to numbers; others are ignored
+    classes=None, # Strings in the order of their numbers, or a mapping of strings to numbers; others are ignored
     window=None, # Seconds (before, after) of an annotation without a duration; by default it lasts until the next one
     clock:Clock=None, # Instead of `fs`, for a recording with gaps
-) -> np.ndarray: # (steps,): int64, -100 where there is none; without `classes` texts, '' where there is none
+) -> np.ndarray: # (steps,): int64, -100 where there is none; without `classes` strings, '' where there is none
     "The label of each step"
     if clock is None: clock = Clock(fs=fs)
-    onsets,durations,texts = spans_of(annotations, clock)
-    used,codes,none = _codes(texts, classes)
+    onsets,durations,strings = spans_of(annotations, clock)
+    used,codes,none = _codes(strings, classes)
     labels = np.full(steps, none, codes.dtype if len(codes) else type(none))
     ranges = _step_ranges(_ends(onsets[used], durations[used], window), clock, steps)
     for first,stop,code in zip(*ranges, codes): labels[first:stop] = code
@@ -104,7 +104,7 @@ def steps_of(
 class LabelSteps:
     "A `tfm` of `convert`: labels of steps, from the annotations of a record, become its target"
     def __init__(self,
-        classes, # Texts that become labels, in order; or a mapping of texts to numbers
+        classes, # Strings that become labels, in order; or a mapping of strings to numbers
         window=None, # Seconds (before, after) that an annotation without a duration lasts; by default until the next one
         key:str='annotations', # What the record calls its annotations
     ):

@@ -17,7 +17,7 @@ from ..disk.fingerprint import digest, function_id
 from ..disk.publish import locked
 from ..folder.checks import add_checksums, from_hex
 from ..disk.sidecar import manifest_name, read_manifest
-from ..folder.manifest import complete_save, open_folder, staging
+from ..folder.manifest import check_listed, complete_save, open_folder, staging
 from ..folder.stats import add_stats, kept_stats
 from ..order.split_rows import chunked_rows
 from . import edf, hdf5, public_datasets, tables, ts_files, wfdb_records
@@ -42,7 +42,7 @@ class Work:
         tfm=None, # Function that turns a record into what is stored
         workers=None, # Number of processes, or an executor
         on_error='stop', # 'stop' at an input that cannot be read, or 'skip' it
-        **options, # Functions and texts that must be the same when the conversion resumes
+        **options, # Functions and strings that must be the same when the conversion resumes
     ):
         one_of(on_error, 'on_error', ('stop','skip'))
         in_process = inputs.in_memory and not hasattr(workers, 'submit')
@@ -270,6 +270,7 @@ def existing(
     arrays = {c: o for c,o in manifest['arrays'].items() if o.get('of') != 'items'}
     specs = {c: _spec_of(o) for c,o in arrays.items()}
     specs['X']['target'] = _existing_target(manifest['arrays'])
+    for o in arrays.values(): check_listed(dst, o)
     n = arrays['X']['shape'][0]
     return specs, _existing_files(dst, arrays), n, _existing_metadata(dst, manifest, n)
 

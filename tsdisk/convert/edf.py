@@ -36,7 +36,7 @@ _signal_fields = dict(label=16, transducer=80, unit=8, physical_min=8, physical_
 def text_of(
     raw:bytes, # A field of a header, or the text of an annotation
 ) -> str:
-    "A text of a file, as UTF-8 if it can be"
+    "Text of a file, decoded as UTF-8 if possible"
     try: text = raw.decode('utf-8')
     except UnicodeDecodeError: text = raw.decode('latin-1')
     return text.strip(' \0')
@@ -194,12 +194,12 @@ def read(self:EdfFile,
 # %% ../../nbs/43_convert.edf.ipynb #cdb87210
 def parse_annotations(
     raw:bytes, # Annotations of a data record
-): # (onset, duration or None, texts) of each
+): # (onset, duration or None, strings) of each
     "Parse the annotations of a data record; `ValueError` if they are damaged"
     for part in filter(None, raw.split(b'\0')):
-        head,*texts = part.split(b'\x14')
+        head,*strings = part.split(b'\x14')
         onset,_,duration = head.partition(b'\x15')
-        yield float(onset), float(duration) if duration else None, [text_of(o) for o in texts if o]
+        yield float(onset), float(duration) if duration else None, [text_of(o) for o in strings if o]
 
 class EdfAnnotations:
     "All annotations of a file, and the times at which its data records start"
@@ -215,7 +215,7 @@ class EdfAnnotations:
         try: parts = [*parse_annotations(raw)]
         except ValueError: return self.damaged.append(i)
         if first and parts and not parts[0][2]: self.starts[i] = parts.pop(0)[0]
-        self.found += [[onset, duration, o] for onset,duration,texts in parts for o in texts]
+        self.found += [[onset, duration, o] for onset,duration,strings in parts for o in strings]
 
 # %% ../../nbs/43_convert.edf.ipynb #0c907465
 @patch(as_prop=True)

@@ -7,8 +7,8 @@ __all__ = ['DecodedArray', 'DecodedRagged', 'decoded_arrays', 'row_blocks', 'to_
            'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'named_columns', 'to_parquet']
 
 # %% ../../nbs/49_convert.export.ipynb #e51a6732
-import json, shutil, warnings
-from contextlib import ExitStack
+import json, os, re, warnings
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -16,7 +16,7 @@ from ..disk.basics import progress
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
 from ..disk.paths import local_path
-from ..disk.publish import atomic_path, locked, rename, sync_folder
+from ..disk.publish import atomic_folder, atomic_path, named_error, naming
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from .readers import need
@@ -85,21 +85,9 @@ def to_npy(
     dst, # Folder to make; it may exist if it is empty
 ) -> Path: # `dst`
     "Write all arrays of a dataset, or none, as plain `.npy` in physical units; `FileExistsError` if `dst` is not empty"
-    dst = local_path(dst).absolute()
-    part = dst.with_name(f'.{dst.name}.part')
-    with locked(part):
-        if dst.exists() and any(dst.iterdir()): raise FileExistsError(f"{dst} is not empty: give another folder")
-        _export_npy(path, part/'made', dst)
-    return dst
-
-def _export_npy(path, made, dst):
-    "Write arrays to a hidden folder, and rename it"
-    shutil.rmtree(made, ignore_errors=True) # Left by a process that was killed
-    try:
+    with atomic_folder(dst) as made:
         for o in decoded_arrays(path): o.save_npy(made)
-        for folder in {made, *(o.parent for o in made.rglob('*'))}: sync_folder(folder)
-        rename(made, dst)
-    finally: shutil.rmtree(made, ignore_errors=True)
+    return Path(dst).absolute()
 
 # %% ../../nbs/49_convert.export.ipynb #5c801df3
 @patch
@@ -131,8 +119,8 @@ def _series(self:DecodedRagged):
 
 # %% ../../nbs/49_convert.export.ipynb #85105cea
 def to_attribute(
-    v, # Number, text, list or dict
-): # The same; JSON for a dict, and for a list that is neither all texts nor all numbers
+    v, # Number, string, list or dict
+): # The same; JSON for a dict, and for a list that is neither all strings nor all numbers
     "Metadata as an attribute of HDF5"
     if not isinstance(v, (list,dict)): return v
     is_list_of = lambda kinds: isinstance(v, list) and all(isinstance(o, kinds) for o in v)
@@ -157,13 +145,20 @@ def _write_attributes(file, metadata):
     attrs = (file['X'] if 'X' in file else file).attrs
     for k,v in metadata.items(): attrs[k] = to_attribute(v)
 
-# %% ../../nbs/49_convert.export.ipynb #a65e09a1
-def _in_new_folder(path):
-    "The path of a file, after its folder is made"
+# %% ../../nbs/49_convert.export.ipynb #8860d062
+@contextmanager
+def _published_by_library(path):
+    "A temporary path for a file that a library writes, published when the block ends; errors name the file and a remedy"
     path = local_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    try:
+        with naming(path), atomic_path(path) as tmp: yield tmp
+    except (OSError,RuntimeError) as e:
+        number = re.search(r'errno = (\d+)', str(e)) # As h5py says it
+        if number is None: raise
+        raise named_error(OSError(int(number[1]), os.strerror(int(number[1]))), path) from e
 
+# %% ../../nbs/49_convert.export.ipynb #a65e09a1
 def to_hdf5(
     path, # Folder of a dataset
     dst, # File to write
@@ -174,7 +169,7 @@ def to_hdf5(
     _,splits = open_folder(path)
     manifest = read_manifest(path)
     _warn_of_gaps(manifest, dst)
-    with atomic_path(_in_new_folder(dst)) as tmp, h5py.File(tmp, 'w', locking=False) as f:
+    with _published_by_library(dst) as tmp, h5py.File(tmp, 'w', locking=False) as f:
         for o in decoded_arrays(path): o.write_hdf5(f, **kwargs)
         _write_attributes(f, shared_metadata(manifest))
         for k,v in splits.items(): f[f'splits/{k}'] = np.asarray(v)
@@ -230,9 +225,10 @@ def _write_tables(path, tables):
     "Write tables of pyarrow, one after the other, to a parquet file with the schema of the first one"
     pq = need('pyarrow.parquet', 'tables')
     with ExitStack() as stack:
+        file = stack.enter_context(open(path, 'wb')) # pyarrow opens only paths of UTF-8
         out = None
         for o in tables:
-            out = out or stack.enter_context(pq.ParquetWriter(path, o.schema))
+            out = out or stack.enter_context(pq.ParquetWriter(file, o.schema))
             out.write_table(o)
 
 # %% ../../nbs/49_convert.export.ipynb #868259e5
@@ -264,5 +260,5 @@ def to_parquet(
     names = unique_names(entry.get('names') or [], [o.name for o in arrays])
     blocks = progress(row_blocks(arrays))
     tables = (pa.table(named_columns(arrays, names, a, b)) for a,b in blocks)
-    with atomic_path(_in_new_folder(dst)) as tmp: _write_tables(tmp, tables)
+    with _published_by_library(dst) as tmp: _write_tables(tmp, tables)
     return Path(dst)

@@ -9,6 +9,7 @@ __all__ = ['Growing']
 import os
 from math import prod
 from pathlib import Path
+from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import uncached, write_at
@@ -24,7 +25,7 @@ class Growing:
         path, # The file; created if it does not exist
         trail, # Shape of a row
         dtype, # Stored dtype
-        n:int=0, # Rows that are complete; anything after them is cut off
+        n:int=0, # Rows that are complete; anything after them is overwritten, or cut off
         crcs=(), # Checksums of these rows, one per block
     ):
         self.path = Path(path)
@@ -49,7 +50,7 @@ def _data_start(self:Growing):
 
 @patch
 def _opened(self:Growing):
-    "Open the file for writing, and cut off anything after its complete rows"
+    "Open the file for writing"
     self.path.parent.mkdir(parents=True, exist_ok=True)
     end = self.start+self.sums.size
     exists = self.path.exists()
@@ -57,9 +58,20 @@ def _opened(self:Growing):
         raise ValueError(f"{self.path} is truncated: it should hold {len(self):,} rows. Start over in another folder")
     with naming(self.path):
         file = open(self.path, 'r+b' if exists else 'x+b', buffering=0)
-        file.truncate(end)
+        if self.sums.size: self._check_last_block(file)
+        elif os.fstat(file.fileno()).st_size < end: file.truncate(end)
     if not exists: sync_folder(self.path.parent)
     return file
+
+@patch
+def _check_last_block(self:Growing, file):
+    "`DamagedFile` if the last of the complete rows do not have their checksum"
+    *before,last = self.sums.crcs
+    file.seek(self.start+len(before)*Sums.block)
+    if crc32(file.read(self.sums.size-len(before)*Sums.block)) == last: return
+    file.close()
+    why = 'the rows at its end are not those that were written'
+    raise DamagedFile(self.path, why, 'Restore it from a copy, or save its rows again, with `save_folder`')
 
 # %% ../../nbs/45_convert.growing_npy.ipynb #d3c6ebfa
 @patch
@@ -79,7 +91,9 @@ def sync(self:Growing):
 
 @patch
 def finish(self:Growing):
-    "Write the header, which makes the rows part of the array"
+    "Cut off what an earlier writer left, and write the header, which makes the rows part of the array"
+    end = self.start+self.sums.size
+    if os.fstat(self.file.fileno()).st_size > end: self.file.truncate(end)
     self.sync()
     write_at(self.file, npy_header((len(self), *self.trail), self.dtype, self.start), 0)
     self.sync()

@@ -15,7 +15,7 @@ from .hdf5_attributes import attribute_names, coding_of, is_time, read_attribute
 from .hdf5_axes import attributes_of, axes_of, coordinate_times, step_axis
 from .hdf5_chunks import from_array_like, read_and_close
 from .hdf5_frames import frames_in, is_frame, read_frame
-from .hdf5_types import kind_of, read_texts, referenced, StackedFields, Unreadable, vlen_series
+from .hdf5_types import kind_of, read_strings, referenced, StackedFields, Unreadable, vlen_series
 from .netcdf import from_xarray, open_cf, with_coordinates
 from .readers import need, reader
 from ..series.clock import as_time
@@ -87,9 +87,9 @@ def _with_steps_last(record, axes, path):
     return res if axis is None or axes[axis][1] is None else _with_times(res, *axes[axis])
 
 def _coordinate_names(axes, order):
-    "Names of the variables, if their axis has texts as coordinate"
+    "Names of the variables, if their axis has strings as coordinate"
     coordinate = axes[order[-2]][1] if len(order) > 1 else None
-    return dict(names=read_texts(coordinate).tolist()) if coordinate is not None and kind_of(coordinate) == 'texts' else {}
+    return dict(names=read_strings(coordinate).tolist()) if coordinate is not None and kind_of(coordinate) == 'strings' else {}
 
 def _with_times(record, name, coordinate):
     times,reason = coordinate_times(coordinate, name)
@@ -166,7 +166,7 @@ def _key_of(name): return next((k for k,names in attribute_names.items() if name
 def _rows_or_list(key, x, X):
     "What an array becomes next to an `X`: a column or a list; text says why it is neither"
     n = X.shape[0] if len(X.shape) == 3 else None
-    is_text = kind_of(x) == 'texts'
+    is_text = kind_of(x) == 'strings'
     describes_variables = key in ('names','units') and x.shape == X.shape[-2:-1]
     has_rows = x.shape[0] == n or not is_text and (n is None or key == 'y')
     if has_rows and not describes_variables: return _column(x, is_text)
@@ -174,8 +174,8 @@ def _rows_or_list(key, x, X):
     return 'text' if is_text else f'shape {x.shape}, not {n} rows'
 
 def _column(x, is_text):
-    "The values of a column: texts, or numbers without a packing"
-    if is_text: return read_texts(x)
+    "The values of a column: strings, or numbers without a packing"
+    if is_text: return read_strings(x)
     coding = coding_of(attributes_of(x), x.dtype)
     return x if coding is None else Elementwise(x, coding.decode, coding.decoded)
 
@@ -184,8 +184,8 @@ def _value_of(key, x, X):
     "What an array becomes next to an `X`: a value or an array; text in a tuple says why it is left out"
     kind = kind_of(x)
     if key in _reserved: return ('its name has a meaning in records',)
-    if kind not in ('numbers','texts'): return (kind,)
-    if not x.shape: return _column(x, kind == 'texts')[...].item()
+    if kind not in ('numbers','strings'): return (kind,)
+    if not x.shape: return _column(x, kind == 'strings')[...].item()
     v = _rows_or_list(key, x, X)
     return (v,) if isinstance(v, str) else v
 
@@ -218,11 +218,11 @@ def _time_array(arrays, X):
         if times is not None: return k, times
 
 def _dates_in(x, name):
-    "Dates of an array: numbers since a date, or texts under a usual name; None if it holds none"
+    "Dates of an array: numbers since a date, or strings under a usual name; None if it holds none"
     kind = kind_of(x)
     if kind == 'dates' or says_since(attributes_of(x)): return coordinate_times(x, name)[0]
-    if kind != 'texts' or name.lower() not in usual_names: return None
-    try: return np.array([as_time(o) for o in read_texts(x).tolist()])
+    if kind != 'strings' or name.lower() not in usual_names: return None
+    try: return np.array([as_time(o) for o in read_strings(x).tolist()])
     except ValueError: return None
 
 # %% ../../nbs/44_convert.hdf5.ipynb #030bece9

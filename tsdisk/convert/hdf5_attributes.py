@@ -29,7 +29,7 @@ def text_of(v:bytes) -> str:
     except UnicodeDecodeError: return v.decode('latin-1')
 
 def _plain(v):
-    "A number, a text, or a list of them; None for anything else"
+    "A number, a string, or a list of them; None for anything else"
     v = v.tolist() if hasattr(v, 'tolist') else v
     if isinstance(v, bytes): return text_of(v)
     if isinstance(v, str): return text_of(v.encode(errors='surrogateescape')) # How h5py keeps bytes that are not UTF-8
@@ -60,7 +60,7 @@ def _is_internal(name):
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #3c63099e
 def read_attributes(
     attrs, # Mapping of names to values
-) -> dict: # Numbers, texts and lists
+) -> dict: # Numbers, strings and lists
     "Metadata in the attributes of an array, group or file"
     plain = {k: _attribute(attrs, k) for k in attrs if not _is_internal(k)}
     return dict(_by_key(k, v) for k,v in plain.items() if v is not None and (k != 'split' or isinstance(v, str)))
@@ -194,7 +194,7 @@ def packing(self:Coding) -> dict: # `scale`, `offset`, and `missing` if values c
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #12d6ecba
 def _fill_value(text):
-    "The number that xarray wrote, in base 64 or as a text; NaN if it is neither"
+    "The number that xarray wrote, in base 64 or as a string; NaN if it is neither"
     try: return float(text)
     except ValueError: pass
     data = base64.b64decode(text+'==')

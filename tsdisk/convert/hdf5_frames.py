@@ -10,7 +10,7 @@ import numpy as np
 from .hdf5_arrays import full_index, Transposed
 from .hdf5_attributes import text_of
 from .hdf5_chunks import from_array_like
-from .hdf5_types import kind_of, read_texts
+from .hdf5_types import kind_of, read_strings
 
 # %% ../../nbs/43_convert.hdf5_frames.ipynb #362f08c0
 def _text_attribute(node, name):
@@ -52,7 +52,7 @@ def _blocks_of(node):
         are_times = _text_attribute(values, 'value_type') in ('datetime64','timedelta64')
         yield _labels(items), values if kind_of(values) == 'numbers' and not are_times else None
 
-def _labels(items): return [str(o) for o in (read_texts(items) if kind_of(items) == 'texts' else items[...]).tolist()]
+def _labels(items): return [str(o) for o in (read_strings(items) if kind_of(items) == 'strings' else items[...]).tolist()]
 
 # %% ../../nbs/43_convert.hdf5_frames.ipynb #f6a847a0
 class JoinedVariables:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from ..disk.basics import human
+from ..disk.fingerprint import split_name
 from ..disk.headers import read_header
 from ..disk.packing import Packing
 from ..disk.paths import local_path
@@ -69,7 +70,7 @@ def html_table(heads, rows) -> str:
 class ArrayInfo(NamedTuple):
     "One array of a file or dataset"
     name:str
-    shape:tuple # Numbers, or texts such as '5–30' where lengths differ
+    shape:tuple # Numbers, or strings such as '5–30' where lengths differ
     dtype:str
     nbytes:int
     stored:str # How it is stored
@@ -80,7 +81,7 @@ class ArrayInfo(NamedTuple):
         return self.name, ' x '.join(sizes), self.dtype, human(self.nbytes), self.stored
 
 class VariableInfo(NamedTuple):
-    "One variable of `X`, as texts"
+    "One variable of `X`, as strings"
     name:str
     unit:str=''
     low:str='' # Smallest value
@@ -135,7 +136,7 @@ def _number(v): return f'{v:.4g}'
 
 def sampled_figures(
     samples, # Arrays (vars, steps)
-) -> list: # Texts (low, high) of each variable
+) -> list: # Strings (low, high) of each variable
     "The range of some samples"
     low = np.fmin.reduce([np.fmin.reduce(o, 1) for o in samples])
     high = np.fmax.reduce([np.fmax.reduce(o, 1) for o in samples])
@@ -144,7 +145,7 @@ def sampled_figures(
 def cached_figures(
     stats, # Cached statistics of stored numbers: lists of `min`, `max`, `mean` and `std`
     packing:Packing, # What stored numbers stand for
-) -> list: # Texts (low, high, mean, std) of each variable
+) -> list: # Strings (low, high, mean, std) of each variable
     "Range, mean and standard deviation from cached statistics"
     scale,offset = packing.scale or 1., packing.offset or 0.
     figures = [np.multiply(stats[k], scale)+offset for k in ('min','max','mean')]
@@ -352,7 +353,7 @@ def describe_records(
     X = record.pop('X')
     if not hasattr(X, 'shape'): X = next(X) # The first piece
     check_numbers(X.dtype)
-    row = _describe_X(X, path.partition('::')[0])
+    row = _describe_X(X, split_name(path)[0])
     of_variables = {k: record.pop(k) for k in variable_metadata if k in record}
     vars = describe_variables(X[None], of_variables) if X.ndim < 3 else ()
     notes = ['the first record of several'] if several else []
@@ -367,7 +368,7 @@ def info(
     path, # Dataset folder; file of any known format; or `path::name`
 ) -> Info:
     "Describe a file or dataset; `FileNotFoundError` if it does not exist, `ValueError` if its format is unknown"
-    if '::' in str(path): return describe_records(str(path))
+    if split_name(str(path))[1]: return describe_records(str(path))
     path = local_path(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")
     suffix = suffix_of(path)

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.fingerprint import empty_digest, extend_digest, file_id
+from ..disk.fingerprint import empty_digest, extend_digest, file_id, split_name
 from ..disk.paths import is_remote, local_path
 from ..disk.sidecar import manifest_name
 from .readers import Compressed, exclusion_reasons, read_file, readers, recognizers, suffix_of
@@ -54,7 +54,7 @@ def _list_files(src, any_suffix, left_out):
     given = os.fspath(src)
     if any_suffix and is_remote(given): return [given]
     src = os.path.normpath(local_path(given))
-    if '::' in src or os.path.isfile(src) or src.endswith('.zarr'): return [given if any_suffix else src]
+    if split_name(src)[1] or os.path.isfile(src) or src.endswith('.zarr'): return [given if any_suffix else src]
     if os.path.isdir(src): found = [*_walk(src)]
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [given if any_suffix else src] # Its reader knows what it is: a WFDB record has no suffix

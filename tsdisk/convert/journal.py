@@ -17,7 +17,7 @@ from ..disk.arrays import open_array, save_array
 from ..disk.headers import read_header
 from ..disk.fingerprint import digest, empty_digest, extend_digest
 from ..disk.inside import check_regular, DamagedFile, inside, open_regular
-from ..disk.io import free_room
+from ..disk.io import free_space
 from ..disk.publish import atomic_write, naming, sync_folder
 from ..disk.bitmap import BitRows
 from ..disk.rows import Ranges
@@ -162,7 +162,7 @@ def _read_and_free(file, size=2**22):
     "Bytes of a file, `size` at a time; the room of those that are read is freed"
     while data := file.read(size):
         yield data
-        free_room(file, file.tell()-len(data), len(data))
+        free_space(file, file.tell()-len(data), len(data))
 
 @patch
 def _add_part(self:Writer, column, first):
@@ -279,26 +279,34 @@ def _file_checksums(path):
         for o in iter(partial(f.read, Sums.block), b''): sums.add(o)
     return dict(head=start, size=start+sums.size, crc32=as_hex([*([crc32(header)] if start else []), *sums.crcs]))
 
-# %% ../../nbs/46_convert.journal.ipynb #4814dbbf
-def _new_manifest(writer, arrays, checksums, others):
-    "The contents of `tsdisk.json`"
-    j = writer.journal
-    old = read_manifest(j.dst)
-    kept = {k: v for k,v in old.get('arrays', {}).items() if k in arrays or v.get('of') != 'items'}
-    manifest = {**old, 'version': manifest_version, 'id': j.head['id'], 'arrays': {**kept, **arrays}, **others}
-    manifest['splits'] = {**old.get('splits', {}), **others['splits']}
-    faults = [*map(tuple, old.get('faults', [])), *map(tuple, j.progress.faults), *writer.left_out]
-    manifest['faults'] = [*dict.fromkeys(faults)]
-    manifest['made'] = _conversion_entry(writer, old.get('made'))
-    manifest['checksums'] = {**old.get('checksums', {}), **checksums}
-    manifest['made']['instead_of'] = _pop_replaced(manifest, checksums)
-    return manifest
+# %% ../../nbs/46_convert.journal.ipynb #e024ea97
+def _kept_arrays(old, new):
+    "Entries of the old manifest, without columns of metadata that the new one lacks"
+    return {k: v for k,v in old.get('arrays', {}).items() if k in new or v.get('of') != 'items'}
+
+def _all_faults(*lists):
+    "Pairs (name, reason) of several lists, each once"
+    return [*dict.fromkeys(tuple(o) for faults in lists for o in faults)]
 
 def _conversion_entry(writer, before):
     "Options and inputs of the conversion; for an append also the inputs of earlier ones"
     j = writer.journal
     entry = dict(options=j.head.get('options'), sources=writer.inputs, seen=writer.digest, append=j.appends)
     return entry | dict(earlier=inputs_of(before)[-most_earlier:]) if before else entry
+
+# %% ../../nbs/46_convert.journal.ipynb #4814dbbf
+def _new_manifest(writer, arrays, checksums, others):
+    "The contents of `tsdisk.json`"
+    j = writer.journal
+    old = read_manifest(j.dst)
+    manifest = {**old, 'version': manifest_version, 'id': j.head['id'], **others}
+    manifest['arrays'] = {**_kept_arrays(old, arrays), **arrays}
+    manifest['splits'] = {**old.get('splits', {}), **others['splits']}
+    manifest['faults'] = _all_faults(old.get('faults', []), j.progress.faults, writer.left_out)
+    manifest['made'] = _conversion_entry(writer, old.get('made'))
+    manifest['checksums'] = {**old.get('checksums', {}), **checksums}
+    manifest['made']['instead_of'] = _pop_replaced(manifest, checksums)
+    return manifest
 
 def _pop_replaced(manifest, new):
     "Remove the checksums of files that are no longer part of a dataset; the names of these files"
@@ -326,9 +334,9 @@ def _finish_files(self:Writer):
     metadata = summarize(path)
     self._check_lengths(metadata.n)
     arrays,checksums = self._finish_columns(_metadata_columns(j, metadata, self.columns))
-    splits,clock = _split_entries(j, path, metadata.n),save_times(time_table(path), j.made, j.tag)
+    others = dict(splits=_split_entries(j, path, metadata.n), clock=save_times(time_table(path), j.made, j.tag))
     checksums.update({o.name: _file_checksums(o) for o in (path, *_other_files(j.made))})
-    return arrays, checksums, dict(splits=splits, clock=clock, info=metadata.shared)
+    return arrays, checksums, others | dict(info=metadata.shared)
 
 @patch
 def _check_lengths(self:Writer, n):

@@ -36,7 +36,7 @@ class LongTable:
         vars:list=None, # Columns of the variables; by default all other numeric columns
         y:str=None, # Column of the target, the same for all steps of a series
         metadata:list=(), # Columns of metadata, with the same value for all steps of a series
-        time_format:str=None, # Of times that are texts, as for `strptime`; by default ISO 8601, or found out
+        time_format:str=None, # Of times that are strings, as for `strptime`; by default ISO 8601, or found out
         time_unit:str=None, # Of times that are numbers: 'ms', 'ms since 1970-01-01' …; by default they only order the steps
         partition_bytes:int=large//2, # Size of a partition in memory, about
         **kwargs

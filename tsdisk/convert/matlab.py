@@ -41,21 +41,21 @@ def _squeezed(a):
     return np.asarray(a[...]).reshape(() if a.shape == (1,1) else -1)
 
 def _chars(x):
-    "A text, or the texts in the rows of a matrix of characters"
+    "A string, or the strings in the rows of a matrix of characters"
     rows = np.atleast_2d(np.asarray(ReversedAxes(x)[...]))
-    texts = np.array([''.join(map(chr, o)) for o in rows.tolist()])
-    return texts.reshape(()) if len(texts) == 1 else texts
+    strings = np.array([''.join(map(chr, o)) for o in rows.tolist()])
+    return strings.reshape(()) if len(strings) == 1 else strings
 
 # %% ../../nbs/44_convert.matlab.ipynb #2f805e0a
-def _cell_texts(x):
-    "The texts of a cell; None if it holds anything else"
-    texts = []
+def _cell_strings(x):
+    "The strings of a cell; None if it holds anything else"
+    strings = []
     for o in referenced(x):
         if matlab_class(o) != 'char' and getattr(o, 'dtype', np.dtype('V1')).kind != 'U': return None
         text = np.empty(0, str) if unreadable(o) else np.asarray(matlab_view(o))
         if text.size > 1: return None
-        texts.append(text.item() if text.size else '')
-    return np.array(texts)
+        strings.append(text.item() if text.size else '')
+    return np.array(strings)
 
 def matlab_view(
     x, # Array of h5py, or of SciPy
@@ -65,7 +65,7 @@ def matlab_view(
     if isinstance(x, np.ndarray): return _squeezed(x)
     if kind := unreadable(x): return Unreadable(kind, x.name)
     if matlab_class(x) == 'char': return _chars(x)
-    if kind_of(x) == 'references': return x if (texts := _cell_texts(x)) is None else texts
+    if kind_of(x) == 'references': return x if (strings := _cell_strings(x)) is None else strings
     view = ReversedAxes(x)
     return _squeezed(view) if np.prod(x.shape) in x.shape and x.size*x.dtype.itemsize < at_once else view
 

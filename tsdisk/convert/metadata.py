@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from ..disk.arrays import save_array
 from ..disk.inside import open_regular
-from ..disk.schema import anything, either, list_of, most_levels, nothing, number, parse_json, table, text, whole
+from ..disk.schema import anything, either, list_of, most_levels, nothing, number, parse_json, table, string, whole
 from ..series.clock import Clock
 from .inputs import split_names
 from .plan import as_list
@@ -32,7 +32,7 @@ def _as_line(metadata, n):
     try: return json.dumps([n, {k: as_list(v) for k,v in metadata.items()}]).encode()+b'\n'
     except TypeError as e:
         types = {k: type(v).__name__ for k,v in metadata.items()}
-        raise TypeError(f"Metadata must be numbers, texts, lists or mappings of them, got {types}: {e}") from e
+        raise TypeError(f"Metadata must be numbers, strings, lists or mappings of them, got {types}: {e}") from e
 
 # %% ../../nbs/44_convert.metadata.ipynb #0261a65a
 def _plain_line(line):
@@ -52,8 +52,8 @@ def read_lines(
         for line in f: yield _plain_line(line) or parse_json(line, path, _check_line)
 
 _pair,_rows = list_of(anything, 2),whole(1)
-_metadata = table({}, time_jumps=either(nothing, list_of(list_of(whole(-2**63), 2))), time_faults=either(nothing, list_of(text)),
-    time_period=either(nothing, number), split=either(nothing, text, number))
+_metadata = table({}, time_jumps=either(nothing, list_of(list_of(whole(-2**63), 2))), time_faults=either(nothing, list_of(string)),
+    time_period=either(nothing, number), split=either(nothing, string, number))
 
 def _check_line(v):
     "`Misfit` unless a line is a number of rows and their metadata"

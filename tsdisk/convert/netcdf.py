@@ -153,14 +153,14 @@ def _joined(packings):
 _reserved = {*variable_metadata, 'X', 'times', 'start', 'fs', 'clock', 'time_jumps', 'time_period', 'left_out', 'split'}
 
 def _values_of(v):
-    "Numbers, decoded, or texts; None for anything else"
+    "Numbers, decoded, or strings; None for anything else"
     coding = coding_of(v.attrs, v.dtype)
     if v.dtype.kind in 'biufU': return v.values if coding is None else coding.decode(v.values)
     is_text = v.dtype.kind in 'ST' or v.dtype == object and all(isinstance(o, str) for o in v.values.flat)
     return v.values.astype(str) if is_text else None
 
 def _other_values(ds, vars, samples):
-    "Numbers and texts of each sample, and of the dataset"
+    "Numbers and strings of each sample, and of the dataset"
     dims = [(), (samples,)] if samples else [()]
     excluded = {*vars, *_reserved, *_references(ds)}
     names = [k for k in [*ds.data_vars, *ds.coords] if k not in excluded and ds[k].dims in dims]
@@ -197,8 +197,8 @@ def _numeric_variables(ds, steps):
 
 def _stored_values(ds, vars, dims, most):
     "`X` and its packing"
-    texts = [k for k in vars if not _is_numeric(ds, k)]
-    if texts: raise ValueError(f"Variable {texts[0]!r} holds {_reason(ds, texts[0], ())}, not numbers")
+    strings = [k for k in vars if not _is_numeric(ds, k)]
+    if strings: raise ValueError(f"Variable {strings[0]!r} holds {_reason(ds, strings[0], ())}, not numbers")
     decoders,packing = _coded(ds, vars)
     return {'X': from_array_like(StackedVariables(ds, vars, dims, decoders), most=most)} | packing
 

@@ -8,7 +8,7 @@ __all__ = ['frame_columns', 'frame_numbers', 'frame_times']
 # %% ../../nbs/41_convert.pandas_columns.ipynb #f829d841
 import numpy as np
 from .text_columns import index_reason, is_unnamed, known_format, nanosecond_dates, need_pandas
-from .text_columns import numbers_of, text_kind, texts_of, times_of
+from .text_columns import numbers_of, strings_of, text_kind, times_of
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #82dafd97
 def _kind(column, name, first):
@@ -21,7 +21,7 @@ def _kind(column, name, first):
     if is_number and dtype.kind == 'c': return 'complex numbers'
     if is_number: return 'number' if column.notna().any() else 'no values'
     if any(isinstance(o, (list,tuple,np.ndarray)) for o in column[:10]): return 'lists'
-    return {'empty': 'no values', 'perhaps a date': 'text that may be dates'}.get(kind := text_kind(texts_of(column)), kind)
+    return {'empty': 'no values', 'perhaps a date': 'text that may be dates'}.get(kind := text_kind(strings_of(column)), kind)
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #2fb5be69
 def frame_columns(
@@ -38,11 +38,11 @@ def frame_numbers(
     column, # pandas series
     name:str, # For errors
 ) -> np.ndarray:
-    "Numbers of a column, NaN where they are missing; `ValueError` if a text is not a number"
+    "Numbers of a column, NaN where they are missing; `ValueError` if a string is not a number"
     if column.dtype.kind == 'f' and isinstance(column.dtype, np.dtype): return column.to_numpy()
     is_number = need_pandas().api.types.is_numeric_dtype(column.dtype) # Also of booleans
     if is_number: return column.to_numpy('f8', na_value=np.nan)
-    return numbers_of(texts_of(column), name, 'row {} of the frame'.format)
+    return numbers_of(strings_of(column), name, 'row {} of the frame'.format)
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #32838b88
 def frame_times(
@@ -56,5 +56,5 @@ def frame_times(
     name,dates = next(((name, o) for name,o,kind in columns if kind == 'date'), (None, None))
     if dates is None: return {}, None
     is_text = not pd.api.types.is_datetime64_any_dtype(dates.dtype)
-    texts = texts_of(dates) if is_text else None
-    return dict(times=times_of(texts, known_format(texts, name), name) if is_text else nanosecond_dates(dates, name)), name
+    strings = strings_of(dates) if is_text else None
+    return dict(times=times_of(strings, known_format(strings, name), name) if is_text else nanosecond_dates(dates, name)), name

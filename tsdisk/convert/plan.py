@@ -19,7 +19,7 @@ from .record_times import plain_value, with_clock
 
 # %% ../../nbs/42_convert.plan.ipynb #e3d8ddfe
 def _to_numpy(v):
-    "Convert tensors, masked arrays and bytes to arrays, numbers and texts"
+    "Convert tensors, masked arrays and bytes to arrays, numbers and strings"
     if hasattr(v, 'detach'): v = v.detach().cpu().numpy()
     if isinstance(v, np.ma.MaskedArray) and v.ndim: v = _unmasked(v)
     if isinstance(v, np.ndarray) and v.dtype.kind == 'S': v = np.char.decode(v, 'utf-8')
@@ -138,7 +138,7 @@ def _columns_of(outlines):
 
 # %% ../../nbs/42_convert.plan.ipynb #c28fbd8f
 def target_kind(
-    y, # Target of a record: a number, a text, an array of texts; None if there is none
+    y, # Target of a record: a number, a string, an array of strings; None if there is none
     n=None, # Rows that the record holds; None if it is a single one
 ): # 'text', 'yes or no' or 'number'; None if there is no target
     "The kind of a target that is metadata"
@@ -146,13 +146,13 @@ def target_kind(
     if hasattr(y, 'shape'): return _check_targets(y, n)
     kinds = {str: 'text', bool: 'yes or no', int: 'number', float: 'number'}
     kind = next((kinds[o] for o in type(y).__mro__ if o in kinds), None)
-    if kind is None: raise ValueError(f"Targets are numbers, texts, or arrays of numbers, got {type(y).__name__}")
+    if kind is None: raise ValueError(f"Targets are numbers, strings, or arrays of numbers, got {type(y).__name__}")
     return kind
 
 def _check_targets(y, n):
     if n and y.shape[0] != n: raise ValueError(f"`y` has {y.shape[0]} rows, `X` has {n}")
     if n and y.ndim == 1 and y.dtype.kind in 'US': return 'text'
-    raise ValueError(f"Targets are numbers, texts, or arrays of numbers, got an array of {y.dtype} {tuple(y.shape)}")
+    raise ValueError(f"Targets are numbers, strings, or arrays of numbers, got an array of {y.dtype} {tuple(y.shape)}")
 
 # %% ../../nbs/42_convert.plan.ipynb #d9f651a8
 def is_column_name(
@@ -178,7 +178,7 @@ def check_numbers(
     "`ValueError` with a remedy, unless loaders accept this dtype"
     dtype = np.dtype(dtype)
     if dtype.kind in 'biuf' and dtype.itemsize <= 8: return
-    remedy = _remedies.get(dtype.kind, 'give numbers, such as codes, or leave texts out with `read`')
+    remedy = _remedies.get(dtype.kind, 'give numbers, such as codes, or leave strings out with `read`')
     raise ValueError(f"`X` must hold real numbers of at most 64 bits, got {dtype}: {remedy}")
 
 # %% ../../nbs/42_convert.plan.ipynb #654f5126

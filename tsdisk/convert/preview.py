@@ -12,7 +12,7 @@ from itertools import islice
 from tempfile import TemporaryFile
 from warnings import warn
 import numpy as np
-from ..disk.io import free_room
+from ..disk.io import free_space
 from .inputs import is_path, record_bytes
 from .jobs import with_metadata
 from .plan import left_out_of, name_reasons, Outline, outline, scales_differ
@@ -124,7 +124,7 @@ def check_room(
 ):
     "`OSError` if there is not enough disk space"
     need = _bytes_needed(specs, outlines, inputs, tfm)
-    with TemporaryFile(dir=dst) as f: gives_back = free_room(f, 0, 1)
+    with TemporaryFile(dir=dst) as f: gives_back = free_space(f, 0, 1)
     if not gives_back: need += need//len(inputs)
     free = shutil.disk_usage(dst).free
     if need <= free: return

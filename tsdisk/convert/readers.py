@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import open_array
+from ..disk.fingerprint import split_name
 from ..disk.packing import Packing
 from ..disk.headers import read_header
 from ..disk.paths import local_path
@@ -106,7 +107,7 @@ def read_file(
     if isinstance(file, Mapping): return _paired({role: _with_array(read_file(o), o) for role,o in file.items()})
     whole,rows = split_rows(os.fspath(file))
     if rows: return select_rows(read_file(whole), rows)
-    path,_,name = whole.partition('::')
+    path,name = split_name(whole)
     local_path(path)
     f = readers.get(suffix_of(path))
     if f is None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from warnings import warn
 import numpy as np
 from fastcore.basics import patch
-from .arrow_columns import cast_texts, decoded, has_values, is_date, is_text, kind_of, number_column, reasons
+from .arrow_columns import cast_strings, decoded, has_values, is_date, is_text, kind_of, number_column, reasons
 from .arrow_lists import is_list, list_arrays
 from .arrow_times import time_reader
 from .readers import large, need
@@ -30,7 +30,7 @@ def rows_per_batch(
 # %% ../../nbs/43_convert.table_columns.ipynb #7e58a8a4
 def hive_keys(
     path, # A file
-) -> dict: # Texts
+) -> dict: # Strings
     "Keys and values in the names of folders, such as `year=2020`"
     folders = [o.partition('=') for o in Path(str(path)).parts[:-1] if '=' in o]
     return {k: unquote(v) for k,_,v in folders if re.fullmatch(r'\w+', k)}
@@ -38,9 +38,9 @@ def hive_keys(
 # %% ../../nbs/43_convert.table_columns.ipynb #2fed2dc7
 class Table:
     "Named columns, read in batches of rows; subclasses add `read(file, columns)` and `names_in(file)`"
-    decimal = '.' # Decimal sign of texts
+    decimal = '.' # Decimal sign of strings
     units = None # Of the columns, as far as a file tells
-    typed = True # Does the file say what its texts are?
+    typed = True # Does the file declare the types of its columns?
     def __init__(self,
         files, # Paths
         schema, # Of pyarrow
@@ -103,10 +103,10 @@ def _begins_with_number(column, decimal):
     return not is_missing(first) and as_number(first, decimal) is not None
 
 def _kinds_of(columns, decimal):
-    "The kinds of columns; those of texts that all begin with a number are cast at once"
+    "The kinds of columns; those of strings that all begin with a number are cast at once"
     pa = need('pyarrow', 'tables')
     together = [o for o in columns if _begins_with_number(o, decimal)]
-    try: cast_texts(pa.concat_arrays(together), decimal) if together else None
+    try: cast_strings(pa.concat_arrays(together), decimal) if together else None
     except ValueError: together = []
     numbers = {*map(id, together)}
     return ['number' if id(o) in numbers else kind_of(o, decimal) for o in columns]
@@ -185,11 +185,11 @@ def as_numbers(self:Table, names):
 
 @patch
 def _numbers_together(self:Table, raw):
-    "Numbers of all columns of texts that have only numbers, by name"
+    "Numbers of all columns of strings that have only numbers, by name"
     pa = need('pyarrow', 'tables')
     names = [k for k,v in raw.items() if is_text(v.type) and getattr(self.roles.get(k), 'func', None) == self._as_number]
     if len(names) < 2: return {}
-    try: values = cast_texts(pa.concat_arrays([raw[o] for o in names]), self.decimal)
+    try: values = cast_strings(pa.concat_arrays([raw[o] for o in names]), self.decimal)
     except ValueError: return {}
     n = len(values)//len(names)
     return {o: values[i*n:(i+1)*n] for i,o in enumerate(names)}
@@ -212,7 +212,7 @@ def _part(self:Table, name, raw):
 # %% ../../nbs/43_convert.table_columns.ipynb #c888be61
 @patch
 def as_metadata(self:Table, names):
-    "Read columns of a file of texts as integers, numbers or texts, by their first rows; `ValueError` if they can't be metadata"
+    "Read columns of a file without types as integers, floats or strings, by their first rows; `ValueError` if they can't be metadata"
     for o in names:
         kind = self.kinds.get(o)
         if kind not in reasons and kind != 'binary':
@@ -228,7 +228,7 @@ def _as_integer_or_number(self:Table, name, column, where):
 @patch
 def as_times(self:Table,
     name:str, # Column of the times; None if there is none
-    time_format:str=None, # Of texts, as for `strptime`; by default found out, if there is only one that fits
+    time_format:str=None, # Of strings, as for `strptime`; by default found out, if there is only one that fits
     time_unit:str=None, # Of numbers: 's', 'ms' …, perhaps with ` since ` and a date
 ) -> str: # 'dates', 'seconds', or 'order' for numbers without a unit; None if there is no column
     "Read a column as times"

@@ -15,7 +15,7 @@ from .csv_rows import text_batches
 from .inputs import find_inputs
 from .readers import need
 from .table_columns import rows_per_batch, Table
-from .text_columns import is_unnamed, need_pandas, texts_of
+from .text_columns import is_unnamed, need_pandas, strings_of
 
 # %% ../../nbs/43_convert.table_files.ipynb #341f4f77
 def _name_of(c): return ' '.join(map(str, c)).strip() if isinstance(c, tuple) else str(c)
@@ -32,10 +32,10 @@ def _with_index(df):
 
 # %% ../../nbs/43_convert.table_files.ipynb #720a1002
 def _column_of(values):
-    "A column of a frame for pyarrow; texts if its objects are of several types"
+    "A column of a frame for pyarrow; strings if its objects are of several types"
     pa = need('pyarrow', 'tables')
     try: return pa.array(values, from_pandas=True)
-    except (ValueError,TypeError,NotImplementedError): return pa.array(texts_of(values), pa.string())
+    except (ValueError,TypeError,NotImplementedError): return pa.array(strings_of(values), pa.string())
 
 # %% ../../nbs/43_convert.table_files.ipynb #50f85482
 class FrameTable(Table):
@@ -149,9 +149,9 @@ def _csv_bytes(file): return os.path.getsize(file)*(5 if str(file).lower().endsw
 table_formats = dict.fromkeys(['.csv','.tsv'], CsvTable) | dict.fromkeys(['.parquet','.pq'], ParquetTable)
 table_formats |= dict.fromkeys(['.arrow','.feather'], ArrowTable)
 table_suffixes = [*table_formats, *(o+c for o in ('.csv','.tsv') for c in compressions)]
-_texts = '.txt', '.dat', '.data', '.asc', '.tab' # Read as csv if they are given
+_text_suffixes = '.txt', '.dat', '.data', '.asc', '.tab' # Read as csv if they are given
 
-def table_format(path): return (table_formats | dict.fromkeys(_texts, CsvTable)).get(plain_suffix(path))
+def table_format(path): return (table_formats | dict.fromkeys(_text_suffixes, CsvTable)).get(plain_suffix(path))
 
 # %% ../../nbs/43_convert.table_files.ipynb #a07904bc
 def open_table(

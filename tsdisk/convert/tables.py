@@ -82,7 +82,7 @@ def read_table(
     name:str=None, # The only column to read as a variable; by default all numeric ones
     vars:list=None, # The columns to read as variables
     time:str=None, # Column of the times; by default the first one of dates
-    time_format:str=None, # Of times that are texts, as for `strptime`; by default ISO 8601, or found out
+    time_format:str=None, # Of times that are strings, as for `strptime`; by default ISO 8601, or found out
     time_unit:str=None, # Of times that are numbers, such as 'ms' or 'ms since 1970-01-01'
     **kwargs
 ) -> dict: # Record with `X` (vars, steps), `names` and times; `left_out` has the reasons of other columns

@@ -7,6 +7,7 @@ __all__ = ['has_lists', 'samples_of_lists', 'role_of']
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #9d728fbb
 import numpy as np
+from fastcore.basics import first
 from .arrow_columns import decoded
 from .arrow_lists import is_list, list_arrays, lists_together, shape_column, stacked_lists
 from .arrow_times import dates_column
@@ -46,12 +47,16 @@ def samples_of_lists(
 ): # Records
     "The series in lists, one sample per row"
     if lists is None: _check_frames(table)
-    kinds,lists = table.kinds,table.check(lists, '`steps`') if lists else _default_lists(table)
-    scalars = [k for k,v in kinds.items() if v in ('number','text','date','perhaps a date','empty','key') and k != y]
-    others = [*([y] if y else []), *(scalars if metadata is None else metadata)]
+    lists = table.check(lists, '`steps`') if lists else _default_lists(table)
+    if metadata is None: metadata = [o for o in _columns_of_kind(table, *_metadata_kinds) if o != y]
+    others = [y, *metadata] if y else metadata
     table.as_metadata(others)
-    times = next((k for k,v in kinds.items() if v == 'dates in lists'), None)
+    times = first(_columns_of_kind(table, 'dates in lists'))
     return _list_records(table, lists, [o for o in others if o not in lists], y, times)
+
+_metadata_kinds = 'number','text','date','perhaps a date','empty','key'
+
+def _columns_of_kind(table, *kinds): return [k for k,v in table.kinds.items() if v in kinds]
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #c1c023e6
 def _default_lists(table):
@@ -86,8 +91,8 @@ def role_of(
 def _rate_of(known):
     "The rate that `freq` of GluonTS tells, if it is the same for all rows, and has a fixed length"
     freq = known.get('freq')
-    are_texts = isinstance(freq, np.ndarray) and freq.dtype.kind == 'U'
-    if 'fs' in known or not are_texts or len({*freq.tolist()}) != 1: return {}
+    are_strings = isinstance(freq, np.ndarray) and freq.dtype.kind == 'U'
+    if 'fs' in known or not are_strings or len({*freq.tolist()}) != 1: return {}
     try: return dict(fs=1e9/need_pandas().tseries.frequencies.to_offset(freq[0]).nanos)
     except (ValueError,AttributeError): return {} # A month has no fixed length
 
@@ -102,7 +107,7 @@ def _batch_metadata(batch, others, y):
     return known | _rate_of(known)
 
 def _row_value(v, i):
-    "The metadata of one row: a number, a text or an array"
+    "The metadata of one row: a number, a string or an array"
     if not isinstance(v, np.ndarray): return v
     return v[i] if v.ndim > 1 else v[i].item()
 

@@ -47,11 +47,11 @@ def _parse_series(text):
 
 # %% ../../nbs/42_convert.ts_files.ipynb #11665973
 def stack_variables(
-    texts:list, # Text of each variable
+    fields:list, # Text of each variable
     where:str, # For errors
 ) -> np.ndarray: # (vars, steps) of float32
     "The values of a sample"
-    try: variables = [_parse_series(o) for o in texts]
+    try: variables = [_parse_series(o) for o in fields]
     except ValueError as e: raise ValueError(f"{where} can't be read: {e}") from e
     lengths = [len(o) for o in variables]
     if len({*lengths}) > 1: raise ValueError(f"{where}: the variables have {lengths} steps, but must all have the same number")
@@ -88,12 +88,12 @@ def parse_series_line(
     where:str, # For errors
 ) -> dict: # Record of `X` (1, steps) and attributes
     "A series of a `.tsf` file"
-    *texts,values = line.split(':', len(attributes)) if attributes else [line]
+    *strings,values = line.split(':', len(attributes)) if attributes else [line]
     n = len(attributes)
-    if len(texts) != n: raise ValueError(f"{where} has {len(texts)} attributes, the header declares {n}")
+    if len(strings) != n: raise ValueError(f"{where} has {len(strings)} attributes, the header declares {n}")
     try:
         res = dict(X=parse_values(values).astype('f4')[None])
-        res |= {k: parse(text) for (k,parse),text in zip(attributes, texts)}
+        res |= {k: parse(text) for (k,parse),text in zip(attributes, strings)}
     except ValueError as e: raise ValueError(f"{where} can't be read: {e}") from e
     if 'start_timestamp' in res: res['start'] = res.pop('start_timestamp')
     return res

@@ -22,7 +22,10 @@ def made_ahead(
     "The same items, made by a background thread"
     end = object()
     with ThreadPoolExecutor(1, 'tsdisk_ahead', initializer=init) as pool:
-        coming = deque(pool.submit(next, items, end) for _ in range(k))
+        try: coming = deque(pool.submit(next, items, end) for _ in range(k))
+        except RuntimeError: # No thread can be started
+            yield from items
+            return
         while True:
             o = coming.popleft().result()
             if o is end: return

@@ -8,16 +8,17 @@ __all__ = ['TSDataLoader', 'most_steps', 'epoch_of_rows', 'group_rows', 'assembl
 
 # %% ../../nbs/56_data.loader.ipynb #cf1dbcf1
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain
 from fastai.basics import *
 from fastai.data.load import _loaders
 from .assemble import Assembler, batch_tfms
-from .buffers import Pools
+from .buffers import from_workers, in_shared_memory, Pools
 from .datasets import TSDatasets
 from .batches import DecodedTarget
 from .learner import like_targets
 from .device import ToDevice, made_ahead, on_gpu, split
-from .options import check_item_tfms, check_dataset, check_options, drops_last, options_for, order_text, rows_of_batch
+from .options import check_item_tfms, check_dataset, check_options, drops_last, known_ranks, options_for, order_text, rows_of_batch, rows_of_rank
 from .preload import Preloaded
 from .reader import NextBuffers, Reader, ReadOptions, past_cache
 from .sampling import Sampling, class_counts
@@ -27,7 +28,8 @@ class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
     epoch = -1 # Number of the epoch
     first = 0 # Step at which it starts
-    resumed = None # (epoch, step) at which the next pass starts, if not with the next epoch
+    phase = 0 # Rows of the epoch before its first whole step
+    resumed = None # (epoch, step, phase) with which the next pass starts, if not with the next epoch
     at = None # (epoch, step) that comes next, while batches are used
     steps = None # The `Epoch` whose batches are used
     @delegates(TfmdDL.__init__, but='dataset,bs,shuffle,num_workers')
@@ -41,19 +43,22 @@ class TSDataLoader(TfmdDL):
         partial_n=None, # Rows of an epoch, a number or a share; all by default. The next epoch continues with other rows
         weights=None, # Draw rows in proportion to these: one for each row of the dataset or the array; or a mapping of classes
         groups=None, # Classes of the rows, for orders and weights by class; their labels by default
-        rank:int=0, # Number of this process among those that train together
-        world_size:int=1, # Number of these processes, which share each step
+        rank:int=None, # Number of this process among those that train together; by default as launched
+        world_size:int=None, # Number of these processes, which share each step
+        global_bs:int=None, # Rows of a step on all processes together; `bs` for each of them by default
         **kwargs
     ):
         self.read = ifnone(read, ReadOptions())
         check_dataset(dataset, self.read)
+        rank,world_size,seed = known_ranks(rank, world_size, seed)
         bs = rows_of_batch(bs, kwargs.pop('batch_size', None))
         check_options(kwargs, shuffle, weights, rank, world_size, seed)
+        if global_bs is not None: bs = rows_of_rank(global_bs, rank, world_size)
         self.seed = random.randrange(2**32) if seed is None else seed
-        store_attr('rank,world_size')
+        store_attr('rank,world_size,global_bs')
         self.sampling = Sampling(dataset, partial_n, weights, groups, kwargs.get('n'))
         self._set_memory(dataset)
-        drop_last = drops_last(kwargs.pop('drop_last', False), shuffle, self.sampling.size, bs*world_size)
+        drop_last = drops_last(kwargs.pop('drop_last', False), shuffle, self.sampling.size, global_bs or bs*world_size)
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=num_workers, drop_last=drop_last, **kwargs)
         self.epoch = -1 # Transforms may have drawn batches to set themselves up
         self.at = self.steps = None
@@ -83,7 +88,7 @@ def _way_text(dl):
     return 'straight from disk' if dl.direct else 'through the page cache'
 
 # %% ../../nbs/56_data.loader.ipynb #47bc5312
-def _size_texts(dl):
+def _size_strings(dl):
     "How many rows and batches a loader has"
     size = dl.sampling.size
     n_batches = len(dl)
@@ -95,7 +100,7 @@ def _size_texts(dl):
 @patch
 def __repr__(self:TSDataLoader):
     order = order_text(self.shuffle, self.seed, self.sampling.weights)
-    parts = [*_size_texts(self), order, _way_text(self), f"on {self.device or 'cpu'}"]
+    parts = [*_size_strings(self), order, _way_text(self), f"on {self.device or 'cpu'}"]
     return f"{type(self).__name__}: {', '.join(parts)}"
 
 # %% ../../nbs/56_data.loader.ipynb #b687e8ad
@@ -106,13 +111,17 @@ def new(self:TSDataLoader,
     **kwargs # Options that change
 ) -> TSDataLoader:
     "A loader with the same options, but for those that are given"
-    own = dict(seed=self.seed, read=options_for(dataset, self.read))
+    own = dict(seed=self.seed, read=options_for(dataset, self.read), **_step_options(self, kwargs))
     if dataset is None and kwargs.get('shuffle', True): own |= _drawing_options(self)
     res = TfmdDL.new(self, dataset, cls, **{**own, **kwargs})
     if dataset is None and res.device == self.device: res.preloaded = self.preloaded
     return res
 
 def _drawing_options(dl): return dict(rank=dl.rank, world_size=dl.world_size, **dl.sampling.options())
+
+def _step_options(dl, kwargs):
+    "The rows of a step, unless they change"
+    return {} if kwargs.keys() & {'bs','batch_size','global_bs'} else dict(global_bs=dl.global_bs)
 
 # %% ../../nbs/56_data.loader.ipynb #08f1893a
 @patch
@@ -121,17 +130,21 @@ def plan(self:TSDataLoader,
 ): # `Epoch`
     "The plan of an epoch"
     epoch = max(ifnone(epoch, self.epoch), 0)
+    ranks = dict(rank=self.rank, world_size=self.world_size, global_bs=self.global_bs)
+    phase = self.phase if epoch == self.epoch else 0
     return self.sampling.epoch(self.read, self.shuffle, bs=self.bs, seed=self.seed, epoch=epoch,
-        drop_last=self.drop_last, rank=self.rank, world_size=self.world_size)
+        drop_last=self.drop_last, phase=phase, **ranks)
 
 @patch
-def __len__(self:TSDataLoader): return len(self.plan())
+def __len__(self:TSDataLoader):
+    *_,phase = self.resumed or (self.phase if self.at else 0,)
+    return len(replace(self.plan(), phase=phase))
 
 # %% ../../nbs/56_data.loader.ipynb #b8d62b59
 @patch
 def randomize(self:TSDataLoader):
     "Continue with the next epoch, or where a loaded state says"
-    self.epoch,self.first = self.resumed or (self.epoch+1, 0)
+    self.epoch,self.first,self.phase = self.resumed or (self.epoch+1, 0, 0)
     self.resumed = None
 
 @patch
@@ -153,15 +166,16 @@ def sample(self:TSDataLoader):
     "Positions of the batches that this process makes, some batches at a time"
     steps = self.steps
     if not hasattr(steps.order, '__len__'): return (yield from map(np.array, chunked(steps.order, self.bs, self.drop_last)))
-    ranges = _step_ranges(self.first+self.offs, len(steps), self.num_workers, most_steps(self))
+    ranges = _step_ranges(self.first+self.offs, steps.full_steps, len(steps), self.num_workers, most_steps(self))
     for first,stop in ranges: yield steps.positions(first, stop)
 
-def _step_ranges(first, stop, every, most):
-    "Half-open ranges of the steps of a process, twice as long each time, up to `most`"
+def _step_ranges(first, full, stop, every, most):
+    "Half-open ranges of the steps of a process, twice as long each time, up to `most`; one by one from step `full`"
     k = 1
     while first < stop:
-        yield first, min(first+k, stop)
-        first += k*every
+        n = min(k, max(1, full-first))
+        yield first, first+n
+        first += n*every
         k = min(2*k, most)
 
 def most_steps(dl):
@@ -175,8 +189,7 @@ def most_steps(dl):
 def open_reader(self:TSDataLoader) -> Reader:
     "A reader of the columns for this epoch"
     buffered = self.steps is not None and self.steps.buffer_ends is not None
-    shared = get_worker_info() is not None or self.world_size > 1
-    return Reader(self.dataset.reads()[0], self.read, epoch_of_rows(self), buffered, shared)
+    return Reader(self.dataset.reads()[0], self.read, epoch_of_rows(self), buffered, shared=get_worker_info() is not None)
 
 def epoch_of_rows(dl):
     "Number of the epoch, for rows that differ from epoch to epoch; not shuffled, they are always those of the first"
@@ -214,7 +227,8 @@ def create_batches(self:TSDataLoader,
     if np.ndim(first) == 0: return (yield from finished_batches(self, samps))
     if self.shuffle: reader.advise()
     if not get_worker_info(): reader.fill_cache(self.sampling.size)
-    yield from reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
+    groups = reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
+    yield from in_shared_memory(groups) if get_worker_info() and self.num_workers else groups
 
 def _peek(items):
     "The first of some items, None if there are none, and an iterator of all"
@@ -258,7 +272,7 @@ def in_background(dl):
 def stored_groups(dl):
     "Groups of batches as stored, made here or by worker processes"
     if not dl.fake_l.num_workers: return dl.create_batches(dl.sample())
-    with torch.random.fork_rng([]): return _loaders[0](dl.fake_l) # Draws a seed for the workers
+    with torch.random.fork_rng([]): return from_workers(_loaders[0](dl.fake_l)) # Draws a seed for the workers
 
 # %% ../../nbs/56_data.loader.ipynb #10453831
 def _start_pass(dl):
@@ -329,9 +343,9 @@ def cws(self:TSDataLoader):
 @patch
 def state_dict(self:TSDataLoader) -> dict: # For JSON
     "Which batch comes next"
-    within = self.at if self.at and self.at[1] < len(self) else None
-    epoch,step = self.resumed or within or (self.epoch+1, 0)
-    return self.plan(epoch).state(step, **self.sampling.fingerprint())
+    within = (*self.at,self.phase) if self.at and self.at[1] < len(self) else None
+    epoch,step,phase = self.resumed or within or (self.epoch+1, 0, 0)
+    return replace(self.plan(epoch), phase=phase).state(step, **self.sampling.fingerprint())
 
 @patch
 def load_state_dict(self:TSDataLoader,
@@ -340,4 +354,4 @@ def load_state_dict(self:TSDataLoader,
     "Let the next pass start where a state was taken"
     epoch,step = self.plan().resume(state, **self.sampling.fingerprint())
     self.seed = epoch.seed
-    self.resumed = epoch.epoch,step
+    self.resumed = epoch.epoch,step,epoch.phase

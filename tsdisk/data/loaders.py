@@ -14,6 +14,7 @@ from .datasets import TSDatasets
 from .loader import TSDataLoader
 from .preload import preload, preload_bytes
 from .sampling import with_train
+from .shared_steps import launch_device
 from ..disk.basics import progress
 from ..disk.memory import free_memory
 from ..disk.paths import local_path
@@ -61,11 +62,11 @@ class TSDataLoaders(DataLoaders):
         "Loaders over datasets; the first is for training"
         local_path(path)
         first,*others = split_dsets(ds)
-        device = torch.device(ifnone(device, default_device()))
+        device = torch.device(ifnone(device, launch_device()))
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)
         train = first._dl_type(first, bs=bs, shuffle=shuffle, drop_last=drop_last, device=device, **kwargs)
         if train.n and not len(train): _warn_no_batch(train)
-        rest = [_held_out_loader(train, o, ifnone(val_bs, bs)) for o in others]
+        rest = [_held_out_loader(train, o, val_bs) for o in others]
         return cls(train, *rest, path=path, device=device)
 
     def __repr__(self): return '\n'.join(map(repr, self.loaders))
@@ -74,8 +75,8 @@ TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 
 def _held_out_loader(train, dataset, bs):
     "A loader over all rows of another dataset in their order, with the options of the training loader"
-    ranks = dict(rank=train.rank, world_size=train.world_size)
-    return train.new(dataset, bs=bs, shuffle=False, drop_last=False, **ranks)
+    options = dict(rank=train.rank, world_size=train.world_size) | ({} if bs is None else dict(bs=bs))
+    return train.new(dataset, shuffle=False, drop_last=False, **options)
 
 def _warn_no_batch(dl):
     warnings.warn(f"There are no training batches: there are {dl.sampling.size} rows for batches of {dl.plan().rows_of_step}, "

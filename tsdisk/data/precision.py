@@ -75,8 +75,9 @@ def merged_share(
 def _describe(x, v):
     "Range and float32 step of a variable"
     low,high = np.nanmin(x[:,v]),np.nanmax(x[:,v])
-    step = np.spacing(np.float32(max(abs(low), abs(high))))
-    return f"variable {v} ({low:.12g} to {high:.12g}, where float32 has steps of {step:.3g})"
+    with np.errstate(all='ignore'): step = np.spacing(np.float32(max(abs(low), abs(high))))
+    why = f'where float32 has steps of {step:.3g}' if np.isfinite(step) else 'which float32 makes infinite: divide by a constant'
+    return f"variable {v} ({low:.12g} to {high:.12g}, {why})"
 
 # %% ../../nbs/51_data.precision.ipynb #5cbae4bc
 def warn_lost_digits(

@@ -28,7 +28,7 @@ class ReadOptions:
     prefetch:int=4 # Groups of batches that are prefetched
     group_bytes:int=6*2**20 # Batches smaller than this are gathered together
     lookup_rows:int=2**16 # Rows whose numbers and labels are looked up together
-    block_bytes:int=2*2**20 # With `shuffle='block'`: what is read in one request
+    block_bytes:int=7*2**18 # With `shuffle='block'`: what is read in one request
     buffer_bytes:int=128*2**20 # With `shuffle='block'`: what is shuffled together; three of these take memory at a time
     block_rows:int=2**13 # With `shuffle='block'`: most rows of a block
     by_length:bool=True # Shuffle series of unequal lengths so that those of a batch have similar lengths?
@@ -249,7 +249,7 @@ class NextBuffers:
         self.every = every
 
     def __len__(self): return len(self.epoch.buffer_ends)
-    def rows(self, k): return self.rows_of(self.epoch.order.rows(k))
+    def rows(self, k): return self.rows_of(self.epoch.buffer_rows(k))
     def need(self, n):
         "Numbers of the buffers that the next `n` rows of this process come from"
         steps = -(-n//self.epoch.bs)

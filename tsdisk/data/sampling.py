@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import cached_property
 import numpy as np
 from fastcore.basics import ifnone, patch
-from .epoch import Blocks, Epoch, block_sizes, by_class, epoch_size
+from .epoch import Epoch
+from .epoch_options import Blocks, block_sizes, by_class, epoch_size
 from ..disk.rows import Ranges, Taken, take_idxs
 from ..disk.sources import check_idxs
 from ..folder.labels import train_counts

@@ -8,25 +8,26 @@ __all__ = ['ArraySource', 'will_need', 'DirectSource', 'LikeSource', 'as_source'
 # %% ../../nbs/10_disk.array_sources.ipynb #eb83ce30
 import mmap, os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .views import file_of, mmap_of, pack_array, unpack_array
+from .basics import address_of
+from .views import byte_in_map, file_of, mmap_of, pack_array, unpack_array
 from .arrays import open_array
 from .direct import FileRows, ReadsAhead, check_same_file, copy_rows, find_runs
-from .faults import handle_faults, mapped_reads
-from .identity import as_opened, open_file
+from .faults import handle_faults, mapped_inode, mapped_reads
+from .identity import open_file, remember_file
 from .gather import RowCopier
-from .io import DiskFile, mapped_inode, populate
+from .io import DiskFile, populate
 from .sources import Place, Source, rows_there
+from .threads import Helpers, Task
 
 # %% ../../nbs/10_disk.array_sources.ipynb #221ab027
 def _note_file(x):
     "Remember the file of an array that was mapped elsewhere"
     if x.mode != 'r' or not x.size or mmap_of(x) is None or open_file(x) is not None: return
-    if os.path.exists(x.filename): as_opened(x, inode=mapped_inode(x.__array_interface__['data'][0]))
+    if os.path.exists(x.filename): remember_file(x, inode=mapped_inode(address_of(x)))
 
 # %% ../../nbs/10_disk.array_sources.ipynb #0a420c2b
 class ArraySource(Source):
@@ -94,7 +95,7 @@ def _stretches(x, idxs, row):
     if stride < 0: # Count from the end of the file
         first,stride = (len(x)-1)*stride, -stride
         idxs = len(x)-1-idxs
-    address = x.__array_interface__['data'][0] + first
+    address = address_of(x) + first
     begin,last = find_runs(idxs, stride, row, address, mmap.PAGESIZE)
     return first + begin*stride, first + last*stride + row
 
@@ -107,7 +108,7 @@ def will_need(
     "Ask the kernel to read stretches of an array ahead"
     mm,page = mmap_of(x),mmap.PAGESIZE
     if mm is None or not hasattr(mmap, 'MADV_WILLNEED'): return
-    first = x.__array_interface__['data'][0] - np.frombuffer(mm, 'u1').__array_interface__['data'][0]
+    first = byte_in_map(x)
     for a,b in zip((first+start).tolist(), (first+stop).tolist()):
         try: mm.madvise(mmap.MADV_WILLNEED, a//page*page, b - a//page*page)
         except (ValueError, OSError): return
@@ -123,18 +124,28 @@ def _block_starts(self:ArraySource, rows, k):
 def _mapped_starts(self:ArraySource, rows, k):
     "Where blocks of k rows start, while a thread maps the rows that come next"
     per = max(1, 2**25//(k*max(1, self.row_bytes)))*k # Rows mapped at a time, 32 MiB
-    with ThreadPoolExecutor(1, 'tsdisk') as pool:
-        ahead = pool.submit(self._map, rows[:per])
-        for i in range(0, len(rows), k):
-            if i%per == 0 and ahead.result(): ahead = pool.submit(self._map, rows[i+per:i+2*per])
-            yield i
+    ahead = self._map_ahead(rows[:per])
+    for i in range(0, len(rows), k):
+        if i%per == 0 and ahead.result(): ahead = self._map_ahead(rows[i+per:i+2*per])
+        yield i
+
+
+# %% ../../nbs/10_disk.array_sources.ipynb #4ccc754d
+_mappers_cache = Helpers()
+
+@patch
+def _map_ahead(self:ArraySource, rows):
+    "A task that maps a range of rows, in a thread"
+    task = Task(self._map, rows)
+    _mappers_cache.offer([task], 1)
+    return task
 
 @patch
 def _map(self:ArraySource, rows):
     "Read and map a range of rows; False if the system can't"
     if not len(rows): return False
     stride = self.array.strides[0]
-    start = self.array.__array_interface__['data'][0] + rows.start*stride
+    start = address_of(self.array) + rows.start*stride
     return populate(start, (len(rows)-1)*stride+self.row_bytes)
 
 # %% ../../nbs/10_disk.array_sources.ipynb #b648d32e

@@ -13,9 +13,10 @@ from math import prod
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
-from .basics import reset_after_fork
+from .basics import address_of, reset_after_fork
+from .faults import mapped_inode
 from .gather import copy_lines
-from .io import DiskFile, Incoming, mapped_inode
+from .io import DiskFile, Incoming
 
 # %% ../../nbs/08_disk.direct.ipynb #d152c16c
 WORTH_A_READ = 32*2**10 # Bytes that are read in about the time that one more read takes
@@ -90,7 +91,7 @@ def copy_rows(
     "Copy rows that start at some bytes of a block of memory"
     import torch
     row = prod(out.shape[1:])*out.itemsize
-    word = _word_between(at, row, out.__array_interface__['data'][0])
+    word = _word_between(at, row, address_of(out))
     table = _line_at_each_word(block, word, row)
     lines = torch.from_numpy(out.reshape(len(out), -1).view('u1').view(f'i{word}'))
     copy_lines(table, torch.from_numpy(at//word), lines)
@@ -175,6 +176,6 @@ def check_same_file(
     "`OSError` unless a file is the one that an array maps"
     n = len(a)
     if rows.file.size >= rows.start + (n-1)*rows.stride + rows.nbytes:
-        if mapped_inode(a.__array_interface__['data'][0]) == os.stat(rows.file.path).st_ino: return
+        if mapped_inode(address_of(a)) == os.stat(rows.file.path).st_ino: return
         if all(_same_bytes(rows, a, i) for i in {0, n//2, n-1}): return
     raise OSError(f"{rows.file.path} is not the file that was opened: it was replaced or truncated since: open it again")

@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
-from .identity import as_opened
+from .identity import remember_file
 from .inside import check_regular, DamagedFile
 from .paths import local_path
 from .publish import naming
@@ -56,26 +56,31 @@ def header_of(
 def _damaged_header(path, why):
     return DamagedFile(path, f'it has a damaged or unknown `.npy` header: {why}', 'Restore it from a copy, or write it again')
 
-# %% ../../nbs/02_disk.headers.ipynb #4dff3897
+# %% ../../nbs/02_disk.headers.ipynb #449236b3
 HEADER_READERS = {(1,0): npy.read_array_header_1_0, (2,0): npy.read_array_header_2_0} # By version of the format
-
-def _parsed_header(f):
-    "(shape, Fortran order?, dtype) from an open file, after a look at the number of bytes that are to be read"
-    version = npy.read_magic(f)
-    if version not in HEADER_READERS: raise ValueError(f'version {version} of the format is not known')
-    n_bytes = 2*version[0]
-    size = int.from_bytes(f.read(n_bytes), 'little')
-    left = os.fstat(f.fileno()).st_size - f.tell()
-    if size > left: raise ValueError(f'it should have {size:,} bytes, and {left:,} are left in the file')
-    text = f.read(min(size, 2**16))
-    f.seek(max(0, size-2**16), os.SEEK_CUR)
-    return _parsed_text(version, text)
 
 @lru_cache(256)
 def _parsed_text(version, text):
     "(shape, Fortran order?, dtype) from the text of a header; files of one array have the same"
     text = re.sub(rb'\s{50,}', b' ', text) # NumPy takes seconds to refuse long padding
     return HEADER_READERS[version](BytesIO(len(text).to_bytes(2*version[0], 'little') + text))
+
+# %% ../../nbs/02_disk.headers.ipynb #4dff3897
+def _parsed_header(f):
+    "(shape, Fortran order?, dtype) from an open file"
+    version = npy.read_magic(f)
+    if version not in HEADER_READERS: raise ValueError(f'version {version} of the format is not known')
+    n_bytes = 2*version[0] # Of the number that says how long the header is
+    header = _header_text(f, int.from_bytes(f.read(n_bytes), 'little'))
+    return _parsed_text(version, header)
+
+def _header_text(f, size):
+    "The text of a header of `size` bytes, or the first of them; the file is then at the byte after the header"
+    left = os.fstat(f.fileno()).st_size - f.tell()
+    if size > left: raise ValueError(f'it should have {size:,} bytes, and {left:,} are left in the file')
+    text = f.read(min(size, 2**16))
+    f.seek(max(0, size-2**16), os.SEEK_CUR)
+    return text
 
 def _check_magic(start, path):
     if start == npy.MAGIC_PREFIX: return
@@ -103,7 +108,7 @@ def map_open(
     "Map values of an open file, whatever has its name by now"
     with naming(f.name): res = np.memmap(f, dtype, 'r', start, shape)
     res.filename = Path(f.name).resolve()
-    return as_opened(res, os.fstat(f.fileno()))
+    return remember_file(res, os.fstat(f.fileno()))
 
 # %% ../../nbs/02_disk.headers.ipynb #7e33fc61
 def check_dtype(

@@ -7,12 +7,12 @@ __all__ = ['Sums', 'as_hex', 'from_hex', 'add_checksums', 'verify']
 
 # %% ../../nbs/33_folder.checks.ipynb #a66e951c
 import json, os, re
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from zlib import crc32
 import numpy as np
 from ..disk.arrays import open_array
 from ..disk.headers import read_header
+from ..disk.threads import Helpers, Task
 from ..disk.basics import progress
 from ..disk.manifest_schema import block_bytes
 from ..disk.paths import local_path
@@ -61,11 +61,17 @@ def _crc(path, a, b):
         return crc32(f.read(b-a))
 
 # %% ../../nbs/33_folder.checks.ipynb #7a5956ac
+_readers_cache = Helpers()
+
 def _crcs(jobs, most=512):
     "CRC-32 of byte ranges, given as (path, start, stop), in their order and with a progress bar"
     def read():
-        with ThreadPoolExecutor(min(8, os.cpu_count())) as pool:
-            for i in range(0, len(jobs), most): yield from pool.map(lambda o: _crc(*o), jobs[i:i+most])
+        for i in range(0, len(jobs), most):
+            tasks = [Task(_crc, *o) for o in jobs[i:i+most]]
+            _readers_cache.offer(tasks, min(8, os.cpu_count()))
+            try: yield from (o.result() for o in tasks)
+            finally:
+                for o in tasks: o.cancel()
     return progress(read(), len(jobs))
 
 # %% ../../nbs/33_folder.checks.ipynb #230e321d

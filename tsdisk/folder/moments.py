@@ -40,7 +40,7 @@ class Stats:
 
 # %% ../../nbs/31_folder.moments.ipynb #ed4f5c33
 def _as_table(columns):
-    "Columns of texts, one below the other and aligned right"
+    "Columns of strings, aligned right"
     width = [max(map(len, o)) for o in columns]
     return '\n'.join(' '.join(o.rjust(w) for o,w in zip(row, width)) for row in zip(*columns))
 

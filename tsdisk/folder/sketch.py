@@ -6,11 +6,11 @@
 __all__ = ['Sample']
 
 # %% ../../nbs/31_folder.sketch.ipynb #61021ac7
-from concurrent.futures import ThreadPoolExecutor
 from math import log, sqrt
 from os import cpu_count
 import numpy as np
 from fastcore.basics import patch
+from ..disk.threads import share_out
 
 # %% ../../nbs/31_folder.sketch.ipynb #09b1f215
 class Sample:
@@ -79,7 +79,8 @@ def error(self:Sample):
 def _sorted_columns(a):
     "The columns of a, each sorted"
     columns = np.ascontiguousarray(a.T)
-    with ThreadPoolExecutor() as pool: list(pool.map(np.ndarray.sort, np.array_split(columns, cpu_count() or 1)))
+    parts = np.array_split(columns, cpu_count() or 1)
+    share_out(lambda i: parts[i].sort(), len(parts))
     return columns.T
 
 # %% ../../nbs/31_folder.sketch.ipynb #dcd25743

@@ -19,7 +19,7 @@ from .labels import array_counts, blocks_of, chosen_rows, gives_rows, reads_of
 from ..disk.packing import Packing
 from ..disk.sidecar import packing_of, read_manifest
 from .manifest import open_folder
-from .results import cached_result, kept_result, result_kind
+from .results import cached_result, stored_result, result_kind
 from .moments import Moments, Stats
 from .sketch import Sample
 from ..order.codes import merge_labels
@@ -36,6 +36,7 @@ def _as_rows(a, by='vars'):
 def _check_countable(s, by, tfm):
     "Raise an error for sources without numbers, and for a `by` that does not fit the source"
     if s.dtype.kind not in 'biuf': raise TypeError(f"Statistics are of numbers, got dtype {s.dtype}")
+    if 0 in s.shape[1:]: raise ValueError(f"There are no values to count: the shape is {tuple(s.shape)}")
     one_of(by, 'by', ('vars','all','steps'))
     if tfm is not None and by != 'vars': raise ValueError(f"What `tfm` returns is counted per variable, got by={by!r}")
     has_steps = s.ndim == 3 and gives_rows(s)
@@ -68,26 +69,43 @@ def _packing_to_use(s, packing, missing):
 
 def _in_units(stats, packing): return stats if packing.scale is None else stats.in_units(packing.scale, packing.offset)
 
-# %% ../../nbs/32_folder.stats.ipynb #8252ca24
+# %% ../../nbs/32_folder.stats.ipynb #25908051
 def _rows_to_count(s, idxs):
     "The chosen rows in the order of the file; `ValueError` if there are none"
     rows = chosen_rows(s, idxs)
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
     return np.sort(rows) if isinstance(rows, np.ndarray) else rows
 
+# %% ../../nbs/32_folder.stats.ipynb #7d6ee8dc
+def _pieces(blocks, most=2**23):
+    "Blocks (rows, vars, steps), those of more values cut between steps"
+    for a in blocks:
+        n_steps = max(2**13, most//(a.size//a.shape[-1])) if a.size > most else a.shape[-1]
+        yield from (a[...,i:i+n_steps] for i in range(0, a.shape[-1], n_steps))
+
+# %% ../../nbs/32_folder.stats.ipynb #50f78e48
 def _moments_of(blocks, counted, sample):
-    "The moments of the values to count of some blocks; they are added to a sample, too, if there is one"
+    "The moments of the values to count in some blocks; the values are added to a sample, if there is one"
     blocks = iter(blocks)
     first = next(blocks)
     moments = Moments(counted(first), ends=sample is not None)
-    def look(a):
+    def sums_of(a):
         values = counted(a)
         return values, moments.sums(values)
-    for values,sums in map_ahead(look, chain([first], blocks)):
+    for values,sums in map_ahead(sums_of, chain([first], blocks)):
         moments.add(sums)
         if sample is not None: sample.add(values)
     return moments
 
+def _one_pass(s, rows, counted, by, ranges, cut=True):
+    "Statistics of rows of a source, of the values that `counted` gives for each block; with `cut`, also for parts of a row"
+    sample = Sample(_total_values(s, len(rows), by)) if ranges else None
+    blocks = blocks_of(s, rows, held=tasks_ahead()+1)
+    if cut and s.ndim == 3 and gives_rows(s) and by != 'steps': blocks = _pieces(blocks)
+    with reads_of(s): moments = _moments_of(blocks, counted, sample)
+    return moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
+
+# %% ../../nbs/32_folder.stats.ipynb #8252ca24
 def array_stats(
     x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,); a tuple of several, one after the other
     idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
@@ -103,12 +121,11 @@ def array_stats(
     _check_countable(s, by, tfm)
     rows = _rows_to_count(s, idxs)
     packing = _packing_to_use(s, packing, missing)
-    as_stored = by == 'vars' and tfm is None # Statistics of each variable are brought to its units afterwards
-    counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing) if as_stored else packing, tfm=tfm)
-    sample = Sample(_total_values(s, len(rows), by)) if ranges else None
-    with reads_of(s): moments = _moments_of(blocks_of(s, rows, held=tasks_ahead()+1), counted, sample)
-    stats = moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
-    return _in_units(stats, packing) if as_stored else stats
+    if tfm is not None or by != 'vars':
+        counted = partial(_as_counted, by=by, packing=packing, tfm=tfm)
+        return _one_pass(s, rows, counted, by, ranges, cut=tfm is None)
+    counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing), tfm=None)
+    return _in_units(_one_pass(s, rows, counted, by, ranges), packing) # One conversion a variable, not one a value
 
 # %% ../../nbs/32_folder.stats.ipynb #9d1ed31f
 def train_stats(
@@ -158,7 +175,7 @@ def kept_stats(
     folder, # Of a dataset
 ) -> tuple: # For `add_stats`: (number of rows, results by (role, kind, detail, split))
     "The stored results of a dataset, before rows are added to it"
-    kept = {k: kept_result(s, k[1], rows, k[2]) for k,(s,rows) in _results_of(folder).items()}
+    kept = {k: stored_result(s, k[1], rows, k[2]) for k,(s,rows) in _results_of(folder).items()}
     return len(open_folder(folder)[0]['X']), {k: v for k,v in kept.items() if v}
 
 # %% ../../nbs/32_folder.stats.ipynb #f1e65f1e

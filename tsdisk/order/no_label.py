@@ -21,7 +21,7 @@ def _check_kind(value, dtype):
     "`TypeError` if labels of this dtype can't have a value"
     is_text = isinstance(value, (str,bytes))
     if is_text == (dtype.kind in 'US'): return
-    kind = 'texts' if dtype.kind in 'US' else 'numbers'
+    kind = 'strings' if dtype.kind in 'US' else 'numbers'
     raise TypeError(f"`no_label` must be one of the labels, which are {kind} ({dtype}), got {value!r}")
 
 def _fits(value, dtype):

@@ -15,13 +15,14 @@ from ..disk.array_sources import as_source
 from .codes import CodeOf, count_labels, label_blocks
 from .no_label import has_label
 from .leakage import warn_leakage
+from .ranks import drawn_seed
 from .split_rows import RandomShare, share_sizes
 from ..series.windows import Windows
 
 # %% ../../nbs/24_order.splits.ipynb #bcdc12da
 def _seed_or_drawn(seed):
-    "The seed, or one from NumPy's global generator, which fastai's `set_seed` sets"
-    return np.random.randint(2**31) if seed is None else seed
+    "The seed, or one from NumPy's global generator, which fastai's `set_seed` sets; the same in all processes of a launch"
+    return drawn_seed() if seed is None else seed
 
 # %% ../../nbs/24_order.splits.ipynb #460e5598
 listed_rows = 2**20 # Rows up to which splits are arrays

@@ -100,6 +100,12 @@ def time_splits(
     stops = [*(o-gap for o in cuts), n]
     return _check_none_empty(x, [_rows_between(x, *o) for o in zip(firsts, stops)])
 
+# %% ../../nbs/24_order.time_splits.ipynb #bcc43b83
+class _Rows:
+    "Rows in order of time, cut as a `Timeline` is"
+    def __init__(self, n): self.most = n
+    def cut(self, k): return self.most-k
+
 # %% ../../nbs/24_order.time_splits.ipynb #79452aef
 def walk_forward_splits(
     x, # Number of rows, which are in order of time; or `Windows`
@@ -113,10 +119,9 @@ def walk_forward_splits(
     n = _lengths(x)
     gap = _as_steps(x, gap, 'gap')
     if max_train is not None: max_train = _as_steps(x, max_train, 'max_train', 1)
-    time = Timeline(x) if isinstance(x, Windows) else None
-    most,cut = (time.most,time.cut) if time else (n, lambda k: n-k)
-    size = most//(n_splits+1) if valid_size is None else _size_of_fold(x, valid_size, time)
-    return [_fold(x, cut(k*size), cut((k-1)*size), gap, max_train) for k in range(n_splits, 0, -1)]
+    time = Timeline(x) if isinstance(x, Windows) else _Rows(n)
+    size = time.most//(n_splits+1) if valid_size is None else _size_of_fold(x, valid_size, time)
+    return [_fold(x, time.cut(k*size), time.cut((k-1)*size), gap, max_train) for k in range(n_splits, 0, -1)]
 
 def _size_of_fold(x, valid_size, time):
     "Rows, steps of the timeline, or steps of each series if those have no common one"

@@ -21,7 +21,7 @@ def _unit_size(name):
     return _units.get(name) or _units.get(_long_names.get(name.removesuffix('s')))
 
 def _text_duration(text):
-    "Nanoseconds of a text such as '1h30min'"
+    "Nanoseconds of a string such as '1h30min'"
     parts = re.findall(r'([\d.]+)\s*([a-z]+)\s*', text.strip().lower())
     whole = ''.join(f'{number}{unit}' for number,unit in parts) == re.sub(r'\s', '', text.lower())
     known = bool(parts) and whole and all(_unit_size(unit) for _,unit in parts)
@@ -29,7 +29,7 @@ def _text_duration(text):
     raise ValueError(f"A duration is a number and a unit of {', '.join(_units)}, such as '36h', got {text!r}")
 
 def nanoseconds(
-    duration, # Seconds, a text such as '36h' or '1h30min', or a timedelta
+    duration, # Seconds, a string such as '36h' or '1h30min', or a timedelta
 ) -> Fraction: # May not be a whole number
     "The nanoseconds of a duration; `ValueError` if its unit has no fixed length"
     if isinstance(duration, str): return _text_duration(duration)
@@ -75,7 +75,7 @@ class Clock:
     def __init__(self,
         start=None, # Time of the first step: ISO 8601, a datetime, or datetime64; None if it is not known
         fs:float=None, # Steps per second; None if it is not known
-        period=None, # Time from one step to the next, instead of `fs`: seconds, or a text such as '1h'
+        period=None, # Time from one step to the next, instead of `fs`: seconds, or a string such as '1h'
         jumps=(), # (k, 2): steps at which time jumps, and nanoseconds from the start to each of them
         stamps=None, # Times of all steps, (steps,) datetime64 or seconds, if they are uneven
     ):
@@ -155,7 +155,7 @@ def __repr__(self:Clock):
 def duration_text(
     ns, # Nanoseconds
 ) -> str: # In the largest unit that it is at least one of
-    "A duration as a text, such as '36 h'"
+    "A duration as a string, such as '36 h'"
     name,size = [o for o in _units.items() if o[1] <= abs(ns) or o[0] == 'ns'][-1]
     return f'{float(ns/size):.4g} {name}'
 

@@ -47,22 +47,28 @@ class CropGrid(Grid):
     def __reduce__(self): return CropGrid, (self.panel, *self.settings, self.epoch, self.gaps, self.clock)
     def at_epoch(self, epoch): return CropGrid(self.panel, *self.settings, epoch, self.gaps, self.clock)
 
-# %% ../../nbs/19_series.crops.ipynb #8907ce6d
+# %% ../../nbs/19_series.crops.ipynb #d09bf562
 @patch
 def series(self:CropGrid, i): return take_idxs(self.long, i//self.per)
 
 @patch
 def first(self:CropGrid, series): return np.searchsorted(self.long, series)*self.per
 
+# %% ../../nbs/19_series.crops.ipynb #8907ce6d
 @patch
 def locate(self:CropGrid, i):
     i = np.asarray(i)
     series = self.series(i)
-    key = mix(mix(np.array([self.seed], np.uint64), np.uint64(0)), np.uint64(self.epoch))
-    share = (mix(i.astype(np.uint64), key) >> np.uint64(11)) / 2**53
-    first,stop = self.places.first(series),self.places.first(series+1)
-    start = self.places.locate(first + (share*(stop-first)).astype(np.int64))[1]
+    first = self.places.first(series)
+    n = self.places.first(series+1) - first
+    start = self.places.locate(first + (self._shares(i)*n).astype(np.int64))[1]
     return series, start.reshape(i.shape)
+
+@patch
+def _shares(self:CropGrid, i):
+    "Random numbers of crops, at least 0 and below 1; others in each epoch"
+    key = mix(mix(np.array([self.seed], np.uint64), np.uint64(0)), np.uint64(self.epoch))
+    return (mix(i.astype(np.uint64), key) >> np.uint64(11)) / 2**53
 
 # %% ../../nbs/19_series.crops.ipynb #580d1c1c
 @patch

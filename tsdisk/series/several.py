@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.shards import Joined, Shards
+from ..disk.shards import Joined, Shards, most_to_open
 from ..disk.array_sources import ArraySource
 from .panels import Dense, Panel
 
@@ -114,11 +114,11 @@ def as_panel(
     if isinstance(x, Shards): return _many_files(x, axis)
     return Several(x, axis) if several and not np.isscalar(x[0]) else Dense(x, axis)
 
-def _panel_of_files(paths, axis): return Several(paths, axis) if len(paths) <= Shards.most else _many_files(Shards(paths), axis)
+def _panel_of_files(paths, axis): return Several(paths, axis) if len(paths) <= most_to_open(Shards.most) else _many_files(Shards(paths), axis)
 
 def _many_files(shards, axis):
     if axis in (None,0): return ManyFiles(shards)
-    raise ValueError(f"More than {Shards.most} files are read along their first axis, (steps, vars), got "
+    raise ValueError(f"More than {shards.most_open} files are read along their first axis, (steps, vars), got "
         f"`axis={axis}`: put them into one array, with `save_ragged`")
 
 # %% ../../nbs/14_series.several.ipynb #afe42cd9

@@ -42,7 +42,7 @@ def _convert(args):
 def _append(args):
     from tsdisk.convert.convert import append
     src,read = _inputs(args)
-    print(append(args.dst, src, read, **_options(args)))
+    print(append(args.dst, src, read, again=args.again, **_options(args)))
 
 # %% ../../nbs/72_tools.cli.ipynb #1586478a
 def _verify(args):
@@ -101,7 +101,7 @@ def _add_table_options(add):
     add('--y', help='with --id: the column of targets')
     add('--metadata', nargs='+', help='with --id: columns with the same value for all steps of a series')
     add('--time', help='the column of times, which is then not a variable')
-    add('--time-format', help='of times that are texts, such as "%%d/%%m/%%Y %%H:%%M" (default: ISO 8601, or found out)')
+    add('--time-format', help='of times that are strings, such as "%%d/%%m/%%Y %%H:%%M" (default: ISO 8601, or found out)')
     add('--time-unit', help='of times that are numbers, such as ms, or "ms since 1970-01-01"')
     add('--sep', help='separator of csv (default: found out)')
     add('--decimal', help='decimal sign of csv (default: found out)')
@@ -119,6 +119,7 @@ def _add_writers(commands):
     add = _command(commands, _append, 'append', 'append files to a dataset')
     add('dst', help='folder of the dataset')
     add('src', nargs='+', help=_src)
+    add('--again', action='store_true', help='append files that were appended before; by default they are left out')
     _add_reading_options(add)
 
 # %% ../../nbs/72_tools.cli.ipynb #269b4308

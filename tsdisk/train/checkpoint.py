@@ -13,7 +13,8 @@ from ..disk.basics import whole_number
 from ..disk.paths import local_path
 from ..disk.publish import atomic_path, naming, sync_folder
 from ..disk.schema import anything, kind, list_of, Misfit, number, table, whole
-from .state import fit_settings, learner_state, load_learner_state, plain_values, rng_state, set_rng_state
+from ..order.ranks import launched, process_group
+from .state import fit_settings, learner_state, load_learner_state, plain_values, rank_rng_states, set_rank_rng_state
 
 # %% ../../nbs/62_train.checkpoint.ipynb #bdc04970
 def _not_resumable(file, why):
@@ -161,7 +162,7 @@ def _begin(self:Checkpoint):
     self.file.parent.mkdir(parents=True, exist_ok=True)
     self.damaged = False # Is the newest checkpoint damaged?
     if self.file.exists(): self.resume_from = self._find_interrupted()
-    elif not rank_distrib(): _previous(self.file).unlink(missing_ok=True) # Of a fit that is to start again
+    elif not launched()[0]: _previous(self.file).unlink(missing_ok=True) # Of a fit that is to start again
 
 # %% ../../nbs/62_train.checkpoint.ipynb #da8fbfd4
 _place = table(dict(step=whole()))
@@ -169,7 +170,7 @@ _recorder = table(dict(values=list_of(list_of(anything)), iters=list_of(anything
 _is_true_or_false = kind(lambda v: isinstance(v, bool), 'true or false')
 
 _state = table(dict(done=_is_true_or_false, n_epoch=whole(), epoch=whole(), train_iter=whole(), pct_train=number, loader=_place,
-    passes=anything, recorder=_recorder, model=table({}), opt=anything, rng=table({})), how=table({}))
+    passes=anything, recorder=_recorder, model=table({}), opt=anything, rng=list_of(table({}))), how=table({}))
 
 # %% ../../nbs/62_train.checkpoint.ipynb #b9b7962e
 def _check_same_fit(file, saved, settings):
@@ -218,7 +219,7 @@ def _resume(self:Checkpoint):
     if state['loader']['step']:
         self.learn.pct_train = state['pct_train']
         self.loader_epoch = state['passes']
-    try: set_rng_state(state['rng'])
+    try: set_rank_rng_state(state['rng'])
     except Exception as e: raise _not_resumable(self.file, f"has damaged states of random numbers ({e})") from e
 
 @patch
@@ -245,7 +246,7 @@ def after_step(self:Checkpoint):
     self.stepped = True
     epoch,first = self.pass_start
     step = first+self.iter
-    self.next_batch = dict(epoch=epoch, step=step) if step < self.n_iter else None
+    self.next_batch = dict(epoch=epoch, step=step, phase=self.dl.phase) if step < self.n_iter else None
 
 @patch
 def after_train(self:Checkpoint): self.next_batch = None
@@ -262,7 +263,7 @@ def after_epoch(self:Checkpoint):
     self._enable_saving()
     self.next_batch = None
     if self.skips_epoch: return
-    if self.stepped: self._save(self.epoch+1, dict(epoch=self.dls.train.epoch+1, step=0))
+    if self.stepped: self._save(self.epoch+1, dict(epoch=self.dls.train.epoch+1, step=0, phase=0))
     else: self.overdue = True
 
 # %% ../../nbs/62_train.checkpoint.ipynb #876b6566
@@ -283,10 +284,11 @@ def _save(self:Checkpoint, epoch, next_batch=None, done=False):
     "Save a checkpoint at which training resumes with batch `next_batch` of `epoch`"
     self.saved_at = self.train_iter
     self.overdue = False
-    if rank_distrib(): return
     if not all(o.isfinite().all() for o in get_model(self.model).parameters()):
         return print(f"{self.file.name} was not overwritten: the weights are no longer finite")
-    _save_checkpoint(self._state(epoch, next_batch, done), self.file, check=not self.checked, keep=not self.damaged)
+    state = self._state(epoch, next_batch, done)
+    if not launched()[0]: _save_checkpoint(state, self.file, check=not self.checked, keep=not self.damaged)
+    if process_group(): process_group().barrier()
     self.checked,self.damaged = True,False
 
 @patch
@@ -297,4 +299,4 @@ def _state(self:Checkpoint, epoch, next_batch, done):
     fit = dict(version=1, done=done, n_epoch=self.n_epoch, how=fit_settings(self.learn))
     progress = dict(epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train)
     progress |= dict(loader=place, passes=loader.epoch)
-    return fit | progress | learner_state(self.learn) | dict(rng=rng_state())
+    return fit | progress | learner_state(self.learn) | dict(rng=rank_rng_states())

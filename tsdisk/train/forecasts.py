@@ -58,20 +58,19 @@ def forecasts_to_frame(
     names=None, # Names of the forecast variables
 ): # pandas frame with the columns `series`, `made_at`, `time`, `step`, `variable` and `value`
     "Forecasts as a table with a line for each series, time and variable"
-    import pandas as pd
     preds = open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
     grid,windows = check_forecasts(preds, dl)
     rows = np.arange(len(preds)) if rows is None else np.asarray(rows)
     values = np.asarray(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
     columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), _size_of(dl), values.shape)
-    labels = _all_labels(len(grid.panel), series, values.shape[1], names)
-    return pd.DataFrame({**_with_labels(columns, labels), 'value': values.ravel()})
+    return _named_frame(columns, values, len(grid.panel), series, names)
 
-def _with_labels(columns, labels): return columns | {k: v[columns[k]] for k,v in labels.items()}
-
-def _all_labels(n_series, series, n_vars, names):
-    "Names of all series and variables, by column"
-    return dict(series=_labels(n_series, series, 'series'), variable=_labels(n_vars, names, 'variables'))
+def _named_frame(columns, values, n_series, series, names):
+    "The table of columns and values, with names in place of the numbers of series and variables"
+    import pandas as pd
+    columns['series'] = _labels(n_series, series, 'series')[columns['series']]
+    columns['variable'] = _labels(values.shape[1], names, 'variables')[columns['variable']]
+    return pd.DataFrame({**columns, 'value': values.ravel()})
 
 # %% ../../nbs/67_train.forecasts.ipynb #2ab7548c
 def stitched_to_frame(

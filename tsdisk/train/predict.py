@@ -150,7 +150,7 @@ class _BatchRanges(GetAttr):
     def __len__(self): return sum(b-a for a,b in self.ranges)
     def __iter__(self):
         for a,b in self.ranges:
-            self.dl.resumed = 0,a
+            self.dl.resumed = 0,a,0
             batches = iter(self.dl)
             try: yield from islice(batches, b-a)
             finally: batches.close() # Stops prefetching
@@ -240,7 +240,7 @@ def _new_run(learn, dl, keep, layer, act, rank, world_size):
     act = ifnone(act, getcallable(learn.loss_func, 'activation'))
     rank = ifnone(rank, rank_distrib())
     world_size = ifnone(world_size, num_distrib() or 1)
-    run = _Run(learn, dl.new(shuffle=False, drop_last=False), keep, layer, act, rank, world_size)
+    run = _Run(learn, dl.new(shuffle=False, drop_last=False, rank=0, world_size=1), keep, layer, act, rank, world_size)
     _check_share(run)
     return run
 

@@ -6,7 +6,6 @@
 __all__ = ['forecast_grid', 'check_forecasts', 'stitch_forecasts']
 
 # %% ../../nbs/66_train.stitch.ipynb #41f49852
-import shutil
 from bisect import bisect_left
 from pathlib import Path
 import numpy as np
@@ -15,7 +14,7 @@ from ..data.datasets import TSDatasets
 from ..disk.arrays import create_array, open_array, save_array
 from ..disk.basics import one_of, progress
 from ..disk.paths import local_path
-from ..disk.publish import rename
+from ..disk.publish import atomic_folder
 from ..series.ragged import Ragged
 from ..series.ragged_files import open_ragged
 from ..series.spans import Part
@@ -163,21 +162,14 @@ def _write_series(folder, pieces, panel, vars):
 def stitch_forecasts(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over the `Windows`, with a horizon, that were forecast
-    path, # Folder to make
+    path, # Folder to make; it may exist if it is empty
     how:str='mean', # 'mean' of all forecasts of a step, or the 'last'
 ) -> Ragged: # Series i is (vars, steps), NaN where nothing was forecast
     "Join the forecasts of overlapping windows into one series for each original one"
     preds = open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
-    path = local_path(path)
+    local_path(path)
     one_of(how, 'how', ('mean','last'))
     grid,rows = check_forecasts(preds, dl)
-    if path.exists(): raise FileExistsError(f"{path} exists: delete it, or give another path")
-    _publish_series(path, _stitched(preds, rows, grid, how), grid.panel, vars=int(np.prod(preds.shape[1:-1])))
+    with atomic_folder(path) as made:
+        _write_series(made, _stitched(preds, rows, grid, how), grid.panel, vars=int(np.prod(preds.shape[1:-1])))
     return open_ragged(path)
-
-def _publish_series(path, pieces, panel, vars):
-    "Write the series to a hidden folder, which is renamed once it is complete"
-    tmp = path.with_name(f'.{path.name}.stitch')
-    shutil.rmtree(tmp, ignore_errors=True) # Left by an interrupted call
-    _write_series(tmp, pieces, panel, vars)
-    rename(tmp, path)

@@ -1,0 +1,82 @@
+"Many processes equal one: real processes of gloo report what one process reports, are killed, and are resumed in other numbers"
+import json, os, signal, socket, subprocess, sys
+import numpy as np, pytest
+from conftest import here, on_cpu, test_folders
+
+def environment():
+    path = os.pathsep.join([*test_folders, *filter(None, [os.environ.get('PYTHONPATH')])])
+    return {**on_cpu, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore', 'MPLBACKEND': 'Agg'}
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+def launch(world_size, *args, env=()):
+    "Start a script of the tests in several processes, as `torchrun` does, and wait for all of them: (exit statuses, texts)"
+    common = {**environment(), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free_port()), 'WORLD_SIZE': str(world_size), **dict(env)}
+    if world_size == 1: common.pop('WORLD_SIZE')
+    command = [sys.executable, str(here/'ranks.py'), *map(str, args)]
+    ranks = [common | (dict(RANK=str(r), LOCAL_RANK=str(r)) if world_size > 1 else {}) for r in range(world_size)]
+    running = [subprocess.Popen(command, env=o, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for o in ranks]
+    try: texts = [o.communicate(timeout=280)[1] for o in running]
+    finally:
+        for o in running: o.kill()
+    return [o.returncode for o in running], texts
+
+def launched_well(world_size, *args, **kwargs):
+    codes,texts = launch(world_size, *args, **kwargs)
+    assert codes == [0]*world_size, '\n'.join(o[-2000:] for o in texts)
+
+def differences(one, many, but=()):
+    "Names of arrays of a file that differ by more than rounding"
+    one,many = np.load(one),np.load(many)
+    assert {*one.files} == {*many.files} and one.files
+    return [k for k in one.files if k not in but and not alike(one[k], many[k])]
+
+def alike(a, b):
+    if a.shape != b.shape: return False
+    return np.allclose(a, b, 1e-4, 1e-5, equal_nan=True) if a.dtype.kind == 'f' else bool((a == b).all())
+
+@pytest.mark.slow
+@pytest.mark.parametrize('world_size', [2, 3])
+def test_many_ranks_report_what_one_process_reports(world_size, tmp_path):
+    "Rows, losses, metrics, weights and predictions, in every order, of every kind of data"
+    launched_well(1, tmp_path/'one')
+    launched_well(world_size, tmp_path/'many')
+    files = sorted(o.name for o in (tmp_path/'one').glob('*.npz'))
+    assert len(files) == 24
+    found = {o: differences(tmp_path/'one'/o, tmp_path/'many'/o, but=['valid_steps']) for o in files}
+    assert not {k: v for k,v in found.items() if v}
+
+def rows_by_epoch(file):
+    "The rows of each epoch, in order; every step must start where one ended"
+    res = {}
+    for o in map(json.loads, file.read_text().splitlines()):
+        rows = res.setdefault(o['epoch'], [])
+        assert o['start'] == len(rows)
+        rows += o['rows']
+    return res
+
+@pytest.mark.slow
+@pytest.mark.parametrize('global_bs,kills', [((24,24,24), (4,11,0)), ((24,30,16), (4,10,0))], ids=['same_steps','other_steps'])
+def test_training_that_is_killed_resumes_with_any_number_of_ranks(global_bs, kills, tmp_path):
+    "Killed in its first epoch with 2 ranks and in its second with 3, and finished by 1"
+    launched_well(1, tmp_path/'whole', 'resumable', 24, 0)
+    for world_size,bs,kill_at in zip((2,3,1), global_bs, kills):
+        codes,texts = launch(world_size, tmp_path/'parts', 'resumable', bs, kill_at)
+        assert codes == [-signal.SIGKILL if kill_at else 0]*world_size, '\n'.join(o[-2000:] for o in texts)
+    whole,parts = [rows_by_epoch(tmp_path/o/'log.jsonl') for o in ('whole','parts')]
+    assert parts == whole and [sorted(o) for o in parts.values()] == [[*range(150)]]*3
+    but = ['drawn'] if global_bs == (24,24,24) else ['drawn','values','weights']
+    assert not differences(tmp_path/'whole'/'resumable.npz', tmp_path/'parts'/'resumable.npz', but=but)
+
+@pytest.mark.slow
+def test_each_rank_resumes_its_own_random_numbers(tmp_path):
+    launched_well(2, tmp_path/'whole', 'resumable', 24, 0)
+    codes,_ = launch(2, tmp_path/'parts', 'resumable', 24, 4)
+    assert codes == [-signal.SIGKILL]*2
+    launched_well(2, tmp_path/'parts', 'resumable', 24, 0)
+    assert not differences(tmp_path/'whole'/'resumable.npz', tmp_path/'parts'/'resumable.npz')
+    drawn = np.load(tmp_path/'parts'/'resumable.npz')['drawn']
+    assert drawn.shape == (2,4)
