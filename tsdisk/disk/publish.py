@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from warnings import warn
 from .basics import reset_after_fork
+from .paths import local_path
 try: import fcntl
 except ImportError: fcntl = None # Windows
 
@@ -192,7 +193,7 @@ def atomic_path(
     path, # Where the file will be
 ):
     "A temporary path whose file is synced and renamed to `path` when the block ends; after an error it is removed"
-    path = Path(path)
+    path = local_path(path)
     with naming(path): tmp,fd = _new_temporary(path)
     try:
         yield tmp
@@ -262,7 +263,7 @@ def _lock_or_warn(folder):
     if fd is not None: _write_holder(fd)
     return fd
 
-# %% ../../nbs/01_disk.publish.ipynb #0d37d8d8
+# %% ../../nbs/01_disk.publish.ipynb #d571f6cc
 def _release_lock(folder):
     "Undo `_take_lock`"
     with _locks.guard:
@@ -282,7 +283,7 @@ def locked(
     folder, # Folder that is written to; made as needed
 ):
     "Hold the lock of a folder; `BlockingIOError` if another process, or another thread, holds it"
-    folder = Path(folder).resolve()
+    folder = local_path(folder).resolve()
     _take_lock(folder)
     try: yield
     finally: _release_lock(folder)
@@ -293,7 +294,7 @@ def atomic_folder(
     path, # Where the folder will be; it may exist if it is empty
 ):
     "A temporary folder that is renamed to `path` when the block ends; after an error it is removed"
-    path = Path(path).absolute()
+    path = local_path(path).absolute()
     part = path.with_name(f'.{path.name}.part')
     made = part/'made'
     with locked(part):

@@ -10,6 +10,7 @@ from hashlib import blake2b
 from warnings import warn
 from fastai.basics import *
 from ..disk.basics import whole_number
+from ..disk.paths import local_path
 from ..disk.publish import atomic_path, make_folders, naming, sync_folder
 from ..disk.schema import anything, kind, list_of, Misfit, number, table, whole
 from ..order.ranks import launched, process_group
@@ -110,6 +111,7 @@ class Checkpoint(Callback):
         fname:str, # Saves to `fname.ckpt` in the learner's `path/model_dir`; a second fit to `fname-2.ckpt`
         every:int=1000, # Batches between checkpoints; there is also one after each epoch
     ):
+        local_path(fname)
         self.fname = fname
         self.every = whole_number(every, 'every', 1, 'a number of batches')
         self.finished_fits = 0
