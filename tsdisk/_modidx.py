@@ -3369,6 +3369,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.disk.threads._torch_setter': ('disk.threads.html#_torch_setter', 'tsdisk/disk/threads.py'),
                                      'tsdisk.disk.threads._use_openmp_threads': ( 'disk.threads.html#_use_openmp_threads',
                                                                                   'tsdisk/disk/threads.py'),
+                                     'tsdisk.disk.threads.is_forked': ('disk.threads.html#is_forked', 'tsdisk/disk/threads.py'),
                                      'tsdisk.disk.threads.map_ahead': ('disk.threads.html#map_ahead', 'tsdisk/disk/threads.py'),
                                      'tsdisk.disk.threads.one_thread': ('disk.threads.html#one_thread', 'tsdisk/disk/threads.py'),
                                      'tsdisk.disk.threads.share_out': ('disk.threads.html#share_out', 'tsdisk/disk/threads.py'),
