@@ -7,7 +7,7 @@ __all__ = ['formats', 'Work', 'Fault', 'convert', 'existing', 'append']
 
 # %% ../../nbs/48_convert.convert.ipynb #050f86db
 import errno, json, shutil
-from collections import deque
+from contextlib import closing
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -20,6 +20,7 @@ from ..disk.sidecar import manifest_name, read_manifest
 from ..folder.manifest import check_listed, complete_save, open_folder, staging
 from ..folder.stats import add_stats, kept_stats
 from . import edf, hdf5, public_datasets, tables, ts_files, wfdb_records
+from .cluster import groups_done
 from .info import Info, info
 from .inputs import check_unchanged, Inputs
 from .jobs import Job, MeasureRange
@@ -28,7 +29,7 @@ from .plan import plan, Spec
 from .preview import check_room, count_inputs, measure_packing, print_plan, sample_records
 from .readers import variable_metadata
 from .record_times import warn_of_times
-from .workers import run_jobs
+from .workers import is_executor
 
 # %% ../../nbs/48_convert.convert.ipynb #f425c97b
 formats = hdf5,ts_files,public_datasets,edf,wfdb_records,tables # Modules whose readers are registered
@@ -44,7 +45,7 @@ class Work:
         **options, # Functions and strings that must be the same when the conversion resumes
     ):
         one_of(on_error, 'on_error', ('stop','skip'))
-        in_process = inputs.in_memory and not hasattr(workers, 'submit')
+        in_process = inputs.in_memory and not is_executor(workers)
         self.inputs,self.workers = inputs,0 if in_process else workers
         self.job = Job(inputs.read, tfm, skip=on_error == 'skip')
         self.options = {k: function_id(v) for k,v in dict(options, read=inputs.read, tfm=tfm).items()}
@@ -104,15 +105,11 @@ def _check_fault(done, writer):
 
 def _inputs_done(writer, work):
     "Convert the remaining inputs, yielding once for each"
-    under_way = deque()
-    def _groups():
-        for first,group in work.inputs.groups(writer.inputs, writer.digest):
-            under_way.append(group)
-            yield first,group
-    for done in run_jobs(work.job, _groups(), work.workers):
-        writer.take(done, under_way.popleft())
-        yield from range(done.inputs)
-        _check_fault(done, writer)
+    with closing(groups_done(writer, work.job, work.inputs, work.workers)) as groups:
+        for done,*rest in groups:
+            writer.take(done, *rest)
+            yield from range(done.inputs)
+            _check_fault(done, writer)
 
 # %% ../../nbs/48_convert.convert.ipynb #6473e1c9
 def _stopped(writer, error):
@@ -137,7 +134,8 @@ def run(self:Work,
     self.job.specs,self.job.folder = journal.specs,str(writer.parts)
     total = len(self.inputs)-writer.inputs if self.inputs.repeatable else None
     try:
-        for _ in progress(_inputs_done(writer, self), total, unit='inputs'): pass
+        with closing(_inputs_done(writer, self)) as done:
+            for _ in progress(done, total, unit='inputs'): pass
     except BaseException as e:
         _stopped(writer, e)
         raise
