@@ -101,15 +101,19 @@ def test_an_error_waits_for_copies_in_progress(raw, tmp_path):
     def slow(*args):
         running.append(args)
         most.append(len(running))
-        time.sleep(.05)
+        time.sleep(.3)
         try: return copy_rows(*args)
         finally: running.pop()
     class Slow(ThreadPoolExecutor):
         def submit(self, f, *args): return super().submit(slow if f is copy_rows else f, *args)
     src = [str(o) for o in sorted(raw.rglob('*.npy'), key=number)]
     with Slow(4) as executor:
-        with expect_fail(ValueError, 'unreadable'): convert(src, tmp_path/'set', read=some_fail, executor=executor)
+        with expect_fail(MemoryError): convert(src, tmp_path/'set', read=no_memory, executor=executor)
         assert most and not running
+
+def no_memory(p):
+    if number(p) == 33: raise MemoryError
+    return mapped(p)
 
 # Kills
 

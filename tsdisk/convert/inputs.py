@@ -330,12 +330,13 @@ def _bytes_of(self:Inputs, o):
 def groups(self:Inputs,
     first:int=0, # Index of the first input to convert
     digest:str=None, # Digest of the inputs before it, to check those of an iterable
-    workers:int=None, # Workers of a cluster: each gets several groups
+    workers:int=None, # Workers of a cluster: each gets a few groups, because a task costs it milliseconds
 ): # (index of its first input, [(input, name, metadata), …]) for each group
     "The inputs from index `first` on, in groups for workers"
     inputs = enumerate(self._after(first, digest), first)
-    share = (len(self)-first)//(4*workers) if workers and self.repeatable else 64
-    for group in self._grouped(inputs, min(64, max(1, share))): yield group[0][0], [(o, self.name(i, o), self.metadata(o)) for i,o in group]
+    most = 64
+    if workers and self.repeatable: most = min(1024, max(1, (len(self)-first)//(4*workers)))
+    for group in self._grouped(inputs, most): yield group[0][0], [(o, self.name(i, o), self.metadata(o)) for i,o in group]
 
 @patch
 def _grouped(self:Inputs, inputs, limit):
