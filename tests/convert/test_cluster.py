@@ -8,7 +8,7 @@ from tsdisk.convert import cluster, column_files, growing_npy
 from tsdisk.convert.cluster import copy_rows
 from tsdisk.convert.column_files import DenseColumn, ShardedColumn
 from tsdisk.convert.convert import append, convert
-from tsdisk.convert.workers import tasks_at_once
+from tsdisk.disk.executors import tasks_at_once
 from tsdisk.disk.arrays import write_at
 from tsdisk.folder.checks import crc_of_both, Sums, sums_within, verify
 from tsdisk.folder.manifest import open_folder

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from fastcore.basics import patch
 from .column_files import DenseColumn, RaggedColumn, shard_room, ShardedColumn
 from .journal import steps_in
-from .workers import in_order, is_executor, run_jobs, tasks_at_once, TasksAhead
+from .workers import reading, run_jobs
 from ..disk.arrays import uncached, write_at
+from ..disk.executors import in_order, is_executor, tasks_at_once, TasksAhead
 from ..disk.headers import data_start
 from ..disk.inside import inside
 from ..disk.publish import sync_folder
@@ -162,7 +163,7 @@ def place_groups(
                 yield places.take(done), inputs
                 if done.error: return
     def submit(places, inputs): return executor.submit(copy_rows, places)
-    with closing(in_order(submit, copies(), TasksAhead(executor), settle=True)) as results:
+    with closing(in_order(submit, copies(), TasksAhead(executor), reading, settle=True)) as results:
         for written in results: yield *placed.popleft(), partial(places.adopt, written)
 
 # %% ../../nbs/47_convert.cluster.ipynb #bbee9417

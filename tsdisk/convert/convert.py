@@ -13,6 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.headers import read_header
 from ..disk.basics import one_of, progress
+from ..disk.executors import is_executor
 from ..disk.fingerprint import digest, function_id
 from ..disk.publish import locked
 from ..folder.checks import add_checksums, from_hex
@@ -29,7 +30,6 @@ from .plan import plan, Spec
 from .preview import check_room, count_inputs, measure_packing, print_plan, sample_records
 from .readers import variable_metadata
 from .record_times import warn_of_times
-from .workers import is_executor
 
 # %% ../../nbs/48_convert.convert.ipynb #f425c97b
 formats = hdf5,ts_files,public_datasets,edf,wfdb_records,tables # Modules whose readers are registered
