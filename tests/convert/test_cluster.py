@@ -9,9 +9,10 @@ from tsdisk.convert.cluster import copy_rows
 from tsdisk.convert.column_files import DenseColumn, ShardedColumn
 from tsdisk.convert.convert import append, convert
 from tsdisk.disk.executors import tasks_at_once
-from tsdisk.disk.arrays import write_at
+from tsdisk.disk.arrays import save_array, write_at
 from tsdisk.folder.checks import crc_of_both, Sums, sums_within, verify
 from tsdisk.folder.manifest import open_folder
+from tsdisk.folder.stats import array_stats
 from conversion import as_item, mapped, number, rec, same, same_files, write_raw
 
 @pytest.fixture
@@ -81,6 +82,10 @@ def test_the_calling_process_writes_no_rows(raw, tmp_path, monkeypatch):
     monkeypatch.setattr(growing_npy, 'write_at', write)
     with ThreadPoolExecutor(2) as executor: dst = convert(raw, tmp_path/'set', read=large, executor=executor)
     assert len(open_folder(dst)[0]['X']) == 60
+
+def test_dask_counts_the_same(tmp_path, client):
+    x = save_array(tmp_path/'X.npy', np.random.default_rng(0).normal(size=(3000,3,200)))
+    assert array_stats(x, executor=client.get_executor()) == array_stats(x)
 
 # Faults
 

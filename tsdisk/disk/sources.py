@@ -158,6 +158,10 @@ def gather(self:Source,
     self._gather(idxs, out)
     return out
 
+# %% ../../nbs/09_disk.sources.ipynb #999c9201
+@patch
+def rows_per_block(self:Source, nbytes=2*2**20): return max(1, nbytes//max(1, self.row_bytes))
+
 # %% ../../nbs/09_disk.sources.ipynb #e2d7143b
 @patch
 def blocks(self:Source,
@@ -166,7 +170,7 @@ def blocks(self:Source,
     held:int=1, # Blocks in use at a time, each in memory of its own
 ):
     "All values of some rows, in blocks (k, ...); steps that several windows share come once"
-    k = max(1, nbytes//max(1, self.row_bytes))
+    k = self.rows_per_block(nbytes)
     parts = (rows[i:i+k] for i in self._block_starts(rows, k))
     in_order = isinstance(rows, range) and rows.step == 1
     return (self[o.start:o.stop] for o in parts) if in_order else self._gathered(parts, k, held)
