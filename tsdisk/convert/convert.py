@@ -202,7 +202,7 @@ def convert(
     label=None, # Targets: 'folder' for the name of the folder that a file is in, or a function of its path
     split='folder', # Splits: by default from names of folders or files, if all have one; or a function of a path; or None
     n_workers:int=None, # Number of processes, or 0 for none besides this one; by default one per processor
-    executor=None, # Runs the work instead: an executor of `concurrent.futures`, or any object with its `submit`
+    executor=None, # Reads, and writes the rows, instead: one of `concurrent.futures`, or any object with its `submit`
     resume:bool=True, # Resume an interrupted conversion to this folder?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
 ) -> Info: # Describes the dataset; also usable as its path
@@ -314,7 +314,7 @@ def append(
     label=None, # Targets: 'folder', or a function of the path
     split='folder', # Splits: by default from names of folders or files; or a function of a path
     n_workers:int=None, # Number of processes
-    executor=None, # Runs the work instead
+    executor=None, # Reads, and writes the rows, instead
     resume:bool=True, # Resume an interrupted append?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
     again:bool=False, # Append inputs that were appended before? By default they are left out
