@@ -28,6 +28,8 @@ class Source:
     @property
     def nbytes(self): return len(self)*self.row_bytes
 
+    def rows_per_block(self, nbytes=2*2**20): return max(1, nbytes//max(1, self.row_bytes))
+
 # %% ../../nbs/09_disk.sources.ipynb #a5385bf3
 @patch(as_prop=True)
 def stored(self:Source):
@@ -157,10 +159,6 @@ def gather(self:Source,
             f"got {out.shape} of {out.dtype}")
     self._gather(idxs, out)
     return out
-
-# %% ../../nbs/09_disk.sources.ipynb #999c9201
-@patch
-def rows_per_block(self:Source, nbytes=2*2**20): return max(1, nbytes//max(1, self.row_bytes))
 
 # %% ../../nbs/09_disk.sources.ipynb #e2d7143b
 @patch
