@@ -204,6 +204,11 @@ def set_split_idx(self:TSDatasets,
     try: yield self
     finally: self.split_idx = before
 
+@patch
+def overlapping_splits(self:TSDatasets):
+    "Rows in more than one split, as in fastai: there are none, as such splits are refused"
+    return L()
+
 # %% ../../nbs/52_data.datasets.ipynb #9e807f71
 @patch(as_prop=True)
 def has_mask(self:TSDatasets):
