@@ -12,7 +12,7 @@ from copy import copy
 from fastai.basics import *
 from .batches import ToSteps
 from .columns import check_same_rows, input_columns, sample_sources, shared_packing, target_column, windows_of
-from .samples import new_data, selection
+from .samples import checked_info, new_data, of_unequal, selection
 from ..disk.items import Items
 from ..disk.packing import Packing
 from ..disk.rows import as_positions, take_idxs
@@ -34,7 +34,7 @@ class TSDatasets(Datasets):
     selected = None # `Selection` of raw samples
     ragged = None # Padding of series of unequal lengths
     def __init__(self,
-        X, # Inputs (n, vars, steps): array, path, `Windows`, `Ragged` or source; a tuple for models of several inputs
+        X, # Inputs (n, vars, steps): array, path, `Windows`, `Ragged`, source, or list of series; a tuple for several inputs
         y=None, # Targets (n, ...), likewise; by default those of `Windows` with a horizon, else none
         tfms=None, # Transforms of batches of `X` and of `y`: `[x_tfms, y_tfms]`
         splits=None, # Rows of each split: ints, masks, slices, ranges, or a fastai splitter; all rows train by default
@@ -45,7 +45,9 @@ class TSDatasets(Datasets):
         packing:Packing=Packing(), # What stored integers stand for; by default, as `tsdisk.json` says
         sel_vars=None, # Variables to read; all by default
         sel_steps:slice=None, # Steps to read; all by default
+        info:dict=None, # Arrays (n, ...) that are no inputs, by name, such as subjects or dates: for `dl.batch_info()`
     ):
+        X = of_unequal(X)
         _check_axes(X)
         self.selected = selection(X, sel_vars, sel_steps)
         if self.selected: X = self.selected.apply(X)
@@ -54,6 +56,7 @@ class TSDatasets(Datasets):
         self.ragged = inputs[0].padding
         self._set_columns(inputs, y, packing, mask, *split_tfms(tfms), cat=cat, vocab=vocab, no_label=no_label)
         self._set_rows(splits)
+        self.info = checked_info(info, len(self))
 
     @property
     def items(self): return Items([getattr(o.items, 'array', o.items) for o in self.tls], self.idxs)
@@ -191,7 +194,7 @@ def subset(self:TSDatasets, i):
 def new_empty(self:TSDatasets):
     "The same dataset without its data"
     tls = L([o.new_empty() for o in self.tls])
-    return self._with(tls=tls, idxs=range(0), splits=[range(0) for _ in self.splits], windows=None)
+    return self._with(tls=tls, idxs=range(0), splits=[range(0) for _ in self.splits], windows=None, info={})
 
 # %% ../../nbs/52_data.datasets.ipynb #39828f4e
 @patch
@@ -266,7 +269,7 @@ def test_set(self:TSDatasets,
     sources = self._new_sources(X, y, with_labels)
     tls = L([tl.new(*o) for tl,*o in zip(self.tls, sources, _new_packings(self.tls, sources))])
     if rows is None: rows = range(len(sources[0]))
-    return self._with(tls=tls, idxs=rows, splits=[rows], split_idx=1)
+    return self._with(tls=tls, idxs=rows, splits=[rows], split_idx=1, info={})
 
 # %% ../../nbs/52_data.datasets.ipynb #22bf327f
 @patch
