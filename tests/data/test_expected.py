@@ -10,9 +10,11 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.data.transforms import Normalize, RobustScale, Standardize, StandardizeTarget
 from tsdisk.disk.arrays import save_array
+from tsdisk.disk.gather import tensor_view
 from tsdisk.folder.manifest import save_folder
 from tsdisk.folder.stats import array_stats
 from tsdisk.series.ragged_files import open_ragged, save_ragged
+from tsdisk.series.windows import Windows
 
 # Known statistics
 
@@ -160,3 +162,37 @@ def test_a_batch_has_names():
     named = dl.as_dict(b)
     assert [*named] == ['X','X1','X2','mask','y'] and all(named[k] is o for k,o in zip(named, b))
     assert [*TSDataLoader(TSDatasets(ramp(9))).as_dict(TSDataLoader(TSDatasets(ramp(9))).one_batch())] == ['X']
+
+# Single samples
+
+w = Windows(filled((60,3)), 10, horizon=4, stride=2, known=[0])
+datasets = dict(numbers=lambda: TSDatasets(ramp(9), np.arange(9.)), mask=lambda: TSDatasets(ramp(9), mask=True))
+datasets |= dict(labels=lambda: TSDatasets(ramp(9, dtype='i2'), [*'abcabcabc']), split=lambda: TSDatasets(ramp(9), splits=[[5,3],[8]]).train)
+datasets |= dict(windows=lambda: TSDatasets(w), itself=lambda: TSDatasets(w, w), ragged=lambda: TSDatasets(series))
+datasets |= dict(transformed=lambda: TSDatasets(ramp(9), np.arange(9.), tfms=[[lambda o: o*2], [lambda o: o+1]]))
+
+@pytest.mark.parametrize('name', datasets)
+def test_a_sample_is_the_row_of_a_batch(name):
+    dsets = datasets[name]()
+    for i in (0, 1, -1, np.int8(1), torch.tensor(1)):
+        sample,row = dsets[i],dsets.batch([int(i)])
+        for a,b in zip(sample, row, strict=True):
+            assert type(a) is type(b) and a.dtype == b.dtype
+            same(a, b[0])
+    with fails(IndexError, f'Item {len(dsets)} was asked for'): dsets[len(dsets)]
+
+@pytest.mark.parametrize('name', datasets)
+def test_writing_into_a_sample_changes_nothing_else(name):
+    dsets = datasets[name]()
+    x,*others = dsets[1]
+    want = [o.clone() for o in dsets[1]]
+    x.zero_()
+    for a,b in zip(others, want[1:], strict=True): same(a, b)
+    for a,b in zip(dsets[1], want, strict=True): same(a, b)
+
+def test_tensors_see_the_memory_of_arrays(tmp_path):
+    x = filled((4,3))
+    for a in (x, save_array(tmp_path/'x.npy', x), x[::2], x.T):
+        t = tensor_view(a)
+        assert t.data_ptr() == a.ctypes.data
+        same(t, a)

@@ -112,11 +112,10 @@ def reads(self:TSDatasets) -> tuple: # ([columns to read], [(which of these, own
     "Which columns are read, and for each column the number of its read and whether it needs memory of its own"
     tls,cols,parts = list(self.tls),[],[]
     for k,tl in enumerate(tls):
-        i = first(i for i,o in enumerate(cols) if tl.shares_read(o))
-        if i is None:
-            i = len(cols)
-            cols.append(tl)
-        parts.append((i, any(tl.shares_memory(o) for o in tls[:k])))
+        i = next((i for i,o in enumerate(cols) if tl.shares_read(o)), len(cols))
+        is_new = i == len(cols)
+        if is_new: cols.append(tl)
+        parts.append((i, not is_new and any(tl.shares_memory(o) for o in tls[:k])))
     return cols,parts
 
 # %% ../../nbs/52_data.datasets.ipynb #bed687a6
@@ -139,8 +138,23 @@ def batch(self:TSDatasets,
 @patch
 def __getitem__(self:TSDatasets, i):
     if isinstance(i, slice): i = range(len(self))[i]
-    if is_indexer(i): return tuple(o[0] for o in self.batch([i]))
-    return list(zip(*self.batch(i)))
+    if not is_indexer(i): return list(zip(*self.batch(i)))
+    are_plain = type(self).finished is TSDatasets.finished and not any([tl.extra for tl in self.tls])
+    return self._sample(i) if are_plain else tuple(o[0] for o in self.batch([i]))
+
+@patch
+def _sample(self:TSDatasets, i):
+    "One sample of columns without transforms; typed tensors are slow to index, so it is typed last"
+    try: row = self.idxs[range(len(self))[i]]
+    except IndexError: as_positions([i], len(self)) # Raises the error that says which there are
+    rows = np.array([row], np.int64)
+    cols,parts = self.reads()
+    stored = [o.read(rows) for o in cols]
+    return tuple([_typed_row(tl.kind, tl.items.cut(stored[k]), own) for tl,(k,own) in zip(self.tls, parts)])
+
+def _typed_row(kind, t, own):
+    t = torch.as_subclass(kind.cast(t), Tensor)[0]
+    return torch.as_subclass(t.clone() if own else t, kind.typ)
 
 # %% ../../nbs/52_data.datasets.ipynb #a5aba717
 @patch(as_prop=True)
