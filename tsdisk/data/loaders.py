@@ -18,6 +18,7 @@ from .sampling import with_train
 from .shared_steps import launch_device
 from ..disk.basics import progress
 from ..disk.memory import free_memory
+from ..disk.paths import local_path
 from ..disk.rows import take_idxs
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
@@ -74,6 +75,7 @@ class TSDataLoaders(DataLoaders):
         **kwargs
     ):
         "Loaders over datasets; the first is for training"
+        local_path(path)
         first,*others = split_dsets(ds)
         device = torch.device(ifnone(device, launch_device()))
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)

@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 from fastcore.basics import patch
 from .basics import address_of
-from .threads import share_out, thread_count
+from .threads import is_forked, share_out, thread_count
 
 # %% ../../nbs/07_disk.gather.ipynb #daee8377
 class _Memory:
@@ -168,5 +168,6 @@ def _by_line(self:RowCopier, idxs, out):
     to = torch.from_numpy(out.reshape(len(out), -1).view('u1').view(f'i{self.word}'))
     def by_torch(): torch.index_select(self.lines, 0, rows, out=to)
     def shared_out(): copy_lines(self.lines, rows, to)
-    if out.nbytes < 2**18 or thread_count() == 1: by_torch()
+    if is_forked(): shared_out()
+    elif out.nbytes < 2**18 or thread_count() == 1: by_torch()
     else: self.faster(out.nbytes, by_torch, shared_out)

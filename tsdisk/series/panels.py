@@ -22,11 +22,13 @@ class Panel:
     no_vars = False # Were the series given without an axis of variables?
     def __len__(self): return self.n
     def __repr__(self):
-        low,high = np.min(self.lengths),np.max(self.lengths)
+        low,high = self.length_range
         steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         series = f"{self.n:,} series of {steps} steps, {self.vars} vars"
         return f"{type(self).__name__}: {series}, {self.dtype}, {human(self.nbytes)}"
 
+    @property
+    def length_range(self): return int(np.min(self.lengths)), int(np.max(self.lengths)) # Steps of the shortest and of the longest
     def length(self, series): return np.broadcast_to(self.lengths, self.n)[series]
     def segment(self, i, first, stop): return self[i][:, first:stop]
     def place(self): return None
