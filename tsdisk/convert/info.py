@@ -7,10 +7,11 @@ __all__ = ['describers', 'formats', 'spark', 'text_table', 'html_table', 'ArrayI
            'sampled_figures', 'cached_figures', 'describe_variables', 'describe_array', 'metadata_notes',
            'dataset_notes', 'cached_stats_of', 'describe_dataset', 'describes', 'describe_npy', 'describe_npz',
            'describe_tree', 'describe_hdf5', 'describe_zarr', 'describe_matlab', 'describe_netcdf', 'first_record',
-           'describe_records', 'info']
+           'describe_records', 'describe_inputs', 'info']
 
 # %% ../../nbs/47_convert.info.ipynb #01e533dd
 import os, re
+from collections import Counter
 from collections.abc import Mapping
 from html import escape
 from itertools import zip_longest
@@ -28,9 +29,10 @@ from . import edf, matlab, public_datasets, tables, ts_files, wfdb_records
 from .hdf5 import names_in, open_hdf5, open_zarr
 from .hdf5_arrays import chunk_shape
 from .hdf5_types import kind_of
+from .inputs import find_inputs
 from .netcdf import groups_in, open_cf, with_coordinates
 from .plan import check_numbers, name_reasons
-from .readers import open_npz, read_file, readers, suffix_of, variable_metadata
+from .readers import open_npz, read_file, readers, split_rows, suffix_of, variable_metadata
 
 # %% ../../nbs/47_convert.info.ipynb #035091a5
 def spark(
@@ -102,6 +104,11 @@ class Info:
         self.rows,self.notes,self.vars = [*rows],[*notes],[*vars]
 
     def __fspath__(self): return str(self.path)
+
+    def as_dict(self):
+        "Everything as plain values, for programs and JSON"
+        arrays,vars = [o._asdict() for o in self.rows],[o._asdict() for o in self.vars]
+        return dict(path=str(self.path), arrays=arrays, variables=vars, notes=self.notes)
 
     def tables(self):
         "(heads, rows) of the table of arrays, and of the table of the first twenty variables"
@@ -352,7 +359,7 @@ def describe_records(
     X = record.pop('X')
     if not hasattr(X, 'shape'): X = next(X) # The first piece
     check_numbers(X.dtype)
-    row = _describe_X(X, split_name(path)[0])
+    row = _describe_X(X, split_name(split_rows(path)[0])[0])
     of_variables = {k: record.pop(k) for k in variable_metadata if k in record}
     vars = describe_variables(X[None], of_variables) if X.ndim < 3 else ()
     notes = ['the first record of several'] if several else []
@@ -362,16 +369,40 @@ def _describe_X(X, file):
     "The `X` of a file, with the size and the suffix of the file"
     return ArrayInfo('X', X.shape, str(X.dtype), os.path.getsize(file), os.path.splitext(file)[1])
 
+# %% ../../nbs/47_convert.info.ipynb #6ee343a4
+def describe_inputs(
+    src, # Folder or pattern
+) -> Info:
+    "The files that `convert` finds in a folder or pattern; `FileNotFoundError` if there are none"
+    left_out = {}
+    files = find_inputs(os.fspath(src), left_out=left_out)
+    first = info(files[0])
+    suffixes = Counter(map(suffix_of, files))
+    counts = ', '.join(f'{k} {n:,}' for k,n in suffixes.most_common())
+    size = sum(os.path.getsize(o) for o in files)
+    notes = [f'files that `convert` reads: {counts}, {human(size)} together', f'described is the first: {files[0]}']
+    if left_out: notes.append(f'files left out: {name_reasons(left_out)}')
+    return Info(src, first.rows, notes+first.notes, first.vars)
+
+def _describe_folder(path):
+    "A dataset, or files that can become one"
+    try: return describe_dataset(path)
+    except FileNotFoundError:
+        if (path/manifest_name).exists() or not any(path.iterdir()): raise
+        return describe_inputs(path)
+
 # %% ../../nbs/47_convert.info.ipynb #8e796120
 def info(
-    path, # Dataset folder; file of any known format; or `path::name`
+    path, # Dataset folder; file of any known format; `path::name`; or folder or pattern of files to convert
 ) -> Info:
     "Describe a file or dataset; `FileNotFoundError` if it does not exist, `ValueError` if its format is unknown"
-    if split_name(str(path))[1]: return describe_records(str(path))
+    whole,rows = split_rows(os.fspath(path))
+    if rows or split_name(whole)[1]: return describe_records(str(path))
     path = Path(path)
+    if not path.exists() and any(o in whole for o in '*?['): return describe_inputs(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")
     suffix = suffix_of(path)
-    if path.is_dir() and ((path/manifest_name).exists() or suffix != '.zarr'): return describe_dataset(path)
+    if path.is_dir() and ((path/manifest_name).exists() or suffix != '.zarr'): return _describe_folder(path)
     if suffix in describers: return describers[suffix](path)
     if suffix in readers: return describe_records(str(path))
     raise ValueError(f"{path} has no known format: {' '.join(sorted({*readers, *describers}))}, or a dataset folder")
