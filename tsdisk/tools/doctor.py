@@ -99,6 +99,8 @@ def loader_rate(
     return done/(time.perf_counter()-start)
 
 # %% ../../nbs/71_tools.doctor.ipynb #16dd2541
+def _mib(nbytes): return f'{nbytes/2**20:g} MiB'
+
 @dataclass
 class _DiskRates:
     "Bytes per second that a disk delivers"
@@ -147,8 +149,6 @@ def _fastest(rates, now):
     return best, _gain(rates[best], rates[now])
 
 def _gain(new, old): return new/old if old else np.inf # A busy machine may have read nothing in time
-
-def _mib(nbytes): return f'{nbytes/2**20:g} MiB'
 
 def _block_advice(blocks):
     "A faster size of blocks, and why"
@@ -265,7 +265,8 @@ class Examination:
         if self.file: self.disk = _measure_disk(self.file, self.row_bytes, secs)
 
     def measure_loaders(self, secs):
-        self.rates = _measure_loaders(self.X, self.bs, secs, (True,'block',False) if self.file else ())
+        shuffles = (True,'block',False) if self.file else ()
+        self.rates = _measure_loaders(self.X, self.bs, secs, shuffles)
 
     def advice(self):
         "Code to paste, as a list of lines"
