@@ -33,6 +33,7 @@ class TSDatasets(Datasets):
     windows = None # `Windows` that the rows are of
     selected = None # `Selection` of raw samples
     ragged = None # Padding of series of unequal lengths
+    __signature__ = None # That of `__init__`, not of fastai's `Datasets`
     def __init__(self,
         X, # Inputs (n, vars, steps): array, path, `Windows`, `Ragged` or source; a tuple for models of several inputs
         y=None, # Targets (n, ...), likewise; by default those of `Windows` with a horizon, else none

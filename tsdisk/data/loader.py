@@ -18,7 +18,8 @@ from .datasets import TSDatasets
 from .batches import DecodedTarget
 from .learner import like_targets
 from .device import ToDevice, made_ahead, on_gpu, split
-from .options import check_item_tfms, check_dataset, check_options, drops_last, known_ranks, options_for, order_text, rows_of_batch, rows_of_rank
+from .options import check_item_tfms, check_dataset, check_options, drops_last, item_tfms, known_ranks, options_for, order_text
+from .options import rows_of_batch, rows_of_rank, steps_of_items
 from .preload import Preloaded
 from .reader import NextBuffers, Reader, ReadOptions, past_cache
 from .sampling import Sampling, class_counts
@@ -32,7 +33,7 @@ class TSDataLoader(TfmdDL):
     resumed = None # (epoch, step, phase) with which the next pass starts, if not with the next epoch
     at = None # (epoch, step) that comes next, while batches are used
     steps = None # The `Epoch` whose batches are used
-    @delegates(TfmdDL.__init__, but='dataset,bs,shuffle,num_workers')
+    @delegates(TfmdDL.__init__, but=['dataset','bs','shuffle','num_workers',*item_tfms,*steps_of_items])
     def __init__(self,
         dataset:TSDatasets, # What to read from
         bs:int=64, # Rows of a batch
