@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.headers import read_header
-from ..disk.basics import one_of, progress
+from ..disk.basics import one_of, progress, Shown
 from ..disk.fingerprint import digest, function_id
 from ..disk.publish import locked
 from ..folder.checks import add_checksums, from_hex
@@ -34,7 +34,7 @@ from .workers import run_jobs
 formats = hdf5,ts_files,public_datasets,edf,wfdb_records,tables # Modules whose readers are registered
 
 # %% ../../nbs/48_convert.convert.ipynb #0ecc98a9
-class Work:
+class Work(Shown):
     "The inputs, job, workers and options of a conversion"
     def __init__(self,
         inputs, # `Inputs`

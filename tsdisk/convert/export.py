@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.basics import progress
+from ..disk.basics import progress, Shown
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
 from ..disk.publish import atomic_folder, atomic_path, named_error, naming
@@ -22,7 +22,7 @@ from .readers import need
 from ..series.ragged_files import save_ragged
 
 # %% ../../nbs/49_convert.export.ipynb #979d4dae
-class DecodedArray:
+class DecodedArray(Shown):
     "An array of a dataset, decoded some rows at a time"
     def __init__(self,
         name:str, # Its name in the dataset

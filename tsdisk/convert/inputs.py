@@ -14,6 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.fingerprint import empty_digest, extend_digest, file_id, split_name
 from ..disk.sidecar import manifest_name
 from .readers import Compressed, exclusion_reasons, read_file, readers, recognizers, suffix_of
@@ -207,7 +208,7 @@ def _check_label(label):
     if label is None or label == 'folder' or callable(label): return
     raise ValueError(f"`label` must be 'folder' or a function of a path, got {label!r}")
 
-class Inputs:
+class Inputs(Shown):
     "The inputs of a conversion, in order: files, or records in memory"
     def __init__(self,
         src, # What to convert: anything `find_inputs` accepts, or arrays

@@ -9,10 +9,12 @@ __all__ = ['TSDatasets', 'split_tfms']
 import numpy as np
 from contextlib import contextmanager
 from copy import copy
+from html import escape
 from fastai.basics import *
 from .batches import ToSteps
 from .columns import check_same_rows, input_columns, sample_sources, shared_packing, target_column, windows_of
 from .samples import new_data, selection
+from ..disk.basics import html_table
 from ..disk.items import Items
 from ..disk.packing import Packing
 from ..disk.rows import as_positions, take_idxs
@@ -103,6 +105,15 @@ def __repr__(self:TSDatasets):
     if self.split_idx is None: rows = ', '.join(f'{len(o)} in split {i}' for i,o in enumerate(self.splits))
     cols = [f"  {'X' if i < self.n_inp else 'y'}: {o}" for i,o in enumerate(self.tls)]
     return '\n'.join([f"{type(self).__name__}: {len(self)} rows ({rows})", *cols])
+
+@patch
+def _repr_html_(self:TSDatasets):
+    heads = 'column','kind','rows','row','dtype','size','place'
+    def shape(o): return dict(rows=f'{len(o):,}', row=' x '.join(f'{k:,}' for k in o.shape[1:]))
+    facts = [shape(o.items) | o.items.facts() for o in self.tls]
+    kinds = [('X' if i < self.n_inp else 'y', o.kind.typ.__name__) for i,o in enumerate(self.tls)]
+    columns = [(*kind, *(o[k] for k in heads[2:])) for kind,o in zip(kinds, facts)]
+    return f'<b>{escape(repr(self).splitlines()[0])}</b>{html_table(heads, columns)}'
 
 # %% ../../nbs/52_data.datasets.ipynb #59698ca2
 @patch

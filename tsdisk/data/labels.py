@@ -8,6 +8,7 @@ __all__ = ['code_table', 'LabelIndex', 'LabelLoss', 'ToCategory', 'Labels']
 # %% ../../nbs/50_data.labels.ipynb #a3ea46e4
 import numpy as np, torch
 from fastai.basics import *
+from ..disk.basics import Shown
 from .batches import equal_stretches
 from ..disk.packing import Packing
 from ..order.no_label import has_label, no_label_code
@@ -33,7 +34,7 @@ def _distinct_labels(labels):
     if res.ndim == 1 and 0 < len(res) == len(np.unique(res)): return res
     raise ValueError(f"`vocab` must be a list of distinct labels, got {labels!r}")
 
-class LabelIndex:
+class LabelIndex(Shown):
     "Finds the codes of labels: their positions in a list of distinct labels"
     def __init__(self,
         labels, # Distinct labels: an array or an iterable of strings or numbers

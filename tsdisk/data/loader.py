@@ -8,6 +8,7 @@ __all__ = ['TSDataLoader', 'most_steps', 'epoch_of_rows', 'group_rows', 'assembl
 
 # %% ../../nbs/56_data.loader.ipynb #cf1dbcf1
 from contextlib import closing
+from html import escape
 from dataclasses import replace
 from itertools import chain
 from fastai.basics import *
@@ -103,6 +104,9 @@ def __repr__(self:TSDataLoader):
     order = order_text(self.shuffle, self.seed, self.sampling.weights)
     parts = [*_size_strings(self), order, _way_text(self), f"on {self.device or 'cpu'}"]
     return f"{type(self).__name__}: {', '.join(parts)}"
+
+@patch
+def _repr_html_(self:TSDataLoader): return f'<div>{escape(repr(self))}</div>{self.dataset._repr_html_()}'
 
 # %% ../../nbs/56_data.loader.ipynb #b687e8ad
 @patch

@@ -72,6 +72,7 @@ class TSDataLoaders(DataLoaders):
         return cls(train, *rest, path=path, device=device)
 
     def __repr__(self): return '\n'.join(map(repr, self.loaders))
+    def _repr_html_(self): return ''.join(o._repr_html_() for o in self.loaders)
 
 TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 import numpy as np
 from fastcore.basics import ifnone, patch
+from ..disk.basics import Shown
 from .epoch import Epoch
 from .epoch_options import Blocks, block_sizes, by_class, epoch_size
 from ..disk.rows import Ranges, take_idxs
@@ -94,7 +95,7 @@ def _read_codes(tl, rows, chunk):
         yield tl.read(part).numpy().astype(np.int32)
 
 # %% ../../nbs/53_data.sampling.ipynb #4033d032
-class DatasetRows:
+class DatasetRows(Shown):
     "The rows of a dataset, and how they lie in their file"
     def __init__(self,
         dataset, # `TSDatasets`

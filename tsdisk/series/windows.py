@@ -122,6 +122,12 @@ def __repr__(self:Windows):
     return f"{type(self).__name__}: {windows}, over {self.panel}"
 
 @patch
+def facts(self:Windows):
+    "What a notebook shows: the windows, and the series that they are cut from"
+    own = f"{type(self).__name__} of {self.size} steps, {self._spacing()}"
+    return dict(kind=own, rows=f'{len(self):,}', row=f'{self.shape[1]} x {self.shape[2]}', **self.panel.facts())
+
+@patch
 def _spacing(self:Windows): return f"every {self.stride} steps" if self.stride > 1 else "every step"
 
 # %% ../../nbs/18_series.windows.ipynb #45f8fee9

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 import numpy as np
 from ..data.datasets import TSDatasets
-from ..disk.basics import human
+from ..disk.basics import human, Shown
 from ..disk.io import DiskFile, Incoming
 from ..disk.memory import free_memory
 from ..folder.manifest import open_folder
@@ -252,7 +252,7 @@ def _open_directly(path):
     try: return DiskFile(path),''
     except OSError as e: return None,str(e)
 
-class Examination:
+class Examination(Shown):
     "An array with the rates of its disk and its loaders, as far as they were measured"
     def __init__(self, path, bs=64):
         self.path,self.bs,self.disk,self.rates = path,bs,None,{}
