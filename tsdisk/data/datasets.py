@@ -12,6 +12,7 @@ from copy import copy
 from html import escape
 from fastai.basics import *
 from .batches import ToSteps
+from .labels import ToCode
 from .columns import check_same_rows, input_columns, sample_sources, shared_packing, target_column, windows_of
 from .samples import new_data, selection
 from ..disk.basics import html_table
@@ -62,6 +63,13 @@ class TSDatasets(Datasets):
     def items(self): return Items([getattr(o.items, 'array', o.items) for o in self.tls], self.idxs)
     def __len__(self): return len(self.idxs)
     def __iter__(self): return (self[i] for i in range(len(self)))
+    def __getattr__(self, k):
+        "What columns have, such as `vocab` and `loss_func` of the targets; inputs that are codes have theirs for themselves"
+        if k == 'tls': raise AttributeError(k)
+        return gather_attrs(self, k, 'uncoded')
+
+    @property
+    def uncoded(self): return L(o for o in self.tls if not isinstance(o.kind, ToCode))
 
 def _check_axes(X):
     "Warn where steps were probably taken for variables"
@@ -173,7 +181,12 @@ def cat(self:TSDatasets):
     "Are the targets categories?"
     return self.target is not None and self.target.is_category
 
-# %% ../../nbs/52_data.datasets.ipynb #32608510
+# %% ../../nbs/52_data.datasets.ipynb #f0302ee6
+@patch(as_prop=True)
+def input_vocabs(self:TSDatasets):
+    "For each input that holds strings, the vocabulary of its codes, else None: `len(dls.input_vocabs[1])` is the size of an embedding"
+    return [o.kind.vocab if o.is_category else None for o in self.tls[:self.n_inp]]
+
 @patch(as_prop=True)
 def c(self:TSDatasets):
     "Number of classes; 1 if the targets are not categories"

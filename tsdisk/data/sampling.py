@@ -58,7 +58,7 @@ def row_groups(
 def _labels(dataset):
     "The column of labels, one per row"
     tl = dataset.tls[-1]
-    if len(dataset.tls) > 1 and tl.is_category and tl.items.ndim == 1: return tl
+    if len(dataset.tls) > dataset.n_inp and tl.is_category and tl.items.ndim == 1: return tl
     raise ValueError("Orders and weights by class need a label for each row: give `groups`, a class for each row")
 
 def class_counts(
