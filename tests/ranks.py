@@ -9,7 +9,6 @@ from fastai.callback.core import Callback
 from fastai.distributed import * # Adds `distrib_ctx`
 from fastai.metrics import F1Score, Precision, R2Score, accuracy, mae, rmse
 from tsdisk.all import *
-from tsdisk.train.distributed import DistributedTraining
 from tsdisk.train.writer import open_run
 from tsdisk.data.ranks import from_all_ranks
 from tsdisk.order.ranks import launched, process_group
@@ -32,7 +31,8 @@ class Rows(Callback):
         dl = self.learn.dl
         counts = dl.steps.rank_sizes(dl.at[1]-1)[dl.rank]
         parts = everywhere(dl.input_idxs[:counts].tolist())
-        self.steps['train' if self.training else 'valid'].append([i for part in parts for i in part])
+        rows = [i for part in parts for i in part]
+        self.steps['train' if self.training else 'valid'].append(sorted(rows) if dl.shuffle == 'block' else rows) # Ranks take lanes
 
 def weights_of(model): return np.concatenate([p.detach().double().flatten().numpy() for p in model.parameters()])
 
@@ -159,12 +159,26 @@ def prepared(folder):
     ranks = everywhere(rows)
     return dict(rows=np.array([i for step in zip(*ranks) for part in step for i in part[1:]]))
 
+def prepared_batches(folder):
+    "Batches for PyTorch's loader are shared once: by themselves, or by Accelerate"
+    from accelerate import Accelerator
+    from torch.utils.data import DataLoader
+    X = np.arange(180, dtype='f4')[:,None,None] # 36 batches: Accelerate repeats rows where ranks would have unequally many
+    rows,acc = TSDatasets(X, np.arange(180.)).torch(), Accelerator(cpu=True)
+    def loader(**kwargs): return DataLoader(rows, batch_sampler=rows.batches(5, shuffle=True, **kwargs), collate_fn=rows.collate)
+    def came(dl): return np.sort([int(i) for part in everywhere([b[0].flatten().tolist() for b in dl]) for b in part for i in b])
+    own,by_accelerate = came(loader()), came(acc.prepare(loader(rank=0, world_size=1)))
+    try: refused = acc.prepare(loader()) is None
+    except ValueError as e: refused = 'shared again' in str(e)
+    return dict(own=own, by_accelerate=by_accelerate, refused=np.array(refused or launched()[1] == 1))
+
 tasks = dict(shuffled=train(), in_blocks=train(shuffle='block', read=ReadOptions(block_bytes=400, buffer_bytes=4000)), in_order=train(shuffle=False),
     stratified=train(shuffle='stratified'), balanced=train(shuffle='balanced'), by_weight=train(weights=np.arange(n)%5), partial=train(partial_n=70),
     last_step=train(drop_last=False), last_row=train(splits=[range(145), range(145, 194)], drop_last=False), odd=train(global_bs=25),
-    few_rows=train(splits=[range(1), range(1, 2)], drop_last=False), regression=regression, missing_targets=missing_targets, unlabelled=unlabelled,
+    workers=train(num_workers=1), few_rows=train(splits=[range(1), range(1, 2)], drop_last=False),
+    regression=regression, missing_targets=missing_targets, unlabelled=unlabelled,
     class_weights=class_weights_in_the_loss, windows=windows, ragged=ragged, two_inputs=two_inputs, predictions=predictions,
-    in_units=regression_in_units, shown=shown, accelerated=accelerated, prepared=prepared)
+    in_units=regression_in_units, shown=shown, accelerated=accelerated, prepared=prepared, prepared_batches=prepared_batches)
 
 def run_all(folder, names):
     "Run tasks and save what the first rank reports"

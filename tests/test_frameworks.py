@@ -285,7 +285,7 @@ def test_wrong_options_are_errors_before_work_starts(dset):
     for f in (t.batches, dset.numpy, dset.keras):
         with fails(ValueError, '`bs`', 'got 0'): f(0)
         with fails(ValueError, "'stratified'", "got 'blocks'"): f(8, shuffle='blocks')
-        with fails(ValueError, 'same `seed`'): f(8, world_size=2)
+        with fails(ValueError, 'same `seed`'): f(8, rank=0, world_size=2)
 
 def net(): return torch.nn.Sequential(torch.nn.Conv1d(6, 16, 9), torch.nn.ReLU(), torch.nn.AdaptiveMaxPool1d(1), torch.nn.Flatten(), torch.nn.Linear(16, 4))
 

@@ -174,3 +174,25 @@ def test_the_disk_of_the_tests_loses_what_is_not_synced(tmp_path):
             yield (tmp_path/'cut/a').read_text()
     assert {*states(sync=True)} == {'old','new'}
     assert {*states(sync=False)} == {'old','new','','\0\0\0'}
+
+@pytest.mark.parametrize('write', ['array','folder','hdf5','parquet','checkpoint'])
+def test_new_folders_survive(write, tmp_path, monkeypatch):
+    "Each folder that is made, and those above it, is synced into the one that it lies in"
+    import numpy as np
+    from fastai.basics import Learner, nn
+    from tsdisk.all import Checkpoint, TSDataLoaders, save_array, save_folder, to_hdf5, to_parquet
+    X,path = np.zeros((4,2,3), 'f4'),tmp_path/'a'/'b'/'c'
+    def checkpoint():
+        dls = TSDataLoaders.from_arrays(X, np.zeros(4, 'f4'), splits=[range(3), range(3, 4)], bs=2, seed=1, device='cpu')
+        learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(6, 1)), path=tmp_path, model_dir='a/b/c')
+        with learn.no_bar(), learn.no_logging(): learn.fit(1, cbs=Checkpoint('fit'))
+    save_folder(tmp_path/'given', X)
+    writes = dict(array=lambda: save_array(path/'X.npy', X), folder=lambda: save_folder(path, X), checkpoint=checkpoint,
+        hdf5=lambda: to_hdf5(tmp_path/'given', path/'X.h5'), parquet=lambda: to_parquet(tmp_path/'given', path/'X.parquet'))
+    synced,fsync = [],os.fsync
+    def noted(fd):
+        synced.append(os.readlink(f'/proc/self/fd/{fd}'))
+        fsync(fd)
+    monkeypatch.setattr(os, 'fsync', noted)
+    writes[write]()
+    assert path.is_dir() and {str(o) for o in (tmp_path, tmp_path/'a', tmp_path/'a'/'b')} <= {*synced}

@@ -6,7 +6,6 @@ from tsdisk.disk.arrays import create_array, open_array, save_array
 from tsdisk.disk.items import itemify
 from tsdisk.disk.packing import Packing
 from tsdisk.disk.shards import Shards
-from tsdisk.disk.array_sources import as_source
 from tsdisk.series.clock import Clock
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
@@ -37,6 +36,7 @@ from tsdisk.data.augment import ChannelDropout, Cutout, FrequencyMask, Jitter, M
 from tsdisk.data.warp import CutMixSteps, MoveSteps, Permutation, RandomCrop, TimeWarp, WindowSlice, WindowWarp
 from tsdisk.data.summary import summary
 from tsdisk.train.checkpoint import Checkpoint
+from tsdisk.train.distributed import DistributedTraining
 from tsdisk.train.predict import preds_to_disk
 from tsdisk.train.stitch import stitch_forecasts
 from tsdisk.train.timer import DataTimer

@@ -21,6 +21,7 @@ from .data.datasets import TSDatasets
 from .convert.readers import need
 from .disk.rows import as_positions, take_idxs
 from .data.loader import TSDataLoader
+from .order.ranks import drawn_seed, launched
 from .data.reader import Reader
 
 # %% ../nbs/82_frameworks.ipynb #9ba4fb94
@@ -116,14 +117,21 @@ class BatchOrder(Shown):
         partial_n=None, # Rows of an epoch, a number or a share; all by default
         weights=None, # Draw rows in proportion to these, as for `TSDataLoader`
         groups=None, # Classes of the rows, as for `TSDataLoader`
-        rank:int=0, # Number of this process among those that train together
-        world_size:int=1, # Number of processes that train together
+        rank:int=None, # Number of this process among those that train together; by default as launched
+        world_size:int=None, # Number of processes that train together
     ):
+        if seed is None and launched()[1] > 1: seed = drawn_seed()
         self.dl = TSDataLoader(_one_split(dset), bs, shuffle, seed=seed, drop_last=drop_last, device='cpu',
             partial_n=partial_n, weights=weights, groups=groups, rank=rank, world_size=world_size)
-        self.batch_size,self.drop_last = bs,drop_last # Asked for by Accelerate
+        self.drop_last = drop_last
 
     def __len__(self): return len(self.dl)
+    @property
+    def batch_size(self):
+        "Rows of a batch, for those who share the batches among processes; `ValueError` if these are shared already"
+        if self.dl.world_size == 1: return self.dl.bs
+        raise ValueError(f"These batches are those of rank {self.dl.rank} of {self.dl.world_size}, and can't be shared again: leave "
+            "out `prepare` of Accelerate, or Lightning's sampler (`use_distributed_sampler=False`); or give `rank=0, world_size=1`")
 
 # %% ../nbs/82_frameworks.ipynb #bd342167
 @patch

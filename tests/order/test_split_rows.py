@@ -46,7 +46,7 @@ def test_splits_of_a_billion_rows_stay_small(): assert check_splits([range(9*10*
     ([range(8),[8,10]], IndexError, ('Split 1 has row 10','rows 0 to 9')), ([[0,-1]], IndexError, ('row -1',)), ([range(11)], IndexError, ('row 10',)),
     ([range(9, -2, -1)], IndexError, ('row -1',)), ([np.array([10], 'u1')], IndexError, ('row 10',)),
     ([range(8),[9,7]], ValueError, ('Row 7 is in split 1','one split only')), ([range(4, -1, -1),slice(4,6)], ValueError, ('Row 4',)),
-    ([[0],[1],[2,0]], ValueError, ('Row 0 is in split 2',)), ([masks,range(5, 6)], ValueError, ('Row 5',)), ([range(0, 10, 2),range(9, 5, -1)], ValueError, ('Row 8',)),
+    ([[0],[1],[2,0]], ValueError, ('Row 0 is in split 2',)), ([masks,range(5, 6)], ValueError, ('Row 5',)), ([range(0, 10, 2),range(9, 5, -1)], ValueError, ('Row 6 is in split 1',)),
     ([[True,False,True]], ValueError, ('a mask of 3 rows','has 10')), ([np.ones(11, bool)], ValueError, ('a mask of 11',)),
     ([[[0,1]]], ValueError, ('shape (1, 2)',)), ([np.zeros((2,2), int)], ValueError, ('shape',)), ([[.5]], TypeError, ('float64',)), ([['a']], TypeError, ('row numbers',)),
     ([], ValueError, ('train on, is empty',)), ([[]], ValueError, ('empty',)), ([slice(0,0),[1]], ValueError, ('empty',)), ([np.zeros(10, bool),[1]], ValueError, ('empty',))])

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 import numpy as np
 from ..disk.basics import Shown
+from ..disk.paths import local_path
 from ..series.clock import Clock, as_time
 from .edf import EdfFile
 from .readers import read_file, suffix_of
@@ -124,7 +125,7 @@ def read_annotations(
     path, # EDF or BDF file; or a file of annotations of WFDB, such as `100.atr`
 ): # Lists of onset in seconds, duration or None, and text; of WFDB a mapping of `step`, `symbol` and perhaps `note`
     "The annotations of a file"
-    path = os.fspath(path)
+    path = str(local_path(path))
     if suffix_of(path) in ('.edf','.bdf'): return EdfFile(path).annotations
     record,suffix = os.path.splitext(path)
     if os.path.exists(f'{record}.hea') and suffix: return WfdbRecord(f'{record}.hea').annotations(suffix[1:])

@@ -8,17 +8,18 @@ __all__ = ['formats', 'Work', 'Fault', 'convert', 'existing', 'append']
 # %% ../../nbs/48_convert.convert.ipynb #050f86db
 import errno, json, shutil
 from collections import deque
-from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.headers import read_header
 from ..disk.basics import one_of, progress, Shown
+from ..disk.paths import local_path
 from ..disk.fingerprint import digest, function_id
 from ..disk.publish import locked
 from ..folder.checks import add_checksums, from_hex
 from ..disk.sidecar import manifest_name, read_manifest
 from ..folder.manifest import check_listed, complete_save, open_folder, staging
 from ..folder.stats import add_stats, kept_stats
+from ..order.split_rows import chunked_rows
 from . import edf, hdf5, public_datasets, tables, ts_files, wfdb_records
 from .info import Info, info
 from .inputs import check_unchanged, Inputs
@@ -209,7 +210,7 @@ def convert(
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
 ) -> Info: # Describes the dataset; also usable as its path
     "Convert files, or records in memory, to a dataset"
-    dst = Path(dst)
+    dst = local_path(dst)
     if dst.is_file(): raise NotADirectoryError(f"{dst} is a file: give the folder of the new dataset")
     options = dict(layout=repr(layout), dtype=repr(dtype), label=label, split=split)
     work = Work(Inputs(src, read, label, split), tfm, _workers(n_workers, executor), on_error, **options)
@@ -303,7 +304,7 @@ def _is_added(dst, work, again):
 # %% ../../nbs/48_convert.convert.ipynb #019ce883
 def _print_rows_without_split(dst, n):
     arrays,splits = open_folder(dst)
-    lost = len(arrays['X'])-n - sum(int((np.asarray(o) >= n).sum()) for o in splits.values())
+    lost = len(arrays['X'])-n - sum(int((o >= n).sum()) for rows in splits.values() for o in chunked_rows(rows))
     if not splits or lost <= 0: return
     print(f"{lost:,} of the appended rows are in none of the splits {[*splits]}: assign them with `split`")
 
@@ -322,7 +323,7 @@ def append(
     again:bool=False, # Append inputs that were appended before? By default they are left out
 ) -> Info: # Describes the dataset; also usable as its path
     "Add rows at the end of a dataset"
-    dst = Path(dst)
+    dst = local_path(dst)
     _check_dataset(dst)
     min_splits = 1 if read_manifest(dst).get('splits') else 2
     inputs = Inputs(src, read, label, split, min_splits)

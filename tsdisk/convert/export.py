@@ -17,7 +17,8 @@ from ..disk.basics import progress, Shown
 from ..disk.array_sources import as_source
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
-from ..disk.publish import atomic_folder, atomic_path, named_error, naming
+from ..disk.paths import local_path
+from ..disk.publish import atomic_folder, atomic_path, make_folders, named_error, naming
 from ..disk.sidecar import packing_of, read_manifest
 from ..folder.manifest import open_folder
 from .readers import need
@@ -151,8 +152,8 @@ def _write_attributes(file, metadata):
 @contextmanager
 def _published_by_library(path):
     "A temporary path for a file that a library writes, published when the block ends; errors name the file and a remedy"
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = local_path(path)
+    make_folders(path.parent)
     try:
         with naming(path), atomic_path(path) as tmp: yield tmp
     except (OSError,RuntimeError) as e:

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from ..disk.basics import Shown
 from ..disk.arrays import uncached, write_at
 from ..disk.headers import npy_header, data_start, read_header
-from ..disk.publish import naming, sync_folder
+from ..disk.publish import make_folders, naming, sync_folder
 from ..disk.inside import DamagedFile
 from ..folder.checks import Sums
 
@@ -52,7 +52,7 @@ def _data_start(self:Growing):
 @patch
 def _opened(self:Growing):
     "Open the file for writing"
-    self.path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(self.path.parent)
     end = self.start+self.sums.size
     exists = self.path.exists()
     if exists and self.sums.size and self.path.stat().st_size < end:

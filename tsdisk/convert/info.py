@@ -22,6 +22,7 @@ from ..disk.basics import html_table, human
 from ..disk.fingerprint import split_name
 from ..disk.headers import read_header
 from ..disk.packing import Packing
+from ..disk.paths import local_path
 from ..disk.sidecar import manifest_name, read_manifest
 from ..series.clock import duration_text
 from ..folder.manifest import open_folder, staging
@@ -181,7 +182,7 @@ def _names_and_units(metadata, n):
 def _shape_of(a):
     "The shape of an array, with a range for the steps of series of different lengths"
     if not getattr(a, 'unequal', False): return tuple(a.shape)
-    return len(a), a.vars, f'{np.min(a.lengths):,}–{np.max(a.lengths):,}'
+    return len(a), a.vars, '{:,}–{:,}'.format(*a.length_range)
 
 def describe_array(
     name:str,
@@ -395,7 +396,7 @@ def info(
     "Describe a file or dataset; `FileNotFoundError` if it does not exist, `ValueError` if its format is unknown"
     whole,rows = split_rows(os.fspath(path))
     if rows or split_name(whole)[1]: return describe_records(str(path))
-    path = Path(path)
+    path = local_path(path)
     if not path.exists() and any(o in whole for o in '*?['): return describe_inputs(path)
     if not path.exists(): raise FileNotFoundError(f"{path} does not exist")
     suffix = suffix_of(path)

@@ -16,6 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
 from ..disk.fingerprint import empty_digest, extend_digest, file_id, split_name
+from ..disk.paths import is_remote, local_path
 from ..disk.sidecar import manifest_name
 from .readers import Compressed, exclusion_reasons, read_file, readers, recognizers, suffix_of
 from .record_times import plain_value
@@ -50,12 +51,14 @@ def _readable(paths, left_out):
     return [o for o in files if o not in excluded]
 
 def _list_files(src, any_suffix, left_out):
-    "The files of a folder or a glob, sorted; any other path is returned unchanged"
-    src = os.path.normpath(os.fspath(src))
-    if split_name(src)[1] or os.path.isfile(src) or src.endswith('.zarr'): return [src]
+    "The files of a folder or a glob, sorted; any other path as it was given; `RemotePath` for an address, unless the user reads it"
+    given = os.fspath(src)
+    if any_suffix and is_remote(given): return [given]
+    src = os.path.normpath(local_path(given))
+    if split_name(src)[1] or os.path.isfile(src) or src.endswith('.zarr'): return [given if any_suffix else src]
     if os.path.isdir(src): found = [*_walk(src)]
     elif any(o in src for o in '*?['): found = _glob(src)
-    else: return [src] # Its reader knows what it is: a WFDB record has no suffix
+    else: return [given if any_suffix else src] # Its reader knows what it is: a WFDB record has no suffix
     files = found if any_suffix else _readable(found, left_out)
     if not files: raise _no_files(src, any_suffix, left_out)
     return sorted(files)
@@ -301,7 +304,10 @@ def _split_of(self:Inputs, o):
     if callable(self.split): return plain_value(self.split(_given_path(o)))
     return self._split_in_path(_main_path(o)) if self.split else None
 
-def _given_path(o): return o if isinstance(o, str) else _main_path(o)
+def _given_path(o):
+    "The path of an input as it was given; of a mapping, that of its `X`"
+    path = o if isinstance(o, str) else o.get('X', next(iter(o.values())))
+    return path if isinstance(o, str) or is_remote(path) else os.path.abspath(path)
 
 # %% ../../nbs/42_convert.inputs.ipynb #83a9d5f8
 @patch

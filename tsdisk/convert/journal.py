@@ -20,8 +20,10 @@ from ..disk.fingerprint import digest, empty_digest, extend_digest
 from ..disk.inside import check_regular, DamagedFile, inside, open_regular
 from ..disk.io import free_space
 from ..disk.publish import atomic_write, naming, sync_folder
+from ..disk.bitmap import BitRows
 from ..disk.rows import Ranges
 from ..folder.checks import as_hex, Sums
+from ..folder.split_files import grown_rows, open_split, save_split
 from ..folder.staged import files_of, remove_files, Staged
 from ..disk.sidecar import manifest_version, read_manifest
 from ..folder.manifest import manifest_text, staging
@@ -240,10 +242,11 @@ def _print_rest(name, keys):
     print(f"Kept only in {name}, because some rows lack them, or they are lists or of mixed types: {', '.join(keys[:20])}")
 
 # %% ../../nbs/46_convert.journal.ipynb #e48137a5
-def _grown_split(dst, old, ranges, n):
-    "Rows of a split: those of the `old` one, then `ranges` of new rows, which start at row n"
+def _grown_split(dst, old, ranges, n, n_now):
+    "Rows of a split: those of the `old` one, then `ranges` of new rows, from row n to `n_now`"
     new = [[max(first, n), stop] for first,stop in ranges if stop > n]
     if not n or old is None: return Ranges(new).pairs
+    if isinstance(old, dict) and 'ranges' not in old: return grown_rows(open_split(dst, old), new, n_now)
     if isinstance(old, str): return np.concatenate([open_array(dst/old), *(np.arange(*o) for o in new)])
     before = open_array(dst/old['ranges']).tolist() if isinstance(old, dict) else [old]
     return Ranges([*before, *new]).pairs
@@ -253,12 +256,13 @@ def _split_entries(journal, path, n):
     old = read_manifest(journal.dst).get('splits', {})
     entries = {}
     for name,ranges in split_ranges(path).items():
-        rows = _grown_split(journal.dst, old.get(name), ranges, journal.head.get('n', 0))
+        rows = _grown_split(journal.dst, old.get(name), ranges, journal.head.get('n', 0), n)
         entries[name] = _split_entry(journal, name, rows, n)
     return entries
 
 def _split_entry(journal, name, rows, n):
     "The entry of one split of n rows; its file is written unless it is a single range"
+    if isinstance(rows, BitRows): return save_split(journal.made, name, rows, journal.tag)
     if rows.shape == (1,2): return rows[0].tolist()
     file = f'split_{name}{journal.tag}.npy'
     save_array(journal.made/file, rows)

@@ -21,6 +21,7 @@ from ..disk.arrays import open_array
 from ..disk.fingerprint import split_name
 from ..disk.packing import Packing
 from ..disk.headers import read_header
+from ..disk.paths import local_path
 from .pandas_columns import frame_columns, frame_numbers, frame_times
 from .text_columns import index_reason
 
@@ -108,6 +109,7 @@ def read_file(
     whole,rows = split_rows(os.fspath(file))
     if rows: return select_rows(read_file(whole), rows)
     path,name = split_name(whole)
+    local_path(path)
     f = readers.get(suffix_of(path))
     if f is None:
         known = ' '.join(sorted(readers))

@@ -8,6 +8,7 @@ __all__ = ['table_formats', 'table_suffixes', 'FrameTable', 'ArrowTable', 'Parqu
 
 # %% ../../nbs/43_convert.table_files.ipynb #f54756c2
 import os, re
+from ..disk.paths import local_path
 from .csv import sniff
 from .csv_lines import compressions, plain_suffix
 from .csv_rows import text_batches
@@ -159,7 +160,7 @@ def open_table(
 ) -> Table:
     "A table to be read in batches; `ValueError` if its format is unknown"
     if hasattr(src, 'select_dtypes'): return FrameTable(src)
-    found = [str(o) for o in find_inputs(src, True)]
+    found = [str(local_path(o)) for o in find_inputs(src, True)]
     files = [o for o in found if plain_suffix(o) in table_formats] or found
     formats = {*map(table_format, files)}
     if None in formats: raise ValueError(f"{files[0]} is not a table: known suffixes are {', '.join(table_suffixes)}")

@@ -21,6 +21,7 @@ from .shared_steps import launch_device
 from ..disk.basics import progress
 from ..disk.memory import free_memory
 from ..disk.packing import Packing
+from ..disk.paths import local_path
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from ..order.leakage import warn_leakage
@@ -63,6 +64,7 @@ class TSDataLoaders(DataLoaders):
         **kwargs
     ):
         "Loaders over datasets; the first is for training"
+        local_path(path)
         first,*others = split_dsets(ds)
         device = torch.device(ifnone(device, launch_device()))
         if batch_tfms is not None: kwargs['after_batch'] = Pipeline(batch_tfms)

@@ -15,7 +15,7 @@ from fastcore.basics import ifnone, patch
 from ..disk.basics import Shown
 from .epoch import Epoch
 from .epoch_options import Blocks, block_sizes, by_class, epoch_size
-from ..disk.rows import Ranges, take_idxs
+from ..disk.rows import Ranges, Taken, take_idxs
 from ..disk.sources import check_idxs
 from ..folder.labels import train_counts
 from ..order.no_label import no_label_code
@@ -27,13 +27,13 @@ def per_row(
     values, # One for each row of the dataset, or of the array
     name:str, # Name of the argument, for the error
     dataset, # `TSDatasets`
-): # (n,) of the dataset
+): # (n,) of the dataset, `Taken` when asked if they are of the array
     "Values of the rows of a dataset"
     n,n_array = (len(o) for o in (dataset, dataset.tls[0].items))
     allowed = f"one for each of {n} rows of the dataset, or {n_array} of the array"
     fits = values.ndim == 1 and len(values) in (n, n_array)
     if not fits: raise ValueError(f"`{name}` must be {allowed}, got shape {values.shape}")
-    return values[np.asarray(dataset.idxs)] if len(values) == n_array else values
+    return Taken(values, dataset.idxs) if len(values) == n_array else values
 
 # %% ../../nbs/53_data.sampling.ipynb #09e6b9cc
 def row_weights(
@@ -42,7 +42,7 @@ def row_weights(
 ): # (n,) of the dataset; a mapping stays one
     "Weights of the rows of a dataset, or of its classes"
     if weights is None or isinstance(weights, dict): return weights
-    w = np.asarray(weights)
+    w = weights if isinstance(weights, Taken) else np.asarray(weights)
     ByWeight(w) # Checks them
     return per_row(w, 'weights', dataset)
 
@@ -52,7 +52,7 @@ def row_groups(
     dataset, # `TSDatasets`
 ): # (n,) of the dataset
     "Groups of the rows of a dataset"
-    return None if groups is None else per_row(np.asarray(groups), 'groups', dataset)
+    return None if groups is None else np.asarray(per_row(np.asarray(groups), 'groups', dataset))
 
 # %% ../../nbs/53_data.sampling.ipynb #c0db4424
 def _labels(dataset):
@@ -151,14 +151,22 @@ def rows_checksum(
 ): # A number; for a `range` its text
     "A checksum of the rows of a split"
     if not isinstance(idxs, (np.ndarray,Ranges)): return repr(idxs)
-    return zlib.crc32(np.ascontiguousarray(getattr(idxs, 'pairs', idxs)))
+    values = getattr(idxs, 'pairs', idxs)
+    return _crc32(values, values.dtype)
 
 def weights_checksum(
     weights, # From `row_weights`
 ): # A number; None without weights
     "A checksum of weights"
     if weights is None: return None
-    return zlib.crc32(repr(weights).encode() if isinstance(weights, dict) else weights.astype(np.float64))
+    if isinstance(weights, dict): return zlib.crc32(repr(weights).encode())
+    return _crc32(weights, np.float64)
+
+def _crc32(values, dtype, chunk=2**20):
+    "A checksum of values as another dtype, some at a time"
+    res = 0
+    for i in range(0, len(values), chunk): res = zlib.crc32(np.ascontiguousarray(values[i:i+chunk], dtype), res)
+    return res
 
 # %% ../../nbs/53_data.sampling.ipynb #f142d5ef
 class Sampling(DatasetRows):
@@ -182,7 +190,7 @@ class Sampling(DatasetRows):
     @cached_property
     def by_weight(self): return ByWeight(self.weights)
     @cached_property
-    def by_weight_in_file(self): return self.by_weight if self.places is None else ByWeight(self.weights[self.places])
+    def by_weight_in_file(self): return self.by_weight if self.places is None else ByWeight(Taken(self.weights, self.places))
     @cached_property
     def classes(self): return row_classes(self.dataset, self.groups)
     @cached_property

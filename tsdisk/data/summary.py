@@ -6,7 +6,6 @@
 __all__ = ['most_steps', 'most_rows', 'Overview', 'summary']
 
 # %% ../../nbs/60_data.summary.ipynb #16c63cc3
-from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
 from ..disk.basics import human, Shown
 from ..disk.arrays import open_array
@@ -14,6 +13,7 @@ from ..disk.sidecar import packing_of, read_manifest
 from ..folder.manifest import open_folder
 from ..series.ragged import Ragged
 from ..disk.array_sources import as_source
+from ..disk.paths import local_path
 from ..folder.labels import train_counts
 from ..folder.stats import train_stats
 
@@ -37,7 +37,7 @@ class Overview(Shown):
         path, # Dataset folder, or a `.npy` of numbers
         no_label=None, # Labels that mean there is none, besides -100 and NaN
     ):
-        self.path = Path(path)
+        self.path = local_path(path)
         self.no_label = no_label
         self.X,self.y,self.splits = _open(self.path)
         entry = _entry_of_X(self.path)

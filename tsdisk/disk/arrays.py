@@ -19,7 +19,8 @@ from fastcore.basics import patch
 from .basics import html_facts, human, progress, Shown
 from .casts import cast_exactly
 from .headers import check_dtype, check_size, data_start, header_of, map_open, npy_header, open_npy
-from .publish import atomic_path, naming
+from .paths import local_path
+from .publish import atomic_path, make_folders, naming
 
 # %% ../../nbs/03_disk.arrays.ipynb #d3d93e2b
 def open_array(
@@ -27,7 +28,7 @@ def open_array(
     rows:int=None, # Rows to open of a file that is still growing; all by default, and then the file must end there
 ) -> np.memmap: # (n, ...), read-only, still on disk
     "Map a `.npy` file, after checking that all of it is there"
-    path = Path(path)
+    path = local_path(path)
     with open_npy(path) as f:
         shape,dtype,fortran,start = header_of(f)
         check_dtype(dtype, path)
@@ -83,7 +84,7 @@ class ArrayWriter:
         dtype='float32', # Stored dtype, little endian
     ):
         n,*trail = shape if hasattr(shape, '__len__') else (shape,)
-        self.path = Path(path).resolve()
+        self.path = local_path(path).resolve()
         self.n = None if n is None else index(n)
         self.trail = tuple(index(o) for o in trail)
         self.dtype = _check_new_array(path, self.n, self.trail, dtype)
@@ -114,7 +115,7 @@ def _check_new_array(path, n, trail, dtype):
 # %% ../../nbs/03_disk.arrays.ipynb #5b7b2c31
 @patch
 def __enter__(self:ArrayWriter):
-    self.path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(self.path.parent)
     _check_free_space(self.path, (self.n or 0)*self.row_bytes)
     self.written = WrittenRows()
     self.publishing = ExitStack()

@@ -8,6 +8,7 @@ __all__ = ['HEADER_READERS', 'data_start', 'read_header', 'open_npy', 'header_of
 
 # %% ../../nbs/02_disk.headers.ipynb #c8c430bf
 import os, re, struct
+from functools import lru_cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from .identity import remember_file
 from .inside import check_regular, DamagedFile
+from .paths import local_path
 from .publish import naming
 
 # %% ../../nbs/02_disk.headers.ipynb #0005f399
@@ -28,12 +30,12 @@ def open_npy(
     path, # A `.npy` file
 ): # The file, open for reading bytes
     "Open a file; an error says what else is there"
-    path = Path(path)
-    if path.is_dir(): raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give the path of a file in it")
+    path = local_path(path)
     try:
         with naming(path):
             check_regular(path)
             return open(path, 'rb')
+    except IsADirectoryError: raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give the path of a file in it") from None
     except FileNotFoundError: raise FileNotFoundError(f"{path} does not exist") from None
 
 # %% ../../nbs/02_disk.headers.ipynb #17863722
@@ -54,24 +56,31 @@ def header_of(
 def _damaged_header(path, why):
     return DamagedFile(path, f'it has a damaged or unknown `.npy` header: {why}', 'Restore it from a copy, or write it again')
 
-# %% ../../nbs/02_disk.headers.ipynb #4dff3897
+# %% ../../nbs/02_disk.headers.ipynb #449236b3
 HEADER_READERS = {(1,0): npy.read_array_header_1_0, (2,0): npy.read_array_header_2_0} # By version of the format
 
+@lru_cache(256)
+def _parsed_text(version, text):
+    "(shape, Fortran order?, dtype) from the text of a header; files of one array have the same"
+    text = re.sub(rb'\s{50,}', b' ', text) # NumPy takes seconds to refuse long padding
+    return HEADER_READERS[version](BytesIO(len(text).to_bytes(2*version[0], 'little') + text))
+
+# %% ../../nbs/02_disk.headers.ipynb #4dff3897
 def _parsed_header(f):
     "(shape, Fortran order?, dtype) from an open file"
     version = npy.read_magic(f)
     if version not in HEADER_READERS: raise ValueError(f'version {version} of the format is not known')
     n_bytes = 2*version[0] # Of the number that says how long the header is
     header = _header_text(f, int.from_bytes(f.read(n_bytes), 'little'))
-    return HEADER_READERS[version](BytesIO(len(header).to_bytes(n_bytes, 'little') + header))
+    return _parsed_text(version, header)
 
 def _header_text(f, size):
-    "The text of a header of `size` bytes, with short padding; the file is then at the byte after the header"
+    "The text of a header of `size` bytes, or the first of them; the file is then at the byte after the header"
     left = os.fstat(f.fileno()).st_size - f.tell()
     if size > left: raise ValueError(f'it should have {size:,} bytes, and {left:,} are left in the file')
     text = f.read(min(size, 2**16))
     f.seek(max(0, size-2**16), os.SEEK_CUR)
-    return re.sub(rb'\s{50,}', b' ', text) # NumPy takes seconds to refuse long padding
+    return text
 
 def _check_magic(start, path):
     if start == npy.MAGIC_PREFIX: return

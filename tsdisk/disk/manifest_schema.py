@@ -55,12 +55,17 @@ def arrays(v):
         if o['role'] != k: raise Misfit(f"its own name, {k!r}", o['role'], (k,'role'))
 
 # %% ../../nbs/11_disk.manifest_schema.ipynb #226b24d5
+_share = kind(lambda v: type(v) in (int,float) and 0 <= v < 1, 'a share from 0 to 1')
+_random = table(dict(of=whole(1), pct=either(_share, list_of(_share, 2)), seed=whole(), held=whole(0, 2), tail=whole()))
+_split_tables = [table(dict(ranges=file_name, of=either(nothing, whole()))), table(dict(random=_random)),
+    table(dict(bits=file_name, of=whole(1), marked=kind(lambda v: isinstance(v, bool), 'true or false')))]
+
 def _check_ascending(v):
     if isinstance(v, list) and v[1] < v[0]: raise Misfit('a first row and one that is not before it', v)
 
 def split(v):
-    "Check the entry of a split: [first, stop], a file of row numbers, or a file of ranges"
-    either(list_of(whole(), 2), file_name, table(dict(ranges=file_name, of=either(nothing, whole()))))(v)
+    "Check the entry of a split: [first, stop], a file of row numbers, of ranges or of bits, or what a random one is made of"
+    either(list_of(whole(), 2), file_name, *_split_tables)(v)
     _check_ascending(v)
 
 def clock(v):
@@ -112,7 +117,7 @@ def labels(v):
     list_of(whole())(v[1])
     if len(v[0]) != len(v[1]): raise Misfit('as many counts as labels', v)
 
-def _results(check): return table_of(table_of(check))
+def _results(check): return table_of(table_of(lambda v: (file_name if isinstance(v, str) else check)(v))) # A result, or its file
 
 results = {'stats': _results(stats), 'labels': _results(labels)} # By the first word of their name
 

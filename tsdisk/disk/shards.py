@@ -13,7 +13,8 @@ from threading import RLock
 import numpy as np
 from fastcore.basics import patch
 from .identity import file_id_of, open_file
-from .headers import check_dtype, check_size, read_header
+from .headers import check_dtype, check_size, header_of, open_npy
+from .paths import local_path
 from .publish import naming
 from .views import map_file
 from .basics import human, progress, reset_after_fork
@@ -110,15 +111,31 @@ def direct(self:Joined, most, threads=None):
 def maps(self:Joined): return [a for o in self.parts for a in o.maps()]
 
 # %% ../../nbs/10_disk.shards.ipynb #0334547d
+def _npy_files(folder):
+    "Paths of the `.npy` files of a folder, in the order of their names"
+    names = os.listdir(folder) if folder.is_dir() else []
+    return [os.path.join(folder, o) for o in sorted(names) if o.endswith('.npy')]
+
+def _resolved(paths):
+    "Absolute paths, without symbolic links; each folder is resolved once"
+    parts = [os.path.split(o) for o in paths]
+    folders = {o: os.path.realpath(o) for o in {folder for folder,_ in parts}}
+    real = [os.path.join(folders[folder], name) for folder,name in parts]
+    return [os.path.realpath(o) if os.path.islink(o) else o for o in real]
+
+
+# %% ../../nbs/10_disk.shards.ipynb #d1711bdf
 def _check_shard(path, trail, like, stack):
-    "Shape of a row, dtype, rows and first byte of a file; `ValueError` unless its rows are like those of the first file"
-    shape,dtype,fortran,start = read_header(path)
-    check_size(Path(path), shape, dtype, start)
+    "Shape of a row, dtype, rows, first byte and identity of a file; `ValueError` unless its rows are like those of the first file"
+    with open_npy(path) as f:
+        shape,dtype,fortran,start = header_of(f)
+        stat = os.fstat(f.fileno())
+    check_size(path, shape, dtype, start, size=stat.st_size)
     row = shape if stack else shape[1:]
     readable = shape and dtype.isnative and not (fortran and len(shape) > 1)
     wanted = trail or (row,dtype)
     if not readable or (row,dtype) != wanted: raise _unlike_first(path, row, dtype, fortran, like, wanted)
-    return row, dtype, 1 if stack else shape[0], start
+    return row, dtype, 1 if stack else shape[0], start, file_id_of(stat)[1:4]
 
 def _unlike_first(path, row, dtype, fortran, like, wanted):
     how = ' in Fortran order' if fortran else ''
@@ -134,10 +151,11 @@ class Shards(Joined):
         paths, # Folder of `.npy` files, taken in the order of their names; or a list of files, in its order
         stack:bool=False, # Is each file one row?
     ):
-        paths = sorted(Path(paths).glob('*.npy')) if isinstance(paths, (str,Path)) else list(paths)
+        paths = _npy_files(local_path(paths)) if isinstance(paths, (str,Path)) else [str(local_path(o)) for o in paths]
         if not paths: raise FileNotFoundError("There are no `.npy` files to read")
-        self.folder = os.path.commonpath([Path(o).resolve().parent for o in paths])
-        self.paths = np.array([os.path.relpath(Path(o).resolve(), self.folder) for o in paths])
+        real = _resolved(paths)
+        self.folder = os.path.commonpath({os.path.dirname(o) for o in real})
+        self.paths = np.array([o[len(os.path.join(self.folder, '')):] for o in real])
         self.stack = stack
         self._set(self._check(paths))
         check_dtype(self.dtype, paths[0])
@@ -155,8 +173,7 @@ def _check(self:Shards, paths):
     self.ids = np.zeros((len(paths), 3), np.int64) # Inode, size and time of each file
     first = None
     for k,path in enumerate(progress(paths, len(paths))):
-        self.ids[k] = file_id_of(os.stat(path))[1:4]
-        row,dtype,n[k],self.starts[k] = _check_shard(path, first, paths[0], self.stack)
+        row,dtype,n[k],self.starts[k],self.ids[k] = _check_shard(path, first, paths[0], self.stack)
         first = first or (row,dtype)
     self.trail,self.dtype = first
     return n

@@ -17,6 +17,7 @@ from .headers import read_header
 from .inside import DamagedFile
 from .manifest_schema import manifest as check_entries
 from .packing import Packing
+from .paths import local_path
 from .schema import kind, read_json
 from .sources import Source
 from .views import byte_in_file, mmap_of
@@ -42,7 +43,7 @@ def read_manifest(
     path, # Folder of the dataset
 ) -> dict: # Entries of `tsdisk.json`; empty if there is none
     "The manifest of a folder; `ValueError` if it is damaged or of a newer format"
-    path = Path(path)/manifest_name
+    path = local_path(path)/manifest_name
     if not path.exists(): return {}
     try: return read_json(path, _check_manifest, _restore)
     except DamagedFile as e:
@@ -60,7 +61,7 @@ def described(
     path, # A file of a dataset
 ) -> Described: # Empty if no manifest describes the file
     "What the manifest beside a file says of it"
-    path = Path(path)
+    path = local_path(path)
     for folder in (path.parent, path.parent.parent):
         manifest,name = read_manifest(folder),path.relative_to(folder).parts[0]
         entry = next((o for o in manifest.get('arrays', {}).values() if o['file'] == name), None)

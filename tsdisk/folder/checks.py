@@ -8,7 +8,6 @@ __all__ = ['Sums', 'as_hex', 'from_hex', 'add_checksums', 'verify']
 # %% ../../nbs/33_folder.checks.ipynb #a66e951c
 import json, os, re
 from itertools import islice
-from pathlib import Path
 from zlib import crc32
 import numpy as np
 from ..disk.arrays import open_array
@@ -16,6 +15,7 @@ from ..disk.headers import read_header
 from ..disk.threads import Helpers, Task
 from ..disk.basics import progress, Shown
 from ..disk.manifest_schema import block_bytes
+from ..disk.paths import local_path
 from ..disk.sidecar import manifest_name, read_manifest
 from ..disk.publish import locked, naming
 from .manifest import complete_save, manifest_text, staging, write_manifest
@@ -89,7 +89,7 @@ def add_checksums(
     path, # Folder of a dataset
 ) -> dict: # By file: bytes of its header, its size, and checksums
     "Compute checksums of the files that have none yet, and store them in the manifest"
-    path = Path(path)
+    path = local_path(path)
     data = read_manifest(path)
     if not data: raise FileNotFoundError(f"{path} has no {manifest_name}: make one with `save_folder` or `convert`")
     with locked(path):
@@ -173,7 +173,7 @@ def verify(
     path, # Folder of a dataset
 ) -> list: # What is wrong, a line each; empty if nothing is
     "Compare all bytes of a dataset with their checksums; `ValueError` if it has none"
-    path = Path(path)
+    path = local_path(path)
     growing = (path/staging).exists()
     fault = _manifest_fault(path/manifest_name)
     if fault and not read_manifest(path).get('checksums'): return [fault]

@@ -15,6 +15,7 @@ from zlib import crc32
 import numpy as np
 from ..disk.arrays import open_array, save_array
 from ..disk.inside import DamagedFile
+from ..disk.paths import local_path
 from ..disk.headers import check_dtype, read_header
 from ..disk.publish import atomic_write, locked
 from ..disk.rows import Ranges
@@ -23,7 +24,8 @@ from ..disk.packing import Packing
 from ..disk.sidecar import manifest_name, manifest_version, packing_at, packing_of, read_manifest
 from ..disk.sources import Source
 from ..disk.array_sources import as_source
-from ..order.split_rows import check_splits
+from ..order.split_rows import check_splits, RandomShare
+from .split_files import open_split, save_split
 from .staged import files_of, Staged
 from ..series.ragged_files import open_ragged
 
@@ -46,7 +48,7 @@ def write_manifest(
     **entries, # Entries to set; others stay as they are
 ):
     "Set entries of the manifest of a folder; `FileExistsError` if it holds an unfinished conversion"
-    path = Path(path)
+    path = local_path(path)
     if (path/staging).exists() and not (path/manifest_name).exists():
         raise FileExistsError(f"{path} is not finished: call `convert` again with the same arguments, "
             "or use another folder")
@@ -54,30 +56,10 @@ def write_manifest(
     with atomic_write(path/manifest_name) as f: f.write(manifest_text(data))
 
 # %% ../../nbs/30_folder.manifest.ipynb #280c890c
-def _save_split(path, name, rows, tag=''):
-    "Save a split; returns its entry: [start, stop], the file of row numbers, or for `Ranges` a dict with their file"
-    if isinstance(rows, range) and rows.step == 1: return [rows.start, rows.stop]
-    if isinstance(rows, Ranges):
-        file = f'split_{name}_ranges{tag}.npy'
-        save_array(path/file, rows.pairs)
-        return dict(ranges=file, of=rows.of)
-    file = f'split_{name}{tag}.npy'
-    save_array(path/file, np.asarray(rows))
-    return file
-
 def _save_splits(path, splits, n, tag=''):
     "Save splits of n rows, or of windows; returns their entries by name"
     rows = check_splits(splits, _n_windows(splits) or n)
-    return {k: _save_split(path, k, o, tag) for k,o in zip(splits, rows)}
-
-def _open_split(path, entry):
-    if isinstance(entry, list): return range(*entry)
-    file = path/(entry if isinstance(entry, str) else entry['ranges'])
-    rows = open_array(file)
-    if rows.dtype.kind not in 'biu': raise DamagedFile(file, f'rows of a split are whole numbers, not {rows.dtype}')
-    if isinstance(entry, str): return rows
-    try: return Ranges(rows, entry['of'])
-    except ValueError as e: raise DamagedFile(file, str(e)) from e
+    return {k: save_split(path, k, o, tag) for k,o in zip(splits, rows)}
 
 # %% ../../nbs/30_folder.manifest.ipynb #6bac7057
 def _named_splits(splits):
@@ -92,7 +74,9 @@ def _named_splits(splits):
 
 def _n_windows(splits):
     "The number of windows that were split; None for splits of rows"
-    return next((o.of for o in splits.values() if isinstance(o, Ranges) and o.of), None)
+    return next(filter(None, map(_split_of, splits.values())), None)
+
+def _split_of(rows): return rows.n if isinstance(rows, RandomShare) else getattr(rows, 'of', None) # How many rows or windows were split
 
 # %% ../../nbs/30_folder.manifest.ipynb #c98b86c1
 def _check_arrays(path, arrays, splits):
@@ -227,7 +211,7 @@ def save_folder(
     splits=None, # Rows of each split, as for `check_rows`: a dict by name, or a list for 'train', 'valid' and 'test'
 ):
     "Write arrays and splits as a dataset folder: all of them, or after an error or a kill none"
-    path = Path(path)
+    path = local_path(path)
     splits = _named_splits(splits)
     arrays = {k: a for k,a in dict(X=X, y=y).items() if a is not None}
     with locked(path):
@@ -288,7 +272,7 @@ def _check_in_range(path, splits, X):
     most = max(values if (o := _n_windows(splits)) is None else o, len(X))
     for name,rows in splits.items():
         last = rows.stop if isinstance(rows, range) else int(rows.stop[-1]) if isinstance(rows, Ranges) and len(rows) else 0
-        of = getattr(rows, 'of', None) or 0
+        of = _split_of(rows) or 0
         if last > most or of > values:
             raise DamagedFile(path/manifest_name, f'split {name!r} has rows up to {max(last, of):,}, of {len(X):,}')
 
@@ -308,12 +292,12 @@ def _without_X(path):
     files = sorted(o.name for o in path.iterdir())[:10]
     return FileNotFoundError(f"{path} has no `X.npy`, it has {files}: `convert` makes other files a dataset")
 
-# %% ../../nbs/30_folder.manifest.ipynb #355fcf66
+# %% ../../nbs/30_folder.manifest.ipynb #7790cf74
 def _open_as(path, manifest):
     "(arrays, splits) of a folder, as a manifest describes them"
     if not manifest: _check_finished(path)
     entries = _entries_by_role(path, manifest)
-    splits = {k: _open_split(path, o) for k,o in manifest.get('splits', {}).items()}
+    splits = {k: open_split(path, o) for k,o in manifest.get('splits', {}).items()}
     first = {k: splits[k] for k in ('train','valid') if k in splits}
     arrays = {k: _open_entry(path, o) for k,o in entries.items()}
     _check_in_range(path, splits, arrays['X'])
@@ -330,7 +314,7 @@ def open_folder(
     path, # Folder of a dataset, or with at least `X.npy`
 ) -> tuple: # (dict of arrays by role, dict of rows by split)
     "The arrays of a dataset folder, still on disk, and its splits"
-    path = Path(path)
+    path = local_path(path)
     if not path.is_dir(): raise FileNotFoundError(f"{path} is not a folder: give the folder that holds `X.npy`")
     while True:
         manifest = read_manifest(path)

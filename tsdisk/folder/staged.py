@@ -11,9 +11,10 @@ from pathlib import Path
 from fastcore.basics import patch
 from ..disk.basics import Shown
 from ..disk.inside import inside, is_plain_name
-from ..disk.publish import atomic_write, rename, sync_file, sync_folder
+from ..disk.publish import atomic_write, make_folders, rename, sync_file, sync_folder
 from ..disk.schema import file_name, list_of, read_json, table, string
 from ..disk.sidecar import manifest_name, read_manifest
+from .split_files import split_file
 
 # %% ../../nbs/29_folder.staged.ipynb #36fd7cfd
 def _array_files(entry):
@@ -22,17 +23,12 @@ def _array_files(entry):
     if entry.get('layout') == 'ragged': return [f"{entry['file']}/values.npy", f"{entry['file']}/offsets.npy"]
     return [entry['file']]
 
-def _split_files(entry):
-    "Names of the files of a split: none for a range of rows"
-    if isinstance(entry, str): return [entry]
-    return [entry['ranges']] if isinstance(entry, dict) else []
-
 def files_of(
     data:dict, # A manifest
 ) -> list: # Names in the folder
     "The files that hold the arrays, splits and times of a dataset"
     arrays = [o for entry in data.get('arrays', {}).values() for o in _array_files(entry)]
-    splits = [o for entry in data.get('splits', {}).values() for o in _split_files(entry)]
+    splits = [*filter(None, map(split_file, data.get('splits', {}).values()))]
     times = [o for o in data.get('clock', {}).values() if isinstance(o, str)]
     return arrays + splits + times
 
@@ -91,7 +87,7 @@ def clear(self:Staged):
 def begin(self:Staged):
     "Make an empty hidden folder"
     self.clear()
-    self.made.mkdir(parents=True)
+    make_folders(self.made)
 
 # %% ../../nbs/29_folder.staged.ipynb #fe9a0cdf
 @patch

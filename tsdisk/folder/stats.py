@@ -15,14 +15,15 @@ from ..disk.basics import one_of
 from ..disk.threads import map_ahead, tasks_ahead
 from ..disk.gather import tensor_view
 from ..disk.array_sources import as_source
-from .labels import array_counts, blocks_of, chosen_rows, gives_rows, labels_of_both, reads_of
+from .labels import array_counts, blocks_of, chosen_rows, gives_rows, reads_of
 from ..disk.packing import Packing
 from ..disk.sidecar import packing_of, read_manifest
 from .manifest import open_folder
 from .results import cached_result, stored_result, result_kind
 from .moments import Moments, Stats
 from .sketch import Sample
-from ..order.split_rows import check_rows
+from ..order.codes import merge_labels
+from ..order.split_rows import check_rows, chunked_rows
 
 # %% ../../nbs/32_folder.stats.ipynb #eaac0f65
 def _as_rows(a, by='vars'):
@@ -181,15 +182,14 @@ def kept_stats(
 def _extended(kind, detail, old, s, new):
     "A result extended by the result of new rows"
     if not len(new): return old
-    if kind == 'labels': return [o.tolist() for o in labels_of_both(*map(np.array, old), *array_counts(s, new))]
+    if kind == 'labels': return [o.tolist() for o in merge_labels(*map(np.array, old), *array_counts(s, new))]
     missing = float(detail.removeprefix(' but ')) if detail else None
     return (Stats.from_dict(old) + array_stats(s, new, packing=Packing(missing=missing))).to_dict()
 
 def _rows_from(n, rows, s):
     "The rows from n on, of some rows or of all"
     if rows is None: return range(n, len(s))
-    rows = np.asarray(rows)
-    return rows[rows >= n]
+    return np.concatenate([np.empty(0, np.int64), *(o[o >= n] for o in chunked_rows(rows))])
 
 # %% ../../nbs/32_folder.stats.ipynb #ee361564
 def add_stats(

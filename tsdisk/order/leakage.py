@@ -12,6 +12,7 @@ from weakref import WeakSet
 import numpy as np
 from fastcore.basics import store_attr
 from fastcore.foundation import L
+from ..disk.bitmap import BitRows
 from ..disk.rows import Ranges
 from .split_rows import RandomShare, as_ranges, chunked_rows, check_splits
 from ..series.windows import Windows
@@ -63,8 +64,7 @@ def _first_between(rows, low, high):
     if ranges is not None:
         first = np.maximum(ranges.first, low)
         return int(first[np.argmax(first < np.minimum(ranges.stop, high))])
-    for o,_ in chunked_rows(rows):
-        o = np.asarray(o)
+    for o in chunked_rows(rows):
         found = np.flatnonzero((o >= low) & (o < high))
         if len(found): return int(o[found[0]])
 
@@ -79,10 +79,10 @@ def _example(windows, rows, series, first, stop):
 # %% ../../nbs/23_order.leakage.ipynb #36f1a302
 class _Split:
     "Rows of a split to compare with other splits, and the steps they cover"
-    most = 2**20 # Rows of a `RandomShare` to compare
+    most = 2**20 # Rows of a `RandomShare` or of `BitRows` to compare
     def __init__(self, name, rows, windows):
         self.name,self.rows = name,rows
-        if isinstance(rows, RandomShare): self.rows = rows[:self.most]
+        if isinstance(rows, (RandomShare,BitRows)): self.rows = rows[:self.most]
         self.cover,self.part = windows.cover(self.rows), len(self.rows) < len(rows)
 
 def _leak(windows, a, b):

@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 from fastcore.basics import patch, store_attr
 from ..disk.basics import one_of, Shown
-from ..disk.rows import Positions
+from ..disk.rows import Positions, Taken
 from .blocks import BlockOrder, Pieces
 
 # %% ../../nbs/20_order.shuffle.ipynb #27988d91
@@ -111,33 +111,67 @@ class Order(Positions):
         return self.places[i]
 
 # %% ../../nbs/20_order.shuffle.ipynb #96bab010
+def _wrong_weights(): return ValueError("Weights must be 0 or more and finite, and not all of them 0")
+
 class ByWeight(Shown):
-    "Rows drawn in proportion to their weights"
+    "Rows drawn in proportion to their weights, which stay where they are; sums are kept for every 64 rows, n/8 bytes"
+    block = 64 # Rows of a block, whose weights are added up when a row is drawn from it
     def __init__(self,
-        weights, # Weight of each row, (n,), 0 or more
+        weights, # Weight of each row, (n,), 0 or more: an array, perhaps on disk, or `Taken` from one
     ):
-        w = np.asarray(weights)
+        self.weights = w = weights if isinstance(weights, Taken) else np.asarray(weights)
         if w.ndim != 1 or w.dtype.kind not in 'biuf':
             raise TypeError(f"Weights must be one number a row, (n,), got {w.dtype} of shape {w.shape}")
-        self.sums = np.cumsum(w, dtype=np.float64)
-        if not (len(w) and w.min() >= 0 and 0 < self.sums[-1] < np.inf):
-            raise ValueError("Weights must be 0 or more and finite, and not all of them 0")
+        self.ends = np.append(0., np.concatenate([*self._sums(len(w))] or [[]])) # Sum of the weights before each block, and of all
+        if not 0 < self.ends[-1] < np.inf: raise _wrong_weights()
+        self.last = self._find(self.ends[-1:], 'left').item() # Rounding could lead past it
 
-    def __len__(self): return len(self.sums)
+    def _sums(self, n, chunk=2**20):
+        "The sums at the ends of blocks, as `np.cumsum` would give them"
+        total = 0.
+        for i in range(0, n, chunk):
+            w = self.weights[i:i+chunk].astype(np.float64)
+            if not w.min() >= 0: raise _wrong_weights()
+            w[0] += total
+            sums = np.cumsum(w, out=w)
+            total = sums[-1]
+            yield np.append(sums[self.block-1::self.block], sums[len(sums)//self.block*self.block:][-1:])
+
+    def __len__(self): return len(self.weights)
     def draw(self, n, seed=0, epoch=0, places=None):
         start = np.random.default_rng([seed, epoch, 0, 1]).random()
         return Draws(self, n, start, places)
 
 # %% ../../nbs/20_order.shuffle.ipynb #501ff850
+@patch
+def rows_at(self:ByWeight,
+    t, # Numbers from 0 to the sum of all weights
+): # Rows
+    "The rows at which the sum of the weights first exceeds these numbers"
+    t = np.asarray(t)
+    flat = t.reshape(-1)
+    rows = [self._find(flat[i:i+2**14], 'right') for i in range(0, len(flat), 2**14)]
+    return np.minimum(np.concatenate(rows or [np.empty(0, np.int64)]), self.last).reshape(t.shape)[()]
+
+@patch
+def _find(self:ByWeight, t, side):
+    "`np.searchsorted(sums, t, side)`, with the sums of one block for each number"
+    n = len(self.weights)
+    block = np.minimum(np.searchsorted(self.ends[1:], t, side), len(self.ends)-2)
+    rows = block[:,None]*self.block + np.arange(self.block)
+    w = self.weights[np.minimum(rows, n-1).reshape(-1)].astype(np.float64).reshape(rows.shape)
+    w[rows >= n] = 0
+    w[:,0] += self.ends[block]
+    sums = np.cumsum(w, 1, out=w)
+    below = sums <= t[:,None] if side == 'right' else sums < t[:,None]
+    return block*self.block + below.sum(1)
+
 class Draws(Shown):
     "n rows drawn by weight, ascending; where `places` were given, those places"
     def __init__(self, weights, n, start, places=None): store_attr()
     def __len__(self): return self.n
     def __getitem__(self, i):
-        sums = self.weights.sums
-        step = sums[-1]/self.n
-        rows = np.searchsorted(sums, (i+self.start)*step, 'right')
-        rows = np.minimum(rows, np.searchsorted(sums, sums[-1])) # Rounding could lead past the end
+        rows = self.weights.rows_at((i+self.start)*(self.weights.ends[-1]/self.n))
         return rows if self.places is None else self.places[rows]
 
 # %% ../../nbs/20_order.shuffle.ipynb #fbe408d2

@@ -9,6 +9,7 @@ __all__ = ['share_sizes', 'RandomShare', 'row_bounds', 'check_rows', 'as_ranges'
 from itertools import combinations
 import numpy as np
 from fastcore.basics import patch
+from ..disk.bitmap import BitRows
 from ..disk.rows import Ranges, mix
 
 # %% ../../nbs/22_order.split_rows.ipynb #70d89bd1
@@ -107,11 +108,12 @@ def _slice_rows(split, n, name):
     return range(n)[split]
 
 def row_bounds(
-    rows, # A `range`, `Ranges` or array of rows, not empty
+    rows, # A `range`, `Ranges`, `BitRows` or array of rows, not empty
 ) -> tuple: # (lowest row, highest row)
     "The lowest and the highest row"
     if isinstance(rows, range): return min(rows[0], rows[-1]), max(rows[0], rows[-1])
     if isinstance(rows, Ranges): return rows.first[0], rows.stop[-1]-1
+    if isinstance(rows, BitRows): return rows[0],rows[-1]
     return rows.min(),rows.max()
 
 # %% ../../nbs/22_order.split_rows.ipynb #12734bd1
@@ -151,16 +153,16 @@ def _check_bounds(rows, n, name):
     if low < 0 or high >= n: raise IndexError(f"{name} has row {outside}, the data has rows 0 to {n-1}")
 
 def check_rows(
-    split, # Row numbers, a boolean mask, a slice, a range or `Ranges`
+    split, # Row numbers, a boolean mask, a slice, a range, `Ranges` or `BitRows`
     n:int, # Rows of the data
     name:str, # What errors call the split
-): # A `range`, `Ranges`, `RandomShare`, or an array of row numbers
+): # A `range`, `Ranges`, `BitRows`, `RandomShare`, or an array of row numbers
     "A choice of rows in one form; `IndexError` for rows out of range"
     if isinstance(split, slice): return _slice_rows(split, n, name)
-    if isinstance(split, RandomShare) and split.n == n: return split
+    if isinstance(split, RandomShare) and split.n <= n: return split
     if isinstance(split, Ranges) and split.of not in (None,n):
         raise ValueError(f"{name} was made for {split.of:,} rows, the data has {n:,}: make the splits again")
-    rows = split if isinstance(split, (range,Ranges)) else _row_numbers(split, n, name)
+    rows = split if isinstance(split, (range,Ranges,BitRows)) else _row_numbers(split, n, name)
     if not len(rows): return range(0)
     _check_bounds(rows, n, name)
     return rows
@@ -179,26 +181,38 @@ def _repeated_in_ranges(ranges):
 
 # %% ../../nbs/22_order.split_rows.ipynb #77df6969
 def chunked_rows(
-    rows, # A `range`, `Ranges`, `RandomShare` or array of row numbers
-): # Pairs of (rows, an index of these rows)
-    "Rows a million at a time, each with an index for arrays over all rows"
-    if isinstance(rows, range) and rows.step > 0:
-        yield rows, slice(rows.start, rows.stop, rows.step)
-        return
-    for a in range(0, len(rows), 2**20):
-        chunk = rows[a:a+2**20]
-        yield chunk,chunk
+    rows, # A `range`, `Ranges`, `BitRows`, `RandomShare` or array of row numbers
+): # Arrays (k,)
+    "Rows a million at a time"
+    for a in range(0, len(rows), 2**20): yield np.asarray(rows[a:a+2**20], np.int64)
 
+def _as_bits(rows): return rows >> 3, np.left_shift(1, rows & 7).astype(np.uint8) # (byte, bit in it) of each row in a bitmap
+
+# %% ../../nbs/22_order.split_rows.ipynb #25280a82
 def _repeated_in_arrays(splits, n):
-    "A row that is in two splits, and the number of the second; None if there is none"
-    seen = np.zeros(n, bool)
-    for i,split in enumerate(splits):
-        for rows,at in chunked_rows(split):
-            again = seen[at]
-            if again.any(): return rows[int(again.argmax())],i
-        for _,at in chunked_rows(split): seen[at] = True
+    "A row that is in two splits, and the number of the second; None if there is none. Takes n/8 bytes"
+    seen = np.zeros(-(-n//8), np.uint8) # A bit a row
+    *small,largest = sorted(range(len(splits)), key=lambda i: len(splits[i])) # The largest is compared with the others, and not marked
+    for i in (*small, largest):
+        for rows in chunked_rows(splits[i]):
+            byte,bit = _as_bits(rows)
+            again = (seen[byte] & bit) > 0
+            if again.any(): return _with_second(splits, rows[int(again.argmax())])
+        if i == largest: return None
+        for rows in chunked_rows(splits[i]): np.bitwise_or.at(seen, *_as_bits(rows))
+
+def _with_second(splits, row):
+    "(row, number of the second split that holds it)"
+    holds = (i for i,o in enumerate(splits) if any((rows == row).any() for rows in chunked_rows(o)))
+    return row, [next(holds), next(holds)][1]
 
 # %% ../../nbs/22_order.split_rows.ipynb #bdb41192
+def _repeated_in_bitmaps(splits):
+    "A row that is in two of several `BitRows`, and the number of the second; None if there is none"
+    for (_,a),(i,b) in combinations(enumerate(splits), 2):
+        row = None if a.bits is b.bits and a.marked != b.marked else a.common_row(b)
+        if row is not None: return row,i
+
 def _are_shares_of_one(splits):
     "Are these different shares of the same random split?"
     if not all(isinstance(o, RandomShare) for o in splits): return False
@@ -210,6 +224,7 @@ def repeated_row(
 ): # (row, number of the second split that holds it); None if no row is in two splits
     "A row that is in two splits"
     if _are_shares_of_one(splits): return None
+    if all(isinstance(o, BitRows) for o in splits) and len({o.of for o in splits}) == 1: return _repeated_in_bitmaps(splits)
     ranges = [as_ranges(o) for o in splits]
     return _repeated_in_arrays(splits, n) if None in ranges else _repeated_in_ranges(ranges)
 

@@ -23,7 +23,7 @@ class Panel:
     def __len__(self): return self.n
     def facts(self):
         "What a notebook shows: values by name"
-        low,high = np.min(self.lengths),np.max(self.lengths)
+        low,high = self.length_range
         steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         series = dict(series=f'{self.n:,}', steps=steps, vars=self.vars)
         return dict(series, dtype=self.dtype, size=human(self.nbytes), place=files_text(self.place()))
@@ -33,6 +33,8 @@ class Panel:
 
     def _repr_html_(self): return html_facts(type(self).__name__, self.facts())
 
+    @property
+    def length_range(self): return int(np.min(self.lengths)), int(np.max(self.lengths)) # Steps of the shortest and of the longest
     def length(self, series): return np.broadcast_to(self.lengths, self.n)[series]
     def segment(self, i, first, stop): return self[i][:, first:stop]
     def place(self): return None

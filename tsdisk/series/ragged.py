@@ -40,13 +40,20 @@ def gather(self:PaddedRows,
 def check_offsets(
     offsets, # (n+1,) integers
     n_steps:int, # Steps in `values`
-) -> np.ndarray: # Signed integers
-    "The offsets of series; `ValueError` unless they ascend from 0 to at most `n_steps`"
+) -> tuple: # (offsets as signed integers, steps of the shortest series, steps of the longest)
+    "Check the offsets of series, a million at a time; `ValueError` unless they ascend from 0 to at most `n_steps`"
     offsets = _signed_integers(offsets)
     within = offsets[0] == 0 and offsets[-1] <= n_steps
-    if within and (offsets[1:] > offsets[:-1]).all(): return offsets
+    shortest,longest = _length_range(offsets) if within else (0,0)
+    if shortest > 0: return offsets,shortest,longest
     raise ValueError(f"`offsets` must ascend from 0 to at most the {n_steps:,} steps of `values`, "
         f"and no series may be empty; got {offsets[:3].tolist()} … {offsets[-1]}")
+
+def _length_range(offsets, chunk=2**20):
+    "Steps of the shortest and of the longest series"
+    lengths = (np.diff(offsets[i:i+chunk+1]) for i in range(0, len(offsets)-1, chunk))
+    ends = [(int(o.min()), int(o.max())) for o in lengths]
+    return min(a for a,_ in ends), max(b for _,b in ends)
 
 def _signed_integers(offsets):
     if offsets.ndim != 1 or offsets.dtype.kind not in 'iu' or len(offsets) < 2:
@@ -56,6 +63,7 @@ def _signed_integers(offsets):
 # %% ../../nbs/13_series.ragged.ipynb #8d128649
 class Ragged(Panel, PaddedRows):
     "Series of any length, one after the other"
+    length_range = None # Steps of the shortest series and of the longest, found once
     def __init__(self,
         values, # Steps of all series, (steps, vars) or (steps,): array or path
         offsets, # Where each series starts, and the last ends: (n+1,) integers, ascending
@@ -67,13 +75,13 @@ class Ragged(Panel, PaddedRows):
         self.value = value
         self.side = one_of(side, 'side', ('left','right'))
         self.most = most if most is None else whole_number(most, 'most', 1, 'a whole number of steps')
-        self.longest = int(min(self.lengths.max(), most or self.offsets[-1])) # Most steps of a batch
+        self.longest = min(self.length_range[1], most or int(self.offsets[-1])) # Most steps of a batch
         self.shape = self.n, self.vars, self.longest
 
     def _set_series(self, values, offsets):
         self.panel = panel = _one_series(values)
         offsets = open_array(offsets) if isinstance(offsets, (str,Path)) else np.asanyarray(offsets)
-        self.offsets = check_offsets(offsets, panel.lengths)
+        self.offsets,*self.length_range = check_offsets(offsets, panel.lengths)
         self.n = len(offsets)-1
         self.vars,self.dtype,self.no_vars = panel.vars,panel.dtype,panel.no_vars
         self._segments = KeepLast(256) # By number of steps

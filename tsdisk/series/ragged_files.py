@@ -17,6 +17,7 @@ from ..disk.basics import progress
 from ..disk.casts import cast_exactly
 from ..disk.headers import data_start, header_of, npy_header, open_npy, read_header
 from ..disk.inside import DamagedFile, inside
+from ..disk.paths import local_path
 from ..disk.publish import atomic_write, locked, naming, sync_file
 from ..disk.schema import kind, Misfit, read_json, table
 from .ragged import check_offsets, Ragged
@@ -84,7 +85,7 @@ def save_ragged(
     axis:int=-1, # Axis of the steps
 ) -> Ragged: # Opened
     "Write series of any length as `values.npy` and `offsets.npy`, one at a time; all of them, or after an error none"
-    path = Path(path)
+    path = local_path(path)
     with locked(path):
         _remove_unused(path)
         try: _write_files(path, (_steps_first(o, axis) for o in series), dtype)
@@ -99,7 +100,7 @@ def open_ragged(
     **kwargs
 ) -> Ragged: # Still on disk
     "Open what `save_ragged` wrote"
-    path = Path(path)
+    path = local_path(path)
     while True:
         names = ragged_files(path) or dict(values='values.npy', offsets='offsets.npy')
         try: return _open_as(path, n, names, kwargs)
@@ -142,7 +143,7 @@ def append_ragged(
     axis:int=-1, # Axis of the steps
 ) -> Ragged: # With the new series
     "Add series at the end; all of them, or after an error none"
-    path = Path(path)
+    path = local_path(path)
     open_ragged(path) # Or the error that says why it can't be
     with locked(path):
         _remove_unused(path)

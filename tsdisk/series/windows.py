@@ -81,7 +81,7 @@ def _as_steps(self:Windows, v, name, least):
 
 @patch
 def _too_short(self:Windows):
-    longest = np.max(self.panel.lengths)
+    _,longest = self.panel.length_range
     if len(self._gaps): return (f"A window takes {self.span:,} steps, and none fits between the "
         f"{len(self._gaps):,} gaps in time: give `clock=None` to ignore gaps")
     hint = "if arrays are (vars, steps), give `axis=1`"

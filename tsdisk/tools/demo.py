@@ -14,6 +14,7 @@ from fastai.basics import *
 from fastai.callback.all import *
 from ..disk.arrays import create_array
 from ..disk.basics import progress
+from ..disk.paths import local_path
 from ..disk.threads import one_thread
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder, save_folder, write_manifest
@@ -72,7 +73,7 @@ def make_data(
     seed:int=0, # Same seed, same data
 ) -> int: # Rows to train on
     "Write BasicMotions to a folder, with its training recordings augmented to `gb` gigabytes"
-    folder = Path(folder)
+    folder = local_path(folder)
     settings = dict(gb=gb, seed=seed)
     if not (folder/'X.npy').exists(): return _write_data(folder, settings)
     if read_manifest(folder).get('demo') == settings: return len(open_folder(folder)[1]['train'])

@@ -10,7 +10,8 @@ from hashlib import blake2b
 from warnings import warn
 from fastai.basics import *
 from ..disk.basics import whole_number
-from ..disk.publish import atomic_path, naming, sync_folder
+from ..disk.paths import local_path
+from ..disk.publish import atomic_path, make_folders, naming, sync_folder
 from ..disk.schema import anything, kind, list_of, Misfit, number, table, whole
 from ..order.ranks import launched, process_group
 from .state import fit_settings, learner_state, load_learner_state, plain_values, rank_rng_states, set_rank_rng_state
@@ -110,6 +111,7 @@ class Checkpoint(Callback):
         fname:str, # Saves to `fname.ckpt` in the learner's `path/model_dir`; a second fit to `fname-2.ckpt`
         every:int=1000, # Batches between checkpoints; there is also one after each epoch
     ):
+        local_path(fname)
         self.fname = fname
         self.every = whole_number(every, 'every', 1, 'a number of batches')
         self.finished_fits = 0
@@ -119,7 +121,7 @@ class Checkpoint(Callback):
     @property
     def file(self):
         suffix = f'-{self.finished_fits+1}' if self.finished_fits else ''
-        return join_path_file(self.fname + suffix, self.path/self.model_dir, ext='.ckpt')
+        return self.path/self.model_dir/f'{self.fname}{suffix}.ckpt'
 
     @property
     def skips_epoch(self):
@@ -157,7 +159,7 @@ def _begin(self:Checkpoint):
     self.stepped = False # Did the last batch end with a step of the optimizer?
     self.checked = False # Has a saved checkpoint been loaded again?
     self.loader_epoch = None # Epoch number to give to the loader at the next batch
-    self.file.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(self.file.parent)
     self.damaged = False # Is the newest checkpoint damaged?
     if self.file.exists(): self.resume_from = self._find_interrupted()
     elif not launched()[0]: _previous(self.file).unlink(missing_ok=True) # Of a fit that is to start again
@@ -186,7 +188,8 @@ def _find_interrupted(self:Checkpoint):
     saved = dict(n_epoch=found['n_epoch'], **found.get('how', {}))
     _check_same_fit(self.file, saved, dict(n_epoch=self.n_epoch, **fit_settings(self.learn)))
     where = f"epoch {found['epoch']}, batch {found['loader']['step']}"
-    print(f"{self.file.name}: " + ('this fit has already finished' if found['done'] else f'resuming at {where}'))
+    news = 'this fit has already finished' if found['done'] else f'resuming at {where}'
+    if not launched()[0]: print(f'{self.file.name}: {news}')
     return found
 
 # %% ../../nbs/62_train.checkpoint.ipynb #d2d3c199

@@ -13,7 +13,8 @@ from itertools import islice
 from zlib import crc32
 from fastai.basics import *
 from ..disk.fingerprint import file_id
-from ..disk.publish import locked
+from ..disk.paths import local_path
+from ..disk.publish import locked, make_folders
 from ..data.loaders import TSDataLoader
 from .outputs import layer_hook, output_functions
 from .writer import RowWriter, begin_run, claim_folder, open_run, publish_run, rows_done
@@ -260,11 +261,11 @@ def preds_to_disk(
     world_size:int=None, # Number of processes
 ) -> AttrDict: # Arrays on disk: `preds` (n, ...) and the other outputs kept; None until all processes are done
     "Write predictions to `.npy` files, row i for row i of the dataset; an interrupted call, repeated, resumes"
-    path = Path(path).absolute()
+    path = local_path(path).absolute()
     keep = {k for k,v in dict(targs=targs, losses=losses, decoded=decoded).items() if v}
     run = _new_run(learn, dl, keep, layer, act, rank, world_size)
     _check_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     with locked(path.with_name(f'.{path.name}.{run.rank}')): run.complete(path)
     if path.exists(): return open_run(path)
     print(f"{path.name} appears when the other processes are done")

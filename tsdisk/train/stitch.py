@@ -13,6 +13,7 @@ from fastcore.basics import patch
 from ..data.datasets import TSDatasets
 from ..disk.arrays import create_array, open_array, save_array
 from ..disk.basics import one_of, progress
+from ..disk.paths import local_path
 from ..disk.publish import atomic_folder
 from ..series.ragged import Ragged
 from ..series.ragged_files import open_ragged
@@ -166,6 +167,7 @@ def stitch_forecasts(
 ) -> Ragged: # Series i is (vars, steps), NaN where nothing was forecast
     "Join the forecasts of overlapping windows into one series for each original one"
     preds = open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
+    local_path(path)
     one_of(how, 'how', ('mean','last'))
     grid,rows = check_forecasts(preds, dl)
     with atomic_folder(path) as made:
