@@ -23,7 +23,7 @@ from .precision import warn_lost_digits
 from ..disk.array_sources import ArraySource, as_source
 from ..disk.sidecar import packing_of
 from ..order.leakage import warn_leakage
-from ..order.split_rows import check_splits
+from ..order.split_rows import check_rows, check_splits
 from ..series.panels import warn_axes
 from ..series.ragged import Ragged
 from ..series.windows import Windows
@@ -280,13 +280,15 @@ def _new_packing(s, X):
 def test_set(self:TSDatasets,
     items, # Inputs: array, path, source, items, or a list of samples; with labels, the pair `(X, y)`
     with_labels:bool=False, # Do the items contain labels?
+    rows=None, # Which of them: row numbers, a mask, a slice …; all by default
 ):
     "New rows with the types and transforms of this dataset, as a validation set"
-    X,y,rows = new_data(items, self.n_inp-self.has_mask, with_labels, self.ragged)
+    X,y,own = new_data(items, self.n_inp-self.has_mask, with_labels, self.ragged)
     sources = self._new_sources(X, y, with_labels)
     tls = L([tl.new(*o) for tl,*o in zip(self.tls, sources, _new_packings(self.tls, sources))])
-    if rows is None: rows = range(len(sources[0]))
-    return self._with(tls=tls, idxs=rows, splits=[rows], split_idx=1)
+    if own is None: own = range(len(sources[0]))
+    if rows is not None: own = take_idxs(own, np.asarray(check_rows(rows, len(own), '`rows`')))
+    return self._with(tls=tls, idxs=own, splits=[own], split_idx=1, windows=windows_of(X))
 
 # %% ../../nbs/52_data.datasets.ipynb #22bf327f
 @patch

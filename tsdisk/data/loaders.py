@@ -190,11 +190,13 @@ def test_dl(self:TSDataLoaders,
     test_items, # Array, path, source, items, or a list of samples; with labels, the pair `(X, y)`; or a `TSDatasets`
     rm_type_tfms=None, # Not used; part of fastai's signature
     with_labels:bool=False, # Do the items contain labels?
+    rows=None, # Which of them, such as the last window of each series, `w.last`; all by default
     **kwargs # Options of `TSDataLoader`
 ) -> TSDataLoader: # Not shuffled
     "A loader over new samples"
     kwargs.pop('process', None) # Given by fastai's `Interpretation`, meant for tables
     last = self.loaders[min(1, len(self.loaders)-1)]
     is_ready = isinstance(test_items, TSDatasets)
-    dataset = test_items if is_ready else last.dataset.test_set(test_items, with_labels)
+    if is_ready and rows is not None: raise ValueError("A `TSDatasets` has rows of its own: leave out `rows`, or give its arrays")
+    dataset = test_items if is_ready else last.dataset.test_set(test_items, with_labels, rows)
     return last.new(dataset, **{'shuffle': False, 'drop_last': False, **kwargs})

@@ -92,6 +92,7 @@ class Grid(Shown):
     "Locations of windows: `g.locate(i)` is the series and the first step of window i"
     moves = False # Do windows move from epoch to epoch?
     even = True # Are the windows of a series all at equal distances?
+    firsts = None # Number of the first window of each series, where these are not all alike
     def __init__(self,
         panel:Panel, # Series
         span:int, # Steps of a window, from its first input to its last target

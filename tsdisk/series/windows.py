@@ -194,6 +194,12 @@ def times(self:Windows,
     return (times[:self.size], times[self.span-self.horizon:]) if self.horizon else times
 
 # %% ../../nbs/18_series.windows.ipynb #e97d1188
+@patch(as_prop=True)
+def last(self:Windows):
+    "The last window of each series that has one, as row numbers (k,): `dls.test_dl(w, rows=w.last)` forecasts what comes next"
+    ends = self.grid.first(np.arange(len(self.panel)+1))
+    return ends[1:][np.diff(ends) > 0]-1
+
 @patch
 def of_series(self:Windows,
     values, # One row for each series, (n_series, ...)
