@@ -3826,6 +3826,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tsdisk.order.folds._hashed': ('order.folds.html#_hashed', 'tsdisk/order/folds.py'),
                                     'tsdisk.order.folds._labels_of': ('order.folds.html#_labels_of', 'tsdisk/order/folds.py'),
                                     'tsdisk.order.folds._large_first': ('order.folds.html#_large_first', 'tsdisk/order/folds.py'),
+                                    'tsdisk.order.folds._rows_of_parts': ('order.folds.html#_rows_of_parts', 'tsdisk/order/folds.py'),
                                     'tsdisk.order.folds._split_of_shares': ('order.folds.html#_split_of_shares', 'tsdisk/order/folds.py'),
                                     'tsdisk.order.folds._split_rows': ('order.folds.html#_split_rows', 'tsdisk/order/folds.py'),
                                     'tsdisk.order.folds.deal_groups': ('order.folds.html#deal_groups', 'tsdisk/order/folds.py'),

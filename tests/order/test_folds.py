@@ -111,3 +111,19 @@ def test_what_cannot_be_split_is_refused():
     with fails(ValueError, 'no rows', '`salt`'): hash_splits(['a']*10)
     with fails(IndexError, ''): Folds(np.zeros(4, 'i2'), 2)[2]
     assert repr(group_folds([1,2,3,3], 2, seed=0)) == 'Folds(2 folds of 4 rows)'
+
+def test_splits_of_many_keys_are_bitmaps(monkeypatch):
+    from tsdisk.disk.bitmap import BitRows
+    from tsdisk.order import folds as module
+    expected = hash_splits(keys, .2, .1)
+    monkeypatch.setattr(module, 'listed_rows', 1000)
+    splits = hash_splits(keys, .2, .1)
+    for a,b in zip(splits, expected): assert isinstance(a, BitRows) and np.array_equal(a[:], b)
+
+def test_folds_of_series_with_gaps():
+    from tsdisk.series.clock import Clock
+    day = 86400*10**9
+    clocks = [Clock('2024-01-01', period='1d', jumps=[[9, 20*day]]) for _ in range(8)]
+    w = Windows([np.zeros((n,1), 'f4') for n in range(20, 28)], size=5, clock=clocks)
+    for o in [*group_folds(range(8), 4, seed=0, windows=w), hash_splits(keys[:8], .5, windows=w)]:
+        assert sum(map(len, o)) == len(w) and not check_leakage(w, o)
