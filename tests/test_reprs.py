@@ -6,7 +6,7 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.array_sources import as_source
 from tsdisk.disk.arrays import create_array, save_array
-from tsdisk.disk.basics import Shown, short_repr
+from tsdisk.disk.basics import short_path, Shown, short_repr
 from tsdisk.disk.shards import Shards
 from tsdisk.series.ragged_files import save_ragged
 from tsdisk.series.windows import Windows
@@ -37,23 +37,23 @@ def X(tmp_path): return save_array(tmp_path/'X.npy', np.zeros((50,3,40), 'f4'))
 def cells(o): return re.findall(r'<t[dh]>(.*?)</t[dh]>', o._repr_html_())
 
 def test_sources_show_their_size_and_where_they_lie(X, tmp_path):
-    assert cells(as_source(X)) == ['rows','50','row','3 x 40','dtype','float32','size','24 kB','place',str(tmp_path/'X.npy')]
+    assert cells(as_source(X)) == ['rows','50','row','3 x 40','dtype','float32','size','24 kB','place',short_path(tmp_path/'X.npy')]
     assert cells(as_source(np.zeros((4,2))))[-1] == 'memory'
     save_array(tmp_path/'s/000000.npy', X)
     save_array(tmp_path/'s/000001.npy', X)
-    assert cells(Shards(tmp_path/'s'))[-1] == f"{tmp_path/'s/000000.npy'} and 1 more file"
+    assert cells(Shards(tmp_path/'s'))[-1] == f"…/s/000000.npy and 1 more file"
     ragged = save_ragged(tmp_path/'r', [np.zeros((2,n)) for n in (3,5)])
-    assert '3 to 5' in cells(ragged) and cells(ragged)[-1].startswith(str(tmp_path/'r'))
+    assert '3 to 5' in cells(ragged) and cells(ragged)[-1].startswith('…/r/')
 
 def test_windows_show_their_series(X, tmp_path):
     w = Windows(X, size=10, horizon=2)
     got = dict(zip(cells(w)[::2], cells(w)[1::2]))
-    assert got['rows'] == f'{len(w):,}' and got['series'] == '50' and got['place'] == str(tmp_path/'X.npy') and got['size'] == '24 kB'
+    assert got['rows'] == f'{len(w):,}' and got['series'] == '50' and got['place'] == short_path(tmp_path/'X.npy') and got['size'] == '24 kB'
 
 def test_writers_show_how_far_they_are(tmp_path):
     with create_array(tmp_path/'w.npy', (9,4), 'f4') as w:
         w[:3] = np.ones((3,4), 'f4')
-        assert cells(w) == ['rows','3 of 9','row','4','dtype','float32','size','144 B','place',str(tmp_path/'w.npy')]
+        assert cells(w) == ['rows','3 of 9','row','4','dtype','float32','size','144 B','place',short_path(tmp_path/'w.npy')]
         w[3:] = np.ones((6,4), 'f4')
 
 def test_datasets_and_loaders_show_their_columns(X, tmp_path):
@@ -61,5 +61,5 @@ def test_datasets_and_loaders_show_their_columns(X, tmp_path):
     ds = TSDatasets(X, np.arange(50)%3, splits=[range(40), range(40, 50)])
     for o in (ds, dls.train, dls):
         found = cells(o)
-        assert 'TSTensor' in found and 'TensorCategory' in found and str(tmp_path/'X.npy') in found and 'memory' in found
+        assert 'TSTensor' in found and 'TensorCategory' in found and short_path(tmp_path/'X.npy') in found and 'memory' in found
     assert '40 in split 0' in ds._repr_html_() and dls._repr_html_().count('TSDataLoader:') == 2

@@ -2891,6 +2891,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tsdisk.disk.basics.one_of': ('disk.basics.html#one_of', 'tsdisk/disk/basics.py'),
                                     'tsdisk.disk.basics.progress': ('disk.basics.html#progress', 'tsdisk/disk/basics.py'),
                                     'tsdisk.disk.basics.reset_after_fork': ('disk.basics.html#reset_after_fork', 'tsdisk/disk/basics.py'),
+                                    'tsdisk.disk.basics.short_path': ('disk.basics.html#short_path', 'tsdisk/disk/basics.py'),
                                     'tsdisk.disk.basics.short_repr': ('disk.basics.html#short_repr', 'tsdisk/disk/basics.py'),
                                     'tsdisk.disk.basics.whole_number': ('disk.basics.html#whole_number', 'tsdisk/disk/basics.py')},
             'tsdisk.disk.bitmap': { 'tsdisk.disk.bitmap.BitRows': ('disk.bitmap.html#bitrows', 'tsdisk/disk/bitmap.py'),

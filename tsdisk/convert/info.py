@@ -18,7 +18,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
-from ..disk.basics import html_table, human
+from ..disk.basics import html_table, human, short_path
 from ..disk.fingerprint import split_name
 from ..disk.headers import read_header
 from ..disk.packing import Packing
@@ -378,7 +378,7 @@ def describe_inputs(
     suffixes = Counter(map(suffix_of, files))
     counts = ', '.join(f'{k} {n:,}' for k,n in suffixes.most_common())
     size = sum(os.path.getsize(o) for o in files)
-    notes = [f'files that `convert` reads: {counts}, {human(size)} together', f'described is the first: {files[0]}']
+    notes = [f'files that `convert` reads: {counts}, {human(size)} together', f'described is the first: {short_path(files[0])}']
     if left_out: notes.append(f'files left out: {name_reasons(left_out)}')
     return Info(src, first.rows, notes+first.notes, first.vars)
 

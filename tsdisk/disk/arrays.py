@@ -16,7 +16,7 @@ from operator import index
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .basics import html_facts, human, progress, Shown
+from .basics import html_facts, human, progress, short_path, Shown
 from .casts import cast_exactly
 from .headers import check_dtype, check_size, data_start, header_of, map_open, npy_header, open_npy
 from .paths import local_path
@@ -100,7 +100,7 @@ class ArrayWriter:
     def _repr_html_(self):
         rows = f"{len(self):,}{'' if self.n is None else f' of {self.n:,}'}"
         row,size = ' x '.join(map(str, self.trail)),human((self.n or len(self))*self.row_bytes)
-        return html_facts('ArrayWriter', dict(rows=rows, row=row, dtype=self.dtype, size=size, place=self.path))
+        return html_facts('ArrayWriter', dict(rows=rows, row=row, dtype=self.dtype, size=size, place=short_path(self.path)))
 
 def _check_new_array(path, n, trail, dtype):
     if Path(path).is_dir(): raise IsADirectoryError(f"{path} is a folder: give the path of the file to create")
