@@ -111,6 +111,7 @@ def check_kills(work, prepare, write, read, most):
     new,left = _seen(read, at),files_in(at)
     assert old != new, 'the writer changes nothing'
     tried = points(len(log), most)
+    assert tried, 'no change was seen'
     for k in tried:
         copy(start, at)
         status,_,_ = run(lambda: write(at), at, k)

@@ -1,4 +1,5 @@
 "Few descriptors, maps or threads, and epochs that end early: nothing fails, leaks or hangs"
+import os
 import numpy as np, pytest
 from conftest import fresh, linux
 from tsdisk.disk.arrays import save_array
@@ -144,3 +145,28 @@ for p,q in zip(a, b, strict=True): assert torch.equal(p[0], q[0])
 workers = TSDataLoader(X, bs=32, num_workers=2, read=ReadOptions(direct=True)) # Forked after threads were started
 for p,q,r in zip(a, workers, workers.new(), strict=True): assert torch.equal(p[0], q[0]) and torch.equal(q[0], r[0])
 res = True""", files)
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='There is no fork on this system')
+def test_forked_processes_do_not_wait_for_threads_of_their_parent(tmp_path):
+    "OpenMP's threads stay behind: an operator of torch in several threads would wait for them for ever"
+    assert fresh("""
+import os, signal
+import numpy as np, torch
+from tsdisk.all import convert, open_folder, save_array
+from tsdisk.disk.array_sources import as_source
+torch.set_num_threads(2)
+d, = args
+big = torch.zeros(1000, 4000)
+s = as_source(save_array(f'{d}/X.npy', big.numpy()))
+def read(i):
+    import torch
+    return dict(X=torch.index_select(torch.full((1000, 4000), i), 0, torch.arange(1000))[:2].numpy())
+read(1)
+want = s.gather(range(1000))
+if not (pid := os.fork()):
+    signal.alarm(60)
+    os._exit(0 if (s.gather(range(1000)) == want).all() and len(s.gather([3])) == 1 else 1)
+gathered = os.waitpid(pid, 0)[1]
+signal.alarm(120)
+convert([0,1,2], f'{d}/made', read=read, n_workers=2)
+res = gathered, len(open_folder(f'{d}/made')[0]['X'])""", str(tmp_path)) == (0,3)

@@ -208,7 +208,8 @@ def test_importance_of_part_of_the_rows(motions, learn, monkeypatch):
     a,b = bridge._copied_rows(learn, None, None, 6, 1)
     assert a.shape == (6,6,100) and b.shape == (6,)
     c,d = bridge._copied_rows(learn, X, y, .5, 1)
-    assert all((X == o).all((1,2)).any() for o in c) and len(c) == 20
+    assert all((X == o).all((1,2)).any() for o in c) and len(c) == len(d) == 20
+    assert d.tolist() == [y[(X == o).all((1,2)).argmax()] for o in c]
     with fails(ValueError, 'both `X` and `y`'): learn.feature_importance(X[30:])
     sizes = []
     monkeypatch.setattr(bridge, '_copied_rows', lambda *args: sizes.append(args[3]) or (X[:4].copy(),y[:4]))

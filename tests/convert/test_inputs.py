@@ -53,9 +53,8 @@ def test_odd_input_is_refused_with_its_name(tmp_path):
     for i,(src,why) in enumerate(bad):
         with pytest.raises((ValueError,TypeError,FileNotFoundError), match=why): convert(src, tmp_path/f'bad{i}')
     with expect_fail(NotADirectoryError, 'is a file'): convert([X(0)], tmp_path/'a[1].npy')
-    with expect_fail(FileExistsError, 'not finished'):
-        (tmp_path/'part/.convert').mkdir(parents=True)
-        save_folder(tmp_path/'part', np.zeros((3,2,5)))
+    (tmp_path/'part/.convert').mkdir(parents=True)
+    with expect_fail(FileExistsError, 'not finished'): save_folder(tmp_path/'part', np.zeros((3,2,5)))
 
 def test_a_csv_without_a_header_is_refused(tmp_path):
     (tmp_path/'a.csv').write_text('0,1\n1,2\n2,3\n')

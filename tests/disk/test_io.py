@@ -458,6 +458,7 @@ def test_stopping_in_the_middle_of_reads(tmp_path):
 def test_two_passes_at_once(tmp_path):
     dl = small(TSDatasets(*folder(tmp_path)), bs=16, direct=True)
     pairs = [(a[0].numpy().copy(), b[0].numpy().copy()) for a,b in zip(dl, dl)]
+    assert len(pairs) == len(dl) == 32
     for a,b in pairs: same(a, b)
 
 @linux

@@ -176,11 +176,9 @@ def test_stats_of_some_rows(tmp_path, idxs):
     x[7,1,:5] = np.nan
     for o in (x, save_array(tmp_path/'x.npy', x)): check(x, idxs, array_stats(o, idxs))
 
-def test_mask_is_refused_or_understood():
+def test_a_mask_selects_rows():
     x,mask = filled((20,2,5)),np.arange(20) > 12
-    try: got = array_stats(x, mask)
-    except (TypeError,ValueError,IndexError): return
-    check(x, np.flatnonzero(mask), got)
+    check(x, np.flatnonzero(mask), array_stats(x, mask))
 
 def test_any_source_has_stats(tmp_path):
     import zarr

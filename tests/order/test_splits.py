@@ -61,7 +61,9 @@ def test_no_step_is_in_two_splits_by_time_and_gaps_lie_between(o, valid, test, g
     assume(valid+test < 1)
     w,_,all_windows = o
     try: splits = time_splits(w, valid, test, gap)
-    except ValueError: return
+    except ValueError as e:
+        assert 'none is left' in str(e)
+        return
     steps = [steps_of(w, all_windows, o) for o in splits]
     for s in range(len(w.panel)):
         mine = [[t for k,t in o if k == s] for o in steps]
@@ -133,7 +135,9 @@ def test_a_date_needs_a_clock():
 
 def test_folds_move_along_the_calendar():
     w = Windows(Ragged(np.zeros((140,1)), [0,100,140]), 5, clock=days('2024-01-01', '2024-03-01'))
-    for train,valid in walk_forward_splits(w, 3): assert max(dates_of(w, train)) < min(dates_of(w, valid))
+    folds = walk_forward_splits(w, 3)
+    assert len(folds) == 3
+    for train,valid in folds: assert max(dates_of(w, train)) < min(dates_of(w, valid))
 
 # Walk forward
 
@@ -258,7 +262,7 @@ def test_totals_fit_where_classes_are_small():
     y = np.arange(300)//3 # A hundred classes of three
     for seed in range(5):
         train,valid = stratified_splits(y, .2, seed=seed)
-        assert len(valid) == 60 and np.bincount(y[valid]).max() == 1
+        assert len(train) == 240 and len(valid) == 60 and np.bincount(y[valid]).max() == 1
 
 @pytest.mark.parametrize('dtype', ['i1','u8','f4','?','<U5','S3','M8[s]'])
 def test_labels_of_any_dtype_and_on_disk(tmp_path, dtype):
@@ -272,7 +276,7 @@ def test_labels_of_any_dtype_and_on_disk(tmp_path, dtype):
 def test_labels_of_windows_are_labels():
     w = Windows(np.zeros((2,1,50), 'f4'), 5, stride=5)
     train,valid = stratified_splits(w.of_series(np.array(['x','y'])), .2, seed=0)
-    assert [int((valid < 10).sum()), int((valid >= 10).sum())] == [2,2]
+    assert [int((o < 10).sum()) for o in (train,valid)] == [8,2] == [int((o >= 10).sum()) for o in (train,valid)]
 
 def test_classes_of_one_row_train_and_it_is_said():
     y = np.array([0]*10 + [1] + [2]*10 + [3])

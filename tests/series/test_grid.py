@@ -50,6 +50,7 @@ def test_half_a_billion_windows_take_no_time_and_memory(tmp_path):
     same(series*2505 + start, i)
     s,a,b = w.cover(range(10**6, 4*10**8))
     assert len(s) == 4*10**8//2505 - 10**6//2505 + 1
+    assert (a[0], b[0]) == (10**6%2505, 2600) and (a[1:] == 0).all() and b[-1] == (4*10**8-1)%2505 + 96
 
 def test_stretches_that_do_not_touch_are_counted_once():
     x = random_steps(5000, 3)

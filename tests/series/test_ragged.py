@@ -78,6 +78,7 @@ def test_new_data_is_read_as_the_training_data_was(ragged):
     dls = TSDataLoaders.from_arrays(r, np.arange(200.), splits=[range(100), range(100, 200)], bs=4, device='cpu')
     xb,mask = dls.test_dl(ragged[1][:3]).one_batch()
     same(xb.numpy(), r.gather([0,1,2]))
+    assert mask.sum(1).tolist() == [min(5, o.shape[1]) for o in ragged[1][:3]]
     static = filled((20,3))
     dls = TSDataLoaders.from_arrays((x, static), np.arange(20.), bs=4, device='cpu', seed=1)
     for items in ((x[:3], static[:3]), [*zip(x[:3], static[:3])]):
@@ -92,7 +93,7 @@ def test_offsets_of_any_integers(dtype):
     assert len(Windows(r, 5)) == 6
 
 def test_prefetch_takes_nothing(ragged):
-    for s in (ragged[0], ragged[0].direct(2), Windows(ragged[0], 3), Crops(ragged[0], 3)): s.prefetch([])
+    for s in (ragged[0], ragged[0].direct(2), Windows(ragged[0], 3), Crops(ragged[0], 3)): assert s.prefetch([]) is None
 
 def test_a_series_of_no_steps_is_named(tmp_path):
     with fails(ValueError, 'Series 1 has no steps'): save_ragged(tmp_path/'r', [np.zeros((2,5)), np.zeros((2,0))])

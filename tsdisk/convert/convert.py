@@ -7,11 +7,12 @@ __all__ = ['formats', 'Work', 'Fault', 'convert', 'existing', 'append']
 
 # %% ../../nbs/48_convert.convert.ipynb #050f86db
 import errno, json, shutil
-from collections import deque
+from contextlib import closing
 import numpy as np
 from fastcore.basics import patch
 from ..disk.headers import read_header
 from ..disk.basics import one_of, progress, Shown
+from ..disk.executors import is_executor
 from ..disk.paths import local_path
 from ..disk.fingerprint import digest, function_id
 from ..disk.publish import locked
@@ -21,6 +22,7 @@ from ..folder.manifest import check_listed, complete_save, open_folder, staging
 from ..folder.stats import add_stats, kept_stats
 from ..order.split_rows import chunked_rows
 from . import edf, hdf5, public_datasets, tables, ts_files, wfdb_records
+from .cluster import groups_done
 from .info import Info, info
 from .inputs import check_unchanged, Inputs
 from .jobs import Job, MeasureRange
@@ -29,7 +31,6 @@ from .plan import plan, Spec
 from .preview import check_room, count_inputs, measure_packing, print_plan, sample_records
 from .readers import variable_metadata
 from .record_times import warn_of_times
-from .workers import run_jobs
 
 # %% ../../nbs/48_convert.convert.ipynb #f425c97b
 formats = hdf5,ts_files,public_datasets,edf,wfdb_records,tables # Modules whose readers are registered
@@ -45,7 +46,7 @@ class Work(Shown):
         **options, # Functions and strings that must be the same when the conversion resumes
     ):
         one_of(on_error, 'on_error', ('stop','skip'))
-        in_process = inputs.in_memory and not hasattr(workers, 'submit')
+        in_process = inputs.in_memory and not is_executor(workers)
         self.inputs,self.workers = inputs,0 if in_process else workers
         self.job = Job(inputs.read, tfm, skip=on_error == 'skip')
         self.options = {k: function_id(v) for k,v in dict(options, read=inputs.read, tfm=tfm).items()}
@@ -105,15 +106,11 @@ def _check_fault(done, writer):
 
 def _inputs_done(writer, work):
     "Convert the remaining inputs, yielding once for each"
-    under_way = deque()
-    def _groups():
-        for first,group in work.inputs.groups(writer.inputs, writer.digest):
-            under_way.append(group)
-            yield first,group
-    for done in run_jobs(work.job, _groups(), work.workers):
-        writer.take(done, under_way.popleft())
-        yield from range(done.inputs)
-        _check_fault(done, writer)
+    with closing(groups_done(writer, work.job, work.inputs, work.workers)) as groups:
+        for done,*rest in groups:
+            writer.take(done, *rest)
+            yield from range(done.inputs)
+            _check_fault(done, writer)
 
 # %% ../../nbs/48_convert.convert.ipynb #6473e1c9
 def _stopped(writer, error):
@@ -138,7 +135,8 @@ def run(self:Work,
     self.job.specs,self.job.folder = journal.specs,str(writer.parts)
     total = len(self.inputs)-writer.inputs if self.inputs.repeatable else None
     try:
-        for _ in progress(_inputs_done(writer, self), total, unit='inputs'): pass
+        with closing(_inputs_done(writer, self)) as done:
+            for _ in progress(done, total, unit='inputs'): pass
     except BaseException as e:
         _stopped(writer, e)
         raise
@@ -205,7 +203,7 @@ def convert(
     label=None, # Targets: 'folder' for the name of the folder that a file is in, or a function of its path
     split='folder', # Splits: by default from names of folders or files, if all have one; or a function of a path; or None
     n_workers:int=None, # Number of processes, or 0 for none besides this one; by default one per processor
-    executor=None, # Runs the work instead: an executor of `concurrent.futures`, or any object with its `submit`
+    executor=None, # Reads, and writes the rows, instead: one of `concurrent.futures`, or any object with its `submit`
     resume:bool=True, # Resume an interrupted conversion to this folder?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
 ) -> Info: # Describes the dataset; also usable as its path
@@ -317,7 +315,7 @@ def append(
     label=None, # Targets: 'folder', or a function of the path
     split='folder', # Splits: by default from names of folders or files; or a function of a path
     n_workers:int=None, # Number of processes
-    executor=None, # Runs the work instead
+    executor=None, # Reads, and writes the rows, instead
     resume:bool=True, # Resume an interrupted append?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
     again:bool=False, # Append inputs that were appended before? By default they are left out

@@ -94,7 +94,7 @@ def sync(self:Growing):
 def finish(self:Growing):
     "Cut off what an earlier writer left, and write the header, which makes the rows part of the array"
     end = self.start+self.sums.size
-    if os.fstat(self.file.fileno()).st_size > end: self.file.truncate(end)
+    if os.fstat(self.file.fileno()).st_size != end: self.file.truncate(end)
     self.sync()
     write_at(self.file, npy_header((len(self), *self.trail), self.dtype, self.start), 0)
     self.sync()

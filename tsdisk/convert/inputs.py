@@ -353,21 +353,24 @@ def _bytes_of(self:Inputs, o):
 def groups(self:Inputs,
     first:int=0, # Index of the first input to convert
     digest:str=None, # Digest of the inputs before it, to check those of an iterable
+    workers:int=None, # Workers of a cluster: each gets a few groups, because a task costs it milliseconds
 ): # (index of its first input, [(input, name, metadata), …]) for each group
     "The inputs from index `first` on, in groups for workers"
     inputs = enumerate(self._after(first, digest), first)
-    for group in self._grouped(inputs): yield group[0][0], [(o, self.name(i, o), self.metadata(o)) for i,o in group]
+    most = 64
+    if workers and self.repeatable: most = min(1024, max(1, (len(self)-first)//(4*workers)))
+    for group in self._grouped(inputs, most): yield group[0][0], [(o, self.name(i, o), self.metadata(o)) for i,o in group]
 
 @patch
-def _grouped(self:Inputs, inputs):
-    "Lists of numbered inputs, of up to 32 MB, and of up to 1, 2, 4, … 64 inputs"
+def _grouped(self:Inputs, inputs, limit):
+    "Lists of numbered inputs, of up to 32 MB, and of up to 1, 2, 4, … `limit` inputs"
     group,size,most = [],0,1
     for i,o in inputs:
         group.append((i, o))
         size += self._bytes_of(o)
         if len(group) < most and size < input_bytes: continue
         yield group
-        group,size,most = [],0,min(2*most, 64)
+        group,size,most = [],0,min(2*most, limit)
     if group: yield group
 
 # %% ../../nbs/42_convert.inputs.ipynb #11fbc51c

@@ -10,6 +10,7 @@ import errno, os, re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from secrets import token_hex
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
@@ -27,6 +28,8 @@ from .scaled_integers import as_counts, real_units
 class Done:
     "The result of a group of inputs"
     first: int # Index of its first input
+    part: str = '' # What the names of its temporary files start with
+    nbytes: dict = field(default_factory=dict) # Bytes of rows by column
     inputs: int = 0 # How many inputs were read or skipped
     faults: list = field(default_factory=list) # (name, error) of inputs that were skipped
     error: tuple = None # (name, error) of the input that stopped the job
@@ -115,10 +118,10 @@ def records(self:Job, o):
 
 # %% ../../nbs/45_convert.jobs.ipynb #fad813ee
 @patch
-def _open_files(self:Job, first, stack):
+def _open_files(self:Job, part, stack):
     "Open the temporary files of a group, one per column"
     steps = [f'{c}.steps' for c,o in self.specs.items() if o.layout == 'ragged']
-    path = lambda c: os.path.join(self.folder, f'{first}.{c}')
+    path = lambda c: os.path.join(self.folder, f'{part}.{c}')
     return {c: stack.enter_context(open(path(c), 'wb', 2**20)) for c in [*self.specs, *steps, 'items']}
 
 @patch
@@ -138,9 +141,9 @@ def __call__(self:Job,
     inputs, # (input, name, metadata from its path) of each input
 ) -> Done:
     "Convert a group of inputs"
-    done = Done(first)
+    done = Done(first, f'{first}-{token_hex(4)}')
     with ExitStack() as stack:
-        files = self._open_files(first, stack)
+        files = self._open_files(done.part, stack)
         for o in inputs:
             fault = self._fault(*o, files)
             if fault and not self.skip:
@@ -148,6 +151,7 @@ def __call__(self:Job,
                 break
             if fault: done.faults.append(fault)
             done.inputs += 1
+        done.nbytes = {c: files[c].tell() for c in self.specs}
     return done
 
 # %% ../../nbs/45_convert.jobs.ipynb #37db3396

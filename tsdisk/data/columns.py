@@ -25,7 +25,7 @@ from ..series.windows import Windows
 def _repadded(series, value, like=None):
     "The same series with another padding value, on the side and to the length of others"
     like = series if like is None else like
-    return Ragged(series.panel.source, series.offsets, value, like.side, like.most)
+    return Ragged(series.panel.source, series.offsets, **like.padding | dict(value=value))
 
 @patch
 def padded_for(self:Source, packing:Packing):

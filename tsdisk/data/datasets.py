@@ -14,7 +14,7 @@ from fastai.basics import *
 from .batches import ToSteps
 from .labels import ToCode
 from .columns import check_same_rows, input_columns, sample_sources, shared_packing, target_column, windows_of
-from .samples import new_data, selection
+from .samples import checked_info, new_data, of_unequal, selection
 from ..disk.basics import html_table
 from ..disk.items import Items
 from ..disk.packing import Packing
@@ -38,7 +38,7 @@ class TSDatasets(Datasets):
     ragged = None # Padding of series of unequal lengths
     __signature__ = None # That of `__init__`, not of fastai's `Datasets`
     def __init__(self,
-        X, # Inputs (n, vars, steps): array, path, `Windows`, `Ragged` or source; a tuple for models of several inputs
+        X, # Inputs (n, vars, steps): array, path, `Windows`, `Ragged`, source, or list of series; a tuple for several inputs
         y=None, # Targets (n, ...), likewise; by default those of `Windows` with a horizon, else none
         tfms=None, # Transforms of batches of `X` and of `y`: `[x_tfms, y_tfms]`
         splits=None, # Rows of each split: ints, masks, slices, ranges, or a fastai splitter; all rows train by default
@@ -49,7 +49,9 @@ class TSDatasets(Datasets):
         packing:Packing=Packing(), # What stored integers stand for; by default, as `tsdisk.json` says
         sel_vars=None, # Variables to read; all by default
         sel_steps:slice=None, # Steps to read; all by default
+        info:dict=None, # Arrays (n, ...) that are no inputs, by name, such as subjects or dates: for `dl.batch_info()`
     ):
+        X = of_unequal(X)
         _check_axes(X)
         self.selected = selection(X, sel_vars, sel_steps)
         if self.selected: X = self.selected.apply(X)
@@ -58,6 +60,7 @@ class TSDatasets(Datasets):
         self.ragged = inputs[0].padding
         self._set_columns(inputs, y, packing, mask, *split_tfms(tfms), cat=cat, vocab=vocab, no_label=no_label)
         self._set_rows(splits)
+        self.info = checked_info(info, len(self))
 
     @property
     def items(self): return Items([getattr(o.items, 'array', o.items) for o in self.tls], self.idxs)
@@ -129,11 +132,10 @@ def reads(self:TSDatasets) -> tuple: # ([columns to read], [(which of these, own
     "Which columns are read, and for each column the number of its read and whether it needs memory of its own"
     tls,cols,parts = list(self.tls),[],[]
     for k,tl in enumerate(tls):
-        i = first(i for i,o in enumerate(cols) if tl.shares_read(o))
-        if i is None:
-            i = len(cols)
-            cols.append(tl)
-        parts.append((i, any(tl.shares_memory(o) for o in tls[:k])))
+        i = next((i for i,o in enumerate(cols) if tl.shares_read(o)), len(cols))
+        is_new = i == len(cols)
+        if is_new: cols.append(tl)
+        parts.append((i, not is_new and any(tl.shares_memory(o) for o in tls[:k])))
     return cols,parts
 
 # %% ../../nbs/52_data.datasets.ipynb #bed687a6
@@ -156,8 +158,23 @@ def batch(self:TSDatasets,
 @patch
 def __getitem__(self:TSDatasets, i):
     if isinstance(i, slice): i = range(len(self))[i]
-    if is_indexer(i): return tuple(o[0] for o in self.batch([i]))
-    return list(zip(*self.batch(i)))
+    if not is_indexer(i): return list(zip(*self.batch(i)))
+    are_plain = type(self).finished is TSDatasets.finished and not any([tl.extra for tl in self.tls])
+    return self._sample(i) if are_plain else tuple(o[0] for o in self.batch([i]))
+
+@patch
+def _sample(self:TSDatasets, i):
+    "One sample of columns without transforms; typed tensors are slow to index, so it is typed last"
+    try: row = self.idxs[range(len(self))[i]]
+    except IndexError: as_positions([i], len(self)) # Raises the error that says which there are
+    rows = np.array([row], np.int64)
+    cols,parts = self.reads()
+    stored = [o.read(rows) for o in cols]
+    return tuple([_typed_row(tl.kind, tl.items.cut(stored[k]), own) for tl,(k,own) in zip(self.tls, parts)])
+
+def _typed_row(kind, t, own):
+    t = torch.as_subclass(kind.cast(t), Tensor)[0]
+    return torch.as_subclass(t.clone() if own else t, kind.typ)
 
 # %% ../../nbs/52_data.datasets.ipynb #a5aba717
 @patch(as_prop=True)
@@ -216,7 +233,7 @@ def subset(self:TSDatasets, i):
 def new_empty(self:TSDatasets):
     "The same dataset without its data"
     tls = L([o.new_empty() for o in self.tls])
-    return self._with(tls=tls, idxs=range(0), splits=[range(0) for _ in self.splits], windows=None)
+    return self._with(tls=tls, idxs=range(0), splits=[range(0) for _ in self.splits], windows=None, info={})
 
 # %% ../../nbs/52_data.datasets.ipynb #39828f4e
 @patch
@@ -228,6 +245,11 @@ def set_split_idx(self:TSDatasets,
     before,self.split_idx = self.split_idx,i
     try: yield self
     finally: self.split_idx = before
+
+@patch
+def overlapping_splits(self:TSDatasets):
+    "Rows in more than one split, as in fastai: there are none, as such splits are refused"
+    return L()
 
 # %% ../../nbs/52_data.datasets.ipynb #9e807f71
 @patch(as_prop=True)
@@ -288,7 +310,7 @@ def test_set(self:TSDatasets,
     tls = L([tl.new(*o) for tl,*o in zip(self.tls, sources, _new_packings(self.tls, sources))])
     if own is None: own = range(len(sources[0]))
     if rows is not None: own = take_idxs(own, np.asarray(check_rows(rows, len(own), '`rows`')))
-    return self._with(tls=tls, idxs=own, splits=[own], split_idx=1, windows=windows_of(X))
+    return self._with(tls=tls, idxs=own, splits=[own], split_idx=1, windows=windows_of(X), info={})
 
 # %% ../../nbs/52_data.datasets.ipynb #22bf327f
 @patch

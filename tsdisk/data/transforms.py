@@ -52,9 +52,19 @@ class ByStats(Transform):
     order = 99
     def __init__(self,
         stats:Stats=None, # Statistics per variable, from `array_stats`; of the training rows by default
+        mean=None, # Instead of `stats`: what to subtract, a number per variable
+        std=None, # And what to divide by, likewise
     ):
         self.mean = self.std = None
         if stats is not None: self._use(stats)
+        if mean is not None or std is not None: self._use_numbers(mean, std)
+
+    @classmethod
+    def from_stats(cls, mean, std):
+        "The transform by known numbers per variable, as fastai's `Normalize.from_stats`"
+        by_others = cls.center_scale is not ByStats.center_scale
+        if by_others: raise TypeError(f"`{cls.__name__}` scales by other statistics: use `Standardize.from_stats(mean, std)`")
+        return cls(mean=mean, std=std)
 
     def center_scale(self, stats):
         "What to subtract and what to divide by, (vars,) each"
@@ -66,6 +76,15 @@ class ByStats(Transform):
         return f"{type(self).__name__}({', '.join(f'{m:.4g} ± {s:.4g}' for m,s in pairs)})"
 
 # %% ../../nbs/57_data.transforms.ipynb #4362f5c6
+@patch
+def _use_numbers(self:ByStats, mean, std):
+    "Check known numbers, and keep them, (vars, 1) each"
+    if self.mean is not None: raise ValueError("Give either `stats`, or `mean` and `std`")
+    given = [np.asarray(o, 'f8').reshape(-1) for o in (mean,std)]
+    fit = len(given[0]) == len(given[1]) and np.isfinite(given[0]).all() and np.isfinite(given[1]).all() and (given[1] > 0).all()
+    if not fit: raise ValueError(f"`mean` and `std` are finite numbers, one per variable, `std` above 0; got {mean} and {std}")
+    self.mean,self.std = (torch.tensor(o, dtype=torch.float32)[:,None] for o in given)
+
 @patch
 def _use(self:ByStats, stats):
     "Check statistics, and keep what to subtract and what to divide by, (vars, 1) each"

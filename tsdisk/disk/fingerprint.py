@@ -133,7 +133,7 @@ def _code_parts(o, inner): return o.co_code, o.co_names, [inner(v) for v in o.co
 @_parts.register(FunctionType)
 def _function_parts(o, inner):
     if (version := getattr(o, 'tsdisk_version', None)) is not None: return o.__qualname__, version
-    if o.__module__.partition('.')[0] == 'tsdisk': return o.__module__, o.__qualname__
+    if (o.__module__ or '').partition('.')[0] == 'tsdisk': return o.__module__, o.__qualname__
     enclosed = [v.cell_contents for v in o.__closure__ or ()]
     return inner((o.__code__, o.__defaults__, o.__kwdefaults__, enclosed, _globals_used(o)))
 

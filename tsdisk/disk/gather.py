@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 from fastcore.basics import patch
 from .basics import address_of, Shown
-from .threads import share_out, thread_count
+from .threads import is_forked, share_out, thread_count
 
 # %% ../../nbs/07_disk.gather.ipynb #daee8377
 class _Memory:
@@ -30,6 +30,8 @@ def tensor_view(
 ): # Tensor over the same memory; never write to it
     "An array as a tensor, without a copy"
     import torch
+    as_it_is = a.flags.writeable and dtype is None and shape is None and strides is None
+    if as_it_is: return torch.from_numpy(a)
     interface = dict(typestr=np.dtype(dtype or a.dtype).str, shape=shape or a.shape, strides=strides or a.strides)
     view = _Memory(a, data=(address_of(a),False), **interface) # Not read-only: torch warns about maps that are
     return torch.from_numpy(np.asarray(view))
@@ -166,5 +168,6 @@ def _by_line(self:RowCopier, idxs, out):
     to = torch.from_numpy(out.reshape(len(out), -1).view('u1').view(f'i{self.word}'))
     def by_torch(): torch.index_select(self.lines, 0, rows, out=to)
     def shared_out(): copy_lines(self.lines, rows, to)
-    if out.nbytes < 2**18 or thread_count() == 1: by_torch()
+    if is_forked(): shared_out()
+    elif out.nbytes < 2**18 or thread_count() == 1: by_torch()
     else: self.faster(out.nbytes, by_torch, shared_out)

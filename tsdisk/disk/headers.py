@@ -35,7 +35,9 @@ def open_npy(
         with naming(path):
             check_regular(path)
             return open(path, 'rb')
-    except IsADirectoryError: raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give the path of a file in it") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give a file in it, or use `from_folder` for a dataset, "
+            "`Shards` for a folder of `.npy` files, or `convert` for files of other formats") from None
     except FileNotFoundError: raise FileNotFoundError(f"{path} does not exist") from None
 
 # %% ../../nbs/02_disk.headers.ipynb #17863722
@@ -87,7 +89,8 @@ def _check_magic(start, path):
     if start[:2] == b'PK':
         raise ValueError(f"{path} is a `.npz` archive, which cannot be mapped: "
             "save each of its arrays with `save_array`")
-    raise ValueError(f"{path} is not a `.npy` file: it starts with {start!r}, not {npy.MAGIC_PREFIX!r}")
+    raise ValueError(f"{path} is not a `.npy` file: it starts with {start!r}, not {npy.MAGIC_PREFIX!r}; "
+        "`convert(path, folder)` makes a dataset of many other formats")
 
 # %% ../../nbs/02_disk.headers.ipynb #e72554ae
 def _check_header(shape, dtype):

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
-from fastcore.basics import argwhere, listify, noop, patch
+from fastcore.basics import argwhere, listify, noop, patch, sorted_ex
 from fastcore.foundation import L, coll_repr, is_indexer
 from .arrays import open_array
 from .views import pack_array, unpack_array
@@ -39,8 +39,8 @@ class _Rows(Sequence):
         return tuple([g(i) for g in self.getters])
     def __iter__(self): return (tuple([g(i) for g in self.getters]) for i in self.idxs)
     def __repr__(self): return repr(list(self)) if len(self) <= 250 else coll_repr(self)
-    def __setitem__(self, *_): raise TypeError("Items on disk can't be changed: `L(list(items))` makes a list that can")
-    append = extend = insert = remove = pop = clear = sort = reverse = __delitem__ = __setitem__
+    def __setitem__(self, *_, **__): raise TypeError("Items on disk can't be changed: `L(list(items))` makes a list that can")
+    append = extend = insert = remove = pop = clear = sort = reverse = __delitem__ = __iadd__ = __setitem__
 
 # %% ../../nbs/06_disk.items.ipynb #6d6178d6
 class Items(L):
@@ -92,6 +92,37 @@ def shuffle(self:Items):
 def filter(self:Items, f=noop, negate=False, **kwargs):
     "Items for which `f` is true"
     return self[argwhere(self, f, negate, **kwargs)]
+
+# %% ../../nbs/06_disk.items.ipynb #96beaba1
+@patch
+def sorted(self:Items, key=None, reverse=False, cmp=None, **kwargs):
+    "Items in order of a key (a function, the number of an element, the name of an attribute), or by comparison"
+    samples = list(self)
+    places = {id(o): i for i,o in enumerate(samples)}
+    return self[[places[id(o)] for o in sorted_ex(samples, key, reverse, cmp, **kwargs)]]
+
+@patch
+def partition(self:Items, f=noop, **kwargs):
+    "Items for which `f` is true, and the others"
+    is_true = np.array([bool(f(o, **kwargs)) for o in self], bool)
+    return self[is_true],self[~is_true]
+
+@patch
+def compress(self:Items, selectors):
+    "Items whose selector is true"
+    return self[[i for i,o in zip(range(len(self)), selectors) if o]]
+
+# %% ../../nbs/06_disk.items.ipynb #58fe2a56
+def _first_not(f, items): return next((i for i,o in enumerate(items) if not f(o)), len(items))
+@patch
+def takewhile(self:Items, f):
+    "Items before the first for which `f` is false"
+    return self[:_first_not(f, self)]
+
+@patch
+def dropwhile(self:Items, f):
+    "Items from the first on for which `f` is false"
+    return self[_first_not(f, self):]
 
 # %% ../../nbs/06_disk.items.ipynb #a0c819e6
 @patch

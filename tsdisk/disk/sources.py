@@ -33,6 +33,8 @@ class Source:
     @property
     def nbytes(self): return len(self)*self.row_bytes
 
+    def rows_per_block(self, nbytes=2*2**20): return max(1, nbytes//max(1, self.row_bytes))
+
 # %% ../../nbs/09_disk.sources.ipynb #a5385bf3
 @patch(as_prop=True)
 def stored(self:Source):
@@ -171,7 +173,7 @@ def blocks(self:Source,
     held:int=1, # Blocks in use at a time, each in memory of its own
 ):
     "All values of some rows, in blocks (k, ...); steps that several windows share come once"
-    k = max(1, nbytes//max(1, self.row_bytes))
+    k = self.rows_per_block(nbytes)
     parts = (rows[i:i+k] for i in self._block_starts(rows, k))
     in_order = isinstance(rows, range) and rows.step == 1
     return (self[o.start:o.stop] for o in parts) if in_order else self._gathered(parts, k, held)

@@ -22,11 +22,12 @@ def gives_rows(s):
     "Do the blocks of a source hold its rows unchanged?"
     return type(s).blocks is Source.blocks
 
-def blocks_of(s, rows, held=1):
+def blocks_of(s, rows, held=1, bar=True):
     "Blocks of some rows of a source, of which some are in use at a time, with a progress bar"
-    if not gives_rows(s): return progress(_readable(s, s.blocks(rows)), None)
-    per_block = max(1, 2*2**20//max(1, s.row_bytes))
-    return progress(_readable(s, s.blocks(rows, held=held)), -(-len(rows)//per_block))
+    in_rows = gives_rows(s)
+    blocks = _readable(s, s.blocks(rows, held=held) if in_rows else s.blocks(rows))
+    if not bar: return blocks
+    return progress(blocks, -(-len(rows)//s.rows_per_block()) if in_rows else None)
 
 def chosen_rows(s, idxs):
     "Rows of a source: all, or some of them in one form"

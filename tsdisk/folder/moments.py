@@ -197,6 +197,9 @@ class Moments(Shown):
         self.nans,self.low,self.high = 0.,np.inf,-np.inf
         self.own = local() # Memory of each thread for shifted blocks
 
+    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k != 'own'}
+    def __setstate__(self, state): self.__dict__.update(state, own=local())
+
     def _shifted(self, t):
         "A block minus the first mean, in memory that is reused"
         import torch

@@ -9,28 +9,18 @@ __all__ = ['array_stats', 'train_stats', 'kept_stats', 'add_stats']
 import re
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 import numpy as np
 from ..disk.basics import one_of
-from ..disk.threads import map_ahead, tasks_ahead
-from ..disk.gather import tensor_view
 from ..disk.array_sources import as_source
-from .labels import array_counts, blocks_of, chosen_rows, gives_rows, reads_of
+from .labels import array_counts, chosen_rows, gives_rows
 from ..disk.packing import Packing
 from ..disk.sidecar import packing_of, read_manifest
 from .manifest import open_folder
 from .results import cached_result, stored_result, result_kind
-from .moments import Moments, Stats
-from .sketch import Sample
+from .moments import Stats
+from .one_pass import Counted, one_pass
 from ..order.codes import merge_labels
 from ..order.split_rows import check_rows, chunked_rows
-
-# %% ../../nbs/32_folder.stats.ipynb #eaac0f65
-def _as_rows(a, by='vars'):
-    "A block as (rows, vars, steps): the rows of a table (n, vars) are steps, a column (n,) is one variable"
-    if a.ndim == 1 or by == 'all': return a.reshape(1, 1, -1)
-    if by == 'steps': return a.reshape(len(a), -1).T[None]
-    return a.T[None] if a.ndim == 2 else a.reshape(*a.shape[:2], -1)
 
 # %% ../../nbs/32_folder.stats.ipynb #f5a1752c
 def _check_countable(s, by, tfm):
@@ -41,25 +31,6 @@ def _check_countable(s, by, tfm):
     if tfm is not None and by != 'vars': raise ValueError(f"What `tfm` returns is counted per variable, got by={by!r}")
     has_steps = s.ndim == 3 and gives_rows(s)
     if by == 'steps' and not has_steps: raise ValueError(f"`by='steps'` is for samples (n, vars, steps), got {s}")
-
-# %% ../../nbs/32_folder.stats.ipynb #0dc2b162
-def _as_floats(a, packing):
-    "The values of a block (rows, vars, …) as floats; stored integers in their units, in float64"
-    if packing.scale is None: return a if a.dtype.isnative and a.dtype.char in 'efd' else a.astype('f8')
-    scale,offset = (np.reshape(o, (-1, *[1]*(a.ndim-2))) for o in (packing.scale, packing.offset))
-    return a*scale + offset
-
-def _as_counted(a, by, packing, tfm):
-    "The values of a block to count, (rows, vars, steps): missing ones are NaN, and `tfm` is applied"
-    gone = None if packing.missing is None else a == packing.missing
-    a = _as_rows(_as_floats(a, packing), by)
-    if gone is not None and gone.any(): a = np.where(_as_rows(gone, by), np.nan, a)
-    return a if tfm is None else tfm(tensor_view(a)).numpy()
-
-def _total_values(s, n, by):
-    "Values of n rows that count in each statistic; 0 where it is not known before they are read"
-    if not gives_rows(s): return 0
-    return n if by == 'steps' else n*int(np.prod(s.shape[1 if by == 'all' else 2:]))
 
 # %% ../../nbs/32_folder.stats.ipynb #fc002089
 def _packing_to_use(s, packing, missing):
@@ -76,36 +47,7 @@ def _rows_to_count(s, idxs):
     if not len(rows): raise ValueError("There are no rows to count: `idxs` is empty")
     return np.sort(rows) if isinstance(rows, np.ndarray) else rows
 
-# %% ../../nbs/32_folder.stats.ipynb #7d6ee8dc
-def _pieces(blocks, most=2**23):
-    "Blocks (rows, vars, steps), those of more values cut between steps"
-    for a in blocks:
-        n_steps = max(2**13, most//(a.size//a.shape[-1])) if a.size > most else a.shape[-1]
-        yield from (a[...,i:i+n_steps] for i in range(0, a.shape[-1], n_steps))
-
-# %% ../../nbs/32_folder.stats.ipynb #50f78e48
-def _moments_of(blocks, counted, sample):
-    "The moments of the values to count in some blocks; the values are added to a sample, if there is one"
-    blocks = iter(blocks)
-    first = next(blocks)
-    moments = Moments(counted(first), ends=sample is not None)
-    def sums_of(a):
-        values = counted(a)
-        return values, moments.sums(values)
-    for values,sums in map_ahead(sums_of, chain([first], blocks)):
-        moments.add(sums)
-        if sample is not None: sample.add(values)
-    return moments
-
-def _one_pass(s, rows, counted, by, ranges, cut=True):
-    "Statistics of rows of a source, of the values that `counted` gives for each block; with `cut`, also for parts of a row"
-    sample = Sample(_total_values(s, len(rows), by)) if ranges else None
-    blocks = blocks_of(s, rows, held=tasks_ahead()+1)
-    if cut and s.ndim == 3 and gives_rows(s) and by != 'steps': blocks = _pieces(blocks)
-    with reads_of(s): moments = _moments_of(blocks, counted, sample)
-    return moments.stats(sample, s.shape[1:] if by == 'steps' else moments.shift.shape)
-
-# %% ../../nbs/32_folder.stats.ipynb #8252ca24
+# %% ../../nbs/32_folder.stats.ipynb #2be7db8e
 def array_stats(
     x, # Anything `as_source` takes: (n, vars, steps), (n, vars), or (n,); a tuple of several, one after the other
     idxs=None, # Rows to count: row numbers in any order, a mask, a slice or a range; all by default
@@ -114,18 +56,17 @@ def array_stats(
     tfm=None, # Count what this function returns for the values: tensors (rows, vars, steps) to others of that shape
     ranges:bool=True, # Min, max and quantiles too? Without them data in memory takes half the time
     packing:Packing=None, # What stored integers stand for; by default, as `tsdisk.json` says
+    executor=None, # Counts files instead: an executor of `concurrent.futures`, or any object with its `submit`
 ) -> Stats: # (vars,) each; (1,); or (vars, steps); a tuple for several
     "Statistics in one pass, in memory that does not grow with the array"
-    if isinstance(x, tuple): return tuple(array_stats(o, idxs, missing, by, tfm, ranges, packing) for o in x)
+    if isinstance(x, tuple): return tuple(array_stats(o, idxs, missing, by, tfm, ranges, packing, executor) for o in x)
     s = as_source(x)
     _check_countable(s, by, tfm)
     rows = _rows_to_count(s, idxs)
     packing = _packing_to_use(s, packing, missing)
-    if tfm is not None or by != 'vars':
-        counted = partial(_as_counted, by=by, packing=packing, tfm=tfm)
-        return _one_pass(s, rows, counted, by, ranges, cut=tfm is None)
-    counted = partial(_as_counted, by=by, packing=Packing(missing=packing.missing), tfm=None)
-    return _in_units(_one_pass(s, rows, counted, by, ranges), packing) # One conversion a variable, not one a value
+    if tfm is not None or by != 'vars': return one_pass(Counted(s, by, packing, tfm), rows, ranges, executor)
+    stats = one_pass(Counted(s, packing=Packing(missing=packing.missing)), rows, ranges, executor)
+    return _in_units(stats, packing) # One conversion a variable, not one a value
 
 # %% ../../nbs/32_folder.stats.ipynb #9d1ed31f
 def train_stats(

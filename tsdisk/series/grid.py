@@ -215,6 +215,7 @@ def _crossing(grid, gaps):
 class GapGrid(Grid):
     "Locations of windows that run across no gap"
     even = False
+    firsts = None
     def __init__(self,
         panel:Panel, # Series
         span:int, # Steps of a window, from its first input to its last target

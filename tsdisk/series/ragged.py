@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from zlib import crc32
 import numpy as np
-from fastcore.basics import patch
+from fastcore.basics import ifnone, patch
 from ..disk.arrays import open_array
 from ..disk.basics import KeepLast, one_of, whole_number
 from ..disk.direct import ReadsAhead
@@ -70,12 +70,16 @@ class Ragged(Panel, PaddedRows):
         value=0, # Padding for the shorter series of a batch
         side:str='right', # Side to pad: 'right', after the series, or 'left', before it
         most:int=None, # Longer series are cut to this many steps: the first ones, or with 'left' the last ones
+        length:int=None, # Instead of `most`: every batch has this many steps, and shorter series are padded to them too
     ):
+        if most is not None and length is not None: raise ValueError("Give `most`, for batches as long as their longest, or `length`")
+        most = ifnone(length, most)
         self._set_series(values, offsets)
         self.value = value
         self.side = one_of(side, 'side', ('left','right'))
-        self.most = most if most is None else whole_number(most, 'most', 1, 'a whole number of steps')
-        self.longest = min(self.length_range[1], most or int(self.offsets[-1])) # Most steps of a batch
+        self.most = most if most is None else whole_number(most, 'most' if length is None else 'length', 1, 'a whole number of steps')
+        self.is_fixed = length is not None
+        self.longest = most if self.is_fixed else min(self.length_range[1], most or int(self.offsets[-1])) # Most steps of a batch
         self.shape = self.n, self.vars, self.longest
 
     def _set_series(self, values, offsets):
@@ -86,6 +90,10 @@ class Ragged(Panel, PaddedRows):
         self.vars,self.dtype,self.no_vars = panel.vars,panel.dtype,panel.no_vars
         self._segments = KeepLast(256) # By number of steps
 
+    @property
+    def padding(self):
+        "How series are padded and cut, as arguments for other series"
+        return dict(value=self.value, side=self.side, **{'length' if self.is_fixed else 'most': self.most})
     @property
     def nbytes(self): return self.panel.nbytes
     @property
@@ -137,6 +145,7 @@ def blocks(self:Ragged, rows):
 @patch
 def batch_shape(self:Ragged, rows):
     "Shape of a batch as it is read: (k, steps, vars)"
+    if self.is_fixed: return len(rows), self.longest, self.vars
     longest = int(self.length(rows).max()) if len(rows) else 1
     return len(rows), min(longest, self.longest), self.vars
 
@@ -170,7 +179,7 @@ def _gather_segments(self:Ragged, rows, out):
 @patch
 def _gather_at_ends(self:Ragged, start, first, n, outside, out):
     "Segments of equal length, but for series that are too close to the start or the end of the file"
-    out[~outside] = self.segments(out.shape[1]).gather(start[~outside])
+    if not outside.all(): out[~outside] = self.segments(out.shape[1]).gather(start[~outside])
     for i in np.flatnonzero(outside).tolist(): self._put(out[i], self.panel.segment(0, first[i], first[i]+n[i]).T)
 
 # %% ../../nbs/13_series.ragged.ipynb #def042c8
@@ -204,9 +213,9 @@ def place(self:Ragged):
 @patch
 def __reduce__(self:Ragged):
     packed = pack_array(self.panel.source.array), pack_array(self.offsets)
-    return _unpack_ragged, (*packed, self.value, self.side, self.most)
+    return _unpack_ragged, (*packed, self.padding)
 
-def _unpack_ragged(values, offsets, *args): return Ragged(unpack_array(values), unpack_array(offsets), *args)
+def _unpack_ragged(values, offsets, padding): return Ragged(unpack_array(values), unpack_array(offsets), **padding)
 
 # %% ../../nbs/13_series.ragged.ipynb #ecd52fba
 class SeriesRead(Incoming):
