@@ -16,6 +16,7 @@ from fastcore.foundation import is_indexer
 from fastcore.meta import delegates
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
+from .disk.basics import Shown
 from .data.datasets import TSDatasets
 from .convert.readers import need
 from .disk.rows import as_positions, take_idxs
@@ -105,7 +106,7 @@ class _BatchRows(list):
     "Positions of the rows of a batch, and the epoch they belong to"
     epoch = 0
 
-class BatchOrder:
+class BatchOrder(Shown):
     "The positions of the rows of each batch, in another order each epoch"
     def __init__(self,
         dset:TSDatasets, # Whose rows
@@ -172,7 +173,7 @@ def state_dict(self:BatchOrder): return self.dl.state_dict()
 def load_state_dict(self:BatchOrder, state): self.dl.load_state_dict(state)
 
 # %% ../nbs/82_frameworks.ipynb #06363ec9
-class BatchReader:
+class BatchReader(Shown):
     "Reads batches of a dataset as plain tensors, in any process"
     def __init__(self, dset):
         self.dset = dset
@@ -200,13 +201,13 @@ class BatchReader:
         return held[1]
 
 # %% ../nbs/82_frameworks.ipynb #f1d2f5a9
-class TorchBatch(Sequence):
+class TorchBatch(Shown, Sequence):
     "The samples of a batch that was read in one call"
     def __init__(self, batch): self.batch = batch
     def __len__(self): return len(self.batch[0])
     def __getitem__(self, i): return tuple([o[i] for o in self.batch])
 
-class TorchRows(Dataset):
+class TorchRows(Shown, Dataset):
     "Rows of a `TSDatasets` for PyTorch's `DataLoader`"
     def __init__(self, dset):
         self.dset = dset

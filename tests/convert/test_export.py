@@ -6,7 +6,9 @@ from tsdisk.convert import export
 from tsdisk.convert.convert import convert
 from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.convert.readers import read_file
+from tsdisk.disk.arrays import save_array
 from tsdisk.series.ragged import Ragged
+from tsdisk.series.ragged_files import save_ragged
 
 x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
 
@@ -116,3 +118,19 @@ def test_exports_warn_of_gaps_that_they_leave_out(tmp_path):
         dataset = convert([dict(X=np.zeros((2,5), 'f4'), times=times)], tmp_path/'set', n_workers=0)
     for f,name in ((to_hdf5,'a.h5'), (to_parquet,'a.parquet')):
         with pytest.warns(UserWarning, match='does not say where the times of 1 series have gaps'): f(dataset, tmp_path/name)
+
+def test_arrays_of_unequal_numbers_of_rows_go_to_one_file(tmp_path):
+    x,y = np.random.default_rng(0).normal(size=(50,3,20)),np.array(['walk','sit','é'])
+    ragged = save_ragged(tmp_path/'r', [np.full((2,n), n, 'f4') for n in (3,5)])
+    arrays = {'train/X': save_array(tmp_path/'x.npy', x), 'test/X': x[:7], 'y': y, 'walks': ragged}
+    assert to_hdf5(arrays, tmp_path/'all.h5', compression='gzip') == tmp_path/'all.h5'
+    with h5py.File(tmp_path/'all.h5') as f:
+        assert np.array_equal(f['train/X'], x) and np.array_equal(f['test/X'], x[:7]) and f['train/X'].compression == 'gzip'
+        assert f['y'].asstr()[:].tolist() == y.tolist() and f['walks/offsets'][:].tolist() == [0,3,8]
+        assert np.array_equal(f['walks/values'][:3], np.full((3,2), 3))
+    with expect_fail(ValueError, 'no arrays'): to_hdf5({}, tmp_path/'none.h5')
+    assert not (tmp_path/'none.h5').exists()
+    convert(list(scaled_records(False)), tmp_path/'set')
+    to_hdf5({'X': tmp_path/'set/X.npy'}, tmp_path/'set.h5') # Its manifest says what its integers stand for
+    to_hdf5(tmp_path/'set', tmp_path/'whole.h5')
+    with h5py.File(tmp_path/'set.h5') as a, h5py.File(tmp_path/'whole.h5') as b: assert np.array_equal(a['X'], b['X'])

@@ -114,3 +114,20 @@ def test_info_knows_all_formats_by_itself(tmp_path):
     code = 'from tsdisk.convert.info import info\nres = [info(o).rows[0].shape for o in args]'
     shapes = fresh(code, tmp_path/'a.csv', tmp_path/'a.ts')
     assert shapes == [(2,2), (1,3)]
+
+def test_folders_and_patterns_are_described_as_convert_sees_them(raw, tmp_path):
+    (raw/'notes.txt').write_text('x')
+    for src in (raw, str(raw/'**/*.npy')):
+        got = info(src)
+        assert got.rows == info(raw/'a/00.npy').rows and got.notes[0].startswith('files that `convert` reads: .npy 12, ')
+        assert got.notes[1] == 'described is the first: …/a/00.npy'
+    assert info(f"{raw/'a/00.npy'}[0:1]").rows[0].shape == (1,9)
+    with expect_fail(FileNotFoundError, 'no files to read'): info(raw/'*.csv')
+    (tmp_path/'empty').mkdir()
+    with expect_fail(FileNotFoundError, 'X.npy'): info(tmp_path/'empty')
+
+def test_info_as_plain_values(tmp_path):
+    convert(list(scaled_records(3)), tmp_path/'set')
+    got = info(tmp_path/'set').as_dict()
+    assert got['path'] == str(tmp_path/'set') and got['arrays'][0]['shape'] == (3,2,10)
+    assert [o['name'] for o in got['variables']] == ['a','b'] and 'checksums: yes, see `tsdisk verify`' in got['notes']

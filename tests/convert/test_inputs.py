@@ -1,10 +1,12 @@
 "Files are found, named, paired and grouped"
 import numpy as np, pytest
+from pathlib import Path
 from fastcore.test import expect_fail
 from tsdisk.convert.convert import append, convert
-from tsdisk.convert.inputs import Inputs, split_in
+from tsdisk.convert.inputs import Inputs, find_inputs, split_in
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder, save_folder
+from conftest import fails
 from conversion import rec, as_item, X, write_raw
 
 @pytest.fixture
@@ -138,3 +140,25 @@ def test_records_that_wfdb_has_read_are_taken(tmp_path):
     convert(tmp_path/'a.hea', tmp_path/'set', read=lambda p: wfdb.rdrecord(p[:-4]), n_workers=0)
     manifest = read_manifest(tmp_path/'set')
     assert np.allclose(open_folder(tmp_path/'set')[0]['X'][0], x.T/200) and manifest['info']['fs'] == 50 and manifest['arrays']['X']['names'] == ['I']
+
+def save_pairs(folder, *names):
+    folder.mkdir()
+    for i,o in enumerate(names): np.save(folder/f'{o}.npy', np.full((2,9), i, 'f4'))
+
+@pytest.mark.parametrize('x,y', [('{}','{}-mask'), ('{}','{}_mask'), ('{}','{}.mask'), ('{}_img','{}_label_a')])
+def test_files_of_one_folder_pair_by_their_common_stem(tmp_path, x, y):
+    stems = ['img','ink-1','s_2']
+    save_pairs(tmp_path/'raw', *(x.format(o) for o in stems), *(y.format(o) for o in stems))
+    patterns = dict(X='*.npy' if x == '{}' else '*_img.npy', y=y.format('*')+'.npy')
+    pairs = find_inputs({k: f'{tmp_path}/raw/{o}' for k,o in patterns.items()})
+    assert [{k: Path(o).name for k,o in p.items()} for p in pairs] == [dict(X=f'{x.format(o)}.npy', y=f'{y.format(o)}.npy') for o in stems]
+    arrays,_ = open_folder(convert({k: f'{tmp_path}/raw/{o}' for k,o in patterns.items()}, tmp_path/'set'))
+    assert arrays['X'][:,0,0].tolist() == [0,1,2] and arrays['y'][:,0,0].tolist() == [3,4,5]
+
+def test_a_stem_without_its_partner_is_named(tmp_path):
+    save_pairs(tmp_path/'raw', 'a', 'b', 'c', 'a-mask', 'c-mask')
+    with fails(ValueError, 'no file for', 'b'): find_inputs(dict(X=f'{tmp_path}/raw/*.npy', y=f'{tmp_path}/raw/*-mask.npy'))
+
+def test_numbers_of_sessions_are_no_suffix(tmp_path):
+    save_pairs(tmp_path/'raw', 'a_1', 'b_1', 'a_2', 'b_2')
+    with fails(ValueError, 'no file for'): find_inputs(dict(X=f'{tmp_path}/raw/*_1.npy', y=f'{tmp_path}/raw/*_2.npy'))

@@ -1,5 +1,5 @@
 "`.npy` files: whole or not there at all, whatever happens while they are written"
-import io, os, signal, subprocess, sys
+import io, os, signal, subprocess, sys, time
 from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
@@ -397,6 +397,21 @@ def test_save_array_refuses_what_it_cannot_store(old, data, err, word):
 def test_progress_yields_everything_and_passes_errors_on(capsys):
     assert list(progress(iter(range(5)))) == list(progress(range(5), 5, wait=0)) == [*range(5)]
     with fails(ZeroDivisionError): list(progress((1//o for o in (1,0)), 2, wait=0))
+
+def test_progress_is_shown_on_stderr_of_a_terminal_only(capsys, monkeypatch):
+    for _ in progress(range(3), 3, wait=0, unit='inputs'): time.sleep(.01)
+    assert capsys.readouterr() == ('','')
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
+    for _ in progress(range(3), 3, wait=0, unit='inputs'): time.sleep(.01)
+    out,err = capsys.readouterr()
+    assert out == '' and '33%  1 of 3' in err and 'inputs a second' in err and err.endswith('\n')
+    for _ in progress(iter(range(3)), wait=0): pass
+    assert '1 done' in capsys.readouterr().err
+
+def test_an_error_starts_a_line_of_its_own(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
+    with fails(ZeroDivisionError): list(progress((1//o for o in (1,0)), 2, wait=-1))
+    assert capsys.readouterr().err.endswith('\n')
 
 def test_many_chunks_are_noted_as_few_runs(tmp_path):
     sizes = [*accumulate(np.random.default_rng(0).integers(1, 9, 500).tolist())]

@@ -1,6 +1,6 @@
-import subprocess, sys
+import json, subprocess, sys
 import numpy as np, pytest
-from tsdisk.tools.cli import main
+from tsdisk.tools.cli import in_commands, main
 from tsdisk.folder.manifest import open_folder
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_convert_verify_append_info(raw, tmp_path, capsys):
         f.seek(4100)
         f.write(b'\xff')
     capsys.readouterr()
-    assert main(['verify', dst]) == 1 and capsys.readouterr().out == 'X.npy has changed: rows 0 to 12\n'
+    assert main(['verify', dst]) == 3 and capsys.readouterr().out == 'X.npy has changed: rows 0 to 12\n'
     assert main(['info', dst, str(raw/'a/00.npy')]) == 0 and 'X       12 x 2 x 9' in capsys.readouterr().out
 
 def test_files_are_appended_again_if_asked_to(raw, tmp_path, capsys):
@@ -75,3 +75,64 @@ def test_output_that_nobody_reads_is_no_error(raw):
     p = subprocess.Popen([sys.executable, '-m', 'tsdisk', 'info', *files], **pipes)
     p.stdout.close()
     assert p.stderr.read() == b'' and p.wait() == 141
+
+@pytest.mark.parametrize('order', ['{d} --plot', '--plot {d}', '--plot {d}/a.png {d}', '{d} --plot {d}/a.png', '--json --plot {d}', '{d} --plot --json'])
+def test_options_of_info_in_any_order(raw, tmp_path, capsys, monkeypatch, order):
+    monkeypatch.chdir(tmp_path)
+    d = tmp_path/'set'
+    main(['convert', str(raw), str(d)])
+    capsys.readouterr()
+    assert main(['info', *order.format(d=d).split()]) == 0
+    picture = d/'a.png' if '.png' in order else tmp_path/'tsdisk_info.png'
+    out,err = capsys.readouterr()
+    assert picture.read_bytes()[:4] == b'\x89PNG' and 'Plot saved to' in err and len(out.split('set')) > 1
+
+def test_json(raw, tmp_path, capsys):
+    d = str(tmp_path/'set')
+    main(['convert', str(raw/'a'), d])
+    capsys.readouterr()
+    assert main(['info', '--json', d, str(raw/'b/01.npy')]) == 0
+    got = [json.loads(o) for o in capsys.readouterr().out.splitlines()]
+    assert [o['path'] for o in got] == [d, str(raw/'b/01.npy')] and [o['arrays'][0]['shape'] for o in got] == [[6,2,9],[2,9]]
+    assert main(['verify', d, '--json']) == 0 and json.loads(capsys.readouterr().out) == dict(path=d, unchanged=True, changes=[])
+    with open(tmp_path/'set/X.npy', 'r+b') as f:
+        f.seek(4100)
+        f.write(b'\xff')
+    assert main(['verify', d, '--json']) == 3
+    assert json.loads(capsys.readouterr().out) == dict(path=d, unchanged=False, changes=['X.npy has changed: rows 0 to 6'])
+
+def test_exit_codes_and_version(raw, capsys):
+    import tsdisk
+    for args,code in ((['--version'], 0), (['--help'], 0), (['info'], 2), (['fly'], 2), ([], 2)):
+        with pytest.raises(SystemExit) as e: main(args)
+        assert e.value.code == code
+        out = capsys.readouterr().out
+        if '--version' in args: assert out == f'tsdisk {tsdisk.__version__}\n'
+        if '--help' in args: assert all(f'\n  {o} ' in out for o in (0,1,2,3,130,141,143))
+
+@pytest.mark.parametrize('python,command', [("Give `resume=False` to start over", 'Give `--anew` to start over'),
+    ("give `on_error='skip'`, and", 'give `--skip`, and'), ('`again=True` adds', '`--again` adds'),
+    ("`add_checksums` reads", '`tsdisk verify --add` reads'), ("use `dtype='float32'`, or", 'use `--dtype float32`, or'),
+    ("`layout='ragged'`", '`--layout ragged`'), ("`decimal=','`", '`--decimal ,`'), ("`sep=' '`", '`--sep " "`'), ('give `time_format`', 'give `--time-format`'),
+    ('or give `n_workers=0`', 'or give `--workers 0`'), ('a smaller `n_workers`', 'a smaller `--workers`'), ('`id` or `time`', '`--id` or `--time`'),
+    ('make one with `convert` or `save_folder`', 'make one with `tsdisk convert`'), ('with `save_folder` or `convert`', 'with `tsdisk convert`'),
+    ('give `read`', 'give `read` in Python'), ('`X` and `y` of `dtype`', '`X` and `y` of `dtype`'), ("`shuffle='block'` is faster", "`shuffle='block'` is faster")])
+def test_advice_names_options_of_the_command(python, command): assert in_commands(python) == command
+
+def test_errors_and_notes_name_options_of_the_command(raw, tmp_path, capsys):
+    dst = str(tmp_path/'set')
+    main(['convert', str(raw/'a'), dst])
+    main(['append', dst, str(raw/'a')])
+    out = capsys.readouterr().out
+    assert '`--again` adds them once more' in out and 'again=True' not in out
+    (raw/'b/bad.npy').write_text('no array')
+    assert main(['convert', str(raw/'b'), str(tmp_path/'set2')]) == 1 and '`--skip`' in capsys.readouterr().err
+    assert main(['convert', str(raw/'b'), str(tmp_path/'set2'), '--skip', '--dtype', 'float16']) == 1
+    assert '`--anew`' in capsys.readouterr().err
+    assert main(['verify', str(tmp_path/'raw')]) == 1 and '`tsdisk verify --add`' in capsys.readouterr().err
+
+def test_warnings_are_lines_too(raw, tmp_path, capsys, monkeypatch):
+    import warnings
+    from tsdisk.tools import cli
+    monkeypatch.setattr(cli, '_verify', lambda args: warnings.warn("give `resume=False`"))
+    assert main(['verify', str(tmp_path)]) == 0 and capsys.readouterr().err == 'tsdisk: warning: give `--anew`\n'

@@ -1,5 +1,5 @@
 "The doctor measures what loaders do, and says what it cannot know"
-import math, os
+import json, math, os
 import numpy as np, pytest
 from conftest import fails, filled
 from tsdisk.tools import doctor as module
@@ -8,11 +8,12 @@ from tsdisk.data.reader import ReadOptions
 from tsdisk.disk.arrays import save_array
 from tsdisk.tools.cli import main
 from tsdisk.disk.io import Aio, DiskFile
-from tsdisk.tools.doctor import cached_share, doctor, file_system
+from tsdisk.tools.doctor import cached_share, doctor, examine, file_system
 from tsdisk.folder.manifest import save_folder
 
 @pytest.fixture
-def quick(monkeypatch): monkeypatch.setattr(doctor, '__defaults__', (64,.05))
+def quick(monkeypatch):
+    for o in (doctor, examine): monkeypatch.setattr(o, '__defaults__', (64,.05))
 
 def test_command_line(tmp_path, quick, capsys):
     save_folder(tmp_path/'d', filled((2000,3,50)))
@@ -24,6 +25,19 @@ def test_command_line(tmp_path, quick, capsys):
     for path in ('missing.npy', tmp_path):
         assert main(['doctor', str(path)]) == 1
         assert 'tsdisk: ' in capsys.readouterr().err
+
+def test_report_as_json(tmp_path, quick, capsys, monkeypatch):
+    save_array(tmp_path/'X.npy', filled((2000,3,50)))
+    assert main(['doctor', '--json', str(tmp_path/'X.npy')]) == 0
+    out,err = capsys.readouterr()
+    got = json.loads(out)
+    assert err == '' and got['shape'] == [2000,3,50] and got['row_bytes'] == 600 and got['fits_in_memory'] is True
+    assert [*got['samples_per_second']] == ['cached','shuffled','in_blocks','in_order'] and got['disk']['in_order'] > 0
+    assert got['advice'][0].startswith('# Nothing to change')
+    monkeypatch.setattr(DiskFile, 'engines', ())
+    assert main(['doctor', str(tmp_path/'X.npy'), '--json']) == 0
+    got = json.loads(capsys.readouterr().out)
+    assert got['disk'] is None and got['advice'] == [] and [*got['samples_per_second']] == ['cached']
 
 def test_advice_for_what_does_not_fit(tmp_path, quick, capsys, monkeypatch):
     path = tmp_path/'X.npy'
@@ -41,7 +55,7 @@ def test_without_an_engine(tmp_path, quick, capsys, monkeypatch):
     assert 'not possible here' in capsys.readouterr().out
 
 @pytest.fixture
-def disk(): return module._DiskRates(1e8, 1e9, {2**20: 4e8, 2**21: 5e8, 2**22: 8e8}, {1: 4e8, 2: 5e8, 4: 8e8})
+def disk(): return module._DiskRates(1e8, 1e9, {2**20: 4e8, ReadOptions.block_bytes: 5e8, 2**22: 8e8}, {1: 4e8, 2: 5e8, 4: 8e8})
 
 @pytest.mark.parametrize('folder', [False,True])
 def test_advice_is_code_to_paste(tmp_path, disk, monkeypatch, folder):

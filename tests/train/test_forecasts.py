@@ -84,3 +84,43 @@ def test_stitched_series_of_other_windows_are_refused(tmp_path):
     other = Windows(np.zeros((140,2)), 7, horizon=3)
     with expect_fail(ValueError, 'There are 1 series of 140 steps, got 2 stitched ones'): stitched_to_frame(stitched, TSDatasets(other))
     with expect_fail(ValueError, '`Windows` with a horizon'): stitched_to_frame(stitched, TSDatasets(np.zeros((4,2,7))))
+
+def test_forecasts_beyond_the_end_of_the_data():
+    from tsdisk.data.loaders import TSDataLoaders
+    series = [filled((n,2)) for n in (100,40)]
+    w = Windows(series, 7, horizon=3, stride=2, clock=clocks)
+    dls = TSDataLoaders.from_dsets(TSDatasets(w, splits=time_splits(w)), bs=8)
+    ends = Windows(series, 7, clock=clocks)
+    assert ends.last.tolist() == [ends.grid.first(1)-1, len(ends)-1]
+    dl = dls.test_dl(ends, rows=ends.last)
+    (x,) = dl.one_batch()
+    assert len(dl.dataset) == 2 and [o.tolist() for o in x.cpu().numpy()] == [o[-7:].T.tolist() for o in series]
+    preds = np.arange(12).reshape(2,2,3)
+    table = forecasts_to_frame(preds, dl, series=['a','b'])
+    assert table.value.tolist() == [*range(12)] and table.series.tolist() == ['a']*6+['b']*6
+    for i,name in enumerate('ab'):
+        n,c = len(series[i]),clocks[i]
+        lines = table[table.series == name]
+        assert (lines.made_at == c.times(n-1)).all() and lines.time.tolist()[:3] == [c.times(n-1)+np.timedelta64(k, 'D') for k in (1,2,3)]
+    assert forecasts_to_frame(preds, dl, gap=1).time.iloc[0] == clocks[0].times(99)+np.timedelta64(2, 'D')
+    with expect_fail(ValueError, '2 windows, got forecasts'): forecasts_to_frame(preds[:1], dl)
+
+def test_unequal_series_without_a_window_have_no_last_one():
+    w = Windows([filled((n,1)) for n in (20,9,5,10)], 10, stride=3)
+    assert w.last.tolist() == [3,4] and w.locate(w.last)[1].tolist() == [9,0]
+
+def test_steps_after_uneven_times_have_no_times():
+    series = [filled((n,2)) for n in (100,40)]
+    dset = TSDatasets(Windows(series, 7, clock=uneven))
+    with expect_fail(ValueError, 'uneven'): forecasts_to_frame(np.zeros((len(dset),2,3)), dset)
+
+def test_rows_of_new_samples_can_be_chosen():
+    from tsdisk.data.loaders import TSDataLoaders
+    X = filled((30,2,9))
+    dls = TSDataLoaders.from_arrays(X, np.arange(30)%2, bs=8)
+    dl = dls.test_dl((X,np.arange(30)%2), with_labels=True, rows=[3,7,21])
+    x,y = dl.one_batch()
+    assert np.array_equal(x.cpu().numpy(), X[[3,7,21]]) and y.tolist() == [1,1,1]
+    assert len(dls.test_dl(X, rows=np.arange(30) < 4).dataset) == 4
+    with expect_fail(IndexError, '`rows`'): dls.test_dl(X, rows=[30])
+    with expect_fail(ValueError, '`rows`'): dls.test_dl(dls.valid_ds, rows=[0])

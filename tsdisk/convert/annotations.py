@@ -9,6 +9,7 @@ __all__ = ['spans_of', 'steps_at', 'step_labels', 'steps_of', 'LabelSteps', 'rea
 import os
 from collections.abc import Mapping
 import numpy as np
+from ..disk.basics import Shown
 from ..disk.paths import local_path
 from ..series.clock import Clock, as_time
 from .edf import EdfFile
@@ -101,7 +102,7 @@ def steps_of(
     return X.shape[-1] if hasattr(X, 'shape') else X.size//len(record['names'])
 
 # %% ../../nbs/45_convert.annotations.ipynb #e2914d05
-class LabelSteps:
+class LabelSteps(Shown):
     "A `tfm` of `convert`: labels of steps, from the annotations of a record, become its target"
     def __init__(self,
         classes, # Strings that become labels, in order; or a mapping of strings to numbers

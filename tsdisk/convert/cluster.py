@@ -12,6 +12,7 @@ from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from .column_files import DenseColumn, RaggedColumn, shard_room, ShardedColumn
 from .journal import steps_in
 from .workers import reading, run_jobs
@@ -111,7 +112,7 @@ def adopt(self:ShardedColumn, written, steps=None):
         self.values.sums.extend(crcs, nbytes)
 
 # %% ../../nbs/47_convert.cluster.ipynb #705a5e54
-class Places:
+class Places(Shown):
     "Places for groups of rows that are under way, one after the other"
     def __init__(self,
         writer, # `Writer` of the conversion

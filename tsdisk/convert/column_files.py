@@ -11,6 +11,7 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.arrays import open_array
 from ..disk.headers import read_header
 from ..disk.inside import inside
@@ -18,7 +19,7 @@ from ..folder.checks import as_hex
 from .growing_npy import Growing
 
 # %% ../../nbs/46_convert.column_files.ipynb #cc75d194
-class DenseColumn:
+class DenseColumn(Shown):
     "An array of a dataset in one file, to which rows are appended"
     layout = 'dense'
     def __init__(self,

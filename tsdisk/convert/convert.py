@@ -11,7 +11,7 @@ from contextlib import closing
 import numpy as np
 from fastcore.basics import patch
 from ..disk.headers import read_header
-from ..disk.basics import one_of, progress
+from ..disk.basics import one_of, progress, Shown
 from ..disk.executors import is_executor
 from ..disk.paths import local_path
 from ..disk.fingerprint import digest, function_id
@@ -36,7 +36,7 @@ from .record_times import warn_of_times
 formats = hdf5,ts_files,public_datasets,edf,wfdb_records,tables # Modules whose readers are registered
 
 # %% ../../nbs/48_convert.convert.ipynb #0ecc98a9
-class Work:
+class Work(Shown):
     "The inputs, job, workers and options of a conversion"
     def __init__(self,
         inputs, # `Inputs`

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..series.clock import Clock
 from .readers import excludes, read_steps, reader
 from .signals import choose_signals
@@ -70,7 +71,7 @@ class EdfSignal:
         return scale, low-scale*first
 
 # %% ../../nbs/43_convert.edf.ipynb #e2c744f2
-class EdfFile:
+class EdfFile(Shown):
     "The header of an EDF or BDF file, and its data records, still on disk"
     def __init__(self, path):
         self.path,self.size = path,os.path.getsize(path)
@@ -201,7 +202,7 @@ def parse_annotations(
         onset,_,duration = head.partition(b'\x15')
         yield float(onset), float(duration) if duration else None, [text_of(o) for o in strings if o]
 
-class EdfAnnotations:
+class EdfAnnotations(Shown):
     "All annotations of a file, and the times at which its data records start"
     def __init__(self,
         records:int, # Data records of the file

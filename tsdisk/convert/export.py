@@ -4,26 +4,28 @@
 
 # %% auto #0
 __all__ = ['DecodedArray', 'DecodedRagged', 'decoded_arrays', 'row_blocks', 'to_npy', 'to_attribute', 'shared_metadata',
-           'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'named_columns', 'to_parquet']
+           'named_arrays', 'to_hdf5', 'list_columns', 'unique_names', 'column_names', 'named_columns', 'to_parquet']
 
 # %% ../../nbs/49_convert.export.ipynb #e51a6732
 import json, os, re, warnings
+from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.basics import progress
+from ..disk.basics import progress, Shown
+from ..disk.array_sources import as_source
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
 from ..disk.paths import local_path
 from ..disk.publish import atomic_folder, atomic_path, make_folders, named_error, naming
-from ..disk.sidecar import read_manifest
+from ..disk.sidecar import packing_of, read_manifest
 from ..folder.manifest import open_folder
 from .readers import need
 from ..series.ragged_files import save_ragged
 
 # %% ../../nbs/49_convert.export.ipynb #979d4dae
-class DecodedArray:
+class DecodedArray(Shown):
     "An array of a dataset, decoded some rows at a time"
     def __init__(self,
         name:str, # Its name in the dataset
@@ -56,8 +58,9 @@ def decoded_arrays(
     entries = read_manifest(path).get('arrays', {})
     arrays,_ = open_folder(path)
     packings = {o.get('role', k): Packing.from_entry(o) for k,o in entries.items()}
-    kind = lambda a: DecodedRagged if getattr(a, 'unequal', False) else DecodedArray
-    return [kind(a)(k, a, packings.get(k, Packing())) for k,a in arrays.items()]
+    return [_decoded(k, a, packings.get(k, Packing())) for k,a in arrays.items()]
+
+def _decoded(name, x, packing): return (DecodedRagged if getattr(x, 'unequal', False) else DecodedArray)(name, x, packing)
 
 def row_blocks(
     arrays, # `DecodedArray`s with the same number of rows
@@ -159,18 +162,27 @@ def _published_by_library(path):
         raise named_error(OSError(int(number[1]), os.strerror(int(number[1]))), path) from e
 
 # %% ../../nbs/49_convert.export.ipynb #a65e09a1
+def named_arrays(
+    arrays:dict, # Arrays, paths or sources by name; a name such as 'train/X' makes a group
+) -> list: # `DecodedArray` of each
+    "Arrays with any numbers of rows, with stored integers in physical units where their manifest says so"
+    if not arrays: raise ValueError("There are no arrays to write: give a mapping of names to arrays, such as `{'train/X': X}`")
+    sources = {k: as_source(v) for k,v in arrays.items()}
+    return [_decoded(k, o, packing_of(o)) for k,o in sources.items()]
+
 def to_hdf5(
-    path, # Folder of a dataset
+    path, # Folder of a dataset; or a mapping of names to arrays, paths or sources, with any numbers of rows
     dst, # File to write
     **kwargs # Of `h5py.Group.create_dataset`, such as `compression='gzip'`
 ) -> Path: # `dst`
-    "Write a dataset as one HDF5 file, with names, units, further metadata and splits"
+    "Write a dataset as one HDF5 file, with names, units, further metadata and splits; or several arrays"
     h5py = need('h5py', 'hdf5')
-    _,splits = open_folder(path)
-    manifest = read_manifest(path)
+    is_named = isinstance(path, Mapping)
+    arrays = named_arrays(path) if is_named else decoded_arrays(path)
+    splits,manifest = ({},{}) if is_named else (open_folder(path)[1], read_manifest(path))
     _warn_of_gaps(manifest, dst)
     with _published_by_library(dst) as tmp, h5py.File(tmp, 'w', locking=False) as f:
-        for o in decoded_arrays(path): o.write_hdf5(f, **kwargs)
+        for o in arrays: o.write_hdf5(f, **kwargs)
         _write_attributes(f, shared_metadata(manifest))
         for k,v in splits.items(): f[f'splits/{k}'] = np.asarray(v)
     return Path(dst)

@@ -12,6 +12,7 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.arrays import uncached, write_at
 from ..disk.headers import npy_header, data_start, read_header
 from ..disk.publish import make_folders, naming, sync_folder
@@ -19,7 +20,7 @@ from ..disk.inside import DamagedFile
 from ..folder.checks import Sums
 
 # %% ../../nbs/45_convert.growing_npy.ipynb #26542d98
-class Growing:
+class Growing(Shown):
     "A `.npy` file that grows at its end; its header is written last"
     def __init__(self,
         path, # The file; created if it does not exist

@@ -7,6 +7,7 @@ __all__ = ['full_index', 'chunk_shape', 'Transposed', 'ReversedAxes', 'Elementwi
 
 # %% ../../nbs/42_convert.hdf5_arrays.ipynb #07d03dd3
 import numpy as np
+from ..disk.basics import Shown
 
 # %% ../../nbs/42_convert.hdf5_arrays.ipynb #56b3e63e
 def full_index(
@@ -30,7 +31,7 @@ def chunk_shape(
     return tuple(max(1, min(o, n)) for o,n in zip(chunks, x.shape))
 
 # %% ../../nbs/42_convert.hdf5_arrays.ipynb #d59a2803
-class Transposed:
+class Transposed(Shown):
     "An array of a file with its axes in another order"
     def __init__(self,
         x, # Array of a file
@@ -60,7 +61,7 @@ class ReversedAxes(Transposed):
     def __init__(self, x): super().__init__(x, range(len(x.shape))[::-1])
 
 # %% ../../nbs/42_convert.hdf5_arrays.ipynb #2664cc2d
-class Elementwise:
+class Elementwise(Shown):
     "An array of a file whose values are changed as they are read"
     def __init__(self,
         x, # Array of a file

@@ -12,6 +12,7 @@ from functools import cached_property
 from math import prod
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from .hdf5_arrays import chunk_shape
 from .readers import Compressed, CompressedRows, large, Pieces, unnamed_file
 
@@ -28,7 +29,7 @@ def _grown_chunks(chunks, shape, itemsize, axis):
     return tuple(chunks)
 
 # %% ../../nbs/42_convert.hdf5_chunks.ipynb #4fbf7643
-class UnpackedChunks:
+class UnpackedChunks(Shown):
     "A copy of an array in a temporary file, chunk by chunk"
     def __init__(self,
         x, # Array of a file
@@ -78,7 +79,7 @@ def _part_of(unpacked, axis, g, low, high):
     return whole[tuple(slice(None if k == axis else size) for k,size in enumerate(unpacked.shape))]
 
 # %% ../../nbs/42_convert.hdf5_chunks.ipynb #f453d4ce
-class ChunkReader:
+class ChunkReader(Shown):
     "Reads an array of a file along one axis, unpacking each chunk once"
     def __init__(self,
         x, # Array of a file

@@ -7,6 +7,7 @@ __all__ = ['is_frame', 'frames_in', 'JoinedVariables', 'read_frame']
 
 # %% ../../nbs/43_convert.hdf5_frames.ipynb #cdea3cbe
 import numpy as np
+from ..disk.basics import Shown
 from .hdf5_arrays import full_index, Transposed
 from .hdf5_attributes import text_of
 from .hdf5_chunks import from_array_like
@@ -55,7 +56,7 @@ def _blocks_of(node):
 def _labels(items): return [str(o) for o in (read_strings(items) if kind_of(items) == 'strings' else items[...]).tolist()]
 
 # %% ../../nbs/43_convert.hdf5_frames.ipynb #f6a847a0
-class JoinedVariables:
+class JoinedVariables(Shown):
     "Arrays (vars, steps) as one, variable after variable"
     def __init__(self,
         arrays, # Arrays of a file

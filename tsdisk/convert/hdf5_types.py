@@ -7,6 +7,7 @@ __all__ = ['readable_kinds', 'kind_of', 'Unreadable', 'read_strings', 'StackedFi
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #ca9c65a6
 import numpy as np
+from ..disk.basics import Shown
 from .hdf5_arrays import chunk_shape, full_index
 from .hdf5_attributes import text_of
 
@@ -33,7 +34,7 @@ def _object_kind(metadata):
     return 'references' if metadata.get('ref').__name__ == 'Reference' else 'region references'
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #cf0669de
-class Unreadable:
+class Unreadable(Shown):
     "An array that can't be read"
     shape,dtype,attrs = (0,),np.dtype('V1'),{}
     def __init__(self, kind, name): self.kind,self.name = kind,name
@@ -58,7 +59,7 @@ def _fields_of(dtype):
     return found
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #a0b4d7ee
-class StackedFields:
+class StackedFields(Shown):
     "The numeric fields of a table as an array (…, vars, steps)"
     def __init__(self,
         x, # Table of h5py, (…, steps)

@@ -7,13 +7,14 @@ __all__ = ['input_bytes', 'split_names', 'find_inputs', 'rows_of', 'list_inputs'
            'as_given', 'Inputs', 'check_unchanged']
 
 # %% ../../nbs/42_convert.inputs.ipynb #878178fa
-import os
+import os, re
 from collections.abc import Iterator, Mapping
 from glob import glob
 from itertools import chain, islice
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.fingerprint import empty_digest, extend_digest, file_id, split_name
 from ..disk.paths import is_remote, local_path
 from ..disk.sidecar import manifest_name
@@ -82,18 +83,34 @@ def _pair_names(paths, others):
     raise ValueError(f"{len(paths)-len(by_name)} files are given twice, or have the same name as another file of "
         f"their role, ignoring the suffix: keep one of each in {os.path.commonpath(paths)}")
 
+def _by_stem(by_name):
+    "Files by name without a last word that all names of the role share, such as `-mask`"
+    shared = os.path.commonprefix([o[::-1] for o in by_name])[::-1] if len(by_name) > 1 else ''
+    word = re.search(r'[-_.][A-Za-z][^/]*$', shared)
+    return {o[:len(o)-len(word[0])]: path for o,path in by_name.items()} if word else by_name
+
 # %% ../../nbs/42_convert.inputs.ipynb #13524342
 def _pair_files(files):
     "One mapping of roles to files for each name"
+    files = _in_one_role(files)
     if all(len(v) == 1 for v in files.values()): return [{k: v[0] for k,v in files.items()}]
-    by_name = {role: _pair_names(paths, _other_files(files, role)) for role,paths in files.items()}
+    def others(role): return chain.from_iterable(paths for k,paths in files.items() if k != role)
+    by_name = {role: _pair_names(paths, others(role)) for role,paths in files.items()}
+    by_stem = {role: _by_stem(o) for role,o in by_name.items()}
+    if not set.intersection(*map(set, by_name.values())) and set.intersection(*map(set, by_stem.values())): by_name = by_stem
     names = sorted(set().union(*by_name.values()))
     for role,paths in by_name.items(): _check_partners(role, paths, names)
     return [{k: v[o] for k,v in by_name.items()} for o in names]
 
-def _other_files(files, role):
-    "The files of all other roles"
-    return chain.from_iterable(paths for k,paths in files.items() if k != role)
+def _in_one_role(files):
+    "Files by role; one that several roles have stays with the role of the fewest"
+    res,taken = {},set()
+    for role in sorted(files, key=lambda o: len(files[o])):
+        res[role] = [o for o in files[role] if o not in taken] or files[role]
+        taken |= {*files[role]}
+    return {role: res[role] for role in files}
+
+
 
 def _check_partners(role, paths, names):
     missing = [o for o in names if o not in paths]
@@ -210,7 +227,7 @@ def _check_label(label):
     if label is None or label == 'folder' or callable(label): return
     raise ValueError(f"`label` must be 'folder' or a function of a path, got {label!r}")
 
-class Inputs:
+class Inputs(Shown):
     "The inputs of a conversion, in order: files, or records in memory"
     def __init__(self,
         src, # What to convert: anything `find_inputs` accepts, or arrays

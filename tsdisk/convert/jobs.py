@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.casts import cast_exactly
 from .hdf5 import in_memory_or_not, others_of, read_tree
 from .inputs import rows_of
@@ -38,7 +39,7 @@ class Done:
 # %% ../../nbs/45_convert.jobs.ipynb #6664b158
 write_bytes = 4*2**20 # Bytes that are cast and written at a time
 
-class Job:
+class Job(Shown):
     "Reads groups of inputs and writes their records to temporary files"
     def __init__(self,
         read, # Function that returns the records of an input

@@ -13,6 +13,7 @@ from pathlib import Path
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.arrays import open_array, save_array
 from ..disk.headers import read_header
 from ..disk.fingerprint import digest, empty_digest, extend_digest
@@ -111,7 +112,7 @@ def begin(self:Journal,
 # %% ../../nbs/46_convert.journal.ipynb #dcc44fee
 note_every = 1. # Seconds between lines of the journal
 
-class Writer:
+class Writer(Shown):
     "Appends the temporary files of workers to the columns, and records progress in the journal"
     def __init__(self,
         journal:Journal, # A journal that was begun

@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
-from ..disk.basics import progress
+from ..disk.basics import progress, Shown
 from ..series.clocks import ClockScan
 from .arrow_lists import list_arrays
 from .csv import sniff
@@ -26,7 +26,7 @@ from .table_files import open_table
 from .tables_of_lists import role_of, samples_of_lists
 
 # %% ../../nbs/46_convert.long_tables.ipynb #cdb52253
-class LongTable:
+class LongTable(Shown):
     "A table with one row per step of many series; iterate to get a record per series"
     @delegates(sniff, but=['path'])
     def __init__(self,
@@ -252,7 +252,7 @@ most_series = 10_000 # Most series that are sorted together on disk
 
 class TooManySeries(Exception): "A table has more series than can be sorted together"
 
-class SeriesSeen:
+class SeriesSeen(Shown):
     "The ids, numbers of rows, and metadata of the series that have appeared"
     def __init__(self):
         self.numbers = {} # By id

@@ -8,6 +8,7 @@ __all__ = ['matlab_class', 'unreadable', 'matlab_view', 'matlab_record', 'Cells'
 # %% ../../nbs/44_convert.matlab.ipynb #b1de83ee
 from collections.abc import Iterator
 import numpy as np
+from ..disk.basics import Shown
 from .hdf5 import array_record, default_name, group_record, in_memory_or_not, names_in, open_hdf5, series_records
 from .hdf5_arrays import Elementwise, ReversedAxes, Transposed
 from .hdf5_attributes import text_of
@@ -114,7 +115,7 @@ def _read_open(f, name, path):
     return in_memory_or_not(matlab_record(node, path))
 
 # %% ../../nbs/44_convert.matlab.ipynb #51c64f64
-class Cells:
+class Cells(Shown):
     "A cell of an older MATLAB file"
     def __init__(self, values, name):
         self.values,self.name = values.ravel('F'),name

@@ -10,6 +10,7 @@ __all__ = ['StackedVariables', 'time_coordinates', 'step_dimension', 'times_of',
 import importlib
 from functools import partial
 import numpy as np
+from ..disk.basics import Shown
 from .hdf5_arrays import full_index
 from .hdf5_attributes import coding_of, is_time, read_attributes, says_since, seconds_of, usual_names
 from .hdf5_axes import decoded_times, real_dates
@@ -30,7 +31,7 @@ def _chunk_sizes(v):
     return {k: max(n) if isinstance(n, tuple) else n for k,n in sizes.items()}
 
 # %% ../../nbs/43_convert.netcdf.ipynb #0c281a35
-class StackedVariables:
+class StackedVariables(Shown):
     "Variables of an xarray dataset as one array, (samples, vars, steps) or (vars, steps)"
     def __init__(self,
         ds, # xarray dataset

@@ -11,6 +11,7 @@ import gzip, json, os, re
 from functools import lru_cache
 from pathlib import Path
 import numpy as np
+from ..disk.basics import Shown
 from ..disk.arrays import open_array, save_array
 from ..folder.manifest import write_manifest
 from .readers import excludes, read_steps, reader
@@ -114,7 +115,7 @@ def is_time300b(
     return path.name == 'meta.json' and any(path.parent.glob('data-*.bin'))
 
 # %% ../../nbs/42_convert.public_datasets.ipynb #6ce9a1df
-class BinFiles:
+class BinFiles(Shown):
     "The values of several files, one after the other"
     def __init__(self,
         folder, # Folder of the files

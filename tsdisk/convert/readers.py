@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.arrays import open_array
 from ..disk.fingerprint import split_name
 from ..disk.packing import Packing
@@ -132,7 +133,7 @@ def _paired(records):
 # %% ../../nbs/41_convert.readers.ipynb #8961d6ca
 large = 2**26 # Arrays of this many bytes or more are not read at once
 
-class Pieces(Iterator):
+class Pieces(Shown, Iterator):
     "A recording in consecutive pieces, each (vars, k)"
     def __init__(self,
         pieces, # Iterable of arrays
@@ -236,7 +237,7 @@ def unnamed_file():
         raise
 
 # %% ../../nbs/41_convert.readers.ipynb #1c3b19cf
-class Compressed:
+class Compressed(Shown):
     "An array of a compressed file, unpacked to a temporary file when its first value is needed"
     rows_together = None # How many rows are unpacked at once; None for all of them
     def __init__(self,

@@ -9,10 +9,11 @@ __all__ = ['Runs', 'first_at_least', 'StoredSeries']
 import numpy as np
 from collections.abc import Iterator
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from .readers import large
 
 # %% ../../nbs/42_convert.sorting.ipynb #69db31ac
-class Runs:
+class Runs(Shown):
     "Sorted runs of rows in a file"
     def __init__(self, file, key, values):
         self.file = file
@@ -110,7 +111,7 @@ def merged(self:Runs,
     return np.memmap(file, self.row, 'r', 0, (len(self),))
 
 # %% ../../nbs/42_convert.sorting.ipynb #eee10a3d
-class StoredSeries(Iterator):
+class StoredSeries(Shown, Iterator):
     "Consecutive rows of a mapped array as pieces (vars, k), or (k,)"
     repeatable = True
     def __init__(self,

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from warnings import warn
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from .arrow_columns import cast_strings, decoded, has_values, is_date, is_text, kind_of, number_column, reasons
 from .arrow_lists import is_list, list_arrays
 from .arrow_times import time_reader
@@ -36,7 +37,7 @@ def hive_keys(
     return {k: unquote(v) for k,_,v in folders if re.fullmatch(r'\w+', k)}
 
 # %% ../../nbs/43_convert.table_columns.ipynb #2fed2dc7
-class Table:
+class Table(Shown):
     "Named columns, read in batches of rows; subclasses add `read(file, columns)` and `names_in(file)`"
     decimal = '.' # Decimal sign of strings
     units = None # Of the columns, as far as a file tells

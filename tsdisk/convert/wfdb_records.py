@@ -11,6 +11,7 @@ import os
 from datetime import datetime, timedelta
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..series.clock import period_of, periods
 from .readers import excludes, need, read_steps, reader
 from .signals import choose_signals, named_errors
@@ -19,7 +20,7 @@ from .wfdb_segments import read_header, Segment, wide_formats
 # %% ../../nbs/44_convert.wfdb_records.ipynb #be4ff759
 _one_by_one = "give a list of its segments, to convert them one by one"
 
-class WfdbRecord:
+class WfdbRecord(Shown):
     "The signals of a record, over all of its segments"
     def __init__(self,
         path, # Header

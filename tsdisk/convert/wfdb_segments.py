@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from .readers import need
 from .signals import named_errors, numbered
 
@@ -90,7 +91,7 @@ def _signal(h, i, name):
     return Signal(name, i, h.samps_per_frame[i] or 1, **packing, **storage)
 
 # %% ../../nbs/43_convert.wfdb_segments.ipynb #5d13f216
-class Segment:
+class Segment(Shown):
     "A record of one segment"
     def __init__(self,
         path, # Header

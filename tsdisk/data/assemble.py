@@ -7,10 +7,11 @@ __all__ = ['Assembler', 'has_method', 'OnItsTypes', 'batch_tfms']
 
 # %% ../../nbs/56_data.assemble.ipynb #77abfd00
 from fastai.basics import *
+from ..disk.basics import Shown
 from .datasets import TSDatasets
 
 # %% ../../nbs/56_data.assemble.ipynb #afb83987
-class Assembler:
+class Assembler(Shown):
     "Makes batches of what was read: cuts columns, casts, types and transforms them"
     def __init__(self,
         dataset:TSDatasets, # Whose columns
@@ -58,7 +59,7 @@ def has_method(
     return any(o.signature.match(args) for o in f.methods) if hasattr(f, 'methods') else True
 
 # %% ../../nbs/56_data.assemble.ipynb #b48b4323
-class OnItsTypes:
+class OnItsTypes(Shown):
     "Runs a transform of a pipeline on the elements of a batch that it has a method for"
     def __init__(self, tfm, pipeline):
         self.tfm = tfm

@@ -11,12 +11,12 @@ from functools import partial
 from math import prod
 import numpy as np, torch
 from fastcore.basics import store_attr
-from ..disk.basics import human
+from ..disk.basics import human, Shown
 from ..disk.gather import copy_values
 from ..disk.io import aligned_block
 
 # %% ../../nbs/54_data.buffers.ipynb #f922ec8d
-class Buffers:
+class Buffers(Shown):
     "Blocks of memory for rows; each is used again once no tensor lies in it"
     def __init__(self,
         shape, # Shape of a block: (rows, ...)
@@ -63,7 +63,7 @@ if hasattr(os, 'register_at_fork'): os.register_at_fork(before=_hold, after_in_p
 # %% ../../nbs/54_data.buffers.ipynb #129d17fa
 def _numpy_dtype(dtype): return np.dtype(str(dtype).split('.')[-1]) # Of torch's `torch.float32` and others
 
-class ColumnPool:
+class ColumnPool(Shown):
     "Memory for groups of rows of one column, as stored and as cast"
     def __init__(self,
         column, # A column of a dataset
@@ -89,7 +89,7 @@ class ColumnPool:
         return res
 
 # %% ../../nbs/54_data.buffers.ipynb #444b3f44
-class Pools:
+class Pools(Shown):
     "Memory for the groups of all columns that are read"
     def __init__(self):
         self.rows = 0 # Of a group

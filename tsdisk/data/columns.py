@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['Column', 'check_fits_tensors', 'as_series', 'sample_sources', 'windows_of', 'check_same_rows', 'shared_packing',
-           'mask_columns', 'input_columns', 'is_category', 'split_label_tfm', 'label_options', 'pad_targets',
-           'target_kind', 'target_column']
+           'mask_columns', 'input_kind', 'input_columns', 'is_category', 'split_label_tfm', 'label_options',
+           'pad_targets', 'target_kind', 'target_column']
 
 # %% ../../nbs/51_data.columns.ipynb #e9628dbc
 import numpy as np, torch
 from fastai.basics import *
-from .labels import ToCategory
+from .labels import ToCategory, ToCode
 from .batches import DecodedTarget, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets
 from ..disk.packing import Packing
 from ..disk.array_sources import ArraySource, as_source
@@ -203,6 +203,10 @@ def mask_columns(
     if X.mask is not None and mask is not False: return [Column(X.mask, ToSteps())]
     return [Column(X, ToMask(Packing(missing=packing.missing)))] if mask else []
 
+def input_kind(o, X, packing):
+    "The type of a further input: codes of strings, or numbers"
+    return ToCode(ndim=o.ndim) if o.dtype.kind in 'US' else ToInput(o.dtype, shared_packing(o, X, packing))
+
 def input_columns(
     inputs:list, # Sources of the inputs, the series first
     packing:Packing=Packing(), # Of the array that the series are read from
@@ -213,7 +217,7 @@ def input_columns(
     check_same_rows(inputs)
     X,*further = inputs
     series = Column(X, ToSeries(X.own_packing(packing)), tfms)
-    others = [Column(o, ToInput(o.dtype, shared_packing(o, X, packing))) for o in further]
+    others = [Column(o, input_kind(o, X, packing)) for o in further]
     return L([series, *others, *mask_columns(X, mask, packing)])
 
 # %% ../../nbs/51_data.columns.ipynb #dea75a78

@@ -9,10 +9,13 @@ __all__ = ['TSDatasets', 'split_tfms']
 import numpy as np
 from contextlib import contextmanager
 from copy import copy
+from html import escape
 from fastai.basics import *
 from .batches import ToSteps
+from .labels import ToCode
 from .columns import check_same_rows, input_columns, sample_sources, shared_packing, target_column, windows_of
 from .samples import checked_info, new_data, of_unequal, selection
+from ..disk.basics import html_table
 from ..disk.items import Items
 from ..disk.packing import Packing
 from ..disk.rows import as_positions, take_idxs
@@ -20,7 +23,7 @@ from .precision import warn_lost_digits
 from ..disk.array_sources import ArraySource, as_source
 from ..disk.sidecar import packing_of
 from ..order.leakage import warn_leakage
-from ..order.split_rows import check_splits
+from ..order.split_rows import check_rows, check_splits
 from ..series.panels import warn_axes
 from ..series.ragged import Ragged
 from ..series.windows import Windows
@@ -33,6 +36,7 @@ class TSDatasets(Datasets):
     windows = None # `Windows` that the rows are of
     selected = None # `Selection` of raw samples
     ragged = None # Padding of series of unequal lengths
+    __signature__ = None # That of `__init__`, not of fastai's `Datasets`
     def __init__(self,
         X, # Inputs (n, vars, steps): array, path, `Windows`, `Ragged`, source, or list of series; a tuple for several inputs
         y=None, # Targets (n, ...), likewise; by default those of `Windows` with a horizon, else none
@@ -62,6 +66,13 @@ class TSDatasets(Datasets):
     def items(self): return Items([getattr(o.items, 'array', o.items) for o in self.tls], self.idxs)
     def __len__(self): return len(self.idxs)
     def __iter__(self): return (self[i] for i in range(len(self)))
+    def __getattr__(self, k):
+        "What columns have, such as `vocab` and `loss_func` of the targets; inputs that are codes have theirs for themselves"
+        if k == 'tls': raise AttributeError(k)
+        return gather_attrs(self, k, 'uncoded')
+
+    @property
+    def uncoded(self): return L(o for o in self.tls if not isinstance(o.kind, ToCode))
 
 def _check_axes(X):
     "Warn where steps were probably taken for variables"
@@ -105,6 +116,15 @@ def __repr__(self:TSDatasets):
     if self.split_idx is None: rows = ', '.join(f'{len(o)} in split {i}' for i,o in enumerate(self.splits))
     cols = [f"  {'X' if i < self.n_inp else 'y'}: {o}" for i,o in enumerate(self.tls)]
     return '\n'.join([f"{type(self).__name__}: {len(self)} rows ({rows})", *cols])
+
+@patch
+def _repr_html_(self:TSDatasets):
+    heads = 'column','kind','rows','row','dtype','size','place'
+    def shape(o): return dict(rows=f'{len(o):,}', row=' x '.join(f'{k:,}' for k in o.shape[1:]))
+    facts = [shape(o.items) | o.items.facts() for o in self.tls]
+    kinds = [('X' if i < self.n_inp else 'y', o.kind.typ.__name__) for i,o in enumerate(self.tls)]
+    columns = [(*kind, *(o[k] for k in heads[2:])) for kind,o in zip(kinds, facts)]
+    return f'<b>{escape(repr(self).splitlines()[0])}</b>{html_table(heads, columns)}'
 
 # %% ../../nbs/52_data.datasets.ipynb #59698ca2
 @patch
@@ -178,7 +198,12 @@ def cat(self:TSDatasets):
     "Are the targets categories?"
     return self.target is not None and self.target.is_category
 
-# %% ../../nbs/52_data.datasets.ipynb #32608510
+# %% ../../nbs/52_data.datasets.ipynb #f0302ee6
+@patch(as_prop=True)
+def input_vocabs(self:TSDatasets):
+    "For each input that holds strings, the vocabulary of its codes, else None: `len(dls.input_vocabs[1])` is the size of an embedding"
+    return [o.kind.vocab if o.is_category else None for o in self.tls[:self.n_inp]]
+
 @patch(as_prop=True)
 def c(self:TSDatasets):
     "Number of classes; 1 if the targets are not categories"
@@ -277,13 +302,15 @@ def _new_packing(s, X):
 def test_set(self:TSDatasets,
     items, # Inputs: array, path, source, items, or a list of samples; with labels, the pair `(X, y)`
     with_labels:bool=False, # Do the items contain labels?
+    rows=None, # Which of them: row numbers, a mask, a slice …; all by default
 ):
     "New rows with the types and transforms of this dataset, as a validation set"
-    X,y,rows = new_data(items, self.n_inp-self.has_mask, with_labels, self.ragged)
+    X,y,own = new_data(items, self.n_inp-self.has_mask, with_labels, self.ragged)
     sources = self._new_sources(X, y, with_labels)
     tls = L([tl.new(*o) for tl,*o in zip(self.tls, sources, _new_packings(self.tls, sources))])
-    if rows is None: rows = range(len(sources[0]))
-    return self._with(tls=tls, idxs=rows, splits=[rows], split_idx=1, info={})
+    if own is None: own = range(len(sources[0]))
+    if rows is not None: own = take_idxs(own, np.asarray(check_rows(rows, len(own), '`rows`')))
+    return self._with(tls=tls, idxs=own, splits=[own], split_idx=1, windows=windows_of(X), info={})
 
 # %% ../../nbs/52_data.datasets.ipynb #22bf327f
 @patch

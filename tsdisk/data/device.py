@@ -12,6 +12,7 @@ from functools import cache
 from operator import attrgetter
 import torch
 from fastcore.basics import patch
+from ..disk.basics import Shown
 
 # %% ../../nbs/55_data.device.ipynb #c9c7470b
 def made_ahead(
@@ -58,7 +59,7 @@ def split(
     return [*zip(*typed)]
 
 # %% ../../nbs/55_data.device.ipynb #965037a6
-class InFlight:
+class InFlight(Shown):
     "Holds host tensors until their copies to the device are done"
     def __init__(self,
         most:int=4, # Groups that are held
@@ -83,7 +84,7 @@ def on_gpu(device): return device is not None and device.type == 'cuda'
 @cache
 def _copy_stream(device): return torch.cuda.Stream(device) # One for all epochs: each stream keeps memory of its own
 
-class ToDevice:
+class ToDevice(Shown):
     "Sends groups of batches to a device while it computes"
     def __init__(self, device):
         self.device = device or torch.device('cpu')

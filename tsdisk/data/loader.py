@@ -8,6 +8,7 @@ __all__ = ['TSDataLoader', 'most_steps', 'epoch_of_rows', 'group_rows', 'assembl
 
 # %% ../../nbs/56_data.loader.ipynb #cf1dbcf1
 from contextlib import closing
+from html import escape
 from dataclasses import replace
 from itertools import chain
 from fastai.basics import *
@@ -18,7 +19,8 @@ from .datasets import TSDatasets
 from .batches import DecodedTarget
 from .learner import like_targets
 from .device import ToDevice, made_ahead, on_gpu, split
-from .options import check_item_tfms, check_dataset, check_options, drops_last, known_ranks, options_for, order_text, rows_of_batch, rows_of_rank
+from .options import check_item_tfms, check_dataset, check_options, drops_last, item_tfms, known_ranks, options_for, order_text
+from .options import rows_of_batch, rows_of_rank, steps_of_items
 from .preload import Preloaded
 from .reader import NextBuffers, Reader, ReadOptions, past_cache
 from .sampling import Sampling, class_counts
@@ -32,7 +34,7 @@ class TSDataLoader(TfmdDL):
     resumed = None # (epoch, step, phase) with which the next pass starts, if not with the next epoch
     at = None # (epoch, step) that comes next, while batches are used
     steps = None # The `Epoch` whose batches are used
-    @delegates(TfmdDL.__init__, but='dataset,bs,shuffle,num_workers')
+    @delegates(TfmdDL.__init__, but=['dataset','bs','shuffle','num_workers',*item_tfms,*steps_of_items])
     def __init__(self,
         dataset:TSDatasets, # What to read from
         bs:int=64, # Rows of a batch
@@ -102,6 +104,9 @@ def __repr__(self:TSDataLoader):
     order = order_text(self.shuffle, self.seed, self.sampling.weights)
     parts = [*_size_strings(self), order, _way_text(self), f"on {self.device or 'cpu'}"]
     return f"{type(self).__name__}: {', '.join(parts)}"
+
+@patch
+def _repr_html_(self:TSDataLoader): return f'<div>{escape(repr(self))}</div>{self.dataset._repr_html_()}'
 
 # %% ../../nbs/56_data.loader.ipynb #b687e8ad
 @patch

@@ -9,6 +9,7 @@ __all__ = ['keeps_whole_series', 'preload_bytes', 'LoadedRows', 'LoadedSeries', 
 from math import prod
 import numpy as np, torch
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.sources import check_idxs
 from ..series.spans import KeptSpans, keeps_series
 
@@ -38,18 +39,18 @@ def _row_bytes(column):
     return prod(s.shape[1:])*(8 if column.is_category else s.dtype.itemsize)
 
 # %% ../../nbs/55_data.preload.ipynb #f67a5899
-class LoadedRows:
+class LoadedRows(Shown):
     "Rows of a column on a device"
     def __init__(self, values): self.values = values
     def batch(self, pos, there, rows_of, epoch): return self.values.index_select(0, there)
 
-class LoadedSeries:
+class LoadedSeries(Shown):
     "Series on a device, from which windows are cut"
     def __init__(self, source, device): self.values = KeptSpans(source, device)
     def batch(self, pos, there, rows_of, epoch): return self.values.pick(rows_of(pos), epoch)
 
 # %% ../../nbs/55_data.preload.ipynb #6b33a6a1
-class Preloaded:
+class Preloaded(Shown):
     "The columns of a loader in the memory of a device"
     def __init__(self, columns=()): self.columns = list(columns)
     def __len__(self): return len(self.columns)

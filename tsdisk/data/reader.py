@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 import numpy as np, torch
 from fastcore.basics import patch
-from ..disk.basics import KeepLast, whole_number
+from ..disk.basics import KeepLast, Shown, whole_number
 from ..disk.faults import handle_faults, mapped_reads
 from ..disk.identity import FileWatch
 from ..disk.memory import free_memory
@@ -67,7 +67,7 @@ def past_cache(
     return [o for o in large_sources(sources, direct) if not o.why_not_direct()]
 
 # %% ../../nbs/54_data.reader.ipynb #3933ff27
-class Reader:
+class Reader(Shown):
     "Reads rows of columns in groups, prefetched"
     def __init__(self,
         columns, # Columns of a dataset that are read, of `dataset.reads()`
@@ -182,7 +182,7 @@ def _is_single(self:Reader, column):
     return s.ndim == 1 and s.row_bytes <= 64 and s not in self.prefetched
 
 # %% ../../nbs/54_data.reader.ipynb #e7d39cc0
-class KeptCodes:
+class KeptCodes(Shown):
     "The codes of a column of labels, looked up once and kept in the shortest integers that hold them"
     def __init__(self,
         column, # A column of a dataset
@@ -235,7 +235,7 @@ def prefetch_groups(self:Reader,
     yield from coming
 
 # %% ../../nbs/54_data.reader.ipynb #18f010c8
-class NextBuffers:
+class NextBuffers(Shown):
     "The shuffle buffers that the groups of an epoch need"
     def __init__(self,
         epoch, # `Epoch`

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 import numpy as np
 from fastcore.basics import ifnone, patch
+from ..disk.basics import Shown
 from .epoch import Epoch
 from .epoch_options import Blocks, block_sizes, by_class, epoch_size
 from ..disk.rows import Ranges, Taken, take_idxs
@@ -57,7 +58,7 @@ def row_groups(
 def _labels(dataset):
     "The column of labels, one per row"
     tl = dataset.tls[-1]
-    if len(dataset.tls) > 1 and tl.is_category and tl.items.ndim == 1: return tl
+    if len(dataset.tls) > dataset.n_inp and tl.is_category and tl.items.ndim == 1: return tl
     raise ValueError("Orders and weights by class need a label for each row: give `groups`, a class for each row")
 
 def class_counts(
@@ -94,7 +95,7 @@ def _read_codes(tl, rows, chunk):
         yield tl.read(part).numpy().astype(np.int32)
 
 # %% ../../nbs/53_data.sampling.ipynb #4033d032
-class DatasetRows:
+class DatasetRows(Shown):
     "The rows of a dataset, and how they lie in their file"
     def __init__(self,
         dataset, # `TSDatasets`

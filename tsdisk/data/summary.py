@@ -7,7 +7,7 @@ __all__ = ['most_steps', 'most_rows', 'Overview', 'summary']
 
 # %% ../../nbs/60_data.summary.ipynb #16c63cc3
 import matplotlib.pyplot as plt, numpy as np
-from ..disk.basics import human
+from ..disk.basics import human, Shown
 from ..disk.arrays import open_array
 from ..disk.sidecar import packing_of, read_manifest
 from ..folder.manifest import open_folder
@@ -31,7 +31,7 @@ def _open(path):
     return X,arrays.get('y'),splits
 
 # %% ../../nbs/60_data.summary.ipynb #c2fe8883
-class Overview:
+class Overview(Shown):
     "The arrays of a dataset, their statistics and names, for the panels of `summary`"
     def __init__(self,
         path, # Dataset folder, or a `.npy` of numbers

@@ -16,7 +16,7 @@ from operator import index
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .basics import progress
+from .basics import html_facts, human, progress, short_path, Shown
 from .casts import cast_exactly
 from .headers import check_dtype, check_size, data_start, header_of, map_open, npy_header, open_npy
 from .paths import local_path
@@ -53,7 +53,7 @@ def _check_order(path, dtype, scattered):
     if not dtype.isnative: raise ValueError(f"{path} is big endian ({dtype.str}). {convert}")
 
 # %% ../../nbs/03_disk.arrays.ipynb #565c22a7
-class WrittenRows:
+class WrittenRows(Shown):
     "The rows that were written so far, as runs that do not touch"
     def __init__(self): self.starts,self.stops = [],[]
     def __len__(self): return self.stops[-1] if self.stops else 0 # Rows up to the last one
@@ -96,6 +96,11 @@ class ArrayWriter:
     def __len__(self): return len(self.written)
     def __repr__(self):
         return f"ArrayWriter({str(self.path)!r}, shape={(self.n, *self.trail)}, dtype={self.dtype}): {len(self)} rows so far"
+
+    def _repr_html_(self):
+        rows = f"{len(self):,}{'' if self.n is None else f' of {self.n:,}'}"
+        row,size = ' x '.join(map(str, self.trail)),human((self.n or len(self))*self.row_bytes)
+        return html_facts('ArrayWriter', dict(rows=rows, row=row, dtype=self.dtype, size=size, place=short_path(self.path)))
 
 def _check_new_array(path, n, trail, dtype):
     if Path(path).is_dir(): raise IsADirectoryError(f"{path} is a folder: give the path of the file to create")

@@ -13,7 +13,7 @@ from math import prod
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
-from .basics import address_of, reset_after_fork
+from .basics import address_of, reset_after_fork, Shown
 from .faults import mapped_inode
 from .gather import copy_lines
 from .io import DiskFile, Incoming
@@ -108,7 +108,7 @@ def _line_at_each_word(block, word, row):
     return words.as_strided((len(words)-row//word+1, row//word), (1,1))
 
 # %% ../../nbs/08_disk.direct.ipynb #63f29aca
-class ReadsAhead:
+class ReadsAhead(Shown):
     "Reads started ahead of their use"
     def __init__(self,
         begin, # Function of row numbers, and memory to reuse or None, that starts a read and returns it

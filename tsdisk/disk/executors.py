@@ -10,6 +10,7 @@ import os, pickle, time
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
+from .basics import Shown
 
 # %% ../../nbs/03_disk.executors.ipynb #84b5af81
 def is_executor(workers): return hasattr(workers, 'submit')
@@ -29,7 +30,7 @@ def tasks_at_once(
     return max(1, next(filter(None, known), None) or _dask_threads(executor) or processors())
 
 # %% ../../nbs/03_disk.executors.ipynb #65f7acba
-class TasksAhead:
+class TasksAhead(Shown):
     "Called, it says how many tasks an executor may have in progress, so that no worker waits for the next"
     every = 1. # Seconds
     def __init__(self, executor): self.executor,self.asked = executor,-self.every

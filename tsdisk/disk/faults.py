@@ -11,7 +11,7 @@ import ctypes, errno, mmap, signal
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
-from .basics import address_of
+from .basics import address_of, Shown
 from .libc import has_libc, libc
 
 # %% ../../nbs/04_disk.faults.ipynb #33fe4fea
@@ -113,7 +113,7 @@ def _fault_error(path, byte):
         "Write or copy it again, then open it again", str(path))
 
 # %% ../../nbs/04_disk.faults.ipynb #0adb731f
-class mapped_reads:
+class mapped_reads(Shown):
     "Raises an `OSError` at the end of the block if reading a mapped array failed in it"
     def __init__(self,
         arrays=(), # Arrays that are read

@@ -12,7 +12,7 @@ from statistics import median
 from threading import Lock
 import numpy as np
 from fastcore.basics import patch
-from .basics import address_of
+from .basics import address_of, Shown
 from .threads import is_forked, share_out, thread_count
 
 # %% ../../nbs/07_disk.gather.ipynb #daee8377
@@ -87,7 +87,7 @@ def copy_values(
     share_out(copy, -(-len(to)//step))
 
 # %% ../../nbs/07_disk.gather.ipynb #d27aded3
-class Trials:
+class Trials(Shown):
     "Plans which calls to measure: `next(trials.turns)` is the way of the next such call, and the list for its time"
     def __init__(self):
         self.turns = self._plan()
@@ -109,7 +109,7 @@ class Trials:
             calls = int(min(max(2*calls, 10*ratio**2), 200*min(ratio, 20)))
 
 # %% ../../nbs/07_disk.gather.ipynb #4b2a4a0b
-class Faster:
+class Faster(Shown):
     "Works in one of two ways: the first, unless the second was clearly faster in the last trial"
     def __init__(self):
         self.lock = Lock()
@@ -138,7 +138,7 @@ def _seconds_per_byte(f, nbytes):
     return (time.perf_counter()-start)/nbytes
 
 # %% ../../nbs/07_disk.gather.ipynb #173ce70c
-class RowCopier:
+class RowCopier(Shown):
     "Copies rows of an array in the fastest way that its layout allows"
     def __init__(self,
         a, # (n, ...)

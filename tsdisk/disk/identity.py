@@ -14,6 +14,7 @@ from typing import NamedTuple
 from warnings import warn
 from weakref import WeakKeyDictionary
 from fastcore.basics import patch
+from .basics import Shown
 
 # %% ../../nbs/01_disk.identity.ipynb #62868e49
 class FileId(NamedTuple):
@@ -170,7 +171,7 @@ def check_open(
     if found not in allowed: warn(f"{file.path} {problems[found]}", stacklevel=3)
 
 # %% ../../nbs/01_disk.identity.ipynb #7597ce9d
-class FileWatch:
+class FileWatch(Shown):
     "Checks files at the start of an epoch, and once a second within it"
     every = 1 # Seconds
     def __init__(self,

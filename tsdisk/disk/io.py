@@ -14,7 +14,7 @@ from queue import SimpleQueue
 import numpy as np
 from fastcore.basics import patch
 from .arrays import RWF_DONTCACHE
-from .basics import address_of
+from .basics import address_of, Shown
 from .libc import has_libc, libc, system_call
 from .threads import Helpers, Task
 
@@ -29,7 +29,7 @@ _request = np.dtype([('data','u8'), ('key','u4'), ('flags','u4'), ('op','u2'), (
 _event = np.dtype([(o,'i8') for o in ('data','request','result','result2')])
 
 # %% ../../nbs/04_disk.io.ipynb #e957f5da
-class Aio:
+class Aio(Shown):
     "Linux's native asynchronous I/O, past the page cache"
     depth = 128 # Most reads in flight for each thread
     threads = 2
@@ -121,7 +121,7 @@ def _exchange(self:Aio, context, requests, got):
     if o.error: raise o.error
 
 # %% ../../nbs/04_disk.io.ipynb #960e0c00
-class Preadv:
+class Preadv(Shown):
     "`os.preadv` by many threads; leaves the page cache as it was where the system can"
     threads = 16
     units = (1,)
@@ -229,7 +229,7 @@ def _whole_units(at, nbytes, unit):
     return low, -(-(at+nbytes)//unit)*unit - low
 
 # %% ../../nbs/04_disk.io.ipynb #debbffb7
-class Incoming:
+class Incoming(Shown):
     "Ranges of a file on their way to memory; `block[where[k]:]` is where range k starts"
     piece = 2**21 # Most bytes of one read
     def __init__(self,

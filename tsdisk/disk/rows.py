@@ -9,6 +9,7 @@ __all__ = ['as_positions', 'take_idxs', 'Taken', 'Positions', 'merge_intervals',
 # %% ../../nbs/05_disk.rows.ipynb #cf59e346
 import numpy as np
 from fastcore.basics import patch
+from .basics import Shown
 
 # %% ../../nbs/05_disk.rows.ipynb #54b16c63
 def as_positions(
@@ -33,7 +34,7 @@ def take_idxs(
     return pos if all_rows else idxs.start + idxs.step*pos
 
 # %% ../../nbs/05_disk.rows.ipynb #3828ba5e
-class Taken:
+class Taken(Shown):
     "`values[rows]`, taken when asked: `t[i]` for a slice or an array of positions"
     ndim = 1
     def __init__(self, values, rows): self.values,self.rows,self.dtype = values,rows,values.dtype

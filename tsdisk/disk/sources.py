@@ -11,7 +11,7 @@ from math import prod
 from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
-from .basics import human
+from .basics import files_text, html_facts, human
 
 # %% ../../nbs/09_disk.sources.ipynb #2a67f568
 class Source:
@@ -21,6 +21,11 @@ class Source:
     def _gather(self, idxs, out): raise NotImplementedError
     def __len__(self): return self.shape[0]
     def __repr__(self): return f"{type(self).__name__}(shape={tuple(self.shape)}, dtype={self.dtype}, {human(self.nbytes)})"
+    def _repr_html_(self): return html_facts(type(self).__name__, self.facts())
+    def facts(self):
+        "What a notebook shows: values by name"
+        row = ' x '.join(f'{o:,}' for o in self.shape[1:]) or 'a single value'
+        return dict(rows=f'{len(self):,}', row=row, dtype=self.dtype, size=human(self.nbytes), place=files_text(self.place()))
     @property
     def ndim(self): return len(self.shape)
     @property

@@ -14,10 +14,10 @@ from functools import cache, partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 from fastcore.basics import noop, patch
-from .basics import reset_after_fork
+from .basics import reset_after_fork, Shown
 
 # %% ../../nbs/02_disk.threads.ipynb #8b31e829
-class Task:
+class Task(Shown):
     "A call that any thread may make, once"
     def __init__(self, f, *args):
         self.call = f,*args
@@ -99,7 +99,7 @@ def is_forked() -> bool: # True in a child that was forked after this module was
     return os.getpid() != _first_process
 
 # %% ../../nbs/02_disk.threads.ipynb #6dbf4134
-class Helpers:
+class Helpers(Shown):
     "Threads that call what is put in their queue"
     def __init__(self,
         begin=noop, # What each thread calls first

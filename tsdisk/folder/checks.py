@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from ..disk.arrays import open_array
 from ..disk.headers import read_header
 from ..disk.threads import Helpers, Task
-from ..disk.basics import progress
+from ..disk.basics import progress, Shown
 from ..disk.manifest_schema import block_bytes
 from ..disk.paths import local_path
 from ..disk.sidecar import manifest_name, read_manifest
@@ -23,7 +23,7 @@ from .manifest import complete_save, manifest_text, staging, write_manifest
 from .staged import files_of
 
 # %% ../../nbs/33_folder.checks.ipynb #98117e08
-class Sums:
+class Sums(Shown):
     "CRC-32 of each block of a stream of bytes"
     block = block_bytes
     def __init__(self,

@@ -9,6 +9,7 @@ __all__ = ['shares', 'Stats', 'Moments']
 from threading import local
 import numpy as np
 from fastcore.basics import patch, store_attr
+from ..disk.basics import Shown
 from ..disk.gather import tensor_view
 
 # %% ../../nbs/31_folder.moments.ipynb #92eb6ea1
@@ -184,7 +185,7 @@ def _deviations(n, total, squares):
     return n, mean, np.maximum(squares - n*mean**2, 0)
 
 # %% ../../nbs/31_folder.moments.ipynb #77259d5b
-class Moments:
+class Moments(Shown):
     "Counts, sums, minima and maxima of a stream of blocks (rows, vars, steps)"
     def __init__(self,
         first, # The first block, whose mean is subtracted from all

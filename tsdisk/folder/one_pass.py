@@ -10,7 +10,7 @@ from collections import deque
 from functools import partial
 from itertools import chain
 import numpy as np
-from ..disk.basics import progress
+from ..disk.basics import progress, Shown
 from ..disk.executors import in_order, tasks_at_once, TasksAhead
 from ..disk.gather import tensor_view
 from ..disk.packing import Packing
@@ -54,7 +54,7 @@ def _pieces(blocks, most=2**23):
         yield from (a[...,i:i+n_steps] for i in range(0, a.shape[-1], n_steps))
 
 # %% ../../nbs/32_folder.one_pass.ipynb #8e0c36f7
-class Counted:
+class Counted(Shown):
     "The blocks of a source, and the values in them that count"
     def __init__(self,
         s, # Source
@@ -74,7 +74,7 @@ class Counted:
     def values(self, a): return _as_counted(a, self.by, self.packing, self.tfm) # Of a block, (rows, vars, steps)
 
 # %% ../../nbs/32_folder.one_pass.ipynb #7c7900ea
-class Draws:
+class Draws(Shown):
     "What a sample draws from blocks that others read"
     def __init__(self,
         count:Counted, # Of whose blocks

@@ -10,10 +10,11 @@ from math import log, sqrt
 from os import cpu_count
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.threads import share_out
 
 # %% ../../nbs/31_folder.sketch.ipynb #09b1f215
-class Sample:
+class Sample(Shown):
     "Values spread evenly over a stream of blocks (rows, vars, steps)"
     most = 2**20 # Values to keep of a variable
     room = 2**21 # Values to keep of all variables together

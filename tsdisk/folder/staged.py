@@ -9,6 +9,7 @@ __all__ = ['files_of', 'remove_files', 'Staged']
 import json, os, re, shutil
 from pathlib import Path
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.inside import inside, is_plain_name
 from ..disk.publish import atomic_write, make_folders, rename, sync_file, sync_folder
 from ..disk.schema import file_name, list_of, read_json, table, string
@@ -55,7 +56,7 @@ def _remove_if_empty(folder):
     except OSError: pass
 
 # %% ../../nbs/29_folder.staged.ipynb #91c1140f
-class Staged:
+class Staged(Shown):
     "Files that become part of a dataset together: written to a hidden folder in it, then renamed, the manifest last"
     def __init__(self,
         dst, # Folder of the dataset

@@ -8,6 +8,7 @@ __all__ = ['distinct', 'merge_labels', 'label_blocks', 'count_labels', 'CodeOf']
 # %% ../../nbs/20_order.codes.ipynb #305d4faa
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.faults import check_faults, handle_faults, mapped_reads
 
 # %% ../../nbs/20_order.codes.ipynb #5be40641
@@ -93,7 +94,7 @@ def count_labels(
     return labels,counts
 
 # %% ../../nbs/20_order.codes.ipynb #e434a00e
-class CodeOf:
+class CodeOf(Shown):
     "`CodeOf(labels)(a)` is the place of each label in a sorted list that has all of them"
     def __init__(self,
         labels:np.ndarray, # Sorted distinct labels

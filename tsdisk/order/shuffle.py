@@ -12,7 +12,7 @@ from math import isqrt
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch, store_attr
-from ..disk.basics import one_of
+from ..disk.basics import one_of, Shown
 from ..disk.rows import Positions, Taken
 from .blocks import BlockOrder, Pieces
 
@@ -25,7 +25,7 @@ def _add_modulo(x, y, m):
     np.minimum(x, y, out=x)
 
 # %% ../../nbs/20_order.shuffle.ipynb #66a8cb32
-class GridPermutation:
+class GridPermutation(Shown):
     "A random permutation of n positions, computed on request from tables of about 8·√n numbers"
     ahead = 2**15 # Positions computed together: these take hardly longer than one
     def __init__(self, n, rng):
@@ -86,7 +86,7 @@ def _randperm(n, rng):
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     return torch.randperm(n, dtype=torch.int32, device='cpu', generator=generator).numpy()
 
-class StoredPermutation:
+class StoredPermutation(Shown):
     "A random permutation of n positions, kept as an array"
     def __init__(self, n, rng): self.array = _randperm(n, rng)
     def at(self, pos): return self.array[pos]
@@ -113,7 +113,7 @@ class Order(Positions):
 # %% ../../nbs/20_order.shuffle.ipynb #96bab010
 def _wrong_weights(): return ValueError("Weights must be 0 or more and finite, and not all of them 0")
 
-class ByWeight:
+class ByWeight(Shown):
     "Rows drawn in proportion to their weights, which stay where they are; sums are kept for every 64 rows, n/8 bytes"
     block = 64 # Rows of a block, whose weights are added up when a row is drawn from it
     def __init__(self,
@@ -166,7 +166,7 @@ def _find(self:ByWeight, t, side):
     below = sums <= t[:,None] if side == 'right' else sums < t[:,None]
     return block*self.block + below.sum(1)
 
-class Draws:
+class Draws(Shown):
     "n rows drawn by weight, ascending; where `places` were given, those places"
     def __init__(self, weights, n, start, places=None): store_attr()
     def __len__(self): return self.n

@@ -9,6 +9,7 @@ __all__ = ['listed_rows', 'random_splits', 'ClassShares', 'stratified_splits', '
 from warnings import warn
 import numpy as np
 from fastcore.basics import store_attr
+from ..disk.basics import Shown
 from ..disk.bitmap import rows_by_part
 from ..disk.rows import Ranges, true_runs
 from ..disk.array_sources import as_source
@@ -125,7 +126,7 @@ def _first_of_each_class(order, n, valid, test):
     return split
 
 # %% ../../nbs/24_order.splits.ipynb #5d4aa8fd
-class ClassShares:
+class ClassShares(Shown):
     "Deals the rows of classes, a block at a time: exact shares of each class, random rows of each block"
     def __init__(self,
         n, # Rows of each class, (k,)

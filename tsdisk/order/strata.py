@@ -10,12 +10,12 @@ from collections import defaultdict
 from functools import partial
 import numpy as np
 from fastcore.basics import patch
-from ..disk.basics import KeepLast
+from ..disk.basics import KeepLast, Shown
 from ..disk.rows import Positions
 from .shuffle import Order
 
 # %% ../../nbs/21_order.strata.ipynb #c3cfd963
-class Classes:
+class Classes(Shown):
     "Which rows belong to each class"
     def __init__(self,
         codes, # Class number of each row, (n,), 0 or more

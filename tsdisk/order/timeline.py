@@ -8,11 +8,12 @@ __all__ = ['Timeline']
 # %% ../../nbs/23_order.timeline.ipynb #6da1353d
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..series.clock import as_time
 from ..series.windows import Windows
 
 # %% ../../nbs/23_order.timeline.ipynb #547cfe74
-class Timeline:
+class Timeline(Shown):
     "Series of windows side by side: `t.cut(k)` is the first of the last k steps, in each series"
     def __init__(self,
         windows:Windows, # Over the series

@@ -9,6 +9,7 @@ __all__ = ['ClockScan', 'Clocks', 'as_clocks', 'clocks_of']
 import numpy as np
 from fractions import Fraction
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.arrays import open_array
 from ..disk.inside import DamagedFile
 from ..disk.sidecar import described
@@ -36,7 +37,7 @@ def _resolution(times):
     return next(o for o in (10**9, 10**6, 10**3, 1) if not (times%o).any())
 
 # %% ../../nbs/12_series.clocks.ipynb #32bf8b30
-class ClockScan:
+class ClockScan(Shown):
     "Measures a clock from the times of consecutive steps, in pieces"
     def __init__(self):
         self.start = self.period = self.last = None # Of the first step, between steps, of the last step so far
@@ -132,7 +133,7 @@ def from_times(cls:Clock,
     return res
 
 # %% ../../nbs/12_series.clocks.ipynb #7fa7618c
-class Clocks:
+class Clocks(Shown):
     "Clocks of n series: `clocks[i]` is that of series i"
     def __init__(self,
         starts=None, # Time of the first step, or (n,) of each series; None or NaT where it is not known

@@ -10,6 +10,7 @@ from functools import cached_property
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.rows import Ranges, merge_intervals, unroll_intervals
 from .clocks import as_clocks, Clocks, clocks_of
 from .panels import Panel
@@ -35,7 +36,7 @@ def find_clocks(
     return clocks_of(panel.place()) if clock is True else as_clocks(clock)
 
 # %% ../../nbs/15_series.grid.ipynb #bd454c93
-class FirstWindows:
+class FirstWindows(Shown):
     "The number of the first window of each series, and of all windows: `f[i]`, computed from lengths on disk"
     listed,block = 2**20,64 # Series up to which these numbers are an array; series of a block, whose sum is kept
     def __init__(self, panel, span, stride):
@@ -87,10 +88,11 @@ def series(self:FirstWindows, i):
     return _some_at_a_time(find, i)
 
 # %% ../../nbs/15_series.grid.ipynb #5522d291
-class Grid:
+class Grid(Shown):
     "Locations of windows: `g.locate(i)` is the series and the first step of window i"
     moves = False # Do windows move from epoch to epoch?
     even = True # Are the windows of a series all at equal distances?
+    firsts = None # Number of the first window of each series, where these are not all alike
     def __init__(self,
         panel:Panel, # Series
         span:int, # Steps of a window, from its first input to its last target

@@ -11,7 +11,7 @@ from warnings import warn
 import numpy as np
 from fastcore.basics import patch
 from numpy.lib.stride_tricks import as_strided
-from ..disk.basics import human
+from ..disk.basics import files_text, html_facts, human
 from ..disk.array_sources import ArraySource, as_source
 from ..disk.sources import Source
 
@@ -21,11 +21,17 @@ class Panel:
     steps_first = True # Are the variables of a step adjacent?
     no_vars = False # Were the series given without an axis of variables?
     def __len__(self): return self.n
-    def __repr__(self):
+    def facts(self):
+        "What a notebook shows: values by name"
         low,high = self.length_range
         steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        series = f"{self.n:,} series of {steps} steps, {self.vars} vars"
-        return f"{type(self).__name__}: {series}, {self.dtype}, {human(self.nbytes)}"
+        series = dict(series=f'{self.n:,}', steps=steps, vars=self.vars)
+        return dict(series, dtype=self.dtype, size=human(self.nbytes), place=files_text(self.place()))
+
+    def __repr__(self):
+        return "{}: {series} series of {steps} steps, {vars} vars, {dtype}, {size}".format(type(self).__name__, **self.facts())
+
+    def _repr_html_(self): return html_facts(type(self).__name__, self.facts())
 
     @property
     def length_range(self): return int(np.min(self.lengths)), int(np.max(self.lengths)) # Steps of the shortest and of the longest

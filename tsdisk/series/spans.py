@@ -9,6 +9,7 @@ __all__ = ['Spans', 'KeptSpans', 'keeps_series', 'Part']
 from copy import copy
 import numpy as np
 from fastcore.basics import patch
+from ..disk.basics import Shown
 from ..disk.gather import tensor_view
 from ..disk.array_sources import ArraySource
 from ..disk.sources import Source, rows_there
@@ -100,7 +101,7 @@ def at_epoch(self:Spans, epoch):
     return res
 
 # %% ../../nbs/16_series.spans.ipynb #214b4ad9
-class KeptSpans:
+class KeptSpans(Shown):
     "The series of `Spans` on a device, from which windows are cut"
     def __init__(self,
         spans:Spans, # For which `keeps_series` is true

@@ -122,6 +122,12 @@ def __repr__(self:Windows):
     return f"{type(self).__name__}: {windows}, over {self.panel}"
 
 @patch
+def facts(self:Windows):
+    "What a notebook shows: the windows, and the series that they are cut from"
+    own = f"{type(self).__name__} of {self.size} steps, {self._spacing()}"
+    return dict(kind=own, rows=f'{len(self):,}', row=f'{self.shape[1]} x {self.shape[2]}', **self.panel.facts())
+
+@patch
 def _spacing(self:Windows): return f"every {self.stride} steps" if self.stride > 1 else "every step"
 
 # %% ../../nbs/18_series.windows.ipynb #45f8fee9
@@ -188,6 +194,12 @@ def times(self:Windows,
     return (times[:self.size], times[self.span-self.horizon:]) if self.horizon else times
 
 # %% ../../nbs/18_series.windows.ipynb #e97d1188
+@patch(as_prop=True)
+def last(self:Windows):
+    "The last window of each series that has one, as row numbers (k,): `dls.test_dl(w, rows=w.last)` forecasts what comes next"
+    ends = self.grid.first(np.arange(len(self.panel)+1))
+    return ends[1:][np.diff(ends) > 0]-1
+
 @patch
 def of_series(self:Windows,
     values, # One row for each series, (n_series, ...)

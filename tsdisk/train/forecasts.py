@@ -37,32 +37,44 @@ def _uneven_times(clocks, series, steps):
     return res
 
 # %% ../../nbs/67_train.forecasts.ipynb #5693a0e7
-def _columns(grid, series, first, size, shape):
+def _columns(grid, series, first, size, gap, shape):
     "Columns of the table, one value for each of the forecasts (k, vars, horizon)"
     _,n_vars,horizon = shape
-    steps = (first+grid.span-horizon)[:,None] + np.arange(horizon)
+    steps = (first+size+gap)[:,None] + np.arange(horizon)
     made = _times(grid.clocks, series, (first+size-1)[:,None])
     time = _times(grid.clocks, series, steps)
     columns = dict(series=series[:,None,None], made_at=made[:,:,None], time=time[:,None],
         step=np.arange(1, horizon+1), variable=np.arange(n_vars)[:,None])
     return {k: np.broadcast_to(v, shape).ravel() for k,v in columns.items()}
 
-def _size_of(dl): return getattr(dl, 'dataset', dl).windows.size
+def _check_beyond(preds, ds):
+    "Grid of windows without a horizon, and their rows; `ValueError` if forecasts do not match, or the times after their end are not known"
+    grid,clocks = ds.windows.grid,ds.windows.grid.clocks
+    if preds.ndim < 2 or len(preds) != len(ds): raise ValueError(f"There are {len(ds):,} windows, got forecasts of shape {preds.shape}")
+    series = grid.locate(np.asarray(take_idxs(ds.idxs, np.arange(len(ds)))))[0]
+    known = clocks is None or clocks.starts is None and clocks.stamps is None or np.isfinite(clocks.periods_of(series)).all()
+    if not known: raise ValueError("Times after the end of uneven times are not known: give windows with `clock=None`, to number the steps")
+    return grid, ds.idxs
 
 # %% ../../nbs/67_train.forecasts.ipynb #819c84ae
 def forecasts_to_frame(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
-    dl, # Loader or dataset over the `Windows`, with a horizon, that were forecast
+    dl, # Loader or dataset over the `Windows` that were forecast
     rows=None, # Rows of `preds`; all by default
     series=None, # Names of the series
     names=None, # Names of the forecast variables
+    gap:int=0, # Steps between windows without a horizon and their forecasts
 ): # pandas frame with the columns `series`, `made_at`, `time`, `step`, `variable` and `value`
     "Forecasts as a table with a line for each series, time and variable"
     preds = open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
-    grid,windows = check_forecasts(preds, dl)
+    ds = getattr(dl, 'dataset', dl)
+    w = getattr(ds, 'windows', None)
+    is_beyond = w is not None and not w.horizon
+    grid,windows = _check_beyond(preds, ds) if is_beyond else check_forecasts(preds, dl)
+    gap = gap if is_beyond else grid.span-w.size-preds.shape[-1]
     rows = np.arange(len(preds)) if rows is None else np.asarray(rows)
     values = np.asarray(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
-    columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), _size_of(dl), values.shape)
+    columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), w.size, gap, values.shape)
     return _named_frame(columns, values, len(grid.panel), series, names)
 
 def _named_frame(columns, values, n_series, series, names):

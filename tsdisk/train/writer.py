@@ -12,7 +12,7 @@ import numpy as np
 from fastcore.basics import AttrDict, patch
 from ..disk.arrays import open_array, write_at
 from ..disk.headers import data_start, npy_header
-from ..disk.basics import human
+from ..disk.basics import human, Shown
 from ..disk.inside import inside
 from ..disk.publish import atomic_write, naming, rename, sync_folder
 from ..disk.schema import read_json, table, whole
@@ -64,7 +64,7 @@ def rows_done(
     return _read_note(journal, table(dict(rows=whole())))['rows'] if journal.exists() and journal.stat().st_size else 0
 
 # %% ../../nbs/63_train.writer.ipynb #01e71bc7
-class RowWriter:
+class RowWriter(Shown):
     "Writes rows of several arrays, each to its place; the `done` rows of this process survive an interruption"
     sync_every = 5. # Seconds
     def __init__(self,

@@ -1,0 +1,42 @@
+"What help and signatures say of datasets and loaders"
+import io, inspect, re
+from contextlib import redirect_stdout
+import numpy as np, pytest
+from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.loader import TSDataLoader
+from tsdisk.data.loaders import TSDataLoaders
+
+X,y = np.zeros((40,2,9), 'f4'),np.arange(40)%2
+ways = [TSDataLoaders.from_arrays, TSDataLoaders.from_folder, TSDataLoaders.from_dsets]
+
+def help_of(f):
+    with redirect_stdout(io.StringIO()) as out: help(f)
+    return out.getvalue()
+
+@pytest.mark.parametrize('f', ways, ids=lambda f: f.__name__)
+def test_help_lists_each_argument_once(f):
+    text = help_of(f)
+    *groups,rest = re.split(r"\n\s*\n\s+[^\n]*:\n", text)
+    assert 'Batches:' in text and "Options of fastai's loaders:" in text
+    listed = re.findall(r'^      (\w+)', '\n'.join(groups[1:]), re.M) + re.findall(r'\w+', rest)
+    assert sorted(listed) == sorted(o for o in inspect.signature(f).parameters if o != 'cls')
+    described = [o for o in '\n'.join(groups[1:]).splitlines() if o.strip()]
+    assert all(len(o.split(None, 1)) == 2 for o in described)
+
+def test_groups_are_those_of_what_is_made():
+    text = help_of(TSDataLoaders.from_arrays).partition('Data and splits:')[2]
+    places = [text.index(o) for o in ('valid_pct=0.2', 'Columns:', 'sel_vars', 'Batches:', 'partial_n', 'fastai', 'pin_memory')]
+    assert places == sorted(places) and 'Inputs (n, vars, steps): array, path or source' in text
+
+def test_what_is_listed_is_accepted_and_what_is_refused_is_not_listed():
+    listed = inspect.signature(TSDataLoaders.from_arrays).parameters
+    for k,p in inspect.signature(TSDataLoader.__init__).parameters.items():
+        if k in ('self','dataset'): continue
+        assert k in listed and len(TSDataLoaders.from_arrays(X, y, **{k: p.default}).train) >= 0, k
+    for k in ('create_item','create_batch','retain','do_batch','after_item','before_batch'):
+        assert k not in listed and k not in inspect.signature(TSDataLoader).parameters
+        with pytest.raises((TypeError,ValueError), match=k): TSDataLoaders.from_arrays(X, y, **{k: lambda *o: o})
+
+def test_signature_of_datasets_is_its_own():
+    names = [*inspect.signature(TSDatasets).parameters]
+    assert names == [*inspect.signature(TSDatasets.__init__).parameters][1:] and names[:2] == ['X','y'] and 'tls' not in names
