@@ -196,7 +196,8 @@ def test_masks_know_nan_and_codes():
 def test_static_integers_stay_so():
     w = Windows([np.zeros((9,2)), np.zeros((9,2))], 4, static=np.array([[16777217],[2]]))
     assert TSDatasets(w).batch([0])[1].tolist() == [[16777217]]
-    with fails(TypeError, 'categories as integers'): TSDatasets(Windows([np.zeros((9,2))], 4, static=np.array([['a']])))
+    strings = TSDatasets(Windows([np.zeros((9,2))]*2, 4, static=np.array([['b'],['a']])))
+    assert strings.batch([0])[1].tolist() == [[2]] # A code, after `#na#` and 'a'
 
 def test_many_files_are_announced_if_they_do_not_fit(tmp_path, monkeypatch):
     from tsdisk.data import reader
