@@ -16,7 +16,7 @@ sites[50] = 'west' # Only in validation
 y = np.arange(60)%2
 splits = [range(40), range(40, 60)]
 
-@pytest.mark.parametrize('form', [np.asarray, list, lambda a: a.astype('S9'), 'file'], ids=str)
+@pytest.mark.parametrize('form', [np.asarray, list, lambda a: a.astype('S9'), 'file'], ids=['array','list','bytes','file'])
 def test_strings_become_codes_of_the_training_rows(tmp_path, form):
     codes = save_array(tmp_path/'c.npy', sites) if form == 'file' else form(sites)
     ds = TSDatasets((X,codes), y, splits=splits)

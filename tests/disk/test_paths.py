@@ -4,11 +4,12 @@ import numpy as np, pytest
 from conftest import fails, ramp
 from fastai.basics import Learner, MSELossFlat, nn
 from tsdisk.all import (Checkpoint, Crops, Ragged, Shards, TSDataLoaders, TSDatasets, Windows, add_checksums, append, append_ragged, array_stats,
-    array_vocab, as_source, convert, create_array, from_long, from_wide, group_splits, info, itemify, open_array, open_folder, open_ragged,
+    array_vocab, convert, create_array, from_long, from_wide, group_splits, info, itemify, open_array, open_folder, open_ragged,
     predefined_splits, preds_to_disk, read_table, save_array, save_folder, save_ragged, stitch_forecasts, stratified_splits, summary, to_hdf5, to_npy,
     to_parquet, verify)
 from tsdisk.convert.annotations import read_annotations
 from tsdisk.convert.readers import read_file
+from tsdisk.disk.array_sources import as_source
 from tsdisk.disk.paths import RemotePath
 from tsdisk.disk.publish import atomic_write, locked
 from tsdisk.disk.sidecar import read_manifest
