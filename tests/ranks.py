@@ -6,6 +6,7 @@ import json, os, signal, sys, warnings
 from pathlib import Path
 import numpy as np
 from fastai.callback.core import Callback
+from fastai.callback.training import GradientAccumulation
 from fastai.distributed import * # Adds `distrib_ctx`
 from fastai.metrics import F1Score, Precision, R2Score, accuracy, mae, rmse
 from tsdisk.all import *
@@ -126,6 +127,19 @@ def predictions(folder):
     return dict(inputs=inputs, preds=preds, targs=targs, decoded=decoded, losses=losses, test_preds=test_preds, values=np.array(values, float),
         written=np.array(out.preds), written_targs=np.array(out.targs))
 
+def accumulated(folder):
+    "Steps of the optimizer after 40 rows or more, of all ranks together"
+    return fitted(learner(loaders(*arrays(), global_bs=15)), cbs=GradientAccumulation(40))
+
+def of_unequal_lengths(folder):
+    "Inputs of a step are padded as those of one process are"
+    lengths = np.random.default_rng(3).integers(3, 30, n)
+    values = np.random.default_rng(4).normal(size=(lengths.sum(),2)).astype('f4')
+    learn = Learner(loaders(Ragged(values, np.append(0, np.cumsum(lengths))), arrays()[1], val_bs=60), OfInputs(sums, 2), metrics=accuracy)
+    fitted(learn, 1)
+    with learn.no_bar(): (x,mask),*_ = learn.get_preds(with_input=True)
+    return dict(sums=x.sum(-1), steps=mask.sum(-1))
+
 def regression_in_units(folder):
     X,_ = arrays()
     dls = loaders(X, 5+3*X[:,0].mean(1), batch_tfms=[Standardize(), StandardizeTarget()])
@@ -176,7 +190,7 @@ tasks = dict(shuffled=train(), in_blocks=train(shuffle='block', read=ReadOptions
     stratified=train(shuffle='stratified'), balanced=train(shuffle='balanced'), by_weight=train(weights=np.arange(n)%5), partial=train(partial_n=70),
     last_step=train(drop_last=False), last_row=train(splits=[range(145), range(145, 194)], drop_last=False), odd=train(global_bs=25),
     workers=train(num_workers=1), few_rows=train(splits=[range(1), range(1, 2)], drop_last=False),
-    regression=regression, missing_targets=missing_targets, unlabelled=unlabelled,
+    accumulated=accumulated, of_unequal_lengths=of_unequal_lengths, regression=regression, missing_targets=missing_targets, unlabelled=unlabelled,
     class_weights=class_weights_in_the_loss, windows=windows, ragged=ragged, two_inputs=two_inputs, predictions=predictions,
     in_units=regression_in_units, shown=shown, accelerated=accelerated, prepared=prepared, prepared_batches=prepared_batches)
 

@@ -152,7 +152,7 @@ def __iter__(self:BatchOrder):
     dl = self.dl
     dl.randomize()
     epoch,dl.steps = dl.epoch,None
-    for step in range(dl.first, len(dl)):
+    for step in range(dl.first, len(dl.plan())):
         rows = _BatchRows(self.positions(epoch, step).tolist())
         rows.epoch = epoch
         yield rows

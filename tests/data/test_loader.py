@@ -316,6 +316,25 @@ def test_a_state_counts_rows_not_batches():
     assert [r for b in other for r in rows(b[0])] == [r for b in it for r in rows(b[0])]
     assert len(other) == 10 and sorted(epoch(other)[0]) == [*range(100)]
 
+def test_rows_in_order_that_were_taken_from_a_step_come_once_after_a_resume():
+    "A last step of one row takes three from the step before: the state says where it starts"
+    ds = TSDatasets(ramp(17), np.arange(17.))
+    def part(rank, world_size, bs): return TSDataLoader(ds, bs=bs, seed=1, rank=rank, world_size=world_size)
+    four = [part(r, 4, 2) for r in range(4)]
+    came = [r for dl in four for b in [o for o in dl][:2] for r in rows(b[0])]
+    its = [iter(o) for o in four]
+    for it in its: next(it), next(it)
+    one = part(0, 1, 8)
+    one.load_state_dict(four[0].state_dict())
+    assert sorted(came + [r for b in one for r in rows(b[0])]) == [*range(17)]
+
+def test_loaders_for_all_rows_make_others_for_all_rows(monkeypatch):
+    dl = loader(20, bs=4, rank=0, world_size=1)
+    monkeypatch.setenv('RANK', '1')
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    made = dl.new(shuffle=False), dl.new(TSDatasets(ramp(8), np.arange(8.)))
+    assert [(o.rank, o.world_size) for o in made] == [(0,1),(0,1)]
+
 def test_ranks_take_up_the_state_of_one_process():
     ds = TSDatasets(ramp(500), np.arange(500.))
     one = TSDataLoader(ds, bs=32, shuffle=True, seed=1)
@@ -419,7 +438,7 @@ def test_states_of_a_billion_rows(tmp_path):
     X = np.lib.stride_tricks.as_strided(np.zeros(4, 'f4'), (10**9,1,4), (0,0,4))
     for shuffle in (True,'block'):
         dl = TSDataLoader(TSDatasets(X), bs=64, shuffle=shuffle)
-        dl.load_state_dict({**dl.state_dict(), 'seed': 5, 'epoch': 7, 'step': 9_999_999})
+        dl.load_state_dict({**dl.state_dict(), 'seed': 5, 'epoch': 7, 'row': 64*9_999_999})
         start = time.perf_counter()
         it = iter(dl)
         next(it)
@@ -431,7 +450,7 @@ def test_a_state_of_another_loader_is_refused(change, word):
     state = loader(bs=16, shuffle=True).state_dict()
     with fails(ValueError, word): loader(**{'bs': 16, 'shuffle': True, **change}).load_state_dict(state)
 
-@pytest.mark.parametrize('change,word', [(dict(version=99), 'version'), (dict(step=999), 'step 999'), (dict(step=-1), '`step` must be a whole number of at least 0, got -1'), (dict(epoch=-3), '`epoch` must be a whole number of at least 0, got -3')], ids=str)
+@pytest.mark.parametrize('change,word', [(dict(version=99), 'version'), (dict(row=999), 'row 999'), (dict(row=-1), '`row` must be a whole number of at least 0, got -1'), (dict(step=-1), '`step` must be a whole number of at least 0, got -1'), (dict(epoch=-3), '`epoch` must be a whole number of at least 0, got -3')], ids=str)
 def test_bad_states_are_refused(change, word):
     dl = loader(bs=16)
     with fails(ValueError, word): dl.load_state_dict({**dl.state_dict(), **change})

@@ -32,7 +32,7 @@ class Epoch:
     rank:int=0 # Number of this process
     world_size:int=1 # Number of processes that share each step
     global_bs:int=None # Rows of a step on all ranks; `bs` for each of them by default
-    phase:int=0 # Rows before the first step, where an epoch is resumed with steps of another size
+    start:int=0 # Row at which it begins, where it is resumed with steps of any size
     weights:ByWeight=None # Draws rows by weight
     classes:Classes=None # Which rows belong to each class, for orders by class
     shares:tuple=None # Share of the epoch of each class
@@ -56,6 +56,8 @@ class Epoch:
 
     @property
     def rows_of_step(self): return self.global_bs or self.bs*self.world_size
+    @property
+    def phase(self): return self.start%self.rows_of_step # Steps are counted so that one of them begins at `start`
     def __len__(self):
         whole,rest = divmod(self.size-self.phase, self.rows_of_step)
         return whole + (rest > 0 and not self.drop_last)
@@ -98,7 +100,7 @@ def step_starts(self:Epoch,
     starts = np.minimum(self.phase + np.arange(first, stop+1)*self.rows_of_step, self.size)
     last = len(self)-1
     if not self.shuffle and first <= last <= stop and last and self.rows_of_step >= 2*self.world_size:
-        starts[last-first] = min(starts[last-first], self.size-self.world_size)
+        starts[last-first] = max(self.start, min(starts[last-first], self.size-self.world_size))
     return starts
 
 # %% ../../nbs/53_data.epoch.ipynb #dd0d6e0a
@@ -199,7 +201,8 @@ def state(self:Epoch,
     **data # What identifies the data: must be equal, too
 ) -> dict: # For JSON
     "Where this epoch is before a step"
-    place = dict(seed=self.seed, epoch=self.epoch, step=step, rows_of_a_step=self.rows_of_step, phase=self.phase)
+    row = int(self.step_starts(step, step)[0])
+    place = dict(seed=self.seed, epoch=self.epoch, step=step, row=row)
     return dict(version=3, **place, **self.settings(), **data)
 
 # %% ../../nbs/53_data.epoch.ipynb #9aa1a49c
@@ -217,7 +220,7 @@ def check_equal(
     raise ValueError(f"The state was saved by {settings}: give it the same settings{hints.get(name, '')}")
 
 # %% ../../nbs/53_data.epoch.ipynb #44a0acb4
-_state = table(dict(epoch=whole(), step=whole(), seed=whole(), phase=whole(), rows_of_a_step=whole(1)))
+_state = table(dict(epoch=whole(), step=whole(), seed=whole(), row=whole()))
 
 def _check_state(state):
     try: _state(state)
@@ -225,9 +228,9 @@ def _check_state(state):
 
 def _row_of(state, rows):
     "The row of the epoch that comes next; `ValueError` if the epoch has none"
-    row = state['phase'] + state['step']*state['rows_of_a_step']
+    row = state['row']
     if row < max(rows, 1): return row
-    raise ValueError(f"The state is of row {row:,} (step {state['step']}), but an epoch has {rows:,} rows")
+    raise ValueError(f"The state is of row {row:,}, but an epoch has {rows:,} rows")
 
 # %% ../../nbs/53_data.epoch.ipynb #bf1be9ba
 @patch
@@ -240,5 +243,5 @@ def resume(self:Epoch,
     if version != 3: raise ValueError(f"The state must be of version 3, got {version!r}: was it saved by another release?")
     _check_state(state)
     for k,v in {**self.settings(), **data}.items(): check_equal(k, state.get(k), v)
-    step,phase = divmod(_row_of(state, self.size), self.rows_of_step)
-    return replace(self, seed=state['seed'], epoch=state['epoch'], phase=phase), step
+    row = _row_of(state, self.size)
+    return replace(self, seed=state['seed'], epoch=state['epoch'], start=row), row//self.rows_of_step

@@ -30,8 +30,8 @@ class TSDataLoader(TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
     epoch = -1 # Number of the epoch
     first = 0 # Step at which it starts
-    phase = 0 # Rows of the epoch before its first whole step
-    resumed = None # (epoch, step, phase) with which the next pass starts, if not with the next epoch
+    start = 0 # Row at which the epoch begins, if it was resumed
+    resumed = None # (epoch, step, row) at which the next pass starts, if not with the next epoch
     at = None # (epoch, step) that comes next, while batches are used
     steps = None # The `Epoch` whose batches are used
     @delegates(TfmdDL.__init__, but=['dataset','bs','shuffle','num_workers',*item_tfms,*steps_of_items])
@@ -116,7 +116,7 @@ def new(self:TSDataLoader,
     **kwargs # Options that change
 ) -> TSDataLoader:
     "A loader with the same options, but for those that are given"
-    own = dict(seed=self.seed, read=options_for(dataset, self.read), **_step_options(self, kwargs))
+    own = dict(read=options_for(dataset, self.read), **_kept_options(self, kwargs))
     if dataset is None and kwargs.get('shuffle', True): own |= _drawing_options(self)
     res = TfmdDL.new(self, dataset, cls, **{**own, **kwargs})
     if dataset is None and res.device == self.device: res.preloaded = self.preloaded
@@ -124,9 +124,11 @@ def new(self:TSDataLoader,
 
 def _drawing_options(dl): return dict(rank=dl.rank, world_size=dl.world_size, **dl.sampling.options())
 
-def _step_options(dl, kwargs):
-    "The rows of a step, unless they change"
-    return {} if kwargs.keys() & {'bs','batch_size','global_bs'} else dict(global_bs=dl.global_bs)
+def _kept_options(dl, kwargs):
+    "The seed; the rows of a step, unless they change; and all rows, if the loader has them"
+    res = dict(seed=dl.seed)
+    if not kwargs.keys() & {'bs','batch_size','global_bs'}: res['global_bs'] = dl.global_bs
+    return res | (dict(rank=0, world_size=1) if dl.world_size == 1 else {})
 
 # %% ../../nbs/56_data.loader.ipynb #08f1893a
 @patch
@@ -136,20 +138,20 @@ def plan(self:TSDataLoader,
     "The plan of an epoch"
     epoch = max(ifnone(epoch, self.epoch), 0)
     ranks = dict(rank=self.rank, world_size=self.world_size, global_bs=self.global_bs)
-    phase = self.phase if epoch == self.epoch else 0
+    start = self.start if epoch == self.epoch else 0
     return self.sampling.epoch(self.read, self.shuffle, bs=self.bs, seed=self.seed, epoch=epoch,
-        drop_last=self.drop_last, phase=phase, **ranks)
+        drop_last=self.drop_last, start=start, **ranks)
 
 @patch
 def __len__(self:TSDataLoader):
-    *_,phase = self.resumed or (self.phase if self.at else 0,)
-    return len(replace(self.plan(), phase=phase))
+    *_,start = self.resumed or (self.start if self.at else 0,)
+    return len(replace(self.plan(), start=start))
 
 # %% ../../nbs/56_data.loader.ipynb #b8d62b59
 @patch
 def randomize(self:TSDataLoader):
     "Continue with the next epoch, or where a loaded state says"
-    self.epoch,self.first,self.phase = self.resumed or (self.epoch+1, 0, 0)
+    self.epoch,self.first,self.start = self.resumed or (self.epoch+1, 0, 0)
     self.resumed = None
 
 @patch
@@ -348,9 +350,17 @@ def cws(self:TSDataLoader):
 @patch
 def state_dict(self:TSDataLoader) -> dict: # For JSON
     "Which batch comes next"
-    within = (*self.at,self.phase) if self.at and self.at[1] < len(self) else None
-    epoch,step,phase = self.resumed or within or (self.epoch+1, 0, 0)
-    return replace(self.plan(epoch), phase=phase).state(step, **self.sampling.fingerprint())
+    within = (*self.at,self.start) if self.at and self.at[1] < len(self) else None
+    return self.state_at(*(self.resumed or within or (self.epoch+1, 0, 0)))
+
+@patch
+def state_at(self:TSDataLoader,
+    epoch:int, # Number of the epoch
+    step:int, # Number of the batch that comes next
+    start:int=0, # Row at which that epoch begins, if it was resumed
+) -> dict: # For JSON
+    "The state before a batch"
+    return replace(self.plan(epoch), start=start).state(step, **self.sampling.fingerprint())
 
 @patch
 def load_state_dict(self:TSDataLoader,
@@ -359,4 +369,4 @@ def load_state_dict(self:TSDataLoader,
     "Let the next pass start where a state was taken"
     epoch,step = self.plan().resume(state, **self.sampling.fingerprint())
     self.seed = epoch.seed
-    self.resumed = epoch.epoch,step,epoch.phase
+    self.resumed = epoch.epoch,step,epoch.start

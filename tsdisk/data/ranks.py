@@ -25,26 +25,26 @@ def gather_rows(
     "The rows of all ranks, in the order of the ranks"
     own = torch.as_subclass(t.detach(), Tensor).contiguous()
     shapes = _all_gathered(torch.tensor(own.shape, device=own.device)).tolist()
-    if any(o[1:] != shapes[0][1:] for o in shapes): raise ValueError(f"Ranks have rows of different shapes: {shapes}")
-    sizes = [n for n,*_ in shapes]
-    padded = own.new_zeros((max(sizes), *own.shape[1:]))
-    padded[:len(own)] = own
-    rows = torch.cat([o[:n] for o,n in zip(_all_gathered(padded), sizes)])
+    padded = own.new_zeros([max(o) for o in zip(*shapes)])
+    padded[tuple(map(slice, own.shape))] = own
+    rows = torch.cat([o[:n] for o,(n,*_) in zip(_all_gathered(padded), shapes)])
     return torch.as_subclass(rows, type(t))
 
 def _all_gathered(t):
     "A tensor of all ranks, (world_size, ...); it has the same shape on all of them"
-    res = [torch.empty_like(t) for _ in range(launched()[1])]
-    process_group().all_gather(res, t)
-    return torch.stack(res)
+    sent = t.reshape(-1).view(torch.uint8) # NCCL does not know all dtypes
+    res = [torch.empty_like(sent) for _ in range(launched()[1])]
+    process_group().all_gather(res, sent)
+    return torch.stack(res).view(t.dtype).reshape(len(res), *t.shape)
 
 # %% ../../nbs/53_data.ranks.ipynb #be9b7b92
 def mean_over_ranks(
     value:Tensor, # Of this rank, any shape
     weight:float, # Of this rank, 0 or more
-) -> Tensor: # The same on all ranks; NaN if all weights are 0
+) -> tuple: # (mean, the same on all ranks, NaN if all weights are 0; sum of the weights)
     "The weighted mean of the values of all ranks; those of weight 0 are left out, even if they are NaN"
     own = torch.as_subclass(value.detach(), Tensor).double()
     both = torch.stack([own*weight if weight else torch.zeros_like(own), torch.full_like(own, weight)])
     process_group().all_reduce(both)
-    return (both[0]/both[1]).to(value.dtype)
+    total = both[1].reshape(-1)[0]
+    return (both[0]/total).to(value.dtype), total

@@ -55,12 +55,6 @@ def write_manifest(
     data = {**read_manifest(path), 'version': manifest_version, **entries}
     with atomic_write(path/manifest_name) as f: f.write(manifest_text(data))
 
-# %% ../../nbs/30_folder.manifest.ipynb #280c890c
-def _save_splits(path, splits, n, tag=''):
-    "Save splits of n rows, or of windows; returns their entries by name"
-    rows = check_splits(splits, _n_windows(splits) or n)
-    return {k: save_split(path, k, o, tag) for k,o in zip(splits, rows)}
-
 # %% ../../nbs/30_folder.manifest.ipynb #6bac7057
 def _named_splits(splits):
     "Splits as a dict by name, with a 'train' among them; empty if there are none"
@@ -77,6 +71,12 @@ def _n_windows(splits):
     return next(filter(None, map(_split_of, splits.values())), None)
 
 def _split_of(rows): return rows.n if isinstance(rows, RandomShare) else getattr(rows, 'of', None) # How many rows or windows were split
+
+# %% ../../nbs/30_folder.manifest.ipynb #280c890c
+def _save_splits(path, splits, n, tag=''):
+    "Save splits of n rows, or of windows; returns their entries by name"
+    rows = check_splits(splits, _n_windows(splits) or n)
+    return {k: save_split(path, k, o, tag) for k,o in zip(splits, rows)}
 
 # %% ../../nbs/30_folder.manifest.ipynb #c98b86c1
 def _check_arrays(path, arrays, splits):

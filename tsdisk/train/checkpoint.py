@@ -13,6 +13,7 @@ from ..disk.basics import whole_number
 from ..disk.paths import local_path
 from ..disk.publish import atomic_path, make_folders, naming, sync_folder
 from ..disk.schema import anything, kind, list_of, Misfit, number, table, whole
+from ..data.ranks import from_all_ranks
 from ..order.ranks import launched, process_group
 from .state import fit_settings, learner_state, load_learner_state, plain_values, rank_rng_states, set_rank_rng_state
 
@@ -163,6 +164,13 @@ def _begin(self:Checkpoint):
     self.damaged = False # Is the newest checkpoint damaged?
     if self.file.exists(): self.resume_from = self._find_interrupted()
     elif not launched()[0]: _previous(self.file).unlink(missing_ok=True) # Of a fit that is to start again
+    if process_group(): _check_all_see(self.resume_from)
+
+def _check_all_see(state):
+    "`ValueError` unless all processes that train together found the same checkpoint"
+    found = from_all_ranks(state and (state['epoch'], state['train_iter']))
+    if len({*found}) == 1: return
+    raise ValueError(f"The ranks found different checkpoints, of (epoch, batch) {found}: save to a disk that all of them share")
 
 # %% ../../nbs/62_train.checkpoint.ipynb #da8fbfd4
 _place = table(dict(step=whole()))
@@ -247,7 +255,7 @@ def after_step(self:Checkpoint):
     self.stepped = True
     epoch,first = self.pass_start
     step = first+self.iter
-    self.next_batch = dict(epoch=epoch, step=step, phase=self.dl.phase) if step < self.n_iter else None
+    self.next_batch = dict(epoch=epoch, step=step, start=self.dl.start) if step < self.n_iter else None
 
 @patch
 def after_train(self:Checkpoint): self.next_batch = None
@@ -264,7 +272,7 @@ def after_epoch(self:Checkpoint):
     self._enable_saving()
     self.next_batch = None
     if self.skips_epoch: return
-    if self.stepped: self._save(self.epoch+1, dict(epoch=self.dls.train.epoch+1, step=0, phase=0))
+    if self.stepped: self._save(self.epoch+1, dict(epoch=self.dls.train.epoch+1, step=0))
     else: self.overdue = True
 
 # %% ../../nbs/62_train.checkpoint.ipynb #876b6566
@@ -296,7 +304,7 @@ def _save(self:Checkpoint, epoch, next_batch=None, done=False):
 def _state(self:Checkpoint, epoch, next_batch, done):
     "Everything that a checkpoint holds"
     loader = self.dls.train
-    place = loader.state_dict() | (next_batch or {})
+    place = loader.state_at(**next_batch) if next_batch else loader.state_dict()
     fit = dict(version=1, done=done, n_epoch=self.n_epoch, how=fit_settings(self.learn))
     progress = dict(epoch=epoch, train_iter=self.train_iter, pct_train=self.pct_train)
     progress |= dict(loader=place, passes=loader.epoch)

@@ -13,7 +13,7 @@ from ..order.ranks import launched, process_group
 
 # %% ../../nbs/68_train.distributed.ipynb #df25fa75
 def join_processes(
-    backend:str=None, # 'nccl' or 'gloo'; by default what suits the device
+    backend:str=None, # 'nccl' or 'gloo'; by default both, for GPUs and CPUs
 ):
     "Join the processes that were launched with this one; nothing if there are none, or if it was done before"
     rank,n = launched()
@@ -22,7 +22,8 @@ def join_processes(
         raise ValueError("The processes need a place to meet: set MASTER_ADDR to the first machine and MASTER_PORT to a free port")
     if torch.cuda.is_available(): torch.cuda.set_device(launch_device())
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(n)) # Where fastai looks
-    torch.distributed.init_process_group(backend or ('nccl' if torch.cuda.is_available() else 'gloo'), rank=rank, world_size=n)
+    default = 'cpu:gloo,cuda:nccl' if torch.cuda.is_available() else 'gloo'
+    torch.distributed.init_process_group(backend or default, rank=rank, world_size=n)
 
 # %% ../../nbs/68_train.distributed.ipynb #152d809d
 class DistributedTraining(Callback):
@@ -30,7 +31,7 @@ class DistributedTraining(Callback):
     order,run_valid = 11,False
     def __init__(self,
         sync_bn:bool=True, # Batch normalization over the whole step, on GPUs?
-        backend:str=None, # How processes talk: 'nccl' or 'gloo'; by default what suits the device
+        backend:str=None, # How processes talk: 'nccl' or 'gloo'; by default both, for GPUs and CPUs
         **kwargs # For `DistributedDataParallel`
     ):
         self.sync_bn = sync_bn
