@@ -400,3 +400,12 @@ def test_a_killed_process_loses_nothing(tmp_path):
         with start(path, 'fast') as p: first.append([o for o in p.stdout if o[0].isdigit()][0].strip())
     a,b = [torch.load(o/'model.pth', weights_only=True) for o in (tmp_path,tmp_path/'whole')]
     assert all(torch.equal(a[k], b[k]) for k in b) and int(first[0]) > 25 and first[1] == '1'
+
+def test_a_checkpoint_that_only_some_ranks_see_is_refused(monkeypatch):
+    from tsdisk.train import checkpoint
+    found = dict(epoch=1, train_iter=4)
+    monkeypatch.setattr(checkpoint, 'from_all_ranks', lambda o: [o,None])
+    with fails(ValueError, 'different checkpoints', '[(1, 4), None]', 'all of them share'): checkpoint._check_all_see(found)
+    monkeypatch.setattr(checkpoint, 'from_all_ranks', lambda o: [o,o])
+    checkpoint._check_all_see(found)
+    checkpoint._check_all_see(None)

@@ -65,7 +65,8 @@ def open_split(
 
 def _bit_rows(bits, of, marked):
     shape = blocks_of_bits(of).shape
-    if bits.shape != shape or bits.dtype != np.uint8: raise ValueError(f'a bitmap of {of:,} rows is {shape} uint8, not {bits.shape} {bits.dtype}')
+    fits = bits.shape == shape and bits.dtype == np.uint8
+    if not fits: raise ValueError(f'a bitmap of {of:,} rows is {shape} uint8, not {bits.shape} {bits.dtype}')
     rows = BitRows(bits, of, marked)
     if len(rows) and marked and rows[-1] >= of: raise ValueError(f'row {rows[-1]:,} is marked, of {of:,}')
     return rows
@@ -73,7 +74,8 @@ def _bit_rows(bits, of, marked):
 def _random_share(of, pct, seed, held, tail):
     rows = RandomShare(of, tuple(pct) if isinstance(pct, list) else pct, seed, (False,True,2)[held])
     if crc32(rows.tail.astype('<i8')) == tail: return rows
-    raise ValueError(f"NumPy {np.__version__} draws other rows than the release that made this split: make the splits again, or use that release")
+    release = f"NumPy {np.__version__} draws other rows than the release that made this split"
+    raise ValueError(f"{release}: make the splits again, or use that release")
 
 # %% ../../nbs/29_folder.split_files.ipynb #143f2870
 def grown_rows(

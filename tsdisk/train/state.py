@@ -37,7 +37,8 @@ def set_rng_state(
     kind,keys,*rest = state['numpy']
     np.random.set_state((kind, np.array(keys, np.uint32), *rest))
     torch.set_rng_state(state['torch'].cpu())
-    if state['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all([o.cpu() for o in state['cuda'][:torch.cuda.device_count()]])
+    gpus = state['cuda'][:torch.cuda.device_count()] # There may be fewer than before
+    if gpus: torch.cuda.set_rng_state_all([o.cpu() for o in gpus])
 
 # %% ../../nbs/61_train.state.ipynb #c878f793
 def rank_rng_states() -> list: # One for each rank
