@@ -79,7 +79,9 @@ def _rows_between(self:BitRows, first, stop):
 
 # %% ../../nbs/06_disk.bitmap.ipynb #73a9f05e
 @patch
-def _get(self:BitRows, pos): return np.concatenate([self._select(pos[i:i+2**14]) for i in range(0, len(pos), 2**14)] or [np.empty(0, np.int64)])
+def _get(self:BitRows, pos):
+    parts = [self._select(pos[i:i+2**14]) for i in range(0, len(pos), 2**14)]
+    return np.concatenate(parts or [np.empty(0, np.int64)])
 
 def _nth_place(counts, n):
     "Of each row of counts, (k, m): the place that holds item n, and how many items come before that place"
