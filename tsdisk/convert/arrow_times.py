@@ -85,7 +85,6 @@ def time_reader(
     "How to read a column as times; 'order' stands for numbers without a unit"
     if is_date(first.type): return partial(dates_column, name), 'dates'
     is_number = (kind or kind_of(first, decimal)) in ('number','empty')
-    if is_number and not time_format:
-        return _number_reader(first, name, time_scale(time_unit) if time_unit else None, decimal)
+    if is_number and not time_format: return _number_reader(first, name, time_scale(time_unit) if time_unit else None, decimal)
     format = time_format or format_of(first, name)
     return partial(_parsed_times, format, name), 'dates' if has_year(format) else 'seconds'

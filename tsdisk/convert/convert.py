@@ -185,8 +185,7 @@ def _convert(self:Work, dst, layout, dtype, resume):
     complete_save(dst)
     completed = Journal(dst).complete()
     if resume and self.is_done(dst): return
-    if completed and self.made_now(dst):
-        return print("An earlier call was complete but for the last renames, which are done now")
+    if completed and self.made_now(dst): return print("An earlier call was complete but for the last renames, which are done now")
     _check_empty(dst)
     journal = Journal(dst)
     if journal.head and resume: self.check_resumes(journal)

@@ -113,7 +113,8 @@ def _count(self:EdfFile, name):
 def _read_signals(self:EdfFile, f, n):
     raw = f.read(256*n)
     if len(raw) < 256*n:
-        raise ValueError(f"{self.path} ends within its header of {n} signals: it has {self.size:,} bytes")
+        raise ValueError(f"{self.path} ends within its header of {n} "
+            f"signals: it has {self.size:,} bytes")
     at,columns = 0,{}
     for name,width in _signal_fields.items():
         columns[name] = [text_of(raw[i:i+width]) for i in range(at, at+n*width, width)]
@@ -306,8 +307,7 @@ def clock(self:EdfFile, samples):
 @patch(as_prop=True)
 def why_no_recording(self:EdfFile):
     "Why a file is not a recording on its own; None if it is one"
-    if all(o.is_annotations for o in self.signals):
-        return 'it holds annotations only: `read_annotated` adds them to a recording'
+    if all(o.is_annotations for o in self.signals): return 'it holds annotations only: `read_annotated` adds them to a recording'
     if not self.records: return f'it has no data: {self.size:,} bytes, of which {self.header_bytes:,} are the header'
 
 @excludes('.edf', '.bdf')

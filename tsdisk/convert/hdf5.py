@@ -141,8 +141,7 @@ def _checked_array(o):
     if hasattr(o, 'shape'): return o
     raise ValueError('refers to nothing' if o is None else f'is the group {o.name}, not an array: give `read`')
 
-def _element_error(i, x, path, e):
-    return ValueError(f"{path}: element {i} of {name_of(x)}: {str(e).removeprefix(f'{path}: ')}")
+def _element_error(i, x, path, e): return ValueError(f"{path}: element {i} of {name_of(x)}: {str(e).removeprefix(f'{path}: ')}")
 
 # %% ../../nbs/44_convert.hdf5.ipynb #187c6947
 _scale = 'scale of a dimension'

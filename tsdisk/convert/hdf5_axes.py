@@ -24,8 +24,7 @@ def decoded_times(
     xr = need('xarray', 'netcdf')
     v = xr.Variable(('steps',)*np.ndim(values), values, {k: attrs[k] for k in attrs if k in time_attributes})
     try: return xr.decode_cf(xr.Dataset(dict(v=v)), decode_timedelta=False).v.variable
-    except Exception as e:
-        raise _not_dates(name, f"have the units {attrs['units']!r}, which xarray can't decode ({e})") from e
+    except Exception as e: raise _not_dates(name, f"have the units {attrs['units']!r}, which xarray can't decode ({e})") from e
 
 # %% ../../nbs/42_convert.hdf5_axes.ipynb #d90b6c8a
 def real_dates(
@@ -36,8 +35,7 @@ def real_dates(
     values = np.asarray(values)
     if values.dtype == object: values = _from_cftime(values, name)
     years = values[~np.isnat(values)].astype('M8[Y]').astype(int)+1970
-    if len(years) and (years.min() < 1678 or years.max() > 2261):
-        raise _not_dates(name, "are not within the years 1678 to 2261")
+    if len(years) and (years.min() < 1678 or years.max() > 2261): raise _not_dates(name, "are not within the years 1678 to 2261")
     return values
 
 def _from_cftime(values, name):
@@ -101,8 +99,7 @@ def coordinate_times(
     "The times of a coordinate"
     attrs = attributes_of(c)
     try:
-        if says_since(attrs):
-            return real_dates(decoded_times(np.asarray(c[...]), _plain(attrs), name).values, name), None
+        if says_since(attrs): return real_dates(decoded_times(np.asarray(c[...]), _plain(attrs), name).values, name), None
         if np.dtype(c.dtype).kind == 'M': return real_dates(c[...], name), None
     except (ValueError,ImportError) as e: return None, str(e)
     seconds = seconds_of(c[...], attrs)

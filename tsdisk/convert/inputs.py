@@ -64,8 +64,7 @@ def _list_files(src, any_suffix, left_out):
     return sorted(files)
 
 def _no_files(src, any_suffix, left_out):
-    for path,why in left_out.items():
-        return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example: {why}")
+    for path,why in left_out.items(): return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example: {why}")
     known = '' if any_suffix else f": tsdisk reads {' '.join(sorted(readers))}; give `read` for other formats"
     return FileNotFoundError(f"There are no files to read in {src!r}{known}")
 

@@ -130,8 +130,7 @@ class Writer(Shown):
 def _opened_at(path, size):
     "Open a file to append to it, after cutting it off at `size` bytes"
     check_regular(inside(path.parent, path.name))
-    if path.stat().st_size < size:
-        raise DamagedFile(path, f'it should have {size:,} bytes or more', 'Give `resume=False` to start over')
+    if path.stat().st_size < size: raise DamagedFile(path, f'it should have {size:,} bytes or more', 'Give `resume=False` to start over')
     file = open(path, 'r+b')
     file.truncate(file.seek(size))
     return file

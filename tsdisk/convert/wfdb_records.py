@@ -230,8 +230,7 @@ def why_no_record(
     if '/' in first[0]: return None if any(map(_has_samples, signals)) else 'all of its segments are gaps'
     n = int(first[1]) if len(first) > 1 and first[1].isdigit() else len(signals)
     if not n: return 'it has no signals'
-    if all(o[0] == '~' for o in signals[:n]):
-        return 'it is the layout of a record of several segments, without samples of its own'
+    if all(o[0] == '~' for o in signals[:n]): return 'it is the layout of a record of several segments, without samples of its own'
 
 def _has_samples(segment): return segment[0] != '~' and segment[1:] != ['0']
 

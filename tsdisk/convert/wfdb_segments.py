@@ -115,10 +115,12 @@ class Segment(Shown):
 def _check_signals(self:Segment):
     h,path = self.header,self.path
     if hasattr(h, 'seg_name'):
-        raise ValueError(f"{path} is a segment, but lists segments itself: convert it on its own")
+        raise ValueError(f"{path} is a segment, but lists segments "
+            "itself: convert it on its own")
     listed = len(h.file_name or ())
     if listed != h.n_sig:
-        raise ValueError(f"{path} states {h.n_sig} signals, but lists {listed}: the header is damaged")
+        raise ValueError(f"{path} states {h.n_sig} signals, but lists "
+            f"{listed}: the header is damaged")
 
 @patch
 def _check_length(self:Segment):

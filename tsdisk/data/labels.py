@@ -107,7 +107,8 @@ def _within_padding(codes):
 def _check_classes(labels, no_label):
     none = labels[~has_label(labels, no_label)]
     if len(none):
-        raise ValueError(f"`vocab` holds {none[0].item()!r}, which means that there is no label: leave it out")
+        raise ValueError(f"`vocab` holds {none[0].item()!r}, which means "
+            "that there is no label: leave it out")
 
 # %% ../../nbs/50_data.labels.ipynb #31aa8c2e
 class ToCategory(Categorize):

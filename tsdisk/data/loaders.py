@@ -248,6 +248,7 @@ def test_dl(self:TSDataLoaders,
     last = self.loaders[min(1, len(self.loaders)-1)]
     is_ready = isinstance(test_items, TSDatasets)
     if is_ready and rows is not None:
-        raise ValueError("A `TSDatasets` has rows of its own: leave out `rows`, or give its arrays")
+        raise ValueError("A `TSDatasets` has rows of its own: leave "
+            "out `rows`, or give its arrays")
     dataset = test_items if is_ready else last.dataset.test_set(test_items, with_labels, rows)
     return last.new(dataset, **{'shuffle': False, 'drop_last': False, **kwargs})

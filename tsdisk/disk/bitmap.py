@@ -104,7 +104,7 @@ def _select(self:BitRows, pos):
 # %% ../../nbs/06_disk.bitmap.ipynb #0354d8e8
 @patch(as_prop=True)
 def checksum(self:BitRows):
-    "A checksum of the bitmap, without a copy of it"
+    "CRC-32 of the bitmap, without a copy of it"
     res = 0
     for i in range(0, len(self.bits), 2**14): res = crc32(np.ascontiguousarray(self.bits[i:i+2**14]), res)
     return res

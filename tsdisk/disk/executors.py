@@ -42,8 +42,7 @@ class TasksAhead(Shown):
         return self.n
 
 # %% ../../nbs/03_disk.executors.ipynb #c774d8ec
-def _is_killed(error):
-    return isinstance(error, BrokenExecutor) or type(error).__name__ in ('KilledWorker','WorkerCrashedError')
+def _is_killed(error): return isinstance(error, BrokenExecutor) or type(error).__name__ in ('KilledWorker','WorkerCrashedError')
 
 def _result(future, what):
     try: return future.result()

@@ -46,13 +46,11 @@ def inside(
     name:str, # Of a file or folder in it, which need not exist
 ) -> Path:
     "The path of a file to write or remove; `DamagedFile` if it could be outside the folder"
-    if not is_plain_name(name):
-        raise DamagedFile(folder, f"it names the file {name!r}, which is not inside it", _names_remedy)
+    if not is_plain_name(name): raise DamagedFile(folder, f"it names the file {name!r}, which is not inside it", _names_remedy)
     path = Path(folder)
     for part in name.split('/'):
         path = path/part
-        if path.is_symlink():
-            raise DamagedFile(path, 'it is a symbolic link, and nothing is written through one', _link_remedy)
+        if path.is_symlink(): raise DamagedFile(path, 'it is a symbolic link, and nothing is written through one', _link_remedy)
     return path
 
 _names_remedy = 'Do not use a dataset with such names unless you know who made it'
@@ -65,8 +63,7 @@ def check_regular(
     "`DamagedFile` for a pipe, a device or a socket; `IsADirectoryError` for a folder"
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode): raise IsADirectoryError(f"{path} is a folder: give the path of a file")
-    if not stat.S_ISREG(mode):
-        raise DamagedFile(path, 'it is a pipe, a device or a socket, not a file', 'Replace it by a file')
+    if not stat.S_ISREG(mode): raise DamagedFile(path, 'it is a pipe, a device or a socket, not a file', 'Replace it by a file')
 
 def open_regular(
     path, # A file to read

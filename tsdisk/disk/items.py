@@ -55,7 +55,8 @@ class Items(L):
     def _get(self, i):
         if is_indexer(i): return self.items[i]
         if np.ndim(i) > 1:
-            raise IndexError(f"Items are asked for by one list of positions, got an array of shape {np.shape(i)}")
+            raise IndexError("Items are asked for by one list of positions, "
+                f"got an array of shape {np.shape(i)}")
         return self._at(take_idxs(self.idxs, i if isinstance(i, slice) else as_positions(i, len(self))))
 
     def __reversed__(self): return self[::-1]

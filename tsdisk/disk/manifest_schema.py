@@ -101,8 +101,7 @@ def stats(v):
     "Check statistics: as many values of each, and quantiles of as many variables"
     _stats(v)
     shapes = {_shape_of(o) for o in [*(v[k] for k in _per_variable), *v.get('quantiles', [])]}
-    if len(shapes) > 1 or None in shapes:
-        raise Misfit('statistics of one number of variables', sorted(map(str, shapes)))
+    if len(shapes) > 1 or None in shapes: raise Misfit('statistics of one number of variables', sorted(map(str, shapes)))
 
 def _shape_of(v):
     "The shape of a list of numbers, or of lists of one length; None for lists of several"

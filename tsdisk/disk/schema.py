@@ -144,8 +144,7 @@ def parse_json(
         res = json.loads(data, object_pairs_hook=_unique)
         if isinstance(res, (dict,list)): _check_depth(res)
         check(res)
-    except RecursionError:
-        raise DamagedFile(path, f'it is nested more than {most_levels} levels deep', remedy) from None
+    except RecursionError: raise DamagedFile(path, f'it is nested more than {most_levels} levels deep', remedy) from None
     except ValueError as e: raise DamagedFile(path, str(e), remedy) from e
     return res
 

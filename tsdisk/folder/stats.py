@@ -88,8 +88,7 @@ def train_stats(
 def _detail(tfm, packing):
     "What statistics depend on besides the rows: a function, the units of the values it is given, the missing value"
     res = '' if tfm is None else f' of {tfm!r}'
-    if tfm is not None and packing.scale is not None:
-        res += f' in {[np.ravel(o).tolist() for o in (packing.scale, packing.offset)]}'
+    if tfm is not None and packing.scale is not None: res += f' in {[np.ravel(o).tolist() for o in (packing.scale, packing.offset)]}'
     return res if packing.missing is None else f'{res} but {packing.missing}'
 
 # %% ../../nbs/32_folder.stats.ipynb #d44d6a8f

@@ -225,8 +225,7 @@ def repeated_row(
 ): # (row, number of the second split that holds it); None if no row is in two splits
     "A row that is in two splits"
     if _are_shares_of_one(splits): return None
-    if all(isinstance(o, BitRows) for o in splits) and len({o.of for o in splits}) == 1:
-        return _repeated_in_bitmaps(splits)
+    if all(isinstance(o, BitRows) for o in splits) and len({o.of for o in splits}) == 1: return _repeated_in_bitmaps(splits)
     ranges = [as_ranges(o) for o in splits]
     return _repeated_in_arrays(splits, n) if None in ranges else _repeated_in_ranges(ranges)
 

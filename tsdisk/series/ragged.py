@@ -73,7 +73,8 @@ class Ragged(Panel, PaddedRows):
         length:int=None, # Instead of `most`: every batch has this many steps, and shorter series are padded to them too
     ):
         if most is not None and length is not None:
-            raise ValueError("Give `most`, for batches as long as their longest, or `length`")
+            raise ValueError("Give `most`, for batches as long as "
+                "their longest, or `length`")
         most = ifnone(length, most)
         self._set_series(values, offsets)
         self.value = value
