@@ -35,9 +35,16 @@ def of_windows(tmp_path):
     w = Windows(Ragged(save_array(tmp_path/'v.npy', np.arange(offsets[-1], dtype='f4')[:,None]), offsets), 8)
     return loader(w, splits=group_splits(w, seed=0))
 
-cases = {'random': lambda o: of_rows(o, splits=random_splits(n, seed=0)), 'array': of_rows, 'blocks': lambda o: of_rows(o, shuffle='block'),
-    'labels': lambda o: of_rows(o, np.array([*'abc'])[np.arange(n)%3]), 'strata': lambda o: of_rows(o, shuffle='stratified'),
-    'weights': lambda o: of_rows(o, weights=np.arange(n)%5), 'windows': of_windows, 'statistics': lambda o: of_rows(o, batch_tfms=Standardize())}
+cases = {
+    'random': lambda o: of_rows(o, splits=random_splits(n, seed=0)),
+    'array': of_rows,
+    'blocks': lambda o: of_rows(o, shuffle='block'),
+    'labels': lambda o: of_rows(o, np.array([*'abc'])[np.arange(n)%3]),
+    'strata': lambda o: of_rows(o, shuffle='stratified'),
+    'weights': lambda o: of_rows(o, weights=np.arange(n)%5),
+    'windows': of_windows,
+    'statistics': lambda o: of_rows(o, batch_tfms=Standardize()),
+}
 
 @pytest.mark.parametrize('case', cases)
 def test_workers_are_sent_paths_and_numbers(case, tmp_path, starting):
@@ -56,12 +63,12 @@ def test_workers_are_sent_paths_and_numbers(case, tmp_path, starting):
 def test_an_array_is_written_once_and_again_when_it_has_changed(starting):
     files = len(spawned._files)
     a = np.arange(1000)
-    def sent(): return spawned._unpacked(spawned._packed(a))
-    for o in (sent(), sent()): same(o, a)
+    def sent(a): return spawned._unpacked(spawned._packed(a))
+    for _ in range(2): same(sent(a), a)
     f = spawned._files[id(a)][2]
-    got = sent()
+    got = sent(a)
     a[0],got[1] = 7,9 # The other process has memory of its own
-    same(sent(), a)
+    same(sent(a), a)
     assert a[1] == 1 and f is not spawned._files[id(a)][2] and len(spawned._files) == files+1
     del a
     assert len(spawned._files) == files

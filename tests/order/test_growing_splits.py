@@ -146,7 +146,7 @@ def stratified(): next(iter(TSDataLoader(TSDatasets(folder + '/X.npy', y), shuff
 def windows():
     m = 3*10**6
     save_array(folder + '/offsets.npy', np.arange(m+1)*24 + np.arange(m+1)%7)
-    values = np.memmap(folder + '/values.npy', 'f4', 'w+', shape=(m*24,1))
+    values = np.memmap(folder + '/values.npy', 'f4', 'w+', shape=(m*24+7,1))
     w = Windows(Ragged(values, folder + '/offsets.npy'), 8)
     found[0] = rss_anon()
     group_splits(w, seed=1)
@@ -161,7 +161,7 @@ ways = dict(groups=lambda: group_splits(y, seed=1), classes=lambda: stratified_s
 found,done = [rss_anon()],threading.Event()
 def watch():
     while not done.wait(.002): found.append(rss_anon())
-t = threading.Thread(target=watch)
+t = threading.Thread(target=watch, daemon=True)
 t.start()
 ways[how]()
 done.set(), t.join()
