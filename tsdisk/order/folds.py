@@ -56,6 +56,12 @@ def _split_rows(mask, windows):
     runs = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2) # (first, stop) of series
     return Ranges(windows.grid.first(runs), len(windows))
 
+def _rows_of_parts(parts, n, n_splits, windows):
+    "Rows of each split, from blocks of the split of each key"
+    if windows is None and n > listed_rows: return rows_by_part(parts, n, n_splits)
+    split = np.concatenate([*parts])
+    return tuple(_split_rows(split == k, windows) for k in range(n_splits))
+
 def _labels_of(y, name, windows):
     "The distinct labels of rows or series, sorted, and for each row or series the number of its label"
     y = as_source(y)
@@ -181,9 +187,3 @@ def hash_splits(
 def _split_of_shares(shares, valid_pct, test_pct):
     "1 for shares below `valid_pct`, 2 for the highest ones, 0 between"
     return (shares < valid_pct)*np.int8(1) + (shares >= 1-test_pct)*np.int8(2)
-
-def _rows_of_parts(parts, n, n_splits, windows):
-    "Rows of each split, from blocks of the split of each key"
-    if windows is None and n > listed_rows: return rows_by_part(parts, n, n_splits)
-    split = np.concatenate([*parts])
-    return tuple(_split_rows(split == k, windows) for k in range(n_splits))
