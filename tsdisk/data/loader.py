@@ -24,10 +24,13 @@ from .options import rows_of_batch, rows_of_rank, steps_of_items
 from .preload import Preloaded
 from .reader import NextBuffers, Reader, ReadOptions, past_cache
 from .sampling import Sampling, class_counts
+from ..disk.spawned import ForWorkers
 
 # %% ../../nbs/56_data.loader.ipynb #37862d85
-class TSDataLoader(TfmdDL):
+class TSDataLoader(ForWorkers, TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
+    unsent = 'rng', # fastai's generator: 2.5 kB, and no order here is drawn from it
+    rng = random
     epoch = -1 # Number of the epoch
     first = 0 # Step at which it starts
     start = 0 # Row at which the epoch begins, if it was resumed
