@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
+from ..disk.errors import named_error
 from ..disk.fingerprint import empty_digest, extend_digest, file_id, split_name
 from ..disk.paths import is_remote, local_path
 from ..disk.sidecar import manifest_name
@@ -23,16 +24,18 @@ from .record_times import plain_value
 
 # %% ../../nbs/42_convert.inputs.ipynb #87121b33
 def _walk(folder):
-    "Paths of files and zarr stores below a folder"
-    for path,folders,files in os.walk(folder):
+    "Paths of files and zarr stores below a folder; an error if one of its folders can't be read"
+    for path,folders,files in os.walk(folder, onerror=_raise):
         stores = [o for o in folders if o.endswith('.zarr')]
         folders[:] = [o for o in folders if _is_entered(path, o)]
         visible = [o for o in [*stores, *files] if not o.startswith('.')]
         yield from (os.path.join(path, o) for o in visible)
 
+def _raise(error): raise named_error(error, error.filename)
+
 def _is_entered(path, folder):
     "Are the files of a folder below `path` inputs? Not if it is hidden, a zarr store or a dataset"
-    if folder.startswith('.') or folder.endswith('.zarr'): return False
+    if folder.startswith('.') or folder.endswith('.zarr') or folder == 'lost+found': return False
     return not os.path.exists(os.path.join(path, folder, manifest_name))
 
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
