@@ -118,6 +118,21 @@ def test_saving_a_folder_amid_an_append_is_refused(tmp_path):
     append(tmp_path, rows())
     assert len(open_folder(tmp_path)[0]['X']) == 9 and verify(tmp_path) == []
 
+def broken():
+    yield np.zeros((2,2,5), 'f4')
+    raise ValueError('the third row is not there')
+
+failing = dict(save_folder=lambda d: save_folder(d, broken()), save_ragged=lambda d: save_ragged(d, (o[0] for o in broken())),
+    convert=lambda d: convert(broken(), d))
+
+@pytest.mark.parametrize('name', ['save_folder','save_ragged','convert'])
+def test_a_failed_write_leaves_an_empty_folder_that_was_there_and_no_other(name, tmp_path):
+    (tmp_path/'mine').mkdir()
+    for o in ('mine','new'):
+        with fails(ValueError, 'the third row is not there'): failing[name](tmp_path/o)
+    assert (tmp_path/'mine').is_dir()
+    if name != 'convert': assert [o.name for o in tmp_path.rglob('*')] == ['mine'] # It resumes with what is in its hidden folder
+
 # Litter
 
 @unix

@@ -61,6 +61,7 @@ class _FolderLock:
     "A lock of this process on a folder"
     thread:int # That holds it
     fd:int # Descriptor of the lock file; -1 where there are no locks
+    removes:bool # Is the folder removed in the end, if it is empty?
     depth:int=1 # How often the thread has taken it
 
 class _Locks:
@@ -202,7 +203,7 @@ def _make_lock(folder):
         except FileNotFoundError: pass
 
 # %% ../../nbs/01_disk.publish.ipynb #4c6148d9
-def _take_lock(folder):
+def _take_lock(folder, hidden):
     "Take the lock of a folder; `BlockingIOError` if another process or thread holds it"
     thread = threading.get_ident()
     with _locks.guard:
@@ -210,8 +211,9 @@ def _take_lock(folder):
         if held and held.thread == thread:
             held.depth += 1
             return
+        removes = hidden or not folder.exists()
         with naming(folder/'.lock'): fd = None if held else _lock_or_warn(folder)
-        if fd is not None: _locks.folders[folder] = _FolderLock(thread, fd)
+        if fd is not None: _locks.folders[folder] = _FolderLock(thread, fd, removes)
     if fd is None: raise BlockingIOError(f"{folder} is being written by {_holder(folder/'.lock')}: "
         "wait until it has finished, or end it")
 
@@ -236,16 +238,18 @@ def _release_lock(folder):
         if fcntl is None: _close_locked(held.fd) # Windows can't remove an open file
         with suppress(PermissionError): (folder/'.lock').unlink(missing_ok=True)
         _close_locked(held.fd)
+    if not held.removes: return
     try: folder.rmdir()
     except OSError: pass # It is not empty
 
 @contextmanager
 def locked(
-    folder, # Folder that is written to; made as needed
+    folder, # Folder that is written to; made as needed, and removed again if it stays empty
+    hidden:bool=False, # Is it a hidden folder of tsdisk, which is removed once it is empty, whoever made it?
 ):
     "Hold the lock of a folder; `BlockingIOError` if another process, or another thread, holds it"
     folder = local_path(folder).resolve()
-    _take_lock(folder)
+    _take_lock(folder, hidden)
     try: yield
     finally: _release_lock(folder)
 
@@ -258,7 +262,7 @@ def atomic_folder(
     path = local_path(path).absolute()
     part = path.with_name(f'.{path.name}.part')
     made = part/'made'
-    with locked(part):
+    with locked(part, hidden=True):
         _check_is_free(path)
         shutil.rmtree(made, ignore_errors=True) # Left by a process that was killed
         made.mkdir()
