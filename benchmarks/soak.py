@@ -36,6 +36,10 @@ def ids_of_set(folder):
     except FileNotFoundError: return np.zeros(0, 'i8')
     return checked_ids(arrays['X'], arrays['y'])
 
+def save_ids(folder, ids):
+    from tsdisk.folder.manifest import save_folder
+    save_folder(folder, rows_of(ids), ids%n_classes)
+
 def ids_of_series(folder):
     from tsdisk.series.ragged_files import open_ragged
     try: found = open_ragged(folder)[:]
@@ -237,11 +241,9 @@ def append_files(soak):
     soak.set = folder,new
 
 def act_save(soak):
-    from tsdisk.folder.manifest import save_folder
     folder,old = soak.plain or (soak.folder/'plain', np.zeros(0, 'i8'))
     new = soak.new_ids(900)
-    f = partial(save_folder, folder, rows_of(new), new%n_classes)
-    write(soak, 'save_folder', f, ids_of_set, folder, old, new)
+    write(soak, 'save_folder', partial(save_ids, folder, new), ids_of_set, folder, old, new)
     soak.plain = folder,new
 
 def act_series(soak):

@@ -7,7 +7,8 @@ from tsdisk.convert.export import to_npy
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk import arrays
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.publish import atomic_write, locked, naming
+from tsdisk.disk.errors import naming
+from tsdisk.disk.publish import atomic_write, locked
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.folder.manifest import open_folder, save_folder

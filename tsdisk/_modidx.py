@@ -815,6 +815,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'tsdisk.convert.inputs._is_files': ('convert.inputs.html#_is_files', 'tsdisk/convert/inputs.py'),
                                        'tsdisk.convert.inputs._list_files': ('convert.inputs.html#_list_files', 'tsdisk/convert/inputs.py'),
                                        'tsdisk.convert.inputs._main_path': ('convert.inputs.html#_main_path', 'tsdisk/convert/inputs.py'),
+                                       'tsdisk.convert.inputs._mode_of': ('convert.inputs.html#_mode_of', 'tsdisk/convert/inputs.py'),
                                        'tsdisk.convert.inputs._names_within_role': ( 'convert.inputs.html#_names_within_role',
                                                                                      'tsdisk/convert/inputs.py'),
                                        'tsdisk.convert.inputs._no_files': ('convert.inputs.html#_no_files', 'tsdisk/convert/inputs.py'),

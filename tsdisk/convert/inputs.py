@@ -7,7 +7,7 @@ __all__ = ['input_bytes', 'split_names', 'find_inputs', 'rows_of', 'list_inputs'
            'as_given', 'Inputs', 'check_unchanged']
 
 # %% ../../nbs/42_convert.inputs.ipynb #878178fa
-import os, re
+import os, re, stat
 from collections.abc import Iterator, Mapping
 from glob import glob
 from itertools import chain, islice
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
-from ..disk.errors import named_error
+from ..disk.errors import named_error, remedies
 from ..disk.fingerprint import empty_digest, extend_digest, file_id, split_name
 from ..disk.paths import is_remote, local_path
 from ..disk.sidecar import manifest_name
@@ -58,13 +58,22 @@ def _list_files(src, any_suffix, left_out):
     given = os.fspath(src)
     if any_suffix and is_remote(given): return [given]
     src = os.path.normpath(local_path(given))
-    if split_name(src)[1] or os.path.isfile(src) or src.endswith('.zarr'): return [given if any_suffix else src]
-    if os.path.isdir(src): found = [*_walk(src)]
+    mode = _mode_of(src)
+    if split_name(src)[1] or stat.S_ISREG(mode) or src.endswith('.zarr'): return [given if any_suffix else src]
+    if stat.S_ISDIR(mode): found = [*_walk(src)]
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [given if any_suffix else src] # Its reader knows what it is: a WFDB record has no suffix
     files = found if any_suffix else _readable(found, left_out)
     if not files: raise _no_files(src, any_suffix, left_out)
     return sorted(files)
+
+def _mode_of(path):
+    "The type of a file, as the system gives it; 0 if there is none"
+    try: return os.stat(path).st_mode
+    except OSError as e:
+        if e.errno in remedies: raise named_error(e, path) from e
+    except ValueError: pass # No path
+    return 0
 
 def _no_files(src, any_suffix, left_out):
     for path,why in left_out.items(): return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example: {why}")
