@@ -3327,6 +3327,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.disk.publish._release_lock': ('disk.publish.html#_release_lock', 'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish._remove_dead': ('disk.publish.html#_remove_dead', 'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish._take_lock': ('disk.publish.html#_take_lock', 'tsdisk/disk/publish.py'),
+                                     'tsdisk.disk.publish._unlocked_temporary': ( 'disk.publish.html#_unlocked_temporary',
+                                                                                  'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish._without_link': ('disk.publish.html#_without_link', 'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish._write_holder': ('disk.publish.html#_write_holder', 'tsdisk/disk/publish.py'),
                                      'tsdisk.disk.publish.atomic_folder': ('disk.publish.html#atomic_folder', 'tsdisk/disk/publish.py'),

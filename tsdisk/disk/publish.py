@@ -132,10 +132,17 @@ def _new_temporary(path):
         for k in count():
             tmp = path.with_name(f'.{path.name}.{k}.tmp')
             if (fd := _without_link(tmp)) is not None: break
-    except NoLocks: return path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp'),None
+    except NoLocks: return _unlocked_temporary(path),None
     os.ftruncate(fd, 0)
     for i in range(k+1, 9): _remove_dead(path.with_name(f'.{path.name}.{i}.tmp'))
     return tmp,fd
+
+def _unlocked_temporary(path):
+    "A new temporary file, under a name that no other writer has"
+    path.with_name(f'.{path.name}.0.tmp').unlink(missing_ok=True) # Made before the disk refused to lock it
+    tmp = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
+    tmp.touch(exist_ok=False)
+    return tmp
 
 def _without_link(path):
     "Open and lock a file; a symbolic link in its place is removed"
