@@ -122,7 +122,7 @@ class ToSeries(Transform):
         packing:Packing=Packing(), # What stored numbers stand for, of each variable
     ): store_attr()
     def to_tensor(self, a): return torch.from_numpy(a)
-    def cast(self, t): return self.packing.decode(t)
+    def cast(self, t): return self.packing.decode(t, axis=min(-2, 1-t.ndim))
     def encodes(self, a:np.ndarray): return self.cast(self.to_tensor(a)).as_subclass(self.typ)
 
 # %% ../../nbs/50_data.batches.ipynb #a2a6b609
