@@ -23,13 +23,12 @@ def found(tmp_path_factory):
     res = check_all(*args)"""
     return fresh(code, library, str(d/'at'), most, env=dict(LD_PRELOAD=library))
 
-rooms = dict(disk='read_header open_array gather prefetch direct_aio direct_preadv shards shards_direct unpickled fingerprint',
-    series='ragged ragged_direct windows', statistics='stats train_stats counts vocab',
-    folder='folder_saved folder_dense folder_uneven folder_parts verify_saved verify_dense verify_uneven verify_parts',
-    info='info_saved info_dense info_uneven info_parts info_file info_inputs summary',
-    data='batches batches_direct batches_background loader_of_folder',
-    convert='read_npy read_large_npy read_npz convert_npy convert_one_npy convert_large_npy convert_npz convert_csv convert_shards',
-    train='checkpoint run')
+rooms = dict(disk='read_header open_array gather prefetch direct_aio direct_preadv shards shards_direct unpickled fingerprint')
+rooms |= dict(series='ragged ragged_direct windows', statistics='stats train_stats counts vocab', train='checkpoint run')
+rooms |= dict(folder='folder_saved folder_dense folder_uneven folder_parts verify_saved verify_dense verify_uneven verify_parts')
+rooms |= dict(info='info_saved info_dense info_uneven info_parts info_file info_inputs summary')
+rooms |= dict(data='batches batches_direct batches_background loader_of_folder')
+rooms |= dict(convert='read_npy read_large_npy read_npz convert_npy convert_one_npy convert_large_npy convert_npz convert_csv convert_shards')
 
 @pytest.mark.parametrize('room', rooms)
 def test_errors_of_readers_name_the_file_and_the_cause(room, found):

@@ -3,9 +3,8 @@ import contextlib, ctypes, errno, io, os, shutil, warnings
 from pathlib import Path
 import numpy as np
 from kills import points
-from tsdisk.convert.convert import append, convert
+from tsdisk.convert.convert import convert
 from tsdisk.convert.info import info
-from tsdisk.convert.journal import Journal
 from tsdisk.convert.readers import read_file
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
@@ -69,8 +68,7 @@ def folder(path):
     clocks = clocks_of(as_source(arrays['X']).place())
     return {k: values(a) for k,a in arrays.items()}, {k: np.asarray(o).tolist() for k,o in splits.items()}, repr(clocks)
 
-def batches(source, **read):
-    return [o[0].tolist() for o in TSDataLoader(TSDatasets(source), bs=16, read=ReadOptions(**read))]
+def batches(source, **read): return [o[0].tolist() for o in TSDataLoader(TSDatasets(source), bs=16, read=ReadOptions(**read))]
 
 def direct(source, engine):
     "Rows of a source by one of the engines, some of them prefetched"
@@ -158,7 +156,7 @@ def check(lib, name, at, most):
 def trial(lib, read, at, k, code, want):
     lib.begin(os.fsencode(at), k, code)
     error = got = None
-    with warnings.catch_warnings(record=True) as warned:
+    with warnings.catch_warnings(record=True):
         warnings.simplefilter('always')
         try: got = read(at)
         except Exception as e: error = e

@@ -35,16 +35,9 @@ def of_windows(tmp_path):
     w = Windows(Ragged(save_array(tmp_path/'v.npy', np.arange(offsets[-1], dtype='f4')[:,None]), offsets), 8)
     return loader(w, splits=group_splits(w, seed=0))
 
-cases = {
-    'random': lambda o: of_rows(o, splits=random_splits(n, seed=0)),
-    'array': of_rows,
-    'blocks': lambda o: of_rows(o, shuffle='block'),
-    'labels': lambda o: of_rows(o, np.array([*'abc'])[np.arange(n)%3]),
-    'strata': lambda o: of_rows(o, shuffle='stratified'),
-    'weights': lambda o: of_rows(o, weights=np.arange(n)%5),
-    'windows': of_windows,
-    'statistics': lambda o: of_rows(o, batch_tfms=Standardize()),
-}
+cases = dict(random=lambda o: of_rows(o, splits=random_splits(n, seed=0)), array=of_rows, blocks=lambda o: of_rows(o, shuffle='block'),
+    labels=lambda o: of_rows(o, np.array([*'abc'])[np.arange(n)%3]), strata=lambda o: of_rows(o, shuffle='stratified'),
+    weights=lambda o: of_rows(o, weights=np.arange(n)%5), windows=of_windows, statistics=lambda o: of_rows(o, batch_tfms=Standardize()))
 
 @pytest.mark.parametrize('case', cases)
 def test_workers_are_sent_paths_and_numbers(case, tmp_path, starting):

@@ -38,6 +38,7 @@ def _is_entered(path, folder):
     if folder.startswith('.') or folder.endswith('.zarr') or folder == 'lost+found': return False
     return not os.path.exists(os.path.join(path, folder, manifest_name))
 
+# %% ../../nbs/42_convert.inputs.ipynb #ae4bca01
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
 
 # %% ../../nbs/42_convert.inputs.ipynb #9e615af9
@@ -75,6 +76,7 @@ def _mode_of(path):
     except ValueError: pass # No path
     return 0
 
+# %% ../../nbs/42_convert.inputs.ipynb #977e7908
 def _no_files(src, any_suffix, left_out):
     for path,why in left_out.items(): return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example: {why}")
     known = '' if any_suffix else f": tsdisk reads {' '.join(sorted(readers))}; give `read` for other formats"

@@ -202,6 +202,7 @@ class NpzMember:
 
     def __repr__(self): return f"{self.name}: {self.shape} {self.dtype}{', compressed' if self.compressed else ''}"
 
+# %% ../../nbs/41_convert.readers.ipynb #8f9e6eb8
 def npz_members(
     path, # A `.npz` file
 ) -> list: # `NpzMember` of each array

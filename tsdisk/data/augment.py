@@ -84,6 +84,7 @@ def refuse_rank(name):
     raise ValueError(f"{name} changes series (vars, steps), got images or volumes: use `Jitter`, `Scaling`, "
         "or an `Augment` of your own with `any_rank = True`")
 
+# %% ../../nbs/58_data.augment.ipynb #721320ad
 @patch
 def adapt(self:Augment, ds):
     "Check that the series of a dataset can be changed"

@@ -57,6 +57,7 @@ def is_map(x, o):
     ndim = x.ndim-1 # Without variables
     return x.ndim > 2 and len(shape) >= ndim and shape[-ndim:] == tuple(x.shape[-ndim:])
 
+# %% ../../nbs/59_data.show.ipynb #f8b3cf5f
 def map_slice(x, o):
     "The slice of a map that belongs to the one drawn of an image or volume"
     o = _values(o)
@@ -69,6 +70,7 @@ def show_map(x, o, ctx, **kwargs):
     ctx.imshow(np.ma.masked_equal(a, 0), **kwargs)
     return ctx
 
+# %% ../../nbs/59_data.show.ipynb #7617b96e
 @dispatch
 def show_batch(x:TSTensor, y, samples, ctxs=None, max_n=9, ncols=3, nrows=None, figsize=None, is_future=False, **kwargs):
     ctxs = _axes(samples, ctxs, max_n, ncols, nrows, figsize)
@@ -136,6 +138,7 @@ def _compare_steps(targ, pred, ctx):
     right = [a == b for a,b in zip(targ, pred) if a is not None]
     ctx.set_title(f'{np.mean(right):.0%} of steps right' if right else 'no label')
 
+# %% ../../nbs/59_data.show.ipynb #a437286e
 def _compare_maps(x, targ, pred, ctx):
     "Draw a predicted map, and the outlines of the target in white"
     show_map(x, pred, ctx, alpha=.4)

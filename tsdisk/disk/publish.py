@@ -144,6 +144,7 @@ def _unlocked_temporary(path):
     tmp.touch(exist_ok=False)
     return tmp
 
+# %% ../../nbs/01_disk.publish.ipynb #b0081486
 def _without_link(path):
     "Open and lock a file; a symbolic link in its place is removed"
     if path.is_symlink(): path.unlink()

@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
-from .errors import naming
 from .identity import file_id_of, open_file
 from .headers import check_dtype, check_size, header_of, open_npy
 from .paths import local_path

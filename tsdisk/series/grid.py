@@ -137,6 +137,7 @@ def firsts_between(self:Grid, a, b):
     lazy = isinstance(self.firsts, FirstWindows)
     return self.firsts.between(a, b) if lazy else self.first(np.arange(a, b+1))
 
+# %% ../../nbs/15_series.grid.ipynb #0c4c5d7d
 @patch
 def locate(self:Grid,
     i, # Numbers of windows

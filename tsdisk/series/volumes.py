@@ -83,6 +83,7 @@ def _open(self:Volumes, i):
     if (a.shape,a.dtype) == (tuple(self.shapes[i]),self.dtype): return a
     raise OSError(f"{self.arrays[i]} was replaced since it was first opened: make the list of rows again")
 
+# %% ../../nbs/17_series.volumes.ipynb #cd37c69b
 @patch
 def cut_row(self:Volumes, i, where): return self.row(i)[where]
 
@@ -97,6 +98,7 @@ def maps(self:Volumes):
 def place(self:Volumes):
     "None: results are not kept beside many files"
 
+# %% ../../nbs/17_series.volumes.ipynb #e584123e
 @patch
 def __getstate__(self:Volumes):
     kept = {k: v for k,v in self.__dict__.items() if k not in ('lock','open')}
