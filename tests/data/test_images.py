@@ -1,5 +1,6 @@
 "Images and volumes train like series: types, statistics, masks, pictures"
 import numpy as np, pytest, torch
+from tsdisk.frameworks import Rows
 from fastai.basics import Learner, nn
 from conftest import fails, same
 from tsdisk.data.augment import Cutout, Jitter, Scaling
