@@ -3931,7 +3931,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tsdisk.order.codes.CodeOf._set_table': ('order.codes.html#codeof._set_table', 'tsdisk/order/codes.py'),
                                     'tsdisk.order.codes._buckets': ('order.codes.html#_buckets', 'tsdisk/order/codes.py'),
                                     'tsdisk.order.codes._distinct_numbers': ('order.codes.html#_distinct_numbers', 'tsdisk/order/codes.py'),
-                                    'tsdisk.order.codes._distinct_texts': ('order.codes.html#_distinct_texts', 'tsdisk/order/codes.py'),
+                                    'tsdisk.order.codes._distinct_strings': ('order.codes.html#_distinct_strings', 'tsdisk/order/codes.py'),
                                     'tsdisk.order.codes._words': ('order.codes.html#_words', 'tsdisk/order/codes.py'),
                                     'tsdisk.order.codes.count_labels': ('order.codes.html#count_labels', 'tsdisk/order/codes.py'),
                                     'tsdisk.order.codes.distinct': ('order.codes.html#distinct', 'tsdisk/order/codes.py'),

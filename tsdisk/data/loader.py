@@ -326,7 +326,9 @@ def _pre_show_batch(self:TSDataLoader, b, max_n=9):
 @patch(as_prop=True)
 def idxs(self:TSDataLoader):
     "Positions in the dataset of the rows of the last batch"
-    if self.at is None or self.steps is None: raise ValueError("No batch of this loader is in use: ask while iterating over it")
+    if self.at is None or self.steps is None:
+        raise ValueError("No batch of this loader is in use: "
+            "ask while iterating over it")
     step = self.at[1]
     res = self.steps.positions(step-1, step)
     tfms = getattr(self.after_batch, 'fs', [])

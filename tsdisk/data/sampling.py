@@ -215,7 +215,9 @@ def _check_class_weights(weights, names, shuffle):
     instead = "with `shuffle='block'` give a weight for each row, or use `shuffle=True`"
     if shuffle == 'block': raise ValueError(f"A block holds the classes that lie in it: {instead}")
     labels = [o for o in names if o is not None]
-    if {*weights} != {*labels}: raise ValueError(f"`weights` must name each class of {labels[:20]}, got {[*weights][:20]}")
+    if {*weights} != {*labels}:
+        raise ValueError("`weights` must name each class of "
+            f"{labels[:20]}, got {[*weights][:20]}")
 
 @patch
 def class_shares(self:Sampling, shuffle):

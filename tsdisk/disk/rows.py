@@ -20,7 +20,9 @@ def as_positions(
     a = np.asarray(idx if hasattr(idx, '__array__') else list(idx))
     a = np.flatnonzero(a) if a.dtype == bool else a.astype(np.int64)
     bad = (a < -n) | (a >= n)
-    if bad.any(): raise IndexError(f"Item {a[bad][0]} was asked for, there are {n}: use 0 to {n-1}, or -{n} to -1 from the end")
+    if bad.any():
+        raise IndexError(f"Item {a[bad][0]} was asked for, there are {n}: use "
+            f"0 to {n-1}, or -{n} to -1 from the end")
     return np.where(a < 0, a+n, a)
 
 # %% ../../nbs/05_disk.rows.ipynb #3de0a527

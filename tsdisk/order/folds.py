@@ -129,7 +129,9 @@ def hash_shares(
 ) -> np.ndarray: # (k,), float64, from 0 to below 1, evenly spread
     "A number for each key that depends on the key and the salt alone; 5 and '5' are the same key"
     if keys.dtype.kind == 'S': keys = np.char.decode(keys, 'utf-8')
-    if keys.dtype.kind not in 'Uiu': raise TypeError(f"Keys must be strings or whole numbers, got {keys.dtype}: give strings")
+    if keys.dtype.kind not in 'Uiu':
+        raise TypeError("Keys must be strings or whole numbers, "
+            f"got {keys.dtype}: give strings")
     distinct,codes = np.unique(keys, return_inverse=True)
     salted = blake2b(salt.encode(), digest_size=8)
     numbers = np.array([_hashed(salted, o) for o in distinct.tolist()], np.float64)

@@ -192,7 +192,8 @@ def _as_bits(rows): return rows >> 3, np.left_shift(1, rows & 7).astype(np.uint8
 def _repeated_in_arrays(splits, n):
     "A row that is in two splits, and the number of the second; None if there is none. Takes n/8 bytes"
     seen = np.zeros(-(-n//8), np.uint8) # A bit a row
-    *small,largest = sorted(range(len(splits)), key=lambda i: len(splits[i])) # The largest is compared with the others, and not marked
+    # The largest is compared with the others, and not marked
+    *small,largest = sorted(range(len(splits)), key=lambda i: len(splits[i]))
     for i in (*small, largest):
         for rows in chunked_rows(splits[i]):
             byte,bit = _as_bits(rows)

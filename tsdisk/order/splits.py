@@ -139,7 +139,9 @@ class ClassShares(Shown):
         self.starts = rng.uniform(.01, .99, (2,len(n)))
         self.dealt = np.zeros(len(n), np.int64) # Rows of each class in earlier blocks
 
-    def due(self, rows, i): return np.floor(rows*self.shares[i] + self.starts[i]).astype(np.int64) # Of the first rows of each class
+    def due(self, rows, i):
+        "How many of the first `rows` rows of each class"
+        return np.floor(rows*self.shares[i] + self.starts[i]).astype(np.int64)
     def both(self, rows):
         "Rows to validate and to test of the first rows of each class"
         valid = self.due(rows, 0)
