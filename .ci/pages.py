@@ -37,7 +37,7 @@ def notebook_page(path):
     url = f"api/{module.replace('.', '/')}.html" if module else str(path.relative_to('nbs').with_suffix('.html'))
     title,about,rest = split_title(source_of(cells[0]))
     page = Page(url, title, about, source=path, module=f'tsdisk.{module}' if module else '')
-    blocks = [rest] + [block for c in cells[1:] for block in cell_blocks(c, page)]
+    blocks = [prose(rest)] + [block for c in cells[1:] for block in cell_blocks(c, page)]
     page.text = '\n\n'.join(o for o in blocks if o)
     return page
 
@@ -51,11 +51,16 @@ def split_title(text):
 def cell_blocks(cell, page):
     "What a page shows of a cell"
     src = source_of(cell)
-    if cell['cell_type'] == 'markdown': return [re.sub(r'<!-- (\S+) -->', lambda m: (root/m[1]).read_text().strip(), src)]
+    if cell['cell_type'] == 'markdown': return [prose(src)]
     if re.match(r'#\|\s*(hide|default_exp)', src): return []
     code = re.sub(r'(?m)^#\|.*\n?', '', src).strip()
     if re.match(r'#\|\s*export', src): return export_blocks(code, page)
     return [fenced(code, 'python'), *(output_block(o, code, page) for o in cell['outputs'])]
+
+def prose(text):
+    "Markdown with the files that its comments name, and with the words for pictures of other hosts, such as badges"
+    text = re.sub(r'<!-- (\S+) -->', lambda m: (root/m[1]).read_text().strip(), text)
+    return re.sub(r'!\[([^\[\]]*)\]\(https?://[^)\s]+\)', r'\1', text)
 
 def fenced(text, language):
     "A code block, whose fence is longer than those in the text"
