@@ -144,10 +144,10 @@ def resolve(text, page, urls, files):
     return re.sub(r'`[^`\n]+`|(!?\[(?:[^\[\]]|\[[^\[\]]*\])*\])\(([^)\s]+)\)', f, text)
 
 def target_of(path, page, urls, files):
-    "The place of a file of the project on the site; None for a folder"
+    "The place of a file of the project on the site; None for a folder, and for what does not exist"
     if path in urls: return urls[path]
-    if not (root/path).exists(): raise FileNotFoundError(f'{page.source}: there is no {path} to link to')
-    if (root/path).is_dir(): return
+    if not (root/path).exists(): print(f'Dead link: {page.source} links to {path}')
+    if not (root/path).is_file(): return
     files.add(path)
     return f'files/{path}'
 
