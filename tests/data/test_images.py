@@ -1,6 +1,6 @@
 "Images and volumes train like series: types, statistics, masks, pictures"
 import numpy as np, pytest, torch
-from tsdisk.frameworks import Rows
+from tsdisk.frameworks import TorchRows
 from fastai.basics import Learner, nn
 from conftest import fails, same
 from tsdisk.data.augment import Cutout, Jitter, Scaling
@@ -77,6 +77,7 @@ def test_training_patches_move_and_validation_patches_do_not():
     assert sums(dls.train) != sums(dls.train)
     assert sums(dls.valid) == sums(dls.valid) == sorted(float(o.sum()) for o in torch.tensor(p.gather(dls.valid_ds.idxs)))
     rows = dls.train_ds.torch()
+    assert isinstance(rows, TorchRows)
     same(rows[0][0].numpy(), p.gather([rows.dset.idxs[0]])[0])
 
 def test_pictures_show_a_slice_and_its_mask():
