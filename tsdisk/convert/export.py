@@ -18,7 +18,8 @@ from ..disk.array_sources import as_source
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
 from ..disk.paths import local_path
-from ..disk.publish import atomic_folder, atomic_path, make_folders, named_error, naming
+from ..disk.errors import named_error, naming
+from ..disk.publish import atomic_folder, atomic_path, make_folders
 from ..disk.sidecar import packing_of, read_manifest
 from ..folder.manifest import open_folder
 from .readers import need
@@ -166,7 +167,9 @@ def named_arrays(
     arrays:dict, # Arrays, paths or sources by name; a name such as 'train/X' makes a group
 ) -> list: # `DecodedArray` of each
     "Arrays with any numbers of rows, with stored integers in physical units where their manifest says so"
-    if not arrays: raise ValueError("There are no arrays to write: give a mapping of names to arrays, such as `{'train/X': X}`")
+    if not arrays:
+        raise ValueError("There are no arrays to write: give a mapping of "
+            "names to arrays, such as `{'train/X': X}`")
     sources = {k: as_source(v) for k,v in arrays.items()}
     return [_decoded(k, o, packing_of(o)) for k,o in sources.items()]
 

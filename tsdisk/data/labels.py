@@ -74,8 +74,9 @@ def as_codes(self:LabelIndex,
 
 # %% ../../nbs/50_data.labels.ipynb #02e648f4
 class LabelLoss(CrossEntropyLossFlat):
-    "fastai's cross entropy, whose mean over a batch without labels is 0"
+    "fastai's cross entropy, whose mean over a batch without labels is 0; right for volumes, whose axes fastai would mix up"
     def __call__(self, inp, targ, **kwargs):
+        if self.axis == 1 and inp.ndim > 3: inp,targ = inp.flatten(2),targ.flatten(1)
         loss = super().__call__(inp, targ, **kwargs)
         if loss.ndim: return loss
         some = (torch.as_subclass(targ, Tensor) != no_label_code).any()
@@ -106,7 +107,9 @@ def _within_padding(codes):
 # %% ../../nbs/50_data.labels.ipynb #eec8ef4e
 def _check_classes(labels, no_label):
     none = labels[~has_label(labels, no_label)]
-    if len(none): raise ValueError(f"`vocab` holds {none[0].item()!r}, which means that there is no label: leave it out")
+    if len(none):
+        raise ValueError(f"`vocab` holds {none[0].item()!r}, which means "
+            "that there is no label: leave it out")
 
 # %% ../../nbs/50_data.labels.ipynb #31aa8c2e
 class ToCategory(Categorize):

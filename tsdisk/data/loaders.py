@@ -29,6 +29,7 @@ from ..folder.manifest import open_folder
 from ..order.leakage import warn_leakage
 from ..order.splits import random_splits
 from ..order.time_splits import time_splits
+from ..series.patches import Patches
 from ..series.several import vars_by_number
 
 # %% ../../nbs/57_data.loaders.ipynb #8a301fc8
@@ -108,9 +109,10 @@ def held_out(
     valid_pct:float=.2, # Share of the rows to hold out
     seed:int=None, # Same seed, same split
 ): # Splits, or a function that makes them of all rows
-    "The default splits: the end of each series for windows, else a random share"
-    windows = windows_of(X)
+    "The default splits: the end of each series for windows, a random share of the images under patches, else of the rows"
+    windows,patches = windows_of(X),first(L(X, use_list=None).filter(lambda o: isinstance(o, Patches)))
     if windows is not None: return time_splits(windows, valid_pct)
+    if patches is not None: return patches.split_rows(random_splits(len(patches.rows), valid_pct, seed))
     return lambda rows: random_splits(len(rows), valid_pct, seed)
 
 @patch(cls_method=True)
@@ -187,7 +189,8 @@ def document_arguments(
         lines += ['', f'{heading}:']
         for k,what in chain.from_iterable(_own_arguments(o).items() for o in functions):
             if k in left: lines.append(_argument_line(k, left.pop(k).default, what))
-    if rest: lines += ['', f'{rest}:', *wrap(', '.join(o for o in left if o != 'cls'), 100, initial_indent='  ', subsequent_indent='  ')]
+    names = ', '.join(o for o in left if o != 'cls')
+    if rest: lines += ['', f'{rest}:', *wrap(names, 100, initial_indent='  ', subsequent_indent='  ')]
     f.__doc__ = '\n'.join(lines)
 
 # %% ../../nbs/57_data.loaders.ipynb #a36e832f
@@ -246,6 +249,8 @@ def test_dl(self:TSDataLoaders,
     kwargs.pop('process', None) # Given by fastai's `Interpretation`, meant for tables
     last = self.loaders[min(1, len(self.loaders)-1)]
     is_ready = isinstance(test_items, TSDatasets)
-    if is_ready and rows is not None: raise ValueError("A `TSDatasets` has rows of its own: leave out `rows`, or give its arrays")
+    if is_ready and rows is not None:
+        raise ValueError("A `TSDatasets` has rows of its own: leave "
+            "out `rows`, or give its arrays")
     dataset = test_items if is_ready else last.dataset.test_set(test_items, with_labels, rows)
     return last.new(dataset, **{'shuffle': False, 'drop_last': False, **kwargs})

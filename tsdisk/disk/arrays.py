@@ -18,9 +18,10 @@ import numpy as np
 from fastcore.basics import patch
 from .basics import html_facts, human, progress, short_path, Shown
 from .casts import cast_exactly
+from .errors import naming
 from .headers import check_dtype, check_size, data_start, header_of, map_open, npy_header, open_npy
 from .paths import local_path
-from .publish import atomic_path, make_folders, naming
+from .publish import atomic_path, make_folders
 
 # %% ../../nbs/03_disk.arrays.ipynb #d3d93e2b
 def open_array(
@@ -105,7 +106,9 @@ class ArrayWriter:
 def _check_new_array(path, n, trail, dtype):
     if Path(path).is_dir(): raise IsADirectoryError(f"{path} is a folder: give the path of the file to create")
     given,dtype = dtype,check_dtype(dtype, 'The new array')
-    if not dtype.isnative: raise ValueError(f"Big-endian {dtype.str!r} is not stored: use {dtype.newbyteorder('<').str!r}")
+    if not dtype.isnative:
+        raise ValueError(f"Big-endian {dtype.str!r} is not stored: use "
+            f"{dtype.newbyteorder('<').str!r}")
     if not prod(trail) or (n is not None and n < 1):
         raise ValueError(f"An array needs at least one row and one value a row, got shape {(n, *trail)}")
     if not dtype.itemsize:
