@@ -145,6 +145,9 @@ def test_links_in_the_readme_lead_somewhere():
     assert links
     for o in links: assert (root/o).exists(), o
 
-def test_figures_in_the_readme_are_those_of_the_benchmark():
-    table = (root/'benchmarks/results/readme.md').read_text().strip()
-    assert table in (root/'README.md').read_text()
+def test_figures_are_those_of_the_benchmarks():
+    results = root/'benchmarks/results'
+    assert (results/'cliff_readme.md').read_text().strip() in (root/'README.md').read_text()
+    cells = json.loads((root/'nbs/explain/benchmarks.ipynb').read_text())['cells']
+    shown = [''.join(o['data'].get('text/markdown', '')) for c in cells for o in c.get('outputs', []) if 'data' in o]
+    for name in ('readme','cold_readme','cliff','windows_readme','gpu_readme','peers_readme'): assert (results/f'{name}.md').read_text() in shown, name

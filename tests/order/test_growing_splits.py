@@ -142,15 +142,26 @@ y = np.memmap(folder + '/y.u1', 'u1', 'r', shape=(n,))
 X = create_array(folder + '/X.npy', (n,1,1), 'u1')
 def saved(): save_folder(folder, splits=random_splits(n, seed=1)), open_folder(folder)
 def weighted(): next(iter(TSDataLoader(TSDatasets(folder + '/X.npy'), weights=y, shuffle=True, seed=1, device='cpu')))
+def stratified(): next(iter(TSDataLoader(TSDatasets(folder + '/X.npy', y), shuffle='stratified', seed=1, device='cpu')))
+def windows():
+    m = 3*10**6
+    save_array(folder + '/offsets.npy', np.arange(m+1)*24 + np.arange(m+1)%7)
+    values = np.memmap(folder + '/values.npy', 'f4', 'w+', shape=(m*24+7,1))
+    w = Windows(Ragged(values, folder + '/offsets.npy'), 8)
+    found[0] = rss_anon()
+    group_splits(w, seed=1)
+def folds():
+    from tsdisk.order.folds import group_folds
+    group_folds(y, 5, np.memmap(folder + '/y.u1', 'u1', 'r', shape=(n,)), seed=1)[0]
 def make(): 
     with X as w:
         for i in range(0, n, 2**20): w.append(np.zeros((min(2**20, n-i),1,1), 'u1'))
-if how in ('saved','weighted'): make()
-ways = dict(groups=lambda: group_splits(y, seed=1), classes=lambda: stratified_splits(y, seed=1), saved=saved, weighted=weighted)
+if how in ('saved','weighted','stratified'): make()
+ways = dict(groups=lambda: group_splits(y, seed=1), classes=lambda: stratified_splits(y, seed=1), saved=saved, weighted=weighted, stratified=stratified, windows=windows, folds=folds)
 found,done = [rss_anon()],threading.Event()
 def watch():
     while not done.wait(.002): found.append(rss_anon())
-t = threading.Thread(target=watch)
+t = threading.Thread(target=watch, daemon=True)
 t.start()
 ways[how]()
 done.set(), t.join()
@@ -158,6 +169,6 @@ res = max(found)-found[0]
 """
 
 @linux
-@pytest.mark.parametrize('how,most', [('groups',60), ('classes',60), ('saved',60), ('weighted',90)])
+@pytest.mark.parametrize('how,most', [('groups',60), ('classes',60), ('saved',60), ('weighted',90), ('stratified',60), ('windows',60), ('folds',60)])
 def test_splits_and_weights_take_little_memory(how, most, tmp_path): # Lists of 10⁷ rows take 80 MB, and took 400 in all
     assert fresh(memory, how, str(tmp_path), 10**7) < most

@@ -231,3 +231,11 @@ def test_batches_of_class_sorted_rows_are_mixed():
     blocks = deviation(order(100_000, 1, 0, 'block', block=400, buffer=72), labels)
     in_order = deviation(range(100_000), labels)
     assert exact < .031 and blocks < 1.5*exact and in_order > 5*exact, (exact, blocks, in_order)
+
+@pytest.mark.parametrize('buffer,world_size', [(6,2), (6,3), (24,8), (1,1), (72,4), (24,24)])
+def test_places_by_lane_are_those_that_sorting_gives(buffer, world_size):
+    o = BlockOrder(30_000, 0, 0, 40, buffer)
+    for a,b in ((0,64), (5,6), (100,612), (1001,1050)):
+        places = np.arange(a, b)
+        lane = places%o.lanes
+        same(o.arranged(a, b, world_size), places[np.argsort(lane%world_size + lane/o.lanes, kind='stable')])

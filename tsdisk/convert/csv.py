@@ -208,7 +208,9 @@ def _lacks_a_field(names, row):
 
 # %% ../../nbs/43_convert.csv.ipynb #edb3ee21
 def _check_given(sep, decimal):
-    if sep is not None and len(sep) != 1: raise ValueError(f"`sep` must be one character, or ' ' for runs of spaces, got {sep!r}")
+    if sep is not None and len(sep) != 1:
+        raise ValueError("`sep` must be one character, or ' ' "
+            f"for runs of spaces, got {sep!r}")
     if decimal is not None: one_of(decimal, 'decimal', ('.',','))
 
 def _separator_of_excel(lines):

@@ -84,7 +84,9 @@ def first_lines(
     head,complete = first_bytes(path)
     encoding = encoding or find_encoding(head)
     try: text = codecs.getincrementaldecoder(encoding)().decode(head, complete)
-    except LookupError as e: raise ValueError(f"`encoding={encoding!r}` is not known: give 'utf-8', 'latin1', 'utf-16' …") from e
+    except LookupError as e:
+        raise ValueError(f"`encoding={encoding!r}` is not known: give "
+            "'utf-8', 'latin1', 'utf-16' …") from e
     except UnicodeDecodeError as e: raise not_in_encoding(path, encoding) from e
     if '\0' in text: raise not_in_encoding(path, encoding)
     lines = text.splitlines() if complete else text.splitlines()[:-1] or [text]

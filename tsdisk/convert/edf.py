@@ -112,7 +112,9 @@ def _count(self:EdfFile, name):
 @patch
 def _read_signals(self:EdfFile, f, n):
     raw = f.read(256*n)
-    if len(raw) < 256*n: raise ValueError(f"{self.path} ends within its header of {n} signals: it has {self.size:,} bytes")
+    if len(raw) < 256*n:
+        raise ValueError(f"{self.path} ends within its header of {n} "
+            f"signals: it has {self.size:,} bytes")
     at,columns = 0,{}
     for name,width in _signal_fields.items():
         columns[name] = [text_of(raw[i:i+width]) for i in range(at, at+n*width, width)]

@@ -166,7 +166,9 @@ def named_arrays(
     arrays:dict, # Arrays, paths or sources by name; a name such as 'train/X' makes a group
 ) -> list: # `DecodedArray` of each
     "Arrays with any numbers of rows, with stored integers in physical units where their manifest says so"
-    if not arrays: raise ValueError("There are no arrays to write: give a mapping of names to arrays, such as `{'train/X': X}`")
+    if not arrays:
+        raise ValueError("There are no arrays to write: give a mapping of "
+            "names to arrays, such as `{'train/X': X}`")
     sources = {k: as_source(v) for k,v in arrays.items()}
     return [_decoded(k, o, packing_of(o)) for k,o in sources.items()]
 

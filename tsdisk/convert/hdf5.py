@@ -89,7 +89,8 @@ def _with_steps_last(record, axes, path):
 def _coordinate_names(axes, order):
     "Names of the variables, if their axis has strings as coordinate"
     coordinate = axes[order[-2]][1] if len(order) > 1 else None
-    return dict(names=read_strings(coordinate).tolist()) if coordinate is not None and kind_of(coordinate) == 'strings' else {}
+    has_names = coordinate is not None and kind_of(coordinate) == 'strings'
+    return dict(names=read_strings(coordinate).tolist()) if has_names else {}
 
 def _with_times(record, name, coordinate):
     times,reason = coordinate_times(coordinate, name)

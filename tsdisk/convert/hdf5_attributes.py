@@ -76,7 +76,9 @@ def _numbers(attrs, name):
     "An attribute as a list of numbers; empty if there is none"
     v = attrs[name] if name in attrs else []
     try: return np.asarray(v).reshape(-1).astype('f8').tolist()
-    except (TypeError,ValueError) as e: raise ValueError(f"The attribute `{name}` must be a number, got {v!r}: give `read`") from e
+    except (TypeError,ValueError) as e:
+        raise ValueError(f"The attribute `{name}` must be a "
+            f"number, got {v!r}: give `read`") from e
 
 def _codes(attrs, dtype):
     "Stored numbers that stand for missing values, in the dtype of the array"

@@ -155,7 +155,8 @@ def read_old(
     node = root if name is None else _node_at(root, name)
     if node is None: raise KeyError(f"{path} has no {name!r}, it has {names_in(root)}")
     if isinstance(node, dict): return _struct_record(node, name, path)
-    return series_records(node, path, matlab_record) if isinstance(node, Cells) else in_memory_or_not(matlab_record(node, path))
+    if isinstance(node, Cells): return series_records(node, path, matlab_record)
+    return in_memory_or_not(matlab_record(node, path))
 
 # %% ../../nbs/44_convert.matlab.ipynb #ada89e27
 @reader('.mat')

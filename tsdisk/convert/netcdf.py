@@ -171,7 +171,8 @@ def _other_values(ds, vars, samples):
 def _references(ds):
     "Names of variables that only describe others: bounds of coordinates, and projections"
     keys = 'bounds','climatology','grid_mapping'
-    return {name for v in ds.variables.values() for k in keys for name in str(v.attrs.get(k) or v.encoding.get(k) or '').split()}
+    named = [str(v.attrs.get(k) or v.encoding.get(k) or '') for v in ds.variables.values() for k in keys]
+    return {name for names in named for name in names.split()}
 
 # %% ../../nbs/43_convert.netcdf.ipynb #030c3bf4
 _kinds = dict.fromkeys('mM', 'dates') | dict.fromkeys('SUTO', 'text') # By kind of dtype

@@ -147,8 +147,9 @@ def measure_packing(
     workers, # Processes or executor
 ) -> dict: # `scale`, `offset` and `missing` of the spec of `X`
     "Scale and offset of 16-bit integers that hold all values of `X`"
-    if not inputs.repeatable: raise ValueError("`dtype='int16'` needs two passes over the data, but an iterable allows only one: "
-        "give files, or records of integers with their `scale` and `offset`")
+    if not inputs.repeatable:
+        raise ValueError("`dtype='int16'` needs two passes over the data, but an iterable allows only one: "
+            "give files, or records of integers with their `scale` and `offset`")
     low,high = _total_range(job, inputs, workers)
     scale,offset = scale_of(low, high)
     _warn_of_coarse_floats(scale, np.fmax(abs(low), abs(high)))

@@ -84,7 +84,9 @@ def _check_fillable(record, clock):
     if not hasattr(record['X'], 'shape'):
         raise ValueError("A recording in pieces can't be filled: windows are cut at its gaps, or give `read`")
     faults = record.get('time_faults') or ([] if clock.period else ['uneven'])
-    if faults: raise ValueError(f"Only gaps between even times can be filled, the times have faults: {', '.join(faults)}")
+    if faults:
+        raise ValueError("Only gaps between even times can be filled, the "
+            f"times have faults: {', '.join(faults)}")
 
 # %% ../../nbs/41_convert.record_times.ipynb #84feedb5
 def _even_indices(clock, steps):

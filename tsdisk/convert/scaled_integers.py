@@ -30,7 +30,9 @@ def real_units(
 _instead = "use `dtype='float32'`, or"
 
 def _check_finite(a, nan, missing):
-    if np.isinf(a).any(): raise ValueError(f"Infinite values can't be stored as integers: {_instead} replace them with `tfm`")
+    if np.isinf(a).any():
+        raise ValueError("Infinite values can't be stored as integers: "
+            f"{_instead} replace them with `tfm`")
     if missing is not None or not nan.any(): return
     raise ValueError(f"NaN can't be stored as integers without `missing`: {_instead} fill missing values with `tfm`")
 

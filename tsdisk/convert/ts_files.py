@@ -54,7 +54,9 @@ def stack_variables(
     try: variables = [_parse_series(o) for o in fields]
     except ValueError as e: raise ValueError(f"{where} can't be read: {e}") from e
     lengths = [len(o) for o in variables]
-    if len({*lengths}) > 1: raise ValueError(f"{where}: the variables have {lengths} steps, but must all have the same number")
+    if len({*lengths}) > 1:
+        raise ValueError(f"{where}: the variables have {lengths} steps, "
+            "but must all have the same number")
     return np.stack(variables).astype('f4')
 
 # %% ../../nbs/42_convert.ts_files.ipynb #0fdfd887

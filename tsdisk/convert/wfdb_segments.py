@@ -114,9 +114,13 @@ class Segment(Shown):
 @patch
 def _check_signals(self:Segment):
     h,path = self.header,self.path
-    if hasattr(h, 'seg_name'): raise ValueError(f"{path} is a segment, but lists segments itself: convert it on its own")
+    if hasattr(h, 'seg_name'):
+        raise ValueError(f"{path} is a segment, but lists segments "
+            "itself: convert it on its own")
     listed = len(h.file_name or ())
-    if listed != h.n_sig: raise ValueError(f"{path} states {h.n_sig} signals, but lists {listed}: the header is damaged")
+    if listed != h.n_sig:
+        raise ValueError(f"{path} states {h.n_sig} signals, but lists "
+            f"{listed}: the header is damaged")
 
 @patch
 def _check_length(self:Segment):

@@ -22,6 +22,7 @@ from ..disk.rows import as_positions, take_idxs
 from .precision import warn_lost_digits
 from ..disk.array_sources import ArraySource, as_source
 from ..disk.sidecar import packing_of
+from ..disk.spawned import ForWorkers
 from ..order.leakage import warn_leakage
 from ..order.split_rows import check_rows, check_splits
 from ..series.panels import warn_axes
@@ -29,7 +30,7 @@ from ..series.ragged import Ragged
 from ..series.windows import Windows
 
 # %% ../../nbs/52_data.datasets.ipynb #d11ed547
-class TSDatasets(Datasets):
+class TSDatasets(ForWorkers, Datasets):
     "fastai datasets over arrays on disk: samples `(X[i], y[i])`, read in bulk"
     splits = None # Rows of each split
     split_idx = None # Which split this is; None for all rows

@@ -223,7 +223,9 @@ _state = table(dict(epoch=whole(), step=whole(), seed=whole(), row=whole()))
 
 def _check_state(state):
     try: _state(state)
-    except Misfit as e: raise ValueError(f"The state of a loader is damaged: {e}. Use what `state_dict` returned") from e
+    except Misfit as e:
+        raise ValueError(f"The state of a loader is damaged: {e}. "
+            "Use what `state_dict` returned") from e
 
 def _row_of(state, rows):
     "The row of the epoch that comes next; `ValueError` if the epoch has none"
@@ -239,7 +241,9 @@ def resume(self:Epoch,
 ) -> tuple: # (`Epoch`, number of the step that comes next)
     "The epoch and the step at which a state was taken; `ValueError` if it belongs to other settings"
     version = state.get('version') if isinstance(state, dict) else state
-    if version != 3: raise ValueError(f"The state must be of version 3, got {version!r}: was it saved by another release?")
+    if version != 3:
+        raise ValueError(f"The state must be of version 3, got {version!r}: "
+            "was it saved by another release?")
     _check_state(state)
     for k,v in {**self.settings(), **data}.items(): check_equal(k, state.get(k), v)
     row = _row_of(state, self.size)

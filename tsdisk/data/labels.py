@@ -106,7 +106,9 @@ def _within_padding(codes):
 # %% ../../nbs/50_data.labels.ipynb #eec8ef4e
 def _check_classes(labels, no_label):
     none = labels[~has_label(labels, no_label)]
-    if len(none): raise ValueError(f"`vocab` holds {none[0].item()!r}, which means that there is no label: leave it out")
+    if len(none):
+        raise ValueError(f"`vocab` holds {none[0].item()!r}, which means "
+            "that there is no label: leave it out")
 
 # %% ../../nbs/50_data.labels.ipynb #31aa8c2e
 class ToCategory(Categorize):

@@ -24,10 +24,13 @@ from .options import rows_of_batch, rows_of_rank, steps_of_items
 from .preload import Preloaded
 from .reader import NextBuffers, Reader, ReadOptions, past_cache
 from .sampling import Sampling, class_counts
+from ..disk.spawned import ForWorkers
 
 # %% ../../nbs/56_data.loader.ipynb #37862d85
-class TSDataLoader(TfmdDL):
+class TSDataLoader(ForWorkers, TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
+    unsent = 'rng', # fastai's generator: 2.5 kB, and no order here is drawn from it
+    rng = random
     epoch = -1 # Number of the epoch
     first = 0 # Step at which it starts
     start = 0 # Row at which the epoch begins, if it was resumed
@@ -326,7 +329,9 @@ def _pre_show_batch(self:TSDataLoader, b, max_n=9):
 @patch(as_prop=True)
 def idxs(self:TSDataLoader):
     "Positions in the dataset of the rows of the last batch"
-    if self.at is None or self.steps is None: raise ValueError("No batch of this loader is in use: ask while iterating over it")
+    if self.at is None or self.steps is None:
+        raise ValueError("No batch of this loader is in use: "
+            "ask while iterating over it")
     step = self.at[1]
     res = self.steps.positions(step-1, step)
     tfms = getattr(self.after_batch, 'fs', [])

@@ -187,7 +187,8 @@ def document_arguments(
         lines += ['', f'{heading}:']
         for k,what in chain.from_iterable(_own_arguments(o).items() for o in functions):
             if k in left: lines.append(_argument_line(k, left.pop(k).default, what))
-    if rest: lines += ['', f'{rest}:', *wrap(', '.join(o for o in left if o != 'cls'), 100, initial_indent='  ', subsequent_indent='  ')]
+    names = ', '.join(o for o in left if o != 'cls')
+    if rest: lines += ['', f'{rest}:', *wrap(names, 100, initial_indent='  ', subsequent_indent='  ')]
     f.__doc__ = '\n'.join(lines)
 
 # %% ../../nbs/57_data.loaders.ipynb #a36e832f
@@ -246,6 +247,8 @@ def test_dl(self:TSDataLoaders,
     kwargs.pop('process', None) # Given by fastai's `Interpretation`, meant for tables
     last = self.loaders[min(1, len(self.loaders)-1)]
     is_ready = isinstance(test_items, TSDatasets)
-    if is_ready and rows is not None: raise ValueError("A `TSDatasets` has rows of its own: leave out `rows`, or give its arrays")
+    if is_ready and rows is not None:
+        raise ValueError("A `TSDatasets` has rows of its own: leave "
+            "out `rows`, or give its arrays")
     dataset = test_items if is_ready else last.dataset.test_set(test_items, with_labels, rows)
     return last.new(dataset, **{'shuffle': False, 'drop_last': False, **kwargs})

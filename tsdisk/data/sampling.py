@@ -16,6 +16,7 @@ from ..disk.basics import Shown
 from .epoch import Epoch
 from .epoch_options import Blocks, block_sizes, by_class, epoch_size
 from ..disk.rows import Ranges, Taken, take_idxs
+from ..disk.scratch import scratch
 from ..disk.sources import check_idxs
 from ..folder.labels import train_counts
 from ..order.no_label import no_label_code
@@ -73,26 +74,25 @@ def class_counts(
 def row_classes(
     dataset, # `TSDatasets`
     groups=None, # From `row_groups`
-    chunk:int=2**20, # Rows read at a time
+    chunk:int=2**18, # Rows read at a time
 ) -> tuple: # (`Classes` of the rows, names of the classes)
     "Which rows of a dataset each class has"
     if groups is not None:
         names,codes = np.unique(groups, return_inverse=True)
         return Classes(codes), names.tolist()
     tl = _labels(dataset)
-    codes = np.concatenate([*_read_codes(tl, dataset.idxs, chunk)])
-    return _with_no_label(codes, list(tl.kind.vocab))
+    names = list(tl.kind.vocab)
+    codes = _read_codes(tl, dataset.idxs, len(names), chunk)
+    if codes.max() == len(names): names.append(None)
+    return Classes(codes, len(names)), names
 
-def _with_no_label(codes, names):
-    "(`Classes`, their names); rows without a label, if there are any, are the last class"
-    none = codes == no_label_code
-    if none.any(): names = [*names, None]
-    return Classes(np.where(none, len(names)-1, codes), len(names)), names
-
-def _read_codes(tl, rows, chunk):
+def _read_codes(tl, rows, none, chunk):
+    "The class of each row, in as few bytes as it needs; `none` stands for no label"
+    res = scratch((len(rows),), np.min_scalar_type(none))
     for i in range(0, len(rows), chunk):
-        part = np.asarray(rows[i:i+chunk], np.int64)
-        yield tl.read(part).numpy().astype(np.int32)
+        part = tl.read(np.asarray(rows[i:i+chunk], np.int64)).numpy()
+        res[i:i+chunk] = np.where(part == no_label_code, none, part)
+    return res
 
 # %% ../../nbs/53_data.sampling.ipynb #4033d032
 class DatasetRows(Shown):
@@ -215,7 +215,9 @@ def _check_class_weights(weights, names, shuffle):
     instead = "with `shuffle='block'` give a weight for each row, or use `shuffle=True`"
     if shuffle == 'block': raise ValueError(f"A block holds the classes that lie in it: {instead}")
     labels = [o for o in names if o is not None]
-    if {*weights} != {*labels}: raise ValueError(f"`weights` must name each class of {labels[:20]}, got {[*weights][:20]}")
+    if {*weights} != {*labels}:
+        raise ValueError("`weights` must name each class of "
+            f"{labels[:20]}, got {[*weights][:20]}")
 
 @patch
 def class_shares(self:Sampling, shuffle):

@@ -166,8 +166,9 @@ def check_joined(
     if n == 1 or not isinstance(dl, TSDataLoader): return
     has_part,is_joined = dl.world_size > 1, process_group() and (_is_joined(learn) or not learn.training)
     if has_part and not is_joined:
-        raise ValueError(f"{n} processes were launched, and this one has a part of the rows: train with `cbs=DistributedTraining()`, or "
-            "within `with learn.distrib_ctx():`. For models of their own, on all rows, give their loaders `rank=0, world_size=1`")
+        raise ValueError(f"{n} processes were launched, and this one has a part of the rows: train with "
+            "`cbs=DistributedTraining()`, or within `with learn.distrib_ctx():`. For models of their own, on all rows, "
+            "give their loaders `rank=0, world_size=1`")
     if not has_part and is_joined and learn.training:
         raise ValueError(f"{n} processes train one model, and each has all rows: leave out `rank` and `world_size`")
 

@@ -63,7 +63,9 @@ class ByStats(Transform):
     def from_stats(cls, mean, std):
         "The transform by known numbers per variable, as fastai's `Normalize.from_stats`"
         by_others = cls.center_scale is not ByStats.center_scale
-        if by_others: raise TypeError(f"`{cls.__name__}` scales by other statistics: use `Standardize.from_stats(mean, std)`")
+        if by_others:
+            raise TypeError(f"`{cls.__name__}` scales by other statistics: use "
+                "`Standardize.from_stats(mean, std)`")
         return cls(mean=mean, std=std)
 
     def center_scale(self, stats):
@@ -82,7 +84,9 @@ def _use_numbers(self:ByStats, mean, std):
     if self.mean is not None: raise ValueError("Give either `stats`, or `mean` and `std`")
     given = [np.asarray(o, 'f8').reshape(-1) for o in (mean,std)]
     fit = len(given[0]) == len(given[1]) and np.isfinite(given[0]).all() and np.isfinite(given[1]).all() and (given[1] > 0).all()
-    if not fit: raise ValueError(f"`mean` and `std` are finite numbers, one per variable, `std` above 0; got {mean} and {std}")
+    if not fit:
+        raise ValueError("`mean` and `std` are finite numbers, one per variable, "
+            f"`std` above 0; got {mean} and {std}")
     self.mean,self.std = (torch.tensor(o, dtype=torch.float32)[:,None] for o in given)
 
 @patch

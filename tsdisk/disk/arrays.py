@@ -105,7 +105,9 @@ class ArrayWriter:
 def _check_new_array(path, n, trail, dtype):
     if Path(path).is_dir(): raise IsADirectoryError(f"{path} is a folder: give the path of the file to create")
     given,dtype = dtype,check_dtype(dtype, 'The new array')
-    if not dtype.isnative: raise ValueError(f"Big-endian {dtype.str!r} is not stored: use {dtype.newbyteorder('<').str!r}")
+    if not dtype.isnative:
+        raise ValueError(f"Big-endian {dtype.str!r} is not stored: use "
+            f"{dtype.newbyteorder('<').str!r}")
     if not prod(trail) or (n is not None and n < 1):
         raise ValueError(f"An array needs at least one row and one value a row, got shape {(n, *trail)}")
     if not dtype.itemsize:

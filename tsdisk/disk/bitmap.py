@@ -79,7 +79,9 @@ def _rows_between(self:BitRows, first, stop):
 
 # %% ../../nbs/06_disk.bitmap.ipynb #73a9f05e
 @patch
-def _get(self:BitRows, pos): return np.concatenate([self._select(pos[i:i+2**14]) for i in range(0, len(pos), 2**14)] or [np.empty(0, np.int64)])
+def _get(self:BitRows, pos):
+    parts = [self._select(pos[i:i+2**14]) for i in range(0, len(pos), 2**14)]
+    return np.concatenate(parts or [np.empty(0, np.int64)])
 
 def _nth_place(counts, n):
     "Of each row of counts, (k, m): the place that holds item n, and how many items come before that place"
@@ -102,7 +104,7 @@ def _select(self:BitRows, pos):
 # %% ../../nbs/06_disk.bitmap.ipynb #0354d8e8
 @patch(as_prop=True)
 def checksum(self:BitRows):
-    "A checksum of the bitmap, without a copy of it"
+    "CRC-32 of the bitmap, without a copy of it"
     res = 0
     for i in range(0, len(self.bits), 2**14): res = crc32(np.ascontiguousarray(self.bits[i:i+2**14]), res)
     return res

@@ -160,7 +160,9 @@ def versioned(
     version, # A string or a number, changed whenever the results of the function do
 ): # A decorator of functions, and of classes whose objects are called
     "Identify a function by its name and this version instead of its code"
-    if not isinstance(version, (str,int)): raise TypeError(f"Give a string or a number, as in `@versioned('2')`, got {version!r}")
+    if not isinstance(version, (str,int)):
+        raise TypeError("Give a string or a number, as in "
+            f"`@versioned('2')`, got {version!r}")
     def _keep(f):
         f.tsdisk_version = str(version)
         return f

@@ -54,7 +54,9 @@ class Items(L):
     def __getitem__(self, i): return self.items.row(i) if isinstance(i, int) or is_indexer(i) else self._get(i)
     def _get(self, i):
         if is_indexer(i): return self.items[i]
-        if np.ndim(i) > 1: raise IndexError(f"Items are asked for by one list of positions, got an array of shape {np.shape(i)}")
+        if np.ndim(i) > 1:
+            raise IndexError("Items are asked for by one list of positions, "
+                f"got an array of shape {np.shape(i)}")
         return self._at(take_idxs(self.idxs, i if isinstance(i, slice) else as_positions(i, len(self))))
 
     def __reversed__(self): return self[::-1]

@@ -20,7 +20,9 @@ def as_positions(
     a = np.asarray(idx if hasattr(idx, '__array__') else list(idx))
     a = np.flatnonzero(a) if a.dtype == bool else a.astype(np.int64)
     bad = (a < -n) | (a >= n)
-    if bad.any(): raise IndexError(f"Item {a[bad][0]} was asked for, there are {n}: use 0 to {n-1}, or -{n} to -1 from the end")
+    if bad.any():
+        raise IndexError(f"Item {a[bad][0]} was asked for, there are {n}: use "
+            f"0 to {n-1}, or -{n} to -1 from the end")
     return np.where(a < 0, a+n, a)
 
 # %% ../../nbs/05_disk.rows.ipynb #3de0a527
@@ -112,10 +114,16 @@ def intersect_intervals(
 def _ascending_pairs(ranges):
     "Ranges as integers (k, 2), without empty ones; `ValueError` unless they ascend"
     pairs = np.asarray(ranges, np.int64).reshape(-1, 2)
-    pairs = pairs[pairs[:,1] > pairs[:,0]]
+    some = pairs[:,1] > pairs[:,0]
+    if not some.all(): pairs = pairs[some]
     overlap = (pairs[1:,0] < pairs[:-1,1]).any()
     if overlap or (pairs < 0).any(): raise ValueError("Ranges must ascend from row 0 on and not overlap")
     return pairs
+
+def _merged_pairs(pairs):
+    "(first, stop) of ranges that ascend, (k,) each; those that touch are one"
+    new = pairs[1:,0] > pairs[:-1,1]
+    return pairs[np.append(True, new)[:len(pairs)],0], pairs[np.append(new, True)[:len(pairs)],1]
 
 # %% ../../nbs/05_disk.rows.ipynb #10af875f
 class Ranges(Positions):
@@ -125,7 +133,7 @@ class Ranges(Positions):
         n:int=None, # Rows of the data that these are chosen from
     ):
         pairs = _ascending_pairs(ranges)
-        self.first,self.stop = merge_intervals(*pairs.T)
+        self.first,self.stop = _merged_pairs(pairs)
         self.of = n
         self.stops = np.cumsum(self.stop-self.first)
         super().__init__(int(self.stops[-1]) if len(pairs) else 0)

@@ -58,7 +58,9 @@ def _map_bytes(path, first, stop):
     "Bytes of a file, mapped; the file is opened once, whatever takes its name meanwhile"
     with open(path, 'rb') as f:
         stat = os.fstat(f.fileno())
-        if stop > stat.st_size: raise ValueError(f"{path} has shrunk to {stat.st_size} bytes since it was opened: write it again")
+        if stop > stat.st_size:
+            raise ValueError(f"{path} has shrunk to {stat.st_size} bytes "
+                "since it was opened: write it again")
         res = np.memmap(f, 'u1', 'r', first, (stop-first,))
     res.filename = os.path.abspath(path)
     return remember_file(res, stat)

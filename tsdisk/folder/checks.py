@@ -32,7 +32,9 @@ class Sums(Shown):
     ):
         self.crcs,self.size = list(crcs),size
         blocks = -(-size//self.block)
-        if len(self.crcs) != blocks: raise ValueError(f"{size:,} bytes have {blocks:,} checksums, got {len(self.crcs):,}")
+        if len(self.crcs) != blocks:
+            raise ValueError(f"{size:,} bytes have {blocks:,} "
+                f"checksums, got {len(self.crcs):,}")
 
     def add(self, data):
         "Add more bytes"

@@ -70,7 +70,7 @@ def _n_windows(splits):
     "The number of windows that were split; None for splits of rows"
     return next(filter(None, map(_split_of, splits.values())), None)
 
-def _split_of(rows): return rows.n if isinstance(rows, RandomShare) else getattr(rows, 'of', None) # How many rows or windows were split
+def _split_of(rows): return getattr(rows, 'n' if isinstance(rows, RandomShare) else 'of', None) # Rows or windows before the split
 
 # %% ../../nbs/30_folder.manifest.ipynb #280c890c
 def _save_splits(path, splits, n, tag=''):

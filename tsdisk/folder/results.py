@@ -84,7 +84,8 @@ def _look_up(folder, kind, name, key):
 # %% ../../nbs/31_folder.results.ipynb #76f5a326
 def _entry_of(folder, kind, name, key, value):
     "What the manifest holds of a result: all of it, or the name of its file, which is written"
-    of_lists = isinstance(value, dict) or isinstance(value, list) and [*map(type, value)] == [list,list] # Statistics, or labels and counts
+    are_labels = isinstance(value, list) and [*map(type, value)] == [list,list] # Labels and their counts
+    of_lists = isinstance(value, dict) or are_labels
     if not of_lists: return value
     record,n = _as_record(value)
     if n <= most_listed: return value
@@ -103,7 +104,8 @@ def _store(folder, kind, name, key, value, most=32):
 def _remove_unused(folder):
     "Remove the files of results that the manifest does not name"
     kinds = [o for o in read_manifest(folder).values() if isinstance(o, dict)]
-    used = {key for kind in kinds for by_key in kind.values() if isinstance(by_key, dict) for key in by_key.values() if isinstance(key, str)}
+    tables = [o for kind in kinds for o in kind.values() if isinstance(o, dict)]
+    used = {key for o in tables for key in o.values() if isinstance(key, str)}
     for o in (Path(folder)/results_folder).glob('*.npy'):
         if f'{results_folder}/{o.name}' not in used: o.unlink(missing_ok=True)
 

@@ -117,6 +117,16 @@ def _make(self:BlockOrder, k):
     return np.stack([rng.permutation(o) for o in self._rows(self._blocks(k))], 1).reshape(-1)
 
 
+# %% ../../nbs/20_order.blocks.ipynb #d708b7ad
+@patch
+def _by_lane(self:BlockOrder, a, b, world_size):
+    "The places of a batch, lane by lane, the lanes of each rank together"
+    lane = np.arange(self.lanes)
+    lane = lane[np.argsort(lane%world_size + lane/self.lanes)]
+    first = a + (lane-a)%self.lanes
+    places = first[:,None] + np.arange(0, b-a, self.lanes)
+    return places[places < b]
+
 # %% ../../nbs/20_order.blocks.ipynb #ad89917c
 @patch
 def arranged(self:BlockOrder,
@@ -125,12 +135,13 @@ def arranged(self:BlockOrder,
     world_size:int, # Number of processes that share it
 ) -> np.ndarray: # (b-a,) places
     "The places of a batch, those of each rank together"
+    if b <= self.tail and self.lanes%world_size == 0: return self._by_lane(a, b, world_size)
     places = np.arange(a, b)
     lane = places%self.lanes
     rank = lane%world_size + lane/self.lanes
-    if self.lanes%world_size: rank += Pieces._get(self, places)/self.n/self.lanes # By block
+    if self.lanes%world_size: rank += Pieces._span(self, a, b)/self.n/self.lanes # By block
     tail = places >= self.tail
     if tail.any():
-        by_row = np.argsort(np.argsort(Pieces._get(self, places[tail])))
+        by_row = np.argsort(np.argsort(Pieces._span(self, max(a, self.tail), b)))
         rank[tail] = (by_row+.5)/len(by_row)*world_size
     return places[np.argsort(rank, kind='stable')]

@@ -13,7 +13,7 @@ from ..disk.faults import check_faults, handle_faults, mapped_reads
 
 # %% ../../nbs/20_order.codes.ipynb #5be40641
 def _words(a):
-    "Texts (k,) as whole numbers (k, words)"
+    "Strings (k,) as whole numbers (k, words)"
     size = next(o for o in (8,4,2,1) if a.dtype.itemsize%o == 0)
     return np.ascontiguousarray(a).view(f'u{size}').reshape(len(a), -1)
 
@@ -27,8 +27,8 @@ def _buckets(words):
     return (res >> np.uint64(48)).astype(np.int64)
 
 # %% ../../nbs/20_order.codes.ipynb #c27b06f4
-def _distinct_texts(a):
-    "(texts in any order, how often each occurs); None where two of them share a bucket"
+def _distinct_strings(a):
+    "(strings in any order, how often each occurs); None where two of them share a bucket"
     words = _words(a)
     bucket = _buckets(words)
     example = np.zeros(2**16, np.int64)
@@ -52,11 +52,11 @@ def _distinct_numbers(a):
 def distinct(
     a:np.ndarray, # Labels, of any shape
 ) -> tuple: # (sorted distinct labels, how often each occurs)
-    "`np.unique(a, return_counts=True)`, without sorting whole numbers and texts that occur often"
+    "`np.unique(a, return_counts=True)`, without sorting whole numbers and strings that occur often"
     a = a.reshape(-1)
     found = None
     if a.size and a.dtype.kind in 'biu': found = _distinct_numbers(a)
-    if a.size and a.dtype.kind in 'US' and a.dtype.itemsize: found = _distinct_texts(a)
+    if a.size and a.dtype.kind in 'US' and a.dtype.itemsize: found = _distinct_strings(a)
     if not found: return np.unique(a, return_counts=True)
     order = np.argsort(found[0], kind='stable')
     return tuple(o[order] for o in found)

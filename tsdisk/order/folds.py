@@ -8,12 +8,14 @@ __all__ = ['deal_groups', 'Folds', 'group_folds', 'stratified_group_splits', 'ha
 # %% ../../nbs/25_order.folds.ipynb #12e12e69
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import zip_longest
 import numpy as np
 from ..disk.array_sources import as_source
 from ..disk.basics import whole_number
 from ..disk.bitmap import rows_by_part
 from ..disk.rows import Ranges
-from .codes import label_blocks
+from ..disk.scratch import scratch
+from .codes import CodeOf, count_labels, label_blocks
 from .no_label import has_label
 from .ranks import drawn_seed
 from .split_rows import share_sizes
@@ -54,23 +56,42 @@ def _split_rows(mask, windows):
     runs = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2) # (first, stop) of series
     return Ranges(windows.grid.first(runs), len(windows))
 
+def _rows_of_parts(parts, n, n_splits, windows):
+    "Rows of each split, from blocks of the split of each key"
+    if windows is None and n > listed_rows: return rows_by_part(parts, n, n_splits)
+    split = np.concatenate([*parts])
+    return tuple(_split_rows(split == k, windows) for k in range(n_splits))
+
 def _labels_of(y, name, windows):
     "The distinct labels of rows or series, sorted, and for each row or series the number of its label"
     y = as_source(y)
     if y.ndim != 1: raise ValueError(f"{name} must be one label a row, (n,), got shape {tuple(y.shape)}")
     if windows is not None and len(y) != len(windows.panel):
         raise ValueError(f"There are {len(windows.panel):,} series and {len(y):,} {name}: each series needs one")
-    return np.unique(np.asarray(y[:]), return_inverse=True)
+    labels,_ = count_labels(y)
+    codes,code_of = scratch((len(y),), np.min_scalar_type(len(labels))),CodeOf(labels)
+    for i,a in enumerate(label_blocks(y, 2**18)): codes[i*2**18:][:len(a)] = code_of(a)
+    return labels,codes
+
+# %% ../../nbs/25_order.folds.ipynb #21ffd03f
+def _blocks(a, size=2**18): return (a[i:i+size] for i in range(0, len(a), size))
 
 def _group_counts(codes, y, windows, no_label=None):
-    "Rows of each group, a column for each class of `y` and one for all rows"
-    rows = np.ones(len(codes), np.int64) if windows is None else windows.grid.per_series
-    counts = [np.bincount(codes, rows)]
-    if y is None: return np.stack(counts, 1)
+    "Rows of each group: a column for all rows, and one for each class of `y`"
+    rows = None if windows is None else windows.grid.per_series
+    if y is None: return _count_pairs(codes, [], 0, rows)
     names,classes = _labels_of(y, '`y`', windows)
     if len(classes) != len(codes): raise ValueError(f"`y` has {len(classes):,} labels, `groups` has {len(codes):,}")
-    known = np.flatnonzero(has_label(names, no_label))
-    return np.stack(counts + [np.bincount(codes, rows*(classes == o)) for o in known], 1)
+    return _count_pairs(codes, classes, len(names), rows)[:,np.append(True, has_label(names, no_label))]
+
+def _count_pairs(codes, classes, k, rows):
+    "Rows of each group: of all classes, and of each of k, (n_groups, 1+k)"
+    res = np.zeros((int(codes.max())+1, 1+k))
+    n = (1 for _ in _blocks(codes)) if rows is None else _blocks(rows)
+    for group,cls,o in zip_longest(_blocks(codes), _blocks(classes), n):
+        np.add.at(res, (group,0), o)
+        if k: np.add.at(res, (group,1+cls.astype(np.int64)), o)
+    return res
 
 # %% ../../nbs/25_order.folds.ipynb #764128fc
 class Folds(Sequence):
@@ -86,8 +107,9 @@ class Folds(Sequence):
 
     def __getitem__(self, i):
         if isinstance(i, slice): return [self[o] for o in range(self.k)[i]]
-        held = self.fold == range(self.k)[i]
-        return _split_rows(~held, self.windows), _split_rows(held, self.windows)
+        i = range(self.k)[i]
+        held = (o == i for o in _blocks(self.fold))
+        return _rows_of_parts(held, len(self.fold), 2, self.windows)
 
 def group_folds(
     groups, # Label of each row, (n,): array, list, path or source
@@ -95,7 +117,7 @@ def group_folds(
     y=None, # Class of each row: folds then get the same share of each class, as nearly as whole groups allow
     seed:int=None, # Same seed, same folds; drawn from NumPy's global generator by default
     windows:Windows=None, # Split these: `groups` and `y` are labels of their series, (n_series,)
-) -> Folds: # k pairs of (training rows, validation rows): arrays, ascending, or `Ranges` of windows
+) -> Folds: # k pairs of (training rows, validation rows): arrays, ascending; `BitRows` beyond a million rows; `Ranges` of windows
     "Folds of whole groups: each group validates in one fold and trains in all others"
     k = whole_number(k, 'k', 2)
     _,codes = _labels_of(groups, '`groups`', windows)
@@ -112,15 +134,15 @@ def stratified_group_splits(
     seed:int=None, # Same seed, same split; drawn from NumPy's global generator by default
     windows:Windows=None, # Split these: `y` and `groups` are labels of their series, (n_series,)
     no_label=None, # A value of `y` that means "no label", or a list of them, besides -100 and NaN
-) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending, or `Ranges` of windows
+) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending; `BitRows` beyond a million rows; `Ranges` of windows
     "Hold out whole groups with about the same share of each class"
     share_sizes(1000, valid_pct, test_pct) # Checks them
     _,codes = _labels_of(groups, '`groups`', windows)
     held = [valid_pct, test_pct] if test_pct else [valid_pct]
     rng = np.random.default_rng(drawn_seed() if seed is None else seed)
     counts = _group_counts(codes, y, windows, no_label)
-    split = deal_groups(counts, [1-sum(held), *held], rng)[codes]
-    return tuple(_split_rows(split == k, windows) for k in range(len(held)+1))
+    split = deal_groups(counts, [1-sum(held), *held], rng)
+    return _rows_of_parts((split[o] for o in _blocks(codes)), len(codes), len(held)+1, windows)
 
 # %% ../../nbs/25_order.folds.ipynb #846f96f0
 def hash_shares(
@@ -129,7 +151,9 @@ def hash_shares(
 ) -> np.ndarray: # (k,), float64, from 0 to below 1, evenly spread
     "A number for each key that depends on the key and the salt alone; 5 and '5' are the same key"
     if keys.dtype.kind == 'S': keys = np.char.decode(keys, 'utf-8')
-    if keys.dtype.kind not in 'Uiu': raise TypeError(f"Keys must be strings or whole numbers, got {keys.dtype}: give strings")
+    if keys.dtype.kind not in 'Uiu':
+        raise TypeError("Keys must be strings or whole numbers, "
+            f"got {keys.dtype}: give strings")
     distinct,codes = np.unique(keys, return_inverse=True)
     salted = blake2b(salt.encode(), digest_size=8)
     numbers = np.array([_hashed(salted, o) for o in distinct.tolist()], np.float64)
@@ -163,9 +187,3 @@ def hash_splits(
 def _split_of_shares(shares, valid_pct, test_pct):
     "1 for shares below `valid_pct`, 2 for the highest ones, 0 between"
     return (shares < valid_pct)*np.int8(1) + (shares >= 1-test_pct)*np.int8(2)
-
-def _rows_of_parts(parts, n, n_splits, windows):
-    "Rows of each split, from blocks of the split of each key"
-    if windows is None and n > listed_rows: return rows_by_part(parts, n, n_splits)
-    split = np.concatenate([*parts])
-    return tuple(_split_rows(split == k, windows) for k in range(n_splits))

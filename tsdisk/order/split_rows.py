@@ -114,7 +114,8 @@ def row_bounds(
     if isinstance(rows, range): return min(rows[0], rows[-1]), max(rows[0], rows[-1])
     if isinstance(rows, Ranges): return rows.first[0], rows.stop[-1]-1
     if isinstance(rows, BitRows): return rows[0],rows[-1]
-    return rows.min(),rows.max()
+    ends = [(o.min(), o.max()) for o in chunked_rows(rows)] # Of a file, read once
+    return min(low for low,_ in ends), max(high for _,high in ends)
 
 # %% ../../nbs/22_order.split_rows.ipynb #12734bd1
 def _is_fold(split):
@@ -182,19 +183,22 @@ def _repeated_in_ranges(ranges):
 # %% ../../nbs/22_order.split_rows.ipynb #77df6969
 def chunked_rows(
     rows, # A `range`, `Ranges`, `BitRows`, `RandomShare` or array of row numbers
+    chunk:int=2**20, # Rows at a time
 ): # Arrays (k,)
-    "Rows a million at a time"
-    for a in range(0, len(rows), 2**20): yield np.asarray(rows[a:a+2**20], np.int64)
+    "Rows, some at a time"
+    for a in range(0, len(rows), chunk): yield np.asarray(rows[a:a+chunk], np.int64)
 
-def _as_bits(rows): return rows >> 3, np.left_shift(1, rows & 7).astype(np.uint8) # (byte, bit in it) of each row in a bitmap
+def _as_bits(rows): # (byte, bit in it) of each row in a bitmap
+    return rows >> 3, np.left_shift(np.uint8(1), rows.astype(np.uint8) & np.uint8(7))
 
 # %% ../../nbs/22_order.split_rows.ipynb #25280a82
 def _repeated_in_arrays(splits, n):
     "A row that is in two splits, and the number of the second; None if there is none. Takes n/8 bytes"
     seen = np.zeros(-(-n//8), np.uint8) # A bit a row
-    *small,largest = sorted(range(len(splits)), key=lambda i: len(splits[i])) # The largest is compared with the others, and not marked
+    # The largest is compared with the others, and not marked
+    *small,largest = sorted(range(len(splits)), key=lambda i: len(splits[i]))
     for i in (*small, largest):
-        for rows in chunked_rows(splits[i]):
+        for rows in chunked_rows(splits[i], 2**16):
             byte,bit = _as_bits(rows)
             again = (seen[byte] & bit) > 0
             if again.any(): return _with_second(splits, rows[int(again.argmax())])

@@ -139,7 +139,9 @@ class ClassShares(Shown):
         self.starts = rng.uniform(.01, .99, (2,len(n)))
         self.dealt = np.zeros(len(n), np.int64) # Rows of each class in earlier blocks
 
-    def due(self, rows, i): return np.floor(rows*self.shares[i] + self.starts[i]).astype(np.int64) # Of the first rows of each class
+    def due(self, rows, i):
+        "How many of the first `rows` rows of each class"
+        return np.floor(rows*self.shares[i] + self.starts[i]).astype(np.int64)
     def both(self, rows):
         "Rows to validate and to test of the first rows of each class"
         valid = self.due(rows, 0)
@@ -202,19 +204,31 @@ def stratified_splits(
 def _take_groups(groups, sizes, n_rows, most):
     "The groups, of those given, that bring a split nearer to `n_rows`: at most `most`, and at least the smallest"
     taken = []
-    for k in range(0, len(groups), 2**16): # A few at a time: lists of Python take much room
+    for k in range(0, len(groups), 2**16):
+        if n_rows <= 0 or most <= 0: break
         some = groups[k:k+2**16]
-        for g,size in zip(some.tolist(), sizes[some].tolist()):
-            if n_rows <= 0 or len(taken) == most: break
-            if size >= 2*n_rows: continue
-            taken.append(g)
-            n_rows -= size
-    return taken or [groups[sizes[groups].argmin()]]
+        fit,n_rows = _groups_that_fit(sizes[some], n_rows)
+        taken.append(some[fit][:most])
+        most -= len(taken[-1])
+    taken = np.concatenate(taken or [groups[:0]])
+    return taken if len(taken) else groups[[sizes[groups].argmin()]]
+
+def _groups_that_fit(sizes, n_rows):
+    "Which of some groups are taken, one after the other, and how many rows are left to take"
+    left = n_rows - np.cumsum(sizes) + sizes # Before each, if all are taken
+    fit = sizes < 2*left
+    if fit.all(): return fit, n_rows-int(sizes.sum())
+    for i,size in enumerate(sizes.tolist()):
+        fit[i] = size < 2*n_rows
+        if fit[i]: n_rows -= size
+    return fit,n_rows
 
 # %% ../../nbs/24_order.splits.ipynb #0ff7ae0a
 def _shuffled_groups(sizes, rng, least):
     "The groups that have rows, in random order; `ValueError` for fewer than `least`"
-    groups = rng.permutation(np.flatnonzero(sizes))
+    dtype = np.int32 if len(sizes) < 2**31 else np.int64
+    groups = np.arange(len(sizes), dtype=dtype) if sizes.all() else np.flatnonzero(sizes).astype(dtype)
+    rng.shuffle(groups)
     if len(groups) >= least: return groups
     raise ValueError(f"It takes {least} groups to split by group, got {len(groups)}: use `time_splits` for one")
 
@@ -227,7 +241,7 @@ def _split_of_groups(sizes, valid_pct, test_pct, rng):
     for k,n_rows in enumerate(held, 1):
         needed = len(held)+1-k # The splits to come need a group each
         split[_take_groups(left, sizes, n_rows, len(left)-needed)] = k
-        left = left[split[left] == 0]
+        if k < len(held): left = left[split[left] == 0]
     return split
 
 # %% ../../nbs/24_order.splits.ipynb #f3b15864
@@ -235,9 +249,10 @@ def _windows_of_parts(parts, windows, n_splits):
     "Windows of each split, as `Ranges`, from blocks of the split of each series"
     runs,first = [[] for _ in range(n_splits)],0
     for a in parts:
-        for k,found in enumerate(runs): found.append(windows.grid.first(first + true_runs(a == k)))
+        edges = windows.grid.firsts_between(first, first+len(a))
+        for k,found in enumerate(runs): found.append(edges[true_runs(a == k)])
         first += len(a)
-    return tuple(Ranges(np.concatenate(o), len(windows)) for o in runs)
+    return tuple([Ranges(np.concatenate(runs.pop(0)), len(windows)) for _ in range(n_splits)]) # Each list is dropped
 
 def _check_one_per_series(n, windows, what):
     n_series = len(windows.panel)
@@ -271,7 +286,7 @@ def group_splits(
     seed:int=None, # Same seed, same split; drawn from NumPy's global generator by default
     windows:Windows=None, # Split these: `groups` are labels of their series, (n_series,)
 ) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending; `BitRows` beyond a million rows; `Ranges` of windows
-    "Hold out whole groups: patients, devices, series. Takes n/7 bytes, with `test_pct` for each split, and about 50 for each group"
+    "Hold out whole groups: patients, devices, series. Takes n/7 bytes, with `test_pct` for each split, and about 50 for each group; of windows, about 16 for each series"
     if isinstance(groups, Windows): groups,windows = None,groups
     sizes,blocks = _grouped(groups, windows)
     rng = np.random.default_rng(_seed_or_drawn(seed))

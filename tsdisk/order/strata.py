@@ -12,6 +12,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import KeepLast, Shown
 from ..disk.rows import Positions
+from ..disk.scratch import scratch
 from .shuffle import Order
 
 # %% ../../nbs/21_order.strata.ipynb #c3cfd963
@@ -25,11 +26,26 @@ class Classes(Shown):
         if codes.ndim != 1 or codes.dtype.kind not in 'iub' or not len(codes) or codes.min() < 0:
             raise ValueError("`codes` must be one class number a row, 0 or more, "
                 f"got {codes.dtype} of shape {codes.shape}")
-        self.counts = np.bincount(codes, minlength=k or 0)
+        k = max(int(codes.max())+1, k or 0)
+        self.counts = sum(np.bincount(o, minlength=k) for o in _blocks(codes))
         self.starts = np.cumsum(self.counts)-self.counts
-        self.rows = np.argsort(codes, kind='stable').astype(np.uint32 if len(codes) < 2**32 else np.int64)
+        self.rows = _rows_by_class(codes, self.starts)
 
     def __len__(self): return len(self.rows)
+
+def _blocks(codes, size=2**18): return (codes[i:i+size] for i in range(0, len(codes), size))
+
+def _rows_by_class(codes, starts):
+    "Row numbers, sorted by class"
+    res = scratch(codes.shape, np.uint32 if len(codes) < 2**32 else np.int64)
+    first,ends = 0,starts.copy() # Where the next row of each class goes
+    for o in _blocks(codes):
+        order,counts = np.argsort(o, kind='stable'),np.bincount(o, minlength=len(ends))
+        before = np.cumsum(counts)-counts # Rows of earlier classes in this block
+        res[np.repeat(ends-before, counts) + np.arange(len(o))] = order+first
+        first += len(o)
+        ends += counts
+    return res
 
 # %% ../../nbs/21_order.strata.ipynb #c11bdec7
 @patch

@@ -50,7 +50,12 @@ class FirstWindows(Shown):
         n = len(self.panel)
         for i in range(0, n, chunk): yield self._count(np.arange(i, min(i+chunk, n)))
 
-    def per_series(self): return np.concatenate([o.astype(np.int32) for o in self._counts()])
+    def per_series(self):
+        res = np.empty(len(self.panel), np.int32)
+        for i,o in enumerate(self._counts(2**18)): res[i*2**18:][:len(o)] = o
+        return res
+
+    def between(self, a, b): return self[a] + np.append(0, np.cumsum(self._count(np.arange(a, b)), dtype=np.int64)) # Of series a to b
 
 # %% ../../nbs/15_series.grid.ipynb #d8a0347a
 @patch
@@ -125,6 +130,12 @@ def series(self:Grid, i):
 
 @patch
 def first(self:Grid, series): return series*self.per if self.firsts is None else self.firsts[series]
+
+@patch
+def firsts_between(self:Grid, a, b):
+    "The numbers of the first windows of series a to b, (b-a+1,)"
+    lazy = isinstance(self.firsts, FirstWindows)
+    return self.firsts.between(a, b) if lazy else self.first(np.arange(a, b+1))
 
 @patch
 def locate(self:Grid,
@@ -239,6 +250,7 @@ class GapGrid(Grid):
     def among(self, windows): return Ranges(self.kept.rank(windows.pairs), len(self))
     def series(self, i): return self.all_windows.series(self.kept[i])
     def first(self, series): return self.kept.rank(self.all_windows.first(series))
+    def firsts_between(self, a, b): return self.kept.rank(self.all_windows.firsts_between(a, b))
     def locate(self, i): return self.all_windows.locate(self.kept[i])
     def count_before(self, series, step): return self.kept.rank(self.all_windows.count_before(series, step))
 

@@ -72,14 +72,17 @@ class Ragged(Panel, PaddedRows):
         most:int=None, # Longer series are cut to this many steps: the first ones, or with 'left' the last ones
         length:int=None, # Instead of `most`: every batch has this many steps, and shorter series are padded to them too
     ):
-        if most is not None and length is not None: raise ValueError("Give `most`, for batches as long as their longest, or `length`")
+        if most is not None and length is not None:
+            raise ValueError("Give `most`, for batches as long as "
+                "their longest, or `length`")
         most = ifnone(length, most)
         self._set_series(values, offsets)
         self.value = value
         self.side = one_of(side, 'side', ('left','right'))
         self.most = most if most is None else whole_number(most, 'most' if length is None else 'length', 1, 'a whole number of steps')
         self.is_fixed = length is not None
-        self.longest = most if self.is_fixed else min(self.length_range[1], most or int(self.offsets[-1])) # Most steps of a batch
+        # Most steps of a batch
+        self.longest = most if self.is_fixed else min(self.length_range[1], most or int(self.offsets[-1]))
         self.shape = self.n, self.vars, self.longest
 
     def _set_series(self, values, offsets):

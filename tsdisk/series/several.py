@@ -114,7 +114,9 @@ def as_panel(
     if isinstance(x, Shards): return _many_files(x, axis)
     return Several(x, axis) if several and not np.isscalar(x[0]) else Dense(x, axis)
 
-def _panel_of_files(paths, axis): return Several(paths, axis) if len(paths) <= most_to_open(Shards.most) else _many_files(Shards(paths), axis)
+def _panel_of_files(paths, axis):
+    if len(paths) <= most_to_open(Shards.most): return Several(paths, axis)
+    return _many_files(Shards(paths), axis)
 
 def _many_files(shards, axis):
     if axis in (None,0): return ManyFiles(shards)

@@ -55,4 +55,5 @@ class DistributedTraining(Callback):
     def _parallel(self, model):
         on_gpu = one_param(model).is_cuda
         if self.sync_bn and on_gpu: model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return nn.parallel.DistributedDataParallel(model, device_ids=[one_param(model).device] if on_gpu else None, **self.kwargs)
+        devices = [one_param(model).device] if on_gpu else None
+        return nn.parallel.DistributedDataParallel(model, device_ids=devices, **self.kwargs)

@@ -48,12 +48,16 @@ def _columns(grid, series, first, size, gap, shape):
     return {k: np.broadcast_to(v, shape).ravel() for k,v in columns.items()}
 
 def _check_beyond(preds, ds):
-    "Grid of windows without a horizon, and their rows; `ValueError` if forecasts do not match, or the times after their end are not known"
+    "Grid of windows without a horizon, and their rows; `ValueError` if forecasts do not match or later times are not known"
     grid,clocks = ds.windows.grid,ds.windows.grid.clocks
-    if preds.ndim < 2 or len(preds) != len(ds): raise ValueError(f"There are {len(ds):,} windows, got forecasts of shape {preds.shape}")
+    if preds.ndim < 2 or len(preds) != len(ds):
+        raise ValueError(f"There are {len(ds):,} windows, got "
+            f"forecasts of shape {preds.shape}")
     series = grid.locate(np.asarray(take_idxs(ds.idxs, np.arange(len(ds)))))[0]
     known = clocks is None or clocks.starts is None and clocks.stamps is None or np.isfinite(clocks.periods_of(series)).all()
-    if not known: raise ValueError("Times after the end of uneven times are not known: give windows with `clock=None`, to number the steps")
+    if not known:
+        raise ValueError("Times after the end of uneven times are not known: give "
+            "windows with `clock=None`, to number the steps")
     return grid, ds.idxs
 
 # %% ../../nbs/67_train.forecasts.ipynb #819c84ae
