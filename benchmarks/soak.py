@@ -13,6 +13,7 @@ class Loss(Exception): "Something is gone, twice, wrong, or refused"
 
 shape,n_classes = (3,64),7
 most_rows = 20_000 # Of one dataset, before another begins
+fewest_rows = 64 # Of a dataset on which a network is trained
 longest = 300 # Seconds that an act may take which nobody kills
 
 def rows_of(ids): return np.broadcast_to(np.asarray(ids, 'f4')[:,None,None], (len(ids), *shape))
@@ -34,6 +35,10 @@ def ids_of_set(folder):
     try: arrays,_ = open_folder(folder)
     except FileNotFoundError: return np.zeros(0, 'i8')
     return checked_ids(arrays['X'], arrays['y'])
+
+def save_ids(folder, ids):
+    from tsdisk.folder.manifest import save_folder
+    save_folder(folder, rows_of(ids), ids%n_classes)
 
 def ids_of_series(folder):
     from tsdisk.series.ragged_files import open_ragged
@@ -110,7 +115,8 @@ def fit(folder, n, path, shuffle, epochs=2, every=5):
     set_seed(3)
     X,y = (open_folder(folder)[0][o][:n] for o in 'Xy')
     splits = [range(n*3//4), range(n*3//4, n)]
-    dls = TSDataLoaders.from_arrays(X, y, splits=splits, bs=16, seed=5, shuffle=shuffle, device='cpu')
+    vocab = [*range(n_classes)] # The first rows of a dataset may lack a label
+    dls = TSDataLoaders.from_arrays(X, y, splits=splits, bs=16, seed=5, shuffle=shuffle, device='cpu', vocab=vocab)
     model = nn.Sequential(nn.Flatten(), nn.Dropout(.1), nn.Linear(shape[0]*shape[1], 16), nn.ReLU(), nn.Linear(16, n_classes))
     learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), path=path, lr=1e-6)
     with learn.no_bar(), learn.no_logging(), open(path/'log', 'ab', buffering=0) as log:
@@ -235,11 +241,9 @@ def append_files(soak):
     soak.set = folder,new
 
 def act_save(soak):
-    from tsdisk.folder.manifest import save_folder
     folder,old = soak.plain or (soak.folder/'plain', np.zeros(0, 'i8'))
     new = soak.new_ids(900)
-    f = partial(save_folder, folder, rows_of(new), new%n_classes)
-    write(soak, 'save_folder', f, ids_of_set, folder, old, new)
+    write(soak, 'save_folder', partial(save_ids, folder, new), ids_of_set, folder, old, new)
     soak.plain = folder,new
 
 def act_series(soak):
@@ -256,6 +260,7 @@ def act_series(soak):
 
 def act_train(soak):
     if not soak.set: act_convert(soak)
+    while len(soak.set[1]) < fewest_rows: append_files(soak)
     n,shuffle = min(600, len(soak.set[1])),soak.random.choice([True,'block'])
     path,whole = soak.folder/'run',soak.folder/'whole'
     for o in (path,whole):

@@ -1,5 +1,5 @@
 "The frame of the benchmarks: busy processes end, ceilings copy and read what they should, tables have their columns"
-import json, signal, subprocess, sys, time
+import json, re, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pytest, torch
 
@@ -116,10 +116,22 @@ def test_a_column_for_each_number_of_busy_processes():
     assert pick(records, 'rate', way='a', beside=1) == [4] and ratio(pick(records, 'rate', way='a'), pick(records, 'rate', way='b')) == (2/1+4/3)/2
 
 @linux
-def test_a_soak_ends_well_where_nothing_is_lost():
-    args = [sys.executable, '-W', 'ignore', folder/'soak.py', '--minutes', '.08', '--seed', '3']
+def test_two_minutes_of_soak_lose_nothing():
+    args = [sys.executable, '-W', 'ignore', folder/'soak.py', '--minutes', '2', '--seed', '3']
     res = subprocess.run(args, capture_output=True, text=True)
-    assert res.returncode == 0 and 'Nothing was lost' in res.stdout and '| kills |' in res.stdout, res.stdout+res.stderr
+    assert res.returncode == 0 and 'Nothing was lost' in res.stdout, res.stdout+res.stderr
+    n = {k: int(v) for k,v in re.findall(r'^\| (.+?) \| (\d+) \|$', res.stdout, re.M)}
+    assert n['kills'] > 3 and n['rows written'] > 100 and n['verify'] > 0, res.stdout
+    assert n['kills'] == sum(v for k,v in n.items() if k.startswith('kills of ')), res.stdout
+
+@linux
+@pytest.mark.parametrize('n', [7,64])
+def test_a_soak_trains_on_a_dataset_whose_first_rows_lack_a_label(n, tmp_path):
+    "Rows 0 and 1 alone have labels in training, the others in validation"
+    ids = np.r_[np.arange(n*3//4)%2, np.full(n-n*3//4, 5)]
+    soak.save_ids(tmp_path/'set', ids)
+    (tmp_path/'run').mkdir()
+    assert isinstance(soak.elsewhere(soak.fit, tmp_path/'set', n, tmp_path/'run', True), int)
 
 def lose_a_row(o): o.set = o.set[0],np.append(o.set[1], 2**20)
 def flip(o):

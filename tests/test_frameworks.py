@@ -137,14 +137,15 @@ def test_transforms_of_the_dataset_are_done_for_its_split(dset):
 
 def test_crops_are_others_each_epoch(tmp_path):
     dset = TSDatasets(Crops(filled((5,2,400)), 10, per_series=4))
-    t,k = dset.torch(),dset.keras(20, seed=0)
+    t,k,still = dset.torch(),dset.keras(20, shuffle=True, seed=0),dset.keras(20)
     dl = DataLoader(t, batch_sampler=t.batches(20, shuffle=True, seed=0), collate_fn=t.collate, num_workers=1)
     like = TSDataLoader(dset, 20, True, seed=0, device='cpu')
     a,b = [next(iter(dl))[0] for _ in range(2)]
     for o in (a,b): same(o, next(iter(like))[0].numpy())
-    first = k[0][0]
-    k.on_epoch_end()
-    assert not np.array_equal(a, b) and not np.array_equal(first, k[0][0])
+    first,unmoved = k[0][0],still[0][0]
+    for o in (k,still): o.on_epoch_end()
+    assert not np.array_equal(a, b) and not np.array_equal(np.sort(first, 0), np.sort(k[0][0], 0))
+    same(np.asarray(still[0][0]), np.asarray(unmoved))
 
 def test_a_dataset_of_several_splits_is_an_error(motions):
     for f in (motions.torch, motions.numpy, motions.keras):

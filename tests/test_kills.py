@@ -7,7 +7,7 @@ from tsdisk.convert.convert import append, convert
 from tsdisk.convert import export as exports
 from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.publish import remedies
+from tsdisk.disk.errors import remedies
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged

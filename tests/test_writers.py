@@ -1,13 +1,14 @@
 "One lock for all writers, litter that is told by it, errors that name the file, readers beside writers"
-import errno, json, os, threading
+import errno, json, os, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, pytest
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.export import to_npy
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.disk import arrays
+from tsdisk.disk import arrays, publish
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.publish import atomic_write, locked, naming
+from tsdisk.disk.errors import naming
+from tsdisk.disk.publish import atomic_write, locked
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.folder.manifest import open_folder, save_folder
@@ -117,6 +118,44 @@ def test_saving_a_folder_amid_an_append_is_refused(tmp_path):
         assert len(open_folder(tmp_path)[0]['X']) == 6
     append(tmp_path, rows())
     assert len(open_folder(tmp_path)[0]['X']) == 9 and verify(tmp_path) == []
+
+def broken():
+    yield np.zeros((2,2,5), 'f4')
+    raise ValueError('the third row is not there')
+
+failing = dict(save_folder=lambda d: save_folder(d, broken()), save_ragged=lambda d: save_ragged(d, (o[0] for o in broken())),
+    convert=lambda d: convert(broken(), d))
+
+@pytest.mark.parametrize('name', ['save_folder','save_ragged','convert'])
+def test_a_failed_write_leaves_an_empty_folder_that_was_there_and_no_other(name, tmp_path):
+    (tmp_path/'mine').mkdir()
+    for o in ('mine','new'):
+        with fails(ValueError, 'the third row is not there'): failing[name](tmp_path/o)
+    assert (tmp_path/'mine').is_dir()
+    if name != 'convert': assert [o.name for o in tmp_path.rglob('*')] == ['mine'] # It resumes with what is in its hidden folder
+
+@unix
+def test_a_disk_without_locks_is_warned_of_and_written_to(tmp_path, monkeypatch):
+    def flock(*_): raise OSError(errno.ENOLCK, 'No locks available')
+    monkeypatch.setattr(publish.fcntl, 'flock', flock)
+    with pytest.warns(UserWarning, match='has no locks: let only one process write'): save_folder(tmp_path/'set', X(1))
+    assert open_folder(tmp_path/'set')[0]['X'][0,0,0] == 1 and sorted(o.name for o in (tmp_path/'set').iterdir()) == ['X.npy','tsdisk.json']
+
+@unix
+def test_locks_of_windows_are_taken_and_given_back(tmp_path, monkeypatch):
+    "Its calls are stood in for by those of Unix; a second thread is refused by the table of this process"
+    import fcntl
+    from types import SimpleNamespace
+    taken = []
+    def locking(fd, mode, n):
+        taken.append((os.lseek(fd, 0, os.SEEK_CUR), n))
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    monkeypatch.setitem(sys.modules, 'msvcrt', SimpleNamespace(locking=locking, LK_NBLCK=2))
+    monkeypatch.setattr(publish, 'fcntl', None)
+    with locked(tmp_path/'set'):
+        with pytest.raises(BlockingIOError): elsewhere(lambda: locked(tmp_path/'set').__enter__())
+        save_folder(tmp_path/'set', X(1))
+    assert set(taken) == {(2**30, 1)} and sorted(o.name for o in (tmp_path/'set').iterdir()) == ['X.npy','tsdisk.json']
 
 # Litter
 

@@ -20,7 +20,7 @@ from .disk.basics import Shown
 from .data.datasets import TSDatasets
 from .convert.readers import need
 from .disk.rows import as_positions, take_idxs
-from .data.loader import TSDataLoader
+from .data.loader import TSDataLoader, epoch_of_rows
 from .order.ranks import drawn_seed, launched
 from .data.reader import Reader
 
@@ -34,10 +34,11 @@ def _one_split(dset):
     return dset
 
 # %% ../nbs/82_frameworks.ipynb #83981bdd
-def _array(t, channels_last=False):
-    "A tensor as an array; series as (bs, steps, vars) if `channels_last`"
-    a = t.as_subclass(Tensor).numpy()
-    return a.swapaxes(1, 2) if channels_last and a.ndim == 3 else a
+def _arrays(b, channels_last=False):
+    "Tensors as arrays; if `channels_last`, series as (bs, steps, vars), images as (bs, height, width, vars)"
+    arrays = [t.as_subclass(Tensor).numpy() for t in b]
+    ndim = arrays[0].ndim
+    return [np.moveaxis(a, 1, -1) if channels_last and a.ndim == ndim else a for a in arrays]
 
 def _nested(b, n_inp):
     "A batch with its inputs as one element: a single one as it is, several as a tuple"
@@ -57,7 +58,7 @@ class NumpyBatches(GetAttr):
 
     def __len__(self): return len(self.dl)
     def __iter__(self): return map(self._arrays, self.dl)
-    def _arrays(self, b): return tuple([_array(o, self.channels_last) for o in b])
+    def _arrays(self, b): return tuple(_arrays(b, self.channels_last))
     def __repr__(self): return f"Arrays of {self.dl}"
 
 # %% ../nbs/82_frameworks.ipynb #61bd5655
@@ -103,8 +104,8 @@ def tf(self:TSDatasets,
 
 # %% ../nbs/82_frameworks.ipynb #b289c3b8
 class _BatchRows(list):
-    "Positions of the rows of a batch, and the epoch they belong to"
-    epoch = 0
+    "Positions of the rows of a batch, and the epoch they belong to; None where rows are the same in all"
+    epoch = None
 
 class BatchOrder(Shown):
     "The positions of the rows of each batch, in another order each epoch"
@@ -154,7 +155,7 @@ def __iter__(self:BatchOrder):
     epoch,dl.steps = dl.epoch,None
     for step in range(dl.first, len(dl.plan())):
         rows = _BatchRows(self.positions(epoch, step).tolist())
-        rows.epoch = epoch
+        rows.epoch = epoch_of_rows(dl)
         yield rows
     dl.at = None
 
@@ -182,7 +183,7 @@ class BatchReader(Shown):
     def __reduce__(self): return BatchReader, (self.dset,)
     def __call__(self,
         pos, # Positions of rows in the dataset
-        epoch:int=0, # Number of the epoch, for rows that differ from epoch to epoch
+        epoch:int=None, # Number of the epoch, for rows that differ from epoch to epoch; None for those that are always the same
     ) -> tuple: # Plain tensors, inputs before targets
         dset = self.dset
         rows = np.ascontiguousarray(take_idxs(dset.idxs, as_positions(pos, len(dset))), np.int64)
@@ -218,7 +219,7 @@ class TorchRows(Shown, Dataset):
         if is_indexer(i): return TorchBatch(self.read([i]))[0]
         return self.__getitems__(range(len(self))[i] if isinstance(i, slice) else i).batch
 
-    def __getitems__(self, idxs): return TorchBatch(self.read(idxs, getattr(idxs, 'epoch', 0)))
+    def __getitems__(self, idxs): return TorchBatch(self.read(idxs, getattr(idxs, 'epoch', None)))
     @staticmethod
     def collate(rows): return rows.batch if isinstance(rows, TorchBatch) else default_collate(rows)
 
@@ -251,7 +252,8 @@ class _BatchesByNumber:
             epoch = self.epoch
             rows = self.order.positions(epoch, range(len(self))[i])
             self.asked += 1
-        arrays = [_array(o, self.channels_last) for o in self.read(rows, epoch)]
+            of_rows = epoch_of_rows(self.order.dl)
+        arrays = _arrays(self.read(rows, of_rows), self.channels_last)
         return _nested(arrays, self.read.dset.n_inp)
 
     def on_epoch_end(self):

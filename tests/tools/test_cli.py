@@ -136,3 +136,20 @@ def test_warnings_are_lines_too(raw, tmp_path, capsys, monkeypatch):
     from tsdisk.tools import cli
     monkeypatch.setattr(cli, '_verify', lambda args: warnings.warn("give `resume=False`"))
     assert main(['verify', str(tmp_path)]) == 0 and capsys.readouterr().err == 'tsdisk: warning: give `--anew`\n'
+
+def test_targets_are_paired_by_the_stem_of_their_names(tmp_path, capsys):
+    for i in range(3):
+        np.save(tmp_path/f'img{i}.npy', np.full((2,9), i, 'f4'))
+        np.save(tmp_path/f'img{i}-mask.npy', np.full(9, 10*i))
+    assert main(['convert', str(tmp_path/'img?.npy'), str(tmp_path/'set'), '--targets', str(tmp_path/'*-mask.npy')]) == 0
+    arrays,_ = open_folder(tmp_path/'set')
+    assert np.array_equal(arrays['X'][:,0,0]*10, arrays['y'][:,0]) and len(arrays['y']) == 3
+    capsys.readouterr()
+    assert main(['convert', str(tmp_path/'img?.npy'), str(tmp_path/'b'), '--targets', 'x', '--id', 'who']) == 1
+    assert 'give one of them' in capsys.readouterr().err
+
+def test_what_is_no_dataset_is_not_drawn_and_bench_is_doctor(tmp_path, capsys):
+    (tmp_path/'t.csv').write_text('a,b\n1,2\n2,3\n')
+    assert main(['info', '--plot', str(tmp_path/'t.csv')]) == 1
+    assert f'`tsdisk convert {tmp_path}/t.csv FOLDER`' in capsys.readouterr().err
+    assert main(['bench', str(tmp_path)]) == 2 and '`tsdisk doctor PATH`' in capsys.readouterr().err

@@ -17,6 +17,7 @@ from .column_files import DenseColumn, RaggedColumn, shard_room, ShardedColumn
 from .journal import steps_in
 from .workers import reading, run_jobs
 from ..disk.arrays import uncached, write_at
+from ..disk.errors import naming
 from ..disk.executors import in_order, is_executor, tasks_at_once, TasksAhead
 from ..disk.headers import data_start
 from ..disk.inside import inside
@@ -88,7 +89,7 @@ def copy_rows(
     "Copy the rows of a group to their places"
     res = {}
     for c,(path,stretches) in places.items():
-        with open(path, 'rb', 0) as rows: res[c] = [(o.nbytes, _copy(rows, o)) for o in stretches]
+        with naming(path), open(path, 'rb', 0) as rows: res[c] = [(o.nbytes, _copy(rows, o)) for o in stretches]
     return res
 
 # %% ../../nbs/47_convert.cluster.ipynb #231d28ee

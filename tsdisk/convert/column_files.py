@@ -13,6 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
 from ..disk.arrays import open_array
+from ..disk.errors import naming
 from ..disk.headers import read_header
 from ..disk.inside import inside
 from ..folder.checks import as_hex
@@ -182,7 +183,7 @@ def finish(self:DenseColumn) -> dict: # By file: `head` (bytes of the header), `
 
 def _checksums(path, crcs):
     start = read_header(path)[3]
-    with open(path, 'rb') as f: header = crc32(f.read(start))
+    with naming(path), open(path, 'rb') as f: header = crc32(f.read(start))
     return dict(head=start, size=path.stat().st_size, crc32=as_hex([header, *crcs]))
 
 # %% ../../nbs/46_convert.column_files.ipynb #dfafcdbd

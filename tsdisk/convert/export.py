@@ -18,7 +18,8 @@ from ..disk.array_sources import as_source
 from ..disk.arrays import save_array
 from ..disk.packing import Packing
 from ..disk.paths import local_path
-from ..disk.publish import atomic_folder, atomic_path, make_folders, named_error, naming
+from ..disk.errors import named_error, naming
+from ..disk.publish import atomic_folder, atomic_path, make_folders
 from ..disk.sidecar import packing_of, read_manifest
 from ..folder.manifest import open_folder
 from .readers import need

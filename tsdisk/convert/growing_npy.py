@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from ..disk.basics import Shown
 from ..disk.arrays import uncached, write_at
 from ..disk.headers import npy_header, data_start, read_header
-from ..disk.publish import make_folders, naming, sync_folder
+from ..disk.errors import naming
+from ..disk.publish import make_folders, sync_folder
 from ..disk.inside import DamagedFile
 from ..folder.checks import Sums
 
@@ -44,7 +45,7 @@ class Growing(Shown):
 def _data_start(self:Growing):
     "The byte at which the rows of an existing file start"
     if not self.path.exists(): raise FileNotFoundError(f"{self.path} is gone; it held {len(self):,} rows: start over")
-    with open(self.path, 'rb') as f: first = f.read(10)
+    with naming(self.path), open(self.path, 'rb') as f: first = f.read(10)
     if not first.startswith(b'\x93NUMPY'): return data_start
     try: return read_header(self.path)[3]
     except ValueError: return 10 + int.from_bytes(first[8:], 'little') # The writer was killed while it wrote the header

@@ -244,7 +244,7 @@ def cached_stats_of(
         if not re.fullmatch(r'stats( of series \w+)?( but \S+)?', kind): continue
         arrays = ['X'] if ' of ' in kind else ['X','X.npy']
         for stats in [o for k in arrays for o in manifest[kind].get(k, {}).values()]:
-            if len(stats['mean']) == n_vars: found = stats
+            if isinstance(stats, dict) and len(stats['mean']) == n_vars: found = stats
     return found
 
 _resume = "Not finished: call `convert` again with the same arguments to resume"

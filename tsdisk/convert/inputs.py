@@ -7,7 +7,7 @@ __all__ = ['input_bytes', 'split_names', 'find_inputs', 'rows_of', 'list_inputs'
            'as_given', 'Inputs', 'check_unchanged']
 
 # %% ../../nbs/42_convert.inputs.ipynb #878178fa
-import os, re
+import os, re, stat
 from collections.abc import Iterator, Mapping
 from glob import glob
 from itertools import chain, islice
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
+from ..disk.errors import named_error, remedies
 from ..disk.fingerprint import empty_digest, extend_digest, file_id, split_name
 from ..disk.paths import is_remote, local_path
 from ..disk.sidecar import manifest_name
@@ -23,16 +24,18 @@ from .record_times import plain_value
 
 # %% ../../nbs/42_convert.inputs.ipynb #87121b33
 def _walk(folder):
-    "Paths of files and zarr stores below a folder"
-    for path,folders,files in os.walk(folder):
+    "Paths of files and zarr stores below a folder; an error if one of its folders can't be read"
+    for path,folders,files in os.walk(folder, onerror=_raise):
         stores = [o for o in folders if o.endswith('.zarr')]
         folders[:] = [o for o in folders if _is_entered(path, o)]
         visible = [o for o in [*stores, *files] if not o.startswith('.')]
         yield from (os.path.join(path, o) for o in visible)
 
+def _raise(error): raise named_error(error, error.filename)
+
 def _is_entered(path, folder):
     "Are the files of a folder below `path` inputs? Not if it is hidden, a zarr store or a dataset"
-    if folder.startswith('.') or folder.endswith('.zarr'): return False
+    if folder.startswith('.') or folder.endswith('.zarr') or folder == 'lost+found': return False
     return not os.path.exists(os.path.join(path, folder, manifest_name))
 
 def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
@@ -55,13 +58,22 @@ def _list_files(src, any_suffix, left_out):
     given = os.fspath(src)
     if any_suffix and is_remote(given): return [given]
     src = os.path.normpath(local_path(given))
-    if split_name(src)[1] or os.path.isfile(src) or src.endswith('.zarr'): return [given if any_suffix else src]
-    if os.path.isdir(src): found = [*_walk(src)]
+    mode = _mode_of(src)
+    if split_name(src)[1] or stat.S_ISREG(mode) or src.endswith('.zarr'): return [given if any_suffix else src]
+    if stat.S_ISDIR(mode): found = [*_walk(src)]
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [given if any_suffix else src] # Its reader knows what it is: a WFDB record has no suffix
     files = found if any_suffix else _readable(found, left_out)
     if not files: raise _no_files(src, any_suffix, left_out)
     return sorted(files)
+
+def _mode_of(path):
+    "The type of a file, as the system gives it; 0 if there is none"
+    try: return os.stat(path).st_mode
+    except OSError as e:
+        if e.errno in remedies: raise named_error(e, path) from e
+    except ValueError: pass # No path
+    return 0
 
 def _no_files(src, any_suffix, left_out):
     for path,why in left_out.items(): return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example: {why}")

@@ -19,7 +19,8 @@ from ..disk.headers import read_header
 from ..disk.fingerprint import digest, empty_digest, extend_digest
 from ..disk.inside import check_regular, DamagedFile, inside, open_regular
 from ..disk.io import free_space
-from ..disk.publish import atomic_write, naming, sync_folder
+from ..disk.errors import naming
+from ..disk.publish import atomic_write, sync_folder
 from ..disk.bitmap import BitRows
 from ..disk.rows import Ranges
 from ..folder.checks import as_hex, Sums
@@ -168,9 +169,11 @@ def _read_and_free(file, size=2**22):
 @patch
 def _add_part(self:Writer, column, path):
     "Append a worker's rows to a column"
-    with open(path, 'r+b') as f: column.add(_read_and_free(f), steps_in(path, column))
+    with naming(path), open(path, 'r+b') as f: column.add(_read_and_free(f), steps_in(path, column))
 
-def steps_in(path, column): return np.fromfile(f'{path}.steps', np.int64) if column.layout == 'ragged' else None
+def steps_in(path, column):
+    if column.layout != 'ragged': return None
+    with naming(path): return np.frombuffer(Path(f'{path}.steps').read_bytes(), np.int64)
 
 # %% ../../nbs/46_convert.journal.ipynb #da818b1f
 @patch
@@ -182,7 +185,8 @@ def take(self:Writer,
     "Append the records of a group; groups must come in order"
     self.consistent = False
     for column in self.columns.values(): (add or self._add_part)(column, self.parts/f'{done.part}.{column.name}')
-    with open(self.parts/f'{done.part}.items', 'rb') as f: shutil.copyfileobj(f, self.metadata)
+    items = self.parts/f'{done.part}.items'
+    with naming(items), open(items, 'rb') as f: shutil.copyfileobj(f, self.metadata)
     for o in self.parts.glob(f'{done.part}.*'): o.unlink()
     self._count_inputs(done, inputs)
     self.consistent = True
@@ -276,7 +280,7 @@ def _file_checksums(path):
     "Size and checksums of a file, in the form that the manifest has for columns"
     start = read_header(path)[3] if path.suffix == '.npy' else 0
     sums = Sums()
-    with open(path, 'rb') as f:
+    with naming(path), open(path, 'rb') as f:
         header = f.read(start)
         for o in iter(partial(f.read, Sums.block), b''): sums.add(o)
     return dict(head=start, size=start+sums.size, crc32=as_hex([*([crc32(header)] if start else []), *sums.crcs]))

@@ -13,11 +13,13 @@ import errno, importlib, os, re, shutil, tempfile, zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
 from ..disk.arrays import open_array
+from ..disk.errors import naming
 from ..disk.fingerprint import split_name
 from ..disk.packing import Packing
 from ..disk.headers import read_header
@@ -114,7 +116,7 @@ def read_file(
     if f is None:
         known = ' '.join(sorted(readers))
         raise ValueError(f"No reader for {path}: known suffixes are {known}. Give `read`, a function of the path")
-    return f(path, name or None)
+    with naming(path): return f(path, name or None)
 
 def _with_array(record, file):
     "A file with a single array as a record"
@@ -165,9 +167,14 @@ def read_steps(
 @reader('.npy')
 def read_npy(path, name=None):
     "The array of a `.npy` file: in memory below 1 MB, else still on disk"
-    if os.path.getsize(path) < 2**20:
-        try: return np.load(path, allow_pickle=False)
-        except ValueError: return open_array(path) # Its error says what is wrong with the file
+    with naming(path): return _load_npy(path) if os.path.getsize(path) < 2**20 else _map_npy(path)
+
+def _load_npy(path):
+    data = Path(path).read_bytes() # NumPy takes a failing disk for the end of a file
+    try: return np.load(BytesIO(data), allow_pickle=False)
+    except ValueError: return open_array(path) # Its error says what is wrong with the file
+
+def _map_npy(path):
     shape,dtype,fortran,start = read_header(path)
     if dtype.hasobject or dtype.isnative and not fortran: return open_array(path) # Refuses objects
     return np.memmap(path, dtype, 'r', start, shape, 'F' if fortran else 'C')
@@ -199,13 +206,20 @@ def npz_members(
     path, # A `.npz` file
 ) -> list: # `NpzMember` of each array
     "Headers of all arrays of a `.npz` file; `TypeError` if one holds pickles"
-    with zipfile.ZipFile(path) as z: return [NpzMember(path, o, z) for o in z.infolist() if o.filename.endswith('.npy')]
+    with naming(path), _open_zip(path) as z: return [NpzMember(path, o, z) for o in z.infolist() if o.filename.endswith('.npy')]
+
+def _open_zip(path):
+    "Open a zip file; an error of its disk is not taken for damage"
+    try: return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as e:
+        if isinstance(e.__context__, OSError): raise e.__context__ from None
+        raise zipfile.BadZipFile(f'{path} is damaged: {e}. Copy or write it again') from e
 
 # %% ../../nbs/41_convert.readers.ipynb #5a9be66a
 @patch
 def load(self:NpzMember):
     "All values, in memory"
-    with np.load(self.path, allow_pickle=False) as arrays: return arrays[self.name]
+    with naming(self.path), np.load(self.path, allow_pickle=False) as arrays: return arrays[self.name]
 
 @patch
 def stream(self:NpzMember):
@@ -215,11 +229,11 @@ def stream(self:NpzMember):
 @patch
 def mapped(self:NpzMember):
     "The values where they lie in the zip file; only for members that are not compressed"
-    with open(self.path, 'rb') as f: # The local header may be longer than the one in the zip file's directory
+    with naming(self.path), open(self.path, 'rb') as f: # The local header may be longer than the one in the zip file's directory
         f.seek(self.info.header_offset+26)
         lengths = np.frombuffer(f.read(4), '<u2') # Of the name and of extra fields
     start = self.info.header_offset + 30 + int(lengths.sum()) + self.start
-    return np.memmap(self.path, self.dtype, 'r', start, self.shape, self.order)
+    with naming(self.path): return np.memmap(self.path, self.dtype, 'r', start, self.shape, self.order)
 
 # %% ../../nbs/41_convert.readers.ipynb #e9b73d4e
 def _temporary_folder():

@@ -138,12 +138,12 @@ def check_fits_tensors(s:Source):
 
 def as_series(
     X, # Array, path or source
-) -> Source: # (n, vars, steps)
-    "The series as a source; an error unless they are samples of numbers"
+) -> Source: # (n, vars, steps); of images (n, vars, height, width), of volumes (n, vars, depth, height, width)
+    "The series, images or volumes as a source; an error unless they are samples of numbers"
     X = check_fits_tensors(as_source(X))
     if X.dtype.kind not in 'biuf': raise TypeError(f"`X` must hold numbers, got dtype {X.dtype}")
     hint = ": for one variable a sample, give `X[:, None]`" if X.ndim == 2 else ""
-    if X.ndim != 3: raise ValueError(f"`X` must be (n, vars, steps), got shape {tuple(X.shape)}{hint}")
+    if X.ndim < 3: raise ValueError(f"`X` must be (n, vars, steps), got shape {tuple(X.shape)}{hint}")
     return X
 
 # %% ../../nbs/51_data.columns.ipynb #288be9db

@@ -74,8 +74,9 @@ def as_codes(self:LabelIndex,
 
 # %% ../../nbs/50_data.labels.ipynb #02e648f4
 class LabelLoss(CrossEntropyLossFlat):
-    "fastai's cross entropy, whose mean over a batch without labels is 0"
+    "fastai's cross entropy, whose mean over a batch without labels is 0; right for volumes, whose axes fastai would mix up"
     def __call__(self, inp, targ, **kwargs):
+        if self.axis == 1 and inp.ndim > 3: inp,targ = inp.flatten(2),targ.flatten(1)
         loss = super().__call__(inp, targ, **kwargs)
         if loss.ndim: return loss
         some = (torch.as_subclass(targ, Tensor) != no_label_code).any()

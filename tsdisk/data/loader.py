@@ -202,8 +202,8 @@ def open_reader(self:TSDataLoader) -> Reader:
     return Reader(self.dataset.reads()[0], self.read, epoch_of_rows(self), buffered, shared=get_worker_info() is not None)
 
 def epoch_of_rows(dl):
-    "Number of the epoch, for rows that differ from epoch to epoch; not shuffled, they are always those of the first"
-    return max(dl.epoch, 0) if dl.shuffle else 0
+    "Number of the epoch, for rows that differ from epoch to epoch; None if not shuffled, for rows that are always the same"
+    return max(dl.epoch, 0) if dl.shuffle else None
 
 def group_rows(
     dl:TSDataLoader, # Whose batches

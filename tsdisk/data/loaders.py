@@ -29,6 +29,7 @@ from ..folder.manifest import open_folder
 from ..order.leakage import warn_leakage
 from ..order.splits import random_splits
 from ..order.time_splits import time_splits
+from ..series.patches import Patches
 from ..series.several import vars_by_number
 
 # %% ../../nbs/57_data.loaders.ipynb #8a301fc8
@@ -108,9 +109,10 @@ def held_out(
     valid_pct:float=.2, # Share of the rows to hold out
     seed:int=None, # Same seed, same split
 ): # Splits, or a function that makes them of all rows
-    "The default splits: the end of each series for windows, else a random share"
-    windows = windows_of(X)
+    "The default splits: the end of each series for windows, a random share of the images under patches, else of the rows"
+    windows,patches = windows_of(X),first(L(X, use_list=None).filter(lambda o: isinstance(o, Patches)))
     if windows is not None: return time_splits(windows, valid_pct)
+    if patches is not None: return patches.split_rows(random_splits(len(patches.rows), valid_pct, seed))
     return lambda rows: random_splits(len(rows), valid_pct, seed)
 
 @patch(cls_method=True)

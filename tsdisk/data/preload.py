@@ -62,7 +62,7 @@ def batches(self:Preloaded,
     sampling, # `Sampling`, the rows of the dataset
     bs:int, # Rows of a batch
     device=None, # Where batches go
-    epoch:int=0, # Number of the epoch, for rows that differ from epoch to epoch
+    epoch:int=None, # Number of the epoch, for rows that differ from epoch to epoch; None if they do not
 ): # Lists of tensors, one for each column, (bs, ...)
     "Batches as stored, on a device"
     place = self.columns[0].values.device

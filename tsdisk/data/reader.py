@@ -104,7 +104,7 @@ class Reader(Shown):
 @patch
 def _open(self:Reader, source, is_large):
     "A source in this epoch, past the page cache if it is large"
-    s = source.at_epoch(self.epoch)
+    s = source if self.epoch is None else source.at_epoch(self.epoch)
     if not is_large or source.why_not_direct() or (self.buffered and self.shared): return s
     held = 3 if self.buffered else self.options.prefetch+1
     try: return s.direct(held, self.options.threads)

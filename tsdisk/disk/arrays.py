@@ -18,9 +18,10 @@ import numpy as np
 from fastcore.basics import patch
 from .basics import html_facts, human, progress, short_path, Shown
 from .casts import cast_exactly
+from .errors import naming
 from .headers import check_dtype, check_size, data_start, header_of, map_open, npy_header, open_npy
 from .paths import local_path
-from .publish import atomic_path, make_folders, naming
+from .publish import atomic_path, make_folders
 
 # %% ../../nbs/03_disk.arrays.ipynb #d3d93e2b
 def open_array(

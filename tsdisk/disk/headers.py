@@ -8,6 +8,7 @@ __all__ = ['HEADER_READERS', 'data_start', 'read_header', 'open_npy', 'header_of
 
 # %% ../../nbs/02_disk.headers.ipynb #c8c430bf
 import os, re, struct
+from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
 from math import prod
@@ -17,7 +18,7 @@ from numpy.lib import format as npy
 from .identity import remember_file
 from .inside import check_regular, DamagedFile
 from .paths import local_path
-from .publish import naming
+from .errors import naming
 
 # %% ../../nbs/02_disk.headers.ipynb #0005f399
 def read_header(
@@ -26,15 +27,18 @@ def read_header(
     "What the header of a `.npy` file says; no data is read"
     with open_npy(path) as f: return header_of(f)
 
+@contextmanager
 def open_npy(
     path, # A `.npy` file
 ): # The file, open for reading bytes
-    "Open a file; an error says what else is there"
+    "Open a file; errors of the block name it, and say what else is there"
     path = local_path(path)
+    with naming(path), _open_file(path) as f: yield f
+
+def _open_file(path):
     try:
-        with naming(path):
-            check_regular(path)
-            return open(path, 'rb')
+        check_regular(path)
+        return open(path, 'rb')
     except IsADirectoryError:
         raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give a file in it, or use `from_folder` for a dataset, "
             "`Shards` for a folder of `.npy` files, or `convert` for files of other formats") from None
@@ -45,7 +49,7 @@ def header_of(
     f, # A `.npy` file, open for reading bytes
 ) -> tuple: # (shape, dtype, Fortran order?, byte at which the data starts)
     "What the header of an open `.npy` file says, whatever has its name by now"
-    with naming(f.name): _check_magic(f.read(6), f.name)
+    _check_magic(f.read(6), f.name)
     f.seek(0)
     try:
         shape,fortran,dtype = _parsed_header(f)
@@ -109,9 +113,11 @@ def map_open(
     shape, # Shape of the values, in C order
 ) -> np.memmap: # Read-only, still on disk
     "Map values of an open file, whatever has its name by now"
-    with naming(f.name): res = np.memmap(f, dtype, 'r', start, shape)
+    with naming(f.name):
+        res = np.memmap(f, dtype, 'r', start, shape)
+        stat = os.fstat(f.fileno())
     res.filename = Path(f.name).resolve()
-    return remember_file(res, os.fstat(f.fileno()))
+    return remember_file(res, stat)
 
 # %% ../../nbs/02_disk.headers.ipynb #7e33fc61
 def check_dtype(

@@ -15,6 +15,7 @@ from warnings import warn
 from weakref import WeakKeyDictionary
 from fastcore.basics import patch
 from .basics import Shown
+from .errors import naming
 
 # %% ../../nbs/01_disk.identity.ipynb #62868e49
 class FileId(NamedTuple):
@@ -54,7 +55,7 @@ def sample_file(
 ) -> tuple: # (`FileId`, 32 hex digits), both of one open file
     "The identity of a file and a checksum of a few of its blocks"
     digest = blake2b(digest_size=16)
-    with open(path, 'rb', buffering=0) as f:
+    with naming(path), open(path, 'rb', buffering=0) as f:
         res = file_id_of(os.fstat(f.fileno()))
         if stop is None: stop = res.size
         for at in block_starts(start, stop, blocks):

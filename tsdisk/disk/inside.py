@@ -7,7 +7,9 @@ __all__ = ['DamagedFile', 'is_plain_name', 'inside', 'check_regular', 'open_regu
 
 # %% ../../nbs/01_disk.inside.ipynb #c3cc304b
 import os, re, stat
+from contextlib import contextmanager
 from pathlib import Path
+from .errors import naming
 
 # %% ../../nbs/01_disk.inside.ipynb #f5e1cece
 class DamagedFile(ValueError):
@@ -65,9 +67,11 @@ def check_regular(
     if stat.S_ISDIR(mode): raise IsADirectoryError(f"{path} is a folder: give the path of a file")
     if not stat.S_ISREG(mode): raise DamagedFile(path, 'it is a pipe, a device or a socket, not a file', 'Replace it by a file')
 
+@contextmanager
 def open_regular(
     path, # A file to read
 ): # The file, open for reading bytes
-    "Open a file; `DamagedFile` if it is a pipe, a device or a socket"
-    check_regular(path)
-    return open(path, 'rb')
+    "Open a file, whose errors in the block are named; `DamagedFile` if it is a pipe, a device or a socket"
+    with naming(path):
+        check_regular(path)
+        with open(path, 'rb') as f: yield f

@@ -15,6 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 from .arrays import RWF_DONTCACHE
 from .basics import address_of, Shown
+from .errors import named_error, naming
 from .libc import has_libc, libc, system_call
 from .threads import Helpers, Task
 
@@ -264,7 +265,7 @@ def _block_for(total, block):
 @patch
 def wait(self:Incoming):
     "Wait until all ranges are there; `OSError` if one could not be read"
-    got = np.concatenate([o.wait() for o in self.jobs])
+    with naming(self.file.path): got = np.concatenate([o.wait() for o in self.jobs])
     need = np.minimum(self.need, self.file.size-self.low)
     if (got >= need).all(): return self
     i = int((got < need).argmax())
@@ -274,7 +275,8 @@ def _read_error(path, at, got, need):
     "The error of a read that got fewer bytes than it needs, or a negative error code"
     code = max(-got, 0)
     why = os.strerror(code) if code else f'got {got} bytes of {need}, the file was cut short'
-    return OSError(code or errno.EIO, f"{why}, reading at byte {at}", str(path))
+    error = OSError(code or errno.EIO, f"{why}, reading at byte {at}", str(path))
+    return named_error(error, path) if code else error
 
 # %% ../../nbs/04_disk.io.ipynb #dd584402
 MADV_POPULATE_READ = 22

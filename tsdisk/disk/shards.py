@@ -12,10 +12,10 @@ from pathlib import Path
 from threading import RLock
 import numpy as np
 from fastcore.basics import patch
+from .errors import naming
 from .identity import file_id_of, open_file
 from .headers import check_dtype, check_size, header_of, open_npy
 from .paths import local_path
-from .publish import naming
 from .views import map_file
 from .basics import human, progress, reset_after_fork
 from .array_sources import ArraySource
@@ -229,7 +229,7 @@ def _open(self:Shards, k):
     n = int(self.firsts[k+1]-self.firsts[k])
     strides = [self.dtype.itemsize*int(np.prod(self.trail[i:])) for i in range(len(self.trail)+1)]
     path = os.path.join(self.folder, self.paths[k])
-    with naming(path): a = map_file(path, self.dtype, int(self.starts[k]), (n, *self.trail), strides)
+    a = map_file(path, self.dtype, int(self.starts[k]), (n, *self.trail), strides)
     self._check_same(k, open_file(a).id[1:4])
     return ArraySource(a)
 

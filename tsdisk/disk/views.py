@@ -9,6 +9,7 @@ __all__ = ['mmap_of', 'byte_in_map', 'byte_in_file', 'file_of', 'map_file', 'pac
 import mmap, os
 import numpy as np
 from .basics import address_of
+from .errors import naming
 from .identity import open_file, remember_file, sample_file
 
 # %% ../../nbs/03_disk.views.ipynb #932719cf
@@ -56,7 +57,7 @@ def map_file(
 
 def _map_bytes(path, first, stop):
     "Bytes of a file, mapped; the file is opened once, whatever takes its name meanwhile"
-    with open(path, 'rb') as f:
+    with naming(path), open(path, 'rb') as f:
         stat = os.fstat(f.fileno())
         if stop > stat.st_size:
             raise ValueError(f"{path} has shrunk to {stat.st_size} bytes "

@@ -12,13 +12,14 @@ from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
 from ..disk.arrays import open_array
+from ..disk.errors import naming
 from ..disk.headers import read_header
 from ..disk.threads import Helpers, Task
 from ..disk.basics import progress, Shown
 from ..disk.manifest_schema import block_bytes
 from ..disk.paths import local_path
 from ..disk.sidecar import manifest_name, read_manifest
-from ..disk.publish import locked, naming
+from ..disk.publish import locked
 from .manifest import complete_save, manifest_text, staging, write_manifest
 from .staged import files_of
 
@@ -204,7 +205,7 @@ def _manifest_to_verify(path, growing):
 def _manifest_fault(file):
     "What is wrong with the text of a manifest; None if nothing is, or there is none"
     if not file.exists() or not read_manifest(file.parent): return None
-    written = file.read_text(encoding='utf-8')
+    with naming(file): written = file.read_text(encoding='utf-8')
     data = json.loads(written)
     key,value = [*data.items()][-1] # Its checksum, which versions before 0.1 did not write
     has_checksum = isinstance(value, str) and re.fullmatch('[0-9a-f]{8}', value)

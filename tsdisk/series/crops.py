@@ -13,6 +13,7 @@ from ..disk.basics import whole_number
 from ..disk.rows import mix, take_idxs
 from .grid import Grid, make_grid
 from .panels import Panel
+from .patches import Patches
 from .windows import Windows
 
 # %% ../../nbs/19_series.crops.ipynb #9438d23d
@@ -78,11 +79,14 @@ def cover(self:CropGrid, rows):
 
 # %% ../../nbs/19_series.crops.ipynb #505f88bb
 class Crops(Windows):
-    "Windows at random places of their series, new ones in each epoch"
+    "Windows at random places of their series, new ones in each epoch; with a tuple as `size`, `Patches` of images or volumes"
+    def __new__(cls, x=None, size=None, *args, **kwargs):
+        return Patches(x, size, *args, **kwargs) if isinstance(size, (tuple,list)) else super().__new__(cls)
+
     @delegates(Windows.__init__, but='stride')
     def __init__(self,
         x, # Series, as `Windows` takes them
-        size, # Steps of the inputs, or a duration
+        size, # Steps of the inputs, or a duration; a tuple for `Patches`, whose arguments follow
         per_series:int=1, # Crops of each series
         seed:int=0, # Same seed, same crops
         **kwargs

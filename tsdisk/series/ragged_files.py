@@ -15,10 +15,11 @@ from fastcore.meta import delegates
 from ..disk.arrays import create_array, map_open, open_array, save_array
 from ..disk.basics import progress
 from ..disk.casts import cast_exactly
+from ..disk.errors import naming
 from ..disk.headers import data_start, header_of, npy_header, open_npy, read_header
 from ..disk.inside import DamagedFile, inside
 from ..disk.paths import local_path
-from ..disk.publish import atomic_write, locked, naming, sync_file
+from ..disk.publish import atomic_write, locked, sync_file
 from ..disk.schema import kind, Misfit, read_json, table
 from .ragged import check_offsets, Ragged
 

@@ -128,11 +128,11 @@ def keeps_series(s:Source) -> bool:
 @patch
 def pick(self:KeptSpans,
     rows, # (k,) windows, on the CPU
-    epoch:int=0, # For windows that move
+    epoch:int=None, # For windows that move; None for those of these spans
 ):
     "A batch of the spans, cut on the device"
     import torch
-    spans = self.spans.at_epoch(epoch)
+    spans = self.spans if epoch is None else self.spans.at_epoch(epoch)
     unit = self.flat.stride(0)
     width = spans.span*unit
     at = torch.from_numpy(spans.segment_rows(rows)).to(self.device, non_blocking=self.device.type == 'cuda')

@@ -17,8 +17,10 @@ def _inputs(args):
     from tsdisk.convert.long_tables import from_long
     from tsdisk.convert.tables import read_table
     table = _table_options(args)
+    if args.targets and args.id: raise ValueError("`--targets` are files of targets, and `--id` is for tables: give one of them")
     if args.id: return from_long(args.src, args.id, y=args.y, metadata=args.metadata or (), **table), None
     src = args.src[0] if len(args.src) == 1 else args.src
+    if args.targets: src = dict(X=src, y=args.targets[0] if len(args.targets) == 1 else args.targets)
     return src, partial(read_table, **table) if table else None
 
 def _table_options(args):
@@ -73,6 +75,8 @@ def _plot(paths, file):
     matplotlib.use('Agg')
     from tsdisk.data.summary import summary
     if len(paths) > 1: raise ValueError(f"`--plot` draws one dataset, got {len(paths)}")
+    if not (os.path.isdir(paths[0]) or paths[0].endswith('.npy')):
+        raise ValueError(f"`--plot` draws a dataset or a `.npy` file: make a dataset first, with `tsdisk convert {paths[0]} FOLDER`")
     summary(paths[0]).savefig(file)
     print(f'Plot saved to {file}', file=sys.stderr)
 
@@ -113,6 +117,8 @@ _src = 'files, folders, patterns in quotes such as "data/**/*.edf", or an array 
 
 def _add_reading_options(add):
     add('--label', action='store_true', help="use the name of each file's folder as its label")
+    targets = 'files of targets, paired with the others by name: img.npy with img.npy elsewhere, or with img-mask.npy'
+    add('--targets', nargs='+', metavar='FILE', help=targets)
     add('--workers', type=int, help='processes that read files (default: one per processor)')
     add('--skip', action='store_true', help='skip files that cannot be read')
     add('--anew', action='store_true', help='start again instead of resuming an interrupted call')
@@ -161,7 +167,7 @@ def _add_checks(commands):
 
 def _add_measurements(commands):
     default = ' (default: %(default)s)'
-    doctor = 'measure how fast an array is read from its disk, and print faster settings'
+    doctor = 'benchmark an array: how fast its disk and loaders deliver it, and which settings are faster'
     add = _command(commands, _doctor, 'doctor', doctor)
     add('path', help='a `.npy` file, or a dataset folder')
     add('--bs', type=int, default=64, help=f'rows of a batch{default}')
@@ -236,6 +242,9 @@ def main(
     "The `tsdisk` command"
     argv = sys.argv[1:] if argv is None else [*argv]
     if argv[:1] == ['info']: argv[1:] = _order_info(argv[1:])
+    if argv[:1] == ['bench']:
+        _say("there is no `bench`: `tsdisk doctor PATH` measures how fast the disk and the loaders deliver an array")
+        return 2
     args = parser().parse_args(argv)
     try:
         with redirect_stdout(_InCommands(sys.stdout)), warnings.catch_warnings():

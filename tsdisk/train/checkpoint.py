@@ -11,7 +11,8 @@ from warnings import warn
 from fastai.basics import *
 from ..disk.basics import whole_number
 from ..disk.paths import local_path
-from ..disk.publish import atomic_path, make_folders, naming, sync_folder
+from ..disk.errors import naming
+from ..disk.publish import atomic_path, make_folders, sync_folder
 from ..disk.schema import anything, kind, list_of, Misfit, number, table, whole
 from ..data.ranks import from_all_ranks
 from ..order.ranks import launched, process_group

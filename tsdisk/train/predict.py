@@ -266,6 +266,6 @@ def preds_to_disk(
     run = _new_run(learn, dl, keep, layer, act, rank, world_size)
     _check_path(path)
     make_folders(path.parent)
-    with locked(path.with_name(f'.{path.name}.{run.rank}')): run.complete(path)
+    with locked(path.with_name(f'.{path.name}.{run.rank}'), hidden=True): run.complete(path)
     if path.exists(): return open_run(path)
     print(f"{path.name} appears when the other processes are done")

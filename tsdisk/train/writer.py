@@ -14,7 +14,8 @@ from ..disk.arrays import open_array, write_at
 from ..disk.headers import data_start, npy_header
 from ..disk.basics import human, Shown
 from ..disk.inside import inside
-from ..disk.publish import atomic_write, naming, rename, sync_folder
+from ..disk.errors import naming
+from ..disk.publish import atomic_write, rename, sync_folder
 from ..disk.schema import read_json, table, whole
 
 # %% ../../nbs/63_train.writer.ipynb #5640e3c3
