@@ -253,13 +253,12 @@ _show_results = Learner.show_results
 def show_results(self:Learner, ds_idx=1, dl=None, max_n=9, shuffle=True, **kwargs):
     "Draw predictions of a batch with its targets, and with dates and names where they are known"
     dl = self.dls[ds_idx].new(shuffle=shuffle) if dl is None else dl
-    if not isinstance(dl, TSDataLoader) or 'ctxs' in kwargs:
-        return _show_results(self, ds_idx, dl, max_n, shuffle, **kwargs)
+    is_ours = isinstance(dl, TSDataLoader) and 'ctxs' not in kwargs
+    if not is_ours: return _show_results(self, ds_idx, dl, max_n, shuffle, **kwargs)
     b = dl.one_batch()
     *_,preds = self.get_preds(dl=[b], with_decoded=True)
     styles = dict(measured=dict(color='k', ls='--'), predicted=dict(color='r')) if _target_shape(dl.dataset) else {}
-    with _labelled_axes(dl, b, max_n, kwargs, styles) as ctxs:
-        dl.show_results(b, preds, max_n=max_n, ctxs=ctxs, **kwargs)
+    with _labelled_axes(dl, b, max_n, kwargs, styles) as ctxs: dl.show_results(b, preds, max_n=max_n, ctxs=ctxs, **kwargs)
 
 # %% ../../nbs/59_data.show.ipynb #67e76fee
 @patch
