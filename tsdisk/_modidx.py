@@ -2313,6 +2313,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tsdisk.data.loader._kept_options': ('data.loader.html#_kept_options', 'tsdisk/data/loader.py'),
                                     'tsdisk.data.loader._next_buffers': ('data.loader.html#_next_buffers', 'tsdisk/data/loader.py'),
                                     'tsdisk.data.loader._peek': ('data.loader.html#_peek', 'tsdisk/data/loader.py'),
+                                    'tsdisk.data.loader._single_rows': ('data.loader.html#_single_rows', 'tsdisk/data/loader.py'),
                                     'tsdisk.data.loader._size_strings': ('data.loader.html#_size_strings', 'tsdisk/data/loader.py'),
                                     'tsdisk.data.loader._start_pass': ('data.loader.html#_start_pass', 'tsdisk/data/loader.py'),
                                     'tsdisk.data.loader._step_ranges': ('data.loader.html#_step_ranges', 'tsdisk/data/loader.py'),
