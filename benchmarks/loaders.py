@@ -189,6 +189,33 @@ def items_md(r):
     for name,k in (('one item, `o[i]`', ''), ('`torch.from_numpy` of its X', ' tensor')): rows.append([name, *(t(o+k) for o in ('itemify','zip','memmap'))])
     return md_table([['', '`itemify(X, y)`', '`L(X, y).zip()`', 'the memmap `X`'], *rows])
 
+# Single samples
+
+def samples_job():
+    "Processor time of single samples and of views, in turns, each over that of what it is compared with"
+    import torch
+    from tsdisk.data.datasets import TSDatasets
+    from tsdisk.disk.gather import tensor_view
+    from tsdisk.disk.items import itemify
+    def from_numpy(X):
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return torch.from_numpy(X)
+    def run(path, rounds):
+        X,y = open_data(path)
+        names = dict(X=X, y=y, items=itemify(X, y), dset=TSDatasets(X, y), tensor_view=tensor_view, from_numpy=from_numpy)
+        pairs = {'items[7]': '(X[7], y[7])', 'tensor_view(X)': 'from_numpy(X)', 'dset[7]': '(from_numpy(X[7].copy()), from_numpy(y[7:8].copy()))'}
+        timers = {o: timeit.Timer(o, globals=names, timer=time.process_time) for pair in pairs.items() for o in pair}
+        found = {o: [] for o in timers}
+        for _ in range(10*rounds):
+            for k,t in timers.items(): found[k].append(t.timeit(300)/300)
+        return {a: (med(found[a]), b, med(found[b])) for a,b in pairs.items()}
+    return run
+
+def samples_md(res):
+    rows = [[f'`{a}`', f'{t*1e6:.3g} µs', f'`{b}`', f'{u*1e6:.3g} µs', f'{t/u:.2f}'] for a,(t,b,u) in res.items()]
+    return md_table([['', '', 'compared with', '', 'ratio'], *rows])
+
 # Private memory
 
 def memory_job(way):
@@ -271,6 +298,10 @@ X {by(shapes[1])}, int64 y; memory as `tracemalloc` counts it.
 
 {items_md(res['items'])}
 
+Processor time of single samples, cached; of `from_numpy` with its warning silenced for the call.
+
+{samples_md(res['samples'])}
+
 ## Private memory
 
 X {by(shape)} float32, {np.prod(shape)*4/1e9:.2g} GB, a random 80 % train, batches of 64; an epoch of the training rows, predictions for
@@ -310,6 +341,7 @@ def main():
         say('items')
         bench.quiet.wait()
         with workers(job=(items_job,)) as w: res['items'] = w['job'](folders[shapes[1]], args.rounds)
+        with workers(job=(samples_job,)) as w: res['samples'] = w['job'](folders[shapes[1]], args.rounds)
         for p in folders.values():
             for o in p.iterdir(): o.unlink()
         bench.keep(options, report, readme_md, plot, memory=measure_memory_of_2_gb(bench.folder), **res)

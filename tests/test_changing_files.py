@@ -2,6 +2,8 @@
 import os, threading, time, warnings
 import numpy as np, pytest
 from conftest import elsewhere, fails, fresh, linux, same
+from tsdisk.convert.convert import convert
+from tsdisk.convert.export import decoded_arrays
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.reader import ReadOptions
@@ -13,7 +15,9 @@ from tsdisk.disk.identity import FileWatch, open_file
 from tsdisk.disk.shards import Shards
 from tsdisk.disk.views import pack_array, unpack_array
 from tsdisk.folder.labels import array_counts, train_vocab
+from tsdisk.folder.manifest import save_folder
 from tsdisk.folder.stats import array_stats, train_stats
+from tsdisk.series.ragged_files import save_ragged
 from tsdisk.series.ragged import Ragged
 
 def sparse_series(path, n=7, steps=100_000_000):
@@ -80,6 +84,24 @@ def test_truncated_file_is_an_error_that_names_it(X, how):
     cut(X)
     for _ in range(2): # A map that has met a fault stays an error
         with fails(OSError, 'X.npy', 'cut short'): reads[how](X)
+
+writes = dict(array=lambda x, at: save_array(at, x), of_views=lambda x, at: save_array(at, x[:, ::-1]), of_plain_arrays=lambda x, at: save_array(at, np.asarray(x)),
+    of_chunks=lambda x, at: save_array(at, iter(np.split(np.asarray(x), 4))), cast=lambda x, at: save_array(at, x, 'f8'), ragged=lambda x, at: save_ragged(at, x[::100]),
+    folder=lambda x, at: save_folder(at, x, np.zeros(len(x))), converted=lambda x, at: convert([dict(X=o) for o in x[::100]], at, n_workers=0))
+
+@linux
+@pytest.mark.parametrize('how', writes)
+def test_what_is_written_from_a_truncated_file_is_an_error_that_names_it(X, how, tmp_path):
+    cut(X)
+    with fails(Exception, 'X.npy', 'cut short'): writes[how](X, tmp_path/'out'/'a')
+    assert not any(o.name in ('a','X.npy','tsdisk.json') and o.is_file() for o in tmp_path.glob('out/*'))
+
+@linux
+def test_exports_of_a_truncated_file_are_an_error_that_names_it(X):
+    exported, = decoded_arrays(X.filename.parent)
+    same(exported.rows(3999, 4000), X[3999:])
+    cut(X)
+    with fails(OSError, 'X.npy', 'cut short'): exported.rows(3999, 4000)
 
 @linux
 def test_file_truncated_amid_an_epoch_is_an_error_within_a_batch(X):

@@ -104,7 +104,7 @@ def test_label_missing_in_a_given_vocabulary_is_found_before_training():
     with fails(ValueError, "Label 'b' is not in the vocabulary"): TSDataLoaders.from_arrays(ramp(4), [*'aaab'], vocab=['a','c'], splits=[[0,1,2],[3]])
 
 @pytest.mark.parametrize('X,y,kw,err,words', [
-    (ramp(5)[:, 0], None, {}, ValueError, ('(n, vars, steps)','X[:, None]')), (ramp(5)[..., None], None, {}, ValueError, ('(n, vars, steps)',)),
+    (ramp(5)[:, 0], None, {}, ValueError, ('(n, vars, steps)','X[:, None]')),
     (np.array([[['a']]]), None, {}, TypeError, ('<U1',)), (ramp(5, dtype='c8'), None, {}, TypeError, ('complex64',)),
     (ramp(5, dtype='>f4'), None, {}, (TypeError,ValueError), ('endian',)), (ramp(5), np.arange(4), {}, ValueError, ('5 rows','has 4')),
     (ramp(5), [*'abcde'], dict(cat=False), TypeError, ('always categories',)), (ramp(5), np.zeros(5, 'M8[s]'), {}, TypeError, ('datetime64',)),

@@ -11,6 +11,7 @@ from tsdisk.testing import check_gather, check_order, check_pickle, check_reads_
 from tsdisk.disk import gather
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.array_sources import ArraySource, LikeSource, as_source
+from tsdisk.disk.shards import Joined
 from tsdisk.disk.sources import Source
 from tsdisk.disk.gather import Faster, tensor_view
 
@@ -170,6 +171,14 @@ def test_rows_of_any_object_are_read_sorted_and_once():
     asked.clear()
     as_source(Log()).gather([4,3,5,3])
     assert asked == [slice(3,6)]
+
+def test_one_row_is_that_of_a_batch(tmp_path):
+    x = filled((6,2,5))
+    for s in (as_source(x), as_source(save_array(tmp_path/'x.npy', x)), as_source(x[::-2]), as_source(x.swapaxes(1, 2)), as_source(x[:, 0, 0]), Joined([as_source(x), as_source(x)])):
+        for i in (0,len(s)-1):
+            one = s.gather_one(i)
+            same(one, s.gather([i]))
+            assert one.flags.owndata and one.flags.c_contiguous
 
 @pytest.mark.parametrize('dtype', ['f4','f8','i1','u1','i8','?'])
 def test_tensor_view_shares_memory(dtype):

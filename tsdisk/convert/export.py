@@ -19,6 +19,7 @@ from ..disk.arrays import save_array
 from ..disk.packing import Packing
 from ..disk.paths import local_path
 from ..disk.errors import named_error, naming
+from ..disk.faults import copied_reads
 from ..disk.publish import atomic_folder, atomic_path, make_folders
 from ..disk.sidecar import packing_of, read_manifest
 from ..folder.manifest import open_folder
@@ -42,14 +43,18 @@ class DecodedArray(Shown):
     def decode(self, a, axis): return a if self.packing.scale is None else self.packing.decode(a, axis, self.dtype)
     def rows(self, start, stop):
         "Rows from `start` up to `stop`, (stop-start, …)"
-        a = np.asarray(self.x[start:stop])
+        a = _copy(self.x[start:stop])
         return self.decode(a, 1-a.ndim)
 
 class DecodedRagged(DecodedArray):
     "An array whose rows have different lengths"
     def rows(self, start, stop):
         "A list of series (vars, steps)"
-        return [self.decode(np.asarray(self.x[i]), -2) for i in range(start, stop)]
+        return [self.decode(_copy(self.x[i]), -2) for i in range(start, stop)]
+
+def _copy(a):
+    "Values of an array on disk, in memory"
+    with copied_reads([a]): return np.array(a)
 
 # %% ../../nbs/49_convert.export.ipynb #ee08db80
 def decoded_arrays(

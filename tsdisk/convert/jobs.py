@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 import numpy as np
 from fastcore.basics import patch
+from ..disk.faults import copied_reads
 from ..disk.basics import Shown
 from ..disk.casts import cast_exactly
 from .hdf5 import in_memory_or_not, others_of, read_tree
@@ -185,7 +186,8 @@ def _write(self:Job, record, files):
     for c,spec in self.specs.items():
         if c == 'times' and c not in record: record = with_times(record, X)
         if c not in record: raise ValueError(f"It has no `{c}`, but other records do")
-        self._write_column(files, c, record.pop(c), n, packing if c == 'X' else {})
+        a = record.pop(c)
+        with copied_reads([a]): self._write_column(files, c, a, n, packing if c == 'X' else {})
     files['items'].write(metadata_lines(settle_clock(record), n))
 
 @patch

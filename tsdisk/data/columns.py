@@ -74,6 +74,9 @@ def read(self:Column,
     return self.kind.to_tensor(out)
 
 @patch
+def read_one(self:Column, i): return self.kind.to_tensor(self.items.stored.gather_one(i))
+
+@patch
 def typed(self:Column,
     t, # Tensor that was read, cut to this column
     own:bool=False, # Copy it to memory of its own?

@@ -37,6 +37,7 @@ class TSDatasets(ForWorkers, Datasets):
     windows = None # `Windows` that the rows are of
     selected = None # `Selection` of raw samples
     ragged = None # Padding of series of unequal lengths
+    _reads_cache = None # (columns, their `reads`)
     __signature__ = None # That of `__init__`, not of fastai's `Datasets`
     def __init__(self,
         X, # Inputs (n, vars, steps): array, path, `Windows`, `Ragged`, source, or list of series; a tuple for several inputs
@@ -131,7 +132,12 @@ def _repr_html_(self:TSDatasets):
 @patch
 def reads(self:TSDatasets) -> tuple: # ([columns to read], [(which of these, own memory?) for each column])
     "Which columns are read, and for each column the number of its read and whether it needs memory of its own"
-    tls,cols,parts = list(self.tls),[],[]
+    known = self._reads_cache
+    if known is None or known[0] is not self.tls: known = self._reads_cache = self.tls,_shared_reads(self.tls)
+    return known[1]
+
+def _shared_reads(columns):
+    tls,cols,parts = list(columns),[],[]
     for k,tl in enumerate(tls):
         i = next((i for i,o in enumerate(cols) if tl.shares_read(o)), len(cols))
         is_new = i == len(cols)
@@ -160,7 +166,7 @@ def batch(self:TSDatasets,
 def __getitem__(self:TSDatasets, i):
     if isinstance(i, slice): i = range(len(self))[i]
     if not is_indexer(i): return list(zip(*self.batch(i)))
-    are_plain = type(self).finished is TSDatasets.finished and not any([tl.extra for tl in self.tls])
+    are_plain = type(self).finished is TSDatasets.finished and not any([tl.extra for tl in self.tls.items])
     return self._sample(i) if are_plain else tuple(o[0] for o in self.batch([i]))
 
 @patch
@@ -168,13 +174,12 @@ def _sample(self:TSDatasets, i):
     "One sample of columns without transforms; typed tensors are slow to index, so it is typed last"
     try: row = self.idxs[range(len(self))[i]]
     except IndexError: as_positions([i], len(self)) # Raises the error that says which there are
-    rows = np.array([row], np.int64)
     cols,parts = self.reads()
-    stored = [o.read(rows) for o in cols]
-    return tuple([_typed_row(tl.kind, tl.items.cut(stored[k]), own) for tl,(k,own) in zip(self.tls, parts)])
+    stored = [o.read_one(row) for o in cols]
+    return tuple([_typed_row(tl.kind, tl.items.cut(stored[k]), own) for tl,(k,own) in zip(self.tls.items, parts)])
 
 def _typed_row(kind, t, own):
-    t = torch.as_subclass(kind.cast(t), Tensor)[0]
+    t = kind.cast(t)[0]
     return torch.as_subclass(t.clone() if own else t, kind.typ)
 
 # %% ../../nbs/52_data.datasets.ipynb #a5aba717

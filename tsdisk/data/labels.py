@@ -70,7 +70,7 @@ def as_codes(self:LabelIndex,
     "The labels themselves, if they are codes already"
     if not (self.is_range and a.size and np.can_cast(a.dtype, np.int64)): return None
     codes = a.astype(np.int64, copy=False)
-    return codes if codes.view(np.uint64).max() < len(self) else None
+    return codes if np.maximum.reduce(codes.view(np.uint64), axis=None) < len(self) else None
 
 # %% ../../nbs/50_data.labels.ipynb #02e648f4
 class LabelLoss(CrossEntropyLossFlat):

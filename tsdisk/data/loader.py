@@ -234,11 +234,16 @@ def create_batches(self:TSDataLoader,
     pools = self.pools.fit(reader.columns, rows, self.device, get_worker_info() is not None, self.read.spare)
     first,samps = _peek(samps) # Asks for the size of the pools
     if first is None: return
-    if np.ndim(first) == 0: return (yield from finished_batches(self, samps))
+    if np.ndim(first) == 0: return (yield from _single_rows(self, samps))
     if self.shuffle: reader.advise()
     if not get_worker_info(): reader.fill_cache(self.sampling.size)
     groups = reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
     yield from in_shared_memory(groups) if get_worker_info() and self.num_workers else groups
+
+def _single_rows(dl, samps):
+    "Batches of fastai's `DistributedDL`, which asks for rows one by one"
+    batches = finished_batches(dl, samps)
+    return map(tuple, in_shared_memory(batches)) if get_worker_info() else batches
 
 def _peek(items):
     "The first of some items, None if there are none, and an iterator of all"

@@ -55,14 +55,19 @@ class ArraySource(Source):
 
     def __getitem__(self, i): return self.array[i]
     def _gather(self, idxs, out):
-        if self._copy is None: self._copy = _copier(self.array)
-        with mapped_reads([self.array]): self._copy(idxs, out)
+        if self._copy is None: self._begin_copies()
+        with self._reading: self._copy(idxs, out)
+
+    def gather_one(self, i):
+        if self._copy is None: self._begin_copies()
+        with self._reading: return self._copy.a[i:i+1].copy()
+
+    def _begin_copies(self):
+        a = self.array
+        if mmap_of(a) is not None: handle_faults()
+        self._reading,self._copy = mapped_reads([a]),RowCopier(a)
 
     def __reduce__(self): return _array_source, (pack_array(self._packed), self.shape, self.dtype)
-
-def _copier(a):
-    if mmap_of(a) is not None: handle_faults()
-    return RowCopier(a)
 
 def _array_source(*args):
     s = ArraySource.__new__(ArraySource)

@@ -19,6 +19,7 @@ from fastcore.basics import patch
 from .basics import html_facts, human, progress, short_path, Shown
 from .casts import cast_exactly
 from .errors import naming
+from .faults import copied_reads
 from .headers import check_dtype, check_size, data_start, header_of, map_open, npy_header, open_npy
 from .paths import local_path
 from .publish import atomic_path, make_folders
@@ -192,9 +193,10 @@ def _write_rows(self:ArrayWriter, i, chunk):
     "Write the rows of `chunk` from row `i` on"
     chunk = self._check_chunk(i, chunk)
     step = max(1, self.step//self.row_bytes)
-    for a in range(0, len(chunk), step):
-        rows = cast_exactly(np.asarray(chunk[a:a+step]), self.dtype)
-        self._write(rows.reshape(-1).view('u1'), data_start+(i+a)*self.row_bytes)
+    with copied_reads([chunk]):
+        for a in range(0, len(chunk), step):
+            rows = cast_exactly(np.asarray(chunk[a:a+step]), self.dtype)
+            self._write(rows.reshape(-1).view('u1'), data_start+(i+a)*self.row_bytes)
     if len(chunk): self.written.add(i, i+len(chunk))
 
 @patch

@@ -30,8 +30,11 @@ def tensor_view(
 ): # Tensor over the same memory; never write to it
     "An array as a tensor, without a copy"
     import torch
-    as_it_is = a.flags.writeable and dtype is None and shape is None and strides is None
-    if as_it_is: return torch.from_numpy(a)
+    as_it_is = dtype is None and shape is None and strides is None
+    if as_it_is and a.flags.writeable: return torch.from_numpy(a)
+    if as_it_is:
+        try: return torch.from_dlpack(a) # `from_numpy` warns about read-only memory
+        except (BufferError, RuntimeError): pass # Older NumPy or PyTorch, or a layout that `from_numpy` explains
     interface = dict(typestr=np.dtype(dtype or a.dtype).str, shape=shape or a.shape, strides=strides or a.strides)
     view = _Memory(a, data=(address_of(a),False), **interface) # Not read-only: torch warns about maps that are
     return torch.from_numpy(np.asarray(view))

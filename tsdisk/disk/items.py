@@ -33,10 +33,11 @@ class _Rows(Sequence):
     "Tuples of rows of some arrays, made when they are asked for"
     def __init__(self, arrays, idxs): self.arrays,self.idxs,self.getters = arrays,idxs,[_row_getter(a) for a in arrays]
     def __len__(self): return len(self.idxs)
-    def __getitem__(self, i): return list(_Rows(self.arrays, self.idxs[i])) if isinstance(i, slice) else self.row(i)
-    def row(self, i):
+    def __getitem__(self, i):
+        if isinstance(i, slice): return list(_Rows(self.arrays, self.idxs[i]))
         i = self.idxs[i]
         return tuple([g(i) for g in self.getters])
+
     def __iter__(self): return (tuple([g(i) for g in self.getters]) for i in self.idxs)
     def __repr__(self): return repr(list(self)) if len(self) <= 250 else coll_repr(self)
     def __setitem__(self, *_, **__): raise TypeError("Items on disk can't be changed: `L(list(items))` makes a list that can")
@@ -51,7 +52,11 @@ class Items(L):
     @property
     def idxs(self): return self.items.idxs
 
-    def __getitem__(self, i): return self.items.row(i) if isinstance(i, int) or is_indexer(i) else self._get(i)
+    def __getitem__(self, i):
+        if not isinstance(i, int): return self._get(i)
+        i = self.items.idxs[i] # As in `_Rows`, without a call
+        return tuple([g(i) for g in self.items.getters])
+
     def _get(self, i):
         if is_indexer(i): return self.items[i]
         if np.ndim(i) > 1:

@@ -165,6 +165,16 @@ def gather(self:Source,
     self._gather(idxs, out)
     return out
 
+@patch
+def gather_one(self:Source,
+    i:int, # Row number, 0 to n-1
+) -> np.ndarray: # (1, ...)
+    "Copy one row"
+    rows = np.array([i], np.int64)
+    out = np.empty(self.batch_shape(rows), self.dtype)
+    self._gather(rows, out)
+    return out
+
 # %% ../../nbs/09_disk.sources.ipynb #e2d7143b
 @patch
 def blocks(self:Source,
