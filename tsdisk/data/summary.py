@@ -135,17 +135,18 @@ def _draw_distribution(ax, y, no_label=None):
     for column in values.T[:10]: ax.plot(column, percent)
     ax.set(title='targets', xlabel='value', ylabel='% below')
 
-def _draw_targets(ax, o):
-    y = as_source(o.y)
-    draw = _draw_classes if _are_classes(y, o.no_label) else _draw_distribution
-    draw(ax, y, o.no_label)
-
+# %% ../../nbs/60_data.summary.ipynb #a594cf32
 def _are_classes(y, no_label=None):
     "Are targets strings, whole numbers of rows, or whole numbers of steps that are close together?"
     if y.dtype.kind not in 'iu' or y.ndim == 1: return y.dtype.kind in 'USbiu'
     if y.own_packing(packing_of(y)).scale is not None: return False
     stats = train_stats(y, missing=no_label)
     return bool(np.nanmax(stats.max) - np.nanmin(stats.min) < 256)
+
+def _draw_targets(ax, o):
+    y = as_source(o.y)
+    draw = _draw_classes if _are_classes(y, o.no_label) else _draw_distribution
+    draw(ax, y, o.no_label)
 
 # %% ../../nbs/60_data.summary.ipynb #9b0dfdae
 def _panels(o):
