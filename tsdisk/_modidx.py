@@ -876,6 +876,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.convert.jobs._named': ('convert.jobs.html#_named', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._pop_metadata': ('convert.jobs.html#_pop_metadata', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._read_open': ('convert.jobs.html#_read_open', 'tsdisk/convert/jobs.py'),
+                                     'tsdisk.convert.jobs._reason': ('convert.jobs.html#_reason', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._row_blocks': ('convert.jobs.html#_row_blocks', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._row_chunks': ('convert.jobs.html#_row_chunks', 'tsdisk/convert/jobs.py'),
                                      'tsdisk.convert.jobs._step_blocks': ('convert.jobs.html#_step_blocks', 'tsdisk/convert/jobs.py'),
