@@ -2760,6 +2760,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'tsdisk.data.transforms.as_column': ('data.transforms.html#as_column', 'tsdisk/data/transforms.py'),
                                         'tsdisk.data.transforms.column_stats': ( 'data.transforms.html#column_stats',
                                                                                  'tsdisk/data/transforms.py'),
+                                        'tsdisk.data.transforms.fills_nans': ( 'data.transforms.html#fills_nans',
+                                                                               'tsdisk/data/transforms.py'),
                                         'tsdisk.data.transforms.input_stats': ( 'data.transforms.html#input_stats',
                                                                                 'tsdisk/data/transforms.py'),
                                         'tsdisk.data.transforms.present_share': ( 'data.transforms.html#present_share',
