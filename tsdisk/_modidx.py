@@ -5345,6 +5345,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tsdisk.train.stitch._forecast_part': ('train.stitch.html#_forecast_part', 'tsdisk/train/stitch.py'),
                                      'tsdisk.train.stitch._last_pieces': ('train.stitch.html#_last_pieces', 'tsdisk/train/stitch.py'),
                                      'tsdisk.train.stitch._merge_repeats': ('train.stitch.html#_merge_repeats', 'tsdisk/train/stitch.py'),
+                                     'tsdisk.train.stitch._no_targets': ('train.stitch.html#_no_targets', 'tsdisk/train/stitch.py'),
                                      'tsdisk.train.stitch._series_pieces': ('train.stitch.html#_series_pieces', 'tsdisk/train/stitch.py'),
                                      'tsdisk.train.stitch._stitched': ('train.stitch.html#_stitched', 'tsdisk/train/stitch.py'),
                                      'tsdisk.train.stitch._write_series': ('train.stitch.html#_write_series', 'tsdisk/train/stitch.py'),
