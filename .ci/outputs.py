@@ -24,7 +24,7 @@ def shrink_nb(path):
 
 if __name__ == '__main__':
     nbs = [Path(o) for o in sys.argv[1:]] or sorted((root/'nbs').rglob('*.ipynb'))
-    for o in nbs: subprocess.run(['nbdev-test', o, '--save', '--n-workers', '0'], check=True, env={**os.environ, 'PYTHONWARNINGS': 'ignore'})
+    for o in nbs: subprocess.run(['nbdev-test', o, '--save', '--n-workers', '0'], check=True, env={**os.environ, 'PYTHONWARNINGS': 'ignore', 'OMP_NUM_THREADS': '1'})
     subprocess.run(['nbdev-clean'], check=True, cwd=root)
     for o in nbs: shrink_nb(o)
     subprocess.run(['nbdev-clean'], check=True, cwd=root)

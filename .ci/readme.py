@@ -26,7 +26,7 @@ def readme():
     files = (file for file,_ in pictures())
     parts = [''.join(c['source']) if c['cell_type'] == 'markdown' else code(c, files) for c in cells]
     text = '\n\n'.join(o for o in parts if o)
-    text = re.sub(r'\]\(([\w./]+\.ipynb)\)', r'](nbs/\1)', text)
+    text = re.sub(r'\]\((?!\.\./|http)([\w./]+\.(?:ipynb|md))\)', r'](nbs/\1)', text)
     text = re.sub(r'<!-- (\S+) -->', lambda m: (root/m[1]).read_text().strip(), text)
     return text.replace('](../', '](') + '\n'
 

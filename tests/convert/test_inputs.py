@@ -3,7 +3,8 @@ import numpy as np, pytest
 from pathlib import Path
 from fastcore.test import expect_fail
 from tsdisk.convert.convert import append, convert
-from tsdisk.convert.inputs import Inputs, find_inputs, split_in
+from tsdisk.convert.files import find_inputs
+from tsdisk.convert.inputs import Inputs, split_in
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder, save_folder
 from conftest import fails

@@ -1,15 +1,20 @@
 "Batches and predictions are drawn as they are: recorded, seen, right and wrong"
-import numpy as np, pytest, torch
+import json, numpy as np, pytest, torch
 import matplotlib.pyplot as plt
 from fastai.basics import Category, Learner
 from fastai.callback.progress import *
 from fastai.interpret import Interpretation
 from fastcore.foundation import L
+from matplotlib.colors import same_color
 from torch import nn
 from conftest import filled, ramp, same, wave_names, waves
 from tsdisk.data.augment import Jitter
+from tsdisk.disk.arrays import save_array
+from tsdisk.folder.manifest import save_folder
+from tsdisk.order.time_splits import time_splits
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results, time_label
+from tsdisk.data.axes import round_steps, time_label, variable_names
+from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results
 from tsdisk.series.clock import Clock
 from tsdisk.series.crops import Crops
 from tsdisk.series.windows import Windows
@@ -175,6 +180,39 @@ def test_a_row_is_plotted_with_its_dates():
     plain = TSDatasets(np.zeros((3,1,9))).show_row(1)
     assert 'FuncFormatter' not in type(plain.xaxis.get_major_formatter()).__name__
 
+def test_ticks_are_at_round_times():
+    hours = np.arange('2024-03-01T05', '2024-03-04T05', dtype='M8[h]').astype('M8[ns]')
+    for n,want in ((72, ['00','00','00']), (10, ['06','09','12']), (24, ['06','12','18','00'])):
+        assert [str(hours[i])[11:13] for i in round_steps(hours[:n])] == want
+    uneven = hours[[0,1,2,30,31,60,61]]
+    assert round_steps(uneven).tolist() == [3,4,5]
+    assert len(round_steps(hours[:1])) == 0
+
+def test_names_are_those_of_the_variables_that_are_read(tmp_path):
+    X = save_array(tmp_path/'X.npy', np.zeros((20,3,5), 'f4'))
+    save_folder(tmp_path)
+    manifest = json.loads((tmp_path/'tsdisk.json').read_text())
+    del manifest['crc32']
+    manifest['arrays']['X']['names'] = ['a','b','c']
+    (tmp_path/'tsdisk.json').write_text(json.dumps(manifest))
+    assert variable_names(TSDatasets(X)) == ['a','b','c'] and variable_names(TSDatasets(X[:, ::-2])) == ['c','a']
+    assert variable_names(TSDatasets(X.transpose(0, 2, 1))) is None and variable_names(TSDatasets(np.zeros((4,3,5)))) is None
+    w = Windows(np.zeros((50,3)), 5, names=['a','b','c'], sel_vars=['c'])
+    assert variable_names(TSDatasets(w)) == ['c'] and variable_names(TSDatasets(Windows(np.zeros((50,3)), 5))) is None
+
+def test_results_have_dates_and_a_legend():
+    w = Windows(filled((900,2)), 48, horizon=12, names=['sun','wind'], targets='sun', clock=Clock('2024-01-01', period='1h'))
+    dls = TSDataLoaders.from_arrays(w, splits=time_splits(w), bs=8, seed=0)
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(96, 12), nn.Unflatten(1, (1,12))))
+    with learn.no_bar(): learn.show_results(max_n=2, shuffle=False)
+    fig,first = plt.gcf(),dls.valid_ds.times(0)[0]
+    assert dates_of(fig.axes[0], [0]) == [time_label(first, 0)] and '-' in dates_of(fig.axes[0], [0])[0]
+    assert [o.get_text() for o in fig.legends[0].texts] == ['sun','wind','measured','predicted']
+    assert fig.legends[0].legend_handles[2].get_color() == fig.axes[0].lines[2].get_color() == 'k'
+    dls.show_batch(max_n=2)
+    assert [o.get_text() for o in plt.gcf().legends[0].texts] == ['sun','wind','target']
+    assert same_color(*(o.get_color() for o in (plt.gcf().legends[0].legend_handles[2], plt.gcf().axes[0].lines[2])))
+
 # Dates
 
 def dates_of(ax, steps): return [ax.xaxis.get_major_formatter()(o, None) for o in steps]
@@ -187,7 +225,7 @@ def test_a_batch_of_windows_has_its_dates():
         rows = dl.idxs[:3]
         for i,ax in zip(rows, plt.gcf().axes):
             inputs,future = dl.dataset.times(int(i))
-            assert dates_of(ax, [0,47,48,59]) == [str(o)[5:16].replace('T', ' ') for o in (*inputs[[0,-1]], *future[[0,-1]])]
+            assert dates_of(ax, [0,47,48,59]) == [str(o)[5:16].replace('T', ' ').removesuffix(' 00:00') for o in (*inputs[[0,-1]], *future[[0,-1]])]
         assert len({tuple(dates_of(o, [0])) for o in plt.gcf().axes[:3]}) == 3 or dl is dls.valid
 
 def test_steps_that_augmentations_move_have_no_dates():

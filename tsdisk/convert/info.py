@@ -30,7 +30,7 @@ from . import edf, matlab, public_datasets, tables, ts_files, wfdb_records
 from .hdf5 import names_in, open_hdf5, open_zarr
 from .hdf5_arrays import chunk_shape
 from .hdf5_types import kind_of
-from .inputs import find_inputs
+from .files import find_inputs
 from .netcdf import groups_in, open_cf, with_coordinates
 from .plan import check_numbers, name_reasons
 from .readers import open_npz, read_file, readers, split_rows, suffix_of, variable_metadata

@@ -12,7 +12,7 @@ from ..disk.paths import local_path
 from .csv import sniff
 from .csv_lines import compressions, plain_suffix
 from .csv_rows import text_batches
-from .inputs import find_inputs
+from .files import find_inputs
 from .readers import need
 from .table_columns import rows_per_batch, Table
 from .text_columns import is_unnamed, need_pandas, strings_of

@@ -45,6 +45,7 @@ def input_stats(
     if not before: return column_stats(tl, dl.dataset.idxs)
     return train_stats(tl.items, dl.dataset.idxs, tfm=_InTurn(before), packing=tl.packing)
 
+# %% ../../nbs/57_data.transforms.ipynb #9d540a0a
 def fills_nans(
     dl, # Loader, perhaps not set up yet
 ) -> bool:

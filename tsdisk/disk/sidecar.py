@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['manifest_name', 'manifest_version', 'NewerFormat', 'read_manifest', 'Described', 'described', 'packing_at',
-           'packing_of', 'missing_of']
+           'packing_of', 'missing_of', 'names_of']
 
 # %% ../../nbs/11_disk.sidecar.ipynb #444fb504
 from math import prod
@@ -143,3 +143,15 @@ def missing_of(
 def _packing_in_file(source):
     place = source.place() if source.dtype.kind in 'iu' else None
     return Packing() if place is None else packing_at(place.files[0])
+
+# %% ../../nbs/11_disk.sidecar.ipynb #c58772c8
+def names_of(
+    source, # Source
+): # List of names; None if no manifest names the variables that it reads
+    "Names of the variables of a source, by the manifest beside its files"
+    place,array = source.place(),source.viewed()
+    names = described(place.files[0]).entry.get('names') if place else None
+    if names is None or not isinstance(array, ArraySource): return names
+    try: found = _vars_in_view(array.array, place.files[0])
+    except ValueError: return None # The variables are on another axis
+    return names if found is None else [names[i] for i in found]
