@@ -85,9 +85,11 @@ def test_truncated_file_is_an_error_that_names_it(X, how):
     for _ in range(2): # A map that has met a fault stays an error
         with fails(OSError, 'X.npy', 'cut short'): reads[how](X)
 
-writes = dict(array=lambda x, at: save_array(at, x), of_views=lambda x, at: save_array(at, x[:, ::-1]), of_plain_arrays=lambda x, at: save_array(at, np.asarray(x)),
-    of_chunks=lambda x, at: save_array(at, iter(np.split(np.asarray(x), 4))), cast=lambda x, at: save_array(at, x, 'f8'), ragged=lambda x, at: save_ragged(at, x[::100]),
-    folder=lambda x, at: save_folder(at, x, np.zeros(len(x))), converted=lambda x, at: convert([dict(X=o) for o in x[::100]], at, n_workers=0))
+writes = dict(array=lambda x, at: save_array(at, x), cast=lambda x, at: save_array(at, x, 'f8'))
+writes |= dict(of_views=lambda x, at: save_array(at, x[:, ::-1]), of_plain_arrays=lambda x, at: save_array(at, np.asarray(x)))
+writes |= dict(of_chunks=lambda x, at: save_array(at, iter(np.split(np.asarray(x), 4))), ragged=lambda x, at: save_ragged(at, x[::100]))
+writes |= dict(folder=lambda x, at: save_folder(at, x, np.zeros(len(x))))
+writes |= dict(converted=lambda x, at: convert([dict(X=o) for o in x[::100]], at, n_workers=0))
 
 @linux
 @pytest.mark.parametrize('how', writes)

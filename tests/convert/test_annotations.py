@@ -1,7 +1,7 @@
 "Labels of steps from annotations"
 import pickle
 from functools import partial
-import edfio, numpy as np, wfdb
+import edfio, numpy as np, pytest, wfdb
 from hypothesis import given, strategies as st
 from conftest import fails
 from tsdisk.convert.annotations import LabelSteps, read_annotated, read_annotations, step_labels
@@ -30,7 +30,13 @@ def test_classes_are_numbers_and_others_have_none():
     assert step_labels(spans, 12, 2, classes=['N1','W']).tolist() == [1,1,0,0,-100,-100,-100,-100,1,1,-100,-100]
     assert step_labels(spans, 6, 1, {'W': 7}).tolist() == [7,-100,-100,-100,7,-100]
     assert step_labels([], 3, 1).tolist() == ['']*3 and step_labels([], 3, 1, ['W']).tolist() == [-100]*3
-    assert step_labels(spans, 3, 1, ['W']).dtype == np.int64
+
+@pytest.mark.parametrize('numbers,dtype', [((0,1),'i1'), ((127,),'i1'), ((128,),'i2'), ((-129,),'i2'), ((2**20,),'i4'), ((-2**40,),'i8')])
+def test_labels_are_the_smallest_integers_that_hold_the_classes_and_none(numbers, dtype):
+    classes = {str(o): o for o in numbers}
+    labels = step_labels([(i,1,k) for i,k in enumerate(classes)], 3, 1, classes)
+    assert labels.dtype == dtype and labels.tolist() == [*numbers, *[-100]*(3-len(numbers))]
+    assert step_labels([], 3, 1, classes).dtype == dtype # So that records without any are stored alike
 
 def test_points_last_until_the_next_one_that_is_named():
     spans = [(1,None,'sleep'), (2,0,'noise'), (3,None,'wake')]
@@ -67,13 +73,20 @@ def write_night(folder, i, apart=0):
 
 def hypnogram(path): return path.replace('E0-PSG', 'EC-Hypnogram')
 
+def test_only_annotations_that_are_no_labels_are_said_to_be_in_items_alone(tmp_path, capsys):
+    records = [dict(X=np.ones((1,4), 'f4'), fs=1., annotations=[[i, 2., 'a']]) for i in range(3)]
+    for name,tfm in (('labelled', LabelSteps(['a'])), ('not', None)):
+        convert(records, tmp_path/name, tfm=tfm, n_workers=0)
+        assert ('Kept only in items.jsonl' in capsys.readouterr().out) == (tfm is None)
+        assert '"annotations"' in (tmp_path/name/'items.jsonl').read_text()
+
 def test_a_hypnogram_labels_each_step(tmp_path):
     for i in range(3): write_night(tmp_path, i)
     read = partial(read_annotated, file=hypnogram)
     convert(f'{tmp_path}/*-PSG.edf', tmp_path/'set', read=read, tfm=LabelSteps(stages), n_workers=2)
     arrays,_ = open_folder(tmp_path/'set')
     want = [0]*100 + [1]*200 + [-100]*100
-    assert arrays['y'].shape == (3,400) and (np.asarray(arrays['y'][:]) == want).all()
+    assert arrays['y'].shape == (3,400) and arrays['y'].dtype == 'i1' and (np.asarray(arrays['y'][:]) == want).all()
     y = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(3)], bs=3).train.one_batch()[1]
     assert (np.asarray(y) == want).all()
 

@@ -237,3 +237,9 @@ def test_a_recording_in_pieces_among_others_is_named(raw, tmp_path):
 def test_n_workers_is_a_number(raw, tmp_path, workers):
     with expect_fail(ValueError, f'`n_workers` must be a number of processes, at least 0, got {workers!r}'):
         convert(raw, tmp_path/'set', n_workers=workers)
+
+def test_what_is_left_out_is_named_once(tmp_path):
+    (tmp_path/'raw').mkdir()
+    for k,text in dict(a='x\n1\n', b='', c='x\n2\n').items(): (tmp_path/f'raw/{k}.csv').write_text(text)
+    convert(tmp_path/'raw', tmp_path/'set', on_error='skip', n_workers=0)
+    assert read_manifest(tmp_path/'set')['faults'] == [['b.csv', 'ValueError: has no rows']]

@@ -7,6 +7,7 @@ from tsdisk.tools.cli import main
 from tsdisk.convert.convert import convert
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.data.summary import summary
+from tsdisk.folder.manifest import save_folder, write_manifest
 
 matplotlib.use('Agg')
 x = filled((60,3,40))
@@ -58,3 +59,17 @@ def test_samples_are_drawn_at_random_but_the_same_for_a_seed(tmp_path):
     save_array(tmp_path/'x.npy', x)
     drawn = [titles(summary(tmp_path/'x.npy', n=4, seed=o))[0] for o in (1,1,2)]
     assert drawn[0] == drawn[1] != drawn[2] and len(drawn[0].split()) == 5
+
+@pytest.mark.parametrize('ragged', [False,True])
+def test_whole_numbers_of_steps_are_classes_if_close_together(tmp_path, ragged):
+    def labels(i): return np.where(np.arange(40-i*ragged) < 10, -100, i%2)
+    for name,far in (('classes',1), ('counts',1000)): convert([dict(X=o[:, :40-i*ragged], y=labels(i)*far) for i,o in enumerate(x[:20])], tmp_path/name)
+    assert titles(summary(tmp_path/'classes'))[-1] == 'steps of 2 classes'
+    assert titles(summary(tmp_path/'counts'))[-1] == 'targets'
+
+def test_integers_with_a_scale_are_no_classes(tmp_path):
+    save_folder(tmp_path, x, filled((60,40), 'i2')%100)
+    manifest = read_manifest(tmp_path)
+    manifest['arrays']['y']['scale'] = .1
+    write_manifest(tmp_path, **manifest)
+    assert titles(summary(tmp_path))[-1] == 'targets'

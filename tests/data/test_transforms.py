@@ -298,3 +298,10 @@ def test_standardize_uses_its_memory_again_and_never_too_early():
     for a,b in zip(kept, [o[0] for o in dls.train]): same(a.numpy(), b.numpy())
     places = {o[0].data_ptr() for o in dls.train}
     assert len(places) <= 3
+
+@pytest.mark.parametrize('tfms', [[Standardize(),FillNaN()], [FillNaN(-1.),RobustScale()], [Standardize(),FillNaN(),DropMissing()]], ids=['standardize','robust','drop'])
+def test_nans_that_are_filled_cause_no_warning(recwarn, tfms):
+    a = raw()
+    a[::3,0,:2] = np.nan
+    assert not loaders(a, tfms).train.one_batch()[0].isnan().any()
+    assert not [o for o in recwarn if 'NaN' in str(o.message)]

@@ -174,7 +174,8 @@ def test_rows_of_any_object_are_read_sorted_and_once():
 
 def test_one_row_is_that_of_a_batch(tmp_path):
     x = filled((6,2,5))
-    for s in (as_source(x), as_source(save_array(tmp_path/'x.npy', x)), as_source(x[::-2]), as_source(x.swapaxes(1, 2)), as_source(x[:, 0, 0]), Joined([as_source(x), as_source(x)])):
+    views = x, save_array(tmp_path/'x.npy', x), x[::-2], x.swapaxes(1, 2), x[:, 0, 0]
+    for s in (*map(as_source, views), Joined([as_source(x), as_source(x)])):
         for i in (0,len(s)-1):
             one = s.gather_one(i)
             same(one, s.gather([i]))

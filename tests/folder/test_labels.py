@@ -7,6 +7,7 @@ from tsdisk.disk.array_sources import LikeSource
 from tsdisk.folder.labels import array_counts, array_vocab, class_weights, train_counts, train_vocab
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder
+from tsdisk.series.ragged_files import save_ragged
 
 def entries(X, kind):
     "The results in the manifest that were computed from a file"
@@ -70,3 +71,10 @@ def test_vocab_is_kept_and_keeps_its_dtype(tmp_path):
         same(train_vocab(y), np.unique(y))
         same(train_vocab(y), np.unique(y))
         assert len(entries(y, 'labels')) == 1
+
+@pytest.mark.parametrize('rows', [None, [2,0]])
+def test_labels_of_series_of_any_length_are_counted_without_padding(tmp_path, rows):
+    series = [np.array([1,1,2]), np.array([3]), np.array([1,-100])]
+    r = save_ragged(tmp_path, series)
+    want = np.unique(np.concatenate([series[i] for i in rows or range(3)]), return_counts=True)
+    for found,expected in zip(array_counts(r, rows), want): assert found.tolist() == expected[1:].tolist()

@@ -99,6 +99,13 @@ def test_a_series_of_no_steps_is_named(tmp_path):
     with fails(ValueError, 'Series 1 has no steps'): save_ragged(tmp_path/'r', [np.zeros((2,5)), np.zeros((2,0))])
     assert not (tmp_path/'r'/'values.npy').exists()
 
+@pytest.mark.parametrize('axis,other', [(-1,'(steps, vars), give `axis=0`'), (0,'(vars, steps), give `axis=-1`')])
+def test_series_of_another_layout_are_named_with_their_shapes(tmp_path, axis, other):
+    xs = [np.zeros((n,3) if axis else (3,n)) for n in (7,9)]
+    with fails(ValueError, f'Series 1 has shape {xs[1].shape}, series 0 has {xs[0].shape}', other): save_ragged(tmp_path/'r', xs, axis=axis)
+    assert not (tmp_path/'r'/'values.npy').exists()
+    assert save_ragged(tmp_path/'r', xs, axis=-1-axis).lengths.tolist() == [7,9]
+
 def test_batches_of_like_length_are_little_padded(tmp_path):
     lengths = np.random.default_rng(0).integers(10, 400, 4000)
     r = save_ragged(tmp_path, (np.zeros((1,n), 'f4') for n in lengths))

@@ -4,6 +4,7 @@ import numpy as np, pytest
 from conftest import filled
 from fastcore.test import expect_fail
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.order.time_splits import time_splits
 from tsdisk.series.clock import Clock
 from tsdisk.series.ragged import Ragged
@@ -124,3 +125,9 @@ def test_rows_of_new_samples_can_be_chosen():
     assert len(dls.test_dl(X, rows=np.arange(30) < 4).dataset) == 4
     with expect_fail(IndexError, '`rows`'): dls.test_dl(X, rows=[30])
     with expect_fail(ValueError, '`rows`'): dls.test_dl(dls.valid_ds, rows=[0])
+
+def test_windows_without_their_targets_are_refused_with_the_way_out():
+    w = some_windows()
+    dls = TSDataLoaders.from_arrays(w, bs=8, device='cpu')
+    with expect_fail(ValueError, 'give it `Windows` without a horizon'): forecasts_to_frame(np.zeros((2,2,3)), dls.test_dl(w, rows=w.last))
+    assert len(forecasts_to_frame(np.zeros((2,2,3)), dls.test_dl(w, rows=w.last, with_labels=True))) == 12

@@ -68,7 +68,12 @@ def _codes(strings, classes):
     if classes is None: return np.arange(len(strings)), np.array(strings, dtype=str), ''
     numbers = classes if isinstance(classes, Mapping) else {k: i for i,k in enumerate(classes)}
     used = [i for i,o in enumerate(strings) if o in numbers]
-    return np.array(used, np.int64), np.array([numbers[strings[i]] for i in used], np.int64), -100
+    codes = np.array([numbers[strings[i]] for i in used], _smallest_dtype(numbers.values()))
+    return np.array(used, np.int64), codes, -100
+
+def _smallest_dtype(numbers):
+    "The smallest signed integers that hold some labels, and -100"
+    return np.result_type('i1', *(np.min_scalar_type(min(o, -1-o)) for o in map(int, numbers)))
 
 # %% ../../nbs/45_convert.annotations.ipynb #24a26d45
 def step_labels(
@@ -78,12 +83,12 @@ def step_labels(
     classes=None, # Strings in the order of their numbers, or a mapping of strings to numbers; others are ignored
     window=None, # Seconds (before, after) of an annotation without a duration; by default it lasts until the next one
     clock:Clock=None, # Instead of `fs`, for a recording with gaps
-) -> np.ndarray: # (steps,): int64, -100 where there is none; without `classes` strings, '' where there is none
+) -> np.ndarray: # (steps,): int8 if it holds all `classes`, -100 where there is none; without `classes` strings, or ''
     "The label of each step"
     if clock is None: clock = Clock(fs=fs)
     onsets,durations,strings = spans_of(annotations, clock)
     used,codes,none = _codes(strings, classes)
-    labels = np.full(steps, none, codes.dtype if len(codes) else type(none))
+    labels = np.full(steps, none, codes.dtype)
     ranges = _step_ranges(_ends(onsets[used], durations[used], window), clock, steps)
     for first,stop,code in zip(*ranges, codes): labels[first:stop] = code
     return labels
@@ -110,6 +115,9 @@ class LabelSteps(Shown):
         key:str='annotations', # What the record calls its annotations
     ):
         self.classes,self.window,self.key = classes,window,key
+
+    @property
+    def uses(self): return [self.key] # So `convert` does not say that they are in `items.jsonl` only
 
     def __call__(self, record):
         clock = Clock.from_metadata(record)

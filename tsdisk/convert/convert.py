@@ -131,7 +131,7 @@ def run(self:Work,
     journal, # `Journal` that was begun
 ):
     "Convert the remaining inputs, and complete the dataset"
-    writer = Writer(journal, self.inputs.files_left_out())
+    writer = Writer(journal, self.inputs.files_left_out(), getattr(self.job.tfm, 'uses', ()))
     self.job.specs,self.job.folder = journal.specs,str(writer.parts)
     total = len(self.inputs)-writer.inputs if self.inputs.repeatable else None
     try:

@@ -59,8 +59,8 @@ def find_encoding(
 def not_in_encoding(path, encoding):
     "The error for a file in another encoding"
     known = encoding.upper().removesuffix('-SIG')
-    return ValueError(f"{path} is not in {known}: give its `encoding`, as in `encoding='latin1'` or 'utf-16-le', "
-        "or convert it, as in `iconv -f latin1 -t utf-8`")
+    return ValueError(f"{path} is not in {known}: give its `encoding`, such as 'latin1' or 'utf-16-le'; to `convert`, as "
+        "`read=partial(read_table, encoding='latin1')`, on the command line as `--encoding latin1`")
 
 # %% ../../nbs/42_convert.csv_lines.ipynb #051ffaaf
 @contextmanager

@@ -133,7 +133,11 @@ def _fault(self:Job, o, name, metadata, files):
     except Exception as e:
         if isinstance(e, MemoryError) or getattr(e, 'errno', None) == errno.ENOSPC: raise
         for c,f in files.items(): f.truncate(f.seek(ends[c]))
-        return name, f"{type(e).__name__}: {e}"
+        return name, _reason(e, o)
+
+def _reason(error, o):
+    "What is wrong with an input, whose path need not be repeated"
+    return f"{type(error).__name__}: {str(error).removeprefix(f'{o} ')}"
 
 # %% ../../nbs/45_convert.jobs.ipynb #a9d92bc0
 @patch

@@ -118,9 +118,11 @@ class Writer(Shown):
     def __init__(self,
         journal:Journal, # A journal that was begun
         left_out=(), # (name, reason) of files that are no inputs
+        used=(), # Names of metadata from which `tfm` has made a column
     ):
         self.journal,progress = journal,journal.progress
         self.left_out = [tuple(o) for o in left_out]
+        self.used = [*used]
         self.parts = self._new_parts()
         self.log = _opened_at(journal.path, progress.journal_bytes)
         self.metadata = _opened_at(journal.metadata, progress.metadata_bytes)
@@ -226,14 +228,14 @@ def _log_progress(self:Writer, changes):
     _flush(self.log)
 
 # %% ../../nbs/46_convert.journal.ipynb #67dac3ae
-def _metadata_columns(journal, metadata, taken):
-    "Write the metadata that all rows have as columns"
+def _metadata_columns(journal, metadata, taken, used=()):
+    "Write the metadata that all rows have as columns; of what stays in `items.jsonl`, print all but what was `used`"
     taken = {o.casefold() for o in taken}
     path = journal.made/f'items{journal.tag}.jsonl'
     free = [k for k in metadata.dtypes if is_column_name(k) and k.casefold() not in taken]
     columns = {k: _metadata_column(journal, path, k, metadata.dtypes[k]) for k in free}
     in_clock = (*time_keys, 'fs') if 'time_period' in metadata.rest else time_keys
-    rest = [k for k in metadata.rest if k not in in_clock]
+    rest = [k for k in metadata.rest if k not in (*in_clock, *used)]
     if rest: _print_rest(path.name, rest)
     return columns
 
@@ -339,7 +341,7 @@ def _finish_files(self:Writer):
     shutil.copyfile(j.metadata, path)
     metadata = summarize(path)
     self._check_lengths(metadata.n)
-    arrays,checksums = self._finish_columns(_metadata_columns(j, metadata, self.columns))
+    arrays,checksums = self._finish_columns(_metadata_columns(j, metadata, self.columns, self.used))
     others = dict(splits=_split_entries(j, path, metadata.n), clock=save_times(time_table(path), j.made, j.tag))
     checksums.update({o.name: _file_checksums(o) for o in (path, *_other_files(j.made))})
     return arrays, checksums, others | dict(info=metadata.shared)

@@ -56,6 +56,7 @@ class Column(GetAttr):
     def is_category(self): return isinstance(self.kind, ToCategory)
     @property
     def is_mask(self): return isinstance(self.kind, ToMask)
+    def read_one(self, i): return self.kind.to_tensor(self.items.stored.gather_one(i))
     def decode(self, o, full=True): return o if isinstance(o, DecodedTarget) else self.tfms.decode(o, full=full)
     def show(self, o, ctx=None, **kwargs): return self.tfms.show(o, ctx=ctx, **kwargs)
     def __repr__(self): return f"{self.items} → {self.kind.typ.__name__}"
@@ -72,9 +73,6 @@ def read(self:Column,
     out = pool.take(shape) if pool else np.empty(shape, s.dtype)
     s._gather(rows, out)
     return self.kind.to_tensor(out)
-
-@patch
-def read_one(self:Column, i): return self.kind.to_tensor(self.items.stored.gather_one(i))
 
 @patch
 def typed(self:Column,

@@ -240,11 +240,6 @@ def create_batches(self:TSDataLoader,
     groups = reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
     yield from in_shared_memory(groups) if get_worker_info() and self.num_workers else groups
 
-def _single_rows(dl, samps):
-    "Batches of fastai's `DistributedDL`, which asks for rows one by one"
-    batches = finished_batches(dl, samps)
-    return map(tuple, in_shared_memory(batches)) if get_worker_info() else batches
-
 def _peek(items):
     "The first of some items, None if there are none, and an iterator of all"
     items = iter(items)
@@ -268,6 +263,11 @@ def finished_batches(
     for group in dl.create_batches(samps):
         columns = make.group(group)
         yield from map(make.finish, split(columns, dl.bs, make.types))
+
+def _single_rows(dl, samps):
+    "Batches of fastai's `DistributedDL`, which asks for rows one by one"
+    batches = finished_batches(dl, samps)
+    return map(tuple, in_shared_memory(batches)) if get_worker_info() else batches
 
 # %% ../../nbs/56_data.loader.ipynb #7bde7f19
 def device_batches(

@@ -121,11 +121,12 @@ def _draw_lengths(ax, o):
 
 # %% ../../nbs/60_data.summary.ipynb #2953f90d
 def _draw_classes(ax, y, no_label=None):
-    "Rows of each class"
+    "Rows, or steps, of each class"
     labels,n = train_counts(y, no_label=no_label)
     largest = np.argsort(-n)[:most_rows]
     ax.barh(range(len(largest)), n[largest], color='C2')
-    _name_rows(ax, [str(k) for k in labels[largest]], title=f'rows of {len(n)} classes')
+    counted = 'rows' if y.ndim == 1 else 'steps'
+    _name_rows(ax, [str(k) for k in labels[largest]], title=f'{counted} of {len(n)} classes')
 
 def _draw_distribution(ax, y, no_label=None):
     "The share of targets below each value"
@@ -134,10 +135,17 @@ def _draw_distribution(ax, y, no_label=None):
     for column in values.T[:10]: ax.plot(column, percent)
     ax.set(title='targets', xlabel='value', ylabel='% below')
 
+# %% ../../nbs/60_data.summary.ipynb #a594cf32
+def _are_classes(y, no_label=None):
+    "Are targets strings, whole numbers of rows, or whole numbers of steps that are close together?"
+    if y.dtype.kind not in 'iu' or y.ndim == 1: return y.dtype.kind in 'USbiu'
+    if y.own_packing(packing_of(y)).scale is not None: return False
+    stats = train_stats(y, missing=no_label)
+    return bool(np.nanmax(stats.max) - np.nanmin(stats.min) < 256)
+
 def _draw_targets(ax, o):
     y = as_source(o.y)
-    classes = y.dtype.kind in 'USb' or (y.dtype.kind in 'iu' and y.ndim == 1)
-    draw = _draw_classes if classes else _draw_distribution
+    draw = _draw_classes if _are_classes(y, o.no_label) else _draw_distribution
     draw(ax, y, o.no_label)
 
 # %% ../../nbs/60_data.summary.ipynb #9b0dfdae

@@ -112,6 +112,7 @@ def _is_mapped_anew(address):
     now = stretch_at(address)
     return now is None or now.inode > 0
 
+# %% ../../nbs/02_disk.faults.ipynb #8126160d
 def _fault_error(address, stretch, path=None):
     byte = stretch.offset + address-stretch.first
     return OSError(errno.EIO, f"Byte {byte:,} could not be read: the file was cut short, or its disk failed. "

@@ -70,7 +70,8 @@ def array_counts(
 ) -> tuple: # (sorted distinct labels, how often each occurs)
     "The distinct labels of some rows, and how many of each there are"
     s = as_source(x)
-    blocks = Source.blocks(s, chosen_rows(s, idxs)) # Steps that windows share count in each window
+    rows = chosen_rows(s, idxs)
+    blocks = s.blocks(rows) if s.unequal else Source.blocks(s, rows) # Steps that windows share count in each window
     with reads_of(s): found = _distinct(_readable(s, blocks), s.dtype, max_n)
     return _only_labels(found, no_label)
 

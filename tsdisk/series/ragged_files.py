@@ -31,6 +31,23 @@ def _steps_first(series, axis):
     if a.ndim == 2: return a.T
     raise ValueError(f"A series is (vars, steps) or (steps,), got shape {a.shape}")
 
+def _alike(series, axis):
+    "Series as (steps, vars) or (steps,); `ValueError` if one has other variables than the first"
+    first = None
+    for i,o in enumerate(series):
+        a = _steps_first(o, axis)
+        if first is None: first = a
+        if a.shape[1:] != first.shape[1:]: raise ValueError(_not_alike(i, a, first, axis))
+        yield a
+
+def _not_alike(i, a, first, axis):
+    "What to say of a series of other variables than the first, both (steps, vars)"
+    steps_last = axis not in (0,-2)
+    shape,before = (o.T.shape if steps_last else o.shape for o in (a,first))
+    layout,other = ('(vars, steps)','(steps, vars), give `axis=0`') if steps_last else ('(steps, vars)','(vars, steps), give `axis=-1`')
+    return (f"Series {i} has shape {shape}, series 0 has {before}: "
+        f"series are {layout}, all with the same variables; if yours are {other}")
+
 # %% ../../nbs/14_series.ragged_files.ipynb #c451e55e
 _file_names = re.compile(r'(values|offsets)(\.[0-9a-f]{8})?\.npy')
 
@@ -89,7 +106,7 @@ def save_ragged(
     path = local_path(path)
     with locked(path):
         _remove_unused(path)
-        try: _write_files(path, (_steps_first(o, axis) for o in series), dtype)
+        try: _write_files(path, _alike(series, axis), dtype)
         finally: _remove_unused(path)
     return open_ragged(path)
 

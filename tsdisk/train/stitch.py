@@ -122,11 +122,17 @@ def _last_pieces(stitcher, length, most=2**20):
 def _forecast_part(ds):
     "The steps that the windows of a dataset forecast; `ValueError` if it has none"
     targets = ds.tls[-1].items if isinstance(ds, TSDatasets) and len(ds.tls) > ds.n_inp else None
-    if not isinstance(targets, Part) or targets.steps.stop != targets.stored.span:
-        raise ValueError("Forecasts must be of `Windows` with a horizon: give their loader or dataset")
+    if not isinstance(targets, Part) or targets.steps.stop != targets.stored.span: raise ValueError(_no_targets(ds))
     windows = targets.stored
     if windows.at_epoch(1) is not windows: raise ValueError("`Crops` are cut at random places: forecast from `Windows`")
     return targets
+
+def _no_targets(ds):
+    "What to say of a dataset without windows and what they forecast"
+    if not getattr(getattr(ds, 'windows', None), 'horizon', 0):
+        return "Forecasts must be of `Windows` with a horizon: give their loader or dataset"
+    return ("The windows were read without what they forecast: give `test_dl(w, with_labels=True)`; to forecast beyond the "
+        "end of the data, give it `Windows` without a horizon")
 
 # %% ../../nbs/66_train.stitch.ipynb #b2f82dd6
 def forecast_grid(
