@@ -1,5 +1,5 @@
 "The project holds together: notebooks run, modules match them, the wheel works, the README is true"
-import ast, configparser, importlib.metadata, itertools, json, re, runpy, shutil, subprocess, sys
+import ast, configparser, importlib.metadata, itertools, json, os, re, runpy, shutil, subprocess, sys
 from pathlib import Path
 import pytest
 from conftest import fresh, on_cpu
@@ -31,8 +31,38 @@ def copy(tmp_path):
         shutil.copy(root/o, tmp_path/o)
     return tmp_path
 
+forks = """
+import os, sys
+import fastai.callback.all, fastai.interpret, matplotlib.pyplot, pandas # What takes longest to import, once for all notebooks
+from nbdev.test import test_nb
+for nb in map(str.rstrip, sys.stdin):
+    if not (pid := os.fork()):
+        os.dup2(os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        ok,_ = test_nb(nb, skip_flags=['slow','gpu'], basepath=sys.argv[1], cell_timeout=120)
+        os._exit(not ok)
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
+
+@pytest.fixture(scope='module')
+def run_notebook(tmp_path_factory):
+    "A function that runs a notebook in a process of its own, forked from one that has imported fastai"
+    if not hasattr(os, 'fork'):
+        yield lambda nb: run(tool('nbdev-test'), nb, '--n-workers', 0)
+        return
+    log = tmp_path_factory.mktemp('notebooks')/'errors'
+    env = {**on_cpu, 'MPLBACKEND': 'Agg', 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore'}
+    args = [sys.executable, '-c', forks, str(root), str(log)]
+    server = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=root/'nbs')
+    def run_one(nb):
+        print(nb, file=server.stdin, flush=True)
+        status = server.stdout.readline().strip()
+        assert status == '0', f'{nb.name} ended with {status}: {log.read_text()[-6000:]}'
+    yield run_one
+    server.stdin.close()
+    server.wait()
+
 @pytest.mark.parametrize('nb', notebooks, ids=lambda o: o.stem)
-def test_notebook_runs(nb): assert 'Success' in run(tool('nbdev-test'), nb, '--n-workers', 0)
+def test_notebook_runs(nb, run_notebook): run_notebook(nb)
 
 def test_notebooks_and_modules_are_in_sync(copy):
     run(tool('nbdev-export'), cwd=copy)
