@@ -82,7 +82,7 @@ def _child(write, calls, root, target, act, w):
 def files_in(folder):
     "Names of all files and folders, without the tags of generations"
     names = (str(o.relative_to(folder)) for o in Path(folder).rglob('*'))
-    return sorted(re.sub(r'\.[0-9a-f]{8}(?=\.|$)', '', o) for o in names if not o.endswith('ragged.json'))
+    return sorted(re.sub(r'\.[0-9a-f]{8}(?=\.|$)', '', o) for o in names if not o.endswith(('ragged.json','.lock')))
 
 def copy(old, new):
     "Replace a folder by a copy of another"

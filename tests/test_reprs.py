@@ -21,7 +21,7 @@ def public_classes():
 
 def test_every_public_class_has_a_repr():
     classes = [*public_classes()]
-    assert len(classes) > 150 and [o for o in classes if o.__repr__ is object.__repr__] == []
+    assert len(classes) > 150 and [o.__name__ for o in classes if o.__repr__ is object.__repr__] == ['ForWorkers'] # It only adds to others
 
 def test_shown_names_what_an_object_keeps():
     class Kept(Shown):

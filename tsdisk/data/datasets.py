@@ -239,7 +239,7 @@ def subset(self:TSDatasets, i):
 def new_empty(self:TSDatasets):
     "The same dataset without its data"
     tls = L([o.new_empty() for o in self.tls])
-    return self._with(tls=tls, idxs=range(0), splits=[range(0) for _ in self.splits], windows=None, info={})
+    return self._with(tls=tls, idxs=range(0), splits=[range(0) for _ in self.splits], windows=None, info={}, _reads_cache=None)
 
 # %% ../../nbs/52_data.datasets.ipynb #39828f4e
 @patch
