@@ -16,7 +16,8 @@ _seconds = 1e-3,1e-2,.1,.5,1,2,5,10,30
 _minutes = 1,2,5,10,30
 _hours = 1,2,3,6,12
 _days = 1,2,5,10,30,90,365,3650
-units = [int(1e9*o) for o in (*_seconds, *(60*m for m in _minutes), *(3600*h for h in _hours), *(86_400*d for d in _days))] # Nanoseconds
+_all = *_seconds, *(60*m for m in _minutes), *(3600*h for h in _hours), *(86_400*d for d in _days)
+units = [int(1e9*o) for o in _all] # Nanoseconds
 
 def round_steps(
     times, # (steps,) datetime64, or timedelta64
