@@ -1,10 +1,12 @@
 "Dialects of csv"
-import bz2, gzip
+import bz2, gzip, weakref
 import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import fails, metadata_of
+from tsdisk.convert import csv_rows
 from tsdisk.convert.convert import convert
 from tsdisk.convert.csv import find_decimal, find_separator, sniff
+from tsdisk.convert.csv_rows import text_batches
 from tsdisk.convert.readers import read_file
 from tsdisk.convert.tables import read_table
 from tsdisk.folder.manifest import open_folder
@@ -111,3 +113,20 @@ def test_separators_and_decimal_signs_of_few_rows():
 def test_the_line_of_a_wrong_cell_is_named(tmp_path):
     written(tmp_path/'a.csv', '# note\nt,v\n' + ''.join(f'{i},{i}\n' for i in range(50_000)) + '1,high\n')
     with fails(ValueError, "'v'", "'high'", 'line 50003', 'a.csv'): read_file(tmp_path/'a.csv')
+
+def test_no_thread_of_pyarrow_holds_python_when_a_reader_is_left(tmp_path, monkeypatch):
+    "It would abort the program if it ended then"
+    (tmp_path/'a.csv').write_text('a,b\n' + ''.join(f'{i},{2*i}\n' for i in range(300_000)))
+    dialect,made,late = sniff(tmp_path/'a.csv'),[],0
+    handler = csv_rows._comment_handler
+    def watched(dialect):
+        res = handler(dialect)
+        made.append(weakref.ref(res))
+        return res
+    monkeypatch.setattr(csv_rows, '_comment_handler', watched)
+    for _ in range(300):
+        batches = text_batches(tmp_path/'a.csv', dialect, ['a'])
+        assert next(batches)['a'][0].as_py() == '0'
+        batches.close()
+        late += made.pop()() is not None
+    assert not late

@@ -169,6 +169,6 @@ res = max(found)-found[0]
 """
 
 @linux
-@pytest.mark.parametrize('how,most', [('groups',60), ('classes',60), ('saved',60), ('weighted',90), ('stratified',60), ('windows',60), ('folds',60)])
+@pytest.mark.parametrize('how,most', [('groups',60), ('classes',60), ('saved',60), ('weighted',90), ('stratified',60), ('windows',90), ('folds',60)])
 def test_splits_and_weights_take_little_memory(how, most, tmp_path): # Lists of 10⁷ rows take 80 MB, and took 400 in all
     assert fresh(memory, how, str(tmp_path), 10**7) < most

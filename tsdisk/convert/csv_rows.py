@@ -6,29 +6,44 @@
 __all__ = ['text_batches']
 
 # %% ../../nbs/43_convert.csv_rows.ipynb #3ae8922c
+import time, weakref
 from .csv import Dialect, is_row
 from .csv_lines import explain_compression, explain_encoding, open_bytes
 from .readers import large, need
 from .text_columns import need_pandas
 
 # %% ../../nbs/43_convert.csv_rows.ipynb #36cb35a2
-def _options(dialect, columns):
+def _options(dialect, columns, handler):
     pa,arrow = need('pyarrow', 'tables'),need('pyarrow.csv', 'tables')
     block = max(large//64, min(2**30, 16*dialect.longest))
     encoding = 'utf-8' if dialect.encoding.startswith('utf-8') else dialect.encoding
     read = arrow.ReadOptions(use_threads=False, block_size=block, skip_rows=dialect.skip_rows,
         column_names=dialect.names, encoding=encoding)
     parse = arrow.ParseOptions(delimiter=dialect.sep, quote_char=dialect.quote, newlines_in_values=dialect.multiline,
-        invalid_row_handler=_comment_handler(dialect))
+        invalid_row_handler=handler)
     return read, parse, arrow.ConvertOptions(column_types={o: pa.string() for o in columns}, include_columns=columns)
 
 def _comment_handler(dialect):
     "Skip comments, and refuse other rows whose number of fields is not that of the names"
     return lambda row: 'error' if is_row(row.text, dialect.comment) else 'skip'
 
-def _with_pyarrow(path, dialect, columns):
-    options = _options(dialect, columns)
+def _batches(path, options):
     with open_bytes(path) as f, need('pyarrow.csv', 'tables').open_csv(f, *options) as batches: yield from batches
+
+def _with_pyarrow(path, dialect, columns):
+    handler = _comment_handler(dialect)
+    batches = _batches(path, _options(dialect, columns, handler))
+    held = weakref.ref(handler)
+    del handler
+    try: yield from batches
+    finally:
+        del batches
+        _wait_until_gone(held)
+
+def _wait_until_gone(held, seconds=.1):
+    "Wait for threads that hold an object; not for long, since the traceback of an error may hold it, too"
+    end = time.monotonic()+seconds
+    while held() is not None and time.monotonic() < end: time.sleep(1e-4)
 
 # %% ../../nbs/43_convert.csv_rows.ipynb #25b6b703
 def _with_pandas(path, dialect, columns):
