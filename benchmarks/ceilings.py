@@ -11,13 +11,13 @@ from processes import drop_cache, io_read, private_mb
 # Rows from memory
 
 class BareGather:
-    "Only the copy of rows, into one buffer, in an order made beforehand: `group` batches in a call"
+    "Only the copy of rows, into one buffer or several in turn, in an order made beforehand: `group` batches in a call"
     n_bufs = 1
-    def __init__(self, rows, order, bs, threads, group):
+    def __init__(self, rows, order, bs, threads, group, n_bufs=None):
         import torch
         self.rows,self.bs,self.threads = rows,bs,threads
         self.parts = order[:len(order)//bs*bs].split(bs*group)
-        self.bufs = [torch.empty(len(self.parts[0]), *rows.shape[1:]) for _ in range(self.n_bufs)]
+        self.bufs = [torch.empty(len(self.parts[0]), *rows.shape[1:]) for _ in range(n_bufs or self.n_bufs)]
 
     def gather(self, rows, buf):
         "The batches of one call"
@@ -52,12 +52,13 @@ class PooledGather(BareGather):
                 for o in islice(calls, 1): coming.append(pool.submit(self.gather, *o))
                 yield batches
 
-def bare_gathers(rows, order, bs, most=2**22):
-    "Every way to gather: all threads or one, one batch in a call or several, up to `most` bytes"
+def bare_gathers(rows, order, bs, most=2**22, n_bufs=1):
+    """Every way to gather: all threads or one, one batch in a call or several, up to `most` bytes; into one buffer, or into several in turn, as a loader
+    must whose batches are in use while the next is gathered"""
     import torch
     threads,group = torch.get_num_threads(),max(1, most//(bs*rows[0].numel()*4))
     calls = {1: ''} | ({group: ', several batches in a call'} if group > 1 else {})
-    res = {name+k: BareGather(rows, order, bs, t, n) for n,k in calls.items() for name,t in (('one thread',1), ('all threads',threads))}
+    res = {name+k: BareGather(rows, order, bs, t, n, n_bufs) for n,k in calls.items() for name,t in (('one thread',1), ('all threads',threads))}
     if threads > 1: res['calls in two threads'] = PooledGather(rows, order, bs, 1, group)
     return res
 

@@ -13,11 +13,11 @@ shapes,sizes = [(20_000,50,128), (200_000,3,500), (1_000_000,1,128)],(64,1024)
 
 # The contestants: functions of (folder, bs, quick) that give an iterable of shuffled batches `(xb, yb)`, a new epoch each time
 
-def bare(path, bs, quick):
+def bare(path, bs, quick, n_bufs=1):
     "The ceiling: ways to copy X alone, of which the fastest counts"
     import torch
     X = torch.from_numpy(open_data(path)[0])
-    return bare_gathers(X, torch.randperm(len(X)), bs)
+    return bare_gathers(X, torch.randperm(len(X)), bs, n_bufs=n_bufs)
 
 class ByHand:
     "The fewest lines that do what a loader does: a new order each epoch, labels, and two buffers in turn, as the batch before is still in use"
@@ -68,8 +68,9 @@ def torch_batches(path, bs, quick):
     return DataLoader(rows, sampler=BatchSampler(RandomSampler(rows), bs, drop_last=True), batch_size=None)
 
 ceiling,few = 'bare gather (ceiling)',('tsai, itemify + DataBlock',)
-contestants = {ceiling: bare, 'a loop by hand': ByHand, 'tsdisk': tsdisk_loader, 'tsai, lazy': tsai_lazy, 'torch, by batch': torch_batches,
-    'torch, by item': torch_items, 'torch, by item, 2 workers': partial(torch_items, num_workers=2), few[0]: tsai_itemify}
+contestants = {ceiling: bare, 'bare gather, two buffers in turn': partial(bare, n_bufs=2), 'a loop by hand': ByHand, 'tsdisk': tsdisk_loader,
+    'tsai, lazy': tsai_lazy, 'torch, by batch': torch_batches, 'torch, by item': torch_items, 'torch, by item, 2 workers': partial(torch_items, num_workers=2),
+    few[0]: tsai_itemify}
 
 # One contestant in its own process
 
@@ -286,8 +287,8 @@ def report(res):
 Shuffled batches of float32 X and integer labels as tensors on the CPU, from files in the page cache, {o['threads']} torch threads. GB/s counts X. Each contestant
 runs in its own process, in turn, in random order; medians of {o['rounds']} rounds, ratios within a round. A round is whole epochs, permutation included, except: the
 *bare gather*, the ceiling, copies X alone, into buffers that are used again, in an order made beforehand, and is the fastest of these in each round: all threads or one, one batch in a call or
-several, or a call in each of two threads; *a loop by hand* also makes the order, gathers labels and uses two buffers in turn
-(a batch is overwritten two batches later); *itemify + DataBlock* is slow, so {slow},
+several, or a call in each of two threads; with *two buffers in turn*, as for a model that uses one batch while the next is gathered; *a loop by hand* also makes
+the order, gathers labels and uses two buffers in turn (a batch is overwritten two batches later); *itemify + DataBlock* is slow, so {slow},
 without its permutation, and built of {most} rows at most; where there are more, *by item* times {most} of them, likewise. Worker processes are started beforehand. *tsdisk is* says how many times as fast as that line tsdisk is.
 
 {loaders_md(res)}
