@@ -11,6 +11,7 @@ from conftest import all_dtypes, fails, filled, fresh, linux, same
 from tsdisk.disk.arrays import create_array, open_array, save_array
 from tsdisk.disk.headers import data_start, read_header
 from tsdisk.disk.basics import human, progress
+from tsdisk.series.ragged_files import save_ragged
 
 x = filled((100,3,50))
 
@@ -495,3 +496,11 @@ def test_a_header_of_any_garbage_is_an_error_that_says_so(tmp_path):
 
 @pytest.mark.parametrize('n,text', [(0,'0 B'), (999,'999 B'), (1000,'1 kB'), (208_400,'208 kB'), (999_800,'1 MB'), (52_400_000_000,'52.4 GB'), (3*10**15,'3e+03 TB')])
 def test_sizes_are_to_be_read(n, text): assert human(n) == text
+
+@pytest.mark.parametrize('dtype', [np.array(['a','b']), 'nope', 7], ids=['labels','no name','number'])
+def test_what_is_no_dtype_is_refused_by_all_writers(tmp_path, dtype):
+    X = np.ones((2,5), 'f4')
+    for write in (create_array, save_array):
+        with fails(TypeError, "can't have dtype", 'give one of NumPy'): write(tmp_path/'X.npy', (3,) if write is create_array else X, dtype)
+    with fails(TypeError, "can't have dtype"): save_ragged(tmp_path/'series', [X], dtype)
+    assert not [o for o in tmp_path.rglob('*') if o.is_file()]

@@ -125,7 +125,9 @@ def check_dtype(
     what, # Whose dtype it is, for the error
 ) -> np.dtype:
     "`dtype` if its values can be stored as plain bytes; else `TypeError`"
-    dtype = np.dtype(dtype)
+    try: dtype = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{what} can't have dtype {dtype!r:.99}: give one of NumPy's, such as 'float32' or np.int16") from None
     if dtype.hasobject or dtype.kind == 'T':
         raise TypeError(f"{what} has dtype {dtype}, which only pickles can store, and pickles are never loaded: "
             "use numbers, or fixed-width strings with `np.array(y, dtype=str)`")

@@ -78,7 +78,7 @@ def _write_values(path, series, dtype):
     first = next(series, None)
     if first is None: raise ValueError("There is no series to save: `series` is empty")
     offsets = [0]
-    with create_array(path, (None, *first.shape[1:]), dtype or first.dtype) as w:
+    with create_array(path, (None, *first.shape[1:]), first.dtype if dtype is None else dtype) as w:
         for i,o in enumerate(progress(chain([first], series))):
             if not len(o): raise ValueError(f"Series {i} has no steps: leave it out")
             w.append(o)
