@@ -2,6 +2,7 @@
 import os, pickle, subprocess, sys, textwrap
 from contextlib import contextmanager
 from pathlib import Path
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # Before torch is there: threads that wait for each other do not spin on processors that other tests need
 import numpy as np, pytest
 from fastai.torch_core import default_device
 from hypothesis import HealthCheck, settings

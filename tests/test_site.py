@@ -100,10 +100,16 @@ def test_messages_that_are_explained_exist():
         for part in o.split('…'): assert part.strip(' ,') in code or len(part) < 4, o
 
 @pytest.fixture(scope='session')
-def browser():
+def window():
     o = Browser()
     yield o
     o.close()
+
+@pytest.fixture
+def browser(window):
+    "A browser, which is left without a page: the scripts of one would go on beside other tests"
+    yield window
+    window.open('about:blank')
 
 @pytest.fixture
 def served(site):

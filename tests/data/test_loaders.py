@@ -1,12 +1,13 @@
 "Loaders for training and validation take their options, and share what belongs to both"
-import copy, pickle, subprocess, sys
+import copy, multiprocessing, pickle, subprocess, sys
 import numpy as np, pytest, torch
 from conftest import epoch, fails, fresh, linux, ramp
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.disk.arrays import save_array
 
-def test_spawned_workers_change_nothing(tmp_path):
+@pytest.mark.parametrize('method', [o for o in multiprocessing.get_all_start_methods() if o != 'fork'])
+def test_how_workers_start_changes_nothing(tmp_path, method):
     save_array(tmp_path/'X.npy', ramp(333))
     save_array(tmp_path/'y.npy', np.array([*'abc'*111]))
     (tmp_path/'main.py').write_text("""
@@ -18,10 +19,10 @@ def main(d):
     assert len(a) == len(b) == len(dls[0].train) and all(torch.equal(p, q) for o,r in zip(a, b) for p,q in zip(o, r))
     print('all', sum(len(o[0]) for o in b))
 if __name__ == '__main__':
-    multiprocessing.set_start_method('spawn')
+    multiprocessing.set_start_method(sys.argv[2])
     main(sys.argv[1])
 """)
-    done = subprocess.run([sys.executable,tmp_path/'main.py',tmp_path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable,tmp_path/'main.py',tmp_path,method], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.split() == ['all','266'], done.stderr[-2000:]
 
 def test_error_in_a_worker_reaches_the_user():
