@@ -71,11 +71,11 @@ def test_an_epoch_over_many_files_has_few_open(tmp_path):
 
 @linux
 @pytest.mark.slow
-def test_a_hundred_thousand_files_are_trained_from_and_converted(tmp_path):
+def test_more_files_than_maps_are_allowed_are_trained_from_and_converted(tmp_path):
     (tmp_path/'raw').mkdir()
     np.save(tmp_path/'raw/0.npy', np.zeros((1,4), 'f4'))
     head = (tmp_path/'raw/0.npy').read_bytes()[:128]
-    for i in range(100_000):
+    for i in range(70_000):
         with open(f'{tmp_path}/raw/{i:06}.npy', 'wb', buffering=0) as f: f.write(head + np.full(4, i, 'f4').tobytes())
     (tmp_path/'raw/0.npy').unlink()
     most = fresh("""
@@ -84,14 +84,14 @@ def test_a_hundred_thousand_files_are_trained_from_and_converted(tmp_path):
         from tsdisk.all import *
         resource.setrlimit(resource.RLIMIT_NOFILE, (1024,1024))
         def count(): return len(os.listdir('/proc/self/fd')), len(Path('/proc/self/maps').read_text().splitlines())
-        res,seen,before = (0,0),np.zeros(100_000, bool),count()[1] # Libraries are some thousand maps
+        res,seen,before = (0,0),np.zeros(70_000, bool),count()[1] # Libraries are some thousand maps
         dl = TSDataLoader(TSDatasets(Shards(args[0]+'/raw', stack=True)), bs=1000, shuffle=True, seed=1)
         for i,(xb,) in enumerate(dl):
             seen[xb[:,0,0].int().numpy()] = True
             res = tuple(map(max, res, count()))
         assert seen.all()
         X = open_folder(convert(args[0]+'/raw', args[0]+'/set'))[0]['X']
-        assert np.array_equal(X[:,0,0], np.arange(100_000))
+        assert np.array_equal(X[:,0,0], np.arange(70_000))
         res = [res[0], res[1]-before]""", str(tmp_path))
     assert most[0] <= 300 and most[1] <= 1000, most
 
