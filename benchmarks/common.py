@@ -203,7 +203,11 @@ def figure(rows, columns, size, **kwargs):
     return plt.subplots(rows, columns, figsize=size, layout='constrained', squeeze=False, **kwargs)
 
 def bars(ax, names, values, missing):
-    "Horizontal bars with their values; ours in colour"
-    ax.barh(names, np.nan_to_num(values), color=['#1b5e8c' if 'tsdisk' in o else '#bfc7cf' for o in names], height=.7)
-    for i,v in enumerate(values): ax.text(np.nan_to_num(v), i, f' {number(v, 2) or missing}', va='center', color='#333333')
+    "Horizontal bars with their values, ours in color; on a logarithmic axis where they span decades"
+    low,high = np.nanmin(values),np.nanmax(values)
+    decades = high/low > 50
+    ax.set(xscale='log' if decades else 'linear', xlim=(10**np.floor(np.log10(low)), high*8) if decades else (0, high*1.2))
+    ends = np.where(np.isnan(values), ax.get_xlim()[0], values)
+    ax.barh(names, ends, color=['#1b5e8c' if 'tsdisk' in o else '#bfc7cf' for o in names], height=.7)
+    for i,v in enumerate(values): ax.text(ends[i], i, f' {number(v, 2) or missing}', va='center', color='#333333')
     ax.tick_params(left=False, colors='#333333')

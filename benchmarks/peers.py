@@ -406,7 +406,7 @@ def plot(res, path):
         mb = {r['name']: r['by'][first]['used'] for r in out if (r['part'],r['row']) == (part,row)}
         bars(ax, [o.replace('`','') for o in names], [mb.get(o, np.nan) for o in names], 'none')
         ax.set_title(f"{row:,} bytes a row, {'in the page cache' if part == 'warm' else 'larger than memory'}", fontsize=9.5, loc='left')
-        ax.set(xlabel=f'MB/s, batches of {bs}', xlim=(0, np.nanmax([*mb.values()])*1.2))
+        ax.set_xlabel(f'MB/s, batches of {bs}')
     fig.savefig(path, dpi=160)
 
 def options_of(args):
