@@ -27,6 +27,7 @@ def _comment_handler(dialect):
     "Skip comments, and refuse other rows whose number of fields is not that of the names"
     return lambda row: 'error' if is_row(row.text, dialect.comment) else 'skip'
 
+# %% ../../nbs/43_convert.csv_rows.ipynb #7bbbefde
 def _batches(path, options):
     with open_bytes(path) as f, need('pyarrow.csv', 'tables').open_csv(f, *options) as batches: yield from batches
 
