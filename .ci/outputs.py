@@ -11,7 +11,7 @@ def shrink(png):
     if len(data) < small//8: return png
     im,out = Image.open(io.BytesIO(data)).convert('RGB'),io.BytesIO()
     if im.width > 1000: im = im.resize((im.width//2, im.height//2), Image.LANCZOS)
-    im.quantize(64).save(out, 'png', optimize=True)
+    im.quantize(64, Image.Quantize.MAXCOVERAGE).save(out, 'png', optimize=True) # Keeps the colors of thin lines
     return base64.b64encode(out.getvalue()).decode() if out.tell() < len(data)*.8 else png
 
 def shrink_nb(path):
