@@ -91,6 +91,16 @@ def test_no_markdown_is_left_in_the_pages(texts):
         for what,pattern in unrendered.items():
             assert not (m := re.search(pattern, prose)), f'{page}: {what} in {prose[max(m.start()-60, 0):m.end()+60]!r}'
 
+def linked_from(path):
+    "Files that the prose of a notebook links to"
+    prose = ''.join(''.join(c['source']) for c in json.loads(path.read_text())['cells'] if c['cell_type'] == 'markdown')
+    return {os.path.normpath(path.parent/o) for o in re.findall(r'\]\(([^)\s#]+)', prose)}
+
+def test_recipes_lead_to_every_how_to_explanation_and_tutorial():
+    linked = linked_from(root/'nbs/reference/recipes.ipynb')
+    pages = [o for folder in ('howto','explain','tutorials') for o in sorted((root/'nbs'/folder).glob('*.ipynb'))]
+    assert len(pages) > 40 and not (missing := [o.name for o in pages if str(o) not in linked]), missing
+
 def test_messages_that_are_explained_exist():
     code = '\n'.join(o.read_text() for o in (root/'tsdisk').rglob('*.py'))
     code = re.sub(r'"\s*\n\s*f?"', '', code) # Texts over several lines
