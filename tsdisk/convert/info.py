@@ -6,8 +6,8 @@
 __all__ = ['describers', 'formats', 'spark', 'text_table', 'ArrayInfo', 'VariableInfo', 'Info', 'five_samples', 'sampled_figures',
            'cached_figures', 'describe_variables', 'describe_array', 'metadata_notes', 'dataset_notes',
            'cached_stats_of', 'describe_dataset', 'describes', 'describe_npy', 'describe_npz', 'describe_tree',
-           'describe_hdf5', 'describe_zarr', 'describe_matlab', 'describe_netcdf', 'first_record', 'describe_records',
-           'describe_inputs', 'info']
+           'describe_hdf5', 'describe_zarr', 'describe_matlab', 'describe_netcdf', 'times_in_words', 'first_record',
+           'describe_records', 'describe_inputs', 'info']
 
 # %% ../../nbs/47_convert.info.ipynb #01e533dd
 import os, re
@@ -24,7 +24,8 @@ from ..disk.headers import read_header
 from ..disk.packing import Packing
 from ..disk.paths import local_path
 from ..disk.sidecar import manifest_name, read_manifest
-from ..series.clock import duration_text
+from ..series.clock import Clock, duration_text
+from ..series.clocks import ClockScan
 from ..folder.manifest import open_folder, staging
 from . import edf, matlab, public_datasets, tables, ts_files, wfdb_records
 from .hdf5 import names_in, open_hdf5, open_zarr
@@ -33,6 +34,7 @@ from .hdf5_types import kind_of
 from .files import find_inputs
 from .netcdf import groups_in, open_cf, with_coordinates
 from .plan import check_numbers, name_reasons
+from .record_times import settle_clock, with_clock
 from .readers import open_npz, read_file, readers, split_rows, suffix_of, variable_metadata
 
 # %% ../../nbs/47_convert.info.ipynb #035091a5
@@ -339,6 +341,26 @@ def describe_netcdf(path):
     notes = [f'{k}: {v}' for k,v in ds.attrs.items()] + [f'group: {k}' for k in groups_in(path)]
     return Info(path, [row(k, v) for k,v in ds.variables.items()], notes)
 
+# %% ../../nbs/47_convert.info.ipynb #cd21bc1e
+def times_in_words(
+    record:dict, # Metadata, perhaps with `times`, a `clock`, or the jumps of one
+    X, # Series (vars, steps), or its first piece
+) -> dict: # With a line of text in place of these
+    "Describe the times of a record in words; a clock that is only a start and a rate stays as it is"
+    scan = record.get('clock')
+    if scan is None and record.get('times') is None and 'time_jumps' not in record: return record
+    try: res = with_clock({**settle_clock(dict(record)), 'X': X})
+    except ValueError: return record # `convert` says what is wrong
+    clock = _clock_of(res)
+    name = f'times of the first {scan.n:,} steps' if isinstance(scan, ClockScan) else 'times'
+    rest = {k: v for k,v in res.items() if k not in ('X','times','start','fs','time_period','time_jumps')}
+    return rest if clock is None else {**rest, name: repr(clock).removeprefix('Clock: ')}
+
+def _clock_of(record):
+    "The clock of a record, also of one with uneven times"
+    if 'times' not in record: return Clock.from_metadata(record)
+    return Clock(record.get('start'), stamps=record['times'])
+
 # %% ../../nbs/47_convert.info.ipynb #a33cd678
 formats = matlab,ts_files,public_datasets,edf,wfdb_records,tables # Importing these modules registers their readers
 
@@ -356,6 +378,7 @@ def describe_records(
     record,several = first_record(read_file(path))
     X = record.pop('X')
     if not hasattr(X, 'shape'): X = next(X) # The first piece
+    record = times_in_words(record, X)
     check_numbers(X.dtype)
     row = _describe_X(X, split_name(split_rows(path)[0])[0])
     of_variables = {k: record.pop(k) for k in variable_metadata if k in record}
