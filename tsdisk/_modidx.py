@@ -4519,6 +4519,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tsdisk.series.grid._crossing': ('series.grid.html#_crossing', 'tsdisk/series/grid.py'),
                                     'tsdisk.series.grid._some_at_a_time': ('series.grid.html#_some_at_a_time', 'tsdisk/series/grid.py'),
                                     'tsdisk.series.grid.count_windows': ('series.grid.html#count_windows', 'tsdisk/series/grid.py'),
+                                    'tsdisk.series.grid.cut_at_gaps': ('series.grid.html#cut_at_gaps', 'tsdisk/series/grid.py'),
                                     'tsdisk.series.grid.find_clocks': ('series.grid.html#find_clocks', 'tsdisk/series/grid.py'),
                                     'tsdisk.series.grid.make_grid': ('series.grid.html#make_grid', 'tsdisk/series/grid.py'),
                                     'tsdisk.series.grid.merge_segments': ('series.grid.html#merge_segments', 'tsdisk/series/grid.py')},
