@@ -115,7 +115,8 @@ def test_windows_with_values_are_found_between_gaps(stride):
     want = [i for i in range(len(w)) if np.isfinite(w[i]).all()]
     assert valid[:].tolist() == want and 0 < len(want) < len(w)
 
-@given(st.lists(st.integers(3, 40), min_size=1, max_size=4), st.integers(1, 3), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 39)), max_size=6, unique=True))
+@given(st.lists(st.integers(3, 40), min_size=1, max_size=4), st.integers(1, 3),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 39)), max_size=6, unique=True))
 def test_covers_end_at_gaps(lengths, span, gaps):
     gaps = np.array(sorted((s, o) for s,o in gaps if s < len(lengths) and o < lengths[s])).reshape(-1, 2)
     clocks = [Clock('2024-01-01', 1/3600, jumps=[[o, (o+100*(k+1))*hour] for k,o in enumerate(gaps[gaps[:,0] == s,1].tolist())]) for s in range(len(lengths))]
