@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['describers', 'formats', 'spark', 'text_table', 'ArrayInfo', 'VariableInfo', 'Info', 'five_samples', 'sampled_figures',
-           'cached_figures', 'describe_variables', 'describe_array', 'metadata_notes', 'dataset_notes',
-           'cached_stats_of', 'describe_dataset', 'describes', 'describe_npy', 'describe_npz', 'describe_tree',
-           'describe_hdf5', 'describe_zarr', 'describe_matlab', 'describe_netcdf', 'times_in_words', 'first_record',
-           'describe_records', 'describe_inputs', 'info']
+           'cached_figures', 'describe_variables', 'describe_array', 'dataset_notes', 'cached_stats_of',
+           'describe_dataset', 'describes', 'describe_npy', 'describe_npz', 'describe_tree', 'describe_hdf5',
+           'describe_zarr', 'describe_matlab', 'describe_netcdf', 'first_record', 'describe_records', 'describe_inputs',
+           'info']
 
 # %% ../../nbs/47_convert.info.ipynb #01e533dd
 import os, re
@@ -24,8 +24,6 @@ from ..disk.headers import read_header
 from ..disk.packing import Packing
 from ..disk.paths import local_path
 from ..disk.sidecar import manifest_name, read_manifest
-from ..series.clock import Clock, duration_text
-from ..series.clocks import ClockScan
 from ..folder.manifest import open_folder, staging
 from . import edf, matlab, public_datasets, tables, ts_files, wfdb_records
 from .hdf5 import names_in, open_hdf5, open_zarr
@@ -33,8 +31,8 @@ from .hdf5_arrays import chunk_shape
 from .hdf5_types import kind_of
 from .files import find_inputs
 from .netcdf import groups_in, open_cf, with_coordinates
+from .notes import class_notes, clock_notes, metadata_notes, times_in_words
 from .plan import check_numbers, name_reasons
-from .record_times import settle_clock, with_clock
 from .readers import open_npz, read_file, readers, split_rows, suffix_of, variable_metadata
 
 # %% ../../nbs/47_convert.info.ipynb #035091a5
@@ -197,22 +195,6 @@ def describe_array(
     if 'scale' in entry: stored.append('with a scale')
     return ArrayInfo(name, _shape_of(a), str(a.dtype), a.nbytes, ', '.join(stored))
 
-# %% ../../nbs/47_convert.info.ipynb #d18ec46d
-def metadata_notes(
-    metadata:dict,
-) -> list: # Lines
-    "Each entry of some metadata, shortened"
-    return [_metadata_note(*o)[:160] for o in metadata.items()]
-
-def _metadata_note(key, value):
-    if key == 'left_out' and isinstance(value, Mapping): return f'left out: {name_reasons(value)}'
-    return f'{key}: {str(value)[:100]}'
-
-def _clock_notes(clock):
-    series,gaps,longest = clock.get('gaps', (0,0,0))
-    if not gaps: return []
-    return [f'gaps in time: {gaps:,}, in {series:,} series, the longest of {duration_text(longest)}']
-
 # %% ../../nbs/47_convert.info.ipynb #e066ab83
 _resume_append = "Rows are being added, or `append` was interrupted: call it again with the same arguments to resume"
 
@@ -229,8 +211,8 @@ def dataset_notes(
     "Notes on the whole dataset"
     notes = []
     if splits: notes.append('splits: ' + ', '.join(f'{k} {len(v):,}' for k,v in splits.items()))
-    notes += metadata_notes(manifest.get('info', {}))
-    notes += _clock_notes(manifest.get('clock', {})) + _fault_notes(manifest.get('faults'))
+    notes += metadata_notes(manifest.get('info', {})) + class_notes(manifest.get('arrays', {}))
+    notes += clock_notes(manifest.get('clock', {})) + _fault_notes(manifest.get('faults'))
     notes.append('checksums: ' + ('yes, see `tsdisk verify`' if manifest.get('checksums') else 'none'))
     if unfinished: notes.append(_resume_append)
     return notes
@@ -340,26 +322,6 @@ def describe_netcdf(path):
     with open_cf(path) as f: ds = with_coordinates(f)
     notes = [f'{k}: {v}' for k,v in ds.attrs.items()] + [f'group: {k}' for k in groups_in(path)]
     return Info(path, [row(k, v) for k,v in ds.variables.items()], notes)
-
-# %% ../../nbs/47_convert.info.ipynb #cd21bc1e
-def times_in_words(
-    record:dict, # Metadata, perhaps with `times`, a `clock`, or the jumps of one
-    X, # Series (vars, steps), or its first piece
-) -> dict: # With a line of text in place of these
-    "Describe the times of a record in words; a clock that is only a start and a rate stays as it is"
-    scan = record.get('clock')
-    if scan is None and record.get('times') is None and 'time_jumps' not in record: return record
-    try: res = with_clock({**settle_clock(dict(record)), 'X': X})
-    except ValueError: return record # `convert` says what is wrong
-    clock = _clock_of(res)
-    name = f'times of the first {scan.n:,} steps' if isinstance(scan, ClockScan) else 'times'
-    rest = {k: v for k,v in res.items() if k not in ('X','times','start','fs','time_period','time_jumps')}
-    return rest if clock is None else {**rest, name: repr(clock).removeprefix('Clock: ')}
-
-def _clock_of(record):
-    "The clock of a record, also of one with uneven times"
-    if 'times' not in record: return Clock.from_metadata(record)
-    return Clock(record.get('start'), stamps=record['times'])
 
 # %% ../../nbs/47_convert.info.ipynb #a33cd678
 formats = matlab,ts_files,public_datasets,edf,wfdb_records,tables # Importing these modules registers their readers
