@@ -113,11 +113,12 @@ def test_metadata_that_is_called_classes_stays_metadata(tmp_path):
 
 X = np.zeros((20,3,8), 'f4')
 labels = np.arange(160).reshape(20,8)%3
-looks_like_labels = dict(steps=(X, labels), unknown=(X, np.where(labels == 2, -100, labels)),
-    bools=(X, labels > 1), column=(X, labels[:,:1]), bytes=(X, labels.astype('u1')),
-    pixels=(np.zeros((20,1,4,5), 'f4'), np.arange(400).reshape(20,4,5)%2))
-is_clear = dict(floats=(X, labels.astype('f4')), several=(X, labels[:,:5]%2), counts=(X, np.arange(160).reshape(20,8)),
-    forecasts=(X, X.astype('i2')[:,:,:8]), rows=(X, labels[:,0]))
+unknown = np.where(labels == 2, -100, labels)
+images,pixels = np.zeros((20,1,4,5), 'f4'),np.arange(400).reshape(20,4,5)%2
+looks_like_labels = dict(steps=(X, labels), unknown=(X, unknown), bools=(X, labels > 1), column=(X, labels[:,:1]), bytes=(X, labels.astype('u1')))
+looks_like_labels['pixels'] = images,pixels
+counts = np.arange(160).reshape(20,8)
+is_clear = dict(floats=(X, labels.astype('f4')), several=(X, labels[:,:5]%2), counts=(X, counts), forecasts=(X, X.astype('i2')), rows=(X, labels[:,0]))
 
 def warned(*args, **kw):
     with warnings.catch_warnings(record=True) as found:

@@ -10,6 +10,8 @@ import warnings
 from contextlib import ExitStack, contextmanager
 from math import prod
 from fastai.basics import *
+from fastai.interpret import ClassificationInterpretation
+from sklearn.metrics import classification_report
 from .batches import DecodedTarget, TensorTarget
 from .datasets import TSDatasets
 from ..order.no_label import no_label_code
@@ -31,7 +33,7 @@ def _beside(pred, y):
 
 # %% ../../nbs/55_data.learner.ipynb #e98b4e0a
 def known_part(
-    pred:Tensor, # Predictions of a batch
+    pred, # Predictions of a batch: a tensor, or several
     y:Tensor, # Its targets
 ) -> tuple: # (predictions, targets, targets of a row that are listed one by one; 1 for whole rows); None if all are known
     "Predictions and targets, as far as the targets are known"
@@ -39,9 +41,15 @@ def known_part(
     if known.all(): return None
     rows = known.flatten(1) if y.ndim > 1 else known[:,None]
     some = rows.any(1)
-    if (rows.all(1) == some).all(): return pred[some], y[some], 1
-    pred = _beside(pred, y)
-    return None if pred is None else (pred[known], y[known], y[0].numel())
+    if (rows.all(1) == some).all(): return _rows_of(pred, some), y[some], 1
+    matching = _beside(pred, y) if isinstance(pred, Tensor) else None
+    if matching is not None: return matching[known], y[known], y[0].numel()
+    warnings.warn("Some targets of a row have no value (-100, or NaN), and metrics count these, as predictions do not have the shape "
+        f"of targets, {tuple(y.shape)}: let metrics leave out what is `targs == -100`, or NaN")
+
+def _rows_of(pred, some):
+    "Some rows of each of several predictions"
+    return apply(lambda o: o[some] if isinstance(o, Tensor) and len(o) == len(some) else o, pred)
 
 # %% ../../nbs/55_data.learner.ipynb #f710799f
 @contextmanager
@@ -59,7 +67,7 @@ def _is_ours(dl): return isinstance(getattr(dl, 'dataset', None), TSDatasets)
 
 def _known_part_of(learn):
     "The known part of the batch of a learner; None if all of it is, or its loader is another"
-    comparable = _is_ours(learn.dl) and len(learn.yb) == 1 and isinstance(learn.pred, Tensor)
+    comparable = _is_ours(learn.dl) and len(learn.yb) == 1
     return known_part(learn.pred, learn.y) if comparable else None
 
 # %% ../../nbs/55_data.learner.ipynb #62f6806d
@@ -140,6 +148,16 @@ def in_units(
 
 def _undone(dl, b): return dl.after_batch.decode(b) if hasattr(dl, 'after_batch') else b
 
+# %% ../../nbs/55_data.learner.ipynb #fe616e3f
+def _warn_of_unlabelled(learn, targs):
+    "Warn, once, of predictions beside targets without a label"
+    if getattr(learn, 'warned_of_unlabelled', False) or not isinstance(targs, Tensor): return
+    if targs.is_floating_point() or known_targets(targs).all(): return
+    learn.warned_of_unlabelled = True
+    warnings.warn("Some of these targets have no label (-100). Metrics of the learner, as in `learn.validate()`, leave them out, "
+        "but one that you call counts them as wrong: keep the others, `known = targs != -100`, as in "
+        "`accuracy(preds[known], targs[known])`")
+
 # %% ../../nbs/55_data.learner.ipynb #474af540
 _predicted = Learner.get_preds
 
@@ -148,7 +166,10 @@ def get_preds(self:Learner, ds_idx=1, dl=None, with_input=False, with_decoded=Fa
     "As in fastai; decoded predictions are in the units of the data"
     loader = self.dls[ds_idx] if dl is None else dl
     target = target_of(self.dls) if with_decoded and _is_ours(loader) else None
-    if target is None: return _predicted(self, ds_idx, dl, with_input, with_decoded, *args, **kwargs)
+    if target is None:
+        res = _predicted(self, ds_idx, dl, with_input, with_decoded, *args, **kwargs)
+        if _is_ours(loader): _warn_of_unlabelled(self, res[1+with_input])
+        return res
     read_inputs = with_input or takes_inputs(loader)
     res = _predicted(self, ds_idx, dl, read_inputs, True, *args, **kwargs)
     inputs,*res = res if read_inputs else (None,*res)
@@ -156,3 +177,12 @@ def get_preds(self:Learner, ds_idx=1, dl=None, with_input=False, with_decoded=Fa
     return (inputs,*res) if with_input else tuple(res)
 
 def _as_tuple(inputs): return () if inputs is None else tuplify(inputs)
+
+# %% ../../nbs/55_data.learner.ipynb #3879adc9
+@patch
+def print_classification_report(self:ClassificationInterpretation):
+    "Print scikit-learn's report, over the rows and steps that have a label"
+    _,targs,decoded = _predicted(self.learn, dl=self.dl, with_decoded=True, act=self.act)
+    decoded,targs = flatten_check(decoded, targs)
+    known,names = known_targets(targs),[str(o) for o in self.vocab]
+    print(classification_report(targs[known], decoded[known], labels=range(len(names)), target_names=names, zero_division=0))
