@@ -39,7 +39,7 @@ def test_labels_of_annotations_are_classes_with_names(folder):
     assert b[-1][1,-len(stored):].tolist() == stored.tolist() and stored[-1] == -100
     names = [o for o in dls.valid.decode_batch(b)[1][-1] if o is not None]
     assert names == [stages[o] for o in stored if o != -100]
-    assert 'classes of y: wake 0, N1 1, N2 2' in info(folder).notes
+    assert 'classes of y: 0 wake, 1 N1, 2 N2' in info(folder).notes
     items = (folder/'items.jsonl').read_text()
     assert '"classes"' not in items and '"annotations"' in items
 

@@ -29,7 +29,7 @@ def class_notes(
 ) -> list: # Lines
     "The classes of labels, with their numbers"
     named = {k: o['classes'] for k,o in arrays.items() if o.get('classes')}
-    return [f"classes of {k}: {', '.join(f'{name} {code}' for name,code in o.items())}"[:160] for k,o in named.items()]
+    return [f"classes of {k}: {', '.join(f'{code} {name}' for name,code in o.items())}"[:160] for k,o in named.items()]
 
 def clock_notes(
     clock:dict, # Of a manifest
