@@ -150,3 +150,7 @@ def test_uneven_times_of_a_table_are_no_list(tmp_path):
     import pandas as pd
     pd.DataFrame(dict(time=pd.to_datetime(['2024-01-01','2024-02-01','2024-02-03','2024-03-09']), a=np.arange(4.))).to_csv(tmp_path/'a.csv', index=False)
     assert info(tmp_path/'a.csv').notes == ['times: from 2024-01-01T00:00:00, at uneven times']
+
+def test_the_rate_of_slow_steps_is_said_as_a_period(tmp_path):
+    for name,fs in (('hours',1/3600),('fast',250.)): convert([dict(X=np.ones((1,9)), start='2024-01-01', fs=fs)], tmp_path/name, n_workers=0)
+    assert 'fs: 0.0002778, a step every 1 h' in info(tmp_path/'hours').notes and 'fs: 250.0' in info(tmp_path/'fast').notes

@@ -9,7 +9,7 @@ __all__ = ['metadata_notes', 'class_notes', 'clock_notes', 'times_in_words']
 from collections.abc import Mapping
 from .plan import name_reasons
 from .record_times import settle_clock, with_clock
-from ..series.clock import Clock, duration_text
+from ..series.clock import Clock, duration_text, period_of
 from ..series.clocks import ClockScan
 
 # %% ../../nbs/46_convert.notes.ipynb #d18ec46d
@@ -21,6 +21,7 @@ def metadata_notes(
 
 def _metadata_note(key, value):
     if key == 'left_out' and isinstance(value, Mapping): return f'left out: {name_reasons(value)}'
+    if key == 'fs' and type(value) is float and 1e-9 < value < 1: return f'fs: {value:.4g}, a step every {duration_text(period_of(value))}'
     return f'{key}: {str(value)[:100]}'
 
 # %% ../../nbs/46_convert.notes.ipynb #4dac8e11
