@@ -116,7 +116,7 @@ labels = np.arange(160).reshape(20,8)%3
 unknown = np.where(labels == 2, -100, labels)
 images,pixels = np.zeros((20,1,4,5), 'f4'),np.arange(400).reshape(20,4,5)%2
 looks_like_labels = dict(steps=(X, labels), unknown=(X, unknown), bools=(X, labels > 1), column=(X, labels[:,:1]), bytes=(X, labels.astype('u1')))
-looks_like_labels['pixels'] = images,pixels
+looks_like_labels |= dict(pixels=(images, pixels), variable=(X, labels[:,None]))
 counts = np.arange(160).reshape(20,8)
 is_clear = dict(floats=(X, labels.astype('f4')), several=(X, labels[:,:5]%2), counts=(X, counts), forecasts=(X, X.astype('i2')), rows=(X, labels[:,0]))
 
@@ -140,6 +140,8 @@ def test_other_targets_are_taken_without_a_word(name): assert not warned(*is_cle
 
 def test_labels_of_windows_that_are_integers_are_said():
     w = Windows(np.zeros((100,2), 'f4'), 10)
-    ds,found = warned(w, w.over(np.arange(100)//30))
-    assert not ds.cat and len(found) == 1 and 'for each step' in found[0]
+    for y in (np.arange(100)//30, np.arange(100)[:,None]//30):
+        ds,found = warned(w, w.over(y))
+        assert not ds.cat and len(found) == 1 and 'for each step' in found[0]
     assert not warned(w, w.label(np.arange(100)//30))[1]
+    assert not warned(w, w)[1] and not warned(Windows(np.zeros((100,1), 'i2'), 10, horizon=10))[1]

@@ -30,8 +30,9 @@ def warn_of_numbers(
     X:Source, # The series
 ):
     "Warn of integers for each step, or in a column, that look like labels and are taken as numbers"
-    is_each_step = y.shape[1:] == X.shape[2:]
-    if y.dtype.kind not in 'biu' or y.ndim < 2 or not len(y) or not (is_each_step or y.shape[1:] == (1,)): return
+    shape,steps = tuple(y.shape[1:]),tuple(X.shape[2:])
+    is_each_step = shape in (steps, (1,*steps)) and y.stored is not X.stored
+    if y.dtype.kind not in 'biu' or not len(y) or not (is_each_step or shape == (1,)): return
     n = len(np.unique(y.gather(_some_rows(y))))
     if n > most_labels: return
     where = 'for each step' if is_each_step else 'in each row'
