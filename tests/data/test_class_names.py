@@ -145,3 +145,26 @@ def test_labels_of_windows_that_are_integers_are_said():
         assert not ds.cat and len(found) == 1 and 'for each step' in found[0]
     assert not warned(w, w.label(np.arange(100)//30))[1]
     assert not warned(w, w)[1] and not warned(Windows(np.zeros((100,1), 'i2'), 10, horizon=10))[1]
+
+# Strings that stand for no label
+
+@pytest.mark.parametrize('none', ['', 'nan', 'None', ' ?', b'NaN'])
+def test_a_class_whose_name_says_there_is_no_label_is_said(tmp_path, none):
+    y = np.array([*'abc'*6, none, none]) if isinstance(none, str) else np.array([b'a', b'b', none]*6 + [b'c']*2)
+    def labels_with(y, **kw):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter('always')
+            ds = TSDatasets(X, y, **kw)
+        return len(ds.vocab), [str(o.message) for o in found]
+    for o in (y, save_array(tmp_path/'y.npy', y)):
+        n,(said,) = labels_with(o)
+        assert n == 4 and said.startswith(f'{str(np.array(none).astype("U"))!r} is one of the 4 classes') and '`no_label=' in said
+        assert labels_with(o, no_label=none) == (3, [])
+        assert labels_with(o, vocab=np.unique(y).tolist()) == (4, [])
+    assert labels_with(np.array([*'abcd'*5])) == (4, [])
+
+@pytest.mark.parametrize('none', [None, float('nan')])
+def test_missing_labels_among_strings_are_named(none):
+    y = np.array(['a', none, *'b'*18], object)
+    for o in (y, list(y)):
+        with fails(TypeError, f'Row 1 is {none!r}', "write '' instead", "`no_label=''`"): TSDatasets(X, o)

@@ -10,7 +10,7 @@ __all__ = ['Column', 'check_fits_tensors', 'as_series', 'sample_sources', 'windo
 import numpy as np, torch
 from fastai.basics import *
 from .labels import ToCategory, ToCode
-from .target_types import is_category, label_options, split_label_tfm, warn_of_numbers
+from .target_types import is_category, label_options, split_label_tfm, warn_of_missing_labels, warn_of_numbers
 from .batches import DecodedTarget, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets
 from ..disk.packing import Packing
 from ..disk.array_sources import ArraySource, as_source
@@ -298,5 +298,6 @@ def learn(self:Column,
 @patch
 def _labels_of(self:Column, rows):
     labels = train_vocab(self.items, rows, self.kind.no_label)
+    warn_of_missing_labels(labels)
     if len(labels) or not len(rows): return labels
     raise ValueError(f"None of {len(rows):,} training rows has a label: leave `y` out, or choose other splits")
