@@ -3100,6 +3100,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tsdisk.disk.faults._fault_error': ('disk.faults.html#_fault_error', 'tsdisk/disk/faults.py'),
                                     'tsdisk.disk.faults._fill_with_zeros': ('disk.faults.html#_fill_with_zeros', 'tsdisk/disk/faults.py'),
                                     'tsdisk.disk.faults._is_mapped_anew': ('disk.faults.html#_is_mapped_anew', 'tsdisk/disk/faults.py'),
+                                    'tsdisk.disk.faults._is_seen_through': ('disk.faults.html#_is_seen_through', 'tsdisk/disk/faults.py'),
                                     'tsdisk.disk.faults._memmap_under': ('disk.faults.html#_memmap_under', 'tsdisk/disk/faults.py'),
                                     'tsdisk.disk.faults._on_fault': ('disk.faults.html#_on_fault', 'tsdisk/disk/faults.py'),
                                     'tsdisk.disk.faults._read_again': ('disk.faults.html#_read_again', 'tsdisk/disk/faults.py'),
