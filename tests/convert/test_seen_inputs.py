@@ -36,7 +36,7 @@ def test_a_list_with_some_inputs_that_are_there_is_refused(tmp_path, files):
     dst = made(tmp_path, files)
     for o in ([4,0], [0,4], [4,3,5], [5,2,1,0,4]):
         n = sum(i < 4 for i in o)
-        with fails(ValueError, f'has the rows of {n} of the {len(o)} inputs already', f'{[i for i in o if i < 4][0]}.npy', 'Leave these out'):
+        with fails(ValueError, f'has the rows of {n} of the {len(o)} inputs already', f'{[i for i in o if i < 4][0]}.npy', 'leave these out'):
             append(dst, [files[i] for i in o], n_workers=0)
     assert values(dst) == [0,1,2,3]
     append(dst, [files[4], files[0]], n_workers=0, again=True)

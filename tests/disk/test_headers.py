@@ -1,6 +1,5 @@
 "The header of a file, read at once with its size, is what NumPy reads; the array of a small file, too"
 import os
-from io import BytesIO
 import numpy as np, pytest
 from numpy.lib import format as npy
 from conftest import all_dtypes, fails, filled, same

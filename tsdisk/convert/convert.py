@@ -318,9 +318,9 @@ def _print_rows_without_split(dst, n):
 def _some_are_known(dst, inputs, known, most=5):
     "The error for a list of inputs of which the dataset has some"
     names = [inputs.name(i, inputs.every[i]) for i in np.flatnonzero(known)[:most].tolist()]
-    more = ' …' if known.sum() > most else ''
-    return ValueError(f"{dst} has the rows of {int(known.sum()):,} of the {count_inputs(len(known))} already: {', '.join(names)}{more}. "
-        "Leave these out, or give `again=True` to add all once more")
+    more = ' and more' if known.sum() > most else ''
+    return ValueError(f"{dst} has the rows of {int(known.sum()):,} of the {count_inputs(len(known))} already, those of {', '.join(names)}{more}: "
+        "leave these out, or give `again=True` to add all once more")
 
 # %% ../../nbs/48_convert.convert.ipynb #7d731163
 def append(

@@ -178,6 +178,12 @@ def _load_npy(path):
     try: return np.load(BytesIO(data), allow_pickle=False)
     except ValueError: return open_array(path) # Its error says what is wrong with the file
 
+def _map_npy(path):
+    shape,dtype,fortran,start = read_header(path)
+    if dtype.hasobject or dtype.isnative and not fortran: return open_array(path) # Refuses objects
+    return np.memmap(path, dtype, 'r', start, shape, 'F' if fortran else 'C')
+
+# %% ../../nbs/41_convert.readers.ipynb #5123afe6
 def _plain_array(data):
     "The array in the bytes of a file with a usual header; None for others"
     header = usual_header(data[:4096].tobytes())
@@ -186,11 +192,6 @@ def _plain_array(data):
     stop = start + prod(shape)*dtype.itemsize
     if dtype.hasobject or fortran or start%16 or stop > len(data) or stop == start: return None
     return data[start:stop].view(dtype).reshape(shape)
-
-def _map_npy(path):
-    shape,dtype,fortran,start = read_header(path)
-    if dtype.hasobject or dtype.isnative and not fortran: return open_array(path) # Refuses objects
-    return np.memmap(path, dtype, 'r', start, shape, 'F' if fortran else 'C')
 
 # %% ../../nbs/41_convert.readers.ipynb #1c154ad3
 def _read_npy_header(file):

@@ -134,7 +134,7 @@ def header_and_stat(
         fd = os.open(path, _flags)
         try:
             stat = os.fstat(fd)
-            header = usual_header(os.read(fd, data_start)) if S_ISREG(stat.st_mode) else None
+            header = usual_header(os.read(fd, 4096)) if S_ISREG(stat.st_mode) else None
         finally: os.close(fd)
     if header: return header, stat
     with open_npy(path) as f: return header_of(f), os.fstat(f.fileno())
