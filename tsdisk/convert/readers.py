@@ -68,9 +68,9 @@ def exclusion_reasons(
     paths:list, # Files of a folder
 ) -> dict: # By path, for some of them
     "Why some files are not recordings on their own"
-    res = {}
+    found,res = [(o, suffix_of(o)) for o in paths],{}
     for find,suffixes in exclusions.items():
-        if same := [o for o in paths if suffix_of(o) in suffixes]: res |= find(same)
+        if same := [o for o,suffix in found if suffix in suffixes]: res |= find(same)
     return res
 
 # %% ../../nbs/41_convert.readers.ipynb #ac1c3e4e
