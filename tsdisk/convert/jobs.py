@@ -18,7 +18,7 @@ from ..disk.basics import Shown
 from ..disk.casts import cast_exactly
 from .hdf5 import in_memory_or_not, others_of, read_tree
 from .inputs import rows_of
-from .metadata import metadata_lines
+from .metadata import check_columns, metadata_lines
 from .plan import as_list, as_records, target_kind
 from .readers import need, split_compressed, variable_metadata
 from .record_times import settle_clock, with_times
@@ -115,7 +115,13 @@ def records(self:Job, o):
     "The records of an input, after `tfm`"
     for record in as_records(_as_described(self._read(o))):
         parts = split_compressed(record, self.tfm is not None)
-        for o in parts: yield check_metadata(self.tfm(o) if self.tfm else o)
+        for o in parts: yield check_metadata(_without_kept(self.tfm(o) if self.tfm else o))
+
+def _without_kept(record):
+    "A record whose `left_out` names only what it does not hold under that name"
+    left_out = {k: v for k,v in (record.get('left_out') or {}).items() if k not in record}
+    if left_out == record.get('left_out', left_out): return record
+    return {k: v for k,v in record.items() if k != 'left_out'} | (dict(left_out=left_out) if left_out else {})
 
 # %% ../../nbs/45_convert.jobs.ipynb #fad813ee
 @patch
@@ -192,7 +198,9 @@ def _write(self:Job, record, files):
         if c not in record: raise ValueError(f"It has no `{c}`, but other records do")
         a = record.pop(c)
         with copied_reads([a]): self._write_column(files, c, a, n, packing if c == 'X' else {})
-    files['items'].write(metadata_lines(settle_clock(record), n))
+    record = settle_clock(record)
+    check_columns(record, n, self.specs['X'].columns or {})
+    files['items'].write(metadata_lines(record, n))
 
 @patch
 def _check_target(self:Job, record, n):
