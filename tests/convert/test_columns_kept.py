@@ -113,3 +113,22 @@ def test_the_plan_says_how_to_halve_64_bits(tmp_path, capsys):
     for i,dtype in enumerate([None,'float32','float64']):
         convert(file, tmp_path/f'set{i}', dtype=dtype, n_workers=0)
         assert (hint in capsys.readouterr().out) == (dtype is None)
+
+# What a dataset says of itself
+
+def test_windows_know_the_names_of_their_dataset(tmp_path):
+    made = convert([write_csv(tmp_path/f'{o}.csv', i) for i,o in enumerate('ab')], tmp_path/'set', dtype='float32', n_workers=0)
+    X = open_folder(made)[0]['X']
+    w = Windows(X, 4, horizon=2, targets='sales', sel_vars=['stock'])
+    assert w.names == ['sales','stock'] and w[0][0].tolist() == [[0,2,4,6]] and w[0][1].tolist() == [[4,5]]
+    flipped = Windows(X[:,::-1], 4, horizon=2, targets='sales')
+    assert flipped.names == ['stock','sales'] and flipped[0][1].tolist() == [[4,5]]
+    assert Windows(X[:,1:], 4).names == ['stock']
+    assert Windows(X, 4, names=['a','b']).names == ['a','b']
+    assert Windows(np.zeros((2,2,9)), 4).names is None
+    with fails(ValueError, "no variable 'price'", "the names are ['sales', 'stock']"): Windows(X, 4, horizon=2, targets='price')
+
+def test_ragged_windows_know_names_too(tmp_path):
+    made = convert([write_csv(tmp_path/f'{o}.csv', n=8+i) for i,o in enumerate('ab')], tmp_path/'set', n_workers=0)
+    w = Windows(open_folder(made)[0]['X'], 4, horizon=2, targets='stock')
+    assert w[0][1].tolist() == [[8,10]]
