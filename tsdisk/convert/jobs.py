@@ -17,7 +17,7 @@ from ..disk.faults import copied_reads
 from ..disk.basics import Shown
 from ..disk.casts import cast_exactly
 from .hdf5 import in_memory_or_not, others_of, read_tree
-from .inputs import rows_of
+from .inputs import is_path, rows_of
 from .metadata import check_columns, metadata_lines
 from .plan import as_list, as_records, target_kind
 from .readers import need, split_compressed, variable_metadata
@@ -174,15 +174,16 @@ def with_metadata(
     label = dict(y=metadata['y']) if 'y' in metadata else {}
     return {**metadata, **record, **label}
 
-def _named(record, name):
-    "Add the name of the input as `source`; a key of that name becomes `source_`"
+def _named(record, name, in_memory=False):
+    "Add the name of the input as `source`; such a key of a file becomes `source_`, that of a record in memory stays"
+    if in_memory and isinstance(record.get('source'), str): return record
     renamed = {'source_' if k == 'source' else k: v for k,v in record.items()}
     return {'source': name, **renamed}
 
 @patch
 def _convert(self:Job, o, name, metadata, files):
     n = 0
-    for n,record in enumerate(self.records(o), 1): self._write(_named(with_metadata(record, metadata), name), files)
+    for n,record in enumerate(self.records(o), 1): self._write(_named(with_metadata(record, metadata), name, not is_path(o)), files)
     if not n: raise ValueError("It contains no records")
 
 # %% ../../nbs/45_convert.jobs.ipynb #36d8f7a7
