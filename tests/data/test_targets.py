@@ -8,7 +8,8 @@ from tsdisk.folder.manifest import save_folder
 
 @pytest.fixture
 def labeled(tmp_path):
-    return convert([dict(X=o, label='ab'[i%2], age=20.+i, fs=50+i) for i,o in enumerate(ramp(20))], tmp_path/'set')
+    records = [dict(X=o, label='ab'[i%2], age=20.+i, fs=50+i) for i,o in enumerate(ramp(20))]
+    return convert(records, tmp_path/'set')
 
 def test_columns_that_may_be_targets_are_named(labeled, capsys):
     capsys.readouterr()

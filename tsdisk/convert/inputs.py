@@ -45,6 +45,13 @@ def _split_file(path):
     if n <= rows: return [path], n
     return [f'{path}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)], n
 
+# %% ../../nbs/42_convert.inputs.ipynb #1c5c23b3
+def _check_no_dataset(src):
+    "`ValueError` for the folder of a dataset, whose files are no recordings"
+    if not (Path(src)/manifest_name).is_file(): return
+    raise ValueError(f"{src} is a dataset already: `dataset_rows({str(src)!r}, rows)` gives its rows, or some of them, "
+        "with their metadata. Import it from `tsdisk.convert.dataset_rows`, and give it instead of the folder")
+
 # %% ../../nbs/42_convert.inputs.ipynb #608752ef
 def _array_in(src):
     "The `X` of an array, a pair or a mapping of arrays; None if it is anything else"
@@ -57,12 +64,6 @@ def _without_end(src):
     first = next(src, None)
     if first is None: return []
     return [first, *src] if isinstance(first, (str,Path)) else chain([first], src)
-
-def _check_no_dataset(src):
-    "`ValueError` for the folder of a dataset, whose files are no recordings"
-    if not (Path(src)/manifest_name).is_file(): return
-    raise ValueError(f"{src} is a dataset already: `dataset_rows({str(src)!r}, rows)` gives its rows, or some of them, "
-        "with their metadata. Import it from `tsdisk.convert.dataset_rows`, and give it instead of the folder")
 
 def list_inputs(
     src, # What to convert

@@ -54,6 +54,12 @@ class Job(Shown):
         self.folder = str(folder)
 
 # %% ../../nbs/45_convert.jobs.ipynb #17b69784
+def _without_kept(record):
+    "A record whose `left_out` names only what it does not hold under that name"
+    left_out = {k: v for k,v in (record.get('left_out') or {}).items() if k not in record}
+    if left_out == record.get('left_out', left_out): return record
+    return {k: v for k,v in record.items() if k != 'left_out'} | (dict(left_out=left_out) if left_out else {})
+
 _floats_with_scale = ("Its `X` has floats, but `scale` applies to integers: decode `X` in `tfm`, with "
     "`real_units(o['X'], o['scale'], o['offset'], o.get('missing'))`, and remove `scale`, `offset` and `missing`")
 
@@ -116,12 +122,6 @@ def records(self:Job, o):
     for record in as_records(_as_described(self._read(o))):
         parts = split_compressed(record, self.tfm is not None)
         for o in parts: yield check_metadata(_without_kept(self.tfm(o) if self.tfm else o))
-
-def _without_kept(record):
-    "A record whose `left_out` names only what it does not hold under that name"
-    left_out = {k: v for k,v in (record.get('left_out') or {}).items() if k not in record}
-    if left_out == record.get('left_out', left_out): return record
-    return {k: v for k,v in record.items() if k != 'left_out'} | (dict(left_out=left_out) if left_out else {})
 
 # %% ../../nbs/45_convert.jobs.ipynb #fad813ee
 @patch

@@ -93,6 +93,11 @@ def _describe(name, spec, outlines):
     note = ', in physical units because scales differ' if converted else ''
     return f"{name} {spec.layout} ({shape}) {np.dtype(spec.dtype)}{note}"
 
+def _size_hint(specs, dtype):
+    "How to store half as many bytes, where nobody asked for 64 bits"
+    if specs['X'].dtype != '<f8' or dtype is not None: return ''
+    return "; `dtype='float32'` halves `X`, and loaders return float32 in any case"
+
 # %% ../../nbs/47_convert.preview.ipynb #95be969d
 def count_inputs(n): return f"{n:,} input{'s' if n != 1 else ''}"
 
@@ -113,11 +118,6 @@ def _how_to_keep(left_out):
     text = next((k for k,v in left_out.items() if v == 'text'), None)
     if text is None: return ''
     return f". A text that is the same for all steps of a file is kept if `read` adds it to the record, under the key {text!r}"
-
-def _size_hint(specs, dtype):
-    "How to store half as many bytes, where nobody asked for 64 bits"
-    if specs['X'].dtype != '<f8' or dtype is not None: return ''
-    return "; `dtype='float32'` halves `X`, and loaders return float32 in any case"
 
 # %% ../../nbs/47_convert.preview.ipynb #f605234b
 def print_known_sources(

@@ -125,6 +125,15 @@ def _crcs(jobs, most=512):
                 for o in tasks: o.cancel()
     return progress(read(), len(jobs))
 
+# %% ../../nbs/33_folder.checks.ipynb #2d7b8370
+def _check_folder(path):
+    "An error that says what to give instead, unless a path is a folder"
+    if not path.exists(): raise FileNotFoundError(f"{path} does not exist: give the folder of a dataset")
+    if path.is_dir(): return
+    folder = described(path).folder or (path.parent if (path.parent/manifest_name).exists() else None)
+    instead = f"that of this file is {folder}" if folder else "`save_folder` makes one of an array"
+    raise NotADirectoryError(f"{path} is a file: give the folder of a dataset, {instead}")
+
 # %% ../../nbs/33_folder.checks.ipynb #230e321d
 def _head_and_size(file): return dict(head=read_header(file)[3], size=file.stat().st_size) # In bytes
 
@@ -135,14 +144,6 @@ def _checksums(path, names):
     crcs = iter([*_crcs([(path/k, *o) for k,of_file in ranges.items() for o in of_file])])
     for k,o in sums.items(): o['crc32'] = as_hex(islice(crcs, len(ranges[k])))
     return sums
-
-def _check_folder(path):
-    "An error that says what to give instead, unless a path is a folder"
-    if not path.exists(): raise FileNotFoundError(f"{path} does not exist: give the folder of a dataset")
-    if path.is_dir(): return
-    folder = described(path).folder or (path.parent if (path.parent/manifest_name).exists() else None)
-    instead = f"that of this file is {folder}" if folder else "`save_folder` makes one of an array"
-    raise NotADirectoryError(f"{path} is a file: give the folder of a dataset, {instead}")
 
 def add_checksums(
     path, # Folder of a dataset
