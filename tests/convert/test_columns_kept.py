@@ -4,6 +4,7 @@ from conftest import fails
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.info import info
 from tsdisk.convert.tables import read_table
+from tsdisk.disk.basics import human
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.checks import verify
 from tsdisk.folder.manifest import open_folder
@@ -132,3 +133,15 @@ def test_ragged_windows_know_names_too(tmp_path):
     made = convert([write_csv(tmp_path/f'{o}.csv', n=8+i) for i,o in enumerate('ab')], tmp_path/'set', n_workers=0)
     w = Windows(open_folder(made)[0]['X'], 4, horizon=2, targets='stock')
     assert w[0][1].tolist() == [[8,10]]
+
+def test_an_hdf5_file_shows_its_size_and_what_its_attributes_say(tmp_path):
+    h5py = pytest.importorskip('h5py')
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        f.attrs['site'] = 'north'
+        x = f.create_dataset('X', data=np.zeros((50,2,1000), 'i2'), compression='gzip')
+        x.attrs.update(units='mV', scale_factor=np.array([.005]), _FillValue=np.int16(-9999), fs=500, remark='x'*200)
+    got = info(tmp_path/'a.h5')
+    for o in ('units mV', 'scale_factor 0.005', '_FillValue -9999', 'fs 500'): assert o in got.rows[0].stored, o
+    assert 'remark' not in got.rows[0].stored and got.rows[0].nbytes == 200_000
+    size = int((tmp_path/'a.h5').stat().st_size)
+    assert size < 20_000 and got.notes == [f'size of the file: {human(size)}', 'site: north']

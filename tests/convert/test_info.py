@@ -7,7 +7,6 @@ from conftest import fresh
 from tsdisk.convert.convert import convert
 from tsdisk.convert.info import info
 from tsdisk.disk.arrays import save_array
-from tsdisk.disk.basics import human
 from tsdisk.folder.manifest import open_folder
 
 @pytest.fixture
@@ -132,15 +131,3 @@ def test_info_as_plain_values(tmp_path):
     got = info(tmp_path/'set').as_dict()
     assert got['path'] == str(tmp_path/'set') and got['arrays'][0]['shape'] == (3,2,10)
     assert [o['name'] for o in got['variables']] == ['a','b'] and 'checksums: yes, see `tsdisk verify`' in got['notes']
-
-def test_an_hdf5_file_shows_its_size_and_what_its_attributes_say(tmp_path):
-    h5py = pytest.importorskip('h5py')
-    with h5py.File(tmp_path/'a.h5', 'w') as f:
-        f.attrs['site'] = 'north'
-        x = f.create_dataset('X', data=np.zeros((50,2,1000), 'i2'), compression='gzip')
-        x.attrs.update(units='mV', scale_factor=np.array([.005]), _FillValue=np.int16(-9999), fs=500, remark='x'*200)
-    got = info(tmp_path/'a.h5')
-    for o in ('units mV', 'scale_factor 0.005', '_FillValue -9999', 'fs 500'): assert o in got.rows[0].stored, o
-    assert 'remark' not in got.rows[0].stored and got.rows[0].nbytes == 200_000
-    size = int((tmp_path/'a.h5').stat().st_size)
-    assert size < 20_000 and got.notes == [f'size of the file: {human(size)}', 'site: north']
