@@ -48,12 +48,6 @@ def test_long_strings_are_no_columns(tmp_path):
 def test_numbers_that_no_column_holds_stay_in_the_metadata(tmp_path):
     assert 'id' not in open_folder(convert([dict(X=X(i), id=2**70+i) for i in range(3)], tmp_path/'set'))[0]
 
-def test_columns_that_new_rows_lack_are_named(tmp_path, capsys):
-    convert([dict(X=X(i), patient=f'p{i}') for i in range(3)], tmp_path/'set')
-    append(tmp_path/'set', [dict(X=X(9))])
-    assert 'because some rows lack them, or they are lists' in capsys.readouterr().out
-    assert 'patient' not in open_folder(tmp_path/'set')[0]
-
 def test_appended_labels_may_be_longer(raw, tmp_path):
     paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
     convert(paths[:3], tmp_path/'set', label=lambda p: 'a')

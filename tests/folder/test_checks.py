@@ -70,7 +70,17 @@ def test_checksums_are_added_to_those_that_are_kept(dataset):
     assert add_checksums(dataset) == kept and verify(dataset) != []
 
 def test_what_has_no_checksums_is_refused(tmp_path):
-    with fails(NotADirectoryError, 'give the folder of a dataset'): verify(tmp_path/'X.npy')
+    with fails(FileNotFoundError, 'give the folder of a dataset'): verify(tmp_path/'X.npy')
     with fails(FileNotFoundError, 'has no tsdisk.json'): add_checksums(tmp_path)
     save_folder(tmp_path, filled((5,1,4)))
     with fails(ValueError, 'has no checksums', '`add_checksums`'): verify(tmp_path)
+
+def test_what_is_no_folder_is_named_with_what_to_give(dataset, tmp_path):
+    for f in (verify, add_checksums):
+        with fails(FileNotFoundError, 'nowhere does not exist'): f(tmp_path/'nowhere')
+        with fails(NotADirectoryError, 'X.npy is a file', f'that of this file is {dataset}'): f(dataset/'X.npy')
+        (tmp_path/'alone').mkdir(exist_ok=True)
+        np.save(tmp_path/'alone/X.npy', filled((5,1,4)))
+        with fails(NotADirectoryError, 'X.npy is a file', '`save_folder` makes one'): f(tmp_path/'alone/X.npy')
+    save_folder(tmp_path/'alone')
+    assert add_checksums(tmp_path/'alone') and verify(tmp_path/'alone') == []

@@ -28,8 +28,9 @@ from .info import Info, info
 from .inputs import check_unchanged, Inputs
 from .jobs import Job, MeasureRange
 from .journal import inputs_of, Journal, Writer
+from .metadata import kind_of_dtype
 from .plan import plan, Spec
-from .preview import check_room, count_inputs, measure_packing, print_plan, sample_records
+from .preview import check_room, count_inputs, measure_packing, print_known_sources, print_plan, sample_records
 from .readers import column_metadata
 from .record_times import warn_of_times
 from .seen_inputs import how_read, read_numbers, SeenInputs
@@ -169,7 +170,7 @@ def _begin(self:Work, journal, layout, dtype):
     specs = plan(outlines, layout, dtype)
     if _needs_range(specs['X'], outlines): specs['X'].update(self._measured_packing(specs))
     if inputs.repeatable:
-        print_plan(specs, outlines, len(inputs))
+        print_plan(specs, outlines, len(inputs), dtype)
         check_room(journal.dst, specs, outlines, inputs, job.tfm)
     journal.begin(specs=specs, options=self.options)
 
@@ -264,7 +265,7 @@ def _existing_metadata(dst, manifest, n):
 def _existing_target(arrays):
     y = arrays.get('y', {})
     if y.get('of') != 'items': return None
-    return {'U': 'text', 'b': 'yes or no'}.get(np.dtype(y['dtype']).kind, 'number')
+    return kind_of_dtype(y['dtype'])
 
 def existing(
     dst, # Folder of a dataset
@@ -275,6 +276,7 @@ def existing(
     arrays = {c: o for c,o in manifest['arrays'].items() if o.get('of') != 'items'}
     specs = {c: _spec_of(o) for c,o in arrays.items()}
     specs['X']['target'] = _existing_target(manifest['arrays'])
+    specs['X']['columns'] = {c: kind_of_dtype(o['dtype']) for c,o in manifest['arrays'].items() if o.get('of') == 'items'}
     for o in arrays.values(): check_listed(dst, o)
     n = arrays['X']['shape'][0]
     return specs, _existing_files(dst, arrays), n, _existing_metadata(dst, manifest, n)
@@ -285,6 +287,7 @@ def _begin_append(self:Work, journal):
     "Begin a journal with the columns of a dataset that exists"
     specs,files,n,metadata = existing(journal.dst)
     if self.inputs.repeatable: check_room(journal.dst, specs, (), self.inputs, self.job.tfm)
+    print_known_sources(journal.dst, self.inputs)
     journal.begin(metadata, append=True, n=n, specs=specs, files=files, options=self.options)
 
 def _check_dataset(dst):

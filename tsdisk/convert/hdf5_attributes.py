@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['attribute_names', 'packing_attributes', 'library_attributes', 'record_keys', 'usual_names', 'time_attributes',
-           'seconds_per', 'text_of', 'read_attributes', 'Coding', 'coding_of', 'zarr_attributes', 'says_since',
-           'is_time', 'seconds_of']
+           'seconds_per', 'text_of', 'read_attributes', 'values_text', 'Coding', 'coding_of', 'zarr_attributes',
+           'says_since', 'is_time', 'seconds_of']
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #05162cc3
 import base64, struct
@@ -70,6 +70,16 @@ def _by_key(name, v):
     key = next((k for k,names in attribute_names.items() if name.lower() in names), name)
     if key == 'fs': return ('fs', _as_rate(v)) if _as_rate(v) is not None else (f'{name}_', v)
     return key, [v] if key == 'names' and isinstance(v, str) else v
+
+def values_text(
+    attrs, # Attributes of an array
+) -> str: # Such as 'units mV, scale_factor 0.5'; values that are long are left out
+    "What attributes say about the values of an array, and `convert` uses"
+    of_values = {*packing_attributes, *attribute_names['fs'], *attribute_names['units']}
+    found = {k: _attribute(attrs, k) for k in attrs if k in of_values or k.lower() in of_values}
+    single = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k,v in found.items() if v is not None}
+    texts = [f'{k} {v:.6g}' if isinstance(v, float) else f'{k} {v}' for k,v in single.items()]
+    return ', '.join(o for o in texts if len(o) <= 40)
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #b8f9ae2a
 def _numbers(attrs, name):

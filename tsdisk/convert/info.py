@@ -28,6 +28,8 @@ from ..folder.manifest import open_folder, staging
 from . import edf, matlab, public_datasets, tables, ts_files, wfdb_records
 from .hdf5 import names_in, open_hdf5, open_zarr
 from .hdf5_arrays import chunk_shape
+from .hdf5_attributes import read_attributes, values_text
+from .hdf5_axes import attributes_of
 from .hdf5_types import kind_of
 from .files import find_inputs
 from .netcdf import groups_in, open_cf, with_coordinates
@@ -285,6 +287,7 @@ def _describe_node(name, a):
     chunks,compression = chunk_shape(a) if a.shape else None,getattr(a, 'compression', None)
     stored = f"chunks {' x '.join(map(str, chunks))}" if chunks else 'in one piece'
     if compression: stored += f', {compression}'
+    if said := values_text(attributes_of(a)): stored += f', {said}'
     dtype,shape,kind = np.dtype(a.dtype),tuple(a.shape or ()),kind_of(a)
     return ArrayInfo(name, shape, str(dtype) if kind == 'numbers' else kind, int(np.prod(shape))*dtype.itemsize, stored)
 
@@ -297,8 +300,9 @@ def describe_tree(
 
 @describes('.h5', '.hdf5', '.hdf')
 def describe_hdf5(path):
-    "The arrays of an HDF5 file"
-    with open_hdf5(path) as f: return Info(path, describe_tree(f))
+    "The arrays of an HDF5 file, with their sizes in memory; the size of the file; and metadata"
+    with open_hdf5(path) as f: rows,metadata = describe_tree(f),read_attributes(f.attrs)
+    return Info(path, rows, [f'size of the file: {human(path.stat().st_size)}', *metadata_notes(metadata)])
 
 # %% ../../nbs/47_convert.info.ipynb #e1a1f253
 @describes('.zarr')

@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from ..disk.basics import Shown
 from ..disk.fingerprint import empty_digest, extend_digest, file_id
 from ..disk.paths import is_remote
+from ..disk.sidecar import manifest_name
 from .files import find_inputs
 from .readers import Compressed, read_file
 from .record_times import plain_value
@@ -45,6 +46,13 @@ def _split_file(path):
     if n <= rows: return [path], n
     return [f'{path}[{i}:{min(i+rows, n)}]' for i in range(0, n, rows)], n
 
+# %% ../../nbs/42_convert.inputs.ipynb #1c5c23b3
+def _check_no_dataset(src):
+    "`ValueError` for the folder of a dataset, whose files are no recordings"
+    if not (Path(src)/manifest_name).is_file(): return
+    raise ValueError(f"{src} is a dataset already: `dataset_rows({str(src)!r}, rows)` gives its rows, or some of them, "
+        "with their metadata. Import it from `tsdisk.convert.dataset_rows`, and give it instead of the folder")
+
 # %% ../../nbs/42_convert.inputs.ipynb #608752ef
 def _array_in(src):
     "The `X` of an array, a pair or a mapping of arrays; None if it is anything else"
@@ -65,6 +73,7 @@ def list_inputs(
 ) -> tuple: # (list of inputs or an iterable, number of rows if it is known, else 0)
     "The inputs of a conversion; a single large file is split by rows"
     if (X := _array_in(src)) is not None: return [src], rows_of(X) or 0
+    if isinstance(src, (str,Path)): _check_no_dataset(src)
     inputs = find_inputs(_without_end(src) if isinstance(src, Iterator) else src, read is not None, left_out)
     if not isinstance(inputs, list): return inputs, 0
     if not inputs: raise ValueError("There is nothing to convert: the list of inputs is empty")

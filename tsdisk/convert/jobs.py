@@ -17,8 +17,8 @@ from ..disk.faults import copied_reads
 from ..disk.basics import Shown
 from ..disk.casts import cast_exactly
 from .hdf5 import in_memory_or_not, others_of, read_tree
-from .inputs import rows_of
-from .metadata import metadata_lines
+from .inputs import is_path, rows_of
+from .metadata import check_columns, metadata_lines
 from .plan import as_list, as_records, classes_in, target_kind
 from .readers import need, split_compressed, variable_metadata
 from .record_times import settle_clock, with_times
@@ -54,6 +54,12 @@ class Job(Shown):
         self.folder = str(folder)
 
 # %% ../../nbs/45_convert.jobs.ipynb #17b69784
+def _without_kept(record):
+    "A record whose `left_out` names only what it does not hold under that name"
+    left_out = {k: v for k,v in (record.get('left_out') or {}).items() if k not in record}
+    if left_out == record.get('left_out', left_out): return record
+    return {k: v for k,v in record.items() if k != 'left_out'} | (dict(left_out=left_out) if left_out else {})
+
 _floats_with_scale = ("Its `X` has floats, but `scale` applies to integers: decode `X` in `tfm`, with "
     "`real_units(o['X'], o['scale'], o['offset'], o.get('missing'))`, and remove `scale`, `offset` and `missing`")
 
@@ -115,7 +121,7 @@ def records(self:Job, o):
     "The records of an input, after `tfm`"
     for record in as_records(_as_described(self._read(o))):
         parts = split_compressed(record, self.tfm is not None)
-        for o in parts: yield check_metadata(self.tfm(o) if self.tfm else o)
+        for o in parts: yield check_metadata(_without_kept(self.tfm(o) if self.tfm else o))
 
 # %% ../../nbs/45_convert.jobs.ipynb #fad813ee
 @patch
@@ -168,15 +174,16 @@ def with_metadata(
     label = dict(y=metadata['y']) if 'y' in metadata else {}
     return {**metadata, **record, **label}
 
-def _named(record, name):
-    "Add the name of the input as `source`; a key of that name becomes `source_`"
+def _named(record, name, in_memory=False):
+    "Add the name of the input as `source`; such a key of a file becomes `source_`, that of a record in memory stays"
+    if in_memory and isinstance(record.get('source'), str): return record
     renamed = {'source_' if k == 'source' else k: v for k,v in record.items()}
     return {'source': name, **renamed}
 
 @patch
 def _convert(self:Job, o, name, metadata, files):
     n = 0
-    for n,record in enumerate(self.records(o), 1): self._write(_named(with_metadata(record, metadata), name), files)
+    for n,record in enumerate(self.records(o), 1): self._write(_named(with_metadata(record, metadata), name, not is_path(o)), files)
     if not n: raise ValueError("It contains no records")
 
 # %% ../../nbs/45_convert.jobs.ipynb #36d8f7a7
@@ -193,7 +200,9 @@ def _write(self:Job, record, files):
         if c not in record: raise ValueError(f"It has no `{c}`, but other records do")
         a = record.pop(c)
         with copied_reads([a]): self._write_column(files, c, a, n, packing if c == 'X' else {})
-    files['items'].write(metadata_lines(settle_clock(record), n))
+    record = settle_clock(record)
+    check_columns(record, n, self.specs['X'].columns or {})
+    files['items'].write(metadata_lines(record, n))
 
 @patch
 def _check_target(self:Job, record, n):

@@ -30,7 +30,7 @@ from ..disk.sidecar import manifest_version, read_manifest
 from ..folder.manifest import manifest_text, staging
 from .column_files import apply_changes, column_types, DenseColumn
 from .journal_schema import check_files, head, line, parse_line
-from .metadata import column_chunks, save_times, split_ranges, summarize, time_keys, time_table
+from .metadata import column_chunks, lost_times, save_times, split_ranges, summarize, time_keys, time_table
 from .plan import is_column_name, Spec
 from .readers import column_metadata
 from .seen_inputs import how_read, numbers_file, read_numbers, save_numbers, SeenInputs
@@ -240,9 +240,7 @@ def _metadata_columns(journal, metadata, taken, used=()):
     path = journal.made/f'items{journal.tag}.jsonl'
     free = [k for k in metadata.dtypes if is_column_name(k) and k.casefold() not in taken]
     columns = {k: _metadata_column(journal, path, k, metadata.dtypes[k]) for k in free}
-    in_clock = (*time_keys, 'fs') if 'time_period' in metadata.rest else time_keys
-    rest = [k for k in metadata.rest if k not in (*in_clock, *used)]
-    if rest: _print_rest(path.name, rest)
+    _print_rest(path, metadata.rest, used)
     return columns
 
 def _metadata_column(journal, path, name, dtype):
@@ -251,8 +249,13 @@ def _metadata_column(journal, path, name, dtype):
     column.add(column_chunks(path, name, dtype))
     return column
 
-def _print_rest(name, keys):
-    print(f"Kept only in {name}, because some rows lack them, or they are lists or of mixed types: {', '.join(keys[:20])}")
+def _print_rest(path, rest, used):
+    "Print which metadata is no column, unless `tfm` has `used` it"
+    lost,text = lost_times(path, rest)
+    if text: print(text)
+    in_clock = (*time_keys, 'fs') if 'time_period' in rest else time_keys
+    keys = [k for k in rest if k not in (*in_clock, *lost, 'left_out', *used)]
+    if keys: print(f"Kept only in {path.name}, because some rows lack them, or they are lists or of mixed types: {', '.join(keys[:20])}")
 
 # %% ../../nbs/46_convert.journal.ipynb #e48137a5
 def _grown_split(dst, old, ranges, n, n_now):

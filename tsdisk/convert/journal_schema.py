@@ -13,7 +13,7 @@ from ..disk.schema import either, kind, list_of, parse_json, table, table_of
 
 # %% ../../nbs/45_convert.journal_schema.ipynb #beddcb17
 _storage = dict(layout=layout, trail=list_of(whole(1)), dtype=dtype_name)
-_spec = table(_storage, target=either(nothing, string), classes=class_codes, **variable_fields)
+_spec = table(_storage, target=either(nothing, string), classes=class_codes, columns=table_of(string), **variable_fields)
 
 def spec(v):
     "Check how a column is stored"

@@ -131,38 +131,48 @@ def from_arrays(cls:TSDataLoaders,
     return cls.from_dsets(dsets, seed=seed, **kwargs)
 
 # %% ../../nbs/57_data.loaders.ipynb #38575b55
-def _open_dataset(path, splits, sel_vars):
+def _open_dataset(path, splits, sel_vars, y='y'):
     "(X, y, options) of a dataset folder: the splits saved with it unless others are given, numbers of variables, other arrays"
     arrays,saved = open_folder(path)
     X = arrays['X']
     if splits is None and saved: splits = with_train(saved, len(X), path)
     names = read_manifest(path).get('arrays', {}).get('X', {}).get('names')
-    info = {k: o for k,o in arrays.items() if k not in ('X','y') and len(o) == len(X)}
-    return X, arrays.get('y'), dict(splits=splits, sel_vars=vars_by_number(sel_vars, X.shape[1], names), info=info)
+    info = {k: o for k,o in arrays.items() if k not in ('X',y) and len(o) == len(X)}
+    return X, _targets(arrays, y), dict(splits=splits, sel_vars=vars_by_number(sel_vars, X.shape[1], names), info=info)
+
+def _targets(arrays, name):
+    "The targets among the arrays of a dataset; None if there are none, after a hint at columns that could be targets"
+    if name is None or name in arrays: return arrays.get(name)
+    others = [k for k,o in arrays.items() if k not in ('X','source','start','fs','mask','times') and len(o.shape) == 1]
+    if name != 'y': raise ValueError(f"{name!r} is no column of the dataset, its columns are {[*arrays]}")
+    if others: print(f"Batches have no targets. Columns that may be targets: {', '.join(others[:10])}; give `y={others[0]!r}`, "
+        "or `y=None` for none")
 
 @patch(cls_method=True)
-@delegates(TSDatasets.__init__, but='X,y')
+@delegates(TSDatasets.__init__, but='X')
 def from_folder(cls:TSDatasets,
     path, # Folder of a dataset, or with `X.npy` and perhaps `y.npy`
     splits=None, # Rows of each split; those saved with the folder by default, else all rows train
+    y='y', # Name of the column of targets; None for no targets
     sel_vars=None, # Variables to read, by number or by their names in the manifest; all by default
     **kwargs
 ):
     "The dataset in a folder"
-    X,y,options = _open_dataset(path, splits, sel_vars)
+    X,y,options = _open_dataset(path, splits, sel_vars, y)
     return cls(X, y, **options | kwargs)
 
 # %% ../../nbs/57_data.loaders.ipynb #fb382363
 @patch(cls_method=True)
-@delegates(TSDataLoaders.from_arrays, but='X,y')
+@delegates(TSDataLoaders.from_arrays, but='X')
 def from_folder(cls:TSDataLoaders,
     path, # Folder of a dataset, or with `X.npy` and perhaps `y.npy`
     splits=None, # Rows of each split; those saved with the folder by default, else a random share
+    y='y', # Name of the column of targets; None for no targets
     sel_vars=None, # Variables to read, by number or by their names in the manifest; all by default
     **kwargs
 ):
     "Loaders over a dataset folder"
-    X,y,options = _open_dataset(path, splits, sel_vars)
+    X,y,options = _open_dataset(path, splits, sel_vars, y)
     return cls.from_arrays(X, y, **{'path': path, **options, **kwargs})
 
 # %% ../../nbs/57_data.loaders.ipynb #a36e832f

@@ -18,7 +18,7 @@ from ..disk.threads import Helpers, Task
 from ..disk.basics import progress, Shown
 from ..disk.manifest_schema import block_bytes
 from ..disk.paths import local_path
-from ..disk.sidecar import manifest_name, read_manifest
+from ..disk.sidecar import described, manifest_name, read_manifest
 from ..disk.publish import locked
 from .manifest import complete_save, manifest_text, staging, write_manifest
 from .staged import files_of
@@ -125,6 +125,15 @@ def _crcs(jobs, most=512):
                 for o in tasks: o.cancel()
     return progress(read(), len(jobs))
 
+# %% ../../nbs/33_folder.checks.ipynb #2d7b8370
+def _check_folder(path):
+    "An error that says what to give instead, unless a path is a folder"
+    if not path.exists(): raise FileNotFoundError(f"{path} does not exist: give the folder of a dataset")
+    if path.is_dir(): return
+    folder = described(path).folder or (path.parent if (path.parent/manifest_name).exists() else None)
+    instead = f"that of this file is {folder}" if folder else "`save_folder` makes one of an array"
+    raise NotADirectoryError(f"{path} is a file: give the folder of a dataset, {instead}")
+
 # %% ../../nbs/33_folder.checks.ipynb #230e321d
 def _head_and_size(file): return dict(head=read_header(file)[3], size=file.stat().st_size) # In bytes
 
@@ -141,8 +150,8 @@ def add_checksums(
 ) -> dict: # By file: bytes of its header, its size, and checksums
     "Compute checksums of the files that have none yet, and store them in the manifest"
     path = local_path(path)
-    data = read_manifest(path)
-    if not data: raise FileNotFoundError(f"{path} has no {manifest_name}: make one with `save_folder` or `convert`")
+    _check_folder(path)
+    if not read_manifest(path): raise FileNotFoundError(f"{path} has no {manifest_name}: make one with `save_folder` or `convert`")
     with locked(path):
         complete_save(path)
         data = read_manifest(path)
@@ -195,7 +204,7 @@ def _ranges_to_compare(path, name, sums, growing):
 # %% ../../nbs/33_folder.checks.ipynb #ed1abe76
 def _manifest_to_verify(path, growing):
     "The manifest of a folder; an error where it has no checksums"
-    if not path.is_dir(): raise NotADirectoryError(f"{path} has no checksums: give the folder of a dataset")
+    _check_folder(path)
     data = read_manifest(path)
     if growing and not data: raise ValueError(f"{path} is not finished: call `convert` again with the same arguments")
     if data.get('checksums'): return data

@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from ..disk.basics import progress, whole_number
 from ..disk.rows import Ranges, true_runs
 from ..disk.array_sources import as_source
-from ..disk.sidecar import missing_of
+from ..disk.sidecar import missing_of, names_of
 from ..disk.sources import Source, check_idxs
 from .clocks import Clocks
 from .grid import cut_at_gaps, find_clocks, make_grid
@@ -34,14 +34,14 @@ class Windows(Part):
         targets=None, # Variables to forecast; all by default
         known=None, # Variables known in advance for the steps to forecast: a second input
         static=None, # Values that are constant in each series, (n_series, k): another input
-        names=None, # Names of the variables
+        names=None, # Names of the variables; by default as the dataset says
         axis:int=None, # Axis of the steps, where it is not the first of (steps, vars) or the last of (n, vars, steps)
         clock=True, # When steps were recorded: as the dataset says; a `Clock`, or one per series; None to ignore gaps
     ):
         self.panel = as_panel(x, axis)
         self.panel.check_axes()
         self.clock,self.clocks = clock,find_clocks(self.panel, clock)
-        self.names = names
+        self.names = _known_names(self.panel) if names is None else names
         self._set_steps(size, stride, horizon, gap)
         sel,targets,known = self._choose_vars(sel_vars, targets, known)
         read = self._vars_to_read(sel, targets, known)
@@ -63,6 +63,12 @@ class Windows(Part):
     @property
     def _gaps(self): return () if self.clocks is None else self.clocks.gaps(len(self.panel))
     def __getitem__(self, i): return (self.inputs[0][i], self.target[i]) if self.horizon else super().__getitem__(i)
+
+def _known_names(panel):
+    "Names of the variables of a panel, by the manifest beside its file; None if they are not known"
+    source = getattr(getattr(panel, 'panel', panel), 'source', None) # `Ragged` has a panel of all steps
+    names = names_of(source) if source is not None else None
+    return names if names is not None and len(names) == panel.vars else None
 
 # %% ../../nbs/18_series.windows.ipynb #8b109324
 @patch
