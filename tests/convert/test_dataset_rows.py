@@ -3,6 +3,7 @@ import numpy as np, pytest
 from conftest import fails, ramp, same
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.dataset_rows import dataset_rows
+from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.checks import verify
 from tsdisk.folder.manifest import open_folder, save_folder
