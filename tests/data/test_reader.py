@@ -183,5 +183,5 @@ def test_small_rows_in_random_order_are_warned_of():
     columns = TSDatasets(X).reads()[0]
     Reader(columns).advise()
     X.sector = 512
-    with pytest.warns(UserWarning, match='64 bytes .* one by one'): Reader(columns).advise()
+    with pytest.warns(UserWarning, match='64 bytes .* one by one.* the more so the smaller the rows'): Reader(columns).advise()
     Reader(columns, buffered=True).advise()
