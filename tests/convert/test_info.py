@@ -131,3 +131,26 @@ def test_info_as_plain_values(tmp_path):
     got = info(tmp_path/'set').as_dict()
     assert got['path'] == str(tmp_path/'set') and got['arrays'][0]['shape'] == (3,2,10)
     assert [o['name'] for o in got['variables']] == ['a','b'] and 'checksums: yes, see `tsdisk verify`' in got['notes']
+
+@pytest.mark.parametrize('suffix', ['.csv','.parquet','large'])
+def test_gaps_of_a_table_are_in_days_and_hours(tmp_path, monkeypatch, suffix):
+    import pandas as pd
+    from tsdisk.convert import tables
+    if suffix == 'large': monkeypatch.setattr(tables, 'large', 100)
+    steps = np.r_[0:100, 110:500, 900:1000]
+    frame = pd.DataFrame(dict(time=pd.date_range('2024-01-01', periods=1000, freq='1h')[steps], a=np.arange(590.)))
+    path = tmp_path/f'a{".csv" if suffix == "large" else suffix}'
+    frame.to_parquet(path) if suffix == '.parquet' else frame.to_csv(path, index=False)
+    what = 'times of the first 590 steps' if suffix == 'large' else 'times'
+    assert info(path).notes == [f'{what}: from 2024-01-01T00:00:00, every 1 h, 2 gaps, the longest 16 d 17 h']
+    with pytest.warns(UserWarning, match='the longest of 16 d 17 h:'): convert(path, tmp_path/'set', n_workers=0)
+    assert 'gaps in time: 2, in 1 series, the longest of 16 d 17 h' in info(tmp_path/'set').notes
+
+def test_uneven_times_of_a_table_are_no_list(tmp_path):
+    import pandas as pd
+    pd.DataFrame(dict(time=pd.to_datetime(['2024-01-01','2024-02-01','2024-02-03','2024-03-09']), a=np.arange(4.))).to_csv(tmp_path/'a.csv', index=False)
+    assert info(tmp_path/'a.csv').notes == ['times: from 2024-01-01T00:00:00, at uneven times']
+
+def test_the_rate_of_slow_steps_is_said_as_a_period(tmp_path):
+    for name,fs in (('hours',1/3600),('fast',250.)): convert([dict(X=np.ones((1,9)), start='2024-01-01', fs=fs)], tmp_path/name, n_workers=0)
+    assert 'fs: 0.0002778, a step every 1 h' in info(tmp_path/'hours').notes and 'fs: 250.0' in info(tmp_path/'fast').notes

@@ -217,3 +217,59 @@ def test_titles_say_that_there_is_no_label():
 def test_statistics_of_targets_leave_nan_out():
     y = np.array([1.,np.nan,3.])
     assert array_stats(y).mean[0] == 2
+
+class Two(nn.Module):
+    "Returns scores of classes, and something else for each row"
+    def __init__(self, n_out, shape=()):
+        super().__init__()
+        self.body = Flat(40, n_out, shape)
+    def forward(self, x): return self.body(x), x.mean((1,2))
+
+def two_outputs(y, n_out, shape=(), **kw):
+    dls = made(y, splits=[range(10),range(10, 60)], **kw)
+    def loss(p, t): return LabelLoss(axis=1 if shape else -1)(p[0], t)
+    return Learner(dls, Two(n_out, shape), loss_func=loss, metrics=lambda p,t: accuracy(p[0], t, axis=1))
+
+def test_metrics_of_models_with_several_outputs_see_what_has_a_label():
+    y = np.where(np.arange(60)%4 == 3, -100, np.arange(60)%3)
+    learn = two_outputs(y, 3)
+    with learn.no_bar():
+        _,acc = learn.validate()
+        preds,targs = learn.get_preds(act=lambda o: o)
+    known = targs != -100
+    assert acc == pytest.approx(accuracy(preds[0][known], targs[known]).item(), rel=1e-5)
+
+def test_metrics_that_can_not_leave_out_steps_say_so():
+    y = np.random.default_rng(1).integers(0, 3, (60,4))
+    y[:, 0] = -100
+    learn = two_outputs(y, 12, (3,4), cat=True)
+    with learn.no_bar(), pytest.warns(UserWarning, match=r'metrics count these.*targs == -100'): learn.validate()
+
+def unlabelled(**kw):
+    y = np.random.default_rng(1).integers(0, 3, 60)
+    y[::2] = -100
+    return Learner(made(y, splits=[range(10),range(10, 60)], **kw), Flat(40, 3), metrics=accuracy), y
+
+def test_predictions_beside_targets_without_a_label_say_so_once():
+    learn,_ = unlabelled()
+    with learn.no_bar():
+        with pytest.warns(UserWarning, match=r'have no label \(-100\).*targs\[known\]') as found:
+            for _ in range(2): preds,targs = learn.get_preds()
+        assert len([o for o in found if 'no label' in str(o.message)]) == 1
+        acc = learn.validate()[1]
+    known = targs != -100
+    assert accuracy(preds[known], targs[known]) == pytest.approx(acc) and accuracy(preds, targs) < acc
+
+def test_reports_leave_out_rows_without_a_label(capsys):
+    from fastai.interpret import ClassificationInterpretation
+    from sklearn.metrics import precision_score
+    learn,y = unlabelled()
+    with learn.no_bar():
+        report = ClassificationInterpretation.from_learner(learn)
+        capsys.readouterr()
+        report.print_classification_report()
+        got = [o for o in capsys.readouterr().out.splitlines() if o.strip()]
+        preds,targs = learn.get_preds()
+    known = targs != -100
+    want = precision_score(targs[known], preds.argmax(1)[known], average=None, labels=[0,1,2], zero_division=0)
+    assert [float(o.split()[1]) for o in got[-6:-3]] == pytest.approx(want, abs=.006) and int(got[-1].split()[-1]) == known.sum()

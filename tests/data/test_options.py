@@ -61,3 +61,6 @@ def test_transforms_of_items_that_are_added_later_are_refused(event):
     dls = TSDataLoaders.from_arrays(ramp(10), bs=2)
     dls.add_tfms([Transform(lambda o: o)], event)
     with fails(ValueError, event, "add_tfms(…, 'after_batch')"): next(iter(dls.train))
+
+def test_transforms_of_items_are_pointed_to_those_of_batches():
+    with fails(TypeError, "no option 'item_tfms'", '`batch_tfms`'): TSDataLoaders.from_arrays(np.zeros((9,1,3)), item_tfms=[])

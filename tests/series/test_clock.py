@@ -115,5 +115,16 @@ def test_clocks_of_series_without_a_start_or_a_rate():
     assert clocks[0].start == np.datetime64('2024-01-01') and clocks[1].start is None and clocks[1].fs is None
     assert clocks.fs_of_all is None and Clocks(fs=[2, 2]).steps('3s') == 6
 
-@pytest.mark.parametrize('ns,text', [(1, '1 ns'), (3600*10**9, '1 h'), (90*10**9, '1.5 min'), (-86400*10**9, '-1 d')])
-def test_durations_are_written_in_their_largest_unit(ns, text): assert duration_text(ns) == text
+in_words = {'1ns': '1 ns', '1.5ms': '1.5 ms', '59s': '59 s', '61.5s': '1 min 1.5 s', '90s': '1 min 30 s', '119.97s': '2 min', '1h': '1 h', '25h': '1 d 1 h',
+    '1d 59min 40s': '1 d 1 h', '1d 30s': '1 d 30 s', '10d 1h 20min': '10 d 1 h', '2w': '14 d', '282.7w': '1,978 d 22 h'}
+
+@pytest.mark.parametrize('duration,text', in_words.items())
+def test_durations_are_written_in_their_two_largest_units(duration, text):
+    ns = nanoseconds(duration)
+    assert duration_text(ns) == text and duration_text(-ns) == f'-{text}'
+    assert duration_text(np.int64(ns)) == text
+
+@given(st.integers(0, 2**63-1))
+def test_a_duration_in_words_is_close_to_it(ns):
+    text = duration_text(ns)
+    assert nanoseconds(text.replace(',', '')) == pytest.approx(ns, rel=.03) and len(text.split()) in (2, 4)

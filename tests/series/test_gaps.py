@@ -115,6 +115,26 @@ def test_windows_with_values_are_found_between_gaps(stride):
     want = [i for i in range(len(w)) if np.isfinite(w[i]).all()]
     assert valid[:].tolist() == want and 0 < len(want) < len(w)
 
+@given(st.lists(st.integers(3, 40), min_size=1, max_size=4), st.integers(1, 3),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 39)), max_size=6, unique=True))
+def test_covers_end_at_gaps(lengths, span, gaps):
+    gaps = np.array(sorted((s, o) for s,o in gaps if s < len(lengths) and o < lengths[s])).reshape(-1, 2)
+    clocks = [Clock('2024-01-01', 1/3600, jumps=[[o, (o+100*(k+1))*hour] for k,o in enumerate(gaps[gaps[:,0] == s,1].tolist())]) for s in range(len(lengths))]
+    x = Ragged(np.zeros((sum(lengths), 1)), np.cumsum([0, *lengths]))
+    if len(gaps) and not brute(lengths, span, 1, gaps.tolist()): return
+    w = Windows(x, span, clock=clocks)
+    for rows in (range(len(w)), range(len(w)//3, len(w)//2+1)):
+        series,first,stop = w.cover(rows)
+        found = {(s, i) for s,a,b in zip(series.tolist(), first.tolist(), stop.tolist()) for i in range(a, b)}
+        assert found == {(int(s), int(i)) for s,start in zip(*w.locate(rows)) for i in range(start, start+span)}
+        inside = [(s, g) for s,g in gaps.tolist() for t,a,b in zip(series, first, stop) if s == t and a < g < b]
+        assert not inside and (np.diff(series*1000+first) > 0).all() and (stop > first).all()
+
+def test_covers_of_crops_end_at_gaps():
+    c = Crops(np.zeros(100), 6, per_series=20, clock=gappy([20,60]))
+    assert [o.tolist() for o in c.cover(range(20))] == [[0,0,0],[0,20,60],[20,60,100]]
+    assert [o.tolist() for o in Crops(np.zeros(100), 6, clock=None).cover([0])] == [[0],[0],[100]]
+
 # The last windows
 
 def ends_of(w):

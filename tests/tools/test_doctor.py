@@ -58,23 +58,38 @@ def test_without_an_engine(tmp_path, quick, capsys, monkeypatch):
 def disk(): return module._DiskRates(1e8, 1e9, {2**20: 4e8, ReadOptions.block_bytes: 5e8, 2**22: 8e8}, {1: 4e8, 2: 5e8, 4: 8e8})
 
 @pytest.mark.parametrize('folder', [False,True])
-def test_advice_is_code_to_paste(tmp_path, disk, monkeypatch, folder):
-    monkeypatch.setattr(module, 'free_memory', lambda: 2**29)
+def test_advice_is_code_to_paste(tmp_path, disk, folder):
     save_folder(tmp_path/'d', filled((300,3,50)), splits=dict(train=range(200), valid=range(200, 300)))
     path = tmp_path/'d' if folder else tmp_path/'d'/'X.npy'
     rates = {'cached': 9e5, True: 3e4, 'block': 9e4, False: 9e4}
-    lines = module._advice(filled((300,3,50)), path, 64, False, rates, disk, Aio)
+    lines = module._advice(filled((300,3,50)), path, 64, False, rates, disk, Aio, module._memory_advice(2**29))
     ns = {}
     exec('\n'.join(lines), ns)
     assert ns['read'] == ReadOptions(block_bytes=2**22, threads=4, buffer_bytes=2**26) and ns['dls'].train.read == ns['read']
     assert ns['dls'].train.shuffle == 'block' and ns['dls'].bs == 64
 
-def test_settings_that_gain_little_are_left_alone(disk, monkeypatch):
-    monkeypatch.setattr(module, 'free_memory', lambda: 2**40)
+def test_settings_that_gain_little_are_left_alone(disk):
     even = module._DiskRates(1e8, 1e9, dict.fromkeys(disk.blocks, 5e8), dict.fromkeys(disk.threads, 5e8))
     rates = {True: 3e4, 'block': 3.1e4}
-    lines = module._advice(np.zeros((4,2,128), 'f2'), 'X.npy', 64, False, rates, even, Aio)
+    lines = module._advice(np.zeros((4,2,128), 'f2'), 'X.npy', 64, False, rates, even, Aio, module._memory_advice(2**40))
     assert lines == ['# Nothing that tsdisk can make faster']
+
+def test_with_little_memory_loaders_are_measured_as_advised(tmp_path, quick, monkeypatch):
+    "With the default, it would itself take most of the memory"
+    save_array(tmp_path/'X.npy', filled((2000,3,50)))
+    seen = []
+    monkeypatch.setattr(module, 'loader_rate', lambda dl, secs: seen.append(dl.read.buffer_bytes) or 1.)
+    for free in (2**29, 2**40):
+        monkeypatch.setattr(module, 'free_memory', lambda: free)
+        doctor(tmp_path/'X.npy')
+        assert {*seen} == {2**26 if free == 2**29 else ReadOptions.buffer_bytes} and len(seen) == 4
+        seen.clear()
+
+def test_what_is_compared_is_measured_in_turns():
+    rates = dict(a=iter([9,1,2]), b=iter([3,3,8]))
+    order = []
+    ways = {k: (lambda secs, k=k: order.append((k, secs)) or next(rates[k])) for k in rates}
+    assert module._in_turns(ways, 3.) == dict(a=2, b=3) and order == [(k, 1.) for _ in range(3) for k in 'ab']
 
 @pytest.mark.skipif(not hasattr(os, 'RWF_NOWAIT'), reason='the system cannot say what is cached')
 def test_cached_share(tmp_path):

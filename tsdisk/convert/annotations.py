@@ -63,10 +63,14 @@ def _ends(onsets, durations, window):
     return np.where(is_point, onsets-before, onsets), np.where(is_point, onsets+behind, onsets+durations)
 
 # %% ../../nbs/45_convert.annotations.ipynb #ab0f4e4f
+def _numbers_of(classes):
+    "The number of each class, by its name"
+    return {k: int(v) for k,v in classes.items()} if isinstance(classes, Mapping) else {k: i for i,k in enumerate(classes)}
+
 def _codes(strings, classes):
     "(numbers of the annotations that are used, their labels, label of all other steps)"
     if classes is None: return np.arange(len(strings)), np.array(strings, dtype=str), ''
-    numbers = classes if isinstance(classes, Mapping) else {k: i for i,k in enumerate(classes)}
+    numbers = _numbers_of(classes)
     used = [i for i,o in enumerate(strings) if o in numbers]
     codes = np.array([numbers[strings[i]] for i in used], _smallest_dtype(numbers.values()))
     return np.array(used, np.int64), codes, -100
@@ -126,7 +130,7 @@ class LabelSteps(Shown):
                 "give `read` with `read_annotated`")
         if clock is None or clock.period is None: raise ValueError("Its sampling rate is not known: add `fs` in `read`")
         how = dict(classes=self.classes, window=self.window, clock=clock)
-        return {**record, 'y': step_labels(record[self.key], steps_of(record), **how)}
+        return {**record, 'y': step_labels(record[self.key], steps_of(record), **how), 'classes': _numbers_of(self.classes)}
 
 # %% ../../nbs/45_convert.annotations.ipynb #f8ee3b89
 def read_annotations(

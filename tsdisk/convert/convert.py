@@ -29,7 +29,7 @@ from .jobs import Job, MeasureRange
 from .journal import inputs_of, Journal, Writer
 from .plan import plan, Spec
 from .preview import check_room, count_inputs, measure_packing, print_plan, sample_records
-from .readers import variable_metadata
+from .readers import column_metadata
 from .record_times import warn_of_times
 
 # %% ../../nbs/48_convert.convert.ipynb #f425c97b
@@ -229,7 +229,7 @@ def _files_of(name, entry):
 def _spec_of(entry):
     ragged = entry.get('layout') == 'ragged'
     trail = entry['shape'][1:-1] if ragged else entry['shape'][1:]
-    metadata = {k: entry[k] for k in variable_metadata if k in entry}
+    metadata = {k: entry[k] for k in column_metadata if k in entry}
     return Spec(layout=entry.get('layout', 'dense'), trail=trail, dtype=entry['dtype'], **metadata)
 
 # %% ../../nbs/48_convert.convert.ipynb #6b46ba8d

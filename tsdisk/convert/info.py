@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['describers', 'formats', 'spark', 'text_table', 'ArrayInfo', 'VariableInfo', 'Info', 'five_samples', 'sampled_figures',
-           'cached_figures', 'describe_variables', 'describe_array', 'metadata_notes', 'dataset_notes',
-           'cached_stats_of', 'describe_dataset', 'describes', 'describe_npy', 'describe_npz', 'describe_tree',
-           'describe_hdf5', 'describe_zarr', 'describe_matlab', 'describe_netcdf', 'first_record', 'describe_records',
-           'describe_inputs', 'info']
+           'cached_figures', 'describe_variables', 'describe_array', 'dataset_notes', 'cached_stats_of',
+           'describe_dataset', 'describes', 'describe_npy', 'describe_npz', 'describe_tree', 'describe_hdf5',
+           'describe_zarr', 'describe_matlab', 'describe_netcdf', 'first_record', 'describe_records', 'describe_inputs',
+           'info']
 
 # %% ../../nbs/47_convert.info.ipynb #01e533dd
 import os, re
@@ -24,7 +24,6 @@ from ..disk.headers import read_header
 from ..disk.packing import Packing
 from ..disk.paths import local_path
 from ..disk.sidecar import manifest_name, read_manifest
-from ..series.clock import duration_text
 from ..folder.manifest import open_folder, staging
 from . import edf, matlab, public_datasets, tables, ts_files, wfdb_records
 from .hdf5 import names_in, open_hdf5, open_zarr
@@ -32,6 +31,7 @@ from .hdf5_arrays import chunk_shape
 from .hdf5_types import kind_of
 from .files import find_inputs
 from .netcdf import groups_in, open_cf, with_coordinates
+from .notes import class_notes, clock_notes, metadata_notes, times_in_words
 from .plan import check_numbers, name_reasons
 from .readers import open_npz, read_file, readers, split_rows, suffix_of, variable_metadata
 
@@ -195,22 +195,6 @@ def describe_array(
     if 'scale' in entry: stored.append('with a scale')
     return ArrayInfo(name, _shape_of(a), str(a.dtype), a.nbytes, ', '.join(stored))
 
-# %% ../../nbs/47_convert.info.ipynb #d18ec46d
-def metadata_notes(
-    metadata:dict,
-) -> list: # Lines
-    "Each entry of some metadata, shortened"
-    return [_metadata_note(*o)[:160] for o in metadata.items()]
-
-def _metadata_note(key, value):
-    if key == 'left_out' and isinstance(value, Mapping): return f'left out: {name_reasons(value)}'
-    return f'{key}: {str(value)[:100]}'
-
-def _clock_notes(clock):
-    series,gaps,longest = clock.get('gaps', (0,0,0))
-    if not gaps: return []
-    return [f'gaps in time: {gaps:,}, in {series:,} series, the longest of {duration_text(longest)}']
-
 # %% ../../nbs/47_convert.info.ipynb #e066ab83
 _resume_append = "Rows are being added, or `append` was interrupted: call it again with the same arguments to resume"
 
@@ -227,8 +211,8 @@ def dataset_notes(
     "Notes on the whole dataset"
     notes = []
     if splits: notes.append('splits: ' + ', '.join(f'{k} {len(v):,}' for k,v in splits.items()))
-    notes += metadata_notes(manifest.get('info', {}))
-    notes += _clock_notes(manifest.get('clock', {})) + _fault_notes(manifest.get('faults'))
+    notes += metadata_notes(manifest.get('info', {})) + class_notes(manifest.get('arrays', {}))
+    notes += clock_notes(manifest.get('clock', {})) + _fault_notes(manifest.get('faults'))
     notes.append('checksums: ' + ('yes, see `tsdisk verify`' if manifest.get('checksums') else 'none'))
     if unfinished: notes.append(_resume_append)
     return notes
@@ -356,6 +340,7 @@ def describe_records(
     record,several = first_record(read_file(path))
     X = record.pop('X')
     if not hasattr(X, 'shape'): X = next(X) # The first piece
+    record = times_in_words(record, X)
     check_numbers(X.dtype)
     row = _describe_X(X, split_name(split_rows(path)[0])[0])
     of_variables = {k: record.pop(k) for k in variable_metadata if k in record}

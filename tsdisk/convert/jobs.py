@@ -19,7 +19,7 @@ from ..disk.casts import cast_exactly
 from .hdf5 import in_memory_or_not, others_of, read_tree
 from .inputs import rows_of
 from .metadata import metadata_lines
-from .plan import as_list, as_records, target_kind
+from .plan import as_list, as_records, classes_in, target_kind
 from .readers import need, split_compressed, variable_metadata
 from .record_times import settle_clock, with_times
 from .scaled_integers import as_counts, real_units
@@ -186,6 +186,7 @@ def _write(self:Job, record, files):
     X = record['X']
     n,packing = rows_of(X),_pop_metadata(record, self.specs['X'])
     self._check_target(record, n)
+    _pop_classes(record, self.specs.get('y'))
     _check_split(record.get('split', 'train'))
     for c,spec in self.specs.items():
         if c == 'times' and c not in record: record = with_times(record, X)
@@ -216,6 +217,14 @@ def _pop_metadata(record, spec):
         advice = '' if described else ": give `dtype='float32'` to store physical units"
         raise ValueError(f"Its `{k}` is {v}, other records have {spec.get(k)}{advice}")
     return metadata
+
+def _pop_classes(record, spec):
+    "Remove the classes of the labels from a record, and check them against the spec of `y`, if it has any"
+    known = spec and spec.classes
+    classes = classes_in(record) if known else None
+    if classes is None: return
+    del record['classes']
+    if classes != known: raise ValueError(f"Its `classes` are {classes}, other records have {known}")
 
 # %% ../../nbs/45_convert.jobs.ipynb #62c4a0e7
 def _as_stored(a, spec, packing, axis):

@@ -32,7 +32,7 @@ from .column_files import apply_changes, column_types, DenseColumn
 from .journal_schema import check_files, head, line, parse_line
 from .metadata import column_chunks, save_times, split_ranges, summarize, time_keys, time_table
 from .plan import is_column_name, Spec
-from .readers import variable_metadata
+from .readers import column_metadata
 
 # %% ../../nbs/46_convert.journal.ipynb #351c5edf
 @dataclass
@@ -362,7 +362,7 @@ def _finish_columns(self:Writer, added):
     for k,o in {**self.columns, **added}.items():
         o.changes()
         checksums.update(o.finish())
-        metadata = {a: v for a,v in specs.get(k, {}).items() if a in variable_metadata and v is not None}
+        metadata = {a: v for a,v in specs.get(k, {}).items() if a in column_metadata and v is not None}
         arrays[k] = o.entry(**metadata, **(dict(of='items') if k in added else {}))
     return arrays,checksums
 

@@ -7,13 +7,13 @@ __all__ = ['line', 'spec', 'head', 'parse_line', 'check_files']
 
 # %% ../../nbs/45_convert.journal_schema.ipynb #1233df03
 from ..disk.inside import DamagedFile
-from ..disk.manifest_schema import check_row_bytes, column_name, dtype_name, layout, variable_fields
+from ..disk.manifest_schema import check_row_bytes, class_codes, column_name, dtype_name, layout, variable_fields
 from ..disk.schema import anything, file_name, nothing, string, whole
 from ..disk.schema import either, kind, list_of, parse_json, table, table_of
 
 # %% ../../nbs/45_convert.journal_schema.ipynb #beddcb17
 _storage = dict(layout=layout, trail=list_of(whole(1)), dtype=dtype_name)
-_spec = table(_storage, target=either(nothing, string), **variable_fields)
+_spec = table(_storage, target=either(nothing, string), classes=class_codes, **variable_fields)
 
 def spec(v):
     "Check how a column is stored"

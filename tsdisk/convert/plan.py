@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['as_records', 'Outline', 'outline', 'Spec', 'target_kind', 'is_column_name', 'check_numbers', 'as_list',
-           'scales_differ', 'plan', 'left_out_of', 'name_reasons']
+           'scales_differ', 'classes_in', 'plan', 'left_out_of', 'name_reasons']
 
 # %% ../../nbs/42_convert.plan.ipynb #bddc3123
 import re
@@ -248,6 +248,21 @@ def _first_target(outlines):
         if y is None or _is_column('y', y, n): continue
         return target_kind(y, n)
 
+# %% ../../nbs/42_convert.plan.ipynb #df0e035b
+def classes_in(
+    record, # Record, or its outline
+) -> dict: # The label of each class, by its name; None if it has none
+    "The classes of the labels of a record"
+    classes = record.get('classes')
+    if not isinstance(classes, Mapping) or not classes: return None
+    are_names = all(isinstance(k, str) and isinstance(v, (int,np.integer)) for k,v in classes.items())
+    return {k: int(v) for k,v in classes.items()} if are_names else None
+
+def _first_classes(outlines, spec):
+    "The entry `classes` for a column of labels; empty if the records name none, or the labels are no integers"
+    classes = next(filter(None, map(classes_in, outlines)), None)
+    return dict(classes=classes) if classes and np.dtype(spec.dtype).kind in 'iu' else {}
+
 # %% ../../nbs/42_convert.plan.ipynb #71aa2155
 def plan(
     records, # Records of some inputs, or their outlines
@@ -262,6 +277,7 @@ def plan(
     specs = {k: _column_spec(k, rows, layouts.get(k), dtypes.get(k)) for k,rows in columns.items()}
     _add_metadata(specs['X'], outlines)
     specs['X']['target'] = _first_target(outlines)
+    if 'y' in specs: specs['y'].update(_first_classes(outlines, specs['y']))
     _check_names(specs)
     return specs
 

@@ -89,7 +89,8 @@ def _describe(name, spec, outlines):
     shape = ', '.join(map(str, [*spec.trail, *steps]))
     converted = name == 'X' and spec.is_float and scales_differ(outlines)
     note = ', in physical units because scales differ' if converted else ''
-    return f"{name} {spec.layout} ({shape}) {np.dtype(spec.dtype)}{note}"
+    classes = f', {len(spec.classes)} classes' if spec.classes else ''
+    return f"{name} {spec.layout} ({shape}) {np.dtype(spec.dtype)}{note}{classes}"
 
 # %% ../../nbs/47_convert.preview.ipynb #95be969d
 def count_inputs(n): return f"{n:,} input{'s' if n != 1 else ''}"
@@ -101,7 +102,8 @@ def print_plan(
 ):
     "Print how inputs will be stored, in one line"
     columns = ', '.join(_describe(*o, outlines) for o in specs.items())
-    metadata = [k for k in outlines[0] if k not in specs and k not in (*variable_metadata, 'left_out')]
+    said = {*specs, *variable_metadata, 'left_out', *(('classes',) if 'y' in specs and specs['y'].classes else ())}
+    metadata = [k for k in outlines[0] if k not in said]
     print(f"{count_inputs(n)}: {columns}" + (f"; with {', '.join(metadata)}" if metadata else ''))
     if left_out := left_out_of(outlines): print(f"Left out: {name_reasons(left_out)}")
     hint_at_axes(outlines[0]['X'])

@@ -51,9 +51,10 @@ def _final_types(self:Assembler, columns):
 def has_method(
     tfm, # Transform
     x, # Argument
+    name:str='encodes', # Or 'decodes'
 ) -> bool:
     "Does a transform have a method for the type of `x`?"
-    f = getattr(tfm, 'encodes', None)
+    f = getattr(tfm, name, None)
     if f is None: return False
     f,args = (f._f,(tfm,x)) if hasattr(f, '_f') else (f,(x,))
     return any(o.signature.match(args) for o in f.methods) if hasattr(f, 'methods') else True

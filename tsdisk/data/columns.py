@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['Column', 'check_fits_tensors', 'as_series', 'sample_sources', 'windows_of', 'check_same_rows', 'shared_packing',
-           'mask_columns', 'input_kind', 'input_columns', 'is_category', 'split_label_tfm', 'label_options',
-           'pad_targets', 'target_kind', 'target_column']
+           'mask_columns', 'input_kind', 'input_columns', 'pad_targets', 'target_kind', 'target_column']
 
 # %% ../../nbs/51_data.columns.ipynb #e9628dbc
 import numpy as np, torch
 from fastai.basics import *
 from .labels import ToCategory, ToCode
+from .target_types import is_category, label_options, split_label_tfm, warn_of_missing_labels, warn_of_numbers
 from .batches import DecodedTarget, ToInput, ToMask, ToSeries, ToSteps, ToTarget, ToTargets
 from ..disk.packing import Packing
 from ..disk.array_sources import ArraySource, as_source
-from ..disk.sidecar import packing_of
+from ..disk.sidecar import classes_of, packing_of
 from ..disk.sources import Source
 from ..folder.labels import train_vocab
 from ..series.ragged import Ragged
@@ -118,6 +118,7 @@ def new(self:Column,
     packing:Packing=None, # Of their variables; that of this column by default
 ):
     "A column of other rows, with the type and transforms of this one"
+    if self.is_category: self.kind.check_names(classes_of(items))
     kind = self.kind.for_dtype(items.dtype) if packing is None else self.kind.repacked(packing)
     return Column(items, kind, self.extra)
 
@@ -221,42 +222,6 @@ def input_columns(
     others = [Column(o, input_kind(o, X, packing)) for o in further]
     return L([series, *others, *mask_columns(X, mask, packing)])
 
-# %% ../../nbs/51_data.columns.ipynb #dea75a78
-def is_category(
-    y:Source, # Targets
-    cat:bool=None, # Argument of the dataset
-) -> bool:
-    "Are targets categories?"
-    if y.dtype.kind not in 'biufUS': raise TypeError(f"Targets are numbers, booleans or strings, got dtype {y.dtype}")
-    is_text = y.dtype.kind in 'US'
-    if cat is None: return is_text or (y.ndim == 1 and y.dtype.kind in 'biu')
-    if is_text and not cat: raise TypeError("Strings are always categories: leave out `cat=False`")
-    return cat
-
-# %% ../../nbs/51_data.columns.ipynb #c675f117
-def split_label_tfm(
-    tfms, # Transforms of the targets
-) -> tuple: # (`Categorize`, `RegressionSetup` or None, further transforms)
-    "The transform that sets the type of the targets, and the transforms of batches"
-    tfms = L(tfms).map(instantiate)
-    found = [o for o in tfms if isinstance(o, (Categorize,RegressionSetup))]
-    if not found: return None,tfms
-    if len(found) > 1 or tfms[0] is not found[0] or isinstance(found[0], MultiCategorize):
-        raise ValueError(f"`{type(found[-1]).__name__}` is not supported here: `Categorize` or `RegressionSetup` "
-            "comes first and alone; several labels a row are an array (n, k) of 0 and 1")
-    return found[0],tfms[1:]
-
-def label_options(
-    tfm, # `Categorize`, `RegressionSetup` or None
-    cat:bool=None, # Argument of the dataset
-    vocab=None, # Argument of the dataset
-) -> tuple: # (cat, vocab, add_na)
-    "Options of the targets, from their transform or the arguments of the dataset"
-    if tfm is None: return cat,vocab,False
-    if not isinstance(tfm, Categorize): return False,vocab,False
-    if vocab is None and tfm.vocab: vocab = list(tfm.vocab)[tfm.add_na:]
-    return True,vocab,tfm.add_na
-
 # %% ../../nbs/51_data.columns.ipynb #8863f356
 def _ignored(y, cat):
     "Padding that losses ignore"
@@ -296,16 +261,19 @@ def target_column(
     X:Source, # The series
     packing:Packing=Packing(), # Of the array that the series are read from
     cat:bool=None, # Are the targets categories? By their dtype and dimensions by default
-    vocab=None, # The categories; to be learned by default
+    vocab=None, # The categories, or a mapping of stored labels to their names; by default those in the manifest, else to be learned
     tfms=None, # Transforms of batches of targets
     no_label=None, # Labels that mean there is none, besides -100 and NaN
 ) -> Column:
     "The targets of a model"
     tfm,tfms = split_label_tfm(tfms)
     cat,vocab,add_na = label_options(tfm, cat, vocab)
+    classes = classes_of(y) if vocab is None and cat is not False else None
+    if classes is not None: cat,vocab = True,classes
     packing = shared_packing(y, X, packing)
     if isinstance(y, Ragged): y = pad_targets(y, X, is_category(y, cat))
     if len(y) != len(X): raise ValueError(f"`X` has {len(X)} rows and `y` has {len(y)}: each row needs its target")
+    if cat is None and packing.scale is None: warn_of_numbers(y, X)
     if packing.scale is None: return Column(y, target_kind(y, cat, vocab, add_na, no_label), tfms)
     return Column(y, ToTarget(packing.with_defaults(Packing(missing=_one_number(no_label)))), tfms)
 
@@ -330,5 +298,6 @@ def learn(self:Column,
 @patch
 def _labels_of(self:Column, rows):
     labels = train_vocab(self.items, rows, self.kind.no_label)
+    warn_of_missing_labels(labels)
     if len(labels) or not len(rows): return labels
     raise ValueError(f"None of {len(rows):,} training rows has a label: leave `y` out, or choose other splits")

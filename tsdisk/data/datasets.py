@@ -45,7 +45,7 @@ class TSDatasets(ForWorkers, Datasets):
         tfms=None, # Transforms of batches of `X` and of `y`: `[x_tfms, y_tfms]`
         splits=None, # Rows of each split: ints, masks, slices, ranges, or a fastai splitter; all rows train by default
         cat:bool=None, # Are the targets categories? By default strings, booleans and 1-d integers are
-        vocab=None, # The categories; those of the training rows by default
+        vocab=None, # The categories, or a mapping of stored labels to their names; by default those of the manifest, else of the training rows
         no_label=None, # A target that means there is none, or a list of them, besides -100 (for labels) and NaN
         mask:bool=None, # Another input: which values are present; of `Ragged`, which steps are data, by default
         packing:Packing=Packing(), # What stored integers stand for; by default, as `tsdisk.json` says
@@ -332,4 +332,4 @@ def like(self:TSDatasets,
 
 def _check_target(a, b, new, rows):
     if type(a.kind) is not type(b.kind): raise ValueError(f"Targets must be of one kind, got {a} and {b}")
-    if a.is_category and a.vocab != b.vocab: new.check_labels(rows)
+    if a.is_category and not np.array_equal(a.kind.index.labels, b.kind.index.labels): new.check_labels(rows)

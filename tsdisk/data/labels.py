@@ -7,6 +7,7 @@ __all__ = ['code_table', 'LabelIndex', 'LabelLoss', 'ToCategory', 'ToCode', 'Lab
 
 # %% ../../nbs/50_data.labels.ipynb #a3ea46e4
 import numpy as np, torch
+from collections.abc import Mapping
 from fastai.basics import *
 from ..disk.basics import Shown
 from .batches import TSInput, equal_stretches
@@ -105,6 +106,13 @@ def _within_padding(codes):
     return codes[found[0]:found[-1]+1] if len(found) else codes[:0]
 
 # %% ../../nbs/50_data.labels.ipynb #eec8ef4e
+def _names_of(vocab, labels):
+    "The names of classes, which may be mapped to by their labels; `ValueError` if two have the same name"
+    if not isinstance(vocab, Mapping): return labels
+    names = [vocab[o] for o in labels]
+    if len({*names}) == len(names): return names
+    raise ValueError(f"Classes need distinct names, got {names}: give labels that are one class the same number")
+
 def _check_classes(labels, no_label):
     none = labels[~has_label(labels, no_label)]
     if len(none):
@@ -119,8 +127,9 @@ class ToCategory(Categorize):
     typ = TensorCategory
     loss_func = LabelLoss()
     packing = Packing() # Labels are not packed
+    names = None # The name of each stored label, where they have names
     def __init__(self,
-        vocab=None, # Distinct labels, in the order of their codes; may be set later
+        vocab=None, # Distinct labels, in the order of their codes, or a mapping of labels to their names; may be set later
         ndim:int=1, # Axes of the stored labels: more than 1 for labels of steps
         add_na:bool=False, # Give labels that are not in the vocabulary the code 0, `#na#`?
         pad=None, # Label that pads series of unequal lengths
@@ -131,10 +140,11 @@ class ToCategory(Categorize):
         if vocab is not None: self.set_vocab(vocab)
         if ndim > 1: self.loss_func = LabelLoss(axis=1)
 
-    def set_vocab(self, vocab):
+    def set_vocab(self, vocab): # As for the constructor
+        self.names = dict(vocab) if isinstance(vocab, Mapping) else None
         self.index = LabelIndex(vocab)
         _check_classes(self.index.labels, self.no_label)
-        self.vocab = CategoryMap(self.index.labels.tolist(), sort=False, add_na=self.add_na)
+        self.vocab = CategoryMap(_names_of(vocab, self.index.labels.tolist()), sort=False, add_na=self.add_na)
         self.c = len(self.vocab)
 
     def for_dtype(self, dtype): return self
@@ -185,6 +195,18 @@ def _codes_of_unknown(self:ToCategory, labels):
     if self.pad is not None: found &= labels != self.pad
     if found.any() and not self.add_na: raise self._unknown(labels[found][0].item())
     return np.where(found, 0, no_label_code)
+
+# %% ../../nbs/50_data.labels.ipynb #3ff1f412
+@patch
+def check_names(self:ToCategory,
+    names:dict, # The names of other stored labels, by label; None if they have none
+):
+    "`ValueError` if other rows give a label another name"
+    for label,name in (names or {}).items():
+        mine = (self.names or {}).get(label, name)
+        if mine != name:
+            raise ValueError(f"Label {label} is {name!r} in these rows, and {mine!r} in the training data: convert both "
+                "with the same numbers for their classes")
 
 # %% ../../nbs/50_data.labels.ipynb #7d1394b5
 class ToCode(ToCategory):

@@ -60,8 +60,12 @@ def check_kwargs(
     "`TypeError` for an option that no loader has, `ValueError` for a transform of single items"
     kwargs.pop('shuffled', None) # Given by fastai's `tta`, which does not use it
     unknown = kwargs.keys() - known_options()
-    if unknown: raise TypeError(f"TSDataLoader has no option {', '.join(map(repr, sorted(unknown)))}")
+    if unknown: raise TypeError(f"TSDataLoader has no option {', '.join(map(repr, sorted(unknown)))}{_advice_for(unknown)}")
     check_item_tfms(kwargs)
+
+def _advice_for(unknown):
+    "What to give instead of fastai's options for single items"
+    return ": give transforms of whole batches as `batch_tfms`, or of a column as `tfms`" if 'item_tfms' in unknown else ''
 
 # %% ../../nbs/55_data.options.ipynb #ea4c0ed7
 def check_options(

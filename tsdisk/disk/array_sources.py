@@ -267,9 +267,14 @@ def _check_has_rows(x):
         raise TypeError("Rows can be read from a path, an array, or an object with `shape`, `dtype` and `__getitem__`, "
             f"got {type(x).__name__}")
     if not len(x.shape): raise ValueError("Rows need at least one axis, got a single value")
-    if getattr(x.dtype, 'hasobject', False):
-        raise TypeError("Rows of dtype object are Python objects, not data: "
-            "use numbers, or strings with `np.array(y, dtype=str)`")
+    if getattr(x.dtype, 'hasobject', False): raise TypeError(_about_objects(x))
+
+def _about_objects(x):
+    "What to do about rows that are Python objects"
+    are_strings = [isinstance(o, str) for o in x] if x.ndim == 1 else []
+    if not any(are_strings): return "Rows of dtype object are Python objects, not data: use numbers, or strings with `np.array(y, dtype=str)`"
+    i = are_strings.index(False)
+    return f"Row {i} is {x[i]!r}, and other rows are strings: for labels that are missing, write '' instead, and give `no_label=''`"
 
 # %% ../../nbs/10_disk.array_sources.ipynb #87c45c6a
 def as_source(

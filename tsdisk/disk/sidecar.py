@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['manifest_name', 'manifest_version', 'NewerFormat', 'read_manifest', 'Described', 'described', 'packing_at',
-           'packing_of', 'missing_of', 'names_of']
+           'packing_of', 'missing_of', 'names_of', 'classes_of']
 
 # %% ../../nbs/11_disk.sidecar.ipynb #444fb504
 from math import prod
@@ -155,3 +155,21 @@ def names_of(
     try: found = _vars_in_view(array.array, place.files[0])
     except ValueError: return None # The variables are on another axis
     return names if found is None else [names[i] for i in found]
+
+# %% ../../nbs/11_disk.sidecar.ipynb #4737d31e
+@patch
+def label_place(self:Source):
+    "Where these labels are from, as for `place`; None if they are none of those in a file"
+    return self.place()
+
+def classes_of(
+    source, # Source of labels
+) -> dict: # The names of classes by stored label, ascending; None if no manifest names them
+    "Names of the classes of a source of integers, by the manifest beside its files"
+    place = source.label_place() if source.dtype.kind in 'iu' else None
+    files = {Path(o).parent: o for o in place.files} if place else {}
+    found = [described(o).entry.get('classes') for o in files.values()]
+    if not found or not found[0] or any(o != found[0] for o in found): return None
+    res = {}
+    for name,code in found[0].items(): res.setdefault(code, []).append(name)
+    return {k: '/'.join(res[k]) for k in sorted(res)}

@@ -133,6 +133,33 @@ def times(self:Clock,
     since = self.since_start(steps).astype('timedelta64[ns]')
     return since if self.start is None else self.start + since
 
+# %% ../../nbs/12_series.clock.ipynb #228399a2
+def _rounded(ns):
+    "A duration in multiples of its second largest unit, or of a tenth of a second"
+    largest = next(_units[o] for o in ('d','h','min') if _units[o] <= ns)
+    step = next((_units[o] for o in ('h','min') if _units[o] <= ns%largest), 10**8)
+    return (ns + step//2)//step*step
+
+def _split_by_unit(ns):
+    "The number of each unit that a duration has, from days on"
+    for unit in ('d','h','min'):
+        n,ns = divmod(ns, _units[unit])
+        if n: yield unit,n
+    if ns: yield 's',ns/10**9
+
+# %% ../../nbs/12_series.clock.ipynb #3cf4721e
+def duration_text(
+    ns, # Nanoseconds
+) -> str: # '1 d 12 h': its two largest units; below a minute one unit, '1.5 ms'
+    "A duration as people write it"
+    if abs(ns) < _units['min']: return _in_one_unit(ns)
+    parts = [f'{float(n):,.6g} {unit}' for unit,n in _split_by_unit(_rounded(int(abs(ns))))]
+    return ('-' if ns < 0 else '') + ' '.join(parts)
+
+def _in_one_unit(ns):
+    unit = [o for o in ('ns','us','ms','s') if _units[o] <= abs(ns) or o == 'ns'][-1]
+    return f'{float(ns/_units[unit]):.4g} {unit}'
+
 # %% ../../nbs/12_series.clock.ipynb #bed1c862
 @patch(as_prop=True)
 def gaps(self:Clock):
@@ -151,13 +178,6 @@ def __repr__(self:Clock):
     n = len(self.gaps)
     if n: parts.append(f"{n:,} gap{'s' if n > 1 else ''}, the longest {duration_text(self.gaps[:,1].max())}")
     return f"Clock: {', '.join(parts) or 'unknown'}"
-
-def duration_text(
-    ns, # Nanoseconds
-) -> str: # In the largest unit that it is at least one of
-    "A duration as a string, such as '36 h'"
-    name,size = [o for o in _units.items() if o[1] <= abs(ns) or o[0] == 'ns'][-1]
-    return f'{float(ns/size):.4g} {name}'
 
 # %% ../../nbs/12_series.clock.ipynb #2c84710f
 @patch

@@ -105,3 +105,10 @@ def at_epoch(self:StepLabels, epoch):
 
 @patch
 def blocks(self:StepLabels, rows): return self.part.blocks(rows) if self.selects else Source.blocks(self, rows)
+
+# %% ../../nbs/17_series.window_labels.ipynb #e7dbeaed
+@patch
+def label_place(self:OfSeries): return self.values.label_place()
+
+@patch
+def label_place(self:StepLabels): return self.part.label_place() if self.selects else None

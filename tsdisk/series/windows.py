@@ -16,7 +16,7 @@ from ..disk.array_sources import as_source
 from ..disk.sidecar import missing_of
 from ..disk.sources import Source, check_idxs
 from .clocks import Clocks
-from .grid import find_clocks, make_grid
+from .grid import cut_at_gaps, find_clocks, make_grid
 from .window_labels import OfSeries, StepLabels, majority, only_step
 from .panels import Dense
 from .several import as_panel, vars_by_number
@@ -178,9 +178,9 @@ def _check_within(what, i, n):
 def cover(self:Windows,
     rows, # Numbers of windows: a list, an array, a range, or rows computed on request
 ) -> tuple: # (series, first, stop): arrays (k,), ascending
-    "Segments of series that windows consist of"
+    "Segments of series that windows consist of; none of them runs across a gap in time"
     if isinstance(rows, (list,tuple,np.ndarray)): rows = check_idxs(rows, len(self))
-    return self.grid.cover(rows)
+    return cut_at_gaps(*self.grid.cover(rows), self.grid.gaps)
 
 # %% ../../nbs/18_series.windows.ipynb #1a625d21
 @patch

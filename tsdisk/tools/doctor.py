@@ -10,7 +10,9 @@ import os, time, warnings
 from collections import deque
 from dataclasses import asdict, dataclass
 from itertools import islice
+from functools import partial
 from pathlib import Path
+from statistics import median
 import numpy as np
 from ..data.datasets import TSDatasets
 from ..disk.basics import human, Shown
@@ -98,6 +100,12 @@ def loader_rate(
             if time.perf_counter()-start > secs: break
     return done/(time.perf_counter()-start)
 
+# %% ../../nbs/71_tools.doctor.ipynb #1bfa4ca3
+def _in_turns(ways, secs, rounds=3):
+    "The median rate of each way"
+    rates = [{k: f(secs/rounds) for k,f in ways.items()} for _ in range(rounds)]
+    return {k: median(o[k] for o in rates) for k in ways}
+
 # %% ../../nbs/71_tools.doctor.ipynb #16dd2541
 def _mib(nbytes): return f'{nbytes/2**20:g} MiB'
 
@@ -110,9 +118,10 @@ class _DiskRates:
     threads:dict # Random blocks of the size in use, by the number of threads
 
 def _measure_disk(file, row_bytes, secs):
-    blocks = {o: disk_rate(file, o, secs/2) for o in (2**20, ReadOptions.block_bytes, 2**22)}
-    now = file.kind.threads
-    threads = {k: disk_rate(DiskFile(file.path, k), ReadOptions.block_bytes, secs/2) for k in (now//2, now, 2*now)}
+    sizes,now = (2**20, ReadOptions.block_bytes, 2**22),file.kind.threads
+    blocks = _in_turns({o: partial(disk_rate, file, o) for o in sizes}, secs/2)
+    by_threads = {k: partial(disk_rate, DiskFile(file.path, k), ReadOptions.block_bytes) for k in (now//2, now, 2*now)}
+    threads = _in_turns(by_threads, secs/2)
     return _DiskRates(disk_rate(file, row_bytes, secs), disk_rate(file, 2**20, secs, _InOrder()), blocks, threads)
 
 # %% ../../nbs/71_tools.doctor.ipynb #c77e264f
@@ -129,11 +138,11 @@ def _rows_in_page_cache(X):
     row_bytes = X[:1].nbytes
     return min(len(X), 256*2**20//row_bytes, int(free_memory()/4)//row_bytes)
 
-def _measure_loaders(X, bs, secs, shuffles):
-    "Samples per second: 'cached', and straight from disk for each of `shuffles`"
+def _measure_loaders(X, bs, secs, shuffles, **options):
+    "Samples per second: 'cached', and straight from disk for each of `shuffles`; with some `ReadOptions`"
     def loader(n, shuffle, direct):
         rows = TSDatasets(X, splits=[range(n)]).train
-        return TSDataLoader(rows, bs=bs, shuffle=shuffle, read=ReadOptions(direct=direct))
+        return TSDataLoader(rows, bs=bs, shuffle=shuffle, read=ReadOptions(direct=direct, **options))
     few = max(bs, _rows_in_page_cache(X))
     for _ in loader(few, shuffle=False, direct=False): pass
     with warnings.catch_warnings():
@@ -158,18 +167,20 @@ def _block_advice(blocks):
     return dict(block_bytes=(best, why)) if gain > 1.15 else {}
 
 # %% ../../nbs/71_tools.doctor.ipynb #53a525e4
+def _threads(k): return f"{k} thread{'s' if k > 1 else ''}"
+
 def _thread_advice(threads, engine):
     "A faster number of threads, and why"
     now = engine.threads
     best,gain = _fastest(threads, now)
-    why = f'# {best} threads read {gain:.1f} times as fast as {now}'
+    why = f"# {_threads(best)} read {gain:.1f} times as fast as {now}"
     return dict(threads=(best, why)) if gain > 1.15 else {}
 
 def _memory_advice(free):
     "A shuffle buffer that fits, as three are held at a time, and why"
     if 3*ReadOptions.buffer_bytes <= free/2: return {}
     why = "# `shuffle='block'` holds three shuffle buffers, which would take most of the free memory"
-    return dict(buffer_bytes=(int(free/8)//2**20*2**20, why))
+    return dict(buffer_bytes=(max(1, int(free/8)//2**20)*2**20, why))
 
 # %% ../../nbs/71_tools.doctor.ipynb #9d2173bc
 def _format_advice(X):
@@ -194,12 +205,12 @@ def _shuffle_advice(path, bs, rates, read=''):
         f"dls = TSDataLoaders.{make}({str(path)!r}, bs={bs}, shuffle='block'{read})"]
 
 # %% ../../nbs/71_tools.doctor.ipynb #fce0432f
-def _advice(X, path, bs, fits, rates, disk, engine):
+def _advice(X, path, bs, fits, rates, disk, engine, memory):
     "Code to paste, as a list of lines"
     if fits:
         return ['# Nothing to change: after the first epoch, rows come from the page cache',
             '# If training still waits for data, the disk is not the cause: `learn.fit(1, cbs=DataTimer())` finds it']
-    options = _block_advice(disk.blocks) | _thread_advice(disk.threads, engine) | _memory_advice(free_memory())
+    options = _block_advice(disk.blocks) | _thread_advice(disk.threads, engine) | memory
     read = _options_code(options)
     loaders = _shuffle_advice(path, bs, rates, ', read=read' if read else '')
     imports = ['from tsdisk.all import *'] if read or loaders else []
@@ -233,7 +244,7 @@ def _report_disk(file, disk):
     _line('the disk, random rows', _per_second(disk.rows))
     _line('the disk, in order', _per_second(disk.in_order))
     for size,rate in disk.blocks.items(): _line(f'the disk, blocks of {_mib(size)}', _per_second(rate))
-    for k,rate in disk.threads.items(): _line(f"the disk, by {k} thread{'s' if k > 1 else ''}", _per_second(rate))
+    for k,rate in disk.threads.items(): _line(f'the disk, by {_threads(k)}', _per_second(rate))
 
 def _report_loaders(rates, row_bytes):
     names = {'cached': 'shuffled, from the page cache', 'block': "shuffle='block', from disk"}
@@ -262,18 +273,20 @@ class Examination(Shown):
         self.row_bytes = self.X[:1].nbytes
         self.fits = not TSDataLoader(TSDatasets(self.X), bs=bs, shuffle=True).direct
         self.file,self.why_not_direct = _open_directly(self.X.filename)
+        self.memory = _memory_advice(free_memory()) # Before anything is measured, which takes memory itself
 
     def measure_disk(self, secs):
         if self.file: self.disk = _measure_disk(self.file, self.row_bytes, secs)
 
     def measure_loaders(self, secs):
         shuffles = (True,'block',False) if self.file else ()
-        self.rates = _measure_loaders(self.X, self.bs, secs, shuffles)
+        options = {name: value for name,(value,_) in self.memory.items()}
+        self.rates = _measure_loaders(self.X, self.bs, secs, shuffles, **options)
 
     def advice(self):
         "Code to paste, as a list of lines"
         if not self.file: return []
-        return _advice(self.X, self.path, self.bs, self.fits, self.rates, self.disk, self.file.kind)
+        return _advice(self.X, self.path, self.bs, self.fits, self.rates, self.disk, self.file.kind, self.memory)
 
 # %% ../../nbs/71_tools.doctor.ipynb #947e831a
 def doctor(

@@ -13,6 +13,7 @@ from ..disk.rows import take_idxs
 from ..series.ragged import Ragged
 from ..series.ragged_files import open_ragged
 from .stitch import check_forecasts, forecast_grid
+from .units import unit_decoder
 
 # %% ../../nbs/67_train.forecasts.ipynb #18afd0aa
 def _labels(n, names, what):
@@ -68,16 +69,17 @@ def forecasts_to_frame(
     series=None, # Names of the series
     names=None, # Names of the forecast variables
     gap:int=0, # Steps between windows without a horizon and their forecasts
+    decoded:bool=None, # Are they in the units of the data? False decodes them; by default as their type or file says
 ): # pandas frame with the columns `series`, `made_at`, `time`, `step`, `variable` and `value`
     "Forecasts as a table with a line for each series, time and variable"
-    preds = open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
+    given,preds = preds,open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
     ds = getattr(dl, 'dataset', dl)
     w = getattr(ds, 'windows', None)
     is_beyond = w is not None and not w.horizon
     grid,windows = _check_beyond(preds, ds) if is_beyond else check_forecasts(preds, dl)
     gap = gap if is_beyond else grid.span-w.size-preds.shape[-1]
     rows = np.arange(len(preds)) if rows is None else np.asarray(rows)
-    values = np.asarray(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
+    values = unit_decoder(given, dl, decoded)(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
     columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), w.size, gap, values.shape)
     return _named_frame(columns, values, len(grid.panel), series, names)
 

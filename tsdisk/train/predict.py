@@ -17,6 +17,7 @@ from ..disk.paths import local_path
 from ..disk.publish import locked, make_folders
 from ..data.loaders import TSDataLoader
 from .outputs import layer_hook, output_functions
+from .units import warn_of_scaled
 from .writer import RowWriter, begin_run, claim_folder, open_run, publish_run, rows_done
 
 # %% ../../nbs/65_train.predict.ipynb #068c7480
@@ -252,9 +253,9 @@ def preds_to_disk(
     learn:Learner, # Makes the predictions
     dl, # `TSDataLoader` over the rows: `learn.dls.valid`, or `learn.dls.test_dl(X)`
     path, # Folder to make
-    targs:bool=False, # Keep the targets too?
+    targs:bool=False, # Keep the targets too, as the loss sees them?
     losses:bool=False, # Keep the loss of each row?
-    decoded:bool=False, # Keep decoded predictions: labels, or targets in their units?
+    decoded:bool=None, # Keep decoded predictions, too: labels, or targets in their units? By default not, with a warning if targets are scaled
     layer:str=None, # Keep the outputs of this layer, by its name in `learn.model.named_modules()`
     act=None, # Activation, from the model's outputs to predictions; by default that of the loss
     rank:int=None, # Number of this process, if several share the work; by default fastai's
@@ -265,6 +266,7 @@ def preds_to_disk(
     keep = {k for k,v in dict(targs=targs, losses=losses, decoded=decoded).items() if v}
     run = _new_run(learn, dl, keep, layer, act, rank, world_size)
     _check_path(path)
+    warn_of_scaled(dl, decoded)
     make_folders(path.parent)
     with locked(path.with_name(f'.{path.name}.{run.rank}'), hidden=True): run.complete(path)
     if path.exists(): return open_run(path)

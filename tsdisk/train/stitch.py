@@ -18,6 +18,7 @@ from ..disk.publish import atomic_folder
 from ..series.ragged import Ragged
 from ..series.ragged_files import open_ragged
 from ..series.spans import Part
+from .units import unit_decoder
 
 # %% ../../nbs/66_train.stitch.ipynb #53af9314
 def _merge_repeats(at, preds, how):
@@ -79,11 +80,12 @@ def _extend(self:_Stitcher, stop):
 # %% ../../nbs/66_train.stitch.ipynb #03999ce2
 class _Sorted:
     "Forecasts (n, vars, horizon) in the order of their windows"
-    def __init__(self, preds, rows):
+    def __init__(self, preds, rows, decode=np.asarray):
         backwards = isinstance(rows, range) and rows.step < 0
         self.preds = preds[::-1] if backwards else preds
         self.vars = int(np.prod(preds.shape[1:-1]))
         self.horizon = preds.shape[-1]
+        self.decode = decode # Brings some forecasts to the units of the data
         self.rows = rows[::-1] if backwards else rows
         self.order = np.argsort(rows, kind='stable') if isinstance(rows, np.ndarray) else None
         if self.order is not None: self.rows = rows[self.order]
@@ -91,7 +93,7 @@ class _Sorted:
     def windows(self, a, b): return np.asarray(self.rows[a:b])
     def forecasts(self, a, b):
         preds = self.preds[a:b] if self.order is None else self.preds[self.order[a:b]]
-        return np.asarray(preds).reshape(b-a, self.vars, self.horizon)
+        return self.decode(preds).reshape(b-a, self.vars, self.horizon)
 
 # %% ../../nbs/66_train.stitch.ipynb #c0a07904
 def _series_pieces(sorted_preds, a, b, grid, stitcher, most):
@@ -105,9 +107,9 @@ def _series_pieces(sorted_preds, a, b, grid, stitcher, most):
         yield stitcher.take(int(at[-1]))
         a = stop
 
-def _stitched(preds, rows, grid, how, most=2**14):
+def _stitched(preds, rows, grid, how, decode=np.asarray, most=2**14):
     "Pieces (steps, vars) of all series, from first to last"
-    preds = _Sorted(preds, rows)
+    preds = _Sorted(preds, rows, decode)
     for series in progress(range(len(grid.panel))):
         a,b = (bisect_left(preds.rows, int(grid.first(o))) for o in (series,series+1))
         stitcher = _Stitcher(preds.vars, preds.horizon, how)
@@ -170,12 +172,14 @@ def stitch_forecasts(
     dl, # Loader or dataset over the `Windows`, with a horizon, that were forecast
     path, # Folder to make; it may exist if it is empty
     how:str='mean', # 'mean' of all forecasts of a step, or the 'last'
+    decoded:bool=None, # Are they in the units of the data? False decodes them; by default as their type or file says
 ) -> Ragged: # Series i is (vars, steps), NaN where nothing was forecast
     "Join the forecasts of overlapping windows into one series for each original one"
-    preds = open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
+    given,preds = preds,open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
     local_path(path)
     one_of(how, 'how', ('mean','last'))
     grid,rows = check_forecasts(preds, dl)
+    decode = unit_decoder(given, dl, decoded)
     with atomic_folder(path) as made:
-        _write_series(made, _stitched(preds, rows, grid, how), grid.panel, vars=int(np.prod(preds.shape[1:-1])))
+        _write_series(made, _stitched(preds, rows, grid, how, decode), grid.panel, vars=int(np.prod(preds.shape[1:-1])))
     return open_ragged(path)
