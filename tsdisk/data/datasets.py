@@ -274,6 +274,15 @@ def _mask_source(self:TSDatasets, X):
     if X.mask is not None: return X.mask
     return ArraySource(np.broadcast_to(np.True_, (len(X), X.shape[2]))) if self.has_step_mask else X
 
+@patch(as_prop=True)
+def input_names(self:TSDatasets):
+    "What the inputs are called in messages: `X`, further ones by number, `X1` …, but `known` and `static` of windows, and `mask`"
+    names = ['X', *(f'X{i}' for i in range(1, self.n_inp))]
+    of_windows = getattr(self.windows, 'input_names', [])
+    if of_windows and self.tls[0].items.stored is self.windows.stored: names[:len(of_windows)] = of_windows
+    if self.has_mask: names[-1] = 'mask'
+    return names
+
 # %% ../../nbs/52_data.datasets.ipynb #2b083ad1
 @patch
 def _check_vars(self:TSDatasets, X):

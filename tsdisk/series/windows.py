@@ -55,6 +55,8 @@ class Windows(Part):
         self.inputs = [Part(self.stored, self.steps, sel)]
         if known: self.inputs.append(self._future(known))
         if static is not None: self.inputs.append(OfSeries(self.grid, static))
+        given = dict(X=True, known=known, static=static is not None)
+        self.input_names = [k for k,v in given.items() if v]
 
     @property
     def grid(self): return self.stored.grid
