@@ -10,6 +10,7 @@ import time, warnings
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import partial
 import numpy as np, torch
 from fastcore.basics import patch
 from ..disk.basics import KeepLast, Shown, whole_number
@@ -86,9 +87,7 @@ class Reader(Shown):
         large = {id(o) for o in large_sources(self.stored, options.direct)}
         for column,source in zip(columns, self.stored): self._add(column, source, id(source) in large)
         handle_faults()
-        self.watch = FileWatch(self.maps)
-
-    def maps(self): return [a for o in self.stored for a in o.maps()]
+        self.watch = FileWatch(partial(_maps_of, self.stored)) # A method of this reader would keep its buffers until garbage is collected
 
     def _add(self, column, source, is_large):
         opened = self._open(source, is_large)
@@ -99,6 +98,8 @@ class Reader(Shown):
     def sector(self):
         "Bytes that the disk reads at least; 1 for cached files"
         return max([o.sector for o in self.prefetched], default=1)
+
+def _maps_of(sources): return [a for o in sources for a in o.maps()]
 
 # %% ../../nbs/54_data.reader.ipynb #1afc4d8b
 @patch

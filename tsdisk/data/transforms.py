@@ -333,7 +333,7 @@ class RevIN(nn.Module):
 
 # %% ../../nbs/57_data.transforms.ipynb #f7f59552
 class StandardizeTarget(ByStats):
-    "Scale each variable of numeric targets to mean 0 and standard deviation 1, by the statistics of the training rows"
+    "Scale each variable of numeric targets to mean 0 and standard deviation 1, by the training rows: loss and metrics are in these units"
     def setups(self, dl:DataLoader):
         if self.mean is None: self._use(self._target_stats(dl.dataset))
         self._to(dl.device)
