@@ -187,6 +187,7 @@ def test_small_rows_in_random_order_are_warned_of():
     with pytest.warns(UserWarning, match='64 bytes .* one by one.* the more so the smaller the rows'): Reader(columns).advise()
     Reader(columns, buffered=True).advise()
 
+@pytest.mark.filterwarnings('ignore:Rows of')
 @pytest.mark.parametrize('shuffle', [True,'block',False])
 def test_buffers_of_an_epoch_are_freed_when_it_ends(tmp_path, shuffle):
     X = save_array(tmp_path/'X.npy', filled((2000,3,50)))
