@@ -214,7 +214,7 @@ def _memory_tip(dl):
     if dl.preloaded: return "The rows are already on the device: what each batch costs is less for a row in larger batches (`bs`)."
     if dl.fake_l.num_workers: return "The disk is not the cause: set `num_workers=0`, unless a source of your own is slow."
     return ("Neither the disk nor transforms are the cause, but gathering or copying rows: if all rows fit on the device, "
-        "`dls.preload()` keeps them there.")
+        "`dls.preload()` keeps them there. Reads of a source of your own that are slow gain from `num_workers`.")
 
 # %% ../../nbs/67_train.timer.ipynb #afcaa7fb
 def _number(v): return f'{v:,.0f}' if v >= 10 else f'{v:.2g}'
