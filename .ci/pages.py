@@ -145,9 +145,16 @@ def entry(name, symbol, level):
     "Heading, signature, docstring and arguments of a function, class or property"
     plain = getattr(symbol, '__func__', symbol)
     parts = [heading(name, level), signature_block(name, plain)]
-    if (doc := inspect.getdoc(plain)) and not is_generated(doc, plain): parts.append(doc)
-    parts.append(arguments_table(plain))
+    arguments = arguments_table(plain)
+    if (doc := inspect.getdoc(plain)) and not is_generated(doc, plain): parts.append(without_arguments(doc, arguments))
+    parts.append(arguments)
     return '\n\n'.join(o for o in parts if o)
+
+def without_arguments(doc, arguments):
+    "A docstring without the groups of arguments that `document_arguments` has listed, if the table has all of them"
+    text = re.split(r'\n\n[^\n]+:\n  ', doc)[0]
+    names = re.findall(r'^  (\w+)', doc[len(text):], re.M)
+    return text if all(f'| `{o}` |' in arguments for o in names) else doc
 
 def is_generated(doc, symbol): return inspect.isclass(symbol) and doc.startswith(f'{symbol.__name__}(') # Of a dataclass
 

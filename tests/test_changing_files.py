@@ -303,3 +303,35 @@ def test_fingerprint_changes_with_a_rewrite_in_the_same_tick_or_with_the_old_tim
         found.append(fingerprint(x))
     assert len({*found}) == 20 and fingerprint(x) == found[-1]
     assert open_file(x).path == str(x.filename)
+
+reads_of_others = """
+    import os, threading, numpy as np
+    from tsdisk.disk.array_sources import as_source
+    from tsdisk.disk.arrays import open_array, save_array
+    from tsdisk.disk.faults import copied_reads
+    good,bad,late = (open_array(o) for o in args)
+    for o in args[1:]: os.truncate(o, 10_000)
+    res = []
+    def other(): # Meets a fault, and raises its error
+        try: as_source(bad).gather([3999])
+        except OSError as e: res.append(str(e))
+    def meanwhile():
+        t = threading.Thread(target=other)
+        t.start()
+        t.join()
+    def copied(arrays, read):
+        try:
+            with copied_reads(arrays):
+                meanwhile()
+                read()
+        except OSError as e: res.append(str(e))
+        else: res.append('fine')
+    copied([good, good[::2], np.ones(3)], lambda: np.array(good))
+    copied([good, iter(())], lambda: np.array(late)) # Values of a generator"""
+
+@linux
+def test_a_fault_of_another_thread_is_not_that_of_a_copy(tmp_path):
+    paths = [str(tmp_path/f'{o}.npy') for o in ('good','bad','late')]
+    for o in paths: save_array(o, np.ones((4000,4,256), 'f4'))
+    first,mine,second,opaque = fresh(reads_of_others, *paths)
+    assert 'bad.npy' in first and 'bad.npy' in second and mine == 'fine' and 'late.npy' in opaque

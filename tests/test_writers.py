@@ -252,7 +252,9 @@ def test_the_same_inputs_are_appended_once(raw, tmp_path, capsys):
     assert 'Nothing was appended: the dataset has the rows of 2 inputs already' in capsys.readouterr().out
     append(d, raw[:2], n_workers=0) # Converted, not appended
     assert open_folder(d)[0]['X'][:,0,0].tolist() == [0,1,2,3]
-    with fails(ValueError, 'has the rows of the first 2 inputs already', '`again=True`'): append(d, raw, n_workers=0)
+    append(d, raw[::-1], n_workers=0) # In two calls, and in another order
+    np.save(tmp_path/'4.npy', np.full((2,5), 4, 'f4'))
+    with fails(ValueError, 'has the rows of 4 of the 5 inputs already', '`again=True`'): append(d, [tmp_path/'4.npy', *raw], n_workers=0)
     append(d, raw[2:], n_workers=0, again=True)
     assert open_folder(d)[0]['X'][:,0,0].tolist() == [0,1,2,3,2,3] and verify(d) == []
     np.save(raw[3], np.full((2,5), 9, 'f4')) # Another file by now

@@ -1,6 +1,7 @@
 "Files become a dataset, and more of them are appended"
-import shutil
+import pydoc, shutil
 from functools import partial
+from inspect import signature
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.disk.inside import DamagedFile
@@ -283,3 +284,10 @@ def test_a_versioned_function_may_be_rewritten(tmp_path):
     convert(items, tmp_path/'set', tfm=made('1', lambda o: {**o, 'X': o['X']*2}))
     convert(items, tmp_path/'set', tfm=made('1', lambda o: {**o, 'X': o['X']+o['X']})) # Done already
     with expect_fail(FileExistsError, 'is not empty'): convert(items, tmp_path/'set', tfm=made('2', lambda o: {**o, 'X': o['X']*2}))
+
+@pytest.mark.parametrize('f', [convert, append])
+def test_help_lists_every_argument_with_what_it_is_for(f):
+    lines = {o.split()[0].partition('=')[0]: o for o in pydoc.render_doc(f, renderer=pydoc.plaintext).splitlines() if o.startswith('      ')}
+    arguments = [*signature(f).parameters]
+    assert sorted(lines) == sorted(arguments) and all(len(o.split()) > 2 for o in lines.values())
+    assert 'Function of an input' in lines['read'] and "on_error='stop'" in lines['on_error']

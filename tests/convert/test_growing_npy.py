@@ -66,7 +66,7 @@ def test_series_and_shards_that_the_manifest_does_not_know_are_an_error(tmp_path
     convert([dict(X=o) for o in array(6)], tmp_path, layout=layout)
     np.save(tmp_path/file, np.arange(0, 45, 5) if layout == 'ragged' else array(9))
     before = bytes_in(tmp_path)
-    with fails(ValueError, f'{file} has 9 rows, tsdisk.json says {6+(layout == "ragged")}'): append(tmp_path, [dict(X=o) for o in array(2)])
+    with fails(ValueError, f'{file} has 9 rows, tsdisk.json says {6+(layout == "ragged")}'): append(tmp_path, [dict(X=o) for o in array(2, 2)])
     assert bytes_in(tmp_path) == before
 
 def test_other_values_than_those_of_the_checksums_are_an_error(tmp_path):

@@ -7,7 +7,9 @@ from conftest import fresh
 from tsdisk.convert.convert import convert
 from tsdisk.convert.info import info
 from tsdisk.disk.arrays import save_array
-from tsdisk.folder.manifest import open_folder
+from tsdisk.disk.sidecar import read_manifest
+from tsdisk.folder.manifest import open_folder, save_folder, write_manifest
+from tsdisk.folder.stats import train_stats
 
 @pytest.fixture
 def raw(tmp_path):
@@ -154,3 +156,22 @@ def test_uneven_times_of_a_table_are_no_list(tmp_path):
 def test_the_rate_of_slow_steps_is_said_as_a_period(tmp_path):
     for name,fs in (('hours',1/3600),('fast',250.)): convert([dict(X=np.ones((1,9)), start='2024-01-01', fs=fs)], tmp_path/name, n_workers=0)
     assert 'fs: 0.0002778, a step every 1 h' in info(tmp_path/'hours').notes and 'fs: 250.0' in info(tmp_path/'fast').notes
+
+@pytest.mark.parametrize('kept', ['X.npy', 'results/stats-gone.npy'])
+def test_statistics_that_the_manifest_does_not_hold_itself_are_not_needed(tmp_path, kept):
+    save_folder(tmp_path/'set', np.arange(24.).reshape(6,2,2), np.arange(6))
+    train_stats(tmp_path/'set/X.npy')
+    known = info(tmp_path/'set')
+    stats = read_manifest(tmp_path/'set')['stats']
+    (file,by_rows), = stats.items()
+    write_manifest(tmp_path/'set', stats={file: dict.fromkeys(by_rows, kept)}) # Their file, as the manifest names it
+    assert 'low and high: from cached statistics' in known.notes and known.vars[0].mean
+    res = info(tmp_path/'set')
+    assert 'low and high: from five samples' in res.notes and res.vars[0].mean == '' and len(res.vars) == 2
+
+def test_info_of_many_variables_whose_statistics_have_a_file(tmp_path):
+    save_folder(tmp_path/'set', np.random.default_rng(0).random((4,500,3)), np.arange(4))
+    train_stats(tmp_path/'set/X.npy')
+    by_rows, = read_manifest(tmp_path/'set')['stats'].values()
+    assert all(isinstance(o, str) for o in by_rows.values())
+    assert len(info(tmp_path/'set').vars) == 200

@@ -81,7 +81,7 @@ def test_names_and_labels_come_from_whole_paths(raw, tmp_path, monkeypatch):
     arrays,splits = open_folder(convert(['a', str(raw/'train/b')], tmp_path/'both', label='folder'))
     assert len(arrays['y']) == 20 and set(arrays['y'].tolist()) == {'a','b'} and splits == {}
     convert(raw, tmp_path/'all', label='folder')
-    append(tmp_path/'all', raw/'train', label='folder')
+    append(tmp_path/'all', raw/'train', label='folder', again=True)
     assert sum(len(o) for o in open_folder(tmp_path/'all')[1].values()) == 80
 
 def test_every_row_keeps_the_name_of_its_input(tmp_path):

@@ -74,8 +74,8 @@ each_layout = pytest.mark.parametrize('read,kwargs', [(None, {}), (as_item, {}),
 needs_fork = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs os.fork')
 def groups_of_two(monkeypatch): # Many groups, so that a kill finds some done
     made = Inputs.groups
-    def small(*args):
-        for k,group in made(*args):
+    def small(*args, **kwargs):
+        for k,group in made(*args, **kwargs):
             for i in range(0, len(group), 2): yield k+i, group[i:i+2]
     monkeypatch.setattr(Inputs, 'groups', small)
 
@@ -177,11 +177,11 @@ def test_an_append_interrupted_in_its_first_write_is_unfinished(tmp_path, monkey
     convert(labelled(5), tmp_path/'set')
     with monkeypatch.context() as m:
         m.setattr(shutil, 'copyfileobj', Interrupt(None, 1)) # After the rows, before what is known of them
-        with pytest.raises(KeyboardInterrupt): append(tmp_path/'set', labelled(3))
+        with pytest.raises(KeyboardInterrupt): append(tmp_path/'set', [*labelled(8)][5:])
     assert (tmp_path/'set/.convert').exists() and verify(tmp_path/'set') == []
     assert len(open_folder(tmp_path/'set')[0]['X']) == 5
-    append(tmp_path/'set', labelled(3))
-    assert open_folder(tmp_path/'set')[0]['y'].tolist() == [0,1,2,3,4,0,1,2] and verify(tmp_path/'set') == []
+    append(tmp_path/'set', [*labelled(8)][5:])
+    assert open_folder(tmp_path/'set')[0]['y'].tolist() == [*range(8)] and verify(tmp_path/'set') == []
 
 def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, monkeypatch):
     write,left = growing_npy.Growing.write,[3]
@@ -228,7 +228,7 @@ def test_statistics_kept_during_an_append_undo_nothing(tmp_path):
     with locked(tmp_path/'set'), ThreadPoolExecutor(1) as pool: pool.submit(train_stats, tmp_path/'set/X.npy').result() # While somebody appends
     assert 'stats' not in read_manifest(tmp_path/'set')
     train_stats(tmp_path/'set/X.npy')
-    append(tmp_path/'set', labelled(3))
+    append(tmp_path/'set', [*labelled(8)][5:])
     assert 'stats' in read_manifest(tmp_path/'set') and len(open_folder(tmp_path/'set')[0]['X']) == 8
     assert verify(tmp_path/'set') == []
 

@@ -36,7 +36,7 @@ def test_keys_of_metadata_are_not_used_as_paths(tmp_path):
     assert set(arrays) == {'X','source','parts','journal'} and arrays['parts'].tolist() == [0,1,2]*2
     assert np.load(victim).tolist() == [*range(100)]
     assert verify(tmp_path/'set') == []
-    assert json.loads(open(next((tmp_path/'set').glob('items*'))).readline())[1]['a/b'] == 2
+    assert json.loads(open(next((tmp_path/'set').glob('items*.jsonl'))).readline())[1]['a/b'] == 2
     with expect_fail(ValueError, "can't be the name of a column"): convert([dict(X=X(0), **{'a/b': np.zeros(3)})], tmp_path/'bad')
     with expect_fail(ValueError, 'name of a split'): convert([dict(X=X(0), split='a/b')], tmp_path/'bad2')
 
@@ -65,7 +65,7 @@ def test_appended_labels_may_be_longer(raw, tmp_path):
 def test_splits_grow(tmp_path):
     save_folder(tmp_path/'set', np.zeros((100,2,10), 'f4'), splits=dict(train=range(80), valid=range(80,100)))
     append(tmp_path/'set', [dict(X=X(i), split=('train','valid','new')[i%3]) for i in range(6)])
-    append(tmp_path/'set', [dict(X=X(i), split='train') for i in range(2)])
+    append(tmp_path/'set', [dict(X=X(i), split='train') for i in range(6, 8)])
     splits = {k: sorted(np.asarray(v[:] if hasattr(v, 'of') else v).tolist()) for k,v in open_folder(tmp_path/'set')[1].items()}
     assert splits == dict(train=[*range(80),100,103,106,107], valid=[*range(80,100),101,104], new=[102,105])
     assert verify(tmp_path/'set') == []

@@ -322,3 +322,12 @@ def test_records_without_physical_values_say_how_to_read_them(tmp_path):
     write_two_segments(tmp_path)
     with fails(ValueError, 'physical=True, smooth_frames=True'):
         convert(tmp_path/'s0.hea', tmp_path/'set', read=lambda p: wfdb.rdrecord(p, physical=False), n_workers=0)
+
+def test_the_header_of_a_record_is_read_once(tmp_path, monkeypatch):
+    wfdb.wrsamp('r', fs=100, units=['mV']*2, sig_name=['a','b'], p_signal=np.random.default_rng(0).normal(size=(50,2)), fmt=['16']*2, write_dir=str(tmp_path))
+    rdheader,read = wfdb.rdheader,[]
+    def counted(*args, **kwargs):
+        read.append(args)
+        return rdheader(*args, **kwargs)
+    monkeypatch.setattr(wfdb, 'rdheader', counted) # Not the one inside `wfdb.rdrecord`
+    assert read_wfdb(str(tmp_path/'r.hea'))['X'].shape == (2,50) and len(read) == 1

@@ -143,3 +143,12 @@ def test_few_files_are_open_where_few_may_be(tmp_path):
     expected = np.repeat(np.arange(100), 4)
     assert (x[:,0] == expected).all() and (filled_up[:,0] == expected).all()
     assert 'ulimit -n' in error and '000.npy' in error
+
+def test_shards_that_are_made_again_see_files_that_changed(tmp_path):
+    for i in range(5): np.save(tmp_path/f'{i}.npy', np.full((4,3), i, 'f4'))
+    old = Shards(tmp_path)
+    np.save(tmp_path/'3.npy', np.full((6,3), 9, 'f4'))
+    os.utime(tmp_path/'3.npy', ns=(1, 1))
+    new = Shards(tmp_path)
+    assert len(old) == 20 and len(new) == 22 and (np.asarray(new[12:18]) == 9).all()
+    with fails(OSError, '3.npy was replaced or rewritten'): old[12]

@@ -80,7 +80,7 @@ def test_with_little_memory_loaders_are_measured_as_advised(tmp_path, quick, mon
     seen = []
     monkeypatch.setattr(module, 'loader_rate', lambda dl, secs: seen.append(dl.read.buffer_bytes) or 1.)
     for free in (2**29, 2**40):
-        monkeypatch.setattr(module, 'free_memory', lambda: free)
+        monkeypatch.setattr(module, 'free_memory', lambda free=free: free)
         doctor(tmp_path/'X.npy')
         assert {*seen} == {2**26 if free == 2**29 else ReadOptions.buffer_bytes} and len(seen) == 4
         seen.clear()

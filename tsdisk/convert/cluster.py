@@ -176,6 +176,6 @@ def groups_done(
     workers, # Processes, or an executor
 ): # Arguments of `Writer.take` for each group
     "Read the remaining inputs; an executor also writes their rows"
-    if not is_executor(workers): return read_groups(job, inputs.groups(writer.inputs, writer.digest), workers)
-    groups = inputs.groups(writer.inputs, writer.digest, tasks_at_once(workers))
+    if not is_executor(workers): return read_groups(job, inputs.groups(writer.inputs, writer.digest, seen=writer.seen), workers)
+    groups = inputs.groups(writer.inputs, writer.digest, tasks_at_once(workers), writer.seen)
     return place_groups(writer, job, groups, workers)

@@ -14,7 +14,8 @@ from ..disk.headers import read_header
 from ..disk.basics import one_of, progress, Shown
 from ..disk.executors import is_executor
 from ..disk.paths import local_path
-from ..disk.fingerprint import digest, function_id
+from ..disk.arguments import document_by_name
+from ..disk.fingerprint import function_id
 from ..disk.publish import locked
 from ..folder.checks import add_checksums, from_hex
 from ..disk.sidecar import manifest_name, read_manifest
@@ -31,6 +32,7 @@ from .plan import plan, Spec
 from .preview import check_room, count_inputs, measure_packing, print_plan, sample_records
 from .readers import column_metadata
 from .record_times import warn_of_times
+from .seen_inputs import how_read, read_numbers, SeenInputs
 
 # %% ../../nbs/48_convert.convert.ipynb #f425c97b
 formats = hdf5,ts_files,public_datasets,edf,wfdb_records,tables # Modules whose readers are registered
@@ -85,15 +87,20 @@ def made_now(self:Work, dst):
     return not self.inputs.repeatable and read_manifest(dst)['made']['options'] == self.options
 
 @patch
-def added_before(self:Work,
+def known_inputs(self:Work,
     dst, # Folder of a dataset
-) -> int: # How many of the inputs, from the first on, were converted or appended together in an earlier call
-    "Number of inputs that are already in the dataset, read by the same functions"
-    if not self.inputs.repeatable: return 0
-    how = digest({k: self.options[k] for k in ('read','tfm','label')})
-    earlier = [(n,seen) for n,seen,by in inputs_of(read_manifest(dst).get('made')) if by == how and 0 < n <= len(self.inputs)]
-    now = {n: self.inputs.digest(n) for n in dict(earlier)}
-    return max((n for n,seen in earlier if now[n] == seen), default=0)
+) -> tuple: # (a boolean for each input, how many of the first were added together); none for an iterable that cannot be read again
+    "Which inputs does the dataset have, read by the same functions?"
+    if not self.inputs.repeatable: return np.zeros(0, bool), 0
+    made,how = read_manifest(dst).get('made'),how_read(self.options)
+    earlier = [(n,digest) for n,digest,by in inputs_of(made) if by == how]
+    seen,together = SeenInputs(how),0 # The first inputs may have been moved since they were added together
+    for n,o in enumerate(self.inputs.every, 1):
+        seen.add(o, self.inputs.name(n-1, o))
+        if (n,seen.digest) in earlier: together = n
+    known = np.isin(np.array(seen.numbers, 'u8'), read_numbers(dst, made))
+    known[:together] = True
+    return known, together
 
 # %% ../../nbs/48_convert.convert.ipynb #cb8909f9
 class Fault(ValueError): "An input that cannot be read"
@@ -288,14 +295,16 @@ def _check_dataset(dst):
 
 def _is_added(dst, work, again):
     "Are all of these rows in the dataset already? Then nothing is left to do; `ValueError` if some are"
-    completed,n = Journal(dst).complete(),work.added_before(dst)
+    completed = Journal(dst).complete()
     if completed and not work.inputs.repeatable:
         raise ValueError(f"An earlier append to {dst} was complete except for the last steps, which are done now: "
             "call again only if these are different rows")
-    if not n or again and not completed: return False
-    if n < len(work.inputs):
-        raise ValueError(f"{dst} has the rows of the first {count_inputs(n)} already: leave these out, "
-            "or give `again=True` to add them once more")
+    if again and not completed: return False
+    known,together = work.known_inputs(dst)
+    if not known.any(): return False
+    n = len(known)
+    is_again = known.all() if work.inputs.files else together == n # Records of the same values may be of different recordings
+    if not is_again: raise _some_are_known(dst, work.inputs, known)
     print(f"Nothing was appended: the dataset has the rows of {count_inputs(n)} already. `again=True` adds them once more")
     return True
 
@@ -305,6 +314,13 @@ def _print_rows_without_split(dst, n):
     lost = len(arrays['X'])-n - sum(int((o >= n).sum()) for rows in splits.values() for o in chunked_rows(rows))
     if not splits or lost <= 0: return
     print(f"{lost:,} of the appended rows are in none of the splits {[*splits]}: assign them with `split`")
+
+def _some_are_known(dst, inputs, known, most=5):
+    "The error for a list of inputs of which the dataset has some"
+    names = [inputs.name(i, inputs.every[i]) for i in np.flatnonzero(known)[:most].tolist()]
+    more = ' and more' if known.sum() > most else ''
+    return ValueError(f"{dst} has the rows of {int(known.sum()):,} of the {count_inputs(len(known))} already, those of {', '.join(names)}{more}: "
+        "leave these out, or give `again=True` to add all once more")
 
 # %% ../../nbs/48_convert.convert.ipynb #7d731163
 def append(
@@ -318,7 +334,7 @@ def append(
     executor=None, # Reads, and writes the rows, instead
     resume:bool=True, # Resume an interrupted append?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
-    again:bool=False, # Append inputs that were appended before? By default they are left out
+    again:bool=False, # Add inputs that the dataset has? By default only such inputs are nothing to do, and some are an error
 ) -> Info: # Describes the dataset; also usable as its path
     "Add rows at the end of a dataset"
     dst = local_path(dst)
@@ -343,3 +359,8 @@ def _append(self:Work, dst, resume):
     add_stats(dst, before)
     _print_rows_without_split(dst, before[0])
     journal.forget()
+
+_argument_groups = {'What and where': 'src dst', 'How inputs are read': 'read tfm on_error again', 'What is stored': 'layout dtype label split',
+    'How the work is done': 'n_workers executor resume'}
+document_by_name(convert, _argument_groups)
+document_by_name(append, _argument_groups)

@@ -6,9 +6,9 @@
 __all__ = ['find_inputs']
 
 # %% ../../nbs/42_convert.files.ipynb #e2f7b0c8
-import os, re, stat
+import errno, os, re, stat
 from collections.abc import Mapping
-from glob import glob
+from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
 from ..disk.errors import named_error, remedies
@@ -33,8 +33,68 @@ def _is_entered(path, folder):
     if folder.startswith('.') or folder.endswith('.zarr') or folder == 'lost+found': return False
     return not os.path.exists(os.path.join(path, folder, manifest_name))
 
+# %% ../../nbs/42_convert.files.ipynb #d054c47f
+def _is_folder(entry):
+    "Is an entry of a folder a folder, or a link to one? An error if it can't be known"
+    try: return entry.is_dir()
+    except OSError as e:
+        if e.errno in remedies: raise named_error(e, entry.path) from e
+    return False
+
 # %% ../../nbs/42_convert.files.ipynb #ae4bca01
-def _glob(pattern): return [o for o in glob(pattern, recursive=True) if os.path.isfile(o) or o.endswith('.zarr')]
+def _entries(folder):
+    "The entries of a folder; an error if it can't be listed, and none if it is no folder"
+    try:
+        with os.scandir(folder or '.') as found: return [*found]
+    except OSError as e:
+        if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP): return []
+        raise named_error(e, folder) from e
+
+def _named(folder, part):
+    "Paths in a folder that match one part of a pattern"
+    has_wildcards = any(o in part for o in '*?[')
+    if not has_wildcards: return [path] if _mode_of(path := os.path.join(folder, part)) else []
+    names = [o.name for o in _entries(folder) if part.startswith('.') or not o.name.startswith('.')]
+    return [os.path.join(folder, o) for o in names if fnmatch(o, part)]
+
+def _mode_of(path):
+    "The type of a file, as the system gives it; 0 if there is none"
+    try: return os.stat(path).st_mode
+    except OSError as e:
+        if e.errno in remedies: raise named_error(e, path) from e
+    except ValueError: pass # No path
+    return 0
+
+# %% ../../nbs/42_convert.files.ipynb #5570e244
+def _glob(pattern):
+    "Files and zarr stores that match a pattern; an error if a folder that it leads through can't be read"
+    drive,path = os.path.splitdrive(pattern)
+    root = drive + os.sep if path.startswith(os.sep) else drive
+    found = dict.fromkeys(_matches(root, path.strip(os.sep).split(os.sep)))
+    return [o for o in found if o.endswith('.zarr') or stat.S_ISREG(_mode_of(o))]
+
+def _matches(folder, parts):
+    "Paths below a folder that match the parts of a pattern"
+    head,*rest = parts
+    if head == '**':
+        rest = rest or ['*']
+        yield from _matches(folder, rest)
+        for o in _folders_in(folder): yield from _matches(o, parts)
+    elif rest: yield from chain.from_iterable(_matches(o, rest) for o in _named(folder, head))
+    else: yield from _named(folder, head)
+
+# %% ../../nbs/42_convert.files.ipynb #c3df8fda
+def _folders_in(folder):
+    "Paths of the visible folders in a folder, without links to folders above"
+    for o in _entries(folder):
+        if o.name.startswith('.') or not _is_folder(o): continue
+        path = os.path.join(folder, o.name)
+        if not o.is_symlink() or not _leads_up(Path(path)): yield path
+
+def _leads_up(link):
+    "Does a link lead to a folder that it is in, by the way it was reached?"
+    target = link.resolve()
+    return any(o.resolve().is_relative_to(target) for o in link.parents)
 
 # %% ../../nbs/42_convert.files.ipynb #9e615af9
 def _readable(paths, left_out):
@@ -62,14 +122,6 @@ def _list_files(src, any_suffix, left_out):
     files = found if any_suffix else _readable(found, left_out)
     if not files: raise _no_files(src, any_suffix, left_out)
     return sorted(files)
-
-def _mode_of(path):
-    "The type of a file, as the system gives it; 0 if there is none"
-    try: return os.stat(path).st_mode
-    except OSError as e:
-        if e.errno in remedies: raise named_error(e, path) from e
-    except ValueError: pass # No path
-    return 0
 
 # %% ../../nbs/42_convert.files.ipynb #977e7908
 def _no_files(src, any_suffix, left_out):

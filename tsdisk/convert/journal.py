@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ..disk.basics import Shown
 from ..disk.arrays import open_array, save_array
 from ..disk.headers import read_header
-from ..disk.fingerprint import digest, empty_digest, extend_digest
+from ..disk.fingerprint import empty_digest
 from ..disk.inside import check_regular, DamagedFile, inside, open_regular
 from ..disk.io import free_space
 from ..disk.errors import naming
@@ -33,6 +33,7 @@ from .journal_schema import check_files, head, line, parse_line
 from .metadata import column_chunks, save_times, split_ranges, summarize, time_keys, time_table
 from .plan import is_column_name, Spec
 from .readers import column_metadata
+from .seen_inputs import how_read, numbers_file, read_numbers, save_numbers, SeenInputs
 
 # %% ../../nbs/46_convert.journal.ipynb #351c5edf
 @dataclass
@@ -91,6 +92,8 @@ class Journal(Staged):
     @property
     def appends(self): return bool(self.head.get('append'))
     @property
+    def numbers(self): return self.made/f'{numbers_file}{self.tag}.npy'
+    @property
     def tag(self):
         "Suffix of new files in an append, so that they do not replace files which readers have open"
         return f".{self.head['id'][:8]}" if self.appends else ''
@@ -128,6 +131,8 @@ class Writer(Shown):
         self.metadata = _opened_at(journal.metadata, progress.metadata_bytes)
         self.columns = self._open_columns()
         self.inputs,self.digest,self.faults = progress.inputs,progress.digest,[]
+        left_out = [name for name,_ in progress.faults]
+        self.seen = SeenInputs(how_read(journal.head.get('options')), left_out) # Inputs that are done are added again
         self.noted,self.consistent = time.time(),True
 
 def _opened_at(path, size):
@@ -197,8 +202,9 @@ def take(self:Writer,
 @patch
 def _count_inputs(self:Writer, done, inputs):
     "Extend the number and the digest of the inputs that are done, and the faults"
-    for o,name,_ in inputs[:done.inputs]: self.digest = extend_digest(self.digest, o, name)
-    self.inputs = done.first+done.inputs
+    self.seen.left_out |= {name for name,_ in done.faults}
+    for o,name,_ in inputs[:done.inputs]: self.seen.add(o, name)
+    self.inputs,self.digest = done.first+done.inputs,self.seen.digest
     self.faults += done.faults
 
 
@@ -276,7 +282,7 @@ def _split_entry(journal, name, rows, n):
     return dict(ranges=file, of=n) if rows.ndim == 2 else file
 
 # %% ../../nbs/46_convert.journal.ipynb #aa5d5d29
-def _other_files(folder): return [o for name in ('split_*','jumps*','rates*') for o in folder.glob(name)]
+def _other_files(folder): return [o for name in ('split_*','jumps*','rates*',f'{numbers_file}*') for o in folder.glob(name)]
 
 def _file_checksums(path):
     "Size and checksums of a file, in the form that the manifest has for columns"
@@ -300,6 +306,7 @@ def _conversion_entry(writer, before):
     "Options and inputs of the conversion; for an append also the inputs of earlier ones"
     j = writer.journal
     entry = dict(options=j.head.get('options'), sources=writer.inputs, seen=writer.digest, append=j.appends)
+    entry['inputs'] = j.numbers.name
     return entry | dict(earlier=inputs_of(before)[-most_earlier:]) if before else entry
 
 # %% ../../nbs/46_convert.journal.ipynb #4814dbbf
@@ -343,6 +350,8 @@ def _finish_files(self:Writer):
     self._check_lengths(metadata.n)
     arrays,checksums = self._finish_columns(_metadata_columns(j, metadata, self.columns, self.used))
     others = dict(splits=_split_entries(j, path, metadata.n), clock=save_times(time_table(path), j.made, j.tag))
+    before = read_manifest(j.dst).get('made') if j.appends else None
+    save_numbers(j.numbers, read_numbers(j.dst, before), self.seen.numbers)
     checksums.update({o.name: _file_checksums(o) for o in (path, *_other_files(j.made))})
     return arrays, checksums, others | dict(info=metadata.shared)
 
@@ -374,8 +383,7 @@ def inputs_of(
 ) -> list: # [number of inputs, their digest, digest of the functions that read them] of each conversion and append
     "The inputs that a dataset was made from, as far as they are known"
     if not made: return []
-    how = {k: (made.get('options') or {}).get(k) for k in ('read','tfm','label')}
-    return [*made.get('earlier', []), [made['sources'], made['seen'], digest(how)]]
+    return [*made.get('earlier', []), [made['sources'], made['seen'], how_read(made.get('options'))]]
 
 @patch
 def replaced(self:Journal): return read_manifest(self.dst).get('made', {}).get('instead_of', [])

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 import numpy as np
 from ..disk.basics import one_of
 from .inputs import rows_of
@@ -114,7 +115,7 @@ class Spec(dict):
     @property
     def row_bytes(self):
         "Bytes of a row; of one step if ragged"
-        return int(np.prod(self.trail, initial=1))*np.dtype(self.dtype).itemsize
+        return prod(self.trail)*np.dtype(self.dtype).itemsize
     @property
     def is_float(self): return np.dtype(self.dtype).kind == 'f'
 

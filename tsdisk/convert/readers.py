@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from io import BytesIO
+from math import prod
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -22,7 +23,7 @@ from ..disk.arrays import open_array
 from ..disk.errors import naming
 from ..disk.fingerprint import split_name
 from ..disk.packing import Packing
-from ..disk.headers import read_header
+from ..disk.headers import read_header, usual_header
 from ..disk.paths import local_path
 from .pandas_columns import frame_columns, frame_numbers, frame_times
 from .text_columns import index_reason
@@ -68,9 +69,9 @@ def exclusion_reasons(
     paths:list, # Files of a folder
 ) -> dict: # By path, for some of them
     "Why some files are not recordings on their own"
-    res = {}
+    found,res = [(o, suffix_of(o)) for o in paths],{}
     for find,suffixes in exclusions.items():
-        if same := [o for o in paths if suffix_of(o) in suffixes]: res |= find(same)
+        if same := [o for o,suffix in found if suffix in suffixes]: res |= find(same)
     return res
 
 # %% ../../nbs/41_convert.readers.ipynb #ac1c3e4e
@@ -171,7 +172,10 @@ def read_npy(path, name=None):
     with naming(path): return _load_npy(path) if os.path.getsize(path) < 2**20 else _map_npy(path)
 
 def _load_npy(path):
-    data = Path(path).read_bytes() # NumPy takes a failing disk for the end of a file
+    with open(path, 'rb', 0) as f: # NumPy takes a failing disk for the end of a file
+        data = np.empty(os.fstat(f.fileno()).st_size, 'u1')
+        data = data[:f.readinto(data)]
+    if (a := _plain_array(data)) is not None: return a
     try: return np.load(BytesIO(data), allow_pickle=False)
     except ValueError: return open_array(path) # Its error says what is wrong with the file
 
@@ -179,6 +183,16 @@ def _map_npy(path):
     shape,dtype,fortran,start = read_header(path)
     if dtype.hasobject or dtype.isnative and not fortran: return open_array(path) # Refuses objects
     return np.memmap(path, dtype, 'r', start, shape, 'F' if fortran else 'C')
+
+# %% ../../nbs/41_convert.readers.ipynb #5123afe6
+def _plain_array(data):
+    "The array in the bytes of a file with a usual header; None for others"
+    header = usual_header(data[:4096].tobytes())
+    if header is None: return None
+    shape,dtype,fortran,start = header
+    stop = start + prod(shape)*dtype.itemsize
+    if dtype.hasobject or fortran or start%16 or stop > len(data) or stop == start: return None
+    return data[start:stop].view(dtype).reshape(shape)
 
 # %% ../../nbs/41_convert.readers.ipynb #1c154ad3
 def _read_npy_header(file):

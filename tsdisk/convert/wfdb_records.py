@@ -30,7 +30,7 @@ class WfdbRecord(Shown):
         self.layout,self.segments = None,[] # Segments with samples
         self.frames,self.waits = [],[] # Of each segment: its frames, and those of the gap before it
         if hasattr(self.header, 'seg_name'): self._open_segments()
-        else: self._add_segment(Segment(path), None, 0)
+        else: self._add_segment(Segment(path, self.header), None, 0)
         if not sum(self.frames): raise ValueError(f"{path} has no samples")
         self._choose(name)
 

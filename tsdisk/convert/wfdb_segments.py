@@ -95,9 +95,10 @@ class Segment(Shown):
     "A record of one segment"
     def __init__(self,
         path, # Header
+        header=None, # What `read_header` returned for it; read by default, which takes `wfdb` milliseconds
     ):
         self.path,self.record = path,os.path.splitext(path)[0]
-        self.header = read_header(path)
+        self.header = header or read_header(path)
         self._check_signals()
         self.signals = signals_of(self.header)
         self.samples = {} # All stored values by number of the signal, where they can't be read in parts

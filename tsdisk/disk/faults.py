@@ -135,13 +135,21 @@ class copied_reads(mapped_reads):
     "Raises an `OSError` that names the input if values that are written to another file could not be read"
     def __enter__(self):
         handle_faults()
-        self.known = len(_faults_cache)
+        self.known = [*_faults_cache]
         super().__enter__()
 
     def __exit__(self, typ, error, traceback):
         if getattr(error, 'errno', None) == errno.EFAULT: _read_again(self.arrays)
         super().__exit__()
-        for fault in _faults_cache[self.known:]: raise _fault_error(*fault)
+        if all(map(_is_seen_through, self.arrays)): return # Other faults are of other threads
+        for fault in _faults_cache:
+            if not any(fault is o for o in self.known): raise _fault_error(*fault)
+
+def _is_seen_through(a):
+    "Is it known whether an array is mapped? Not for a generator, or where another library holds the values"
+    if _memmap_under(a) is not None: return True
+    while isinstance(getattr(a, 'base', None), np.ndarray): a = a.base
+    return isinstance(a, np.ndarray) and a.base is None
 
 def _read_again(arrays):
     for o in arrays:

@@ -77,7 +77,7 @@ def clock(v):
 
 _pair = list_of(_label, 2)
 made = table(dict(sources=whole(), seen=string), options=either(nothing, table({})),
-    instead_of=list_of(file_name), earlier=list_of(list_of(anything, 3)))
+    instead_of=list_of(file_name), inputs=file_name, earlier=list_of(list_of(anything, 3)))
 
 # %% ../../nbs/11_disk.manifest_schema.ipynb #02971861
 block_bytes = 4*2**20 # Bytes of a file that have one checksum

@@ -13,7 +13,7 @@ from threading import RLock
 import numpy as np
 from fastcore.basics import patch
 from .identity import file_id_of, open_file
-from .headers import check_dtype, check_size, header_of, open_npy
+from .headers import check_dtype, check_size, header_and_stat
 from .paths import local_path
 from .views import map_file
 from .basics import human, progress, reset_after_fork
@@ -126,9 +126,7 @@ def _resolved(paths):
 # %% ../../nbs/10_disk.shards.ipynb #d1711bdf
 def _check_shard(path, trail, like, stack):
     "Shape of a row, dtype, rows, first byte and identity of a file; `ValueError` unless its rows are like those of the first file"
-    with open_npy(path) as f:
-        shape,dtype,fortran,start = header_of(f)
-        stat = os.fstat(f.fileno())
+    (shape,dtype,fortran,start),stat = header_and_stat(path)
     check_size(path, shape, dtype, start, size=stat.st_size)
     row = shape if stack else shape[1:]
     readable = shape and dtype.isnative and not (fortran and len(shape) > 1)

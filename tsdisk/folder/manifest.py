@@ -168,7 +168,8 @@ def _replaced_files(path, old, new, given):
     gone = {k: o for k,o in _by_role(old).items() if k in given or k not in new['arrays']}
     plain = [f'{k}.npy' for k in given if (path/f'{k}.npy').exists()]
     items = [] if 'made' in new else [o for o in old.get('checksums', {}) if o.endswith('.jsonl')]
-    before = files_of(dict(arrays=gone, splits=old.get('splits', {})))
+    made = {} if 'made' in new else {k: o for k,o in old.items() if k == 'made'}
+    before = files_of(dict(arrays=gone, splits=old.get('splits', {}), **made))
     return sorted({*before, *plain, *items} - {*files_of(new)})
 
 def _changed_files(old, entries):

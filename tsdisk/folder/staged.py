@@ -26,11 +26,12 @@ def _array_files(entry):
 def files_of(
     data:dict, # A manifest
 ) -> list: # Names in the folder
-    "The files that hold the arrays, splits and times of a dataset"
+    "The files that hold the arrays, splits, times and numbers of inputs of a dataset"
     arrays = [o for entry in data.get('arrays', {}).values() for o in _array_files(entry)]
     splits = [*filter(None, map(split_file, data.get('splits', {}).values()))]
     times = [o for o in data.get('clock', {}).values() if isinstance(o, str)]
-    return arrays + splits + times
+    inputs = [data['made']['inputs']] if 'inputs' in data.get('made', {}) else []
+    return arrays + splits + times + inputs
 
 # %% ../../nbs/29_folder.staged.ipynb #7bdb8c29
 def remove_files(

@@ -1,0 +1,59 @@
+"Files are found in folders and by patterns, and a folder that can't be listed is an error"
+import glob, os
+import numpy as np, pytest
+from conftest import fails
+from tsdisk.convert.convert import append, convert
+from tsdisk.convert.files import find_inputs
+from tsdisk.convert.info import info
+from tsdisk.folder.manifest import open_folder
+
+@pytest.fixture
+def raw(tmp_path):
+    "Files in several folders, some of them hidden, a link, and a zarr store"
+    for o in ('.','a','b','a/c','a/.h','.x','b/e/f','s.zarr','[q]'):
+        (tmp_path/'raw'/o).mkdir(parents=True, exist_ok=True)
+        for k in (1,2): np.save(tmp_path/f'raw/{o}/{k}.npy', np.full((2,3), k, 'f4'))
+    (tmp_path/'raw/a/link').symlink_to(tmp_path/'raw/b')
+    (tmp_path/'raw/a/broken').symlink_to('nowhere')
+    (tmp_path/'raw/a/self').symlink_to('self')
+    return tmp_path/'raw'
+
+patterns = ['*','**','**/*.npy','a/**','a/**/*.npy','**/c/*','*/*.npy','./*.npy','b/e/**/*','.*','**/.*','a/.h/*','?/*.npy','[ab]/*','[[]q]/*','*/c','s*',
+    'a/link/*','**/link/**/1.npy','nothing/*','1.npy/*','**/**/*.npy','a/*/1.npy']
+
+@pytest.mark.parametrize('pattern', patterns)
+def test_patterns_find_what_the_standard_library_finds(raw, pattern, monkeypatch):
+    monkeypatch.chdir(raw)
+    for o in (pattern, str(raw/pattern)):
+        expected = {os.path.normpath(k) for k in glob.glob(o, recursive=True) if os.path.isfile(k) or k.endswith('.zarr')}
+        if expected: assert {*find_inputs(o, any_suffix=True)} == expected
+        else:
+            with fails(FileNotFoundError, 'no files to read'): find_inputs(o, any_suffix=True)
+
+def test_a_link_to_a_folder_above_is_followed_no_further(raw):
+    (raw/'b/up').symlink_to('..')
+    found = find_inputs(f'{raw}/b/**/*.npy')
+    assert sorted(os.path.relpath(o, raw) for o in found) == [f'b/{o}{k}.npy' for o in ('','e/f/') for k in (1,2)]
+
+@pytest.fixture
+def closed(raw, monkeypatch):
+    "A folder that the system does not list"
+    scandir,folder = os.scandir,raw/'a'
+    def refuse(path='.'):
+        if not isinstance(path, int) and os.path.abspath(path) == str(folder): raise PermissionError(13, 'Permission denied', str(path))
+        return scandir(path)
+    monkeypatch.setattr(os, 'scandir', refuse)
+    return folder
+
+@pytest.mark.parametrize('pattern', ['', '**/*.npy', '*/*.npy', 'a/*', '**', '*/**', 'a/**/*.npy'])
+def test_a_folder_that_cannot_be_listed_is_named(raw, closed, pattern, tmp_path):
+    src = os.path.join(raw, pattern)
+    for f in (find_inputs, info, lambda o: convert(o, tmp_path/'set'), lambda o: find_inputs([raw/'b', o]), lambda o: find_inputs(dict(X=o, y=raw/'b'))):
+        with fails(PermissionError, closed, 'change its permissions'): f(src)
+    assert not (tmp_path/'set').exists()
+    convert(raw/'b', tmp_path/'set', n_workers=0)
+    with fails(PermissionError, closed): append(tmp_path/'set', src)
+    assert len(open_folder(tmp_path/'set')[0]['X']) == 4
+
+def test_folders_that_a_pattern_does_not_lead_through_may_be_closed(raw, closed):
+    assert len(find_inputs(f'{raw}/b/**/*.npy')) == 4 and len(find_inputs(f'{raw}/*.npy')) == 2
