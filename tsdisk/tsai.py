@@ -259,7 +259,7 @@ def get_ts_dls(
     path='.', # Where learners save models
     bs=64, # Rows of a batch; a list for training and validation
     batch_tfms=None, # Transforms of whole batches, on the device, of tsai or tsdisk
-    num_workers:int=0, # Processes that read; 0 is fastest unless transforms are slow
+    num_workers:int=0, # Processes that read; 0 is fastest unless a source of your own is slow. Transforms run in this process
     device=None, # Where batches go; the GPU if there is one
     shuffle_train=True, # Or an order of tsdisk, such as 'block'
     drop_last:bool=None, # Leave out the last, smaller training batch? By default if there are others

@@ -1,7 +1,9 @@
 "What help and signatures say of datasets and loaders"
-import io, inspect, re
+import io, inspect, os, re
 from contextlib import redirect_stdout
 import numpy as np, pytest
+from fastai.basics import Transform
+from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.loaders import TSDataLoaders
@@ -40,3 +42,25 @@ def test_what_is_listed_is_accepted_and_what_is_refused_is_not_listed():
 def test_signature_of_datasets_is_its_own():
     names = [*inspect.signature(TSDatasets).parameters]
     assert names == [*inspect.signature(TSDatasets.__init__).parameters][1:] and names[:2] == ['X','y'] and 'tls' not in names
+
+class Where(Transform):
+    "Notes in which process it runs"
+    def __init__(self): self.pids = set()
+    def encodes(self, x:TSTensor):
+        self.pids.add(os.getpid())
+        return x
+
+def test_transforms_run_in_this_process_as_help_says():
+    of_rows,of_batches = Where(),Where()
+    dls = TSDataLoaders.from_arrays(X, y, bs=8, tfms=[of_rows, None], batch_tfms=of_batches, num_workers=2, device='cpu')
+    assert sum(len(b[0]) for b in dls.train) == 32 and of_rows.pids == of_batches.pids == {os.getpid()}
+    assert 'Transforms run in this process' in help_of(TSDataLoaders.from_arrays)
+
+def test_a_plain_function_gets_every_tensor_as_help_says():
+    seen = []
+    def note(o):
+        seen.append(type(o).__name__)
+        return o
+    dls = TSDataLoaders.from_arrays((X, np.zeros((40,3), 'f4')), y, bs=8, batch_tfms=note, device='cpu')
+    dls.train.one_batch()
+    assert seen[-3:] == ['TSTensor','TSInput','TensorCategory'] and '`y` too' in help_of(TSDataLoaders.from_arrays)

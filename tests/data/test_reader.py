@@ -1,4 +1,5 @@
 "A reader gives the rows that are asked for, in groups, after it prefetched them in time"
+import gc
 from dataclasses import FrozenInstanceError, replace
 from functools import partial
 import numpy as np, pytest, torch
@@ -13,7 +14,7 @@ from tsdisk.data.loaders import TSDataLoader
 from tsdisk.data.reader import NextBuffers, Reader, ReadOptions, past_cache, with_kept_codes
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.io import DiskFile
-from tsdisk.disk.array_sources import ArraySource
+from tsdisk.disk.array_sources import ArraySource, as_source
 
 class Noted(ArraySource):
     "Rows in memory that note what is prefetched and gathered"
@@ -183,5 +184,19 @@ def test_small_rows_in_random_order_are_warned_of():
     columns = TSDatasets(X).reads()[0]
     Reader(columns).advise()
     X.sector = 512
-    with pytest.warns(UserWarning, match='64 bytes .* one by one'): Reader(columns).advise()
+    with pytest.warns(UserWarning, match='64 bytes .* one by one.* the more so the smaller the rows'): Reader(columns).advise()
     Reader(columns, buffered=True).advise()
+
+@pytest.mark.filterwarnings('ignore:Rows of')
+@pytest.mark.parametrize('shuffle', [True,'block',False])
+def test_buffers_of_an_epoch_are_freed_when_it_ends(tmp_path, shuffle):
+    X = save_array(tmp_path/'X.npy', filled((2000,3,50)))
+    if as_source(X).why_not_direct(): pytest.skip('files can not be read past the page cache here')
+    dl = TSDataLoader(TSDatasets(X), bs=64, shuffle=shuffle, device='cpu', read=ReadOptions(direct=True))
+    gc.collect()
+    before = {id(o) for o in gc.get_objects() if isinstance(o, Reader)}
+    gc.disable()
+    try:
+        assert sum(len(b[0]) for _ in range(3) for b in dl) >= 3*1984
+        assert not [o for o in gc.get_objects() if isinstance(o, Reader) and id(o) not in before]
+    finally: gc.enable()

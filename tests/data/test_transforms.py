@@ -1,6 +1,6 @@
 "Transforms are those of plain numpy with the statistics of the training rows, come back exactly, and survive export"
 from copy import deepcopy
-import numpy as np, pytest, torch
+import warnings, numpy as np, pytest, torch
 from fastai.basics import Learner, TensorCategory, load_learner
 from fasttransform import Transform
 from torch import nn
@@ -305,3 +305,59 @@ def test_nans_that_are_filled_cause_no_warning(recwarn, tfms):
     a[::3,0,:2] = np.nan
     assert not loaders(a, tfms).train.one_batch()[0].isnan().any()
     assert not [o for o in recwarn if 'NaN' in str(o.message)]
+
+# Missing values of further inputs
+
+class Sum(nn.Module):
+    "A model of any inputs"
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(()))
+    def forward(self, *inputs): return self.w*sum(o.float().flatten(1).sum(1) for o in inputs)[:,None]
+
+def windows(**missing):
+    "Windows with the known variable 1, and static values; NaN in the arrays that are named"
+    x,static = filled((300,2)),filled((1,3))
+    if 'X' in missing: x[::9,0] = np.nan
+    if 'known' in missing: x[::9,1] = np.nan
+    if 'static' in missing: static[0,2] = np.nan
+    return Windows(x, 12, horizon=1, sel_vars=[0], targets=[0] if 'X' not in missing else [1], known=[1], static=static)
+
+def told(X, tfms, y=None):
+    "(words of warnings when loaders are made, in training)"
+    res = []
+    for _ in range(2): res.append(warnings.catch_warnings(record=True))
+    with res[0] as made:
+        warnings.simplefilter('always')
+        dls = TSDataLoaders.from_arrays(X, y, splits=[range(200), range(250, 280)], bs=20, seed=0, device='cpu', batch_tfms=tfms)
+    with res[1] as trained:
+        warnings.simplefilter('always')
+        learn = Learner(dls, Sum(), loss_func=nn.MSELoss() if y is not None else dls.loss_func)
+        with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-6)
+    words = [' '.join(str(o.message) for o in found if 'NaN' in str(o.message)) for found in (made,trained)]
+    return (*words, bool(learn.recorder.losses[-1].isnan()))
+
+@pytest.mark.parametrize('name', ['known','static'])
+def test_missing_values_of_further_inputs_are_told_and_filled(name):
+    made,trained,is_nan = told(windows(**{name: True}), Standardize())
+    assert f'of the values of the input `{name}` are NaN' in made and f'values are missing (NaN) in `{name}`: add `FillNaN()`' in trained and is_nan
+    assert told(windows(**{name: True}), [Standardize(),FillNaN()]) == ('', '', False)
+
+def test_missing_values_of_a_second_array_are_told_and_filled():
+    x,more,y = filled((300,2,8)),filled((300,4)),np.ones((300,1), 'f4')
+    more[::3,1] = np.nan
+    made,trained,is_nan = told((x,more), Standardize(), y)
+    assert 'the input `X1` are NaN' in made and 'in `X1`:' in trained and 'loss_func' not in trained and is_nan
+    assert told((x,more), [FillNaN(),Standardize()], y) == ('', '', False)
+
+def test_missing_series_are_named_and_missing_targets_are_not_blamed():
+    x,y = filled((300,2,8)),np.ones((300,1), 'f4')
+    x[::3,1],y[::5] = np.nan,np.nan
+    assert 'in `X`:' in told(x, None, y)[1] and 'targets' not in told(x, None, y)[1]
+    assert 'some targets are missing' in told(x, FillNaN(), y)[1]
+
+def test_fill_has_a_number_for_series_and_one_for_further_inputs():
+    x,more = np.full((4,1,3), np.nan, 'f4'),np.full((4,2), np.nan, 'f4')
+    for tfm,want in ((FillNaN(7.), (7,7)), (FillNaN(inputs=-1.), (0,-1))):
+        a,b = TSDataLoaders.from_arrays((x,more), splits=[range(4),range(0)], bs=4, device='cpu', batch_tfms=tfm).train.one_batch()
+        assert (a == want[0]).all() and (b == want[1]).all()

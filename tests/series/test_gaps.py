@@ -1,5 +1,5 @@
 "Windows, crops and their covers where time has gaps"
-import pickle
+import pickle, warnings
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from hypothesis import given, strategies as st
@@ -134,3 +134,43 @@ def test_covers_of_crops_end_at_gaps():
     c = Crops(np.zeros(100), 6, per_series=20, clock=gappy([20,60]))
     assert [o.tolist() for o in c.cover(range(20))] == [[0,0,0],[0,20,60],[20,60,100]]
     assert [o.tolist() for o in Crops(np.zeros(100), 6, clock=None).cover([0])] == [[0],[0],[100]]
+
+# The last windows
+
+def ends_of(w):
+    "(rows, words of the warning of `last`, empty if there is none)"
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        rows = w.last
+    return rows.tolist(),''.join(str(o.message) for o in found)
+
+hourly = Clock('2024-01-01', 1/3600)
+def gap_at(step): return Clock('2024-01-01', 1/3600, jumps=[[step, (step+24)*hour]])
+
+def test_last_windows_that_end_days_before_the_data_are_told():
+    series = [np.zeros(n) for n in (100,76,100,60)]
+    clocks = [hourly, gap_at(70), hourly, gap_at(20)] # All but the last end at the same time
+    rows,said = ends_of(Windows(series, 12, clock=clocks))
+    assert len(rows) == 4 and 'of 2 of 4 series end before 2024-01-05 03:00, that of series 1 at 2024-01-03 21:00' in said
+    assert 'fill_gaps' in said and 'made_at' in said and 'stride' not in said
+
+def test_last_windows_that_reach_the_end_are_told_of_nothing():
+    for clock in (None, hourly, [hourly]*2, Clock('2024-01-01', 1/3600, jumps=[[20, 50*hour]])):
+        assert ends_of(Windows([np.zeros(100)]*2, 12, clock=clock))[1] == ''
+    assert ends_of(Windows([np.zeros(100), np.zeros(40)], 12))[1] == '' # Of unknown times
+    assert ends_of(Windows([np.zeros(100)]*2, 12, horizon=3, stride=5, clock=hourly))[1] == ''
+
+def test_a_stride_that_leaves_the_last_steps_is_told():
+    said = ends_of(Windows([np.zeros(100), np.zeros(40)], 12, stride=5))[1]
+    assert 'of 2 of 2 series end before the data, that of series 1 at step 36' in said and '`stride=1`' in said
+
+@pytest.mark.parametrize('horizon', [0,3])
+def test_a_gap_close_to_the_end_of_a_single_series_is_told(horizon):
+    w = Windows(np.zeros(100), 12, horizon=horizon, clock=gap_at(95))
+    rows,said = ends_of(w)
+    assert rows == [len(w)-1] and '1 of 1 series' in said and 'series 0 at 2024-01-04 22:00' in said
+
+def test_uneven_times_and_crops_have_last_windows():
+    times = np.datetime64('2024-01-01') + np.cumsum(np.random.default_rng(0).integers(1, 10**6, 60)).astype('m8[s]')
+    assert len(ends_of(Windows([np.zeros(60)]*2, 12, clock=[Clock.from_times(times), hourly]))[0]) == 2
+    assert ends_of(Crops([np.zeros(100)]*2, 12, clock=[gap_at(95), hourly]))[1] == ''

@@ -33,7 +33,7 @@ def test_report_as_json(tmp_path, quick, capsys, monkeypatch):
     got = json.loads(out)
     assert err == '' and got['shape'] == [2000,3,50] and got['row_bytes'] == 600 and got['fits_in_memory'] is True
     assert [*got['samples_per_second']] == ['cached','shuffled','in_blocks','in_order'] and got['disk']['in_order'] > 0
-    assert got['advice'][0].startswith('# Nothing to change')
+    assert got['advice'][0].startswith('# Nothing to change') and 'DataTimer' in got['advice'][1]
     monkeypatch.setattr(DiskFile, 'engines', ())
     assert main(['doctor', str(tmp_path/'X.npy'), '--json']) == 0
     got = json.loads(capsys.readouterr().out)

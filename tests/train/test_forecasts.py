@@ -131,3 +131,19 @@ def test_windows_without_their_targets_are_refused_with_the_way_out():
     dls = TSDataLoaders.from_arrays(w, bs=8, device='cpu')
     with expect_fail(ValueError, 'give it `Windows` without a horizon'): forecasts_to_frame(np.zeros((2,2,3)), dls.test_dl(w, rows=w.last))
     assert len(forecasts_to_frame(np.zeros((2,2,3)), dls.test_dl(w, rows=w.last, with_labels=True))) == 12
+
+def known_windows(x): return Windows(x, 7, horizon=3, sel_vars=[0], targets=[0], known=[1], clock=clocks[0])
+
+def test_forecasts_with_known_variables_are_refused_with_the_way_that_works():
+    from tsdisk.data.loaders import TSDataLoaders
+    x = filled((100,2))
+    w = known_windows(x)
+    dls = TSDataLoaders.from_arrays(w, bs=8, device='cpu')
+    with expect_fail(ValueError, 'append the steps to forecast, NaN but for these'): forecasts_to_frame(np.zeros((1,1,3)), dls.test_dl(w, rows=w.last))
+    ahead = np.array([[np.nan,k] for k in (1,2,3)], 'f4')
+    new = known_windows(np.concatenate([x, ahead]))
+    dl = dls.test_dl(new, rows=new.last, with_labels=True)
+    inputs,known,_ = dl.one_batch()
+    assert inputs[0,0].tolist() == x[-7:,0].tolist() and known[0,0].tolist() == [1,2,3]
+    table = forecasts_to_frame(np.zeros((1,1,3)), dl)
+    assert (table.made_at == clocks[0].times(99)).all() and table.time.tolist() == [clocks[0].times(99)+np.timedelta64(k, 'D') for k in (1,2,3)]

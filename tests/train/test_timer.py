@@ -2,14 +2,16 @@
 import pickle, time
 from contextlib import suppress
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
-from fastai.basics import Learner, load_learner
+from fastai.basics import Learner, Transform, load_learner
 from fastai.callback.core import Callback
 from fastai.callback.schedule import *
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from torch import nn
 from conftest import fails, filled, linux
+from tsdisk.data.batches import TSTensor
 from tsdisk.data.reader import ReadOptions
+from tsdisk.data.transforms import Standardize
 from tsdisk.train import timer as module
 from tsdisk.disk.arrays import save_array
 from tsdisk.train.checkpoint import Checkpoint
@@ -87,6 +89,33 @@ def test_advice_knows_preloaded_rows():
     learn = learner()
     learn.dls.preload()
     assert 'preload' not in module._tips(learn.dls.train)[1]
+
+class SlowRow(Transform):
+    "Takes a nap for each batch of series"
+    def encodes(self, x:TSTensor):
+        time.sleep(nap)
+        return x
+
+@pytest.mark.parametrize('kw', [dict(batch_tfms=[Standardize(), SlowRow()]), dict(tfms=[SlowRow(), None], batch_tfms=Standardize())])
+def test_a_slow_transform_is_named_instead_of_the_disk(kw):
+    timer = fit(learner(**kw), DataTimer())
+    assert {*timer.tfms} == {'SlowRow','Standardize'} and timer.tfms['SlowRow'] >= 15*nap
+    assert 'ms a batch are in `SlowRow`:' in timer.verdict and 'disk' not in timer.verdict
+
+def test_a_slow_source_is_not_taken_for_a_transform():
+    timer = fit(learner(SlowRows(x), read=ReadOptions(group_bytes=0), batch_tfms=Standardize()), DataTimer())
+    assert [*timer.tfms] == ['Standardize'] and timer.tfms['Standardize'] < 15*nap and 'Standardize' not in timer.verdict
+
+def test_transforms_are_timed_in_training_alone():
+    learn,timer = learner(batch_tfms=SlowRow()),DataTimer()
+    fit(learn, timer)
+    before = dict(timer.tfms)
+    fit(learn)
+    learn.validate()
+    assert timer.tfms == before and learn.dls.train.clock is None
+
+def test_the_fewest_transforms_that_take_most_of_the_time_are_named():
+    assert module._slowest(dict(a=1., b=60., c=2.)) == ['b'] and module._slowest(dict(a=30., b=40., c=1.)) == ['b','a']
 
 # Numbers
 

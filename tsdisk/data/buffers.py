@@ -126,7 +126,7 @@ def _share(tensors):
     except RuntimeError as e:
         size = human(sum(o.nbytes for o in tensors))
         raise OSError(f"A batch of {size} does not fit in shared memory (/dev/shm){_shared_room()}: use `num_workers=0`, which is "
-            "fastest unless transforms are slow, fewer workers, or a smaller `bs`; or raise Docker's `--shm-size`") from e
+            "fastest unless a source of your own is slow, fewer workers, or a smaller `bs`; or raise Docker's `--shm-size`") from e
 
 def in_shared_memory(
     batches, # Iterator of lists of tensors

@@ -268,11 +268,14 @@ def has_step_mask(self:TSDatasets):
     "Is the last input a mask of steps, so that samples have lengths of their own?"
     return isinstance(self.tls[self.n_inp-1].kind, ToSteps)
 
-@patch
-def _mask_source(self:TSDatasets, X):
-    "The source of the mask of new series"
-    if X.mask is not None: return X.mask
-    return ArraySource(np.broadcast_to(np.True_, (len(X), X.shape[2]))) if self.has_step_mask else X
+@patch(as_prop=True)
+def input_names(self:TSDatasets):
+    "What the inputs are called in messages: `X`, further ones by number, `X1` …, but `known` and `static` of windows, and `mask`"
+    names = ['X', *(f'X{i}' for i in range(1, self.n_inp))]
+    of_windows = getattr(self.windows, 'input_names', [])
+    if of_windows and self.tls[0].items.stored is self.windows.stored: names[:len(of_windows)] = of_windows
+    if self.has_mask: names[-1] = 'mask'
+    return names
 
 # %% ../../nbs/52_data.datasets.ipynb #2b083ad1
 @patch
@@ -292,6 +295,12 @@ def _new_sources(self:TSDatasets, X, y, with_labels):
     sources = [*inputs, target] if with_labels else inputs
     check_same_rows(sources)
     return sources
+
+@patch
+def _mask_source(self:TSDatasets, X):
+    "The source of the mask of new series"
+    if X.mask is not None: return X.mask
+    return ArraySource(np.broadcast_to(np.True_, (len(X), X.shape[2]))) if self.has_step_mask else X
 
 # %% ../../nbs/52_data.datasets.ipynb #f85dad92
 def _new_packings(tls, sources):

@@ -81,13 +81,25 @@ def _record_part(recorder, metrics, pred, y, share):
 replaced = contextmanager(replacing_yield)
 
 # %% ../../nbs/55_data.learner.ipynb #ff35a82c
-def _warn_of_nan_loss(learn):
-    "Warn, once, of a loss that is NaN where targets are"
-    if getattr(learn, 'warned_of_nan', False) or not learn.loss.isnan().any(): return
-    if not _is_ours(learn.dl) or all(known_targets(o).all() for o in learn.yb): return
-    learn.warned_of_nan = True
-    warnings.warn("The loss is NaN, as some targets are missing (NaN, or -100) and this loss does not ignore them: "
+def _has_nan(o): return isinstance(o, Tensor) and bool(torch.as_subclass(o, Tensor).isnan().any())
+
+def _why_nan(learn):
+    "Why the loss of a batch is NaN; empty if its inputs and targets do not say"
+    if any(map(_has_nan, L(learn.pred))):
+        names = [f'`{k}`' for k,o in zip(learn.dl.dataset.input_names, learn.xb) if _has_nan(o)]
+        return names and (f"The loss is NaN, as values are missing (NaN) in {' and '.join(names)}: add `FillNaN()` to the batch transforms, "
+            "or fill them before saving")
+    if all(known_targets(o).all() for o in learn.yb): return ''
+    return ("The loss is NaN, as some targets are missing (NaN, or -100) and this loss does not ignore them: "
         "leave out `loss_func`, as the loss of the dataset does, or leave these rows out of the splits")
+
+def _warn_of_nan_loss(learn):
+    "Warn, once, of a loss that is NaN where inputs or targets are"
+    if getattr(learn, 'warned_of_nan', False) or not learn.loss.isnan().any() or not _is_ours(learn.dl): return
+    why = _why_nan(learn)
+    if not why: return
+    learn.warned_of_nan = True
+    warnings.warn(why)
 
 # %% ../../nbs/55_data.learner.ipynb #18b4f667
 _recorded = Recorder.after_batch

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import chain
 from fastai.basics import *
 from fastai.data.load import _loaders
-from .assemble import Assembler, batch_tfms
+from .assemble import Assembler, batch_tfms, timed_columns
 from .buffers import from_workers, in_shared_memory, Pools
 from .datasets import TSDatasets
 from .batches import DecodedTarget
@@ -37,12 +37,13 @@ class TSDataLoader(ForWorkers, TfmdDL):
     resumed = None # (epoch, step, row) at which the next pass starts, if not with the next epoch
     at = None # (epoch, step) that comes next, while batches are used
     steps = None # The `Epoch` whose batches are used
+    clock = None # Times the transforms of the next pass, as `Timed` says
     @delegates(TfmdDL.__init__, but=['dataset','bs','shuffle','num_workers',*item_tfms,*steps_of_items])
     def __init__(self,
         dataset:TSDatasets, # What to read from
         bs:int=64, # Rows of a batch
         shuffle=False, # A new order each epoch? True, 'block' (faster from disk), 'stratified' or 'balanced' (by class)
-        num_workers:int=0, # Processes that read; none is fastest unless transforms are slow
+        num_workers:int=0, # Processes that read; 0 is fastest unless a source of your own is slow. Transforms run in this process
         seed:int=None, # Same seed, same batches; drawn from Python's `random` by default
         read:ReadOptions=None, # How rows are read
         partial_n=None, # Rows of an epoch, a number or a share; all by default. The next epoch continues with other rows
@@ -217,11 +218,12 @@ def group_rows(
 # %% ../../nbs/56_data.loader.ipynb #f07431cd
 def assembler(
     dl, # `TSDataLoader`
+    clock=None, # Times the transforms of the columns
 ) -> Assembler:
     "What makes the batches of a loader"
     on_cpu = dl.device is None or dl.device.type == 'cpu'
     elsewhere = get_worker_info() or dl.fake_l.num_workers or dl.preloaded
-    return Assembler(dl.dataset, on_cpu and not elsewhere)
+    return Assembler(dl.dataset if clock is None else timed_columns(dl.dataset, clock), on_cpu and not elsewhere)
 
 # %% ../../nbs/56_data.loader.ipynb #4e30e8f4
 @patch
@@ -302,8 +304,9 @@ def _start_pass(dl):
 @patch
 def __iter__(self:TSDataLoader):
     epoch,first = _start_pass(self)
-    make = assembler(self)
-    finish,tfms = make.finish,batch_tfms(self.after_batch)
+    clock,self.clock = self.clock,None
+    make = assembler(self, clock)
+    finish,tfms = make.finish,batch_tfms(self.after_batch, clock)
     with closing(device_batches(self, make)) as batches: # Python 3.12.3 did not close them with this generator
         for step,b in enumerate(batches, first+1):
             b = finish(b)

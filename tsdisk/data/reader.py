@@ -10,6 +10,7 @@ import time, warnings
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import partial
 import numpy as np, torch
 from fastcore.basics import patch
 from ..disk.basics import KeepLast, Shown, whole_number
@@ -86,9 +87,7 @@ class Reader(Shown):
         large = {id(o) for o in large_sources(self.stored, options.direct)}
         for column,source in zip(columns, self.stored): self._add(column, source, id(source) in large)
         handle_faults()
-        self.watch = FileWatch(self.maps)
-
-    def maps(self): return [a for o in self.stored for a in o.maps()]
+        self.watch = FileWatch(partial(_maps_of, self.stored)) # A method of this reader would keep its buffers until garbage is collected
 
     def _add(self, column, source, is_large):
         opened = self._open(source, is_large)
@@ -99,6 +98,8 @@ class Reader(Shown):
     def sector(self):
         "Bytes that the disk reads at least; 1 for cached files"
         return max([o.sector for o in self.prefetched], default=1)
+
+def _maps_of(sources): return [a for o in sources for a in o.maps()]
 
 # %% ../../nbs/54_data.reader.ipynb #1afc4d8b
 @patch
@@ -307,4 +308,4 @@ def advise(self:Reader):
     row = self.stored[0].row_bytes
     if self.buffered or self.sector == 1 or row >= 2**13: return
     warnings.warn(f"Rows of {row:,} bytes are read from disk one by one, in random order. `shuffle='block'` reads many of "
-        "them at once, several times as fast: `tsdisk doctor PATH` measures both")
+        "them at once, which is faster, the more so the smaller the rows: `tsdisk doctor PATH` measures both")

@@ -207,7 +207,9 @@ def _shuffle_advice(path, bs, rates, read=''):
 # %% ../../nbs/71_tools.doctor.ipynb #fce0432f
 def _advice(X, path, bs, fits, rates, disk, engine, memory):
     "Code to paste, as a list of lines"
-    if fits: return ['# Nothing to change: after the first epoch, rows come from the page cache']
+    if fits:
+        return ['# Nothing to change: after the first epoch, rows come from the page cache',
+            '# If training still waits for data, the disk is not the cause: `learn.fit(1, cbs=DataTimer())` finds it']
     options = _block_advice(disk.blocks) | _thread_advice(disk.threads, engine) | memory
     read = _options_code(options)
     loaders = _shuffle_advice(path, bs, rates, ', read=read' if read else '')

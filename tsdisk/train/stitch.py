@@ -133,8 +133,9 @@ def _no_targets(ds):
     "What to say of a dataset without windows and what they forecast"
     if not getattr(getattr(ds, 'windows', None), 'horizon', 0):
         return "Forecasts must be of `Windows` with a horizon: give their loader or dataset"
+    known = "; with `known` variables, append the steps to forecast, NaN but for these, and give `with_labels=True`"
     return ("The windows were read without what they forecast: give `test_dl(w, with_labels=True)`; to forecast beyond the "
-        "end of the data, give it `Windows` without a horizon")
+        f"end of the data, give it `Windows` without a horizon{known if 'known' in ds.windows.input_names else ''}")
 
 # %% ../../nbs/66_train.stitch.ipynb #b2f82dd6
 def forecast_grid(

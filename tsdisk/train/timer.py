@@ -41,6 +41,25 @@ def _seconds(start, stop):
     "Seconds between two marks that the device has passed"
     return stop-start if isinstance(stop, float) else start.elapsed_time(stop)/1e3
 
+# %% ../../nbs/67_train.timer.ipynb #9e2b259c
+class _Clock:
+    "Sums the seconds that transforms take, by their names"
+    def __init__(self, device, sums):
+        self.device = device
+        self.sums = sums
+        self.marks = deque() # (name, start, stop) of calls that the device has not finished
+
+    def mark(self): return _mark(self.device)
+    def add(self, name, start, stop):
+        self.marks.append((name, start, stop))
+        self.count()
+
+    def count(self):
+        "Add the calls that the device has finished"
+        while self.marks and _passed(self.marks[0][-1]):
+            name,start,stop = self.marks.popleft()
+            self.sums[name] = self.sums.get(name, 0.) + _seconds(start, stop)
+
 # %% ../../nbs/67_train.timer.ipynb #3e8d6d09
 class _Points:
     "Sums of pairs of numbers over `size` consecutive pairs each, at most `most` sums"
@@ -74,6 +93,7 @@ class _Epoch:
     row_bytes:float
     last:object # Mark at the end of the last batch
     read_before:float # Of `disk_bytes`
+    clock:_Clock # Of the transforms
     start:object=None # Mark at the start of this batch
     marks:deque=field(default_factory=deque) # (last, start, end) of each batch that the device has not finished
     running:bool=True
@@ -88,6 +108,7 @@ class DataTimer(Callback):
 
     def _reset(self):
         self.epochs = []
+        self.tfms = {} # Seconds of each transform of the loader, by its name
         self.points = _Points(self.most)
         self.tips = None
 
@@ -99,7 +120,9 @@ class DataTimer(Callback):
         device = next(self.model.parameters()).device
         sums = dict(batches=0, samples=0, waiting=0., model=0., used=0., read=0.) # Seconds, and bytes
         self.epochs.append(dict(epoch=self.epoch, **sums))
-        self.now = _Epoch(device, _row_bytes(self.dl), last=_mark(device), read_before=disk_bytes())
+        clock = _Clock(device, self.tfms)
+        if isinstance(self.dl, TSDataLoader): self.dl.clock = clock
+        self.now = _Epoch(device, _row_bytes(self.dl), last=_mark(device), read_before=disk_bytes(), clock=clock)
 
 # %% ../../nbs/67_train.timer.ipynb #502cea8b
 @patch
@@ -147,8 +170,9 @@ def after_train(self:DataTimer):
     now = self.now
     if now is None or not now.running: return
     now.running = False
-    if now.marks and now.device.type == 'cuda': torch.cuda.synchronize(now.device)
+    if now.device.type == 'cuda': torch.cuda.synchronize(now.device)
     while now.marks: self._count(*now.marks.popleft())
+    now.clock.count()
     self._count_read()
 
 @patch
@@ -187,10 +211,32 @@ def _disk_tip(dl):
     return doctor
 
 def _memory_tip(dl):
-    if dl.preloaded: return "The rows are already on the device: transforms take the time."
-    if dl.fake_l.num_workers: return "The disk is not the cause: set `num_workers=0`, unless transforms are slow."
-    return ("The disk is not the cause, but gathering, transforming or copying rows: if all rows fit on the device, "
-        "`dls.preload()` keeps them there.")
+    if dl.preloaded: return "The rows are already on the device: what each batch costs is less for a row in larger batches (`bs`)."
+    if dl.fake_l.num_workers: return "The disk is not the cause: set `num_workers=0`, unless a source of your own is slow."
+    return ("Neither the disk nor transforms are the cause, but gathering or copying rows: if all rows fit on the device, "
+        "`dls.preload()` keeps them there. Reads of a source of your own that are slow gain from `num_workers`.")
+
+# %% ../../nbs/67_train.timer.ipynb #afcaa7fb
+def _number(v): return f'{v:,.0f}' if v >= 10 else f'{v:.2g}'
+
+def _slowest(tfms, share=.8):
+    "The fewest transforms that take this share of the time of all, the slowest first"
+    names = sorted(tfms, key=tfms.get, reverse=True)
+    sums = np.cumsum([tfms[o] for o in names])
+    return names[:int(np.argmax(sums >= share*sums[-1]))+1]
+
+@patch
+def _tfm_tip(self:DataTimer):
+    "What to do about slow transforms; empty if they take less than half of the time that training waits"
+    waiting = sum(o['waiting'] for o in self.epochs)
+    if not self.tfms or sum(self.tfms.values()) < waiting/2: return ''
+    names = _slowest(self.tfms)
+    ms = 1e3/sum(o['batches'] for o in self.epochs)
+    taken = min(waiting, sum(self.tfms[o] for o in names))
+    where = ', '.join(f'`{o}`' for o in names)
+    return (f"{_number(ms*taken)} of {_number(ms*waiting)} ms a batch are in {where}: transforms run in this process, so neither "
+        "`num_workers` nor `dls.preload()` helps. Tensor operations on whole batches are fastest, above all on a GPU; what comes out "
+        "the same each time can be stored instead.")
 
 # %% ../../nbs/67_train.timer.ipynb #848b2c64
 @patch(as_prop=True)
@@ -202,14 +248,14 @@ def verdict(self:DataTimer):
     if o.waited < .1: return f"{waited}: the loader is not the bottleneck."
     speedup = 1/max(.001, 1-o.waited)
     from_memory = bool(o.cache_hits > .9)
-    return f"{waited}: without that, training would be {speedup:.1f} times as fast. {self.tips[from_memory]}"
+    tip = self._tfm_tip() or self.tips[from_memory]
+    return f"{waited}: without that, training would be {speedup:.1f} times as fast. {tip}"
 
 @patch
 def __repr__(self:DataTimer):
     if not self.points.n: return f"DataTimer: {self.verdict}"
-    def number(v): return f'{v:,.0f}' if v >= 10 else f'{v:.2g}'
     df = self.df()
-    forms = {o: '{:.0%}'.format if o in ('waited','cache_hits') else number for o in df.columns}
+    forms = {o: '{:.0%}'.format if o in ('waited','cache_hits') else _number for o in df.columns}
     return f"{df.to_string(formatters=forms, max_rows=20, na_rep='–')}\n{self.verdict}"
 
 # %% ../../nbs/67_train.timer.ipynb #4fb3d2dd
