@@ -73,7 +73,7 @@ class TSDataLoaders(DataLoaders):
         drop_last:bool=None, # Leave out the last, smaller training batch? By default if shuffled and there are others
         device=None, # Where batches go; the GPU if there is one
         path='.', # Where learners save models
-        batch_tfms=None, # Transforms of whole batches, on the device
+        batch_tfms=None, # Transforms of whole batches, on the device; a plain function gets each tensor, `y` too
         **kwargs
     ):
         "Loaders over datasets; the first is for training"

@@ -6,6 +6,7 @@
 __all__ = ['Windows', 'count_present', 'window_sums']
 
 # %% ../../nbs/18_series.windows.ipynb #1f8d61c5
+import warnings
 from datetime import timedelta
 import numpy as np
 from fastcore.basics import patch
@@ -54,6 +55,8 @@ class Windows(Part):
         self.inputs = [Part(self.stored, self.steps, sel)]
         if known: self.inputs.append(self._future(known))
         if static is not None: self.inputs.append(OfSeries(self.grid, static))
+        given = dict(X=True, known=known, static=static is not None)
+        self.input_names = [k for k,v in given.items() if v]
 
     @property
     def grid(self): return self.stored.grid
@@ -204,7 +207,9 @@ def times(self:Windows,
 def last(self:Windows):
     "The last window of each series that has one, as row numbers (k,): `dls.test_dl(w, rows=w.last)` forecasts what comes next"
     ends = self.grid.first(np.arange(len(self.panel)+1))
-    return ends[1:][np.diff(ends) > 0]-1
+    rows = ends[1:][np.diff(ends) > 0]-1
+    if not self.grid.moves: _warn_of_early(self, *self.grid.locate(rows))
+    return rows
 
 @patch
 def of_series(self:Windows,
@@ -212,6 +217,34 @@ def of_series(self:Windows,
 ) -> Source: # (n, ...)
     "For each window, the row of its series"
     return OfSeries(self.grid, values)
+
+# %% ../../nbs/18_series.windows.ipynb #f4b02caa
+def _early(windows, series, stop, unit):
+    "Which windows end at least `unit` steps before their series, or before the last of all; and the times of all ends"
+    n,clocks = len(windows.panel),windows.clocks
+    lasts = np.broadcast_to(np.asarray(windows.panel.lengths, np.int64), n)-1
+    early = lasts[series]-stop >= unit
+    if clocks is None or not clocks.knows_times(n): return early,None
+    def times(series, steps): return np.broadcast_to(clocks.starts, n)[series].astype('M8[ns]') + clocks.since_starts(series, steps)
+    ends = times(series, stop)
+    latest = ends.max() if windows.horizon else times(np.arange(n), lasts).max()
+    steps_behind = (latest-ends).astype('i8')/clocks.periods_of(series) # NaN where times are uneven
+    return early | (steps_behind > unit-.01), np.append(ends, latest)
+
+# %% ../../nbs/18_series.windows.ipynb #6cef0139
+def _warn_of_early(windows, series, first):
+    "Warn of last windows of series that end before the others, or before the data"
+    stop = first+windows.span-1
+    early,ends = _early(windows, series, stop, windows.stride if windows.horizon else 1)
+    if not early.any(): return
+    i = np.flatnonzero(early)[np.argmin(stop[early] if ends is None else ends[:-1][early])]
+    before,at = ('the data', f'step {stop[i]:,}') if ends is None else map(_time_text, (ends[-1], ends[i]))
+    stride = ", give `stride=1`" if windows.stride > 1 else ""
+    warnings.warn(f"The last windows of {early.sum():,} of {len(series):,} series end before {before}, that of series {series[i]} at {at}, "
+        "and so do the forecasts from them: fill gaps in time with NaN when you convert (`tfm=fill_gaps`)"
+        f"{stride}, or choose lines of the table by `made_at`")
+
+def _time_text(t): return str(np.datetime64(t, 'm' if t == np.datetime64(t, 'm') else 'ms')).replace('T', ' ')
 
 # %% ../../nbs/18_series.windows.ipynb #beae86fa
 @patch
