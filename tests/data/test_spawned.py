@@ -1,8 +1,8 @@
 "What spawned worker processes are sent: a few kB, whatever the splits, labels, weights and series"
-import pickle
+import os, pickle, traceback
 from multiprocessing import reduction
 from multiprocessing.context import set_spawning_popen
-import numpy as np, pytest
+import numpy as np, pytest, torch
 from conftest import same
 from tsdisk.all import Ragged, Standardize, TSDataLoaders, Windows, group_splits, random_splits, save_array
 from tsdisk.disk import spawned
@@ -22,6 +22,17 @@ def starting():
     set_spawning_popen(res)
     yield res
     set_spawning_popen(None)
+
+def in_a_child(f, *args):
+    "Calls `f` in another process: it closes files that it was sent, which are those of this process, too, if it reads them itself"
+    if not (child := os.fork()):
+        torch.set_num_threads(1) # As in a worker: those of OpenMP do not live here
+        try: f(*args)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 
 def loader(X, y=None, splits=splits, **kwargs):
     kwargs = dict(splits=splits, shuffle=True, num_workers=2, seed=0, device='cpu', bs=32) | kwargs
@@ -48,20 +59,25 @@ def test_workers_are_sent_paths_and_numbers(case, tmp_path, starting):
     set_spawning_popen(starting)
     sent = bytes(reduction.ForkingPickler.dumps(dl.fake_l))
     assert len(sent) < 2500 # With torch's queues, 1.5 kB, less than 4 kB
-    there = pickle.loads(sent).d
     pos = dl.steps.positions(3, 5)
-    same(there.steps.positions(3, 5), pos)
-    for a,b in zip(dl.dataset.batch(pos), there.dataset.batch(pos)): same(a, b)
+    batch = dl.dataset.batch(pos)
+    def check():
+        there = pickle.loads(sent).d
+        same(there.steps.positions(3, 5), pos)
+        for a,b in zip(batch, there.dataset.batch(pos), strict=True): same(a, b)
+    in_a_child(check)
 
 def test_an_array_is_written_once_and_again_when_it_has_changed(starting):
     files = len(spawned._files)
     a = np.arange(1000)
-    def sent(a): return spawned._unpacked(spawned._packed(a))
-    for _ in range(2): same(sent(a), a)
+    def check(sent):
+        got = spawned._unpacked(sent)
+        same(got, a)
+        got[1] = 9 # In memory of its own
+    for _ in range(2): in_a_child(check, spawned._packed(a))
     f = spawned._files[id(a)][2]
-    got = sent(a)
-    a[0],got[1] = 7,9 # The other process has memory of its own
-    same(sent(a), a)
-    assert a[1] == 1 and f is not spawned._files[id(a)][2] and len(spawned._files) == files+1
+    a[0] = 7
+    in_a_child(check, spawned._packed(a))
+    assert f is not spawned._files[id(a)][2] and len(spawned._files) == files+1
     del a
     assert len(spawned._files) == files
