@@ -70,14 +70,14 @@ def test_workers_are_sent_paths_and_numbers(case, tmp_path, starting):
 def test_an_array_is_written_once_and_again_when_it_has_changed(starting):
     files = len(spawned._files)
     a = np.arange(1000)
-    def check(sent):
+    def check(sent, a):
         got = spawned._unpacked(sent)
         same(got, a)
         got[1] = 9 # In memory of its own
-    for _ in range(2): in_a_child(check, spawned._packed(a))
+    for _ in range(2): in_a_child(check, spawned._packed(a), a)
     f = spawned._files[id(a)][2]
     a[0] = 7
-    in_a_child(check, spawned._packed(a))
+    in_a_child(check, spawned._packed(a), a)
     assert f is not spawned._files[id(a)][2] and len(spawned._files) == files+1
     del a
     assert len(spawned._files) == files
