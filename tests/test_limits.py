@@ -124,7 +124,7 @@ res = []
 for dset,kwargs in ways:
     one = TSDataLoader(dset, bs=32, shuffle=True, **kwargs)
     for make in (lambda: one, one.new): res.append(grown({how!r}, make, 200))""", files)
-    for counts,mb in res: assert max(counts) <= 1 and mb < 20, res
+    for counts,mb in res: assert max(counts) <= 1 and mb < 50, res # The allocator keeps up to 35 MB; the data of each epoch would be 60
 
 def test_epochs_of_workers_that_end_early_leak_nothing(files):
     res = fresh(leaks + """

@@ -410,7 +410,7 @@ def short(o): return str({k: 'n' if k == 'weights' else v for k,v in o.items()} 
 @pytest.mark.parametrize('direct', [False,True], ids=['cached','direct'])
 @pytest.mark.parametrize('drop_last', [False,True])
 @pytest.mark.parametrize('shuffle,opts', [*((o, dict(partial_n=p)) for o in (False,True,'block') for p in (None,200)),
-    *((o, dict(weights=np.arange(450), partial_n=p)) for o in (True,'block') for p in (None,1000))], ids=short)
+    *((o, dict(weights=np.arange(450), partial_n=p)) for o in (True,'block') for p in (None,500))], ids=short)
 def test_a_pass_goes_on_where_its_state_was_taken(tmp_path, block, shuffle, opts, drop_last, direct):
     X,y = save_array(tmp_path/'X.npy', ramp(500)),save_array(tmp_path/'y.npy', np.arange(500.))
     dsets = TSDatasets(X, y, splits=[np.random.default_rng(0).permutation(500)[:450]])
