@@ -273,3 +273,17 @@ def test_reports_leave_out_rows_without_a_label(capsys):
     known = targs != -100
     want = precision_score(targs[known], preds.argmax(1)[known], average=None, labels=[0,1,2], zero_division=0)
     assert [float(o.split()[1]) for o in got[-6:-3]] == pytest.approx(want, abs=.006) and int(got[-1].split()[-1]) == known.sum()
+
+def test_reports_of_other_loaders_are_those_of_fastai(capsys, monkeypatch):
+    from fastai.basics import CategoryMap, DataLoaders, TfmdDL
+    from fastai.interpret import ClassificationInterpretation
+    from tsdisk.data import learner as module
+    monkeypatch.setattr(module, 'known_targets', None) # It is not asked
+    class Rows(list): vocab = CategoryMap([*'abc'])
+    rows = Rows((torch.eye(3)[i%3], torch.tensor(i%3)) for i in range(12))
+    dls = DataLoaders(*(TfmdDL(rows, bs=6) for _ in range(2)))
+    model = nn.Linear(3, 3, bias=False)
+    model.weight.data = torch.eye(3)
+    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat())
+    with learn.no_bar(): ClassificationInterpretation.from_learner(learn).print_classification_report()
+    assert capsys.readouterr().out.split()[4:9] == ['a','1.00','1.00','1.00','4']

@@ -94,7 +94,7 @@ def known_inputs(self:Work,
     "Which inputs does the dataset have, read by the same functions?"
     if not self.inputs.repeatable: return np.zeros(0, bool), 0
     made,how = read_manifest(dst).get('made'),how_read(self.options)
-    earlier = [(n,digest) for n,digest,by in inputs_of(made) if by == how]
+    earlier = {(n,digest) for n,digest,by in inputs_of(made) if by == how}
     seen,together = SeenInputs(how),0 # The first inputs may have been moved since they were added together
     for n,o in enumerate(self.inputs.every, 1):
         seen.add(o, self.inputs.name(n-1, o))
@@ -322,7 +322,8 @@ def _some_are_known(dst, inputs, known, most=5):
     "The error for a list of inputs of which the dataset has some"
     names = [inputs.name(i, inputs.every[i]) for i in np.flatnonzero(known)[:most].tolist()]
     more = ' and more' if known.sum() > most else ''
-    return ValueError(f"{dst} has the rows of {int(known.sum()):,} of the {count_inputs(len(known))} already, those of {', '.join(names)}{more}: "
+    return ValueError(f"{dst} has the rows of {int(known.sum()):,} of the {count_inputs(len(known))} already, "
+        f"those of {', '.join(names)}{more}: "
         "leave these out, or give `again=True` to add all once more")
 
 # %% ../../nbs/48_convert.convert.ipynb #7d731163
@@ -363,7 +364,10 @@ def _append(self:Work, dst, resume):
     _print_rows_without_split(dst, before[0])
     journal.forget()
 
-_argument_groups = {'What and where': 'src dst', 'How inputs are read': 'read tfm on_error again', 'What is stored': 'layout dtype label split',
+_argument_groups = {
+    'What and where': 'src dst',
+    'How inputs are read': 'read tfm on_error again',
+    'What is stored': 'layout dtype label split',
     'How the work is done': 'n_workers executor resume'}
 document_by_name(convert, _argument_groups)
 document_by_name(append, _argument_groups)

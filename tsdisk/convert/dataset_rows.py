@@ -46,7 +46,8 @@ def dataset_rows(
     manifest,arrays = read_manifest(path),open_folder(path)[0]
     entries = manifest.get('arrays', {})
     of_rows = {k: a for k,a in arrays.items() if entries.get(k, {}).get('of') != 'items'}
-    if len(arrays['X'].shape) != 3: raise ValueError(f"Rows of series are copied, and `X` is {tuple(arrays['X'].shape)}: give `save_folder` its rows")
+    shape = tuple(arrays['X'].shape)
+    if len(shape) != 3: raise ValueError(f"Rows of series are copied, and `X` is {shape}: give `save_folder` its rows")
     of_variables = {k: v for k,v in entries.get('X', {}).items() if k in variable_metadata}
     if classes := entries.get('y', {}).get('classes'): of_variables['classes'] = classes
     return _records(of_rows, of_variables, _lines(path, manifest, len(arrays['X'])), _chosen(rows, len(arrays['X'])))

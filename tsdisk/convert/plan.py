@@ -109,7 +109,9 @@ def outline(
 
 # %% ../../nbs/42_convert.plan.ipynb #14d42595
 class Spec(dict):
-    "How a column is stored: `layout`, `trail` (shape of a row), `dtype`; of `X` also `target`, its metadata, and `columns` of metadata that all rows need"
+    """How a column is stored: `layout`, `trail` (shape of a row), `dtype`
+
+    The spec of `X` also has `target`, its metadata, and `columns` of metadata that all rows need"""
     __getattr__ = dict.get
 
     @property

@@ -191,9 +191,12 @@ def get_preds(self:Learner, ds_idx=1, dl=None, with_input=False, with_decoded=Fa
 def _as_tuple(inputs): return () if inputs is None else tuplify(inputs)
 
 # %% ../../nbs/55_data.learner.ipynb #3879adc9
+_report = ClassificationInterpretation.print_classification_report
+
 @patch
 def print_classification_report(self:ClassificationInterpretation):
-    "Print scikit-learn's report, over the rows and steps that have a label"
+    "Print scikit-learn's report; of a loader of tsdisk, over the rows and steps that have a label"
+    if not _is_ours(self.dl): return _report(self)
     _,targs,decoded = _predicted(self.learn, dl=self.dl, with_decoded=True, act=self.act)
     decoded,targs = flatten_check(decoded, targs)
     known,names = known_targets(targs),[str(o) for o in self.vocab]

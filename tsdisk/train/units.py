@@ -11,7 +11,7 @@ from pathlib import Path
 from fastai.basics import *
 from ..data.assemble import has_method
 from ..data.batches import DecodedTarget, TensorTarget
-from ..data.learner import in_units, takes_inputs
+from ..data.learner import batch_tfms_of, in_units, takes_inputs
 
 # %% ../../nbs/64_train.units.ipynb #ebf43669
 def target_scalers(
@@ -22,7 +22,7 @@ def target_scalers(
     if target is not None and target.is_category: return []
     own = [] if target is None else target.extra
     example = TensorTarget(torch.zeros(1))
-    return [f for f in [*getattr(getattr(dl, 'after_batch', None), 'fs', []), *own] if has_method(f, example, 'decodes')]
+    return [f for f in [*batch_tfms_of(dl), *own] if has_method(f, example, 'decodes')]
 
 def _scaler_names(dl): return ', '.join(type(f).__name__ for f in target_scalers(dl))
 
