@@ -322,8 +322,8 @@ def _some_are_known(dst, inputs, known, most=5):
     "The error for a list of inputs of which the dataset has some"
     names = [inputs.name(i, inputs.every[i]) for i in np.flatnonzero(known)[:most].tolist()]
     more = ' and more' if known.sum() > most else ''
-    return ValueError(f"{dst} has the rows of {int(known.sum()):,} of the {count_inputs(len(known))} already, "
-        f"those of {', '.join(names)}{more}: "
+    n = f'{int(known.sum()):,} of the {count_inputs(len(known))}'
+    return ValueError(f"{dst} has the rows of {n} already, those of {', '.join(names)}{more}: "
         "leave these out, or give `again=True` to add all once more")
 
 # %% ../../nbs/48_convert.convert.ipynb #7d731163
@@ -364,10 +364,7 @@ def _append(self:Work, dst, resume):
     _print_rows_without_split(dst, before[0])
     journal.forget()
 
-_argument_groups = {
-    'What and where': 'src dst',
-    'How inputs are read': 'read tfm on_error again',
-    'What is stored': 'layout dtype label split',
-    'How the work is done': 'n_workers executor resume'}
+_argument_groups = {'What and where': 'src dst', 'How inputs are read': 'read tfm on_error again',
+    'What is stored': 'layout dtype label split', 'How the work is done': 'n_workers executor resume'}
 document_by_name(convert, _argument_groups)
 document_by_name(append, _argument_groups)
