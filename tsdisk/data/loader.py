@@ -213,7 +213,7 @@ def group_rows(
     "Rows that are gathered at once; one batch in worker processes, which hand over memory as a whole"
     if get_worker_info(): return dl.bs
     spread = dl.sampling.spread if reader.sector > 1 and not dl.shuffle else None
-    return reader.group_rows(dl.bs, spread=spread, pinned=on_gpu(dl.device))
+    return reader.group_rows(dl.bs, spread)
 
 # %% ../../nbs/56_data.loader.ipynb #f07431cd
 def assembler(

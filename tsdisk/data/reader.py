@@ -27,7 +27,7 @@ class ReadOptions:
     direct:bool=None # Read past the page cache? By default if the arrays do not fit in free memory
     threads:int=None # Threads that read past the page cache; by default what suits the way of reading
     prefetch:int=4 # Groups of batches that are prefetched
-    group_bytes:int=6*2**20 # Batches smaller than this are gathered together
+    group_bytes:int=2**23 # Batches smaller than this are gathered together
     lookup_rows:int=2**16 # Rows whose numbers and labels are looked up together
     block_bytes:int=7*2**18 # With `shuffle='block'`: what is read in one request
     buffer_bytes:int=128*2**20 # With `shuffle='block'`: what is shuffled together; three of these take memory at a time
@@ -139,22 +139,21 @@ def read(self:Reader,
 @patch
 def bytes_per_row(self:Reader,
     spread:float=None, # Rows of the file for each row, where these are read in order
-    pinned:bool=False, # Are rows read into page-locked memory?
 ) -> float:
     "Bytes that reading a row takes"
     row = sum(o.row_bytes for o in self.stored)
-    if self.sector == 1: return row if pinned else 1.5*row
+    if self.sector == 1: return row
     if spread is not None: return row*spread
     return row + 2*self.sector if row%self.sector else row
 
 @patch
 def group_rows(self:Reader,
     bs:int, # Rows of a batch
-    **kwargs # As for `bytes_per_row`
+    spread:float=None, # As for `bytes_per_row`
 ) -> int:
     "Rows of a group: whole batches, one at least; series of unequal lengths are padded for each batch alone"
     if any(o.unequal for o in self.stored): return bs
-    batch_bytes = max(1, bs*self.bytes_per_row(**kwargs))
+    batch_bytes = max(1, bs*self.bytes_per_row(spread))
     return bs*int(max(1, self.options.group_bytes//batch_bytes))
 
 # %% ../../nbs/54_data.reader.ipynb #da042555
