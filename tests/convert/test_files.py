@@ -57,3 +57,31 @@ def test_a_folder_that_cannot_be_listed_is_named(raw, closed, pattern, tmp_path)
 
 def test_folders_that_a_pattern_does_not_lead_through_may_be_closed(raw, closed):
     assert len(find_inputs(f'{raw}/b/**/*.npy')) == 4 and len(find_inputs(f'{raw}/*.npy')) == 2
+
+def names_in(folder): return sorted(os.path.relpath(o, folder) for o in find_inputs(folder))
+
+def test_linked_folders_are_read_once(tmp_path, raw):
+    top = tmp_path/'top'
+    for o in (top/'a', tmp_path/'disk/deep'):
+        o.mkdir(parents=True)
+        np.save(o/'1.npy', np.zeros((2,3), 'f4'))
+    (top/'latest').symlink_to('a')
+    (top/'a/up').symlink_to('..')
+    assert names_in(top) == ['a/1.npy']
+    (top/'disk').symlink_to(tmp_path/'disk')
+    (top/'same').symlink_to(tmp_path/'disk')
+    (tmp_path/'disk/deep/back').symlink_to(top)
+    found = names_in(top)
+    assert len(found) == 2 and found[1].endswith('/deep/1.npy')
+    (top/'within').symlink_to(tmp_path/'disk/deep')
+    assert len(names_in(top)) == 2
+
+def test_links_that_lead_nowhere_are_named(raw, tmp_path, capsys):
+    convert(raw/'a', tmp_path/'set', n_workers=0)
+    assert 'broken: a link that leads nowhere' in capsys.readouterr().out
+
+@pytest.mark.parametrize('way', [list, tuple])
+def test_a_file_given_twice_is_refused(raw, tmp_path, way):
+    for src in ([raw/'1.npy']*2, [raw, raw/'b/1.npy'], [f'{raw}/b/*.npy', str(raw/'b/1.npy')]):
+        with fails(ValueError, '1.npy is given 2 times'): convert(way(src), tmp_path/'set')
+    assert not (tmp_path/'set').exists()

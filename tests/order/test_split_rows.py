@@ -6,10 +6,11 @@ from fastcore.foundation import L
 from hypothesis import assume, example, given, strategies as st
 from conftest import fails, fresh, linux, same
 from order_cases import some_ranges
+from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.rows import Ranges
 from tsdisk.order.split_rows import RandomShare, check_rows, check_splits
-from tsdisk.order.splits import random_splits
+from tsdisk.order.splits import group_splits, random_splits
 from tsdisk.order.time_splits import walk_forward_splits
 from tsdisk.series.windows import Windows
 
@@ -82,7 +83,7 @@ def test_splits_of_very_many_rows_take_no_memory():
         import pickle
         from conftest import rss_anon
         from tsdisk.order.split_rows import RandomShare, check_splits
-        from tsdisk.order.splits import random_splits
+        from tsdisk.order.splits import group_splits, random_splits
         before = rss_anon()
         splits = check_splits(random_splits(300_000_000, seed=1), 300_000_000)
         res = rss_anon()-before, len(pickle.dumps(splits)), sum(map(len, splits))""")
@@ -146,3 +147,13 @@ def test_ranges_meet_any_choice_of_rows():
     np.testing.assert_array_equal((Ranges([(5,2**21)]) & train)[:1000], np.asarray(train[:2000])[np.asarray(train[:2000]) >= 5][:1000])
     np.testing.assert_array_equal(Ranges([(2,5)]) & (np.arange(10) > 3), [4])
     assert not len(Ranges([]) & np.arange(5)) and not len(Ranges([]) & Ranges([(1,3)]))
+
+@pytest.mark.parametrize('splits', [group_splits([*'aabbccdd'], seed=0), [[6,3,1,0],range(4,6),[2]], [range(4),Ranges([(4,5)]),[]]], ids=['groups','lists','ranges'])
+def test_splits_of_fewer_rows_warn(splits):
+    n = sum(map(len, splits))
+    with pytest.warns(UserWarning, match=f'share out the first {n} of 20 rows'): TSDatasets(np.zeros((20,1,4), 'f4'), splits=splits)
+
+@pytest.mark.parametrize('splits', [[range(20)], [range(9),range(9,20)], [range(9),range(10,20)], [range(5,9),[9]], [range(9)]], ids=str)
+def test_other_choices_of_rows_do_not_warn(splits, recwarn):
+    TSDatasets(np.zeros((20,1,4), 'f4'), splits=splits)
+    assert not len(recwarn)

@@ -9,6 +9,7 @@ from conftest import fails, same
 from order_cases import as_lists, chi2, held, pcts, some_windows, steps_of, tests, very_many_windows
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.rows import Ranges
+from tsdisk.order.folds import group_folds, stratified_group_splits
 from tsdisk.order.leakage import check_leakage
 from tsdisk.order.split_rows import RandomShare, check_splits
 from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits
@@ -230,6 +231,12 @@ def test_impossible_groups_are_refused(tmp_path):
     with fails(ValueError, '3 series and 2 groups'): group_splits(['a','b'], windows=w)
     with fails(ValueError, '`groups` must be one label a row', '(2, 2)'): group_splits(np.zeros((2,2)))
     with fails(ValueError, 'It takes 2 groups'): group_splits(Windows([np.zeros(20),np.zeros(3)], 5)) # The other has no windows
+
+@pytest.mark.parametrize('groups', [np.array([1,np.nan,2,np.nan]), np.array(['a','','b','']), np.array([b'a',b'',b'b',b'']),
+    np.array(['2020','NaT','2021','NaT'], 'M8[D]')], ids=['numbers','strings','bytes','dates'])
+def test_rows_without_a_group_are_refused(groups):
+    for split in (group_splits, group_folds, lambda o: stratified_group_splits([0,1,0,1], o)):
+        with fails(ValueError, '2 of 4 rows have no group', 'leave them out'): split(groups)
 
 # By class
 

@@ -7,6 +7,7 @@ __all__ = ['find_inputs']
 
 # %% ../../nbs/42_convert.files.ipynb #e2f7b0c8
 import errno, os, re, stat
+from collections import Counter
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from itertools import chain
@@ -20,9 +21,10 @@ from .readers import exclusion_reasons, readers, recognizers, suffix_of
 # %% ../../nbs/42_convert.files.ipynb #87121b33
 def _walk(folder):
     "Paths of files and zarr stores below a folder; an error if one of its folders can't be read"
-    for path,folders,files in os.walk(folder, onerror=_raise):
+    listed = [Path(folder).resolve()]
+    for path,folders,files in os.walk(folder, onerror=_raise, followlinks=True):
         stores = [o for o in folders if o.endswith('.zarr')]
-        folders[:] = [o for o in folders if _is_entered(path, o)]
+        folders[:] = [o for o in folders if _is_entered(path, o) and _is_new(Path(path, o), listed)]
         visible = [o for o in [*stores, *files] if not o.startswith('.')]
         yield from (os.path.join(path, o) for o in visible)
 
@@ -32,6 +34,15 @@ def _is_entered(path, folder):
     "Are the files of a folder below `path` inputs? Not if it is hidden, a zarr store or a dataset"
     if folder.startswith('.') or folder.endswith('.zarr') or folder == 'lost+found': return False
     return not os.path.exists(os.path.join(path, folder, manifest_name))
+
+# %% ../../nbs/42_convert.files.ipynb #1b6252c4
+def _is_new(folder, listed):
+    "Are the files of a folder not listed without it? A link that leads to a new place is added to what is `listed`"
+    if not folder.is_symlink(): return True
+    target = folder.resolve()
+    if any(target.is_relative_to(o) or o.is_relative_to(target) for o in listed): return False
+    listed.append(target)
+    return True
 
 # %% ../../nbs/42_convert.files.ipynb #d054c47f
 def _is_folder(entry):
@@ -106,7 +117,7 @@ def _readable(paths, left_out):
         return suffix in readers and recognizers.get(suffix, bool)(path)
     files = [o for o in paths if is_read(o)]
     excluded = exclusion_reasons(files)
-    left_out |= excluded
+    left_out |= excluded | {o: 'a link that leads nowhere' for o in {*paths} - {*files} if os.path.islink(o) and not os.path.exists(o)}
     return [o for o in files if o not in excluded]
 
 def _list_files(src, any_suffix, left_out):
@@ -189,6 +200,13 @@ def _files_of(src, any_suffix, left_out):
     if not isinstance(src, (list,tuple)): return _list_files(src, any_suffix, left_out)
     return [*chain.from_iterable(_files_of(o, any_suffix, left_out) for o in src)]
 
+# %% ../../nbs/42_convert.files.ipynb #4dabfe16
+def _each_once(paths):
+    "The same paths; `ValueError` if one of them is given twice"
+    for path,n in Counter(paths).most_common(1):
+        if n > 1: raise ValueError(f"{path} is given {n} times: its rows would be stored as often")
+    return paths
+
 def find_inputs(
     src, # Glob, folder, file, `file::name`, a list of these, a mapping of roles to them, or an iterable of records
     any_suffix:bool=False, # Also list files of formats that tsdisk does not know?
@@ -197,4 +215,4 @@ def find_inputs(
     "The input files of `src`, in order"
     left_out = {} if left_out is None else left_out
     if isinstance(src, Mapping): return _pair_files({k: _files_of(v, any_suffix, left_out) for k,v in src.items()})
-    return _files_of(src, any_suffix, left_out) if _is_files(src) else src
+    return _each_once(_files_of(src, any_suffix, left_out)) if _is_files(src) else src

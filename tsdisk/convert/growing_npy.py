@@ -34,7 +34,9 @@ class Growing(Shown):
         self.trail,self.dtype = tuple(trail),np.dtype(dtype)
         self.row_bytes = prod(self.trail)*self.dtype.itemsize
         try: self.sums = Sums(crcs, n*self.row_bytes)
-        except ValueError as e: raise DamagedFile(self.path, f'its journal or manifest is wrong: {e}', 'Start over in another folder') from e
+        except ValueError as e:
+            what = f'its journal or manifest is wrong: {e}'
+            raise DamagedFile(self.path, what, 'Start over in another folder') from e
         self.start = self._data_start() if n else data_start
         self.file = self._opened()
 

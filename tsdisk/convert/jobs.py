@@ -183,7 +183,9 @@ def _named(record, name, in_memory=False):
 @patch
 def _convert(self:Job, o, name, metadata, files):
     n = 0
-    for n,record in enumerate(self.records(o), 1): self._write(_named(with_metadata(record, metadata), name, not is_path(o)), files)
+    for n,record in enumerate(self.records(o), 1):
+        named = _named(with_metadata(record, metadata), name, not is_path(o))
+        self._write(named, files)
     if not n: raise ValueError("It contains no records")
 
 # %% ../../nbs/45_convert.jobs.ipynb #36d8f7a7

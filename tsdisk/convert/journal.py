@@ -138,7 +138,8 @@ class Writer(Shown):
 def _opened_at(path, size):
     "Open a file to append to it, after cutting it off at `size` bytes"
     check_regular(inside(path.parent, path.name))
-    if path.stat().st_size < size: raise DamagedFile(path, f'it should have {size:,} bytes or more', 'Give `resume=False` to start over')
+    remedy = 'Give `resume=False` to start over'
+    if path.stat().st_size < size: raise DamagedFile(path, f'it should have {size:,} bytes or more', remedy)
     file = open(path, 'r+b')
     file.truncate(file.seek(size))
     return file
@@ -255,7 +256,9 @@ def _print_rest(path, rest, used):
     if text: print(text)
     in_clock = (*time_keys, 'fs') if 'time_period' in rest else time_keys
     keys = [k for k in rest if k not in (*in_clock, *lost, 'left_out', *used)]
-    if keys: print(f"Kept only in {path.name}, because some rows lack them, or they are lists or of mixed types: {', '.join(keys[:20])}")
+    if not keys: return
+    why = 'because some rows lack them, or they are lists or of mixed types'
+    print(f"Kept only in {path.name}, {why}: {', '.join(keys[:20])}")
 
 # %% ../../nbs/46_convert.journal.ipynb #e48137a5
 def _grown_split(dst, old, ranges, n, n_now):

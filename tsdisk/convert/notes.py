@@ -21,8 +21,8 @@ def metadata_notes(
 
 def _metadata_note(key, value):
     if key == 'left_out' and isinstance(value, Mapping): return f'left out: {name_reasons(value)}'
-    if key == 'fs' and type(value) is float and 1e-9 < value < 1: return f'fs: {value:.4g}, a step every {duration_text(period_of(value))}'
-    return f'{key}: {str(value)[:100]}'
+    is_slow = key == 'fs' and type(value) is float and 1e-9 < value < 1
+    return f'fs: {value:.4g}, a step every {duration_text(period_of(value))}' if is_slow else f'{key}: {str(value)[:100]}'
 
 # %% ../../nbs/46_convert.notes.ipynb #4dac8e11
 def class_notes(

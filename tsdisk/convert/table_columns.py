@@ -213,7 +213,7 @@ def _part(self:Table, name, raw):
 # %% ../../nbs/43_convert.table_columns.ipynb #c888be61
 @patch
 def as_metadata(self:Table, names):
-    "Read columns of a file without types as integers, floats or strings, by their first rows; `ValueError` if they can't be metadata"
+    "Read columns without types as integers, floats or strings, by their first rows; `ValueError` if they can't be metadata"
     for o in names:
         kind = self.kinds.get(o)
         if kind not in reasons and kind != 'binary':

@@ -261,7 +261,7 @@ def target_column(
     X:Source, # The series
     packing:Packing=Packing(), # Of the array that the series are read from
     cat:bool=None, # Are the targets categories? By their dtype and dimensions by default
-    vocab=None, # The categories, or a mapping of stored labels to their names; by default those in the manifest, else to be learned
+    vocab=None, # Classes, or a mapping of stored labels to names; by default those in the manifest, else to be learned
     tfms=None, # Transforms of batches of targets
     no_label=None, # Labels that mean there is none, besides -100 and NaN
 ) -> Column:

@@ -24,7 +24,7 @@ from ..disk.array_sources import ArraySource, as_source
 from ..disk.sidecar import packing_of
 from ..disk.spawned import ForWorkers
 from ..order.leakage import warn_leakage
-from ..order.split_rows import check_rows, check_splits
+from ..order.split_rows import check_rows, check_splits, warn_of_rest
 from ..series.panels import warn_axes
 from ..series.ragged import Ragged
 from ..series.windows import Windows
@@ -45,7 +45,7 @@ class TSDatasets(ForWorkers, Datasets):
         tfms=None, # Transforms of batches of `X` and of `y`: `[x_tfms, y_tfms]`
         splits=None, # Rows of each split: ints, masks, slices, ranges, or a fastai splitter; all rows train by default
         cat:bool=None, # Are the targets categories? By default strings, booleans and 1-d integers are
-        vocab=None, # The categories, or a mapping of stored labels to their names; by default those of the manifest, else of the training rows
+        vocab=None, # Classes, or a mapping of stored labels to names; by default those in the manifest, else of the training rows
         no_label=None, # A target that means there is none, or a list of them, besides -100 (for labels) and NaN
         mask:bool=None, # Another input: which values are present; of `Ragged`, which steps are data, by default
         packing:Packing=Packing(), # What stored integers stand for; by default, as `tsdisk.json` says
@@ -102,6 +102,7 @@ def _set_rows(self:TSDatasets, splits):
     n = len(self.tls[0].items)
     self.idxs = range(n)
     self.splits = [range(n),range(0)] if splits is None else check_splits(splits, n)
+    warn_of_rest(self.splits, n)
     if self.windows is not None: warn_leakage(self.windows, self.splits)
     for tl in self.tls: tl.learn(self.splits)
     _warn_lost_digits(self.tls, self.n_inp, self.splits[0])
@@ -207,7 +208,7 @@ def cat(self:TSDatasets):
 # %% ../../nbs/52_data.datasets.ipynb #f0302ee6
 @patch(as_prop=True)
 def input_vocabs(self:TSDatasets):
-    "For each input that holds strings, the vocabulary of its codes, else None: `len(dls.input_vocabs[1])` is the size of an embedding"
+    "The vocabulary of each input that holds strings, None for others: `len(dls.input_vocabs[1])` sizes an embedding"
     return [o.kind.vocab if o.is_category else None for o in self.tls[:self.n_inp]]
 
 @patch(as_prop=True)
@@ -270,7 +271,7 @@ def has_step_mask(self:TSDatasets):
 
 @patch(as_prop=True)
 def input_names(self:TSDatasets):
-    "What the inputs are called in messages: `X`, further ones by number, `X1` …, but `known` and `static` of windows, and `mask`"
+    "What the inputs are called in messages: `X`, `X1` …, but `known` and `static` of windows, and `mask`"
     names = ['X', *(f'X{i}' for i in range(1, self.n_inp))]
     of_windows = getattr(self.windows, 'input_names', [])
     if of_windows and self.tls[0].items.stored is self.windows.stored: names[:len(of_windows)] = of_windows

@@ -44,8 +44,8 @@ def known_part(
     if (rows.all(1) == some).all(): return _rows_of(pred, some), y[some], 1
     matching = _beside(pred, y) if isinstance(pred, Tensor) else None
     if matching is not None: return matching[known], y[known], y[0].numel()
-    warnings.warn("Some targets of a row have no value (-100, or NaN), and metrics count these, as predictions do not have the shape "
-        f"of targets, {tuple(y.shape)}: let metrics leave out what is `targs == -100`, or NaN")
+    warnings.warn("Some targets of a row have no value (-100, or NaN), and metrics count these, "
+        f"as predictions do not have the shape of targets, {tuple(y.shape)}: let metrics leave out what is `targs == -100`, or NaN")
 
 def _rows_of(pred, some):
     "Some rows of each of several predictions"
@@ -87,8 +87,8 @@ def _why_nan(learn):
     "Why the loss of a batch is NaN; empty if its inputs and targets do not say"
     if any(map(_has_nan, L(learn.pred))):
         names = [f'`{k}`' for k,o in zip(learn.dl.dataset.input_names, learn.xb) if _has_nan(o)]
-        return names and (f"The loss is NaN, as values are missing (NaN) in {' and '.join(names)}: add `FillNaN()` to the batch transforms, "
-            "or fill them before saving")
+        return names and (f"The loss is NaN, as values are missing (NaN) in {' and '.join(names)}: "
+            "add `FillNaN()` to the batch transforms, or fill them before saving")
     if all(known_targets(o).all() for o in learn.yb): return ''
     return ("The loss is NaN, as some targets are missing (NaN, or -100) and this loss does not ignore them: "
         "leave out `loss_func`, as the loss of the dataset does, or leave these rows out of the splits")

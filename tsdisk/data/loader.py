@@ -48,7 +48,7 @@ class TSDataLoader(ForWorkers, TfmdDL):
         read:ReadOptions=None, # How rows are read
         partial_n=None, # Rows of an epoch, a number or a share; all by default. The next epoch continues with other rows
         weights=None, # Draw rows in proportion to these: one for each row of the dataset or the array; or a mapping of classes
-        groups=None, # Classes of the rows, for orders and weights by class, not for splits (`group_splits`); their labels by default
+        groups=None, # Classes of rows for orders and weights by class, not for splits (`group_splits`); their labels by default
         rank:int=None, # Number of this process among those that train together; by default as launched
         world_size:int=None, # Number of these processes, which share each step
         global_bs:int=None, # Rows of a step on all processes together; `bs` for each of them by default

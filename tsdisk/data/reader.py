@@ -87,7 +87,8 @@ class Reader(Shown):
         large = {id(o) for o in large_sources(self.stored, options.direct)}
         for column,source in zip(columns, self.stored): self._add(column, source, id(source) in large)
         handle_faults()
-        self.watch = FileWatch(partial(_maps_of, self.stored)) # A method of this reader would keep its buffers until garbage is collected
+        maps = partial(_maps_of, self.stored) # A method would keep this reader and its buffers until garbage is collected
+        self.watch = FileWatch(maps)
 
     def _add(self, column, source, is_large):
         opened = self._open(source, is_large)

@@ -99,7 +99,8 @@ def of_unequal(
     is_list = isinstance(X, list) and all(getattr(o, 'ndim', 0) == 2 for o in X)
     if not is_list or len({tuple(o.shape) for o in X}) < 2: return X
     if any(isinstance(o, np.memmap) for o in X):
-        raise ValueError("A list of series on disk is not read into memory: `save_ragged(folder, series)` makes one source of them")
+        raise ValueError("A list of series on disk is not read into memory: "
+            "`save_ragged(folder, series)` makes one source of them")
     return stack_series([np.asarray(o) for o in X], dict(value=0))
 
 # %% ../../nbs/51_data.samples.ipynb #402c03a6

@@ -180,8 +180,8 @@ def check_same_rows(
     for other in from_all_ranks(state):
         for k in state.keys() | other.keys():
             if state.get(k) == other.get(k): continue
-            raise ValueError(f"The ranks disagree on `{k}` of their loaders ({state.get(k)!r} and {other.get(k)!r}): give all of them the "
-                "same data and options, and a `seed`, also where rows are split")
+            raise ValueError(f"The ranks disagree on `{k}` of their loaders ({state.get(k)!r} and {other.get(k)!r}): "
+                "give all of them the same data and options, and a `seed`, also where rows are split")
 
 # %% ../../nbs/56_data.shared_steps.ipynb #4161afa6
 _fit_started = Recorder.before_fit

@@ -240,7 +240,8 @@ def show_batch(self:TSDataLoader,
     as_it_is = b is not None or ctxs is not None or unique or not show
     if as_it_is: return TfmdDL.show_batch(self, b, max_n, ctxs, show, unique, **kwargs)
     b = self.one_batch()
-    with _labelled_axes(self, b, max_n, kwargs, _target_style(self.dataset)) as ctxs: TfmdDL.show_batch(self, b, max_n, ctxs, **kwargs)
+    style = _target_style(self.dataset)
+    with _labelled_axes(self, b, max_n, kwargs, style) as ctxs: TfmdDL.show_batch(self, b, max_n, ctxs, **kwargs)
 
 # %% ../../nbs/59_data.show.ipynb #95e70e05
 @patch

@@ -57,8 +57,8 @@ def warn_of_missing_labels(
     found = [o for o in names if o.strip().casefold() in words_for_none]
     if not found: return
     none = found[0] if len(found) == 1 else found
-    warnings.warn(f"{found[0]!r} is one of the {len(names)} classes. If it stands for a label that is missing, give `no_label={none!r}`: "
-        "its rows are then left out of the loss; if it is a class, give all classes as `vocab=[…]`")
+    warnings.warn(f"{found[0]!r} is one of the {len(names)} classes. If it stands for a label that is missing, "
+        f"give `no_label={none!r}`: its rows are then left out of the loss; if it is a class, give all classes as `vocab=[…]`")
 
 # %% ../../nbs/50_data.target_types.ipynb #c675f117
 def split_label_tfm(

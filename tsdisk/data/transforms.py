@@ -170,8 +170,8 @@ def warn_nan_inputs(
         k = min(len(dset), most, max(1, 2**25//max(1, tl.items.row_bytes)))
         rows = take_idxs(dset.idxs, np.arange(k)*len(dset)//k)
         share = tl.kind.cast(tl.kind.to_tensor(tl.items.gather(rows))).isnan().float().mean().item()
-        if share: warnings.warn(f"{share:.2g} of the values of the input `{name}` are NaN, as {k:,} rows show, which makes the loss NaN: "
-            "fill them before saving, or add `FillNaN()` to the batch transforms")
+        if share: warnings.warn(f"{share:.2g} of the values of the input `{name}` are NaN, as {k:,} rows show, "
+            "which makes the loss NaN: fill them before saving, or add `FillNaN()` to the batch transforms")
 
 # %% ../../nbs/57_data.transforms.ipynb #9fade108
 @patch
@@ -333,7 +333,7 @@ class RevIN(nn.Module):
 
 # %% ../../nbs/57_data.transforms.ipynb #f7f59552
 class StandardizeTarget(ByStats):
-    "Scale each variable of numeric targets to mean 0 and standard deviation 1, by the training rows: loss and metrics are in these units"
+    "Scale each variable of numeric targets to mean 0 and std 1 by the training rows; loss and metrics are in these units"
     def setups(self, dl:DataLoader):
         if self.mean is None: self._use(self._target_stats(dl.dataset))
         self._to(dl.device)

@@ -272,9 +272,11 @@ def _check_has_rows(x):
 def _about_objects(x):
     "What to do about rows that are Python objects"
     are_strings = [isinstance(o, str) for o in x] if x.ndim == 1 else []
-    if not any(are_strings): return "Rows of dtype object are Python objects, not data: use numbers, or strings with `np.array(y, dtype=str)`"
+    no_data = "Rows of dtype object are Python objects, not data: use numbers, or strings with `np.array(y, dtype=str)`"
+    if not any(are_strings): return no_data
     i = are_strings.index(False)
-    return f"Row {i} is {x[i]!r}, and other rows are strings: for labels that are missing, write '' instead, and give `no_label=''`"
+    return (f"Row {i} is {x[i]!r}, and other rows are strings: "
+        "for labels that are missing, write '' instead, and give `no_label=''`")
 
 # %% ../../nbs/10_disk.array_sources.ipynb #87c45c6a
 def as_source(

@@ -113,7 +113,8 @@ def _check_new_array(path, n, trail, dtype):
     if not prod(trail) or (n is not None and n < 1):
         raise ValueError(f"An array needs at least one row and one value a row, got shape {(n, *trail)}")
     if not dtype.itemsize:
-        raise ValueError(f"Strings on disk have a fixed width: give that of the longest, `dtype='<U10'` for instance, not {given!r}")
+        raise ValueError("Strings on disk have a fixed width: "
+            f"give that of the longest, `dtype='<U10'` for instance, not {given!r}")
     return dtype
 
 # %% ../../nbs/03_disk.arrays.ipynb #5b7b2c31

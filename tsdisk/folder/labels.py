@@ -83,7 +83,8 @@ def array_vocab(
 ) -> np.ndarray: # Sorted distinct labels
     "The distinct labels of some rows, sorted"
     s = as_source(x)
-    with reads_of(s): found = _distinct(blocks_of(s, chosen_rows(s, idxs)), s.dtype, max_n) # Steps that windows share are read once
+    with reads_of(s): # Steps that windows share are read once
+        found = _distinct(blocks_of(s, chosen_rows(s, idxs)), s.dtype, max_n)
     return _only_labels(found, no_label)[0]
 
 # %% ../../nbs/32_folder.labels.ipynb #cdb2ba8d

@@ -15,7 +15,7 @@ from ..disk.basics import whole_number
 from ..disk.bitmap import rows_by_part
 from ..disk.rows import Ranges
 from ..disk.scratch import scratch
-from .codes import CodeOf, count_labels, label_blocks
+from .codes import CodeOf, count_groups, count_labels, label_blocks
 from .no_label import has_label
 from .ranks import drawn_seed
 from .split_rows import share_sizes
@@ -62,16 +62,19 @@ def _rows_of_parts(parts, n, n_splits, windows):
     split = np.concatenate([*parts])
     return tuple(_split_rows(split == k, windows) for k in range(n_splits))
 
-def _labels_of(y, name, windows):
+# %% ../../nbs/25_order.folds.ipynb #2acb3259
+def _labels_of(y, name, windows, count=count_labels):
     "The distinct labels of rows or series, sorted, and for each row or series the number of its label"
     y = as_source(y)
     if y.ndim != 1: raise ValueError(f"{name} must be one label a row, (n,), got shape {tuple(y.shape)}")
     if windows is not None and len(y) != len(windows.panel):
         raise ValueError(f"There are {len(windows.panel):,} series and {len(y):,} {name}: each series needs one")
-    labels,_ = count_labels(y)
+    labels,_ = count(y)
     codes,code_of = scratch((len(y),), np.min_scalar_type(len(labels))),CodeOf(labels)
     for i,a in enumerate(label_blocks(y, 2**18)): codes[i*2**18:][:len(a)] = code_of(a)
     return labels,codes
+
+def _groups_of(groups, windows): return _labels_of(groups, '`groups`', windows, count_groups)[1]
 
 # %% ../../nbs/25_order.folds.ipynb #21ffd03f
 def _blocks(a, size=2**18): return (a[i:i+size] for i in range(0, len(a), size))
@@ -120,7 +123,7 @@ def group_folds(
 ) -> Folds: # k pairs of (training rows, validation rows): arrays, ascending; `BitRows` beyond a million rows; `Ranges` of windows
     "Folds of whole groups: each group validates in one fold and trains in all others"
     k = whole_number(k, 'k', 2)
-    _,codes = _labels_of(groups, '`groups`', windows)
+    codes = _groups_of(groups, windows)
     rng = np.random.default_rng(drawn_seed() if seed is None else seed)
     fold = deal_groups(_group_counts(codes, y, windows), np.full(k, 1/k), rng)
     return Folds(fold[codes], k, windows)
@@ -137,7 +140,7 @@ def stratified_group_splits(
 ) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending; `BitRows` beyond a million rows; `Ranges` of windows
     "Hold out whole groups with about the same share of each class"
     share_sizes(1000, valid_pct, test_pct) # Checks them
-    _,codes = _labels_of(groups, '`groups`', windows)
+    codes = _groups_of(groups, windows)
     held = [valid_pct, test_pct] if test_pct else [valid_pct]
     rng = np.random.default_rng(drawn_seed() if seed is None else seed)
     counts = _group_counts(codes, y, windows, no_label)

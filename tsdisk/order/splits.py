@@ -13,7 +13,7 @@ from ..disk.basics import Shown
 from ..disk.bitmap import rows_by_part
 from ..disk.rows import Ranges, true_runs
 from ..disk.array_sources import as_source
-from .codes import CodeOf, count_labels, label_blocks
+from .codes import CodeOf, count_groups, count_labels, label_blocks
 from .no_label import has_label
 from .leakage import warn_leakage
 from .ranks import drawn_seed
@@ -274,7 +274,7 @@ def _grouped(groups, windows):
         return windows.grid.per_series, (np.arange(i, min(i+2**18, n)) for i in range(0, n, 2**18))
     y = _column(groups, '`groups`')
     if windows is not None: _check_one_per_series(len(y), windows, 'groups')
-    labels,sizes = count_labels(y)
+    labels,sizes = count_groups(y)
     if windows is not None: sizes = _windows_of_groups(_codes(y, labels), windows, len(labels))
     return sizes, _codes(y, labels)
 

@@ -55,7 +55,8 @@ class FirstWindows(Shown):
         for i,o in enumerate(self._counts(2**18)): res[i*2**18:][:len(o)] = o
         return res
 
-    def between(self, a, b): return self[a] + np.append(0, np.cumsum(self._count(np.arange(a, b)), dtype=np.int64)) # Of series a to b
+    def between(self, a, b): # Of series a to b
+        return self[a] + np.append(0, np.cumsum(self._count(np.arange(a, b)), dtype=np.int64))
 
 # %% ../../nbs/15_series.grid.ipynb #d8a0347a
 @patch

@@ -79,7 +79,8 @@ class Ragged(Panel, PaddedRows):
         self._set_series(values, offsets)
         self.value = value
         self.side = one_of(side, 'side', ('left','right'))
-        self.most = most if most is None else whole_number(most, 'most' if length is None else 'length', 1, 'a whole number of steps')
+        name = 'most' if length is None else 'length'
+        self.most = most if most is None else whole_number(most, name, 1, 'a whole number of steps')
         self.is_fixed = length is not None
         # Most steps of a batch
         self.longest = most if self.is_fixed else min(self.length_range[1], most or int(self.offsets[-1]))

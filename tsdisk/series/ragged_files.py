@@ -130,7 +130,8 @@ def _open_as(path, n, names, options):
     file = path/names['offsets']
     offsets = open_array(file, n and n+1)
     ends = offsets.ndim == 1 and offsets.dtype.kind in 'iu' and 0 < int(offsets[-1]) < 2**63
-    if not ends: raise DamagedFile(file, 'it should hold where each series starts and the last ends: whole numbers, ascending from 0')
+    what = 'it should hold where each series starts and the last ends: whole numbers, ascending from 0'
+    if not ends: raise DamagedFile(file, what)
     values = _map_values(path/names['values'], int(offsets[-1]))
     try: return Ragged(values, offsets, **options)
     except ValueError:

@@ -35,7 +35,8 @@ def outlines(
     shape,dtype = found[0]
     for i,(other,kind) in enumerate(found):
         if (len(other),kind) == (len(shape),dtype) and len(shape): continue
-        raise ValueError(f"Arrays of a list need as many axes and one dtype: array {i} is {other} {kind}, array 0 is {shape} {dtype}")
+        raise ValueError("Arrays of a list need as many axes and one dtype: "
+            f"array {i} is {other} {kind}, array 0 is {shape} {dtype}")
     return np.array([o for o,_ in found]), dtype
 
 # %% ../../nbs/17_series.volumes.ipynb #b44c0426

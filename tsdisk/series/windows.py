@@ -225,7 +225,8 @@ def _early(windows, series, stop, unit):
     lasts = np.broadcast_to(np.asarray(windows.panel.lengths, np.int64), n)-1
     early = lasts[series]-stop >= unit
     if clocks is None or not clocks.knows_times(n): return early,None
-    def times(series, steps): return np.broadcast_to(clocks.starts, n)[series].astype('M8[ns]') + clocks.since_starts(series, steps)
+    starts = np.broadcast_to(clocks.starts, n)
+    def times(series, steps): return starts[series].astype('M8[ns]') + clocks.since_starts(series, steps)
     ends = times(series, stop)
     latest = ends.max() if windows.horizon else times(np.arange(n), lasts).max()
     steps_behind = (latest-ends).astype('i8')/clocks.periods_of(series) # NaN where times are uneven
@@ -240,8 +241,8 @@ def _warn_of_early(windows, series, first):
     i = np.flatnonzero(early)[np.argmin(stop[early] if ends is None else ends[:-1][early])]
     before,at = ('the data', f'step {stop[i]:,}') if ends is None else map(_time_text, (ends[-1], ends[i]))
     stride = ", give `stride=1`" if windows.stride > 1 else ""
-    warnings.warn(f"The last windows of {early.sum():,} of {len(series):,} series end before {before}, that of series {series[i]} at {at}, "
-        "and so do the forecasts from them: fill gaps in time with NaN when you convert (`tfm=fill_gaps`)"
+    warnings.warn(f"The last windows of {early.sum():,} of {len(series):,} series end before {before}, "
+        f"that of series {series[i]} at {at}, and so do the forecasts from them: fill gaps in time with NaN when you convert (`tfm=fill_gaps`)"
         f"{stride}, or choose lines of the table by `made_at`")
 
 def _time_text(t): return str(np.datetime64(t, 'm' if t == np.datetime64(t, 'm') else 'ms')).replace('T', ' ')

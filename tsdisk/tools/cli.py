@@ -76,7 +76,8 @@ def _plot(paths, file):
     from tsdisk.data.summary import summary
     if len(paths) > 1: raise ValueError(f"`--plot` draws one dataset, got {len(paths)}")
     if not (os.path.isdir(paths[0]) or paths[0].endswith('.npy')):
-        raise ValueError(f"`--plot` draws a dataset or a `.npy` file: make a dataset first, with `tsdisk convert {paths[0]} FOLDER`")
+        raise ValueError("`--plot` draws a dataset or a `.npy` file: "
+            f"make a dataset first, with `tsdisk convert {paths[0]} FOLDER`")
     summary(paths[0]).savefig(file)
     print(f'Plot saved to {file}', file=sys.stderr)
 

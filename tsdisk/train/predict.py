@@ -255,7 +255,7 @@ def preds_to_disk(
     path, # Folder to make
     targs:bool=False, # Keep the targets too, as the loss sees them?
     losses:bool=False, # Keep the loss of each row?
-    decoded:bool=None, # Keep decoded predictions, too: labels, or targets in their units? By default not, with a warning if targets are scaled
+    decoded:bool=None, # Also keep labels, or targets in their units? By default not, with a warning if targets are scaled
     layer:str=None, # Keep the outputs of this layer, by its name in `learn.model.named_modules()`
     act=None, # Activation, from the model's outputs to predictions; by default that of the loss
     rank:int=None, # Number of this process, if several share the work; by default fastai's

@@ -235,8 +235,8 @@ def _tfm_tip(self:DataTimer):
     taken = min(waiting, sum(self.tfms[o] for o in names))
     where = ', '.join(f'`{o}`' for o in names)
     return (f"{_number(ms*taken)} of {_number(ms*waiting)} ms a batch are in {where}: transforms run in this process, so neither "
-        "`num_workers` nor `dls.preload()` helps. Tensor operations on whole batches are fastest, above all on a GPU; what comes out "
-        "the same each time can be stored instead.")
+        "`num_workers` nor `dls.preload()` helps. Tensor operations on whole batches are fastest, above all on a GPU; "
+        "what comes out the same each time can be stored instead.")
 
 # %% ../../nbs/67_train.timer.ipynb #848b2c64
 @patch(as_prop=True)

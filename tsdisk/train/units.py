@@ -74,5 +74,5 @@ def warn_of_scaled(
     "Warn that predictions are not in the units of the data, unless `decoded` was chosen"
     names = _scaler_names(dl)
     if decoded is not None or not names: return
-    warnings.warn(f"`preds` are as the loss sees them, scaled by {names}, and so are `targs`: `decoded=True` also keeps predictions "
-        "in the units of the data, `decoded=False` keeps only these")
+    warnings.warn(f"`preds` are as the loss sees them, scaled by {names}, and so are `targs`: "
+        "`decoded=True` also keeps predictions in the units of the data, `decoded=False` keeps only these")
