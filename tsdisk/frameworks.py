@@ -132,7 +132,8 @@ class BatchOrder(Shown):
         "Rows of a batch, for those who share the batches among processes; `ValueError` if these are shared already"
         if self.dl.world_size == 1: return self.dl.bs
         raise ValueError(f"These batches are those of rank {self.dl.rank} of {self.dl.world_size}, "
-            "and can't be shared again: leave out `prepare` of Accelerate, or Lightning's sampler (`use_distributed_sampler=False`); or give `rank=0, world_size=1`")
+            "and can't be shared again: leave out `prepare` of Accelerate, "
+            "or Lightning's sampler (`use_distributed_sampler=False`); or give `rank=0, world_size=1`")
 
 # %% ../nbs/82_frameworks.ipynb #bd342167
 @patch

@@ -27,4 +27,5 @@ def local_path(
     "A local path; `RemotePath` for an address such as `s3://bucket/data`"
     if not is_remote(path): return Path(path)
     raise RemotePath(f"{os.fspath(path)!r} is the address of a remote store, and files must be local: "
-        "copy them to a disk, or mount the store as a folder, and give that path. `convert` reads from an address with a function of your own, `read=`")
+        "copy them to a disk, or mount the store as a folder, and give that path. "
+        "`convert` reads from an address with a function of your own, `read=`")

@@ -265,4 +265,5 @@ def warn_of_rest(
     size = sum(map(len, rows))
     if len(rows) < 2 or size == n: return
     last = max(int(o.max() if isinstance(o, np.ndarray) else o[-1]) for o in rows)
-    if last+1 == size: warn(f"Splits share out the first {size:,} of {n:,} rows and leave out the others: were they made of other data?", stacklevel=2)
+    if last+1 > size: return
+    warn(f"Splits share out the first {size:,} of {n:,} rows and leave out the others: were they made of other data?")

@@ -242,8 +242,8 @@ def _warn_of_early(windows, series, first):
     before,at = ('the data', f'step {stop[i]:,}') if ends is None else map(_time_text, (ends[-1], ends[i]))
     stride = ", give `stride=1`" if windows.stride > 1 else ""
     warnings.warn(f"The last windows of {early.sum():,} of {len(series):,} series end before {before}, "
-        f"that of series {series[i]} at {at}, and so do the forecasts from them: fill gaps in time with NaN when you convert (`tfm=fill_gaps`)"
-        f"{stride}, or choose lines of the table by `made_at`")
+        f"that of series {series[i]} at {at}, and so do the forecasts from them: "
+        f"fill gaps in time with NaN when you convert (`tfm=fill_gaps`){stride}, or choose lines of the table by `made_at`")
 
 def _time_text(t): return str(np.datetime64(t, 'm' if t == np.datetime64(t, 'm') else 'ms')).replace('T', ' ')
 
