@@ -167,6 +167,14 @@ def groups(records, *keys):
     for r in records: res.setdefault(tuple(r[k] for k in keys), []).append(r)
     return res
 
+def of_best_way(
+    rounds:list, # For each round, the rate of each way
+) -> list: # A rate for each round
+    "The rates of the way that is fastest over all rounds: the best of each round would be the luckiest"
+    if not rounds: return []
+    best = max(rounds[0], key=lambda k: med([r[k] for r in rounds]))
+    return [r[best] for r in rounds]
+
 def med(o): return median(o) if len(o) else float('nan')
 def ratio(a, b): return med([p/q for p,q in zip(a, b)])
 

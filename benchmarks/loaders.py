@@ -5,7 +5,7 @@ from importlib import import_module
 from itertools import islice
 import numpy as np
 from ceilings import bare_gathers
-from common import (arguments, bars, benchmark, figure, heads, intro, make_data, md_table, med, number, open_data, ours_bold, pick, ratio, run,
+from common import (arguments, bars, benchmark, figure, heads, intro, make_data, md_table, med, number, of_best_way, open_data, ours_bold, pick, ratio, run,
     say, times)
 from processes import private_mb, seconds, timed, workers
 
@@ -103,17 +103,17 @@ def contestant(name, quick):
         dls[shape,bs] = make(path, bs, quick)
         took = time.perf_counter()-start
         warnings.simplefilter('ignore')
-        for dl in alternatives(dls[shape,bs]): check(dl, shape[0], bs, most)
+        for dl in alternatives(dls[shape,bs]).values(): check(dl, shape[0], bs, most)
         return took
     def one_rate(dl, shape, bs, most):
         if most: return bs/some_batches(dl, most)
         return shape[0]//bs*bs/seconds(lambda: [None for _ in dl], least=0.1 if quick else 0.4)
     def rate(shape, bs, most):
-        "Samples a second, of the fastest way where there are several"
-        return max(one_rate(dl, shape, bs, most) for dl in alternatives(dls[shape,bs]))
+        "Samples a second of each way"
+        return {k: one_rate(dl, shape, bs, most) for k,dl in alternatives(dls[shape,bs]).items()}
     return lambda job, *args: dict(build=build, rate=rate)[job](*args)
 
-def alternatives(dl): return dl.values() if isinstance(dl, dict) else [dl]
+def alternatives(dl): return dl if isinstance(dl, dict) else {'': dl}
 
 def n_batches(name, n, bs, quick):
     "Batches to time of a slow loader; None for whole epochs"
@@ -136,17 +136,18 @@ def measure_loaders(bench, folders, quick):
         for _,n in bench.turns('loaders'):
             for s,bs,_ in configs_of([None]):
                 for o in bench.one_by_one(contestants):
-                    samples = ws[o]('rate', s, bs, n_batches(o, s[0], bs, quick))
-                    rates.append(dict(X=s, bs=bs, loader=o, beside=n, samples=samples))
+                    each = ws[o]('rate', s, bs, n_batches(o, s[0], bs, quick))
+                    rates.append(dict(X=s, bs=bs, loader=o, beside=n, each=each))
     return dict(loaders=rates, built=built)
 
-def gb_of(res, s, bs, o, n): return med(pick(res['loaders'], 'samples', X=s, bs=bs, loader=o, beside=n))*np.prod(s[1:])*4/1e9
+def rates_of(res, s, bs, o, n): return of_best_way(pick(res['loaders'], 'each', X=s, bs=bs, loader=o, beside=n))
+def gb_of(res, s, bs, o, n): return med(rates_of(res, s, bs, o, n))*np.prod(s[1:])*4/1e9
 
 def loaders_md(res):
     besides = res['beside']
     rows = [['X', 'bs', 'loader', *heads('GB/s', besides), *heads('of the ceiling', besides), *heads('tsdisk is', besides), 'samples/s', 'built in']]
     for s,bs,o in configs_of(contestants):
-        rate = {(k,n): pick(res['loaders'], 'samples', X=s, bs=bs, loader=k, beside=n) for k in (o,ceiling,'tsdisk') for n in besides}
+        rate = {(k,n): rates_of(res, s, bs, k, n) for k in (o,ceiling,'tsdisk') for n in besides}
         share = [f'{ratio(rate[o,n], rate[ceiling,n]):.2f}' for n in besides]
         faster = ['' if o in ('tsdisk',ceiling) else times(ratio(rate['tsdisk',n], rate[o,n])) for n in besides]
         took, = pick(res['built'], 'took', X=s, bs=bs, loader=o)
@@ -286,7 +287,7 @@ def report(res):
 
 Shuffled batches of float32 X and integer labels as tensors on the CPU, from files in the page cache, {o['threads']} torch threads. GB/s counts X. Each contestant
 runs in its own process, in turn, in random order; medians of {o['rounds']} rounds, ratios within a round. A round is whole epochs, permutation included, except: the
-*bare gather*, the ceiling, copies X alone, into buffers that are used again, in an order made beforehand, and is the fastest of these in each round: all threads or one, one batch in a call or
+*bare gather*, the ceiling, copies X alone, into buffers that are used again, in an order made beforehand, in the way of these that is fastest over all rounds: all threads or one, one batch in a call or
 several, or a call in each of two threads; with *two buffers in turn*, as for a model that uses one batch while the next is gathered; *a loop by hand* also makes
 the order, gathers labels and uses two buffers in turn (a batch is overwritten two batches later); *itemify + DataBlock* is slow, so {slow},
 without its permutation, and built of {most} rows at most; where there are more, *by item* times {most} of them, likewise. Worker processes are started beforehand. *tsdisk is* says how many times as fast as that line tsdisk is.

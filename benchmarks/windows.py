@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 import numpy as np
 from ceilings import Disk, bare_gathers, rate
-from common import arguments, benchmark, groups, heads, intro, md_table, med, number, ours_bold, pick, ratio, run, say, times
+from common import arguments, benchmark, groups, heads, intro, md_table, med, number, of_best_way, ours_bold, pick, ratio, run, say, times
 from processes import Again, limited, memory_limit, peak_private, seconds, workers
 
 kinds,sizes = {'96 × 4': (96,4), '512 × 16': (512,16)},(64,1024)
@@ -110,7 +110,7 @@ def batches_a_second(dl, secs):
     return n/took
 
 def contestant(name):
-    "A function that measures one of the contestants: windows a second, of the fastest way and each, and private memory that it took in MB"
+    "A function that measures one of the contestants: windows a second of each way, and private memory that it took in MB"
     import torch
     import_module({'tsdisk': 'tsdisk.data.loaders', 'tsai, TSUnwindowedDataset': 'tsai.data.unwindowed'}.get(name, 'torch.utils.data'))
     torch.index_select(torch.zeros(9, 9), 0, torch.tensor([1]))
@@ -121,7 +121,7 @@ def contestant(name):
             if (path,size,bs) not in made: made[path,size,bs] = contestants[name](path, size, bs)
             dl = made[path,size,bs]
             each = {k: bs*batches_a_second(o, secs) for k,o in (dl if isinstance(dl, dict) else {name: dl}).items()}
-        return dict(windows=max(each.values()), each=each, private=peak[0]-before)
+        return dict(each=each, private=peak[0]-before)
     return measure
 
 def measure_warm(bench, folders, secs):
@@ -190,7 +190,7 @@ def warm_md(res):
     besides = res['beside']
     rows = [['window', 'bs', 'loader', *heads('windows/s', besides), *heads('of the ceiling', besides), *heads('tsdisk is', besides), 'GB/s', 'private MB']]
     for k,bs,o in [(*c,o) for c in configs() for o in contestants]:
-        rate = {(name,n): pick(res['warm'], 'windows', kind=k, bs=bs, loader=name, beside=n) for name in (o,ceiling,'tsdisk') for n in besides}
+        rate = {(name,n): of_best_way(pick(res['warm'], 'each', kind=k, bs=bs, loader=name, beside=n)) for name in (o,ceiling,'tsdisk') for n in besides}
         windows = [med(rate[o,n]) for n in besides]
         share = [f'{ratio(rate[o,n], rate[ceiling,n]):.2f}' for n in besides]
         faster = ['' if o in ('tsdisk',ceiling) else times(ratio(rate['tsdisk',n], rate[o,n])) for n in besides]
@@ -199,7 +199,7 @@ def warm_md(res):
     return md_table(rows, 3)
 
 def ceiling_md(res):
-    "Which way to copy windows was the fastest"
+    "How fast each way to copy windows was"
     rows = [['windows/s', *(h for k,bs in configs() for h in heads(f'{k}, bs {bs}', res['beside']))]]
     found = {(*c,n): pick(res['warm'], 'each', kind=c[0], bs=c[1], loader=ceiling, beside=n) for c in configs() for n in res['beside']}
     names = dict.fromkeys(o for each in found.values() for r in each for o in r)
@@ -228,7 +228,7 @@ def report(res):
 {intro(res)}
 
 Shuffled batches of windows, every step, over one float32 series (steps, vars) of {o['gb']:g} GB in the page cache, on the CPU. The *bare gather*, the ceiling, copies windows as they lie, into
-buffers that are used again, in an order made beforehand; it is the fastest of several ways in each round, below. `sliding_window_view` copies them in an order made beforehand, too.
+buffers that are used again, in an order made beforehand; it is the way of those below that is fastest over all rounds. `sliding_window_view` copies them in an order made beforehand, too.
 tsdisk gives them as (bs, vars, steps) without turning them round in memory; the others copy them into that order. Each in its own process, in turn, medians
 of {o['rounds']} rounds, ratios within a round. *Private*: memory of the process beyond its start, at most.
 
@@ -252,7 +252,7 @@ def readme_md(res):
     besides,columns = res['beside'],[(*c,n) for c in configs() for n in res['beside']]
     rows = [['shuffled windows a second', *(h for k,bs in configs() for h in heads(f'{k}, bs {bs}', besides))]]
     for o in contestants:
-        found = [pick(res['warm'], 'windows', kind=k, bs=bs, loader=o, beside=n) for k,bs,n in columns]
+        found = [of_best_way(pick(res['warm'], 'each', kind=k, bs=bs, loader=o, beside=n)) for k,bs,n in columns]
         rows.append([ours_bold(o), *(number(med(v)) for v in found)])
     cold = {c['kind']: c for c in res['cold']}
     for name in cold_ways if cold else ():

@@ -7,7 +7,7 @@ folder = Path(__file__).parent.parent/'benchmarks'
 sys.path.insert(0, str(folder))
 import soak
 from ceilings import Disk, bare_gathers, fio, fio_engine
-from common import heads, in_order, pick, ratio
+from common import heads, in_order, of_best_way, pick, ratio
 from processes import Busy, Quiet
 linux = pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc and PR_SET_PDEATHSIG')
 names = 'loaders','cold','windows','stats','convert','predict','peers','gpu','growth','cliff'
@@ -114,6 +114,10 @@ def test_a_column_for_each_number_of_busy_processes():
     assert heads('GB/s', [0,1,4]) == ['GB/s', 'GB/s, 1 busy', 'GB/s, 4 busy']
     assert [r['way'] for r in in_order(records, 'ab')] == ['a','a','b','b']
     assert pick(records, 'rate', way='a', beside=1) == [4] and ratio(pick(records, 'rate', way='a'), pick(records, 'rate', way='b')) == (2/1+4/3)/2
+
+def test_the_best_way_is_that_of_all_rounds_not_the_luckiest():
+    rounds = [dict(a=5, b=4), dict(a=1, b=4), dict(a=1, b=3)]
+    assert of_best_way(rounds) == [4,4,3] and of_best_way([]) == []
 
 @linux
 def test_two_minutes_of_soak_lose_nothing():
