@@ -64,7 +64,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64,64))
 check()
 assert np.array_equal(rows(Shards(d+'/raw', stack=True), num_workers=2), want[:200])
 try: rows(Shards(d+'/raw', stack=True), read=ReadOptions(direct=True))
-except ValueError as e: assert 'There are 200 files, and at most 20 are open at a time' in str(e)
+except ValueError as e: assert 'There are 200 files, and at most 16 are open at a time' in str(e)
 else: assert False
 res = len(os.listdir('/proc/self/fd'))""", files) < 64
 

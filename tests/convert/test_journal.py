@@ -131,10 +131,15 @@ def slow(p):
 convert({raw!r}, {dst!r}, read=slow, n_workers=2)
 '''
 
+def linked(raw, folder, n):
+    "Paths of all files, in n folders"
+    for k in range(n): (folder/f'raw{k}').symlink_to(raw)
+    return [str(folder/f'raw{k}'/o.relative_to(raw)) for k in range(n) for o in sorted(raw.rglob('*.npy'))]
+
 @pytest.mark.parametrize('i', range(4))
 def test_a_kill_from_outside_with_workers_loses_nothing(raw, tmp_path, i):
-    dst = tmp_path/'set'
-    code = program.format(raw=[str(o) for o in sorted(raw.rglob('*.npy'))]*6, dst=str(dst))
+    dst,paths = tmp_path/'set',linked(raw, tmp_path, 6)
+    code = program.format(raw=paths, dst=str(dst))
     p = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.time()+30
     while not (dst/'.convert/journal.jsonl').exists() and time.time() < until: time.sleep(.01)
@@ -142,8 +147,7 @@ def test_a_kill_from_outside_with_workers_loses_nothing(raw, tmp_path, i):
     p.send_signal(signal.SIGKILL)
     p.wait()
     subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)
-    paths = [str(o) for o in sorted(raw.rglob('*.npy'))]
-    convert(paths*6, tmp_path/'whole', read=lambda p: (np.load(p), int(p[-7:-4])), n_workers=0)
+    convert(paths, tmp_path/'whole', read=lambda p: (np.load(p), int(p[-7:-4])), n_workers=0)
     assert same_files(dst, tmp_path/'whole')
 
 # Ctrl-C, full disks and locks
@@ -184,16 +188,16 @@ def test_an_append_interrupted_in_its_first_write_is_unfinished(tmp_path, monkey
     assert open_folder(tmp_path/'set')[0]['y'].tolist() == [*range(8)] and verify(tmp_path/'set') == []
 
 def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, monkeypatch):
-    write,left = growing_npy.Growing.write,[3]
+    write,left,paths = growing_npy.Growing.write,[3],linked(raw, tmp_path, 5)
     def full(self, data):
         if not left[0]: raise OSError(errno.ENOSPC, 'No space left on device')
         left[0] -= 1
         return write(self, data)
     monkeypatch.setattr(growing_npy.Growing, 'write', full)
     with expect_fail(OSError, 'is full. Completed work is kept'):
-        convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
+        convert(paths, tmp_path/'set', n_workers=0)
     monkeypatch.setattr(growing_npy.Growing, 'write', write)
-    convert([str(o) for o in sorted(raw.rglob('*.npy'))]*5, tmp_path/'set', n_workers=0)
+    convert(paths, tmp_path/'set', n_workers=0)
     assert len(open_folder(tmp_path/'set')[0]['X']) == 300 and verify(tmp_path/'set') == []
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='room is given back on Linux')

@@ -203,10 +203,10 @@ def __setstate__(self:Shards, state):
 # %% ../../nbs/10_disk.shards.ipynb #59db5d2a
 def most_to_open(
     most:int, # Wanted
-) -> int: # At most half of what the system allows, and 44 less, for workers and all else
+) -> int: # At most half of what the system allows, and 48 less, for workers and all else
     "Files that may be open at a time"
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else 512
-    return most if limit < 0 else max(1, min(most, limit//2, limit-44))
+    return most if limit < 0 else max(1, min(most, limit//2, limit-48))
 
 @patch(as_prop=True)
 def most_open(self:Shards): return most_to_open(self.most)
