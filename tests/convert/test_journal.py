@@ -194,8 +194,7 @@ def test_a_full_disk_is_a_clean_error_and_what_is_done_is_kept(raw, tmp_path, mo
         left[0] -= 1
         return write(self, data)
     monkeypatch.setattr(growing_npy.Growing, 'write', full)
-    with expect_fail(OSError, 'is full. Completed work is kept'):
-        convert(paths, tmp_path/'set', n_workers=0)
+    with expect_fail(OSError, 'is full. Completed work is kept'): convert(paths, tmp_path/'set', n_workers=0)
     monkeypatch.setattr(growing_npy.Growing, 'write', write)
     convert(paths, tmp_path/'set', n_workers=0)
     assert len(open_folder(tmp_path/'set')[0]['X']) == 300 and verify(tmp_path/'set') == []
