@@ -83,7 +83,7 @@ def test_splits_of_very_many_rows_take_no_memory():
         import pickle
         from conftest import rss_anon
         from tsdisk.order.split_rows import RandomShare, check_splits
-        from tsdisk.order.splits import group_splits, random_splits
+        from tsdisk.order.splits import random_splits
         before = rss_anon()
         splits = check_splits(random_splits(300_000_000, seed=1), 300_000_000)
         res = rss_anon()-before, len(pickle.dumps(splits)), sum(map(len, splits))""")

@@ -19,14 +19,18 @@ from ..disk.sidecar import manifest_name
 from .readers import exclusion_reasons, readers, recognizers, suffix_of
 
 # %% ../../nbs/42_convert.files.ipynb #87121b33
-def _walk(folder):
-    "Paths of files and zarr stores below a folder; an error if one of its folders can't be read"
-    listed = [Path(folder).resolve()]
-    for path,folders,files in os.walk(folder, onerror=_raise, followlinks=True):
+def _walk(folder, seen):
+    "Paths of files and zarr stores in and below a folder, but in those `seen`; an error if one of its folders can't be read"
+    links = []
+    for path,folders,files in os.walk(folder, onerror=_raise): # Enters no links
+        seen.add(os.path.realpath(path))
         stores = [o for o in folders if o.endswith('.zarr')]
-        folders[:] = [o for o in folders if _is_entered(path, o) and _is_new(Path(path, o), listed)]
+        folders[:] = [o for o in folders if _is_entered(path, o) and _is_new(os.path.join(path, o), seen)]
+        links += [o for o in (os.path.join(path, o) for o in folders) if os.path.islink(o)]
         visible = [o for o in [*stores, *files] if not o.startswith('.')]
         yield from (os.path.join(path, o) for o in visible)
+    for o in sorted(links):
+        if _is_new(o, seen) and not _leads_up(Path(o)): yield from _walk(o, seen)
 
 def _raise(error): raise named_error(error, error.filename)
 
@@ -36,13 +40,7 @@ def _is_entered(path, folder):
     return not os.path.exists(os.path.join(path, folder, manifest_name))
 
 # %% ../../nbs/42_convert.files.ipynb #1b6252c4
-def _is_new(folder, listed):
-    "Are the files of a folder not listed without it? A link that leads to a new place is added to what is `listed`"
-    if not folder.is_symlink(): return True
-    target = folder.resolve()
-    if any(target.is_relative_to(o) or o.is_relative_to(target) for o in listed): return False
-    listed.append(target)
-    return True
+def _is_new(folder, seen): return os.path.realpath(folder) not in seen
 
 # %% ../../nbs/42_convert.files.ipynb #d054c47f
 def _is_folder(entry):
@@ -117,7 +115,8 @@ def _readable(paths, left_out):
         return suffix in readers and recognizers.get(suffix, bool)(path)
     files = [o for o in paths if is_read(o)]
     excluded = exclusion_reasons(files)
-    left_out |= excluded | {o: 'a link that leads nowhere' for o in {*paths} - {*files} if os.path.islink(o) and not os.path.exists(o)}
+    broken = [o for o in {*paths} - {*files} if os.path.islink(o) and not os.path.exists(o)]
+    left_out |= excluded | dict.fromkeys(broken, 'a link that leads nowhere')
     return [o for o in files if o not in excluded]
 
 def _list_files(src, any_suffix, left_out):
@@ -127,7 +126,7 @@ def _list_files(src, any_suffix, left_out):
     src = os.path.normpath(local_path(given))
     mode = _mode_of(src)
     if split_name(src)[1] or stat.S_ISREG(mode) or src.endswith('.zarr'): return [given if any_suffix else src]
-    if stat.S_ISDIR(mode): found = [*_walk(src)]
+    if stat.S_ISDIR(mode): found = [*_walk(src, set())]
     elif any(o in src for o in '*?['): found = _glob(src)
     else: return [given if any_suffix else src] # Its reader knows what it is: a WFDB record has no suffix
     files = found if any_suffix else _readable(found, left_out)
@@ -204,7 +203,7 @@ def _files_of(src, any_suffix, left_out):
 def _each_once(paths):
     "The same paths; `ValueError` if one of them is given twice"
     for path,n in Counter(paths).most_common(1):
-        if n > 1: raise ValueError(f"{path} is given {n} times: its rows would be stored as often")
+        if n > 1: raise ValueError(f"{path} is given {n} times, so its rows would be stored as often: give it once")
     return paths
 
 def find_inputs(

@@ -99,7 +99,8 @@ def count_groups(
 ) -> tuple: # As `count_labels`
     "The distinct groups of a column, in one pass; `ValueError` if a row has none"
     groups,counts = count_labels(y)
-    unknown = groups != groups if groups.dtype.kind in 'fmM' else groups.astype('U') == ''
+    is_text = groups.dtype.kind in 'US'
+    unknown = groups == groups.dtype.type() if is_text else groups != groups # '', or NaN and NaT
     if not unknown.any(): return groups,counts
     raise ValueError(f"{counts[unknown].sum():,} of {len(y):,} rows have no group ({str(groups[unknown][0])!r}): "
         "leave them out, or give each a group of its own")

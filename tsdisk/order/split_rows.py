@@ -264,6 +264,6 @@ def warn_of_rest(
     rows = [o for o in splits if len(o)]
     size = sum(map(len, rows))
     if len(rows) < 2 or size == n: return
-    last = max(int(o.max() if isinstance(o, np.ndarray) else o[-1]) for o in rows)
+    last = max(row_bounds(o)[1] for o in rows)
     if last+1 > size: return
     warn(f"Splits share out the first {size:,} of {n:,} rows and leave out the others: were they made of other data?")
