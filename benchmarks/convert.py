@@ -94,7 +94,8 @@ def by_executor(src, dst, n_workers):
     from tsdisk.convert.convert import convert
     with ProcessPoolExecutor(n_workers) as pool, redirect_stdout(StringIO()): convert(src, dst, executor=pool)
 
-files_ways = {'tsdisk, `convert`': (by_tsdisk, (0,1,2)), 'tsdisk, `convert(executor=)`': (by_executor, (1,2)), 'pool, `np.save` of each': (by_hand, (1,2)), 'pool, `np.stack`, `np.save`': (stacked, (1,2))}
+files_ways = {'tsdisk, `convert`': (by_tsdisk, (0,1,2)), 'tsdisk, `convert(executor=)`': (by_executor, (1,2)),
+    'pool, `np.save` of each': (by_hand, (1,2)), 'pool, `np.stack`, `np.save`': (stacked, (1,2))}
 
 def measure_files(bench, k):
     src,dst,res = bench.folder/'files',bench.folder/'out',[]
