@@ -252,6 +252,11 @@ def test_damaged_metadata(datasets, tmp_path_factory, seed):
         for k,dtype in summarize(file).dtypes.items(): [*column_chunks(file, k, dtype)]
     tries(scan)
 
+def test_metadata_of_no_rows(tmp_path):
+    (tmp_path/'items.jsonl').write_bytes(b'')
+    times = time_table(tmp_path/'items.jsonl')
+    assert times.fs.shape == (0,) and times.jumps.shape == (0,3)
+
 @share(.04)
 @given(seeds)
 def test_damaged_notes_of_runs(tmp_path_factory, seed):

@@ -64,7 +64,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64,64))
 check()
 assert np.array_equal(rows(Shards(d+'/raw', stack=True), num_workers=2), want[:200])
 try: rows(Shards(d+'/raw', stack=True), read=ReadOptions(direct=True))
-except ValueError as e: assert 'There are 200 files, and at most 16 are open at a time' in str(e)
+except ValueError as e: assert 'There are 200 files, and at most 20 are open at a time' in str(e)
 else: assert False
 res = len(os.listdir('/proc/self/fd'))""", files) < 64
 
@@ -86,6 +86,19 @@ def start_two(self):
 threading.Thread.start = start_two
 check()
 res = threading.active_count()""", files) <= 3
+
+def test_files_of_loaders_that_are_gone_are_no_limit(files):
+    assert fresh(work + """
+import gc
+from tsdisk.series.volumes import Volumes
+gc.disable() # Loaders are in a cycle, and nothing collects it before descriptors run out
+resource.setrlimit(resource.RLIMIT_NOFILE, (64,64))
+for _ in range(5): assert np.array_equal(rows(Shards(d+'/raw', stack=True)), want[:200])
+for _ in range(5):
+    volumes = Volumes([f'{d}/raw/{i:03}.npy' for i in range(60)])
+    volumes.itself = volumes
+    assert all(np.array_equal(volumes.row(i), want[i]) for i in range(60))
+res = True""", files)
 
 # Epochs that end early
 

@@ -1,5 +1,5 @@
 "A loader yields every row once, as stored, in memory that is never taken from whoever still holds it"
-import gc, io, json, random, threading, time
+import gc, io, json, random, threading, time, weakref
 import numpy as np, pytest, torch
 from fastai.torch_core import set_seed
 from fastcore.basics import first
@@ -11,6 +11,7 @@ from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.data.reader import ReadOptions
+from tsdisk.data.transforms import Standardize
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.array_sources import ArraySource
 from tsdisk.order.shuffle import order
@@ -479,3 +480,19 @@ def test_a_state_says_what_comes_next():
     assert at() == (0,1)
     for _ in it: pass
     assert at() == (1,0) and dl.state_dict()['seed'] == 4
+
+@pytest.fixture
+def no_garbage_collection():
+    gc.disable()
+    yield
+    gc.enable()
+
+@pytest.mark.parametrize('tfms', [[], [Standardize]])
+def test_loaders_are_freed_when_they_are_dropped(no_garbage_collection, block, tfms):
+    splits = range(200),range(200, 300)
+    dls = TSDataLoaders.from_arrays(ramp(300), np.arange(300.), splits=splits, bs=32, device='cpu', batch_tfms=[o() for o in tfms])
+    for dl in dls: sum(1 for _ in dl)
+    dls.one_batch()
+    gone = [weakref.ref(o) for o in (dls, *dls, dls.train.dataset, dls.train.pools)]
+    del dl, dls
+    assert [o() for o in gone] == [None]*5

@@ -135,7 +135,7 @@ def test_few_files_are_open_where_few_may_be(tmp_path):
         first = s.gather(np.arange(400))
         hold_all(but=3)
         res = [first, s.gather(np.arange(400))]
-        s.open.clear()
+        s.open.reset()
         hold_all()
         try: s.gather([0])
         except OSError as e: res.append(str(e))

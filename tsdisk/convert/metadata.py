@@ -198,7 +198,7 @@ def time_table(
     path, # `items.jsonl`
 ) -> TimeTable:
     "Collect the jumps of all rows"
-    res = TimeTable([np.empty((0,3), np.int64)], [], [0,0,0], {})
+    res = TimeTable([np.empty((0,3), np.int64)], [np.empty(0)], [0,0,0], {})
     row = 0
     for k,o in read_lines(path):
         _add_times(res, o, row, k)

@@ -14,7 +14,7 @@ from itertools import chain
 from fastai.basics import *
 from fastai.data.load import _loaders
 from .assemble import Assembler, batch_tfms, timed_columns
-from .buffers import from_workers, in_shared_memory, Pools
+from .buffers import from_workers, in_shared_memory, LooseLink, Pools
 from .datasets import TSDatasets
 from .batches import DecodedTarget
 from .learner import like_targets
@@ -66,6 +66,7 @@ class TSDataLoader(ForWorkers, TfmdDL):
         self._set_memory(dataset)
         drop_last = drops_last(kwargs.pop('drop_last', False), shuffle, self.sampling.size, global_bs or bs*world_size)
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=num_workers, drop_last=drop_last, **kwargs)
+        self.fake_l = LooseLink(self.fake_l)
         self.epoch = -1 # Transforms may have drawn batches to set themselves up
         self.at = self.steps = None
 

@@ -10,7 +10,8 @@ from math import prod
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..disk.shards import Joined, Shards, most_to_open
+from ..disk.open_files import most_to_open
+from ..disk.shards import Joined, Shards
 from ..disk.array_sources import ArraySource
 from .panels import Dense, Panel
 

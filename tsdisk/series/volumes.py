@@ -6,17 +6,15 @@
 __all__ = ['outlines', 'Volumes', 'rows_of']
 
 # %% ../../nbs/17_series.volumes.ipynb #39e26393
-from collections import OrderedDict
 from pathlib import Path
-from threading import RLock
 import numpy as np
 from fastcore.basics import patch
 from ..disk.array_sources import as_source
 from ..disk.arrays import open_array
-from ..disk.basics import human, reset_after_fork
+from ..disk.basics import human
 from ..disk.headers import read_header
+from ..disk.open_files import OpenFiles
 from ..disk.paths import local_path
-from ..disk.shards import most_to_open
 from ..disk.views import pack_array, unpack_array
 
 # %% ../../nbs/17_series.volumes.ipynb #408a4406
@@ -49,13 +47,8 @@ class Volumes:
     ):
         self.arrays = [local_path(o) if isinstance(o, (str,Path)) else o for o in arrays]
         self.shapes,self.dtype = outlines(self.arrays)
-        self._reset_open()
+        self.open = OpenFiles()
 
-    def _reset_open(self):
-        self.reset()
-        reset_after_fork(self)
-
-    def reset(self): self.lock,self.open = RLock(),OrderedDict() # Close all files
     def __len__(self): return len(self.arrays)
     def __repr__(self):
         low,high = self.shapes.min(0),self.shapes.max(0)
@@ -72,11 +65,7 @@ def row(self:Volumes,
 ) -> np.ndarray: # Perhaps on disk
     "One array"
     if not isinstance(self.arrays[i], Path): return self.arrays[i]
-    with self.lock:
-        if i not in self.open: self.open[i] = self._open(i)
-        self.open.move_to_end(i)
-        while len(self.open) > most_to_open(self.most): self.open.popitem(last=False)
-        return self.open[i]
+    return self.open.get(i, self._open, self.most)
 
 @patch
 def _open(self:Volumes, i):
@@ -92,8 +81,7 @@ def cut_row(self:Volumes, i, where): return self.row(i)[where]
 @patch
 def maps(self:Volumes):
     "Mapped arrays that rows are read from"
-    with self.lock: opened = [*self.open.values()]
-    return [*opened, *(o for o in self.arrays if isinstance(o, np.memmap))]
+    return [*self.open.values(), *(o for o in self.arrays if isinstance(o, np.memmap))]
 
 @patch
 def place(self:Volumes):
@@ -102,13 +90,13 @@ def place(self:Volumes):
 # %% ../../nbs/17_series.volumes.ipynb #e584123e
 @patch
 def __getstate__(self:Volumes):
-    kept = {k: v for k,v in self.__dict__.items() if k not in ('lock','open')}
+    kept = {k: v for k,v in self.__dict__.items() if k != 'open'}
     return kept | dict(arrays=[o if isinstance(o, Path) else pack_array(o) for o in self.arrays])
 
 @patch
 def __setstate__(self:Volumes, state):
     self.__dict__.update(state, arrays=[unpack_array(o) for o in state['arrays']])
-    self._reset_open()
+    self.open = OpenFiles()
 
 # %% ../../nbs/17_series.volumes.ipynb #c5c77c65
 def rows_of(
