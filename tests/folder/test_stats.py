@@ -387,3 +387,10 @@ def test_results_of_arrays_that_may_change_are_not_kept(tmp_path, mode, kept):
     save_folder(tmp_path, filled((20,2,5)))
     x = np.load(tmp_path/'X.npy', mmap_mode=mode)
     assert train_stats(x) == array_stats(x) and ('stats' in read_manifest(tmp_path)) == kept
+
+def test_infinite_values_warn_of_nothing(recwarn):
+    x = np.random.default_rng(0).normal(size=(2000,2,50)).astype('f4')
+    x[1500,1,0] = np.inf
+    stats = array_stats(x)
+    assert stats.max[1] == np.inf and np.isfinite([stats.mean[0], stats.std[0]]).all()
+    assert not [o for o in recwarn if 'tsdisk' in o.filename]

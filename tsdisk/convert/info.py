@@ -82,14 +82,19 @@ class ArrayInfo(NamedTuple):
         return self.name, ' x '.join(sizes), self.dtype, human(self.nbytes), self.stored
 
 class VariableInfo(NamedTuple):
-    "One variable of `X`, as strings"
+    "One variable of `X`; figures that are not known are None"
     name:str
     unit:str=''
-    low:str='' # Smallest value
-    high:str='' # Largest value
-    mean:str=''
-    std:str='' # Standard deviation
+    low:float=None # Smallest value
+    high:float=None # Largest value
+    mean:float=None
+    std:float=None # Standard deviation
     line:str='' # Spark line of a sample
+
+    def cells(self):
+        "Its row of a table"
+        figures = ['' if o is None else f'{o:.4g}' for o in (self.low, self.high, self.mean, self.std)]
+        return self.name, self.unit, *figures, self.line
 
 # %% ../../nbs/47_convert.info.ipynb #22f8240f
 class Info:
@@ -106,14 +111,15 @@ class Info:
     def __fspath__(self): return str(self.path)
 
     def as_dict(self):
-        "Everything as plain values, for programs and JSON"
-        arrays,vars = [o._asdict() for o in self.rows],[o._asdict() for o in self.vars]
+        "Everything as plain values, for programs and JSON, which has no NaN and no infinity: None"
+        def known(o): return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k,v in o._asdict().items()}
+        arrays,vars = [o._asdict() for o in self.rows],list(map(known, self.vars))
         return dict(path=str(self.path), arrays=arrays, variables=vars, notes=self.notes)
 
     def tables(self):
         "(heads, rows) of the table of arrays, and of the table of the first twenty variables"
         arrays = ('array','shape','dtype','size','stored'),[o.cells() for o in self.rows]
-        vars = ('variable','unit','low','high','mean','std','a sample'),self.vars[:20]
+        vars = ('variable','unit','low','high','mean','std','a sample'),[o.cells() for o in self.vars[:20]]
         return [arrays, vars] if self.vars else [arrays]
 
     def __repr__(self):
@@ -138,25 +144,23 @@ def five_samples(
     return [np.asarray(o, 'f8') if packing.scale is None else packing.decode(o) for o in samples]
 
 # %% ../../nbs/47_convert.info.ipynb #fc48a85b
-def _number(v): return f'{v:.4g}'
-
 def sampled_figures(
     samples, # Arrays (vars, steps)
-) -> list: # Strings (low, high) of each variable
+) -> list: # [low, high] of each variable
     "The range of some samples"
     low = np.fmin.reduce([np.fmin.reduce(o, 1) for o in samples])
     high = np.fmax.reduce([np.fmax.reduce(o, 1) for o in samples])
-    return [tuple(map(_number, o)) for o in zip(low, high)]
+    return np.transpose([low, high]).tolist()
 
 def cached_figures(
     stats, # Cached statistics of stored numbers: lists of `min`, `max`, `mean` and `std`
     packing:Packing, # What stored numbers stand for
-) -> list: # Strings (low, high, mean, std) of each variable
+) -> list: # [low, high, mean, std] of each variable
     "Range, mean and standard deviation from cached statistics"
     scale,offset = packing.scale or 1., packing.offset or 0.
     figures = [np.multiply(stats[k], scale)+offset for k in ('min','max','mean')]
     figures.append(np.multiply(stats['std'], scale))
-    return [tuple(map(_number, o)) for o in zip(*figures)]
+    return np.transpose(figures).tolist()
 
 # %% ../../nbs/47_convert.info.ipynb #2afb88c7
 def describe_variables(

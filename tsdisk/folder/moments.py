@@ -109,9 +109,10 @@ def _merge(a, b):
     "(count, mean, sum of squared deviations), (vars,) each, of the values of two parts"
     n,mean,m2 = a
     k,other,o2 = b
-    with np.errstate(all='ignore'): share = np.where(n+k > 0, k/(n+k), 0)
-    between = other-mean
-    return n+k, mean + between*share, m2 + o2 + between**2*n*share
+    with np.errstate(all='ignore'):
+        share = np.where(n+k > 0, k/(n+k), 0)
+        between = other-mean
+        return n+k, mean + between*share, m2 + o2 + between**2*n*share
 
 def _mean_and_std(n, mean, m2):
     "Mean and standard deviation of n values, NaN where n is 0"
@@ -181,8 +182,9 @@ def _sums(d): return _per_row(d.sum(-1)).sum(0) # Of each variable
 
 def _deviations(n, total, squares):
     "(count, mean, sum of squared deviations) of a block, from its sums"
-    with np.errstate(all='ignore'): mean = np.where(n > 0, total/n, 0)
-    return n, mean, np.maximum(squares - n*mean**2, 0)
+    with np.errstate(all='ignore'):
+        mean = np.where(n > 0, total/n, 0)
+        return n, mean, np.maximum(squares - n*mean**2, 0)
 
 # %% ../../nbs/31_folder.moments.ipynb #77259d5b
 class Moments(Shown):
