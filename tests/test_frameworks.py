@@ -1,5 +1,7 @@
 "The same rows for PyTorch's loader, Keras, TensorFlow and numpy: as `TSDatasets.batch` gives them, in the order of a `TSDataLoader`"
-import os, pickle
+import os, pickle, textwrap
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 os.environ.setdefault('KERAS_BACKEND', 'torch') # Before Keras is imported
 import numpy as np, pytest, torch
 from aeon.datasets import load_basic_motions
@@ -242,6 +244,46 @@ def test_processes_share_each_batch(dset, shuffle):
     whole = [*BatchOrder(dset, 10, shuffle, seed=1)]
     parts = [[*BatchOrder(dset, 5, shuffle, seed=1, rank=i, world_size=2)] for i in range(2)]
     assert [sorted(a+b) for a,b in zip(*parts)] == [sorted(o) for o in whole]
+
+@pytest.fixture
+def joined(tmp_path):
+    "Two processes that make orders, and only then join a group, as those that Lightning launches"
+    def run(code):
+        code = """
+import numpy as np, torch.distributed as dist
+from tsdisk.all import TSDatasets, random_splits
+from tsdisk.frameworks import BatchOrder
+rank,group = args
+dset = TSDatasets(np.zeros((50,1,4), 'f4')).train
+def join(): dist.init_process_group('gloo', init_method=f'file://{group}', rank=rank, world_size=2)
+""" + textwrap.dedent(code)
+        with ThreadPoolExecutor(2) as ex: return [*ex.map(partial(fresh, code), range(2), [str(tmp_path/'group')]*2)]
+    return run
+
+def test_orders_made_before_the_launch_are_shared(joined):
+    (n_steps,a,alone,rest,error),(_,b,_,other_rest,_) = joined("""
+        order = BatchOrder(dset, 5, True)
+        alone = BatchOrder(dset, 5, True, seed=1, rank=0, world_size=1)
+        within = BatchOrder(dset, 5, True, seed=1)
+        batches = iter(within)
+        for _ in range(3): next(batches)
+        within.load_state_dict(within.state_dict())
+        join()
+        res = [len(order), [*order], [*alone], [*within]]
+        try: order.batch_size
+        except ValueError as e: res.append(str(e))""")
+    assert n_steps == 5 and sorted(sum(a+b, [])) == [*range(50)]
+    assert sorted(sum(alone, [])) == [*range(50)] and sorted(sum(rest+other_rest, [])) == sorted(sum(alone[3:], []))
+    assert 'rank 0 of 2' in error and 'use_distributed_sampler=False' in error
+
+def test_orders_of_other_splits_are_refused(joined):
+    errors = joined("""
+        dset = TSDatasets(np.zeros((50,1,4), 'f4'), splits=random_splits(50)).train
+        order = BatchOrder(dset, 5, True, seed=1)
+        join()
+        try: res = next(iter(order))
+        except ValueError as e: res = str(e)""")
+    assert all('The ranks disagree on' in o for o in errors)
 
 @pytest.mark.parametrize('workers', [0,2])
 @pytest.mark.parametrize('own', [True,False])

@@ -105,6 +105,7 @@ res = True""", files)
 leaks = work + """
 import gc, signal
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler) # A shell that runs the tests in the background ignores it
 def private(): return next(int(o.split()[1]) for o in Path('/proc/self/status').read_text().splitlines() if o.startswith('RssAnon'))/1024
 def held(): return len(os.listdir('/proc/self/fd')), threading.active_count(), Path('/proc/self/maps').read_text().count('.npy')
 def end(how, dl):

@@ -21,7 +21,8 @@ from .data.datasets import TSDatasets
 from .convert.readers import need
 from .disk.rows import as_positions, take_idxs
 from .data.loader import TSDataLoader, epoch_of_rows
-from .order.ranks import drawn_seed, launched
+from .data.shared_steps import check_same_rows, loader_of_rank
+from .order.ranks import drawn_seed, launched, process_group
 from .data.reader import Reader
 
 # %% ../nbs/82_frameworks.ipynb #9ba4fb94
@@ -122,18 +123,34 @@ class BatchOrder(Shown):
         world_size:int=None, # Number of processes that train together
     ):
         if seed is None and launched()[1] > 1: seed = drawn_seed()
-        self.dl = TSDataLoader(_one_split(dset), bs, shuffle, seed=seed, drop_last=drop_last, device='cpu',
+        self.as_launched = rank is None
+        self.as_made = TSDataLoader(_one_split(dset), bs, shuffle, seed=seed, drop_last=drop_last, device='cpu',
             partial_n=partial_n, weights=weights, groups=groups, rank=rank, world_size=world_size)
         self.drop_last = drop_last
 
     def __len__(self): return len(self.dl)
-    @property
-    def batch_size(self):
-        "Rows of a batch, for those who share the batches among processes; `ValueError` if these are shared already"
-        if self.dl.world_size == 1: return self.dl.bs
-        raise ValueError(f"These batches are those of rank {self.dl.rank} of {self.dl.world_size}, "
-            "and can't be shared again: leave out `prepare` of Accelerate, "
-            "or Lightning's sampler (`use_distributed_sampler=False`); or give `rank=0, world_size=1`")
+
+# %% ../nbs/82_frameworks.ipynb #cef7aeac
+@patch(as_prop=True)
+def dl(self:BatchOrder):
+    "The loader whose rows these are: those of this process, also if others were launched after it was made"
+    if self.as_launched and process_group() and self.as_made.world_size != launched()[1]: self.as_made = _part_of(self.as_made)
+    return self.as_made
+
+def _part_of(dl):
+    "The part that this process has of a loader of all rows, which goes on where that one would"
+    res = loader_of_rank(dl)
+    res.load_state_dict(dl.state_dict() | dict(seed=res.seed))
+    check_same_rows(res)
+    return res
+
+@patch(as_prop=True)
+def batch_size(self:BatchOrder):
+    "Rows of a batch, for those who share the batches among processes; `ValueError` if these are shared already"
+    if self.dl.world_size == 1: return self.dl.bs
+    raise ValueError(f"These batches are those of rank {self.dl.rank} of {self.dl.world_size}, "
+        "and can't be shared again: leave out `prepare` of Accelerate, "
+        "or Lightning's sampler (`use_distributed_sampler=False`); or give `rank=0, world_size=1`")
 
 # %% ../nbs/82_frameworks.ipynb #bd342167
 @patch

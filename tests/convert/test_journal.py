@@ -2,6 +2,7 @@
 import errno, os, random, shutil, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import count
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.disk.arrays import save_array
@@ -22,7 +23,6 @@ def raw(tmp_path): return write_raw(tmp_path/'raw')
 
 class Killer:
     "Ends the process at one of the calls that change the disk"
-    names = 'replace','fsync','unlink','truncate'
     def __init__(self, at): self.at,self.n = at,0
     def step(self):
         self.n += 1
@@ -31,7 +31,7 @@ class Killer:
         from tsdisk.convert import growing_npy
         from tsdisk.convert import journal as c
         c.note_every = 0
-        for k in ('replace','fsync'):
+        for k in ('replace','fsync','mkdir','unlink','rmdir'):
             f = getattr(os, k)
             setattr(os, k, lambda *a, f=f, **kw: (self.step(), f(*a, **kw), self.step())[1])
         write = growing_npy.Growing.write
@@ -97,6 +97,52 @@ def test_a_conversion_killed_at_any_point_resumes_to_the_same_result(raw, tmp_pa
         go(dst.name)
         assert same(tmp_path/'whole', dst), at
         shutil.rmtree(dst)
+
+@needs_fork
+def test_a_conversion_killed_twice_is_done_the_third_time(tmp_path):
+    np.save(tmp_path/'X.npy', np.zeros((4,2,9)))
+    go = lambda: convert(tmp_path/'X.npy', dst, n_workers=0)
+    for first in range(1, 9):
+        for second in range(1, 9):
+            dst = tmp_path/f'{first}_{second}'
+            assert [in_child(go, at)[0] for at in (first,second)] == [9,9]
+            go()
+            assert verify(dst) == [] and not [o for o in os.listdir(dst) if o.startswith('.convert')], (first,second)
+
+@needs_fork
+def test_a_conversion_that_fails_at_once_may_be_killed_amid_its_removal(tmp_path):
+    np.save(tmp_path/'X.npy', np.zeros((4,2,9)))
+    bad = tmp_path/'bad'
+    def read(path):
+        if bad.exists() and dst.joinpath('.convert/journal.jsonl').exists(): raise ValueError('mine')
+        return np.load(path)[0]
+    go = lambda: convert(tmp_path/'X.npy', dst, read=read, n_workers=0)
+    killed = 0
+    for at in count(1):
+        dst = tmp_path/f'{at}'
+        bad.touch()
+        if in_child(go, at)[0] == 1: break # It failed before that many steps
+        killed += 1
+        bad.unlink()
+        go()
+        assert verify(dst) == [], at
+    assert killed > 20
+
+@needs_fork
+@each_layout
+def test_a_conversion_whose_first_inputs_are_left_out_resumes(tmp_path, monkeypatch, read, kwargs):
+    groups_of_two(monkeypatch)
+    raw = write_raw(tmp_path/'raw')
+    paths = [str(o) for o in sorted(raw.rglob('*.npy'))][:12]
+    def some(path):
+        if path in paths[:6]: raise ValueError('mine')
+        return np.load(path) if read is None else read(path)
+    go = lambda dst: convert(paths, tmp_path/dst, read=some, on_error='skip', n_workers=0, **kwargs)
+    steps = in_child(lambda: go('whole'), -1)[1]
+    for at in range(1, steps, 3):
+        assert in_child(partial(go, f'k{at}'), at)[0] == 9
+        go(f'k{at}')
+        assert same(tmp_path/'whole', tmp_path/f'k{at}'), at
 
 @needs_fork
 @each_layout

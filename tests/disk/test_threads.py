@@ -125,6 +125,7 @@ import os, signal
 import torch
 from tsdisk.disk import threads
 from tsdisk.disk.threads import share_out
+signal.signal(signal.SIGINT, signal.default_int_handler) # A shell that runs the tests in the background ignores it
 torch.set_num_threads(2)
 def work(i):
     if i == 0: os.kill(os.getpid(), signal.SIGINT)

@@ -127,7 +127,7 @@ def _stopped(writer, error):
     shutil.rmtree(writer.parts, ignore_errors=True)
     if isinstance(error, Exception) and getattr(error, 'errno', None) is None: writer.note()
     writer.close()
-    if writer.consistent and not writer.inputs: shutil.rmtree(j.folder)
+    if writer.consistent and not writer.inputs: j.clear()
     if getattr(error, 'errno', None) != errno.ENOSPC: return
     disk = error.filename or j.dst
     text = f"The disk of {disk} is full. Completed work is kept: make room, and call again"

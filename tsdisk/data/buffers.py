@@ -146,7 +146,7 @@ def from_workers(
     finally: batches._shutdown_workers()
 
 # %% ../../nbs/54_data.buffers.ipynb #ebfe725f
-class LooseLink(_FakeLoader):
+class LooseLink(Shown, _FakeLoader):
     "fastai's link from workers to their loader, which does not keep the loader in the process that made it"
     def __init__(self, link): 
         loader = weakref.ref(link.d)

@@ -29,6 +29,7 @@ class OpenFiles:
         reset_after_fork(self)
 
     def reset(self): self.lock,self.opened = RLock(),OrderedDict()
+    def __repr__(self): return f'{type(self).__name__}: {len(self)} open'
     def __len__(self): return len(self.opened)
     def __iter__(self): return iter([*self.opened]) # Numbers of the files
     def values(self):

@@ -79,10 +79,15 @@ class Staged(Shown):
 @patch
 def clear(self:Staged):
     "Remove the hidden folder with everything in it"
-    if self.gone.exists(): shutil.rmtree(self.gone)
+    self.clear_gone()
     if not self.folder.exists(): return
     os.replace(self.folder, self.gone)
     shutil.rmtree(self.gone)
+
+@patch
+def clear_gone(self:Staged):
+    "Remove what a process left that was killed while it removed the hidden folder"
+    if self.gone.exists(): shutil.rmtree(self.gone)
 
 @patch
 def begin(self:Staged):
