@@ -408,8 +408,7 @@ def test_memory_in_a_thread_is_used_again():
 def short(o): return str({k: 'n' if k == 'weights' else v for k,v in o.items()} if isinstance(o, dict) else o)
 
 @pytest.mark.filterwarnings('ignore:Rows of .* one by one')
-@pytest.mark.parametrize('direct', [False,True], ids=['cached','direct'])
-@pytest.mark.parametrize('drop_last', [False,True])
+@pytest.mark.parametrize('direct,drop_last', [(False,True), (True,False)], ids=['cached','direct'])
 @pytest.mark.parametrize('shuffle,opts', [*((o, dict(partial_n=p)) for o in (False,True,'block') for p in (None,200)),
     *((o, dict(weights=np.arange(450), partial_n=p)) for o in (True,'block') for p in (None,500))], ids=short)
 def test_a_pass_goes_on_where_its_state_was_taken(tmp_path, block, shuffle, opts, drop_last, direct):

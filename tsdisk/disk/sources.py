@@ -33,7 +33,7 @@ class Source:
     @property
     def nbytes(self): return len(self)*self.row_bytes
 
-    def rows_per_block(self, nbytes=2*2**20): return max(1, nbytes//max(1, self.row_bytes))
+    def rows_per_block(self, nbytes=2**22): return max(1, nbytes//max(1, self.row_bytes))
 
 # %% ../../nbs/09_disk.sources.ipynb #a5385bf3
 @patch(as_prop=True)
@@ -179,7 +179,7 @@ def gather_one(self:Source,
 @patch
 def blocks(self:Source,
     rows, # Row numbers: a range, an array, or any that is computed when asked
-    nbytes:int=2*2**20, # Bytes of a block
+    nbytes:int=2**22, # Bytes of a block
     held:int=1, # Blocks in use at a time, each in memory of its own
 ):
     "All values of some rows, in blocks (k, ...); steps that several windows share come once"

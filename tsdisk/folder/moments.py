@@ -178,7 +178,9 @@ def _out_of_range(norms, d):
 # %% ../../nbs/31_folder.moments.ipynb #75a95622
 def _per_row(o): return o.numpy().astype('f8') # One number for each row and variable
 
-def _sums(d): return _per_row(d.sum(-1)).sum(0) # Of each variable
+def _sums(d):
+    "Sums of the variables"
+    with np.errstate(invalid='ignore'): return _per_row(d.sum(-1)).sum(0)
 
 def _deviations(n, total, squares):
     "(count, mean, sum of squared deviations) of a block, from its sums"
@@ -216,18 +218,18 @@ def _fits(t, room):
 
 # %% ../../nbs/31_folder.moments.ipynb #bc7ab677
 def _without_nans(t, d):
-    "The number of NaNs, (vars,), and the block with NaNs replaced: for sums, for the minimum and for the maximum"
-    missing = t.isnan()
-    inf = float('inf')
-    nans = _per_row(missing.sum((0,2)))
-    return nans, d.masked_fill(missing, 0), t.masked_fill(missing, inf), t.masked_fill(missing, -inf)
+    "The number of NaNs, (vars,), and the shifted block with zeros in their place"
+    import torch
+    missing = np.isnan(t.numpy()).view('u1')
+    nans = missing.sum(-1, dtype='u4').sum(0, dtype='f8')
+    return nans, torch.nan_to_num(d, 0., np.inf, -np.inf, out=None if d is t else d)
 
 def _without_nans_if_any(t, d):
     "What `_without_nans` returns, and the sums of the variables; without NaNs, the block itself"
     total = _sums(d)
-    if np.isfinite(total).all(): return np.zeros(t.shape[1]), d, t, t, total
-    nans,d,low,high = _without_nans(t, d)
-    return nans, d, low, high, _sums(d)
+    if np.isfinite(total).all(): return np.zeros(t.shape[1]), d, total
+    nans,d = _without_nans(t, d)
+    return nans, d, _sums(d)
 
 # %% ../../nbs/31_folder.moments.ipynb #bd1bf895
 @patch
@@ -237,16 +239,17 @@ def sums(self:Moments,
     "The sums of a block, relative to the first mean; several threads may call this at a time"
     import torch
     t = _as_tensor(a)
-    nans,d,low,high,total = _without_nans_if_any(t, self._shifted(t))
+    nans,d,total = _without_nans_if_any(t, self._shifted(t))
     norms = _per_row(torch.linalg.vector_norm(d, dim=-1))
     if t.dtype == torch.float32 and _out_of_range(norms.max(0), d): return self.sums(a.astype('f8'))
     sums = t.shape[0]*t.shape[2]-nans, total, np.square(norms).sum(0)
-    return sums, nans, *self._tracked_ends(low, high)
+    return sums, nans, *(_ends(t, nans.any()) if self.ends else (None,None))
 
-@patch
-def _tracked_ends(self:Moments, low, high):
-    "Minimum and maximum of each variable, or None where they are not tracked"
-    return (_per_row(low.amin(-1)).min(0), _per_row(high.amax(-1)).max(0)) if self.ends else (None,None)
+def _ends(t, has_nans):
+    "Minimum and maximum of each variable; NaN if there are no others"
+    a = t.numpy()
+    low,high = (np.fmin.reduce(a, -1), np.fmax.reduce(a, -1)) if has_nans else (t.amin(-1).numpy(), t.amax(-1).numpy())
+    return np.fmin.reduce(low, 0).astype('f8'), np.fmax.reduce(high, 0).astype('f8')
 
 @patch
 def add(self:Moments,
@@ -257,8 +260,8 @@ def add(self:Moments,
     self.state = _merge(self.state, _deviations(*sums))
     self.nans = self.nans+nans
     if not self.ends: return
-    self.low = np.minimum(self.low, low)
-    self.high = np.maximum(self.high, high)
+    self.low = np.fmin(self.low, low)
+    self.high = np.fmax(self.high, high)
 
 # %% ../../nbs/31_folder.moments.ipynb #6567e5c0
 def _millionth(size):
