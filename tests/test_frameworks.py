@@ -268,7 +268,12 @@ def test_orders_made_before_the_launch_are_shared(joined):
         batches = iter(within)
         for _ in range(3): next(batches)
         within.load_state_dict(within.state_dict())
+        begun = BatchOrder(dset, 5, True, seed=1)
+        batches = iter(begun)
+        first = [next(batches)]
         join()
+        if rank == 0: len(order), order.state_dict() # These need no other rank
+        assert sorted(sum([*first, *batches], [])) == [*range(50)], 'a pass ends as it began'
         res = [len(order), [*order], [*alone], [*within]]
         try: order.batch_size
         except ValueError as e: res.append(str(e))""")

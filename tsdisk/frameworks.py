@@ -21,7 +21,8 @@ from .data.datasets import TSDatasets
 from .convert.readers import need
 from .disk.rows import as_positions, take_idxs
 from .data.loader import TSDataLoader, epoch_of_rows
-from .data.shared_steps import check_same_rows, loader_of_rank
+from .data.ranks import from_all_ranks
+from .data.shared_steps import check_same_rows
 from .order.ranks import drawn_seed, launched, process_group
 from .data.reader import Reader
 
@@ -123,8 +124,8 @@ class BatchOrder(Shown):
         world_size:int=None, # Number of processes that train together
     ):
         if seed is None and launched()[1] > 1: seed = drawn_seed()
-        self.as_launched = rank is None
-        self.as_made = TSDataLoader(_one_split(dset), bs, shuffle, seed=seed, drop_last=drop_last, device='cpu',
+        self.as_launched,self.agreed = rank is None,True
+        self.own_dl = TSDataLoader(_one_split(dset), bs, shuffle, seed=seed, drop_last=drop_last, device='cpu',
             partial_n=partial_n, weights=weights, groups=groups, rank=rank, world_size=world_size)
         self.drop_last = drop_last
 
@@ -133,16 +134,23 @@ class BatchOrder(Shown):
 # %% ../nbs/82_frameworks.ipynb #cef7aeac
 @patch(as_prop=True)
 def dl(self:BatchOrder):
-    "The loader whose rows these are: those of this process, also if others were launched after it was made"
-    if self.as_launched and process_group() and self.as_made.world_size != launched()[1]: self.as_made = _part_of(self.as_made)
-    return self.as_made
+    "The loader of this process's rows, also if the others were launched after it was made"
+    rank,world_size = launched()
+    if self.as_launched and process_group() and self.own_dl.world_size != world_size:
+        state,self.own_dl = self.own_dl.state_dict(),self.own_dl.new(rank=rank, world_size=world_size)
+        self.own_dl.load_state_dict(state)
+        self.agreed = False
+    return self.own_dl
 
-def _part_of(dl):
-    "The part that this process has of a loader of all rows, which goes on where that one would"
-    res = loader_of_rank(dl)
-    res.load_state_dict(dl.state_dict() | dict(seed=res.seed))
-    check_same_rows(res)
-    return res
+@patch
+def _agreed_dl(self:BatchOrder):
+    "The loader, once all ranks have the seed of the first and the same rows: they begin a pass together"
+    dl = self.dl
+    if not self.agreed:
+        dl.seed = from_all_ranks(dl.seed)[0]
+        check_same_rows(dl)
+        self.agreed = True
+    return dl
 
 @patch(as_prop=True)
 def batch_size(self:BatchOrder):
@@ -159,7 +167,9 @@ def positions(self:BatchOrder,
     step:int, # Number of the batch
 ) -> np.ndarray: # (bs,) positions in the dataset
     "The rows of one batch"
-    dl = self.dl
+    return _positions(self._agreed_dl(), epoch, step)
+
+def _positions(dl, epoch, step):
     if dl.steps is None or dl.epoch != epoch:
         dl.epoch = epoch
         dl.steps = dl.plan().with_order(dl.get_idxs())
@@ -168,11 +178,11 @@ def positions(self:BatchOrder,
 
 @patch
 def __iter__(self:BatchOrder):
-    dl = self.dl
+    dl = self._agreed_dl() # A pass ends with the loader that it began with
     dl.randomize()
     epoch,dl.steps = dl.epoch,None
     for step in range(dl.first, len(dl.plan())):
-        rows = _BatchRows(self.positions(epoch, step).tolist())
+        rows = _BatchRows(_positions(dl, epoch, step).tolist())
         rows.epoch = epoch_of_rows(dl)
         yield rows
     dl.at = None

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.convert import readers as importers
-from tsdisk.convert.convert import convert
+from tsdisk.convert.convert import append, convert
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder
 from tsdisk.tools.demo import private_memory
@@ -72,7 +72,7 @@ def test_a_worker_that_dies_is_reported_and_its_work_resumed(raw, tmp_path):
 def test_ctrl_c_waits_for_no_worker(tmp_path):
     code = """
 import numpy as np, signal, time
-from tsdisk.convert.convert import convert
+from tsdisk.convert.convert import append, convert
 signal.signal(signal.SIGINT, signal.default_int_handler) # Shells start what runs in the background without it
 def read(p):
     time.sleep(1 if int(p[-7:-4]) > 5 else 0)
@@ -133,7 +133,7 @@ def test_a_memory_map_is_not_copied(tmp_path, monkeypatch):
 def test_memory_is_that_of_a_few_records(tmp_path):
     code = f"""
 import numpy as np, re, threading
-from tsdisk.convert.convert import convert
+from tsdisk.convert.convert import append, convert
 def anon(): return int(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1])/1024
 most,done = [0],threading.Event()
 def watch():
@@ -184,7 +184,7 @@ def test_arrays_in_another_order_are_never_whole_in_memory(tmp_path, kind, layou
 import threading
 from tsdisk.convert import readers as importers
 importers.large = 2**20
-from tsdisk.convert.convert import convert
+from tsdisk.convert.convert import append, convert
 from tsdisk.tools.demo import private_memory
 seen,wait = [],threading.Event()
 def watch():
@@ -243,3 +243,23 @@ def test_what_is_left_out_is_named_once(tmp_path):
     for k,text in dict(a='x\n1\n', b='', c='x\n2\n').items(): (tmp_path/f'raw/{k}.csv').write_text(text)
     convert(tmp_path/'raw', tmp_path/'set', on_error='skip', n_workers=0)
     assert read_manifest(tmp_path/'set')['faults'] == [['b.csv', 'ValueError: has no rows']]
+
+@pytest.mark.parametrize('dtype', [None,'int16'])
+def test_variables_in_another_order_are_put_in_that_of_the_others(tmp_path, dtype):
+    pd = pytest.importorskip('pandas')
+    rng = np.random.default_rng(0)
+    frames = [pd.DataFrame({k: rng.normal(m, 1, 20).round(2) for k,m in dict(temp=20, pressure=1000, wind=5).items()}) for _ in range(9)]
+    for i,o in enumerate(frames): o[['wind','temp','pressure'] if i in (0,4,8) else [*o]].to_csv(tmp_path/f'{i}.csv', index=False)
+    convert(str(tmp_path/'[0-7].csv'), tmp_path/'set', dtype=dtype, n_workers=0)
+    append(tmp_path/'set', tmp_path/'8.csv', n_workers=0)
+    names = info(tmp_path/'set').as_dict()['variables']
+    names = [o['name'] for o in names]
+    stored,entry = open_folder(tmp_path/'set')[0]['X'],read_manifest(tmp_path/'set')['arrays']['X']
+    X = stored*np.reshape(entry['scale'], (3,1)) + np.reshape(entry['offset'], (3,1)) if dtype else stored
+    want = np.stack([o[names].to_numpy().T for o in frames])
+    np.testing.assert_allclose(X, want, atol=.02 if dtype else 1e-4)
+
+def test_other_variables_are_refused_with_a_cure(tmp_path):
+    pd = pytest.importorskip('pandas')
+    for i,o in enumerate('ab'): pd.DataFrame({'t': np.arange(9.), o: np.arange(9.)}).to_csv(tmp_path/f'{i}.csv', index=False)
+    with expect_fail(ValueError, '`vars` of `read_table`'): convert(tmp_path, tmp_path/'set', n_workers=0)

@@ -45,6 +45,21 @@ def test_names_must_be_as_many_as_series():
     w = some_windows()
     with expect_fail(ValueError, 'There are 2 series and 1 names'): forecasts_to_frame(w.target.gather(range(len(w))), TSDatasets(w), series=['a'])
 
+@pytest.mark.parametrize('horizon', [0,3])
+def test_variables_have_the_names_that_the_windows_know(horizon):
+    chosen = dict(targets=['price']) if horizon else dict(sel_vars=['price'])
+    w = Windows(np.arange(80.).reshape(40,2), 7, horizon=horizon, names=['load','price'], **chosen)
+    table = forecasts_to_frame(np.zeros((len(w),1,3)), TSDatasets(w))
+    assert set(table.variable) == {'price'}
+    table = forecasts_to_frame(np.zeros((len(w),1,3)), TSDatasets(w), names=['value'])
+    assert set(table.variable) == {'value'}
+
+def test_forecasts_that_are_nan_are_told_of():
+    w = some_windows()
+    preds = w.target.gather(range(len(w)))
+    preds[3] = np.nan
+    with pytest.warns(UserWarning, match=f'6 of {preds.size} forecasts are NaN.*FillNaN'): forecasts_to_frame(preds, TSDatasets(w))
+
 def test_forecasts_of_another_shape_are_refused():
     w = some_windows()
     with expect_fail(ValueError, 'windows with a horizon of 3'): forecasts_to_frame(np.zeros((len(w),2,4)), TSDatasets(w))

@@ -34,7 +34,7 @@ class DenseColumn(Shown):
         self.trail,self.dtype = tuple(trail),np.dtype(dtype)
         first = self._first_files()
         self.files = {k: tuple(v) for k,v in (files or dict.fromkeys(first, (0,()))).items()}
-        self.reported = self._sizes() if files else {} # New files are a change, even without rows
+        self.reported = self._sizes() if files else {} # So that the first `changes` names new files, even if empty
         self.open = {k: self._growing(k) for k in [*self.files][-len(first):]}
 
     def __len__(self): return len(self.values)

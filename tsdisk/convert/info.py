@@ -111,7 +111,7 @@ class Info:
     def __fspath__(self): return str(self.path)
 
     def as_dict(self):
-        "Everything as plain values, for programs and JSON, which has no NaN and no infinity: None"
+        "Everything as plain values, for programs and JSON; NaN and infinity, which JSON lacks, become None"
         def known(o): return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k,v in o._asdict().items()}
         arrays,vars = [o._asdict() for o in self.rows],list(map(known, self.vars))
         return dict(path=str(self.path), arrays=arrays, variables=vars, notes=self.notes)
@@ -119,8 +119,9 @@ class Info:
     def tables(self):
         "(heads, rows) of the table of arrays, and of the table of the first twenty variables"
         arrays = ('array','shape','dtype','size','stored'),[o.cells() for o in self.rows]
-        vars = ('variable','unit','low','high','mean','std','a sample'),[o.cells() for o in self.vars[:20]]
-        return [arrays, vars] if self.vars else [arrays]
+        heads,vars = ('variable','unit','low','high','mean','std','a sample'),[o.cells() for o in self.vars[:20]]
+        shown = [i for i,o in enumerate(zip(*vars)) if any(o) or heads[i] not in ('mean','std')]
+        return [arrays, ([heads[i] for i in shown], [[o[i] for i in shown] for o in vars])] if vars else [arrays]
 
     def __repr__(self):
         tables = '\n\n'.join(text_table(*o) for o in self.tables())

@@ -78,6 +78,16 @@ def check_metadata(
     if 'scale' in record and X.dtype.kind == 'f': raise ValueError(_floats_with_scale)
     return record
 
+def _in_order_of(record, names):
+    "A record of the same variables in another order, with these in the order of other records"
+    X,own = record.get('X'),as_list(record.get('names'))
+    same_ones = names and isinstance(own, list) and len(own) == len({*own}) and {*own} == {*names}
+    if not same_ones or own == names or not isinstance(X, np.ndarray): return record
+    at = [own.index(o) for o in names]
+    metadata = {k: as_list(record[k]) for k in variable_metadata if k in record}
+    moved = {k: [v[i] for i in at] for k,v in metadata.items() if isinstance(v, list) and len(v) == len(own)}
+    return {**record, **moved, 'X': X[..., at, :]}
+
 # %% ../../nbs/45_convert.jobs.ipynb #eddd713b
 def _is_open(o): return type(o).__module__.partition('.')[0] in ('h5py','zarr') and hasattr(o, 'attrs')
 
@@ -119,9 +129,10 @@ def _is_header_of(missing, path):
 @patch
 def records(self:Job, o):
     "The records of an input, after `tfm`"
+    names = self.specs['X'].get('names') if self.specs else None
     for record in as_records(_as_described(self._read(o))):
         parts = split_compressed(record, self.tfm is not None)
-        for o in parts: yield check_metadata(_without_kept(self.tfm(o) if self.tfm else o))
+        for o in parts: yield _in_order_of(check_metadata(_without_kept(self.tfm(o) if self.tfm else o)), names)
 
 # %% ../../nbs/45_convert.jobs.ipynb #fad813ee
 @patch
@@ -225,7 +236,7 @@ def _pop_metadata(record, spec):
     for k,v in metadata.items():
         described = k in ('names','units')
         if spec.get(k) == v or spec.is_float and not described: continue
-        advice = '' if described else ": give `dtype='float32'` to store physical units"
+        advice = ": choose and order variables with `vars` of `read_table`, or in `tfm`" if described else ": give `dtype='float32'` to store physical units"
         raise ValueError(f"Its `{k}` is {v}, other records have {spec.get(k)}{advice}")
     return metadata
 

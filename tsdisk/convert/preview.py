@@ -134,8 +134,8 @@ def print_known_sources(
     known = sorted(set().union(*(names.intersection(source[i:i+2**16].tolist()) for i in range(0, len(source), 2**16))))
     if not known: return
     more = f' and {len(known)-most:,} more' if len(known) > most else ''
-    print(f"The dataset has rows from {', '.join(known[:most])}{more} already: `append` adds further series of this name, "
-        "it never adds steps to a series. To extend series, convert all of their steps to a new dataset")
+    print(f"The dataset has rows from {', '.join(known[:most])}{more} already. If these are the same files, read by other functions, "
+        "their rows come once more; `append` never adds steps to a series. To extend series, convert all of their steps to a new dataset")
 
 # %% ../../nbs/47_convert.preview.ipynb #9882f68f
 def _bytes_needed(specs, outlines, inputs, tfm):
@@ -188,7 +188,7 @@ def measure_packing(
 
 def _warn_of_coarse_floats(scale, largest):
     "Warn if float32 is less precise than the stored integers, as it is for large values"
-    lost = np.flatnonzero(largest*2.**-22 > scale)
+    lost = np.flatnonzero(np.spacing(largest.astype('f4')) > scale)
     if not len(lost): return
     i = lost[0]
     warn(f"Loaders return float32, which can't represent steps of {scale[i]:.3g} at {largest[i]:.6g} "

@@ -148,9 +148,9 @@ def from_workers(
 # %% ../../nbs/54_data.buffers.ipynb #ebfe725f
 class LooseLink(Shown, _FakeLoader):
     "fastai's link from workers to their loader, which does not keep the loader in the process that made it"
-    def __init__(self, link): 
+    def __init__(self, link):
         loader = weakref.ref(link.d)
-        del link.d, link.default # It holds itself, and would keep the loader
+        del link.d, link.default # `link.dataset` is the link itself: a cycle that would keep the loader
         vars(self).update(vars(link), dataset=self, loader=loader)
     d = default = property(lambda self: self.loader())
     def __getstate__(self): return vars(self) | dict(loader=self.d)

@@ -144,7 +144,7 @@ def as_series(
     "The series, images or volumes as a source; an error unless they are samples of numbers"
     X = check_fits_tensors(as_source(X))
     if X.dtype.kind not in 'biuf': raise TypeError(f"`X` must hold numbers, got dtype {X.dtype}")
-    hint = ": for one variable a sample, give `X[:, None]`" if X.ndim == 2 else ""
+    hint = ": for samples of one variable give `X[:, None]`, for a single sample `X[None]`" if X.ndim == 2 else ""
     if X.ndim < 3: raise ValueError(f"`X` must be (n, vars, steps), got shape {tuple(X.shape)}{hint}")
     return X
 

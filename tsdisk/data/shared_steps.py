@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['shares_steps', 'counted_rows', 'launch_device', 'rows_of_ranks', 'loss_weight', 'rows_of_step', 'whole_step',
-           'as_rank', 'loader_of_rank', 'check_joined', 'check_same_rows']
+           'as_rank', 'check_joined', 'check_same_rows']
 
 # %% ../../nbs/56_data.shared_steps.ipynb #2be71c40
 from contextlib import ExitStack
@@ -148,14 +148,9 @@ def as_rank(
     "A loader that shares its steps, without a `DistributedDL` around it"
     inner = getattr(dl, 'dl', None)
     if not isinstance(inner, TSDataLoader): return dl
-    return inner if inner.world_size == launched()[1] else loader_of_rank(inner)
-
-def loader_of_rank(
-    dl, # `TSDataLoader` of all rows, on each process
-): # `TSDataLoader`, with the seed of the first process
-    "The loader of this process's part of the rows; all processes of the group must ask for theirs"
     rank,world_size = launched()
-    return dl.new(rank=rank, world_size=world_size, seed=from_all_ranks(dl.seed)[0])
+    if inner.world_size == world_size: return inner
+    return inner.new(rank=rank, world_size=world_size, seed=from_all_ranks(inner.seed)[0])
 
 # %% ../../nbs/56_data.shared_steps.ipynb #862b3163
 def _is_joined(learn):

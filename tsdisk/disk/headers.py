@@ -41,7 +41,7 @@ def _open_file(path):
         check_regular(path)
         return open(path, 'rb')
     except IsADirectoryError:
-        raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give a file in it, or use `from_folder` for a dataset, "
+        raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give a file in it, or use `from_folder` or `open_folder` for a dataset, "
             "`Shards` for a folder of `.npy` files, or `convert` for files of other formats") from None
     except FileNotFoundError: raise FileNotFoundError(f"{path} does not exist") from None
 

@@ -179,7 +179,7 @@ def _out_of_range(norms, d):
 def _per_row(o): return o.numpy().astype('f8') # One number for each row and variable
 
 def _sums(d):
-    "Sums of the variables"
+    "The sum of each variable"
     with np.errstate(invalid='ignore'): return _per_row(d.sum(-1)).sum(0)
 
 def _deviations(n, total, squares):
@@ -222,7 +222,7 @@ def _without_nans(t, d):
     import torch
     missing = np.isnan(t.numpy()).view('u1')
     nans = missing.sum(-1, dtype='u4').sum(0, dtype='f8')
-    return nans, torch.nan_to_num(d, 0., np.inf, -np.inf, out=None if d is t else d)
+    return nans, torch.nan_to_num(d, 0., np.inf, -np.inf, out=None if d is t else d) # `d` is memory of this thread, or the file
 
 def _without_nans_if_any(t, d):
     "What `_without_nans` returns, and the sums of the variables; without NaNs, the block itself"
@@ -246,7 +246,7 @@ def sums(self:Moments,
     return sums, nans, *(_ends(t, nans.any()) if self.ends else (None,None))
 
 def _ends(t, has_nans):
-    "Minimum and maximum of each variable; NaN if there are no others"
+    "Minimum and maximum of each variable; NaN where all values are NaN"
     a = t.numpy()
     low,high = (np.fmin.reduce(a, -1), np.fmax.reduce(a, -1)) if has_nans else (t.amin(-1).numpy(), t.amax(-1).numpy())
     return np.fmin.reduce(low, 0).astype('f8'), np.fmax.reduce(high, 0).astype('f8')

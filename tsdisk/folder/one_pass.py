@@ -126,7 +126,7 @@ def _sum_elsewhere(count, rows, draws, executor):
     "As `_sum_here`, by the workers of an executor, which get up to 64 MB at a time"
     k = count.s.rows_per_block()
     moments = Moments(count.values(next(count.blocks(rows[:k], bar=False))), ends=draws.sample is not None)
-    per_task = k*max(1, min(32, len(rows)//k//(4*tasks_at_once(executor))))
+    per_task = k*max(1, min(16, len(rows)//k//(4*tasks_at_once(executor))))
     parts = (rows[i:i+per_task] for i in range(0, len(rows), per_task))
     tasks = ((o, [draws.places(shape) for shape in _block_shapes(count, len(o))]) for o in parts)
     def doing(rows, places): return f'counting rows {rows[0]:,} to {rows[-1]:,}'

@@ -86,7 +86,7 @@ def clear(self:Staged):
 
 @patch
 def clear_gone(self:Staged):
-    "Remove what a process left that was killed while it removed the hidden folder"
+    "Finish a removal that was interrupted by a kill"
     if self.gone.exists(): shutil.rmtree(self.gone)
 
 @patch

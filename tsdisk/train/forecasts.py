@@ -6,8 +6,9 @@
 __all__ = ['forecasts_to_frame', 'stitched_to_frame']
 
 # %% ../../nbs/67_train.forecasts.ipynb #7a2697dd
-import numpy as np
 from pathlib import Path
+from warnings import warn
+import numpy as np
 from ..disk.arrays import open_array
 from ..disk.rows import take_idxs
 from ..series.ragged import Ragged
@@ -21,6 +22,13 @@ def _labels(n, names, what):
     if names is None: return np.arange(n)
     if len(names) == n: return np.asarray(names)
     raise ValueError(f"There are {n:,} {what} and {len(names):,} names for them: give one for each")
+
+def _names_of(w, n):
+    "Names of the n variables that windows forecast; None if they are not known"
+    if getattr(w, 'names', None) is None: return None
+    numbers = (w.target or w).vars
+    res = [w.names[i] for i in (range(len(w.names)) if numbers is None else numbers)]
+    return res if len(res) == n else None
 
 # %% ../../nbs/67_train.forecasts.ipynb #8bdca6a4
 def _times(clocks, series, steps):
@@ -67,7 +75,7 @@ def forecasts_to_frame(
     dl, # Loader or dataset over the `Windows` that were forecast
     rows=None, # Rows of `preds`; all by default
     series=None, # Names of the series
-    names=None, # Names of the forecast variables
+    names=None, # Names of the forecast variables; by default as the windows know them
     gap:int=0, # Steps between windows without a horizon and their forecasts
     decoded:bool=None, # Are they in the units of the data? False decodes them; by default as their type or file says
 ): # pandas frame with the columns `series`, `made_at`, `time`, `step`, `variable` and `value`
@@ -81,7 +89,13 @@ def forecasts_to_frame(
     rows = np.arange(len(preds)) if rows is None else np.asarray(rows)
     values = unit_decoder(given, dl, decoded)(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
     columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), w.size, gap, values.shape)
-    return _named_frame(columns, values, len(grid.panel), series, names)
+    _warn_of_nans(values)
+    return _named_frame(columns, values, len(grid.panel), series, _names_of(w, values.shape[1]) if names is None else names)
+
+def _warn_of_nans(values):
+    missing = int(np.isnan(values).sum())
+    if not missing: return
+    warn(f"{missing:,} of {values.size:,} forecasts are NaN: the model was trained on missing values, or is given some. See `FillNaN`")
 
 def _named_frame(columns, values, n_series, series, names):
     "The table of columns and values, with names in place of the numbers of series and variables"

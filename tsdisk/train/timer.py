@@ -10,6 +10,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from fastai.basics import *
+from ..data.device import on_gpu
 from ..data.loaders import TSDataLoader
 
 # %% ../../nbs/67_train.timer.ipynb #a2a28aa8
@@ -213,8 +214,9 @@ def _disk_tip(dl):
 def _memory_tip(dl):
     if dl.preloaded: return "The rows are already on the device: what each batch costs is less for a row in larger batches (`bs`)."
     if dl.fake_l.num_workers: return "The disk is not the cause: set `num_workers=0`, unless a source of your own is slow."
-    return ("Neither the disk nor transforms are the cause, but gathering or copying rows: if all rows fit on the device, "
-        "`dls.preload()` keeps them there. Reads of a source of your own that are slow gain from `num_workers`.")
+    cause,slow = "Neither the disk nor transforms are the cause, but gathering or copying rows",'Reads of a source of your own that are slow gain from `num_workers`.'
+    if not on_gpu(dl.device): return f"{cause}: on a CPU, a small model always waits for them a little. {slow}"
+    return f"{cause}: if all rows fit on the device, `dls.preload()` keeps them there. {slow}"
 
 # %% ../../nbs/67_train.timer.ipynb #afcaa7fb
 def _number(v): return f'{v:,.0f}' if v >= 10 else f'{v:.2g}'
