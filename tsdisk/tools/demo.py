@@ -166,8 +166,8 @@ def _in_turns(f, args, rounds):
 def compare_speed(
     folder, # Dataset folder
     rows:int=100_000, # Most rows to compare
-    batches:int=100, # Training batches of a round
-    rounds:int=5, # Rounds, disk and memory in turns, after one to warm up
+    batches:int=80, # Training batches of a round
+    rounds:int=3, # Rounds, disk and memory in turns, after one to warm up
 ) -> dict: # Samples per second, medians: `{'training': (disk, memory), 'reading': (disk, memory)}`
     "Speed of the same loops over rows on disk and over a copy in memory"
     both = _from_disk_and_memory(folder, rows)
