@@ -58,7 +58,7 @@ def test_a_slow_loader_and_a_slow_model_are_told_apart():
     assert a['waiting'] >= 15*nap and b['model'] >= 15*nap
     assert a['waiting'] > 1.5*b['waiting'] and b['model'] > 1.5*a['model']
     assert loader.df().waited['all'] > .5 > model.df().waited['all']
-    assert 'times as fast' in loader.verdict and 'preload' in loader.verdict
+    assert 'times as fast' in loader.verdict and 'larger batches' in loader.verdict
 
 def test_the_verdict_follows_from_the_shares():
     timer = DataTimer()
@@ -79,11 +79,17 @@ cold_words = dict(fits='fit in memory', shuffled="shuffle='block'", blocks='doct
 @pytest.mark.parametrize('way', ways)
 def test_advice_goes_by_the_loader(tmp_path, way):
     kw,cold = ways[way],cold_words[way]
-    warm = 'num_workers' if way == 'workers' else 'preload'
+    warm = 'num_workers' if way == 'workers' else 'larger batches'
     X = save_array(tmp_path/'X.npy', x)
     if 'read' in kw and as_source(X).why_not_direct(): pytest.skip('files can not be read past the page cache here')
     tips = module._tips(learner(X, **kw).dls.train)
     assert cold in tips[0] and warm in tips[1] and ('shuffle=' in tips[0]) == ('shuffle=' in cold)
+
+def test_rows_are_preloaded_on_a_gpu_alone(monkeypatch):
+    dl = learner().dls.train
+    assert 'preload' not in module._memory_tip(dl)
+    monkeypatch.setattr(module, 'on_gpu', lambda device: True)
+    assert '`dls.preload()` keeps them there' in module._memory_tip(dl)
 
 def test_advice_knows_preloaded_rows():
     learn = learner()
