@@ -24,7 +24,7 @@ def _row_getter(a):
     if a.ndim == 1: return base.__getitem__
     def get(i):
         row = base[i].view(np.memmap)
-        row.__dict__.update(attrs)
+        row.__dict__ = attrs.copy()
         return row
     return get
 
@@ -54,8 +54,9 @@ class Items(L):
 
     def __getitem__(self, i):
         if not isinstance(i, int): return self._get(i)
-        i = self.items.idxs[i] # As in `_Rows`, without a call
-        return tuple([g(i) for g in self.items.getters])
+        rows = self.items # As in `_Rows`, without a call
+        i,getters = rows.idxs[i],rows.getters
+        return (getters[0](i),) if len(getters) == 1 else tuple([g(i) for g in getters])
 
     def _get(self, i):
         if is_indexer(i): return self.items[i]
