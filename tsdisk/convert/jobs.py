@@ -278,7 +278,7 @@ def _check_shape(name, shape, spec, advice=''):
 def _row_chunks(name, spec, a, packing):
     "Rows of a dense column, cast to its dtype, a few MB at a time"
     if name == 'X' and a.ndim == 2: a = a[:,None]
-    _check_shape(name, a.shape[1:], spec, ": change it with `tfm`, or give `layout='ragged'`")
+    _check_shape(name, a.shape[1:], spec, ": change it with `tfm`, or give `layout='ragged'`; where times have gaps, `tfm=fill_gaps` fills them")
     rows = max(1, write_bytes//spec.row_bytes)
     for i in range(0, a.shape[0], rows): yield _as_stored(np.asarray(a[i:i+rows]), spec, packing, 1)
 
