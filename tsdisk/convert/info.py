@@ -112,8 +112,8 @@ class Info:
 
     def as_dict(self):
         "Everything as plain values, for programs and JSON; NaN and infinity, which JSON lacks, become None"
-        def known(o): return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k,v in o._asdict().items()}
-        arrays,vars = [o._asdict() for o in self.rows],list(map(known, self.vars))
+        def known(v): return None if isinstance(v, float) and not np.isfinite(v) else v
+        arrays,vars = [o._asdict() for o in self.rows],[{k: known(v) for k,v in o._asdict().items()} for o in self.vars]
         return dict(path=str(self.path), arrays=arrays, variables=vars, notes=self.notes)
 
     def tables(self):

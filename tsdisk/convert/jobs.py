@@ -236,8 +236,9 @@ def _pop_metadata(record, spec):
     for k,v in metadata.items():
         described = k in ('names','units')
         if spec.get(k) == v or spec.is_float and not described: continue
-        advice = ": choose and order variables with `vars` of `read_table`, or in `tfm`" if described else ": give `dtype='float32'` to store physical units"
-        raise ValueError(f"Its `{k}` is {v}, other records have {spec.get(k)}{advice}")
+        of_names,of_packing = "choose variables with `vars` of `read_table`, or in `tfm`","give `dtype='float32'` to store physical units"
+        advice = of_names if described else of_packing
+        raise ValueError(f"Its `{k}` is {v}, other records have {spec.get(k)}: {advice}")
     return metadata
 
 def _pop_classes(record, spec):
@@ -278,7 +279,8 @@ def _check_shape(name, shape, spec, advice=''):
 def _row_chunks(name, spec, a, packing):
     "Rows of a dense column, cast to its dtype, a few MB at a time"
     if name == 'X' and a.ndim == 2: a = a[:,None]
-    _check_shape(name, a.shape[1:], spec, ": change it with `tfm`, or give `layout='ragged'`; where times have gaps, `tfm=fill_gaps` fills them")
+    _check_shape(name, a.shape[1:], spec, ": change it with `tfm`, or give `layout='ragged'`; "
+        "where times have gaps, `tfm=fill_gaps` fills them")
     rows = max(1, write_bytes//spec.row_bytes)
     for i in range(0, a.shape[0], rows): yield _as_stored(np.asarray(a[i:i+rows]), spec, packing, 1)
 

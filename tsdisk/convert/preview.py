@@ -134,8 +134,9 @@ def print_known_sources(
     known = sorted(set().union(*(names.intersection(source[i:i+2**16].tolist()) for i in range(0, len(source), 2**16))))
     if not known: return
     more = f' and {len(known)-most:,} more' if len(known) > most else ''
-    print(f"The dataset has rows from {', '.join(known[:most])}{more} already. If these are the same files, read by other functions, "
-        "their rows come once more; `append` never adds steps to a series. To extend series, convert all of their steps to a new dataset")
+    print(f"The dataset has rows from {', '.join(known[:most])}{more} already. If these are the same files, read by "
+        "other functions, their rows come once more; `append` never adds steps to a series. "
+        "To extend series, convert all of their steps to a new dataset")
 
 # %% ../../nbs/47_convert.preview.ipynb #9882f68f
 def _bytes_needed(specs, outlines, inputs, tfm):

@@ -57,8 +57,8 @@ def _check_range(counts, dtype, missing):
     info = np.iinfo(dtype)
     low = info.min+1 if missing == info.min else info.min
     if not counts.size or low <= counts.min() and counts.max() <= info.max: return
-    raise ValueError(f"Values are outside of the range of {dtype} with this scale, which was measured when the conversion began: "
-        "convert all inputs again, with those to append, or with `dtype='float32'`")
+    raise ValueError(f"Values are outside of the range of {dtype} with this scale, which was measured when the "
+        "conversion began: convert all inputs again, with those to append, or with `dtype='float32'`")
 
 # %% ../../nbs/42_convert.scaled_integers.ipynb #c8dbb574
 def _check_float32(scale, low, high):

@@ -41,8 +41,8 @@ def _open_file(path):
         check_regular(path)
         return open(path, 'rb')
     except IsADirectoryError:
-        raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give a file in it, or use `from_folder` or `open_folder` for a dataset, "
-            "`Shards` for a folder of `.npy` files, or `convert` for files of other formats") from None
+        raise IsADirectoryError(f"{path} is a folder, not a `.npy` file: give a file in it, or use `from_folder` or "
+            "`open_folder` for a dataset, `Shards` for a folder of `.npy` files, or `convert` for files of other formats") from None
     except FileNotFoundError: raise FileNotFoundError(f"{path} does not exist") from None
 
 # %% ../../nbs/02_disk.headers.ipynb #17863722

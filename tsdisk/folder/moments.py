@@ -222,7 +222,8 @@ def _without_nans(t, d):
     import torch
     missing = np.isnan(t.numpy()).view('u1')
     nans = missing.sum(-1, dtype='u4').sum(0, dtype='f8')
-    return nans, torch.nan_to_num(d, 0., np.inf, -np.inf, out=None if d is t else d) # `d` is memory of this thread, or the file
+    own = None if d is t else d # Memory of this thread, not the file
+    return nans, torch.nan_to_num(d, 0., np.inf, -np.inf, out=own)
 
 def _without_nans_if_any(t, d):
     "What `_without_nans` returns, and the sums of the variables; without NaNs, the block itself"

@@ -90,12 +90,14 @@ def forecasts_to_frame(
     values = unit_decoder(given, dl, decoded)(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
     columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), w.size, gap, values.shape)
     _warn_of_nans(values)
-    return _named_frame(columns, values, len(grid.panel), series, _names_of(w, values.shape[1]) if names is None else names)
+    if names is None: names = _names_of(w, values.shape[1])
+    return _named_frame(columns, values, len(grid.panel), series, names)
 
 def _warn_of_nans(values):
     missing = int(np.isnan(values).sum())
     if not missing: return
-    warn(f"{missing:,} of {values.size:,} forecasts are NaN: the model was trained on missing values, or is given some. See `FillNaN`")
+    warn(f"{missing:,} of {values.size:,} forecasts are NaN: the model was trained on missing values, "
+        "or is given some. See `FillNaN`")
 
 def _named_frame(columns, values, n_series, series, names):
     "The table of columns and values, with names in place of the numbers of series and variables"

@@ -214,7 +214,8 @@ def _disk_tip(dl):
 def _memory_tip(dl):
     if dl.preloaded: return "The rows are already on the device: what each batch costs is less for a row in larger batches (`bs`)."
     if dl.fake_l.num_workers: return "The disk is not the cause: set `num_workers=0`, unless a source of your own is slow."
-    cause,slow = "Neither the disk nor transforms are the cause, but gathering or copying rows",'Reads of a source of your own that are slow gain from `num_workers`.'
+    cause = "Neither the disk nor transforms are the cause, but gathering or copying rows"
+    slow = "Reads of a source of your own that are slow gain from `num_workers`."
     if not on_gpu(dl.device): return f"{cause}: larger batches (`bs`) cost less for a row. {slow}"
     return f"{cause}: if all rows fit on the device, `dls.preload()` keeps them there. {slow}"
 
