@@ -186,3 +186,8 @@ def test_info_of_many_variables_whose_statistics_have_a_file(tmp_path):
     by_rows, = read_manifest(tmp_path/'set')['stats'].values()
     assert all(isinstance(o, str) for o in by_rows.values())
     assert len(info(tmp_path/'set').vars) == 200
+
+def test_a_dataset_of_one_value_a_row_is_listed(tmp_path):
+    save_folder(tmp_path/'set', np.arange(9.), np.arange(9))
+    got = info(tmp_path/'set')
+    assert [o.shape for o in got.rows] == [(9,), (9,)] and not got.vars and 'X' in str(got)

@@ -254,8 +254,10 @@ def _describe_rows(path, manifest, unfinished):
     arrays,splits = open_folder(path)
     entries = manifest.get('arrays', {})
     rows = [describe_array(k, a, entries.get(k, {})) for k,a in arrays.items()]
-    stats = cached_stats_of(manifest, _shape_of(arrays['X'])[1])
     notes = dataset_notes(manifest, splits, unfinished)
+    shape = _shape_of(arrays['X'])
+    if len(shape) < 2: return Info(path, rows, notes) # One value a row: no variables
+    stats = cached_stats_of(manifest, shape[1])
     notes.append('low and high: ' + ('from cached statistics' if stats else 'from five samples'))
     return Info(path, rows, notes, describe_variables(arrays['X'], entries.get('X', {}), stats))
 
