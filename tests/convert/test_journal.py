@@ -13,7 +13,7 @@ from tsdisk.convert.journal import Writer
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.inputs import Inputs
 from tsdisk.disk.sidecar import read_manifest
-from tsdisk.folder.manifest import open_folder
+from tsdisk.folder.manifest import open_folder, save_folder
 from conversion import same, same_files, of_length, as_item, X, write_raw
 
 @pytest.fixture
@@ -108,6 +108,11 @@ def test_a_conversion_killed_twice_is_done_the_third_time(tmp_path):
             assert [in_child(go, at)[0] for at in (first,second)] == [9,9]
             go()
             assert verify(dst) == [] and not [o for o in os.listdir(dst) if o.startswith('.convert')], (first,second)
+
+def test_every_writer_finishes_a_removal(tmp_path):
+    (tmp_path/'set/.convert.gone/made').mkdir(parents=True)
+    save_folder(tmp_path/'set', np.zeros((4,2,9)))
+    assert not (tmp_path/'set/.convert.gone').exists()
 
 @needs_fork
 def test_a_conversion_that_fails_at_once_may_be_killed_amid_its_removal(tmp_path):

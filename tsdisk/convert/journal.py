@@ -409,8 +409,7 @@ def forget(self:Journal):
 
 @patch
 def complete(self:Journal) -> bool: # Was there anything to complete?
-    "Finish the renames and the removals of a process that was killed"
-    self.clear_gone()
+    "Finish the renames of a process that was killed"
     renamed = self.head and read_manifest(self.dst).get('id') == self.head['id']
     if self.manifest.exists(): self.publish()
     elif renamed: self.discard()

@@ -148,7 +148,9 @@ def from_workers(
 # %% ../../nbs/54_data.buffers.ipynb #ebfe725f
 class LooseLink(Shown, _FakeLoader):
     "fastai's link from workers to their loader, which does not keep the loader in the process that made it"
-    def __init__(self, link):
+    def __init__(self,
+        link, # fastai's, whose place it takes
+    ):
         loader = weakref.ref(link.d)
         del link.d, link.default # `link.dataset` is the link itself: a cycle that would keep the loader
         vars(self).update(vars(link), dataset=self, loader=loader)

@@ -202,7 +202,8 @@ def _save(staged, arrays, splits):
 def complete_save(
     path, # Folder of a dataset, whose lock is held
 ):
-    "Finish what a killed `save_folder` had begun to publish, or remove what it wrote"
+    "Finish what a killed `save_folder` had begun to publish, or remove what it wrote; finish removals of a killed `convert`"
+    Staged(path, staging).clear_gone()
     Staged(path, saving).complete()
 
 def save_folder(

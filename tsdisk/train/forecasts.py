@@ -26,7 +26,7 @@ def _labels(n, names, what):
 def _names_of(w, n):
     "Names of the n variables that windows forecast; None if they are not known"
     if getattr(w, 'names', None) is None: return None
-    numbers = (w.target or w).vars
+    numbers = (w.target if w.horizon else w).vars
     res = [w.names[i] for i in (range(len(w.names)) if numbers is None else numbers)]
     return res if len(res) == n else None
 
