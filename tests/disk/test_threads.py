@@ -141,6 +141,19 @@ assert torch.get_num_threads() == 2
 
 def test_ctrl_c_leaves_the_threads_in_order(): subprocess.run([sys.executable, '-c', interrupted], check=True, timeout=120)
 
+left = '''
+import torch
+from tsdisk.disk.threads import map_ahead
+torch.set_num_threads(3)
+values,rows = torch.rand(10**6),torch.randint(0, 10**6, (2*10**7,))
+for o in map_ahead(lambda i: values.index_select(0, rows), iter(range(100))): break
+'''
+
+def test_python_ends_well_amid_work():
+    "It aborted: a thread that leaves torch while Python ends is a `std::terminate`"
+    runs = [subprocess.run([sys.executable, '-c', left], capture_output=True, text=True, timeout=120) for _ in range(2)]
+    assert [(o.returncode, o.stderr) for o in runs] == [(0, '')]*2
+
 def test_without_threadpoolctl_work_is_done_all_the_same(monkeypatch):
     monkeypatch.setitem(sys.modules, 'threadpoolctl', None)
     assert threads._openmp_setters() == []

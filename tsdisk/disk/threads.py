@@ -6,12 +6,12 @@
 __all__ = ['Task', 'one_thread', 'is_forked', 'Helpers', 'thread_count', 'share_out', 'tasks_ahead', 'map_ahead']
 
 # %% ../../nbs/02_disk.threads.ipynb #bd62250b
-import os
+import atexit, os, sys
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes import PyDLL
 from functools import cache, partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from fastcore.basics import noop, patch
 from .basics import reset_after_fork, Shown
@@ -107,18 +107,27 @@ class Helpers(Shown):
         self.begin = begin
         self.reset()
         reset_after_fork(self)
+        atexit.register(self.end)
 
     def reset(self):
         self.queue = SimpleQueue()
-        self.threads = 0
+        self.threads = []
 
     def offer(self, tasks, threads):
         "Put tasks in the queue, for this many threads"
-        while self.threads < threads:
-            try: Thread(target=_call_all, args=(self.queue, self.begin), name='tsdisk', daemon=True).start()
+        while len(self.threads) < threads:
+            thread = Thread(target=_call_all, args=(self.queue, self.begin), name='tsdisk', daemon=True)
+            try: thread.start()
             except RuntimeError: break # The system allows no more
-            self.threads += 1 # Ctrl-C before this leaves one thread more, never one too few
+            self.threads.append(thread) # Ctrl-C before this leaves one thread more, never one too few
         for o in tasks: self.queue.put(o) if self.threads else o()
+
+    def end(self):
+        "Wait for tasks that threads are at, and forget the others: Python aborts when it ends while a thread is in torch"
+        with suppress(Empty):
+            while True: self.queue.get_nowait()
+        for _ in self.threads: self.queue.put(sys.exit)
+        for o in self.threads: o.join()
 
 def _call_all(queue, begin):
     begin()

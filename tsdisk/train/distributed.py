@@ -6,7 +6,7 @@
 __all__ = ['join_processes', 'DistributedTraining']
 
 # %% ../../nbs/68_train.distributed.ipynb #d0377390
-import os
+import atexit, os
 from fastai.basics import *
 from ..data.shared_steps import launch_device
 from ..order.ranks import launched, process_group
@@ -24,6 +24,11 @@ def join_processes(
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(n)) # Where fastai looks
     default = 'cpu:gloo,cuda:nccl' if torch.cuda.is_available() else 'gloo'
     torch.distributed.init_process_group(backend or default, rank=rank, world_size=n)
+    atexit.register(_leave)
+
+def _leave():
+    "End the threads of the group: Python aborts when it ends while one of them frees a tensor"
+    if torch.distributed.is_initialized(): torch.distributed.destroy_process_group()
 
 # %% ../../nbs/68_train.distributed.ipynb #152d809d
 class DistributedTraining(Callback):
