@@ -290,6 +290,22 @@ def test_orders_of_other_splits_are_refused(joined):
         except ValueError as e: res = str(e)""")
     assert all('The ranks disagree on' in o for o in errors)
 
+def test_loaders_made_before_the_launch_are_refused(joined):
+    "Lightning's trainer launches processes after loaders were made: each trained on all rows without a word"
+    results = joined("""
+        from tsdisk.all import TSDataLoader
+        opts = dict(bs=5, shuffle=True, seed=1, device='cpu')
+        before = TSDataLoader(dset, **opts)
+        derived = before.new(bs=10)
+        whole = TSDataLoader(dset, **opts, rank=0, world_size=1)
+        unshuffled = TSDataLoader(dset, 5, device='cpu')
+        join()
+        res = [len([*o]) for o in (TSDataLoader(dset, **opts), whole, whole.new(bs=10), unshuffled)]
+        for o in (before, derived):
+            try: next(iter(o))
+            except ValueError as e: res.append('launched after this loader was made' in str(e))""")
+    assert results == [[5,10,5,10,True,True]]*2
+
 @pytest.mark.parametrize('workers', [0,2])
 @pytest.mark.parametrize('own', [True,False])
 def test_a_stateful_loader_goes_on_within_an_epoch(dset, workers, own):

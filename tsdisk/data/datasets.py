@@ -15,6 +15,7 @@ from .batches import ToSteps
 from .labels import ToCode
 from .columns import check_same_rows, input_columns, sample_sources, shared_packing, target_column, windows_of
 from .samples import checked_info, new_data, of_unequal, selection
+from ..disk.arguments import document_class
 from ..disk.basics import html_table
 from ..disk.items import Items
 from ..disk.packing import Packing
@@ -30,6 +31,7 @@ from ..series.ragged import Ragged
 from ..series.windows import Windows
 
 # %% ../../nbs/52_data.datasets.ipynb #d11ed547
+@document_class
 class TSDatasets(ForWorkers, Datasets):
     "fastai datasets over arrays on disk: samples `(X[i], y[i])`, read in bulk"
     splits = None # Rows of each split

@@ -19,14 +19,17 @@ from .datasets import TSDatasets
 from .batches import DecodedTarget
 from .learner import like_targets
 from .device import ToDevice, made_ahead, on_gpu, split
-from .options import check_item_tfms, check_dataset, check_options, drops_last, item_tfms, known_ranks, options_for, order_text
+from .options import check_dataset, check_item_tfms, check_launch, check_options, drops_last, item_tfms
+from .options import known_ranks, options_for, order_text
 from .options import rows_of_batch, rows_of_rank, steps_of_items
 from .preload import Preloaded
 from .reader import NextBuffers, Reader, ReadOptions, past_cache
 from .sampling import Sampling, class_counts
+from ..disk.arguments import document_class
 from ..disk.spawned import ForWorkers
 
 # %% ../../nbs/56_data.loader.ipynb #37862d85
+@document_class
 class TSDataLoader(ForWorkers, TfmdDL):
     "A fastai `DataLoader` that gathers whole batches from a `TSDatasets`"
     unsent = 'rng', # fastai's generator: 2.5 kB, and no order here is drawn from it
@@ -56,6 +59,7 @@ class TSDataLoader(ForWorkers, TfmdDL):
     ):
         self.read = ifnone(read, ReadOptions())
         check_dataset(dataset, self.read)
+        self.as_launched = rank is None
         rank,world_size,seed = known_ranks(rank, world_size, seed)
         bs = rows_of_batch(bs, kwargs.pop('batch_size', None))
         check_options(kwargs, shuffle, weights, rank, world_size, seed)
@@ -124,6 +128,7 @@ def new(self:TSDataLoader,
     own = dict(read=options_for(dataset, self.read), **_kept_options(self, kwargs))
     if dataset is None and kwargs.get('shuffle', True): own |= _drawing_options(self)
     res = TfmdDL.new(self, dataset, cls, **{**own, **kwargs})
+    if 'rank' not in kwargs: res.as_launched = self.as_launched
     if dataset is None and res.device == self.device: res.preloaded = self.preloaded
     return res
 
@@ -296,6 +301,7 @@ def stored_groups(dl):
 def _start_pass(dl):
     "Start the next pass over the rows; returns its epoch and its first step"
     check_item_tfms(vars(dl))
+    check_launch(dl)
     dl.randomize()
     dl.before_iter()
     dl.steps = dl.plan().with_order(dl.get_idxs())

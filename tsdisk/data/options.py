@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['item_tfms', 'steps_of_items', 'check_dataset', 'options_for', 'check_item_tfms', 'known_options', 'check_kwargs',
-           'check_options', 'known_ranks', 'rows_of_rank', 'rows_of_batch', 'drops_last', 'order_text']
+           'check_options', 'known_ranks', 'check_launch', 'rows_of_rank', 'rows_of_batch', 'drops_last', 'order_text']
 
 # %% ../../nbs/55_data.options.ipynb #71dc3145
 import inspect
@@ -14,7 +14,7 @@ from .datasets import TSDatasets
 from .epoch_options import check_ranks, check_shuffle
 from .reader import ReadOptions
 from ..disk.basics import whole_number
-from ..order.ranks import drawn_seed, launched
+from ..order.ranks import drawn_seed, launched, process_group
 
 # %% ../../nbs/55_data.options.ipynb #d896cf0c
 def check_dataset(
@@ -94,6 +94,16 @@ def known_ranks(
     if is_launched: rank,world_size = launched()
     if is_launched and world_size > 1 and seed is None: seed = drawn_seed()
     return rank,world_size,seed
+
+def check_launch(
+    dl, # `TSDataLoader`
+):
+    "`ValueError` if its rows are drawn by each of several processes, because they were launched after it was made"
+    if not (dl.as_launched and dl.shuffle and dl.world_size == 1 and process_group()): return
+    n = launched()[1]
+    if n == 1: return
+    raise ValueError(f"{n} processes were launched after this loader was made, and each would train on all rows: make it after the "
+        "launch (Lightning calls `train_dataloader`), or give `rank=0, world_size=1` for all rows in each")
 
 def rows_of_rank(
     global_bs:int, # Rows of a step on all processes

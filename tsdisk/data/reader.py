@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 import numpy as np, torch
 from fastcore.basics import patch
+from ..disk.arguments import document_class
 from ..disk.basics import KeepLast, Shown, whole_number
 from ..disk.faults import handle_faults, mapped_reads
 from ..disk.identity import FileWatch
@@ -21,6 +22,7 @@ from ..disk.page_cache import fill_in_background
 from ..disk.array_sources import ArraySource
 
 # %% ../../nbs/54_data.reader.ipynb #230cc886
+@document_class
 @dataclass(frozen=True)
 class ReadOptions:
     "How a loader reads"

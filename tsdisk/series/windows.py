@@ -10,6 +10,7 @@ import warnings
 from datetime import timedelta
 import numpy as np
 from fastcore.basics import patch
+from ..disk.arguments import document_class
 from ..disk.basics import progress, whole_number
 from ..disk.rows import Ranges, true_runs
 from ..disk.array_sources import as_source
@@ -23,6 +24,7 @@ from .several import as_panel, vars_by_number
 from .spans import Part, Spans
 
 # %% ../../nbs/18_series.windows.ipynb #2fc2b002
+@document_class
 class Windows(Part):
     "Windows over series: `w[i]` is (vars, size), with a horizon the pair of inputs and targets"
     def __init__(self,
