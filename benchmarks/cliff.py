@@ -103,21 +103,21 @@ colors = ['#1b5e8c','#5aa0cf','#b5543a','#8f8f8f','#b59a3a','#6f8f6f']
 
 def plot(res, path):
     mb,first = medians(res),res['beside'][0]
-    fig,((ax,),) = figure(1, 1, (7.2,3.9))
+    fig,((ax,),) = figure(1, 1, (6,4.6))
     for (name,f),color in zip(ways.items(), colors):
         y = [mb[name,o,first] for o in shares]
         ax.plot(shares, y, color=color, marker='o', ms=4, lw=2.4 if 'tsdisk' in name else 1.5, label=name.replace('`',''))
         if np.isnan(y[-1]) and not np.isnan(y).all():
             last = np.flatnonzero(~np.isnan(y))[-1]
             ax.plot(shares[last]*1.19, y[last], marker='x', ms=8, mew=2, color=color)
-            ax.text(shares[last]*1.3, y[last], 'out of memory', color=color, va='center')
+            ax.text(shares[last]*1.3, y[last], 'out of memory', color=color, va='center', zorder=3, bbox=dict(fc='white', ec='none', pad=1))
     ax.axvline(1, color='#999999', ls='--', lw=1)
     ax.set(xscale='log', yscale='log', xlabel='size of the data ÷ memory', ylabel='MB/s of shuffled batches')
     ax.set_xticks(shares, [f'{o:g}' for o in shares])
     ax.minorticks_off()
     ax.grid(axis='y', color='#eeeeee')
     ax.set_axisbelow(True)
-    fig.legend(loc='outside right upper', frameon=False)
+    fig.legend(loc='outside lower center', ncols=2, frameon=False)
     fig.savefig(path, dpi=160)
 
 def readme_md(res): return f"{shares[0]:g} to {shares[-1]:g} times the memory: {conditions(res)}; `python benchmarks/cliff.py`.\n"

@@ -2347,6 +2347,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tsdisk.data.labels._check_classes': ('data.labels.html#_check_classes', 'tsdisk/data/labels.py'),
                                     'tsdisk.data.labels._colour_steps': ('data.labels.html#_colour_steps', 'tsdisk/data/labels.py'),
                                     'tsdisk.data.labels._distinct_labels': ('data.labels.html#_distinct_labels', 'tsdisk/data/labels.py'),
+                                    'tsdisk.data.labels._fits_int64': ('data.labels.html#_fits_int64', 'tsdisk/data/labels.py'),
                                     'tsdisk.data.labels._names_of': ('data.labels.html#_names_of', 'tsdisk/data/labels.py'),
                                     'tsdisk.data.labels._over_labels': ('data.labels.html#_over_labels', 'tsdisk/data/labels.py'),
                                     'tsdisk.data.labels._within_padding': ('data.labels.html#_within_padding', 'tsdisk/data/labels.py'),

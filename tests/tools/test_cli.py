@@ -1,4 +1,4 @@
-import json, subprocess, sys
+import json, subprocess, sys, warnings
 import numpy as np, pytest
 from tsdisk.tools.cli import in_commands, main
 from tsdisk.folder.manifest import open_folder
@@ -69,6 +69,17 @@ def test_times_of_a_recording(tmp_path):
     assert main(['convert', str(tmp_path/'a.csv'), str(tmp_path/'set'), '--time', 't']) == 0
     assert open_folder(tmp_path/'set')[0]['X'].shape == (1,1,30)
 
+def test_variables_are_chosen_and_gaps_are_filled(tmp_path, capsys):
+    rows = ''.join(f'2024-01-01T00:00:{i:02},{i},{-i},7\n' for i in (*range(10), *range(15, 30)))
+    (tmp_path/'a.csv').write_text('t,v,w,id\n' + rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter('always')
+        assert main(['convert', str(tmp_path/'a.csv'), str(tmp_path/'holes')]) == 0
+    assert 'warning: 1 series have gaps' in (err := capsys.readouterr().err) and 'give `--fill-gaps`\n' in err
+    assert main(['convert', str(tmp_path/'a.csv'), str(tmp_path/'set'), '--fill-gaps', '--vars', 'w', 'v']) == 0
+    x = open_folder(tmp_path/'set')[0]['X'][0]
+    assert x.shape == (2,30) and np.isnan(x[:,10:15]).all() and x[:,-1].tolist() == [-29,29]
+
 def test_output_that_nobody_reads_is_no_error(raw):
     files = [str(raw/'a/00.npy')]*20
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -113,7 +124,8 @@ def test_exit_codes_and_version(raw, capsys):
 @pytest.mark.parametrize('python,command', [("Give `resume=False` to start over", 'Give `--anew` to start over'),
     ("give `on_error='skip'`, and", 'give `--skip`, and'), ('`again=True` adds', '`--again` adds'),
     ("`add_checksums` reads", '`tsdisk verify --add` reads'), ("use `dtype='float32'`, or", 'use `--dtype float32`, or'),
-    ("`layout='ragged'`", '`--layout ragged`'), ("`decimal=','`", '`--decimal ,`'), ("`sep=' '`", '`--sep " "`'), ('give `time_format`', 'give `--time-format`'),
+    ('To fill them, give `tfm=fill_gaps`, from `tsdisk.convert.record_times`', 'To fill them, give `--fill-gaps`'),
+    ('choose variables with `vars` of `read_table`', 'choose variables with `--vars`'), ("`layout='ragged'`", '`--layout ragged`'), ("`decimal=','`", '`--decimal ,`'), ("`sep=' '`", '`--sep " "`'), ('give `time_format`', 'give `--time-format`'),
     ('or give `n_workers=0`', 'or give `--workers 0`'), ('a smaller `n_workers`', 'a smaller `--workers`'), ('`id` or `time`', '`--id` or `--time`'),
     ('make one with `convert` or `save_folder`', 'make one with `tsdisk convert`'), ('with `save_folder` or `convert`', 'with `tsdisk convert`'),
     ('give `read`', 'give `read` in Python'), ('`X` and `y` of `dtype`', '`X` and `y` of `dtype`'), ("`shuffle='block'` is faster", "`shuffle='block'` is faster")])
@@ -132,7 +144,6 @@ def test_errors_and_notes_name_options_of_the_command(raw, tmp_path, capsys):
     assert main(['verify', str(tmp_path/'raw')]) == 1 and '`tsdisk verify --add`' in capsys.readouterr().err
 
 def test_warnings_are_lines_too(raw, tmp_path, capsys, monkeypatch):
-    import warnings
     from tsdisk.tools import cli
     monkeypatch.setattr(cli, '_verify', lambda args: warnings.warn("give `resume=False`"))
     assert main(['verify', str(tmp_path)]) == 0 and capsys.readouterr().err == 'tsdisk: warning: give `--anew`\n'

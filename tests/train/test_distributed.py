@@ -1,16 +1,21 @@
 "Many processes equal one: real processes of gloo report what one process reports, are killed, and are resumed in other numbers"
-import json, os, signal, socket, subprocess, sys
+import json, os, random, signal, socket, subprocess, sys
+from contextlib import suppress
 import numpy as np, pytest
 from conftest import here, on_cpu, test_folders
 
 def environment():
     path = os.pathsep.join([*test_folders, *filter(None, [os.environ.get('PYTHONPATH')])])
-    return {**on_cpu, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore', 'MPLBACKEND': 'Agg'}
+    return {**on_cpu, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore', 'MPLBACKEND': 'Agg', 'PYTHONFAULTHANDLER': '1'}
 
 def free_port():
+    "A port below those that systems hand out by themselves: it is used seconds later, and another test may get it meanwhile"
     with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+        while True:
+            port = random.randrange(20_000, 30_000)
+            with suppress(OSError):
+                s.bind(('127.0.0.1', port))
+                return port
 
 def launch(world_size, *args, env=()):
     "Start a script of the tests in several processes, as `torchrun` does, and wait for all of them: (exit statuses, texts)"
@@ -20,6 +25,10 @@ def launch(world_size, *args, env=()):
     ranks = [common | (dict(RANK=str(r), LOCAL_RANK=str(r)) if world_size > 1 else {}) for r in range(world_size)]
     running = [subprocess.Popen(command, env=o, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for o in ranks]
     try: texts = [o.communicate(timeout=280)[1] for o in running]
+    except subprocess.TimeoutExpired:
+        for o in running: o.send_signal(signal.SIGABRT) # Each prints where its threads are
+        stacks = [o.communicate()[1].partition('Extension modules:')[0][-4000:] for o in running]
+        raise AssertionError('\n'.join(f'rank {r}: {o}' for r,o in enumerate(stacks)))
     finally:
         for o in running: o.kill()
     return [o.returncode for o in running], texts
@@ -108,6 +117,6 @@ for _ in range(4):
 @pytest.mark.skipif(not hasattr(os, 'SCHED_IDLE'), reason="needs Linux's scheduler")
 def test_ranks_that_end_at_once_end_well():
     "A thread of gloo that freed a tensor while Python ended aborted the process: 41 of 100 ended so"
-    meeting = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free_port()), 'WORLD_SIZE': '2'}
+    meeting = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port()), WORLD_SIZE='2')
     run = subprocess.run([sys.executable, '-c', ended_at_once], env={**environment(), **meeting}, capture_output=True, text=True, timeout=280)
     assert run.returncode == 0, run.stderr[-2000:]

@@ -182,7 +182,7 @@ def _sample(self:TSDatasets, i):
     return tuple([_typed_row(tl.kind, tl.items.cut(stored[k]), own) for tl,(k,own) in zip(self.tls.items, parts)])
 
 def _typed_row(kind, t, own):
-    t = kind.cast(t)[0]
+    t = kind.cast(t).squeeze(0)
     return torch.as_subclass(t.clone() if own else t, kind.typ)
 
 # %% ../../nbs/52_data.datasets.ipynb #a5aba717

@@ -8,6 +8,7 @@ __all__ = ['code_table', 'LabelIndex', 'LabelLoss', 'ToCategory', 'ToCode', 'Lab
 # %% ../../nbs/50_data.labels.ipynb #a3ea46e4
 import numpy as np, torch
 from collections.abc import Mapping
+from functools import cache
 from fastai.basics import *
 from ..disk.basics import Shown
 from .batches import TSInput, equal_stretches
@@ -64,14 +65,19 @@ def _codes_in_table(self:LabelIndex, a):
     at = np.subtract(a, int(self.sorted[0]), dtype=np.int64).view(np.uint64)
     return self.table.take(np.minimum(at, len(self.table)-1, out=at).view(np.int64))
 
+# %% ../../nbs/50_data.labels.ipynb #4f07aacd
 @patch
 def as_codes(self:LabelIndex,
     a:np.ndarray, # Labels, of any shape
 ): # int64 codes of that shape, perhaps `a` itself; None where they have to be looked up
     "The labels themselves, if they are codes already"
-    if not (self.is_range and a.size and np.can_cast(a.dtype, np.int64)): return None
+    if not (self.is_range and a.size and _fits_int64(a.dtype)): return None
     codes = a.astype(np.int64, copy=False)
+    if a.size == 1: return codes if 0 <= codes.item() < len(self) else None # Ten times as fast
     return codes if np.maximum.reduce(codes.view(np.uint64), axis=None) < len(self) else None
+
+@cache
+def _fits_int64(dtype): return np.can_cast(dtype, np.int64)
 
 # %% ../../nbs/50_data.labels.ipynb #02e648f4
 class LabelLoss(CrossEntropyLossFlat):

@@ -25,16 +25,18 @@ def _inputs(args):
 
 def _table_options(args):
     "Arguments for tables, as far as they are given"
-    names = 'time','time_format','time_unit','sep','decimal','encoding'
+    names = 'vars','time','time_format','time_unit','sep','decimal','encoding'
     given = {o: getattr(args, o) for o in names if getattr(args, o) is not None}
     if given.get('sep') == '\\t': given['sep'] = '\t' # As shells pass it
     return given
 
 def _options(args):
     "Arguments for `convert` and `append`"
+    from tsdisk.convert.record_times import fill_gaps
+    tfm = fill_gaps if args.fill_gaps else None
     label = 'folder' if args.label else None
     on_error = 'skip' if args.skip else 'stop'
-    return dict(label=label, n_workers=args.workers, resume=not args.anew, on_error=on_error)
+    return dict(tfm=tfm, label=label, n_workers=args.workers, resume=not args.anew, on_error=on_error)
 
 # %% ../../nbs/72_tools.cli.ipynb #11c14d6a
 def _convert(args):
@@ -123,12 +125,14 @@ def _add_reading_options(add):
     add('--workers', type=int, help='processes that read files (default: one per processor)')
     add('--skip', action='store_true', help='skip files that cannot be read')
     add('--anew', action='store_true', help='start again instead of resuming an interrupted call')
+    add('--fill-gaps', action='store_true', help='insert steps of NaN where time jumps')
     _add_table_options(add)
 
 def _add_table_options(add):
     add('--id', help='for tables with a row per step: the column that identifies the series')
     add('--y', help='with --id: the column of targets')
     add('--metadata', nargs='+', help='with --id: columns with the same value for all steps of a series')
+    add('--vars', nargs='+', help='columns of tables to read as variables (default: all numeric ones)')
     add('--time', help='the column of times, which is then not a variable')
     add('--time-format', help='of times that are strings, such as "%%d/%%m/%%Y %%H:%%M" (default: ISO 8601, or found out)')
     add('--time-unit', help='of times that are numbers, such as ms, or "ms since 1970-01-01"')
@@ -200,15 +204,16 @@ def parser() -> argparse.ArgumentParser: # With a subparser for each command
     return p
 
 # %% ../../nbs/72_tools.cli.ipynb #ed85ded1
-_commands = {"on_error='skip'": '--skip', 'resume=False': '--anew', 'again=True': '--again', 'n_workers': '--workers',
+_commands = {"on_error='skip'": '--skip', 'tfm=fill_gaps': '--fill-gaps', 'resume=False': '--anew', 'again=True': '--again', 'n_workers': '--workers',
     'add_checksums': 'tsdisk verify --add', 'save_folder': 'tsdisk convert'}
-_same_names = 'layout','dtype','time','time_format','time_unit','sep','decimal','encoding','id','metadata'
+_same_names = 'layout','dtype','vars','time','time_format','time_unit','sep','decimal','encoding','id','metadata'
 _python_only = 'read','tfm','steps','skip_rows','comment','split'
 
 def in_commands(
     text:str, # An error, a warning or a note
 ) -> str:
     "Name the options of the command where a text names arguments and functions of Python"
+    text = text.replace(' of `read_table`', '').replace(', from `tsdisk.convert.record_times`', '')
     text = re.sub('`(convert` or `save_folder|save_folder` or `convert)`', '`tsdisk convert`', text)
     return re.sub(r'`(\w+)(=([^`]*))?`', _in_command, text)
 
