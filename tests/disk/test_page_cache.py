@@ -91,6 +91,13 @@ def test_other_epochs_do_not(large, asked, kw):
     for _ in TSDataLoader(TSDatasets(open_array(large)), bs=4096, shuffle='block', **kw): pass
     assert asked == []
 
+@pytest.mark.parametrize('shuffle,world_size,read_whole', [('block',1,True), ('block',2,False), (True,2,True)])
+def test_a_rank_reads_its_own_blocks_but_any_shuffled_row(large, asked, shuffle, world_size, read_whole):
+    "On several machines, each read all of the file where a part was needed"
+    opts = dict(shuffle=shuffle, read=ReadOptions(direct=False), rank=0, world_size=world_size, seed=1)
+    assert sum(len(o[0]) for o in TSDataLoader(TSDatasets(open_array(large)), bs=512, **opts)) == 2**14//world_size
+    assert asked == [[large]]*read_whole
+
 def test_a_part_of_a_file_is_not_all_of_it(large, asked):
     for _ in TSDataLoader(TSDatasets(np.load(large, mmap_mode='r')[100:]), bs=4096, shuffle=True, read=ReadOptions(direct=False)): pass
     assert asked == []

@@ -244,7 +244,7 @@ def create_batches(self:TSDataLoader,
     if first is None: return
     if np.ndim(first) == 0: return (yield from _single_rows(self, samps))
     if self.shuffle: reader.advise()
-    if not get_worker_info(): reader.fill_cache(self.sampling.size)
+    if not get_worker_info(): reader.fill_cache(self.sampling.size//(self.world_size if self.shuffle == 'block' else 1)) # Ranks keep their blocks
     groups = reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
     yield from in_shared_memory(groups) if get_worker_info() and self.num_workers else groups
 

@@ -294,11 +294,11 @@ def groups(self:Reader,
 # %% ../../nbs/54_data.reader.ipynb #6c15f83b
 @patch
 def fill_cache(self:Reader,
-    rows:int, # Rows that an epoch reads
+    rows:int, # Rows that this process reads in all epochs
 ):
-    "Have files that fit in memory read from start to end, in the background, if an epoch needs most of them"
+    "Have files that fit in memory read from start to end, in the background, if most of them is needed"
     if self.options.direct or large_sources(self.stored): return
-    used = [s for s in self.stored if s.nbytes >= 2**26 and rows*s.row_bytes >= s.nbytes/2]
+    used = [s for s in self.stored if s.nbytes >= 2**26 and rows*s.row_bytes > s.nbytes/2]
     with suppress(OSError): # Files that were removed since are still mapped
         for place in [s.place() for s in used]:
             if place and place.whole: fill_in_background(place.files)
