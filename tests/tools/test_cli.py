@@ -112,6 +112,18 @@ def test_json(raw, tmp_path, capsys):
     assert main(['verify', d, '--json']) == 3
     assert json.loads(capsys.readouterr().out) == dict(path=d, unchanged=False, changes=['X.npy has changed: rows 0 to 6'])
 
+@pytest.mark.parametrize('name,at', [('tsdisk.json',0), ('tsdisk.json',20), ('X.npy',3)])
+def test_a_damaged_manifest_or_header_has_changed_too(raw, tmp_path, capsys, name, at):
+    d = tmp_path/'set'
+    assert main(['convert', str(raw/'a'), str(d)]) == 0 and main(['verify', str(d)]) == 0
+    data = bytearray((d/name).read_bytes())
+    data[at] ^= 1
+    (d/name).write_bytes(data)
+    capsys.readouterr()
+    assert main(['verify', str(d), '--json']) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert not found['unchanged'] and name in found['changes'][0]
+
 def test_exit_codes_and_version(raw, capsys):
     import tsdisk
     for args,code in ((['--version'], 0), (['--help'], 0), (['info'], 2), (['fly'], 2), ([], 2)):

@@ -57,9 +57,11 @@ def _print_json(values):
 
 # %% ../../nbs/72_tools.cli.ipynb #0a7f5fa9
 def _verify(args):
+    from tsdisk.disk.inside import DamagedFile
     from tsdisk.folder.checks import add_checksums, verify
     if args.add: add_checksums(args.path)
-    changes = verify(args.path)
+    try: changes = verify(args.path)
+    except DamagedFile as e: changes = [str(e)] # The manifest, or a header
     if args.json: _print_json(dict(path=args.path, unchanged=not changes, changes=changes))
     else: print('\n'.join(changes) if changes else f'{args.path}: every byte is unchanged')
     return 3 if changes else 0
