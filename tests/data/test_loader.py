@@ -1,5 +1,5 @@
 "A loader yields every row once, as stored, in memory that is never taken from whoever still holds it"
-import gc, io, json, random, threading, time, weakref
+import copy, gc, io, json, random, threading, time, weakref
 import numpy as np, pytest, torch
 from fastai.torch_core import set_seed
 from fastcore.basics import first
@@ -495,3 +495,16 @@ def test_loaders_are_freed_when_they_are_dropped(no_garbage_collection, block, t
     gone = [weakref.ref(o) for o in (dls, *dls, dls.train.dataset, dls.train.pools)]
     del dl, dls
     assert [o() for o in gone] == [None]*5
+
+@pytest.mark.parametrize('num_workers', [0,2])
+def test_a_copy_reads_for_itself(no_garbage_collection, num_workers):
+    "With workers, a copy read by the link of the loader that it was made of, and failed"
+    dl = loader(100, bs=16, shuffle=True, seed=4, num_workers=num_workers)
+    dl.epoch = 2
+    copied = copy.copy(dl)
+    expected = epoch(dl)
+    del dl
+    assert epoch(copied) == expected
+    gone = weakref.ref(copied)
+    del copied
+    assert gone() is None

@@ -155,6 +155,12 @@ class LooseLink(Shown, _FakeLoader):
         del link.d, link.default # `link.dataset` is the link itself: a cycle that would keep the loader
         vars(self).update(vars(link), dataset=self, loader=loader)
     d = default = property(lambda self: self.loader())
+    def link_to(self, loader):
+        "The same link from workers of a copy of the loader"
+        res = type(self).__new__(type(self))
+        vars(res).update(vars(self), dataset=res, loader=weakref.ref(loader))
+        return res
+
     def __getstate__(self): return vars(self) | dict(loader=self.d)
     def __setstate__(self, state):
         d = state['loader']

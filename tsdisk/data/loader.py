@@ -81,6 +81,11 @@ class TSDataLoader(ForWorkers, TfmdDL):
         if n == self.n: return
         raise ValueError(f"There are {self.n:,} rows, got n={n!r}: for fewer in an epoch, use `dl.new(partial_n={n!r})`")
 
+    def __copy__(self):
+        res = type(self).__new__(type(self))
+        vars(res).update(vars(self), fake_l=self.fake_l.link_to(res))
+        return res
+
     def _set_memory(self, dataset):
         "Memory for batches, and what fastai wants to know of them"
         self.pools = Pools()
