@@ -7,7 +7,6 @@ from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.data.reader import ReadOptions
 from tsdisk.series.windows import Windows
 
 X,y = np.zeros((40,2,9), 'f4'),np.arange(40)%2
@@ -27,7 +26,7 @@ def test_help_lists_each_argument_once(f):
     described = [o for o in '\n'.join(groups[1:]).splitlines() if o.strip()]
     assert all(len(o.split(None, 1)) == 2 for o in described)
 
-@pytest.mark.parametrize('cls', [Windows, TSDatasets, TSDataLoader, ReadOptions], ids=lambda o: o.__name__)
+@pytest.mark.parametrize('cls', [Windows, TSDatasets, TSDataLoader], ids=lambda o: o.__name__)
 def test_help_of_a_class_says_what_each_argument_is_for(cls):
     described = re.findall(r'^ \|\s{8}(\w+)\S* +\S', help_of(cls).partition('Arguments:')[2], re.M)
     own = [o for o,p in inspect.signature(cls).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]

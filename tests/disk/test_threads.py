@@ -154,6 +154,39 @@ def test_python_ends_well_amid_work():
     runs = [subprocess.run([sys.executable, '-c', left], capture_output=True, text=True, timeout=120) for _ in range(2)]
     assert [(o.returncode, o.stderr) for o in runs] == [(0, '')]*2
 
+more_threads_than_listed = '''
+import threading
+from tsdisk.disk.threads import Helpers, Task
+start = threading.Thread.start
+def interrupted(self):
+    start(self)
+    threading.Thread.start = start
+    raise KeyboardInterrupt
+threading.Thread.start = interrupted
+helpers = Helpers()
+try: helpers.offer([], 2)
+except KeyboardInterrupt: assert not helpers.threads
+tasks = [Task(int) for _ in range(4)]
+helpers.offer(tasks, 2)
+assert [o.result() for o in tasks] == [0]*4 and len(helpers.threads) == 2
+'''
+
+reads_at_exit = '''
+import atexit, sys
+import numpy as np
+from tsdisk.disk.io import DiskFile, Incoming
+def read(): return len(Incoming(file, np.array([0]), np.array([4096])).wait().block)
+atexit.register(lambda: print(read())) # It runs after those that are registered by reading
+file = DiskFile(sys.argv[1])
+assert read() == 4096
+'''
+
+@pytest.mark.parametrize('code,printed', [(more_threads_than_listed, ''), (reads_at_exit, '4096\n')], ids=['interrupted','reads'])
+def test_python_ends_after_ctrl_c_and_reads_until_then(tmp_path, code, printed):
+    np.save(tmp_path/'x.npy', np.arange(10**5))
+    run = subprocess.run([sys.executable, '-c', code, str(tmp_path/'x.npy')], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, printed), run.stderr
+
 def test_without_threadpoolctl_work_is_done_all_the_same(monkeypatch):
     monkeypatch.setitem(sys.modules, 'threadpoolctl', None)
     assert threads._openmp_setters() == []

@@ -12,7 +12,7 @@ def free_port():
     "A port below those that systems hand out by themselves: it is used seconds later, and another test may get it meanwhile"
     with socket.socket() as s:
         while True:
-            port = random.randrange(20_000, 30_000)
+            port = random.SystemRandom().randrange(20_000, 30_000)
             with suppress(OSError):
                 s.bind(('127.0.0.1', port))
                 return port
@@ -89,6 +89,35 @@ def test_each_rank_resumes_its_own_random_numbers(tmp_path):
     assert not differences(tmp_path/'whole'/'resumable.npz', tmp_path/'parts'/'resumable.npz')
     drawn = np.load(tmp_path/'parts'/'resumable.npz')['drawn']
     assert drawn.shape == (2,4)
+
+ended_early = '''
+import os, sys, time, torch
+from tsdisk.train.distributed import join_processes
+
+def rank(i):
+    os.environ.update(RANK=str(i), LOCAL_RANK=str(i))
+    torch.set_num_threads(1)
+    join_processes()
+    torch.distributed.barrier()
+
+def status(pid): return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+if not (failing := os.fork()):
+    rank(1)
+    if not (child := os.fork()): sys.exit(0) # It has the group, but none of its threads
+    work = torch.distributed.all_reduce(torch.ones(10), async_op=True) # The other never joins
+    sys.exit(5 if status(child) == 0 else 6)
+rank(0)
+print(status(failing))
+os._exit(0)
+'''
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason="needs `os.fork`")
+def test_a_rank_that_fails_ends_though_others_wait():
+    meeting = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port()), WORLD_SIZE='2')
+    run = subprocess.run([sys.executable, '-c', ended_early], env={**environment(), **meeting}, capture_output=True, text=True, timeout=100)
+    assert run.stdout == '5\n', run.stderr[-2000:]
 
 ended_at_once = '''
 import os, sys, torch

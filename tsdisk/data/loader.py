@@ -40,6 +40,7 @@ class TSDataLoader(ForWorkers, TfmdDL):
     resumed = None # (epoch, step, row) at which the next pass starts, if not with the next epoch
     at = None # (epoch, step) that comes next, while batches are used
     steps = None # The `Epoch` whose batches are used
+    as_launched = False # Are ranks those of the launch, not given?
     clock = None # Times the transforms of the next pass, as `Timed` says
     @delegates(TfmdDL.__init__, but=['dataset','bs','shuffle','num_workers',*item_tfms,*steps_of_items])
     def __init__(self,
@@ -249,7 +250,7 @@ def create_batches(self:TSDataLoader,
     if first is None: return
     if np.ndim(first) == 0: return (yield from _single_rows(self, samps))
     if self.shuffle: reader.advise()
-    if not get_worker_info(): reader.fill_cache(self.sampling.size//(self.world_size if self.shuffle == 'block' else 1)) # Ranks keep their blocks
+    if not get_worker_info(): reader.fill_cache(self.sampling.size, self.world_size)
     groups = reader.groups(map(self.sampling.rows, samps), rows, pools, _next_buffers(self, reader))
     yield from in_shared_memory(groups) if get_worker_info() and self.num_workers else groups
 

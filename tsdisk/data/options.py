@@ -102,7 +102,7 @@ def check_launch(
     if not (dl.as_launched and dl.shuffle and dl.world_size == 1 and process_group()): return
     n = launched()[1]
     if n == 1: return
-    raise ValueError(f"{n} processes were launched after this loader was made, and each would train on all rows: make it after the "
+    raise ValueError(f"{n} processes were launched after this loader was made, and each would read all rows: make it after the "
         "launch (Lightning calls `train_dataloader`), or give `rank=0, world_size=1` for all rows in each")
 
 def rows_of_rank(

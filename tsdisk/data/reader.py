@@ -13,7 +13,6 @@ from dataclasses import dataclass, fields
 from functools import partial
 import numpy as np, torch
 from fastcore.basics import patch
-from ..disk.arguments import document_class
 from ..disk.basics import KeepLast, Shown, whole_number
 from ..disk.faults import handle_faults, mapped_reads
 from ..disk.identity import FileWatch
@@ -22,7 +21,6 @@ from ..disk.page_cache import fill_in_background
 from ..disk.array_sources import ArraySource
 
 # %% ../../nbs/54_data.reader.ipynb #230cc886
-@document_class
 @dataclass(frozen=True)
 class ReadOptions:
     "How a loader reads"
@@ -294,9 +292,11 @@ def groups(self:Reader,
 # %% ../../nbs/54_data.reader.ipynb #6c15f83b
 @patch
 def fill_cache(self:Reader,
-    rows:int, # Rows that this process reads in all epochs
+    rows:int, # Rows of an epoch
+    ranks:int=1, # Processes that share them
 ):
-    "Have files that fit in memory read from start to end, in the background, if most of them is needed"
+    "Have files that fit in memory read from start to end, in the background, if an epoch needs most of them"
+    if self.buffered: rows //= ranks # Each keeps to its own blocks
     if self.options.direct or large_sources(self.stored): return
     used = [s for s in self.stored if s.nbytes >= 2**26 and rows*s.row_bytes > s.nbytes/2]
     with suppress(OSError): # Files that were removed since are still mapped

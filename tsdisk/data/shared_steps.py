@@ -12,6 +12,7 @@ from fastai.basics import *
 from fastai.callback.training import GradientAccumulation
 from .learner import known_targets, replaced
 from .loader import TSDataLoader
+from .options import check_launch
 from .ranks import from_all_ranks, gather_rows, mean_over_ranks
 from ..order.ranks import launched, process_group
 
@@ -170,6 +171,7 @@ def check_joined(
             "`cbs=DistributedTraining()`, or within `with learn.distrib_ctx():`. For models of their own, on all rows, "
             "give their loaders `rank=0, world_size=1`")
     if not has_part and is_joined and learn.training:
+        check_launch(dl)
         raise ValueError(f"{n} processes train one model, and each has all rows: leave out `rank` and `world_size`")
 
 def check_same_rows(

@@ -23,7 +23,9 @@ def arguments_of(
 def _own_arguments(f):
     code = (f.__init__ if isinstance(f, type) else f).__code__
     names = code.co_varnames[:code.co_argcount+code.co_kwonlyargcount]
-    return {k: v for k,v in docments(f).items() if k in names and k not in ('self','cls')}
+    try: comments = docments(f)
+    except OSError: comments = {} # Installed without its sources
+    return {k: v for k,v in comments.items() if k in names and k not in ('self','cls')}
 
 # %% ../../nbs/00_disk.arguments.ipynb #a0b76a1e
 def document_arguments(
@@ -56,7 +58,7 @@ def document_by_name(
 
 # %% ../../nbs/00_disk.arguments.ipynb #34de96a8
 def document_class(
-    cls, # Class, or dataclass
+    cls, # Class with an `__init__` of its own
 ): # The class
     "Decorator that lists in the help of a class what may be given to it"
     document_arguments(cls.__init__, {'Arguments': arguments_of(cls)})

@@ -124,10 +124,15 @@ class Helpers(Shown):
 
     def end(self):
         "Wait for tasks that threads are at, and forget the others: Python aborts when it ends while a thread is in torch"
+        threads,queue = self.threads,self.queue
+        self.reset() # What is offered from here on is for new threads
         with suppress(Empty):
-            while True: self.queue.get_nowait()
-        for _ in self.threads: self.queue.put(sys.exit)
-        for o in self.threads: o.join()
+            while True: queue.get_nowait()
+        def leave(): # Passed on, as there may be a thread that is not listed
+            queue.put(leave)
+            sys.exit()
+        queue.put(leave)
+        for o in threads: o.join()
 
 def _call_all(queue, begin):
     begin()

@@ -127,7 +127,7 @@ def _add_reading_options(add):
     add('--workers', type=int, help='processes that read files (default: one per processor)')
     add('--skip', action='store_true', help='skip files that cannot be read')
     add('--anew', action='store_true', help='start again instead of resuming an interrupted call')
-    add('--fill-gaps', action='store_true', help='insert steps of NaN where time jumps')
+    add('--fill-gaps', action='store_true', help='of series with times: insert steps of NaN where time jumps')
     _add_table_options(add)
 
 def _add_table_options(add):
@@ -215,7 +215,7 @@ def in_commands(
     text:str, # An error, a warning or a note
 ) -> str:
     "Name the options of the command where a text names arguments and functions of Python"
-    text = text.replace(' of `read_table`', '').replace(', from `tsdisk.convert.record_times`', '')
+    text = text.replace('`vars` of `read_table`', '`vars`').replace(', from `tsdisk.convert.record_times`', '')
     text = re.sub('`(convert` or `save_folder|save_folder` or `convert)`', '`tsdisk convert`', text)
     return re.sub(r'`(\w+)(=([^`]*))?`', _in_command, text)
 
