@@ -124,7 +124,7 @@ class BatchOrder(Shown):
         world_size:int=None, # Number of processes that train together
     ):
         if seed is None and launched()[1] > 1: seed = drawn_seed()
-        self.as_launched,self.agreed = rank is None,True
+        self.agreed = True # Do all ranks have the same seed and rows?
         self.own_dl = TSDataLoader(_one_split(dset), bs, shuffle, seed=seed, drop_last=drop_last, device='cpu',
             partial_n=partial_n, weights=weights, groups=groups, rank=rank, world_size=world_size)
         self.drop_last = drop_last
@@ -136,7 +136,7 @@ class BatchOrder(Shown):
 def dl(self:BatchOrder):
     "The loader of this process's rows, also if the others were launched after it was made"
     rank,world_size = launched()
-    if self.as_launched and process_group() and self.own_dl.world_size != world_size:
+    if self.own_dl.as_launched and process_group() and self.own_dl.world_size != world_size:
         state,self.own_dl = self.own_dl.state_dict(),self.own_dl.new(rank=rank, world_size=world_size)
         self.own_dl.load_state_dict(state)
         self.agreed = False

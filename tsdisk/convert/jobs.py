@@ -236,8 +236,8 @@ def _pop_metadata(record, spec):
     for k,v in metadata.items():
         described = k in ('names','units')
         if spec.get(k) == v or spec.is_float and not described: continue
-        of_names,of_packing = "choose variables with `vars` of `read_table`, or in `tfm`","give `dtype='float32'` to store physical units"
-        advice = of_names if described else of_packing
+        of_names = "choose variables with `vars` of `read_table`, or in `tfm`"
+        advice = of_names if described else "give `dtype='float32'` to store physical units"
         raise ValueError(f"Its `{k}` is {v}, other records have {spec.get(k)}: {advice}")
     return metadata
 

@@ -206,8 +206,8 @@ def parser() -> argparse.ArgumentParser: # With a subparser for each command
     return p
 
 # %% ../../nbs/72_tools.cli.ipynb #ed85ded1
-_commands = {"on_error='skip'": '--skip', 'tfm=fill_gaps': '--fill-gaps', 'resume=False': '--anew', 'again=True': '--again', 'n_workers': '--workers',
-    'add_checksums': 'tsdisk verify --add', 'save_folder': 'tsdisk convert'}
+_commands = {"on_error='skip'": '--skip', 'tfm=fill_gaps': '--fill-gaps', 'resume=False': '--anew', 'again=True': '--again',
+    'n_workers': '--workers', 'add_checksums': 'tsdisk verify --add', 'save_folder': 'tsdisk convert'}
 _same_names = 'layout','dtype','vars','time','time_format','time_unit','sep','decimal','encoding','id','metadata'
 _python_only = 'read','tfm','steps','skip_rows','comment','split'
 
