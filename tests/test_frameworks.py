@@ -281,6 +281,17 @@ def test_orders_made_before_the_launch_are_shared(joined):
     assert sorted(sum(alone, [])) == [*range(50)] and sorted(sum(rest+other_rest, [])) == sorted(sum(alone[3:], []))
     assert 'rank 0 of 2' in error and 'use_distributed_sampler=False' in error
 
+def test_a_learner_says_that_its_loaders_were_made_before_the_launch(joined):
+    errors = joined("""
+        from tsdisk.all import Learner, DistributedTraining, TSDataLoaders, nn
+        dls = TSDataLoaders.from_arrays(np.zeros((50,1,4), 'f4'), np.zeros(50, 'f4'), bs=5, seed=1, device='cpu')
+        join()
+        learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(4, 1)), loss_func=nn.MSELoss(), cbs=DistributedTraining())
+        try:
+            with learn.no_bar(), learn.no_logging(): res = learn.fit(1)
+        except ValueError as e: res = str(e)""")
+    assert all('2 processes were launched after this loader was made' in o for o in errors), errors
+
 def test_orders_of_other_splits_are_refused(joined):
     errors = joined("""
         dset = TSDatasets(np.zeros((50,1,4), 'f4'), splits=random_splits(50)).train
