@@ -134,7 +134,7 @@ class BatchOrder(Shown):
 # %% ../nbs/82_frameworks.ipynb #cef7aeac
 @patch(as_prop=True)
 def dl(self:BatchOrder):
-    "The loader of this process's rows, also if the others were launched after it was made"
+    "The loader of this process's rows, even if the others were launched after it was made"
     rank,world_size = launched()
     if self.own_dl.as_launched and process_group() and self.own_dl.world_size != world_size:
         state,self.own_dl = self.own_dl.state_dict(),self.own_dl.new(rank=rank, world_size=world_size)
@@ -154,7 +154,7 @@ def _agreed_dl(self:BatchOrder):
 
 @patch(as_prop=True)
 def batch_size(self:BatchOrder):
-    "Rows of a batch, for those who share the batches among processes; `ValueError` if these are shared already"
+    "Rows of a batch, for libraries that divide batches among processes; `ValueError` if they are divided already"
     if self.dl.world_size == 1: return self.dl.bs
     raise ValueError(f"These batches are those of rank {self.dl.rank} of {self.dl.world_size}, "
         "and can't be shared again: leave out `prepare` of Accelerate, "
@@ -202,6 +202,13 @@ def state_dict(self:BatchOrder): return self.dl.state_dict()
 def load_state_dict(self:BatchOrder, state): self.dl.load_state_dict(state)
 
 # %% ../nbs/82_frameworks.ipynb #06363ec9
+def _rows_at(dset, pos):
+    "Rows of the arrays at some positions of a dataset, (k,)"
+    rows = np.ascontiguousarray(take_idxs(dset.idxs, as_positions(pos, len(dset))), np.int64)
+    if rows.ndim == 1: return rows
+    raise IndexError(f"Rows must be one list of positions, got shape {rows.shape}: "
+        "give `batches(...)` as `batch_sampler`, or as `sampler` with `batch_size=None`")
+
 class BatchReader(Shown):
     "Reads batches of a dataset as plain tensors, in any process"
     def __init__(self, dset):
@@ -214,14 +221,11 @@ class BatchReader(Shown):
         epoch:int=None, # Number of the epoch, for rows that differ from epoch to epoch; None for those that are always the same
     ) -> tuple: # Plain tensors, inputs before targets
         dset = self.dset
-        rows = np.ascontiguousarray(take_idxs(dset.idxs, as_positions(pos, len(dset))), np.int64)
-        if rows.ndim != 1:
-            raise IndexError(f"Rows must be one list of positions, got shape {rows.shape}: "
-                "give `batches(...)` as `batch_sampler`, or as `sampler` with `batch_size=None`")
-        cols,of = dset.reads()
-        got = self._reader(cols, epoch).read(rows)
-        b = dset.finished([tl.typed(tl.items.cut(got[i]), own) for tl,(i,own) in zip(dset.tls, of)])
-        return tuple([o.as_subclass(Tensor) for o in b])
+        rows = _rows_at(dset, pos)
+        columns,parts = dset.reads()
+        stored = self._reader(columns, epoch).read(rows)
+        typed = [tl.typed(tl.items.cut(stored[i]), own) for tl,(i,own) in zip(dset.tls, parts)]
+        return tuple([o.as_subclass(Tensor) for o in dset.finished(typed)])
 
     def _reader(self, cols, epoch):
         now = os.getpid(),epoch

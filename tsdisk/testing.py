@@ -87,11 +87,12 @@ def _forms(idxs):
 
 # %% ../nbs/80_testing.ipynb #dcfb73a3
 def _shifted(buf):
-    "Memory like `buf` that is no more aligned than NumPy asks"
+    "Memory like `buf` that is no more aligned than NumPy requires"
     size = buf.dtype.alignment
     for shift in {0, size, 3*size}:
         raw = np.empty(buf.nbytes+128, 'u1')
-        yield raw[-raw.ctypes.data%64 + shift:][:buf.nbytes].view(buf.dtype).reshape(buf.shape)
+        start = -raw.ctypes.data%64 + shift # `shift` bytes after a multiple of 64
+        yield raw[start:start+buf.nbytes].view(buf.dtype).reshape(buf.shape)
 
 # %% ../nbs/80_testing.ipynb #6b407e88
 def _misfits(buf):
@@ -122,7 +123,7 @@ def _check_reuse(s, expected, buf):
 
 # %% ../nbs/80_testing.ipynb #36fa3a81
 def check_errors(s, expected):
-    "Rows that do not exist, and values that are no row numbers, raise errors"
+    "Rows that do not exist, and values that are not row numbers, raise errors"
     n = len(expected)
     for i in (n, -n-1, 10**12, -10**12): _raises(IndexError, lambda i=i: s.gather([0,i]), i)
     _raises(IndexError, lambda: s.gather([[0,0]]))
@@ -176,5 +177,5 @@ def check_source(
     source:Source, # The source
     expected, # Array (n, ...) of what it should hold
 ):
-    "Hold a source to all of the protocol but pickles; `AssertionError` says what differs"
+    "Hold a source to the whole protocol except pickling; `AssertionError` says what differs"
     for check in checks: check(source, np.asarray(expected))

@@ -16,6 +16,8 @@ from .data import columns
 from .data import datasets
 from .data import loader, loaders
 from .data.assemble import has_method
+from .data.epoch_options import epoch_size
+from .data.sampling import class_counts
 from .disk.memory import free_memory
 from .convert.readers import need
 from .disk import sources
@@ -57,7 +59,7 @@ def _as_slice(steps):
     steps = np.asarray(steps)
     listed = steps.ndim == 1 and steps.dtype.kind in 'iu' and len(steps)
     if not listed or (np.diff(steps) != 1).any(): raise ValueError(f"`sel_steps` must be consecutive, got {steps!r}")
-    return slice(int(steps[0]), int(steps[-1])+1)
+    return slice(int(steps[0]), int(steps[-1])+1 or None) # -1 is the last step
 
 class TSDatasets(datasets.TSDatasets):
     "`tsdisk.data.datasets.TSDatasets` for tsai"
@@ -175,9 +177,12 @@ class TSDataLoader(loader.TSDataLoader):
     @property
     def split_idxs(self): return self.dataset.split_idxs
     @property
-    def class_priors(self):
-        shares = self.sampling.classes[0].counts/self.n
-        return torch.tensor(shares, dtype=torch.float32, device=self.device)
+    def class_priors(self): return torch.tensor(_class_shares(self), dtype=torch.float32, device=self.device)
+
+def _class_shares(dl):
+    "The share of each class, (classes,), among rows with a label"
+    counts = class_counts(dl.dataset)
+    return counts/max(1, counts.sum())
 
 # %% ../nbs/81_tsai.ipynb #24a37ec3
 @patch
@@ -200,7 +205,7 @@ def show_dist(self:TSDataLoader,
     "Draw how the targets are distributed"
     if len(self.dataset.tls) == self.dataset.n_inp: raise ValueError("These samples have no targets")
     ax = plt.subplots(figsize=figsize or (6,3))[1]
-    if self.cat: ax.bar([str(o) for o in self.vocab], self.sampling.classes[0].counts/self.n, **kwargs)
+    if self.cat: ax.bar([str(o) for o in self.vocab], _class_shares(self), **kwargs)
     else: _plot_shares(ax, self._some_targets(max_n), **kwargs)
     ax.set(ylabel='share', title=f'Targets of {self.n:,} rows')
     return ax
@@ -226,8 +231,10 @@ class TSDataLoaders(loaders.TSDataLoaders):
             raise ValueError("Samplers are not supported: pass `shuffle_train='stratified'`, 'balanced' or 'block', "
                 "or give `weights`")
         bs,val_bs = (*L(bs), *L(bs))[:2]
+        partial_n,val_partial_n = (*L(partial_n), None, None)[:2]
         if shuffle_train is not None: kwargs['shuffle'] = shuffle_train
-        return super().from_dsets(*ds, **{'bs': bs, 'val_bs': val_bs, 'partial_n': first(L(partial_n)), **kwargs})
+        sizes = dict(bs=bs, val_bs=val_bs, partial_n=partial_n, val_partial_n=val_partial_n)
+        return super().from_dsets(*ds, **{**sizes, **kwargs})
 
 TSDatasets._dl_type,TSDatasets._dbunch_type = TSDataLoader,TSDataLoaders
 
@@ -356,8 +363,7 @@ def _check_memory(n, shape):
 def _copied_rows(learn, X, y, partial_n, random_state):
     "Series and targets in memory, in the units of the data; with `partial_n`, a random part of them"
     ds = _analysed_rows(learn, X, y)
-    n = ifnone(partial_n, len(ds))
-    if not isinstance(n, int): n = max(1, round(n*len(ds)))
+    n = min(len(ds), epoch_size(partial_n, len(ds)))
     _check_memory(n, ds.tls[0].items.shape[1:])
     rows = np.sort(np.random.default_rng(random_state).permutation(ds.split_idxs)[:n])
     return ds.tls[0].typed(ds.tls[0].read(rows)).numpy(), ds.tls[1].items.gather(rows)

@@ -98,7 +98,7 @@ def test_faulty_inputs_are_skipped_or_stop(raw, tmp_path):
     convert(src, tmp_path/'one', read=some_fail, on_error='skip', n_workers=0)
     with ThreadPoolExecutor(3) as executor:
         assert same(tmp_path/'one', convert(src, tmp_path/'skip', read=some_fail, on_error='skip', executor=executor))
-        with expect_fail(ValueError, '7 inputs before it done and kept'): convert(src, tmp_path/'set', read=some_fail, executor=executor)
+        with expect_fail(ValueError, 'Done and kept: 7 inputs before it'): convert(src, tmp_path/'set', read=some_fail, executor=executor)
         assert same(tmp_path/'one', convert(src, tmp_path/'set', read=some_fail, on_error='skip', executor=executor))
 
 def test_an_error_waits_for_copies_in_progress(raw, tmp_path):

@@ -38,7 +38,7 @@ def test_an_append_without_a_column_is_refused(labeled, others):
 def test_an_append_of_another_kind_is_refused(labeled):
     made,known = labeled
     other = 7 if isinstance(known[0], (str,bool)) else 'seven'
-    with fails(ValueError, 'Its `label` is no '): append(made, [record(9, label=other)])
+    with fails(ValueError, 'Its `label` is not of the kind '): append(made, [record(9, label=other)])
     check_unchanged(made, known)
 
 def test_rows_of_one_array_need_the_columns_too(labeled):

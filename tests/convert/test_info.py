@@ -122,7 +122,7 @@ def test_folders_and_patterns_are_described_as_convert_sees_them(raw, tmp_path):
     for src in (raw, str(raw/'**/*.npy')):
         got = info(src)
         assert got.rows == info(raw/'a/00.npy').rows and got.notes[0].startswith('files that `convert` reads: .npy 12, ')
-        assert got.notes[1] == 'described is the first: …/a/00.npy'
+        assert got.notes[1] == 'the first one is described: …/a/00.npy'
     assert info(f"{raw/'a/00.npy'}[0:1]").rows[0].shape == (1,9)
     with expect_fail(FileNotFoundError, 'no files to read'): info(raw/'*.csv')
     (tmp_path/'empty').mkdir()

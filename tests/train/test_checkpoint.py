@@ -275,7 +275,7 @@ def test_every_flipped_bit_is_found_and_the_checkpoint_before_resumes(one_thread
     assert (newest, read(file.with_name('a.previous.ckpt'))['train_iter']) == (25, 20)
     for bit in np.random.default_rng(0).integers(0, 8*(len(data)-32), 60):
         file.write_bytes(flipped(file, bit))
-        with fails(ValueError, 'a.ckpt', 'its checksum is another one', 'delete the file'): read(file)
+        with fails(ValueError, 'a.ckpt', 'its checksum does not match', 'delete the file'): read(file)
         file.write_bytes(data)
     file.write_bytes(flipped(file, 8000))
     again = train(learner(tmp_path), cbs=Checkpoint('a', 5))
@@ -409,3 +409,21 @@ def test_a_checkpoint_that_only_some_ranks_see_is_refused(monkeypatch):
     monkeypatch.setattr(checkpoint, 'from_all_ranks', lambda o: [o,o])
     checkpoint._check_all_see(found)
     checkpoint._check_all_see(None)
+
+@pytest.mark.parametrize('at', [1,4])
+def test_the_fit_after_a_finished_one_has_its_own_orders(tmp_path, at):
+    def script(path, at=999):
+        learn = learner(path)
+        train(learn, 2, Checkpoint('one'))
+        with suppress(KeyboardInterrupt): train(learn, 2, [Checkpoint('two'), Stop(at)])
+        return learn
+    script(tmp_path, at) # Before the second fit saves anything
+    again = script(tmp_path)
+    assert again.dls.train.epoch == 3
+    equal(again, script(tmp_path/'whole'))
+
+def test_a_finished_fit_of_other_data_is_refused(tmp_path):
+    train(learner(tmp_path), cbs=Checkpoint('a'))
+    other = learner(tmp_path)
+    other.dls.loaders[0] = other.dls.train.new(bs=16)
+    with fails(ValueError, 'saved by a loader with'): train(other, cbs=Checkpoint('a'))

@@ -162,3 +162,38 @@ def test_forecasts_with_known_variables_are_refused_with_the_way_that_works():
     assert inputs[0,0].tolist() == x[-7:,0].tolist() and known[0,0].tolist() == [1,2,3]
     table = forecasts_to_frame(np.zeros((1,1,3)), dl)
     assert (table.made_at == clocks[0].times(99)).all() and table.time.tolist() == [clocks[0].times(99)+np.timedelta64(k, 'D') for k in (1,2,3)]
+
+def test_rows_are_counted_from_the_end_or_masked():
+    w = Windows(np.arange(100.)[:,None], 4, horizon=1, clock=Clock('2024-01-01', period='1d'))
+    dset = TSDatasets(w, splits=[range(80), range(80, 96)]).subset(1)
+    preds = w.target.gather(np.arange(80, 96))
+    whole = forecasts_to_frame(preds, dset)
+    mask = np.arange(16)%4 == 1
+    for rows,positions in (([-1], [15]), (mask, np.flatnonzero(mask)), ([], [])):
+        assert forecasts_to_frame(preds, dset, rows=rows).equals(whole.iloc[positions].reset_index(drop=True))
+    assert whole.value.iloc[-1] == 99 and str(whole.time.iloc[-1]) == '2024-04-09 00:00:00'
+    with expect_fail(IndexError, 'Item 16'): forecasts_to_frame(preds, dset, rows=[16])
+
+
+
+@pytest.mark.parametrize('clock', [Clock(fs=1), Clock.from_times(np.cumsum(1. + np.arange(50)%3))], ids=['even','uneven'])
+def test_steps_are_numbered_where_no_clock_knows_its_start(clock):
+    w = Windows([np.zeros((50,1))]*2, 8, horizon=2, clock=[clock]*2)
+    table = forecasts_to_frame(w.target.gather(range(len(w))), TSDatasets(w))
+    assert table.time.iloc[:2].tolist() == [8,9] and table.made_at.iloc[0] == 7
+
+@pytest.mark.parametrize('uneven', [False,True])
+def test_times_are_missing_where_only_other_starts_are_known(uneven):
+    times = np.datetime64('2024-01-01','s') + uneven_steps(uneven)
+    known,unknown = Clock.from_times(times),Clock.from_times(uneven_steps(uneven).astype('f8'))
+    w = Windows([np.zeros((50,1))]*2, 8, horizon=2, clock=[known,unknown])
+    table = forecasts_to_frame(w.target.gather(range(len(w))), TSDatasets(w))
+    first = table[table.series == 0]
+    assert (first.time.iloc[:2].to_numpy() == times[8:10]).all() and table[table.series == 1].time.isna().all()
+
+def uneven_steps(uneven): return np.cumsum(np.r_[0, 1 + np.arange(49)%3*uneven])
+
+def test_parts_of_windows_are_refused():
+    w = some_windows()
+    parts = TSDatasets(w.inputs[0], w.target)
+    with expect_fail(ValueError, 'parts of windows'): forecasts_to_frame(w.target.gather(range(len(w))), parts)

@@ -121,7 +121,7 @@ class LabelSteps(Shown):
         self.classes,self.window,self.key = classes,window,key
 
     @property
-    def uses(self): return [self.key] # So `convert` does not say that they are in `items.jsonl` only
+    def uses(self): return [self.key] # So that `convert` does not report them as kept only in `items.jsonl`
 
     def __call__(self, record):
         clock = Clock.from_metadata(record)

@@ -74,9 +74,9 @@ def has_values(
 
 # %% ../../nbs/43_convert.arrow_columns.ipynb #9838bf06
 def are_iso(
-    column, # Strings of pyarrow; missing ones (None, not a mark such as 'NA') after the first are passed over
+    column, # Strings of pyarrow; None is ignored unless it is the first, a mark such as 'NA' is not
 ) -> bool:
-    "Are all strings dates in ISO 8601, without zones, the first one not missing? A quick check before they are parsed one by one"
+    "Are all strings dates in ISO 8601 without zones, the first one not missing? Quicker than parsing one by one"
     first = column[:1].to_pylist()
     if not first or is_missing(first[0]) or time_formats(first) != ['ISO8601']: return False
     try: return len(column.cast(need('pyarrow', 'tables').timestamp('ns'))) > 0

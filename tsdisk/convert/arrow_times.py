@@ -29,7 +29,7 @@ def format_of(
     name:str, # Of the column, for errors
 ) -> str: # As for `strptime`, or `ISO8601`
     "The format of times in strings"
-    if not is_text(column.type): return known_format([str(column.type)], name)
+    if not is_text(column.type): return known_format([str(column.type)], name) # Raises: the name of a type is no time
     return 'ISO8601' if are_iso(column) else known_format(column[:2000].to_pylist(), name)
 
 # %% ../../nbs/43_convert.arrow_times.ipynb #3cb21d59

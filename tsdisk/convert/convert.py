@@ -90,7 +90,7 @@ def made_now(self:Work, dst):
 @patch
 def known_inputs(self:Work,
     dst, # Folder of a dataset
-) -> tuple: # (a boolean for each input, how many of the first were added together); none for an iterable that cannot be read again
+) -> tuple: # (a boolean for each input, how many of the first were added in one call); empty for one-time iterables
     "Which inputs does the dataset have, read by the same functions?"
     if not self.inputs.repeatable: return np.zeros(0, bool), 0
     made,how = read_manifest(dst).get('made'),how_read(self.options)
@@ -109,7 +109,7 @@ class Fault(ValueError): "An input that cannot be read"
 def _check_fault(done, writer):
     if not done.error: return
     name,error = done.error
-    kept = f"{count_inputs(writer.inputs)} before it done and kept. " if writer.inputs else ''
+    kept = f"Done and kept: {count_inputs(writer.inputs)} before it. " if writer.inputs else ''
     raise Fault(f"{name} could not be read: {error}. {kept}Fix it or give `on_error='skip'`, and call again")
 
 def _inputs_done(writer, work):
@@ -193,7 +193,8 @@ def _convert(self:Work, dst, layout, dtype, resume):
     complete_save(dst)
     completed = Journal(dst).complete()
     if resume and self.is_done(dst): return
-    if completed and self.made_now(dst): return print("An earlier call was complete but for the last renames, which are done now")
+    done = "An earlier call was complete except for the final renames, which are done now"
+    if completed and self.made_now(dst): return print(done)
     _check_empty(dst)
     journal = Journal(dst)
     if journal.head and resume: self.check_resumes(journal)
@@ -211,7 +212,7 @@ def convert(
     label=None, # Targets: 'folder' for the name of the folder that a file is in, or a function of its path
     split='folder', # Splits: by default from names of folders or files, if all have one; or a function of a path; or None
     n_workers:int=None, # Number of processes, or 0 for none besides this one; by default one per processor
-    executor=None, # Reads, and writes the rows, instead: one of `concurrent.futures`, or any object with its `submit`
+    executor=None, # Reads inputs and writes rows instead: one of `concurrent.futures`, or any object with its `submit`
     resume:bool=True, # Resume an interrupted conversion to this folder?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
 ) -> Info: # Describes the dataset; also usable as its path
@@ -239,6 +240,12 @@ def _spec_of(entry):
     trail = entry['shape'][1:-1] if ragged else entry['shape'][1:]
     metadata = {k: entry[k] for k in column_metadata if k in entry}
     return Spec(layout=entry.get('layout', 'dense'), trail=trail, dtype=entry['dtype'], **metadata)
+
+def _check_dataset(dst):
+    if (dst/manifest_name).exists(): return
+    unfinished = (dst/staging).exists()
+    state = 'not finished: call `convert` again with the same arguments' if unfinished else f'not a dataset: {_how_to_make_one}'
+    raise FileNotFoundError(f"{dst} is {state}")
 
 # %% ../../nbs/48_convert.convert.ipynb #6b46ba8d
 def _progress_of(path, checksums):
@@ -290,25 +297,21 @@ def _begin_append(self:Work, journal):
     print_known_sources(journal.dst, self.inputs)
     journal.begin(metadata, append=True, n=n, specs=specs, files=files, options=self.options)
 
-def _check_dataset(dst):
-    if (dst/manifest_name).exists(): return
-    unfinished = (dst/staging).exists()
-    state = 'not finished: call `convert` again with the same arguments' if unfinished else f'not a dataset: {_how_to_make_one}'
-    raise FileNotFoundError(f"{dst} is {state}")
-
-def _is_added(dst, work, again):
-    "Are all of these rows in the dataset already? Then nothing is left to do; `ValueError` if some are"
-    completed = Journal(dst).complete()
-    if completed and not work.inputs.repeatable:
-        raise ValueError(f"An earlier append to {dst} was complete except for the last steps, which are done now: "
-            "call again only if these are different rows")
-    if again and not completed: return False
+def _has_all(dst, work):
+    "Does the dataset have all of these inputs? `ValueError` if it has some of them"
     known,together = work.known_inputs(dst)
     if not known.any(): return False
-    n = len(known)
-    is_again = known.all() if work.inputs.files else together == n # Records of the same values may be of different recordings
-    if not is_again: raise _some_are_known(dst, work.inputs, known)
-    print(f"Nothing was appended: the dataset has the rows of {count_inputs(n)} already. `again=True` adds them once more")
+    # Equal records in memory may be of different recordings, so only a whole list is known again
+    has_all = known.all() if work.inputs.files else together == len(known)
+    if has_all: return True
+    raise _some_are_known(dst, work.inputs, known)
+
+def _is_added(dst, work, again):
+    "Are these rows in the dataset already, so that nothing is left to do? `ValueError` if some are"
+    completed = _complete_earlier(dst, work.inputs)
+    if again and not completed or not _has_all(dst, work): return False
+    print(f"Nothing was appended: the dataset has the rows of {count_inputs(len(work.inputs))} already. "
+        "`again=True` adds them once more")
     return True
 
 # %% ../../nbs/48_convert.convert.ipynb #019ce883
@@ -326,6 +329,13 @@ def _some_are_known(dst, inputs, known, most=5):
     return ValueError(f"{dst} has the rows of {n} already, those of {', '.join(names)}{more}: "
         "leave these out, or give `again=True` to add all once more")
 
+def _complete_earlier(dst, inputs):
+    "Complete an append that was killed in its last steps; True if there was one, `ValueError` if it may be this one"
+    completed = Journal(dst).complete()
+    if not completed or inputs.repeatable: return completed
+    raise ValueError(f"An earlier append to {dst} was complete except for the last steps, which are done now: "
+        "call again only if these are different rows")
+
 # %% ../../nbs/48_convert.convert.ipynb #7d731163
 def append(
     dst, # Folder of a dataset
@@ -335,10 +345,10 @@ def append(
     label=None, # Targets: 'folder', or a function of the path
     split='folder', # Splits: by default from names of folders or files; or a function of a path
     n_workers:int=None, # Number of processes
-    executor=None, # Reads, and writes the rows, instead
+    executor=None, # Reads inputs and writes rows instead
     resume:bool=True, # Resume an interrupted append?
     on_error:str='stop', # What to do about an input that can't be read: 'stop' or 'skip'
-    again:bool=False, # Add inputs that the dataset has? By default only such inputs are nothing to do, and some are an error
+    again:bool=False, # Add known inputs again? By default nothing is done if all are known, and some are an error
 ) -> Info: # Describes the dataset; also usable as its path
     "Add rows at the end of a dataset"
     dst = local_path(dst)

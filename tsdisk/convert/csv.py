@@ -17,7 +17,7 @@ from .csv_lines import first_lines, plain_suffix
 from .text_columns import as_number, is_missing, time_formats
 
 # %% ../../nbs/43_convert.csv.ipynb #2cb0606c
-separators = '\t', ';', '|', ',', ' ' # Of equally many fields, the first that splits lines wins
+separators = '\t', ';', '|', ',', ' ' # If several split the lines equally well, the first wins
 
 def split_lines(
     lines, # Of text
@@ -42,7 +42,7 @@ def _fields_by(lines, sep):
     return (found,width) if sep != ' ' or found == len(rows) else (0,0)
 
 def _names_are_split(rows, width):
-    "Has the row of names several fields, too? It is the first of the usual width, or the one above if that has numbers"
+    "Is the row of names split, too? It is the first of the usual width, or the one above if that has numbers"
     start = next(i for i,o in enumerate(rows) if len(o) == width)
     has_numbers = any(as_number(o) is not None for o in rows[start])
     return not start or not has_numbers or len(rows[start-1]) > 1
@@ -51,7 +51,7 @@ def _names_are_split(rows, width):
 def find_separator(
     lines, # Without comments
     suffix:str='.csv', # Of the file
-) -> str: # That of the suffix if there is only one column, or tab if the other one is in the lines
+) -> str: # If none splits the lines: tab for `.tsv`, or if lines have commas; else a comma
     "The separator of the fields"
     found = {o: _fields_by(lines, o) for o in separators if o != ' '}
     best = max(found, key=found.get)
@@ -66,7 +66,7 @@ def find_decimal(
     rows, # Fields of the rows, without the names
     sep:str, # Separator
 ) -> str: # '.' or ','
-    "The decimal sign; `ValueError` if both may be meant"
+    "The decimal sign; `ValueError` if it may be either"
     cells = [o for row in rows for o in row if any(map(str.isdigit, o))]
     commas,points = _count(cells, r'[-+]?\d*,\d+([eE][-+]?\d+)?'),_count(cells, r'[-+]?\d*\.\d+([eE][-+]?\d+)?')
     if not commas: return '.'
@@ -85,6 +85,11 @@ def _value_columns(rows, decimal):
         cells = [o[k] for o in rows if len(o) > k and not is_missing(o[k])]
         return 2*sum(_is_value(o, decimal) for o in cells) > len(cells)
     return [k for k in range(_width(rows)) if is_value(k)]
+
+def _are_column_numbers(numbers, names):
+    "Are the names 0, 1, 2 …, as pandas numbers columns? A few could be values, unless one of the names is empty"
+    are_counted = numbers == [*map(float, range(len(numbers)))]
+    return are_counted and (len(numbers) >= 8 or not all(names))
 
 # %% ../../nbs/43_convert.csv.ipynb #7110dc50
 _unit_words = 'sec|second|minute|hour|day|volt|watt|amp|deg|bar|mbar|hpa|kpa|mmhg|bpm|kwh|mwh|celsius|mvar'
@@ -153,7 +158,7 @@ def _are_values(names):
     numbers = [v for o in names if (v := as_number(o)) is not None and np.isfinite(v)]
     if numbers and any(time_formats([o]) == ['ISO8601'] for o in names): return True
     if len(numbers) < len([o for o in names if o]): return len(numbers) > 1 and not _are_consecutive(numbers)
-    return numbers != [*map(float, range(len(numbers)))] or len(numbers) < 8 and all(names)
+    return not _are_column_numbers(numbers, names)
 
 # %% ../../nbs/43_convert.csv.ipynb #0c12cfdf
 @dataclass

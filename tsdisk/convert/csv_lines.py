@@ -34,7 +34,7 @@ def explain_compression(
 def first_bytes(
     path:str, # A file, perhaps compressed
     least:int=2**16, # Bytes to read
-    most:int=2**28, # Bytes to read until there are so many `lines`
+    most:int=2**28, # Maximum number of bytes to read in search of `lines` lines
     lines:int=20,
 ) -> tuple: # (bytes, whether they are all of the file)
     "At least 64 kB, and more until there are 20 lines"

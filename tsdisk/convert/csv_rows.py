@@ -42,7 +42,7 @@ def _with_pyarrow(path, dialect, columns):
         _wait_until_gone(held)
 
 def _wait_until_gone(held, seconds=.1):
-    "Wait for threads that hold an object; not for long, since the traceback of an error may hold it, too"
+    "Wait until threads release an object, but not for long: the traceback of an error may hold it, too"
     end = time.monotonic()+seconds
     while held() is not None and time.monotonic() < end: time.sleep(1e-4)
 
@@ -76,5 +76,5 @@ def text_batches(
 def _explained(e, path):
     "An error of a parser, with the file and a remedy"
     if str(path) in str(e): return e
-    return ValueError(f"{path}: {e}. If fields are not separated as its first lines are, "
+    return ValueError(f"{path}: {e}. If later lines are not written like the first ones, "
         "give `sep`, `skip_rows` or `comment`")

@@ -152,7 +152,7 @@ def duration(self:EdfFile):
 # %% ../../nbs/43_convert.edf.ipynb #32577c07
 @patch(as_prop=True)
 def incomplete(self:EdfFile):
-    "What of the file can't be read, with the reason; empty if all of it can"
+    "The parts of the file that can't be read, with the reasons; empty if there are none"
     rest = max(0, self.size-self.header_bytes) - self.records*self.record_bytes
     stated = self._number('records')
     damaged,res = self.parsed.damaged,{}
@@ -274,7 +274,7 @@ def jumps_of_records(
     duration:float, # Of a record, in seconds
     samples:int, # In a record
 ) -> list: # [step, nanoseconds since the start] of each jump
-    "Where a record does not follow the one before within a quarter of a step"
+    "Where a record starts a quarter of a step or more before or after the expected time"
     jumps,first,since = [],0,starts[0]
     for i,o in enumerate(starts):
         if abs(o-since-(i-first)*duration)*samples < duration/4: continue
@@ -295,7 +295,7 @@ def _starts_of_records(self:EdfFile):
 
 @patch
 def clock(self:EdfFile, samples):
-    "The metadata of the clock of a signal with so many samples in a data record"
+    "The metadata of the clock of a signal that has this many samples in a data record"
     known = {} if self.start is None else dict(start=self.start)
     if not self.duration: return known
     starts = self._starts_of_records()

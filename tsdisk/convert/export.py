@@ -147,7 +147,7 @@ def shared_metadata(
 def _warn_of_gaps(manifest, dst):
     series,*_ = manifest.get('clock', {}).get('gaps', [0])
     if series: warnings.warn(f"{dst} does not say where the times of {series:,} series have gaps: "
-        "keep the dataset, or close them with `convert(…, tfm=fill_gaps)` before")
+        "keep the dataset, or fill the gaps first, with `convert(…, tfm=fill_gaps)`")
 
 def _write_attributes(file, metadata):
     "Write metadata as attributes of `X`; of the file if it has no `X`"

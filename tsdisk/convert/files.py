@@ -20,7 +20,7 @@ from .readers import exclusion_reasons, readers, recognizers, suffix_of
 
 # %% ../../nbs/42_convert.files.ipynb #87121b33
 def _walk(folder, seen):
-    "Paths of files and zarr stores in and below a folder, but in those `seen`; an error if one of its folders can't be read"
+    "Paths of files and zarr stores in and below a folder, except in those `seen`; an error if a folder can't be read"
     links = []
     for path,folders,files in os.walk(folder, onerror=_raise): # Enters no links
         seen.add(os.path.realpath(path))
@@ -76,7 +76,7 @@ def _mode_of(path):
 
 # %% ../../nbs/42_convert.files.ipynb #5570e244
 def _glob(pattern):
-    "Files and zarr stores that match a pattern; an error if a folder that it leads through can't be read"
+    "Files and zarr stores that match a pattern; an error if a folder on its way can't be read"
     drive,path = os.path.splitdrive(pattern)
     root = drive + os.sep if path.startswith(os.sep) else drive
     found = dict.fromkeys(_matches(root, path.strip(os.sep).split(os.sep)))
@@ -101,7 +101,7 @@ def _folders_in(folder):
         if not o.is_symlink() or not _leads_up(Path(path)): yield path
 
 def _leads_up(link):
-    "Does a link lead to a folder that it is in, by the way it was reached?"
+    "Does a link lead to one of the folders in its own path?"
     target = link.resolve()
     return any(o.resolve().is_relative_to(target) for o in link.parents)
 
@@ -120,7 +120,7 @@ def _readable(paths, left_out):
     return [o for o in files if o not in excluded]
 
 def _list_files(src, any_suffix, left_out):
-    "The files of a folder or a glob, sorted; any other path as it was given; `RemotePath` for an address, unless the user reads it"
+    "The files of a folder or glob, sorted; any other path as given; raises `RemotePath` for a URL, unless `any_suffix`"
     given = os.fspath(src)
     if any_suffix and is_remote(given): return [given]
     src = os.path.normpath(local_path(given))
@@ -135,7 +135,8 @@ def _list_files(src, any_suffix, left_out):
 
 # %% ../../nbs/42_convert.files.ipynb #977e7908
 def _no_files(src, any_suffix, left_out):
-    for path,why in left_out.items(): return FileNotFoundError(f"There are no recordings in {src!r}: {path}, for example: {why}")
+    for path,why in left_out.items():
+        return FileNotFoundError(f"There are no recordings in {src!r}. For example, {path} is left out: {why}")
     known = '' if any_suffix else f": tsdisk reads {' '.join(sorted(readers))}; give `read` for other formats"
     return FileNotFoundError(f"There are no files to read in {src!r}{known}")
 
@@ -168,20 +169,23 @@ def _pair_files(files):
     def others(role): return chain.from_iterable(paths for k,paths in files.items() if k != role)
     by_name = {role: _pair_names(paths, others(role)) for role,paths in files.items()}
     by_stem = {role: _by_stem(o) for role,o in by_name.items()}
-    if not set.intersection(*map(set, by_name.values())) and set.intersection(*map(set, by_stem.values())): by_name = by_stem
+    if not _shared_names(by_name) and _shared_names(by_stem): by_name = by_stem
     names = sorted(set().union(*by_name.values()))
     for role,paths in by_name.items(): _check_partners(role, paths, names)
     return [{k: v[o] for k,v in by_name.items()} for o in names]
 
 def _in_one_role(files):
-    "Files by role; one that several roles have stays with the role of the fewest"
+    "Files by role; a file in several roles stays only in the role that has the fewest files"
     res,taken = {},set()
     for role in sorted(files, key=lambda o: len(files[o])):
         res[role] = [o for o in files[role] if o not in taken] or files[role]
         taken |= {*files[role]}
     return {role: res[role] for role in files}
 
-
+# %% ../../nbs/42_convert.files.ipynb #9abf4240
+def _shared_names(by_role):
+    "Names that files of all roles have"
+    return set.intersection(*map(set, by_role.values()))
 
 def _check_partners(role, paths, names):
     missing = [o for o in names if o not in paths]
@@ -203,7 +207,7 @@ def _files_of(src, any_suffix, left_out):
 def _each_once(paths):
     "The same paths; `ValueError` if one of them is given twice"
     for path,n in Counter(paths).most_common(1):
-        if n > 1: raise ValueError(f"{path} is given {n} times, so its rows would be stored as often: give it once")
+        if n > 1: raise ValueError(f"{path} is given {n} times, so its rows would be stored repeatedly: give it once")
     return paths
 
 def find_inputs(

@@ -30,7 +30,7 @@ def members_of(
 
 def names_in(
     group, # File or group of h5py or zarr
-    around=(), # Groups that it is in
+    around=(), # Groups that contain it
 ) -> list: # Names from this group on, such as 'raw/left'
     "Names of all arrays in a tree of groups"
     res = []
@@ -165,7 +165,7 @@ _reserved = 'times','clock','time_jumps','time_period','time_faults','left_out',
 def _key_of(name): return next((k for k,names in attribute_names.items() if name.lower() in names), name)
 
 def _rows_or_list(key, x, X):
-    "What an array becomes next to an `X`: a column or a list; text says why it is neither"
+    "What an array in the group of `X` becomes: a column or a list; or, as a string, the reason why it is neither"
     n = X.shape[0] if len(X.shape) == 3 else None
     is_text = kind_of(x) == 'strings'
     describes_variables = key in ('names','units') and x.shape == X.shape[-2:-1]
@@ -182,13 +182,13 @@ def _column(x, is_text):
 
 # %% ../../nbs/44_convert.hdf5.ipynb #8119fab2
 def _value_of(key, x, X):
-    "What an array becomes next to an `X`: a value or an array; text in a tuple says why it is left out"
+    "(what an array in the group of `X` becomes, None): a value or an array; (None, reason) if it is left out"
     kind = kind_of(x)
-    if key in _reserved: return ('its name has a meaning in records',)
-    if kind not in ('numbers','strings'): return (kind,)
-    if not x.shape: return _column(x, kind == 'strings')[...].item()
+    if key in _reserved: return None, 'its name has a meaning in records'
+    if kind not in ('numbers','strings'): return None, kind
+    if not x.shape: return _column(x, kind == 'strings')[...].item(), None
     v = _rows_or_list(key, x, X)
-    return (v,) if isinstance(v, str) else v
+    return (None, v) if isinstance(v, str) else (v, None)
 
 # %% ../../nbs/44_convert.hdf5.ipynb #4ca60219
 def others_of(
@@ -199,9 +199,9 @@ def others_of(
     values,left_out = {},{}
     for name,x in arrays.items():
         key = _key_of(name)
-        v = _value_of(key, x, X)
-        if isinstance(v, tuple): left_out[name] = v[0]
-        else: values[key] = v
+        v,reason = _value_of(key, x, X)
+        if reason is None: values[key] = v
+        else: left_out[name] = reason
     return values,left_out
 
 def in_memory_or_not(record):
@@ -283,10 +283,11 @@ def default_name(
 ) -> str: # None if it is the root itself
     "The name of the only frame in a tree, or of the only group that holds arrays; `ValueError` if there are several"
     if hasattr(root, 'shape') or is_frame(root) or _has_arrays(root): return None
-    names = frames_in(root) or names_in(root)
-    groups = {o.rpartition('/')[0] for o in names if not frames_in(root)} or {*names}
-    if len(groups) != 1: raise not_selected(path, names)
-    return groups.pop()
+    frames = frames_in(root)
+    names = frames or names_in(root)
+    found = {*frames} or {o.rpartition('/')[0] for o in names}
+    if len(found) != 1: raise not_selected(path, names)
+    return found.pop()
 
 def read_tree(
     root, # File or group of h5py or zarr
@@ -343,7 +344,7 @@ def open_zarr(
     except Exception as e: raise ValueError(f"{path} could not be opened as a zarr store: {e}") from e
 
 def _is_dataset(group):
-    "Do the arrays of a group have named dimensions, and one of them times, or is there more than one array?"
+    "Do the arrays of a group have named dimensions, and are there several arrays, or a coordinate of times?"
     arrays = {k: v for k,v in members_of(group).items() if hasattr(v, 'shape')}
     axes = [o for k,v in arrays.items() for o in axes_of(v, group) if o[0]]
     if 'X' in arrays or not axes: return False

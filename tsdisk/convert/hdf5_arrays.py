@@ -35,7 +35,7 @@ class Transposed(Shown):
     "An array of a file with its axes in another order"
     def __init__(self,
         x, # Array of a file
-        axes, # Its axes, in the order that is wanted
+        axes, # Axes of `x`, in the new order
     ):
         self.x,self.axes = x,tuple(axes)
         self.name,self.attrs = getattr(x, 'name', 'the array'),getattr(x, 'attrs', {})
@@ -65,8 +65,8 @@ class Elementwise(Shown):
     "An array of a file whose values are changed as they are read"
     def __init__(self,
         x, # Array of a file
-        f, # Function of an array that gives one of the same shape
-        dtype, # Of what it gives
+        f, # Function of an array that returns one of the same shape
+        dtype, # Of the arrays that it returns
     ):
         self.x,self.f = x,f
         self.name,self.attrs = getattr(x, 'name', 'the array'),getattr(x, 'attrs', {})

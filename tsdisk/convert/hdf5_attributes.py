@@ -74,7 +74,7 @@ def _by_key(name, v):
 def values_text(
     attrs, # Attributes of an array
 ) -> str: # Such as 'units mV, scale_factor 0.5'; values that are long are left out
-    "What attributes say about the values of an array, and `convert` uses"
+    "The attributes that `convert` uses to interpret the values of an array, as text"
     of_values = {*packing_attributes, *attribute_names['fs'], *attribute_names['units']}
     found = {k: _attribute(attrs, k) for k in attrs if k in of_values or k.lower() in of_values}
     single = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k,v in found.items() if v is not None}
@@ -127,7 +127,7 @@ class Coding:
 
     @property
     def missing(self):
-        "The number that is to stand for all missing values; None if nothing is missing"
+        "The number that stands for all missing values; None if there is no such number"
         if self.codes: return self.codes[0]
         if self.dtype.kind == 'f' or self.low is None and self.high is None: return None
         limits = np.iinfo(self.dtype)
@@ -144,7 +144,7 @@ def _make_unsigned(coding):
 def coding_of(
     attrs, # Attributes of an array
     dtype, # Its dtype
-) -> Coding: # None if its values stand for themselves
+) -> Coding: # None if its values need no decoding
     "The packing in the attributes of an array; `ValueError` if they can't be understood"
     dtype,names = np.dtype(dtype),set(attrs)
     if dtype.kind not in 'iuf' or not names & set(packing_attributes): return None
@@ -170,7 +170,7 @@ def _is_missing(self:Coding, a, codes):
 @patch
 def recode(self:Coding,
     a, # Stored integers
-) -> np.ndarray: # Integers of which only `missing` is missing
+) -> np.ndarray: # Integers in which only `missing` stands for missing values
     "Integers in which all missing values are the same"
     a = a.view(self.dtype) if a.dtype.kind != self.dtype.kind else a
     if self.missing is None or len(self.codes) < 2 and self.low is None and self.high is None: return a
@@ -227,7 +227,7 @@ def zarr_attributes(
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #5b5704a7
 usual_names = 'time','times','date','datetime','timestamp','valid_time','step','steps','t' # Of the dimension of the steps
 
-# With which numbers are decoded to dates
+# Attributes that are needed to decode numbers to dates
 time_attributes = 'units','calendar','_FillValue','missing_value','scale_factor','add_offset','dtype'
 
 seconds_per = dict(ns=1e-9, nanosecond=1e-9, us=1e-6, microsecond=1e-6, ms=1e-3, millisecond=1e-3, s=1, sec=1, second=1, min=60,

@@ -20,7 +20,7 @@ def decoded_times(
     attrs, # Of their coordinate, with units since a date
     name:str, # Of the coordinate, for errors
 ): # Variable of xarray
-    "Numbers since a date, decoded by xarray; `ValueError` if it can't"
+    "Numbers since a date, decoded by xarray; `ValueError` if it can't decode them"
     xr = need('xarray', 'netcdf')
     v = xr.Variable(('steps',)*np.ndim(values), values, {k: attrs[k] for k in attrs if k in time_attributes})
     try: return xr.decode_cf(xr.Dataset(dict(v=v)), decode_timedelta=False).v.variable
@@ -31,7 +31,7 @@ def real_dates(
     values, # datetime64, or objects of cftime
     name:str, # Of their coordinate, for errors
 ) -> np.ndarray: # datetime64
-    "Dates of the real calendar; `ValueError` if they are of another one, or out of the range of nanoseconds"
+    "Dates of the real calendar; `ValueError` for another calendar, or for years that nanoseconds can't represent"
     values = np.asarray(values)
     if values.dtype == object: values = _from_cftime(values, name)
     years = values[~np.isnat(values)].astype('M8[Y]').astype(int)+1970
@@ -73,7 +73,7 @@ def axes_of(
 def attributes_of(
     x, # Array of h5py or zarr, or of any other kind
 ): # Mapping
-    "The attributes of an array, whichever library it is of"
+    "The attributes of an array, whichever library it comes from"
     return zarr_attributes(x) if hasattr(x, 'metadata') else getattr(x, 'attrs', {})
 
 def step_axis(

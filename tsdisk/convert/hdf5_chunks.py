@@ -118,7 +118,7 @@ def _block_with(self:ChunkReader, i, end):
 def read(self:ChunkReader,
     start:int, # First index
     stop:int, # One after the last
-    end:int=None, # Where reading will end; no block goes beyond it
+    end:int=None, # Where reading will end; no block goes beyond the chunk that contains it
 ) -> np.ndarray: # With all indices of the other axes
     "Some consecutive indices"
     if self.chunks is None: return np.asarray(self.x[self.at(start, stop)])
@@ -143,7 +143,7 @@ class FileArray(Compressed):
     "An array of a file, whose values are read when they are needed"
     def __init__(self,
         reader:ChunkReader, # Reads it along its first axis
-        rows:range=None, # Of these rows; by default of all
+        rows:range=None, # The rows that it holds; by default all
     ):
         self.reader = reader
         self.rows = range(reader.n) if rows is None else rows
@@ -215,7 +215,7 @@ def read_pieces(
 def from_array_like(
     x, # Array of a file, with `shape`, `dtype` and slices
     recording:bool=True, # Are its axes (vars, steps) if it has two?
-    most:int=None, # Bytes from which on it stays in its file; by default 1 MB
+    most:int=None, # An array of this many bytes or more stays in its file; by default 1 MB
 ): # Array in memory if it is small; else `FileArray`, `FileSamples` or `Pieces`
     "An array of a file, read into memory unless it is large"
     nbytes = prod(x.shape)*np.dtype(x.dtype).itemsize

@@ -78,7 +78,7 @@ def _by_variable(values, n_vars):
     return Transposed(values, (1,0) if in_file else (0,1))
 
 def _use_pandas(path, name, why):
-    return ValueError(f"{path}: {name} is a frame of pandas that is not read here ({why}): give "
+    return ValueError(f"{path}: {name} is a pandas frame that tsdisk can't read ({why}): give "
         f"`read=lambda path: pandas.read_hdf(path, {name!r})`")
 
 def _checked_blocks(node, path):

@@ -119,9 +119,9 @@ class Info:
     def tables(self):
         "(heads, rows) of the table of arrays, and of the table of the first twenty variables"
         arrays = ('array','shape','dtype','size','stored'),[o.cells() for o in self.rows]
-        heads,vars = ('variable','unit','low','high','mean','std','a sample'),[o.cells() for o in self.vars[:20]]
-        shown = [i for i,o in enumerate(zip(*vars)) if any(o) or heads[i] not in ('mean','std')]
-        return [arrays, ([heads[i] for i in shown], [[o[i] for i in shown] for o in vars])] if vars else [arrays]
+        if not self.vars: return [arrays]
+        heads = 'variable','unit','low','high','mean','std','a sample'
+        return [arrays, _without_empty(heads, [o.cells() for o in self.vars[:20]], ('mean','std'))]
 
     def __repr__(self):
         tables = '\n\n'.join(text_table(*o) for o in self.tables())
@@ -132,6 +132,11 @@ class Info:
     def _repr_html_(self):
         tables = ''.join(html_table(*o) for o in self.tables())
         return f'<b>{escape(self.path.name)}</b>{tables}' + ''.join(f'<div>{escape(o)}</div>' for o in self.notes)
+
+def _without_empty(heads, rows, optional):
+    "(heads, rows) of a table without those of its `optional` columns that are empty"
+    kept = [i for i,column in enumerate(zip(*rows)) if any(column) or heads[i] not in optional]
+    return [heads[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 # %% ../../nbs/47_convert.info.ipynb #6e55a3a7
 def five_samples(
@@ -250,7 +255,7 @@ def describe_dataset(
     return _describe_rows(path, manifest, unfinished)
 
 def _describe_rows(path, manifest, unfinished):
-    "The rows that a dataset has, also while more are added"
+    "A dataset, also while rows are being added to it"
     arrays,splits = open_folder(path)
     entries = manifest.get('arrays', {})
     rows = [describe_array(k, a, entries.get(k, {})) for k,a in arrays.items()]
@@ -374,7 +379,7 @@ def describe_inputs(
     suffixes = Counter(map(suffix_of, files))
     counts = ', '.join(f'{k} {n:,}' for k,n in suffixes.most_common())
     size = sum(os.path.getsize(o) for o in files)
-    notes = [f'files that `convert` reads: {counts}, {human(size)} together', f'described is the first: {short_path(files[0])}']
+    notes = [f'files that `convert` reads: {counts}, {human(size)} in total', f'the first one is described: {short_path(files[0])}']
     if left_out: notes.append(f'files left out: {name_reasons(left_out)}')
     return Info(src, first.rows, notes+first.notes, first.vars)
 

@@ -60,7 +60,7 @@ def _array_in(src):
     if isinstance(src, Mapping) or hasattr(src, 'array_keys'): src = src.get('X') # A group of zarr has `array_keys`
     return src if hasattr(src, 'shape') else None
 
-def _without_end(src):
+def _listed_if_paths(src):
     "The list of a generator of paths; any other generator unchanged, with its first item put back"
     first = next(src, None)
     if first is None: return []
@@ -74,7 +74,7 @@ def list_inputs(
     "The inputs of a conversion; a single large file is split by rows"
     if (X := _array_in(src)) is not None: return [src], rows_of(X) or 0
     if isinstance(src, (str,Path)): _check_no_dataset(src)
-    inputs = find_inputs(_without_end(src) if isinstance(src, Iterator) else src, read is not None, left_out)
+    inputs = find_inputs(_listed_if_paths(src) if isinstance(src, Iterator) else src, read is not None, left_out)
     if not isinstance(inputs, list): return inputs, 0
     if not inputs: raise ValueError("There is nothing to convert: the list of inputs is empty")
     one_file = read is None and len(inputs) == 1 and isinstance(inputs[0], str)
@@ -191,7 +191,7 @@ def _split_of(self:Inputs, o):
     return self._split_in_path(_main_path(o)) if self.split else None
 
 def _given_path(o):
-    "The path of an input as it was given; of a mapping, that of its `X`"
+    "The path of an input as it was given; of a mapping, the absolute path of its `X`"
     path = o if isinstance(o, str) else o.get('X', next(iter(o.values())))
     return path if isinstance(o, str) or is_remote(path) else os.path.abspath(path)
 

@@ -55,7 +55,7 @@ class Job(Shown):
 
 # %% ../../nbs/45_convert.jobs.ipynb #17b69784
 def _without_kept(record):
-    "A record whose `left_out` names only what it does not hold under that name"
+    "A record whose `left_out` lists only names that are not among its keys"
     left_out = {k: v for k,v in (record.get('left_out') or {}).items() if k not in record}
     if left_out == record.get('left_out', left_out): return record
     return {k: v for k,v in record.items() if k != 'left_out'} | (dict(left_out=left_out) if left_out else {})
@@ -79,7 +79,7 @@ def check_metadata(
     return record
 
 def _in_order_of(record, names):
-    "A record of the same variables in another order, with these in the order of other records"
+    "A record with its variables in the order of other records, if only their order differs"
     X,own = record.get('X'),as_list(record.get('names'))
     same_ones = names and isinstance(own, list) and len(own) == len({*own}) and {*own} == {*names}
     if not same_ones or own == names or not isinstance(X, np.ndarray): return record
@@ -153,7 +153,7 @@ def _fault(self:Job, o, name, metadata, files):
         return name, _reason(e, o)
 
 def _reason(error, o):
-    "What is wrong with an input, whose path need not be repeated"
+    "What is wrong with an input, without repeating its path"
     return f"{type(error).__name__}: {str(error).removeprefix(f'{o} ')}"
 
 # %% ../../nbs/45_convert.jobs.ipynb #a9d92bc0
@@ -186,7 +186,7 @@ def with_metadata(
     return {**metadata, **record, **label}
 
 def _named(record, name, in_memory=False):
-    "Add the name of the input as `source`; such a key of a file becomes `source_`, that of a record in memory stays"
+    "Add the name of the input as `source`; a `source` in a file becomes `source_`, one of a record in memory is kept"
     if in_memory and isinstance(record.get('source'), str): return record
     renamed = {'source_' if k == 'source' else k: v for k,v in record.items()}
     return {'source': name, **renamed}
@@ -358,7 +358,7 @@ class MeasureRange(Job):
             try: low,high = self._range_with(o, low, high)
             except Exception as e:
                 if not self.skip: return Done(first, error=(name, f"{type(e).__name__}: {e}"))
-        return Done(first, len(inputs), low=low, high=high)
+        return Done(first, inputs=len(inputs), low=low, high=high)
 
 @patch
 def _range_with(self:MeasureRange, o, low, high):

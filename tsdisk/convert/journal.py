@@ -53,7 +53,9 @@ def _read_lines(path):
     if not path.exists(): return [],0
     with open_regular(path) as f: data = f.read()
     complete = data[:data.rfind(b'\n')+1]
-    return [parse_line(o, path, line if i else head) for i,o in enumerate(complete.split(b'\n')[:-1])], len(complete)
+    lines = complete.split(b'\n')[:-1]
+    parsed = [parse_line(o, path, head) for o in lines[:1]] + [parse_line(o, path, line) for o in lines[1:]]
+    return parsed, len(complete)
 
 def read_progress(
     path, # A journal; it may not exist
@@ -120,7 +122,7 @@ class Writer(Shown):
     "Appends the temporary files of workers to the columns, and records progress in the journal"
     def __init__(self,
         journal:Journal, # A journal that was begun
-        left_out=(), # (name, reason) of files that are no inputs
+        left_out=(), # (name, reason) of files that are not inputs
         used=(), # Names of metadata from which `tfm` has made a column
     ):
         self.journal,progress = journal,journal.progress
@@ -162,14 +164,14 @@ def _open_columns(self:Writer):
 
 @patch
 def close(self:Writer):
-    "Close all files; the next writer cuts off whatever was not noted"
+    "Close all files; the next writer cuts off all data after the last line of the journal"
     for o in self.columns.values(): o.close()
     self.metadata.close()
     self.log.close()
 
 # %% ../../nbs/46_convert.journal.ipynb #e426e99a
 def _read_and_free(file, size=2**22):
-    "Bytes of a file, `size` at a time; the room of those that are read is freed"
+    "Bytes of a file, `size` at a time; the disk space of those already read is freed"
     while data := file.read(size):
         yield data
         free_space(file, file.tell()-len(data), len(data))
@@ -236,7 +238,7 @@ def _log_progress(self:Writer, changes):
 
 # %% ../../nbs/46_convert.journal.ipynb #67dac3ae
 def _metadata_columns(journal, metadata, taken, used=()):
-    "Write the metadata that all rows have as columns; of what stays in `items.jsonl`, print all but what was `used`"
+    "Write the metadata that all rows have as columns; print which keys stay only in `items.jsonl`, except those `used`"
     taken = {o.casefold() for o in taken}
     path = journal.made/f'items{journal.tag}.jsonl'
     free = [k for k in metadata.dtypes if is_column_name(k) and k.casefold() not in taken]
@@ -251,7 +253,7 @@ def _metadata_column(journal, path, name, dtype):
     return column
 
 def _print_rest(path, rest, used):
-    "Print which metadata is no column, unless `tfm` has `used` it"
+    "Print which metadata did not become columns, except what `tfm` has `used`"
     lost,text = lost_times(path, rest)
     if text: print(text)
     in_clock = (*time_keys, 'fs') if 'time_period' in rest else time_keys
@@ -382,7 +384,7 @@ def _finish_columns(self:Writer, added):
     return arrays,checksums
 
 # %% ../../nbs/46_convert.journal.ipynb #f5e82190
-most_earlier = 100 # Appends whose inputs are known again
+most_earlier = 100 # Number of earlier appends whose inputs are recognized
 
 def inputs_of(
     made, # The entry `made` of a manifest; None if there is none

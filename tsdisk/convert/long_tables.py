@@ -36,9 +36,9 @@ class LongTable(Shown):
         vars:list=None, # Columns of the variables; by default all other numeric columns
         y:str=None, # Column of the target, the same for all steps of a series
         metadata:list=(), # Columns of metadata, with the same value for all steps of a series
-        time_format:str=None, # Of times that are strings, as for `strptime`; by default ISO 8601, or found out
+        time_format:str=None, # Of times that are strings, as for `strptime`; by default ISO 8601, or inferred
         time_unit:str=None, # Of times that are numbers: 'ms', 'ms since 1970-01-01' …; by default they only order the steps
-        partition_bytes:int=large//2, # Size of a partition in memory, about
+        partition_bytes:int=large//2, # Approximate size of a partition in memory
         **kwargs
     ):
         self.table = table = open_table(src, **kwargs)
@@ -310,7 +310,7 @@ def _runs(self:LongTable, file, batches, seen):
 
 # %% ../../nbs/46_convert.long_tables.ipynb #62eb5e04
 def _joined(batches, nbytes):
-    "Tables of about so many bytes"
+    "Tables of about `nbytes` bytes"
     pa = need('pyarrow', 'tables')
     held,size = [],0
     for o in batches:

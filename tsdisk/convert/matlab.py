@@ -22,7 +22,7 @@ _plain_classes = 'double','single','logical','char','cell',*(f'{s}int{n}' for s 
 def matlab_class(
     x, # Array of h5py, or of SciPy
 ) -> str: # Empty if the array was not written by MATLAB
-    "The class that MATLAB notes of an array"
+    "The MATLAB class of an array, from its attributes"
     attrs = getattr(x, 'attrs', {})
     v = attrs['MATLAB_class'] if 'MATLAB_class' in attrs else b''
     return text_of(v) if isinstance(v, bytes) else str(v)
@@ -37,7 +37,7 @@ def unreadable(
 
 # %% ../../nbs/44_convert.matlab.ipynb #8f5495c9
 def _squeezed(a):
-    "A matrix of one row, column or number without that axis"
+    "A matrix of one row or column as a list, one of size 1 as a number"
     if len(a.shape) != 2 or 1 not in a.shape: return a
     return np.asarray(a[...]).reshape(() if a.shape == (1,1) else -1)
 
@@ -68,7 +68,9 @@ def matlab_view(
     if matlab_class(x) == 'char': return _chars(x)
     if kind_of(x) == 'references': return x if (strings := _cell_strings(x)) is None else strings
     view = ReversedAxes(x)
-    return _squeezed(view) if np.prod(x.shape) in x.shape and x.size*x.dtype.itemsize < at_once else view
+    is_list = sum(n > 1 for n in x.shape) < 2
+    is_small = x.size*x.dtype.itemsize < at_once
+    return _squeezed(view) if is_list and is_small else view
 
 # %% ../../nbs/44_convert.matlab.ipynb #2c835ae0
 def matlab_record(
@@ -161,9 +163,9 @@ def read_old(
 # %% ../../nbs/44_convert.matlab.ipynb #ada89e27
 @reader('.mat')
 def read_mat(path, name=None):
-    "One array of a MATLAB file, or all of them as a record; a cell is a series for each of its arrays"
+    "One array of a MATLAB file, or all of them as a record; a cell gives a series for each of its arrays"
     h5py = need('h5py', 'hdf5')
-    with open(path, 'rb'): pass # Its error is clear
+    with open(path, 'rb'): pass # Raises a clear error if the file can't be opened
     if not h5py.is_hdf5(path): return read_old(path, name)
     return read_and_close(open_hdf5(path), lambda f: _read_open(f, name, path))
 

@@ -58,7 +58,7 @@ def check_columns(
     for k,kind in kinds.items():
         got = _kind_in_column(metadata.get(k), n)
         if got == kind: continue
-        has = f"Its `{k}` is no {kind}" if k in metadata else f"It has no `{k}`"
+        has = f"Its `{k}` is not of the kind {kind!r}" if k in metadata else f"It has no `{k}`"
         raise ValueError(f"{has}, and the dataset has a column of that name ({kind}), which all rows need: add it in `read`, "
             f"or give a value that stands for unknown, as in `tfm=lambda o: {{**o, {k!r}: {_unknown[kind]}}}`")
 
@@ -66,7 +66,7 @@ _unknown = {'text': "''", 'yes or no': 'False', 'number': '-1'}
 
 # %% ../../nbs/44_convert.metadata.ipynb #0261a65a
 def _plain_line(line):
-    "What a line holds if nothing in it needs a closer look; else None"
+    "What a line holds if it passes a quick check; None if it has to be checked in full"
     if line.count(b'[') + line.count(b'{') > most_levels or b'"time_' in line: return None
     try: n,metadata = res = json.loads(line)
     except (TypeError, ValueError): return None
@@ -179,7 +179,7 @@ def _jumps_of_rows(jumps, first, last):
 
 # %% ../../nbs/44_convert.metadata.ipynb #14e9e211
 def _count_gaps(gaps, waits, n):
-    "Add the gaps of n series that have the same ones"
+    "Add the gaps of n series that share them"
     if not len(waits): return
     gaps[0] += n
     gaps[1] += n*len(waits)
@@ -234,14 +234,14 @@ def lost_times(
     more = ' …' if len(names) > 5 else ''
     has = 'has' if len(names) == 1 else 'have'
     return keys, (f"The dataset has no {_lost_times[keys]}, since {len(names):,} of {len(lacks):,} inputs {has} none: "
-        f"{', '.join(names[:5])}{more}. Mend these and convert again; `time_format` reads dates of another form")
+        f"{', '.join(names[:5])}{more}. Fix these and convert again; `time_format` reads dates of another form")
 
 # %% ../../nbs/44_convert.metadata.ipynb #ec29a16e
 def save_times(
     table:TimeTable,
     folder, # Folder to save to
     tag:str='', # At the end of the names of files
-) -> dict: # Entry `clock` of the manifest; empty if all times are even and right
+) -> dict: # Entry `clock` of the manifest; empty if there are neither jumps nor faults
     "Save the jumps of a dataset"
     folder,res = Path(folder),dict(faults=table.faults) if table.faults else {}
     if not len(table.jumps): return res

@@ -81,7 +81,7 @@ _in_convert = "`convert(..., read=lambda path: from_xarray(xarray.open_dataset(p
 
 def _unclear_steps(found, dims):
     return ValueError(f"It is unclear which dimension holds the steps: {found} of {dims} may. "
-        f"Say it, with `from_xarray(ds, steps='name')`, or in {_in_convert}")
+        f"Choose one with `from_xarray(ds, steps='name')`, or with {_in_convert}")
 
 def step_dimension(
     ds, # xarray dataset
@@ -216,7 +216,7 @@ def from_xarray(
     steps:str=None, # Dimension of the steps; by default that of the dates, or one with a usual name
     samples:str=None, # Dimension of the samples; by default the other one
     vars:list=None, # Variables of the series; by default all numeric ones with that dimension
-    most:int=large, # Bytes from which on `X` is not an array in memory, but reads its file when it is used
+    most:int=large, # An `X` of this many bytes or more stays in its file, and is read when it is used
 ) -> dict: # Record with `X` (vars, steps) or (samples, vars, steps), `names`, `units`, `times` and further metadata
     "The series of an xarray dataset; `ValueError` if it is unclear which dimension holds the steps, or if there are others"
     steps = _checked_steps(ds, steps or step_dimension(ds, vars))
@@ -254,7 +254,7 @@ def with_coordinates(
 def _decoded_or_none(v, name):
     xr = need('xarray', 'netcdf')
     try: return xr.decode_cf(xr.Dataset({name: v.variable}), decode_timedelta=False)[name].variable
-    except Exception: return None # It is refused later, if it is to be the time
+    except Exception: return None # It is refused later, if it is used as the time
 
 # %% ../../nbs/43_convert.netcdf.ipynb #1dfe786d
 def _groups_of(f, within=''): return [o for k,g in f.groups.items() for o in (within+k, *_groups_of(g, f'{within}{k}/'))]

@@ -21,7 +21,8 @@ def _kind(column, name, first):
     if is_number and dtype.kind == 'c': return 'complex numbers'
     if is_number: return 'number' if column.notna().any() else 'no values'
     if any(isinstance(o, (list,tuple,np.ndarray)) for o in column[:10]): return 'lists'
-    return {'empty': 'no values', 'perhaps a date': 'text that may be dates'}.get(kind := text_kind(strings_of(column)), kind)
+    kind = text_kind(strings_of(column))
+    return {'empty': 'no values', 'perhaps a date': 'text that may be dates'}.get(kind, kind)
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #2fb5be69
 def frame_columns(
@@ -49,12 +50,15 @@ def frame_times(
     df, # pandas frame
     columns, # From `frame_columns`
 ) -> tuple:
-    "`times` of the steps, of the index or of the first column of dates, and the name of that column"
+    "(`dict(times=…)` from the index, else from the first column of dates, else empty; the name of that column or None)"
     pd = need_pandas()
     index = df.index.to_timestamp() if isinstance(df.index, pd.PeriodIndex) else df.index
     if isinstance(index, pd.DatetimeIndex): return dict(times=nanosecond_dates(index, 'index')), None
     name,dates = next(((name, o) for name,o,kind in columns if kind == 'date'), (None, None))
-    if dates is None: return {}, None
-    is_text = not pd.api.types.is_datetime64_any_dtype(dates.dtype)
-    strings = strings_of(dates) if is_text else None
-    return dict(times=times_of(strings, known_format(strings, name), name) if is_text else nanosecond_dates(dates, name)), name
+    return ({}, None) if dates is None else (dict(times=_dates_of(dates, name)), name)
+
+def _dates_of(column, name):
+    "Dates of a column of dates, or of strings"
+    if need_pandas().api.types.is_datetime64_any_dtype(column.dtype): return nanosecond_dates(column, name)
+    strings = strings_of(column)
+    return times_of(strings, known_format(strings, name), name)

@@ -294,7 +294,7 @@ def _dtypes_of(dtype, columns, outlines):
 def left_out_of(
     records, # Mappings, some with `left_out`, by name the reason
 ) -> dict: # Reason by name
-    "Everything that some records leave out"
+    "Everything that any of the records leaves out"
     res = {}
     for o in records: res |= dict(o.get('left_out') or {})
     return res

@@ -66,14 +66,23 @@ def sample_records(
 ) -> list: # Outlines
     "Outlines of records of five inputs, or of the first readable input if all five are skipped"
     sample = inputs.sample()
-    first = _evenly_spaced(len(sample))
-    error,outlines = ValueError("There is nothing to convert: no input has any records"),[]
-    for i in [*first, *(range(len(sample)) if job.skip else ())]:
-        if outlines and i not in first: break
-        try: outlines += _outlines_of(job, inputs, sample[i])
-        except Exception as e: error = _unreadable(_name_of(sample[i], i), f'{type(e).__name__}: {e}')
-    if not outlines: raise error
-    return outlines
+    found = [_outlines_or_error(job, inputs, sample[i], i) for i in _evenly_spaced(len(sample))]
+    outlines = [o for of_input,_ in found for o in of_input]
+    if not outlines and job.skip: outlines = _first_readable(job, inputs, sample)
+    if outlines: return outlines
+    errors = [e for _,e in found if e is not None]
+    raise errors[-1] if errors else ValueError("There is nothing to convert: no input has any records")
+
+# %% ../../nbs/47_convert.preview.ipynb #0e630d8c
+def _outlines_or_error(job, inputs, o, i):
+    "(outlines of an input, None); ([], error) if it can't be read"
+    try: return _outlines_of(job, inputs, o), None
+    except Exception as e: return [], _unreadable(_name_of(o, i), f'{type(e).__name__}: {e}')
+
+def _first_readable(job, inputs, sample):
+    "Outlines of the first input that can be read; empty if none can"
+    found = (_outlines_or_error(job, inputs, o, i)[0] for i,o in enumerate(sample))
+    return next(filter(None, found), [])
 
 # %% ../../nbs/47_convert.preview.ipynb #57a63b8e
 def hint_at_axes(
@@ -95,7 +104,7 @@ def _describe(name, spec, outlines):
     return f"{name} {spec.layout} ({shape}) {np.dtype(spec.dtype)}{note}{classes}"
 
 def _size_hint(specs, dtype):
-    "How to store half as many bytes, where nobody asked for 64 bits"
+    "A hint at how to halve the size of `X`, unless the user chose its dtype"
     if specs['X'].dtype != '<f8' or dtype is not None: return ''
     return "; `dtype='float32'` halves `X`, and loaders return float32 in any case"
 
@@ -119,7 +128,8 @@ def print_plan(
 def _how_to_keep(left_out):
     text = next((k for k,v in left_out.items() if v == 'text'), None)
     if text is None: return ''
-    return f". A text that is the same for all steps of a file is kept if `read` adds it to the record, under the key {text!r}"
+    return (". To keep a text that is the same for all steps of a file, let `read` add it to the record "
+        f"under the key {text!r}")
 
 # %% ../../nbs/47_convert.preview.ipynb #f605234b
 def print_known_sources(
@@ -135,7 +145,7 @@ def print_known_sources(
     if not known: return
     more = f' and {len(known)-most:,} more' if len(known) > most else ''
     print(f"The dataset has rows from {', '.join(known[:most])}{more} already. If these are the same files, read by "
-        "other functions, their rows come once more; `append` never adds steps to a series. "
+        "other functions, their rows are stored twice; `append` never adds steps to a series. "
         "To extend series, convert all of their steps to a new dataset")
 
 # %% ../../nbs/47_convert.preview.ipynb #9882f68f

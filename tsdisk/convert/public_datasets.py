@@ -143,7 +143,7 @@ class BinFiles(Shown):
 
 # %% ../../nbs/42_convert.public_datasets.ipynb #ceaa7b5d
 def _places_with_values(path, places, total):
-    "(number, offset, length) of each series that has values; `ValueError` if one ends after the files"
+    "(number, offset, length) of each series that has values; `ValueError` if one goes beyond the end of the files"
     for i in np.flatnonzero(places[:,1]).tolist():
         offset,length = places[i].tolist()
         if not 0 <= offset < offset+length <= total:
@@ -156,7 +156,7 @@ def _without_values(places):
 
 # %% ../../nbs/42_convert.public_datasets.ipynb #a0d7620f
 def _time300b_meta(path):
-    "(metadata of each series, their places, values) of a folder of Time-300B; `ValueError` if something is lacking"
+    "(metadata of each series, their places, values) of a folder of Time-300B; `ValueError` if something is missing"
     try:
         meta = json.loads(Path(path).read_text(encoding='utf-8'))
         places = np.array([(o['offset'], o['length']) for o in meta['scales']], np.int64).reshape(-1, 2)
@@ -197,7 +197,7 @@ def read_collection(path, name=None):
     if is_time300b(path): return read_time300b(path)
     if is_gluonts(path): return read_gluonts(path)
     raise ValueError(f"{path} holds no series: the first line must be a series of GluonTS, with a `target`; "
-        "or give `meta.json` of Time-300B, beside its `data-*.bin`")
+        "or give the `meta.json` of Time-300B, in the folder of its `data-*.bin` files")
 
 # %% ../../nbs/42_convert.public_datasets.ipynb #451a0a7b
 def _arrays_of_monster(folder):
@@ -239,7 +239,7 @@ def from_monster(
     folder, # Folder of a dataset of MONSTER
     fold:int=0, # Whose training and test rows become the splits
 ) -> Path: # The folder, which is now a dataset
-    "Use a dataset of MONSTER where it lies"
+    "Use a dataset of MONSTER in place"
     folder = Path(folder)
     entries = _array_entries(folder)
     splits = _splits_of_fold(folder, fold)
@@ -262,7 +262,7 @@ def _splits_of_fold(folder, fold):
     raise ValueError(f"{folder} has {len(folds)} folds, got `fold={fold}`")
 
 # %% ../../nbs/42_convert.public_datasets.ipynb #7140e6af
-_in_place = "it is part of a dataset of MONSTER: use its folder in place, by `tsdisk.convert.public_datasets.from_monster`"
+_in_place = "it is part of a dataset of MONSTER: use its folder in place, with `from_monster`"
 
 def _is_monster(folder):
     "Does a folder have an `X` and folds?"

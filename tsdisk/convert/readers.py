@@ -32,7 +32,7 @@ from .text_columns import index_reason
 readers = {} # By suffix: a function of a path and the name of an array in it, or None
 recognizers = {} # By suffix: a function of a path that tells whether a file of a folder is data
 variable_metadata = 'names','units','scale','offset','missing' # Keys of a record that describe the variables of its `X`
-column_metadata = *variable_metadata, 'classes' # Keys of the entry of a column; of `y`, the stored label of each class by its name
+column_metadata = *variable_metadata, 'classes' # Keys of a column's entry; `classes` of `y` maps names to stored labels
 
 def reader(
     *suffixes, # Suffixes of file names, with their dot
@@ -54,7 +54,7 @@ def suffix_of(
     return both if both in readers else last
 
 # %% ../../nbs/41_convert.readers.ipynb #2a90934d
-exclusions = {} # Suffixes by function of paths, which gives a reason for each that is not a recording on its own
+exclusions = {} # Suffixes by function of paths, which returns a reason for each path that is not a recording
 
 def excludes(
     *suffixes, # Suffixes of file names, with their dot
@@ -131,7 +131,7 @@ def _paired(records):
     "Arrays by role, with the metadata in the file of `X`; packed integers of other roles are decoded"
     described = {k: v for k,v in records.get('X', {}).items() if k in (*variable_metadata, 'fs', 'start', 'times')}
     packings = {role: Packing.from_entry(o) for role,o in records.items() if role != 'X' and 'scale' in o}
-    decoded = {role: o.decode(a := np.asarray(records[role]['X']), -min(2, a.ndim)) for role,o in packings.items()}
+    decoded = {role: _decoded(records[role]['X'], o) for role,o in packings.items()}
     return described | {role: o['X'] for role,o in records.items()} | decoded
 
 # %% ../../nbs/41_convert.readers.ipynb #8961d6ca
@@ -194,6 +194,11 @@ def _plain_array(data):
     if dtype.hasobject or fortran or start%16 or stop > len(data) or stop == start: return None
     return data[start:stop].view(dtype).reshape(shape)
 
+def _decoded(a, packing):
+    "Values of packed integers; their variables are the last axis but one, or the only axis"
+    a = np.asarray(a)
+    return packing.decode(a, -min(2, a.ndim))
+
 # %% ../../nbs/41_convert.readers.ipynb #1c154ad3
 def _read_npy_header(file):
     "(shape, whether in Fortran order, dtype) of an open `.npy` file"
@@ -225,7 +230,7 @@ def npz_members(
     with naming(path), _open_zip(path) as z: return [NpzMember(path, o, z) for o in z.infolist() if o.filename.endswith('.npy')]
 
 def _open_zip(path):
-    "Open a zip file; an error of its disk is not taken for damage"
+    "Open a zip file; a disk error is raised as one, not reported as damage"
     try: return zipfile.ZipFile(path)
     except zipfile.BadZipFile as e:
         if isinstance(e.__context__, OSError): raise e.__context__ from None
@@ -244,7 +249,7 @@ def stream(self:NpzMember):
 
 @patch
 def mapped(self:NpzMember):
-    "The values where they lie in the zip file; only for members that are not compressed"
+    "The values, memory-mapped in place; only for members that are not compressed"
     with naming(self.path), open(self.path, 'rb') as f: # The local header may be longer than the one in the zip file's directory
         f.seek(self.info.header_offset+26)
         lengths = np.frombuffer(f.read(4), '<u2') # Of the name and of extra fields
@@ -314,7 +319,7 @@ class CompressedRows(Compressed):
 # %% ../../nbs/41_convert.readers.ipynb #a7e25b80
 def split_compressed(
     record, # Mapping of roles to arrays and metadata
-    unpack:bool=False, # Also unpack an `X` whose rows can be read in any order, as `tfm` needs its values?
+    unpack:bool=False, # Unpack an `X` even if its rows can be read in any order, because `tfm` needs its values?
 ): # Records; those of compressed samples have a few MB of rows each
     "Split a record of compressed samples into parts that fit in memory; any other record is yielded whole"
     X = record['X']
@@ -367,7 +372,7 @@ def open_raw(
     return np.memmap(path, dtype, 'r', start, (n, *shape[1:]))
 
 def _rows_of_raw(path, shape, dtype, start):
-    "Number of rows that a raw file holds; `ValueError` if it is not that of `shape`"
+    "Number of rows in a raw file; `ValueError` if `shape` does not fit its size"
     size = Path(path).stat().st_size - start
     row = int(np.prod(shape[1:]))*dtype.itemsize
     n = size//row if shape[0] == -1 else shape[0]
@@ -383,7 +388,7 @@ def from_frame(
     "The series of a data frame; `ValueError` if it has no numeric columns"
     columns = frame_columns(df)
     lists = [name for name,_,kind in columns if kind == 'lists']
-    if lists: raise ValueError(f"Column {lists[0]!r} of the frame holds lists, so that each row is a series: give `from_wide(df)`")
+    if lists: raise ValueError(f"Column {lists[0]!r} of the frame holds lists, a series per row: give `from_wide(df)`")
     times,time = frame_times(df, columns)
     numbers = {name: frame_numbers(o, name) for name,o,kind in columns if kind == 'number'}
     if not numbers: raise ValueError(f"The frame has no numeric columns, it has {[*df.columns]}")

@@ -24,7 +24,10 @@ def plain_value(
     if isinstance(v, bytes): return v.decode()
     return str(v) if isinstance(v, Path) else v
 
-def _iso_text(v): return None if v != v else v.isoformat() if hasattr(v, 'isoformat') else str(v)
+def _iso_text(v):
+    "A date in ISO 8601; None for NaT"
+    if v != v: return None
+    return v.isoformat() if hasattr(v, 'isoformat') else str(v)
 
 # %% ../../nbs/41_convert.record_times.ipynb #5e2738d4
 def _checked_times(times, X):
@@ -50,8 +53,8 @@ def with_clock(
 def clock_metadata(
     scan:ClockScan, # Of all steps
     is_date:bool=True, # Are its times dates, rather than seconds?
-) -> dict: # `start`, `fs`, `time_period`, `time_jumps` and `time_faults`, as far as there are any
-    "What a scan found"
+) -> dict: # `start`, `fs`, `time_period`, `time_jumps` and `time_faults`: those that were found
+    "The clock that a scan found, and the faults of its times, as metadata"
     return scan.clock(is_date).metadata() | (dict(time_faults=scan.faults) if scan.faults else {})
 
 # %% ../../nbs/41_convert.record_times.ipynb #a92ef213
@@ -80,12 +83,13 @@ def with_times(
 
 # %% ../../nbs/41_convert.record_times.ipynb #ca8fa62d
 def _check_fillable(record, clock):
-    "`ValueError` unless the times of a record are even but for gaps"
+    "`ValueError` unless the times of a record are even except for gaps"
     if not hasattr(record['X'], 'shape'):
-        raise ValueError("A recording in pieces can't be filled: windows are cut at its gaps, or give `read`")
+        raise ValueError("A recording in pieces can't be filled: leave its gaps, which no window crosses, "
+            "or give `read`, a function that returns it as one array")
     faults = record.get('time_faults') or ([] if clock.period else ['uneven'])
     if faults:
-        raise ValueError("Only gaps between even times can be filled, the "
+        raise ValueError("Only gaps between even times can be filled, but the "
             f"times have faults: {', '.join(faults)}")
 
 # %% ../../nbs/41_convert.record_times.ipynb #84feedb5

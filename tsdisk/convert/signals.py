@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 # %% ../../nbs/42_convert.signals.ipynb #37ac1b95
 def numbered(
-    names:list, # Names, some of them perhaps alike
+    names:list, # Names, which may repeat
 ) -> list: # As many, all different
     "Number the second and later signals of the same name"
     seen,res = Counter(),[]

@@ -63,7 +63,7 @@ def first_at_least(
     rows, # Sorted rows with a `key`
     key:tuple,
 ) -> int:
-    "The first row whose key is not less, by bisection"
+    "The first row whose key is at least `key`, by bisection"
     low,high = 0,len(rows)
     while low < high:
         middle = (low+high)//2
@@ -74,7 +74,7 @@ def first_at_least(
 # %% ../../nbs/42_convert.sorting.ipynb #27acd442
 @patch
 def _splitters(self:Runs, runs, size):
-    "Keys that divide all rows into ranges of about so many rows"
+    "Keys that divide all rows into ranges of about `size` rows"
     step = max(1, size//(2*max(1, len(runs))))
     keys = np.concatenate([np.array(o['key'][step-1::step]) for o in runs])
     keys = keys[_order(keys)]

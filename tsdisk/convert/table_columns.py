@@ -53,7 +53,7 @@ class Table(Shown):
         self.schema = schema
         self.index = {*index}
         self.roles = {} # By column: a function of a column of pyarrow and of `where`
-        self.parts = {} # By column that is a part of lists: (column of the lists, position)
+        self.parts = {} # By column that was expanded from lists: (column of the lists, position, length of the lists)
 
     @property
     def names(self): return [*self.schema.names, *self.keys]
@@ -105,12 +105,16 @@ def _begins_with_number(column, decimal):
 
 def _kinds_of(columns, decimal):
     "The kinds of columns; those of strings that all begin with a number are cast at once"
-    pa = need('pyarrow', 'tables')
     together = [o for o in columns if _begins_with_number(o, decimal)]
-    try: cast_strings(pa.concat_arrays(together), decimal) if together else None
-    except ValueError: together = []
-    numbers = {*map(id, together)}
+    numbers = {*map(id, together)} if _are_all_numbers(together, decimal) else set()
     return ['number' if id(o) in numbers else kind_of(o, decimal) for o in columns]
+
+def _are_all_numbers(columns, decimal):
+    "Do columns of strings hold nothing but numbers and missing values?"
+    if not columns: return True
+    try: cast_strings(need('pyarrow', 'tables').concat_arrays(columns), decimal)
+    except ValueError: return False
+    return True
 
 # %% ../../nbs/43_convert.table_columns.ipynb #87224222
 @patch(as_prop=True)
@@ -151,7 +155,7 @@ def _empty(self:Table): return self.__dict__.setdefault('_empties', {})
 # %% ../../nbs/43_convert.table_columns.ipynb #d0ef17f8
 @patch
 def left_out(self:Table, columns):
-    "The reason why each column that is not read is left out, by name; as an item of a record"
+    "The reasons for columns that are not read, by name, as the `left_out` of a record; empty if all are read"
     res = {k: reasons.get(v, v) for k,v in self.kinds.items() if k not in columns}
     return dict(left_out=res) if res else {}
 
@@ -198,7 +202,7 @@ def _numbers_together(self:Table, raw):
 # %% ../../nbs/43_convert.table_columns.ipynb #0f048d83
 @patch
 def expand(self:Table, name, k):
-    "Make the parts of lists of k numbers columns of their own; return their names"
+    "Add a column for each position in lists of k numbers; return the names of these columns"
     self.parts.update({f'{name}.{i}': (name,i,k) for i in range(k)})
     return [f'{name}.{i}' for i in range(k)]
 

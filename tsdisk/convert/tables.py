@@ -55,8 +55,11 @@ def _in_memory(table, names, time, kind):
     if not X: raise ValueError(f"{table.files[0]} has no rows")
     return dict(X=np.concatenate(X, 1)) | (dict(times=np.concatenate(times)) if kind in ('dates','seconds') else {})
 
+# %% ../../nbs/45_convert.tables.ipynb #930b1281
+def _ignore(times): "Times that only order the rows are not kept"
+
 def _streamed(table, names, time, kind):
-    if kind not in ('dates','seconds'): return dict(X=_pieces(table, names, time, id))
+    if kind not in ('dates','seconds'): return dict(X=_pieces(table, names, time, _ignore))
     scan = ClockScan()
     return dict(X=_pieces(table, names, time, scan.add), clock=scan)
 
@@ -82,7 +85,7 @@ def read_table(
     name:str=None, # The only column to read as a variable; by default all numeric ones
     vars:list=None, # The columns to read as variables
     time:str=None, # Column of the times; by default the first one of dates
-    time_format:str=None, # Of times that are strings, as for `strptime`; by default ISO 8601, or found out
+    time_format:str=None, # Of times that are strings, as for `strptime`; by default ISO 8601, or inferred
     time_unit:str=None, # Of times that are numbers, such as 'ms' or 'ms since 1970-01-01'
     **kwargs
 ) -> dict: # Record with `X` (vars, steps), `names` and times; `left_out` has the reasons of other columns
@@ -105,7 +108,7 @@ def _record_of(table, names, time, kind, whole):
 
 # %% ../../nbs/45_convert.tables.ipynb #eaf2331c
 def _is_step(table, name):
-    "Can a column be a step? One that never has values is one if it has a name"
+    "Can a column be a step? One without any values can be a step only if it has a name"
     kind = table.kinds[name]
     return kind == 'number' or kind == 'empty' and (not is_unnamed(name) or not table.never_has_values(name))
 

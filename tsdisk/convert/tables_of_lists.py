@@ -89,7 +89,7 @@ def role_of(
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #48ba7c55
 def _rate_of(known):
-    "The rate that `freq` of GluonTS tells, if it is the same for all rows, and has a fixed length"
+    "The sampling rate that GluonTS's `freq` gives, if it is the same for all rows and has a fixed length"
     freq = known.get('freq')
     are_strings = isinstance(freq, np.ndarray) and freq.dtype.kind == 'U'
     if 'fs' in known or not are_strings or len({*freq.tolist()}) != 1: return {}

@@ -27,7 +27,7 @@ def is_missing(
 
 @cache
 def all_marks() -> list:
-    "Marks of missing values in upper and lower case"
+    "Marks of missing values, in every mixture of upper and lower case"
     spellings = (product(*((c, c.upper()) for c in mark)) for mark in missing_marks)
     return sorted({''.join(o) for every in spellings for o in every})
 
@@ -64,7 +64,7 @@ def text_kind(
     strings, # Cells of a column, or the first thousands of them
     decimal:str='.', # Decimal sign
 ) -> str: # 'empty', 'number', 'date', 'perhaps a date' or 'text'
-    "What a column holds, by its values that are not missing"
+    "What a column holds, judged by the values that are not missing"
     values = [o for o in strings if not is_missing(o)]
     if not values: return 'empty'
     numbers = sum(as_number(o, decimal) is not None for o in values)
@@ -92,7 +92,7 @@ def numbers_of(
 def bad_number(name, text, where):
     "The error for a string among numbers"
     return ValueError(f"Column {name!r} holds numbers, but {text[:50]!r} in {where} is not a number: "
-        "correct it, or mark a missing value as NA. If the column holds strings, select others as variables")
+        "correct it, or mark a missing value as NA. If the column holds strings, select other columns as variables")
 
 # %% ../../nbs/40_convert.text_columns.ipynb #cf665c9a
 def _shape(text):
@@ -133,7 +133,7 @@ def time_formats(
     return _without_synonyms(res)
 
 def _without_synonyms(formats):
-    "Formats that read the same text differently: full names of months are read like short ones"
+    "The formats, without those that differ only in `%b` and `%B`: a month such as May fits both"
     return [*{o.replace('%B', '%b'): o for o in formats}.values()]
 
 # %% ../../nbs/40_convert.text_columns.ipynb #5e73a7f3
@@ -141,7 +141,7 @@ def known_format(
     strings, # Times of a column, or the first thousands of them
     name:str, # The column, for errors
 ) -> str: # 'ISO8601', or a format of `strptime`
-    "The only format that fits; `ValueError` if there is none, or if several do"
+    "The only format that fits; `ValueError` if none or several do"
     formats = time_formats(strings)
     if len(formats) == 1: return formats[0]
     example = next((o for o in strings if not is_missing(o)), '')
@@ -204,7 +204,7 @@ def time_scale(
 def scaled_times(
     numbers, # Integers or floats, NaN if missing
     scale, # From `time_scale`
-    origin=0, # Number that stands for 0 seconds, if the scale has no start: differences of large numbers are exact
+    origin=0, # Number to subtract first if the scale has no start, so that large numbers keep their differences
 ) -> np.ndarray: # datetime64[ns], or seconds since `origin` if the scale has no start
     "The times that numbers stand for"
     size,start = scale

@@ -92,7 +92,7 @@ def parse_series_line(
     "A series of a `.tsf` file"
     *strings,values = line.split(':', len(attributes)) if attributes else [line]
     n = len(attributes)
-    if len(strings) != n: raise ValueError(f"{where} has {len(strings)} attributes, the header declares {n}")
+    if len(strings) != n: raise ValueError(f"{where} has {len(strings)} attributes, but the header declares {n}")
     try:
         res = dict(X=parse_values(values).astype('f4')[None])
         res |= {k: parse(text) for (k,parse),text in zip(attributes, strings)}

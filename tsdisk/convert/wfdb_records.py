@@ -85,12 +85,12 @@ def bits_of(
 @patch
 def _described(self:WfdbRecord):
     "Signals by name: as a segment with their samples describes them, else as the first header does"
-    headers = ([self.layout] if self.layout else []) + self.segments
-    known = {}
-    for blank in (False,True):
-        for o in headers: known = {k: s for k,s in o.signals.items() if s.blank == blank} | known
-    order = dict.fromkeys(k for o in headers for k in o.signals)
-    return {k: known[k] for k in order}
+    headers = [self.layout, *self.segments] if self.layout else self.segments
+    listed = [(k, s) for o in headers for k,s in o.signals.items()]
+    known = dict.fromkeys(k for k,_ in listed) # In the order of the headers
+    for k,s in sorted(listed, key=lambda o: o[1].blank): # Those with samples first; the sort is stable
+        known[k] = known[k] or s
+    return known
 
 # %% ../../nbs/44_convert.wfdb_records.ipynb #7f52f7a8
 @patch
@@ -185,7 +185,7 @@ def _jumps(self:WfdbRecord):
 # %% ../../nbs/44_convert.wfdb_records.ipynb #7b5f121c
 @patch
 def _steps_at(self:WfdbRecord, frames):
-    "Steps at times in frames since the start of the header; times in a gap are those of the next step"
+    "Steps at times, in frames since the start of the record; a time within a gap maps to the next step"
     before,at = self._frames_before()
     since = np.maximum(frames - self.waits[0], 0)
     i = np.searchsorted(at, since, 'right')-1
@@ -209,7 +209,7 @@ def annotations(self:WfdbRecord,
 def all_annotations(self:WfdbRecord,
     annotators, # Suffixes of files
 ) -> dict: # `annotations` of the first, `annotations_qrs` and so on of others
-    "The annotations of some annotators, as far as there are files of them"
+    "The annotations of some annotators, as far as their files exist"
     names = [annotators] if isinstance(annotators, str) else annotators
     found = {f'annotations_{o}' if i else 'annotations': self.annotations(o) for i,o in enumerate(names)}
     return {k: o for k,o in found.items() if o}

@@ -36,7 +36,7 @@ def _decoded(raw):
     except UnicodeDecodeError: return raw.decode('latin-1')
 
 def _add_other_letters(header, raw):
-    "Names, units and comments of a header with letters that are not ASCII"
+    "Replace the names, units and comments of a header by those with letters that are not ASCII"
     lines = [o.strip() for o in _decoded(raw).splitlines() if o.strip()]
     header.comments = [o.strip(' \t#') for o in lines if o.startswith('#')]
     if not getattr(header, 'file_name', None): return
@@ -69,7 +69,7 @@ class Signal:
     name: str
     number: int # Of the signal in its header
     per_frame: int # Samples in a frame
-    gain: float # Integers of a unit
+    gain: float # Integers per unit
     baseline: float # The integer of the value 0
     unit: str
     fmt: str # Storage format
@@ -95,7 +95,7 @@ class Segment(Shown):
     "A record of one segment"
     def __init__(self,
         path, # Header
-        header=None, # What `read_header` returned for it; read by default, which takes `wfdb` milliseconds
+        header=None, # Its header, if `read_header` was called before, since that takes milliseconds
     ):
         self.path,self.record = path,os.path.splitext(path)[0]
         self.header = header or read_header(path)
@@ -148,7 +148,7 @@ def decode(self:Segment,
     return [_from_floats(x, o) for x,o in zip(got.e_p_signal, signals)]
 
 def _from_floats(x, signal):
-    "The integers that `wfdb` made floats"
+    "The stored integers, from the floats that `wfdb` returned"
     code = stored_missing.get(signal.fmt, -2**15)
     return np.where(np.isnan(x), code or 0, np.rint(np.nan_to_num(x)*signal.gain + signal.baseline)).astype(int)
 

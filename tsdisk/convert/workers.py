@@ -18,7 +18,7 @@ from ..disk.executors import in_order, is_executor, processors, TasksAhead
 def _start_worker(job, parent):
     global _job
     _job = job
-    if 'torch' in sys.modules: sys.modules['torch'].set_num_threads(1) # Its threads did not come along
+    if 'torch' in sys.modules: sys.modules['torch'].set_num_threads(1) # Its threads do not survive a fork
     signal.signal(signal.SIGINT, signal.SIG_IGN) # Ctrl-C is for the parent to handle
     Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -12,14 +12,14 @@ from .datasets import TSDatasets
 
 # %% ../../nbs/56_data.assemble.ipynb #afb83987
 class Assembler(Shown):
-    "Makes batches of what was read: cuts columns, casts, types and transforms them"
+    "Makes batches from what was read: cuts columns, casts, types and transforms them"
     def __init__(self,
         dataset:TSDatasets, # Whose columns
         whole_groups:bool, # Are columns cut out of whole groups, or out of each batch?
     ):
         self.dataset = dataset
         self.whole_groups = whole_groups
-        self.types = None # Types of the columns, if these alone make a batch; empty if not
+        self.types = None # Types of the columns, if setting them completes a batch; else empty
         self.parts = [(tl, i, tl.items.cut, own) for tl,(i,own) in zip(dataset.tls, dataset.reads()[1])]
 
     def cut(self, read): return [cut(read[i]) for _,i,cut,_ in self.parts]
@@ -40,7 +40,7 @@ class Assembler(Shown):
 # %% ../../nbs/56_data.assemble.ipynb #132166d1
 @patch
 def _final_types(self:Assembler, columns):
-    "The types of the columns, if these alone make a batch; else an empty list"
+    "The types of the columns, if setting them completes a batch; else an empty list"
     if type(self.dataset).finished is not TSDatasets.finished: return []
     for o,(tl,_,_,own) in zip(columns, self.parts):
         few = o[:1]

@@ -31,7 +31,7 @@ def check_amounts(p, sigma=0, share=1, knots=1, segments=2, size=1, **_):
 
 # %% ../../nbs/58_data.augment.ipynb #5864dd45
 def retyped(t, like):
-    "A plain tensor in the type of another, with its metadata"
+    "A plain tensor with the type and the metadata of another"
     res = torch.as_subclass(t, type(like))
     retain_meta(like, res)
     return res

@@ -69,7 +69,7 @@ def add_legend(
     names, # Of variables, in the order of their colours; None if they are not known
     **styles # Of further lines: label to arguments of `Line2D`
 ):
-    "One legend beside all plots"
+    "One legend next to all plots"
     lines = [Line2D([], [], color=f'C{i}', label=o) for i,o in enumerate(names or [])]
     lines += [Line2D([], [], label=k, **v) for k,v in styles.items()]
     if axs and 0 < len(lines) <= most_lines: axs[0].figure.legend(handles=lines, loc='outside right upper', frameon=False)

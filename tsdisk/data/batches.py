@@ -62,7 +62,7 @@ def middle_slice(
     a, # (vars, …, height, width); without variables (…, height, width)
     has_vars:bool=True, # Is the first axis that of variables?
 ) -> np.ndarray: # (height, width)
-    "The first variable of an image or volume, in the middle of all axes but the last two"
+    "The first variable of an image or volume, cut in the middle of all axes but the last two"
     a = np.asarray(torch.as_tensor(a).detach().cpu())
     if has_vars: a = a[0]
     while a.ndim > 2: a = a[len(a)//2]
@@ -103,7 +103,7 @@ class TensorTarget(TensorBase):
         if self.is_series(): return TSTensor.show(self, ctx=ctx, **{'ls': '--', **kwargs})
         return show_title(', '.join(f'{v:.4g}' for v in self.reshape(-1).tolist()), ctx=ctx)
 
-class DecodedTarget(TensorTarget): "Targets, or predictions of them, in the units of the data: not to be decoded again"
+class DecodedTarget(TensorTarget): "Targets or predictions in the units of the data, which must not be decoded again"
 
 class TSInput(TSExtra): "A further input of numbers, such as known future values or static attributes"
 
@@ -138,7 +138,7 @@ class ToSeries(Transform):
     dtype = torch.float32
     typ = TSTensor
     def __init__(self,
-        packing:Packing=Packing(), # What stored numbers stand for, of each variable
+        packing:Packing=Packing(), # What stored numbers stand for, for each variable
     ): store_attr()
     def to_tensor(self, a): return torch.from_numpy(a)
     def cast(self, t): return self.packing.decode(t, axis=min(-2, 1-t.ndim))
@@ -171,7 +171,7 @@ def only_known(
     return pred, torch.where(known, targ, 0), known.sum().clamp(min=1)/max(1, known.numel())
 
 class KnownMSELossFlat(BaseLoss):
-    "fastai's `MSELossFlat` over the targets that are not NaN; 0 if none is"
+    "fastai's `MSELossFlat` over the targets that are not NaN; 0 if all are NaN"
     def __init__(self, **kwargs): super().__init__(nn.MSELoss, floatify=True, is_2d=False, **kwargs)
     def __call__(self, inp, targ, **kwargs):
         if inp.numel() != targ.numel(): return super().__call__(inp, targ, **kwargs) # PyTorch raises the error

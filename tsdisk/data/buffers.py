@@ -109,7 +109,8 @@ class Pools(Shown):
         key = rows,device,spare,os.getpid()
         if key == self.key: return self.columns
         kind = device.type if device else 'cpu'
-        cast,pin = (kind == o and not in_worker for o in ('cpu','cuda'))
+        cast = kind == 'cpu' and not in_worker
+        pin = kind == 'cuda' and not in_worker
         self.columns = [ColumnPool(o, rows, cast, pin, spare) for o in columns]
         self.rows = rows
         self.key = key

@@ -189,7 +189,7 @@ def shared_packing(
     X:Source, # The series
     packing:Packing, # Of the series
 ) -> Packing: # `Packing()` for values stored as they are
-    "The packing of rows that are read together with the series; of others, what their own manifest says"
+    "The packing of the series, for rows that are read together with it; for other rows, that of their own manifest"
     if s.dtype.kind not in 'biu': return Packing()
     if s.stored is X.stored: return s.own_packing(packing)
     found = packing_of(s)
@@ -228,7 +228,7 @@ def _ignored(y, cat):
     if not cat:
         if y.dtype.kind == 'f': return np.nan
         raise ValueError(f"Targets of unequal lengths must be floats, padded with NaN, got {y.dtype}: "
-            "save them as floats, or say `cat=True` if they are labels")
+            "save them as floats, or give `cat=True` if they are labels")
     if y.no_vars and y.dtype.kind in 'US': return ''
     if y.no_vars and y.dtype.kind in 'iu': return np.iinfo(y.dtype).min
     raise ValueError(f"Labels of steps are integers or strings, (steps,) of each series, "
@@ -251,10 +251,10 @@ def target_kind(y, cat=None, vocab=None, add_na=False, no_label=None):
     return (ToTargets if padded else ToTarget)(Packing(missing=_one_number(no_label)))
 
 def _one_number(no_label):
-    "What marks missing targets that are numbers; NaN always does"
+    "The number that marks a missing target, besides NaN; None if there is no such number"
     numbers = [o for o in np.ravel([] if no_label is None else no_label).tolist() if o == o]
     if len(numbers) < 2 and not any(isinstance(o, str) for o in numbers): return first(numbers)
-    raise ValueError(f"Targets that are numbers have one `no_label`, a number, besides NaN; got {no_label!r}")
+    raise ValueError(f"Numeric targets can have one `no_label`, a number, besides NaN; got {no_label!r}")
 
 def target_column(
     y:Source, # Targets (n, ...)
@@ -263,7 +263,7 @@ def target_column(
     cat:bool=None, # Are the targets categories? By their dtype and dimensions by default
     vocab=None, # Classes, or a mapping of stored labels to names; by default those in the manifest, else to be learned
     tfms=None, # Transforms of batches of targets
-    no_label=None, # Labels that mean there is none, besides -100 and NaN
+    no_label=None, # Values that mean there is no target, besides -100 (for labels) and NaN
 ) -> Column:
     "The targets of a model"
     tfm,tfms = split_label_tfm(tfms)

@@ -46,9 +46,9 @@ class TSDatasets(ForWorkers, Datasets):
         y=None, # Targets (n, ...), likewise; by default those of `Windows` with a horizon, else none
         tfms=None, # Transforms of batches of `X` and of `y`: `[x_tfms, y_tfms]`
         splits=None, # Rows of each split: ints, masks, slices, ranges, or a fastai splitter; all rows train by default
-        cat:bool=None, # Are the targets categories? By default strings, booleans and 1-d integers are
+        cat:bool=None, # Are the targets categories? By default strings, 1-d booleans and 1-d integers are
         vocab=None, # Classes, or a mapping of stored labels to names; by default those in the manifest, else of the training rows
-        no_label=None, # A target that means there is none, or a list of them, besides -100 (for labels) and NaN
+        no_label=None, # A value that means there is no target, or a list of them, besides -100 (for labels) and NaN
         mask:bool=None, # Another input: which values are present; of `Ragged`, which steps are data, by default
         packing:Packing=Packing(), # What stored integers stand for; by default, as `tsdisk.json` says
         sel_vars=None, # Variables to read; all by default
@@ -140,13 +140,21 @@ def reads(self:TSDatasets) -> tuple: # ([columns to read], [(which of these, own
     return known[1]
 
 def _shared_reads(columns):
-    tls,cols,parts = list(columns),[],[]
-    for k,tl in enumerate(tls):
-        i = next((i for i,o in enumerate(cols) if tl.shares_read(o)), len(cols))
-        is_new = i == len(cols)
-        if is_new: cols.append(tl)
-        parts.append((i, not is_new and any(tl.shares_memory(o) for o in tls[:k])))
-    return cols,parts
+    "What `reads` returns for some columns"
+    columns = list(columns)
+    read = [] # Columns that are read
+    parts = []
+    for k,column in enumerate(columns):
+        i = _number_of_read(column, read)
+        is_new = i == len(read)
+        if is_new: read.append(column)
+        needs_copy = not is_new and any(column.shares_memory(o) for o in columns[:k])
+        parts.append((i, needs_copy))
+    return read,parts
+
+def _number_of_read(column, read):
+    "The number of the read that a column is cut from; that of a new read if it shares none"
+    return next((i for i,o in enumerate(read) if column.shares_read(o)), len(read))
 
 # %% ../../nbs/52_data.datasets.ipynb #bed687a6
 @patch
@@ -250,7 +258,7 @@ def new_empty(self:TSDatasets):
 def set_split_idx(self:TSDatasets,
     i:int, # 0 for the transforms of training, 1 for those of validation
 ):
-    "Transform rows like those of another split, for a while"
+    "Transform rows like those of another split, within a `with` block"
     before,self.split_idx = self.split_idx,i
     try: yield self
     finally: self.split_idx = before
@@ -294,7 +302,7 @@ def _new_sources(self:TSDatasets, X, y, with_labels):
     if self.has_mask: inputs = [*inputs, self._mask_source(inputs[0])]
     if len(inputs) != self.n_inp: raise ValueError(f"The dataset has {self.n_inp} inputs, got {len(inputs)}")
     self._check_vars(inputs[0])
-    if with_labels and target is None: raise ValueError("With labels, the items are the pair `(X, y)`")
+    if with_labels and target is None: raise ValueError("With `with_labels=True`, the items must be the pair `(X, y)`")
     sources = [*inputs, target] if with_labels else inputs
     check_same_rows(sources)
     return sources
@@ -336,7 +344,7 @@ def like(self:TSDatasets,
     first:TSDatasets, # The dataset to train on
 ): # These rows, with its vocabulary
     "The same rows as a validation set for another dataset"
-    if len(self.tls) != len(first.tls): raise ValueError("One of the datasets has targets and the other has none")
+    if len(self.tls) != len(first.tls): raise ValueError("One dataset has inputs, a mask or targets the other lacks")
     first._check_vars(self.tls[0].items)
     tls = L([a.new(b.items, b.packing if b.packing.scale is not None else None) for a,b in zip(first.tls, self.tls)])
     if self.target is not None: _check_target(first.target, self.target, tls[-1], self.idxs)

@@ -40,8 +40,8 @@ def _typed(t, typ):
     t.__class__ = typ # As in torch's `UninitializedParameter.materialize`
     return t
 
-def _quickly_sliced(columns):
-    "Columns in the form whose slices take least time, and the function that makes tensors of these"
+def _as_sliceable(columns):
+    "Columns in the form that is fastest to slice, and the function that makes a tensor of its own of a slice"
     # Torch's `unsafe_split` takes half the time, but a saved batch would be saved with its whole group
     if columns[0].device.type == 'cpu': return [o.numpy() for o in columns], torch.from_numpy
     return columns, attrgetter('data')
@@ -52,10 +52,10 @@ def split(
     types=(), # Types of the tensors, if they are known already
 ) -> list: # Of tuples of tensors, (bs, ...)
     "The batches of a group, in its memory"
-    whole,own = _quickly_sliced(columns)
+    whole,as_tensor = _as_sliceable(columns)
     starts = range(0, len(whole[0]), bs)
-    if not types: return [tuple([own(o[i:i+bs]) for o in whole]) for i in starts]
-    typed = [[_typed(own(o[i:i+bs]), t) for i in starts] for o,t in zip(whole, types)]
+    if not types: return [tuple([as_tensor(o[i:i+bs]) for o in whole]) for i in starts]
+    typed = [[_typed(as_tensor(o[i:i+bs]), t) for i in starts] for o,t in zip(whole, types)]
     return [*zip(*typed)]
 
 # %% ../../nbs/55_data.device.ipynb #965037a6

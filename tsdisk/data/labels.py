@@ -30,7 +30,7 @@ def code_table(
 
 # %% ../../nbs/50_data.labels.ipynb #42d38a84
 def _distinct_labels(labels):
-    "Labels as an array (k,); `ValueError` if there are none, or some of them twice"
+    "Labels as an array (k,); `ValueError` if there are none, or if some occur twice"
     given = labels if hasattr(labels, '__array__') or isinstance(labels, str) else list(labels)
     res = np.asarray(given)
     if res.ndim == 1 and 0 < len(res) == len(np.unique(res)): return res
@@ -73,15 +73,19 @@ def as_codes(self:LabelIndex,
     "The labels themselves, if they are codes already"
     if not (self.is_range and a.size and _fits_int64(a.dtype)): return None
     codes = a.astype(np.int64, copy=False)
-    if a.size == 1: return codes if 0 <= codes.item() < len(self) else None # Of a single sample: reducing would take longer than the rest
-    return codes if np.maximum.reduce(codes.view(np.uint64), axis=None) < len(self) else None
+    return codes if _are_below(codes, len(self)) else None
+
+def _are_below(codes, n):
+    "Are all codes from 0 to n-1?"
+    if codes.size == 1: return 0 <= codes.item() < n # A single sample: reducing takes longer than all the rest
+    return np.maximum.reduce(codes.view(np.uint64), axis=None) < n # Negative numbers are huge as unsigned ones
 
 @cache
 def _fits_int64(dtype): return np.can_cast(dtype, np.int64)
 
 # %% ../../nbs/50_data.labels.ipynb #02e648f4
 class LabelLoss(CrossEntropyLossFlat):
-    "fastai's cross entropy, whose mean over a batch without labels is 0; right for volumes, whose axes fastai would mix up"
+    "fastai's cross entropy, whose mean is 0 for a batch without labels; also for volumes, whose axes fastai mixes up"
     def __call__(self, inp, targ, **kwargs):
         if self.axis == 1 and inp.ndim > 3: inp,targ = inp.flatten(2),targ.flatten(1)
         loss = super().__call__(inp, targ, **kwargs)
@@ -113,11 +117,11 @@ def _within_padding(codes):
 
 # %% ../../nbs/50_data.labels.ipynb #eec8ef4e
 def _names_of(vocab, labels):
-    "The names of classes, which may be mapped to by their labels; `ValueError` if two have the same name"
+    "Names of classes: the values of a mapping, or the labels themselves; `ValueError` if two classes share a name"
     if not isinstance(vocab, Mapping): return labels
     names = [vocab[o] for o in labels]
     if len({*names}) == len(names): return names
-    raise ValueError(f"Classes need distinct names, got {names}: give labels that are one class the same number")
+    raise ValueError(f"Classes need distinct names, got {names}: store labels of one class as one number")
 
 def _check_classes(labels, no_label):
     none = labels[~has_label(labels, no_label)]
@@ -178,8 +182,8 @@ def _unknown(self:ToCategory, label):
     labels = self.index.labels
     numbers = "; for regression on whole numbers, pass `cat=False`" if labels.dtype.kind in 'iu' else ''
     return ValueError(f"Label {label!r} is not in the vocabulary {labels.tolist()[:20]}, "
-        "by default the labels of the training rows: add rows with this label to them, "
-        "give all labels as `vocab=[…]`, name the one that means there is none with `no_label=…`, "
+        "which by default holds the labels of the training rows: add rows with this label to them, "
+        "give all labels as `vocab=[…]`, give it as `no_label=…` if it means that there is no label, "
         f"or map unknown labels to `#na#` with `tfms=[None, Categorize(add_na=True)]`{numbers}")
 
 # %% ../../nbs/50_data.labels.ipynb #2b249b3a

@@ -25,7 +25,7 @@ def known_targets(
     return ~y.isnan() if y.is_floating_point() else y != no_label_code
 
 # %% ../../nbs/55_data.learner.ipynb #c053b42b
-def _beside(pred, y):
+def _aligned_with(pred, y):
     "Predictions with the axes of their targets first, and the classes, if any, last; None if they do not match"
     if pred.ndim == y.ndim+1 and pred.shape[2:] == y.shape[1:]: return pred.movedim(1, -1)
     if pred.shape[:y.ndim] == y.shape: return pred
@@ -35,17 +35,18 @@ def _beside(pred, y):
 def known_part(
     pred, # Predictions of a batch: a tensor, or several
     y:Tensor, # Its targets
-) -> tuple: # (predictions, targets, targets of a row that are listed one by one; 1 for whole rows); None if all are known
+) -> tuple: # (predictions, targets, targets of a row if these are listed one by one, else 1); None if all are known
     "Predictions and targets, as far as the targets are known"
     known = known_targets(y)
     if known.all(): return None
     rows = known.flatten(1) if y.ndim > 1 else known[:,None]
     some = rows.any(1)
     if (rows.all(1) == some).all(): return _rows_of(pred, some), y[some], 1
-    matching = _beside(pred, y) if isinstance(pred, Tensor) else None
-    if matching is not None: return matching[known], y[known], y[0].numel()
-    warnings.warn("Some targets of a row have no value (-100, or NaN), and metrics count these, "
-        f"as predictions do not have the shape of targets, {tuple(y.shape)}: let metrics leave out what is `targs == -100`, or NaN")
+    aligned = _aligned_with(pred, y) if isinstance(pred, Tensor) else None
+    if aligned is not None: return aligned[known], y[known], y[0].numel()
+    warnings.warn("Some rows have targets without a value (-100, or NaN), and metrics count these, "
+        f"as predictions do not have the shape of the targets, {tuple(y.shape)}: "
+        "use metrics that leave out targets that are NaN, or where `targs == -100`")
 
 def _rows_of(pred, some):
     "Some rows of each of several predictions"
@@ -66,7 +67,7 @@ def _weighing(metrics, share):
 def _is_ours(dl): return isinstance(getattr(dl, 'dataset', None), TSDatasets)
 
 def _known_part_of(learn):
-    "The known part of the batch of a learner; None if all of it is, or its loader is another"
+    "The known part of the batch of a learner; None if all targets are known, or its loader is not of tsdisk"
     comparable = _is_ours(learn.dl) and len(learn.yb) == 1
     return known_part(learn.pred, learn.y) if comparable else None
 
@@ -87,7 +88,8 @@ def _why_nan(learn):
     "Why the loss of a batch is NaN; empty if its inputs and targets do not say"
     if any(map(_has_nan, L(learn.pred))):
         names = [f'`{k}`' for k,o in zip(learn.dl.dataset.input_names, learn.xb) if _has_nan(o)]
-        return names and (f"The loss is NaN, as values are missing (NaN) in {' and '.join(names)}: "
+        if not names: return ''
+        return (f"The loss is NaN, as values are missing (NaN) in {' and '.join(names)}: "
             "add `FillNaN()` to the batch transforms, or fill them before saving")
     if all(known_targets(o).all() for o in learn.yb): return ''
     return ("The loss is NaN, as some targets are missing (NaN, or -100) and this loss does not ignore them: "
@@ -106,7 +108,7 @@ _recorded = Recorder.after_batch
 
 @patch
 def after_batch(self:Recorder):
-    "Update all metrics by the known targets, and record lr and smooth loss in training"
+    "Update all metrics with the known targets, and record lr and smooth loss in training"
     if len(self.yb): _warn_of_nan_loss(self.learn)
     metrics = self._train_mets[1:] if self.training else self._valid_mets
     part = _known_part_of(self.learn) if len(metrics) and len(self.yb) else None
@@ -162,12 +164,12 @@ def _undone(dl, b): return dl.after_batch.decode(b) if hasattr(dl, 'after_batch'
 
 # %% ../../nbs/55_data.learner.ipynb #fe616e3f
 def _warn_of_unlabelled(learn, targs):
-    "Warn, once, of predictions beside targets without a label"
+    "Warn, once, if targets that are returned with predictions have no label"
     if getattr(learn, 'warned_of_unlabelled', False) or not isinstance(targs, Tensor): return
     if targs.is_floating_point() or known_targets(targs).all(): return
     learn.warned_of_unlabelled = True
     warnings.warn("Some of these targets have no label (-100). Metrics of the learner, as in `learn.validate()`, leave them out, "
-        "but one that you call counts them as wrong: keep the others, `known = targs != -100`, as in "
+        "but a metric that you call yourself counts them as wrong: leave them out, `known = targs != -100`, as in "
         "`accuracy(preds[known], targs[known])`")
 
 # %% ../../nbs/55_data.learner.ipynb #474af540

@@ -160,7 +160,9 @@ def plan(self:TSDataLoader,
 
 @patch
 def __len__(self:TSDataLoader):
-    *_,start = self.resumed or (self.start if self.at else 0,)
+    if self.resumed: start = self.resumed[-1]
+    elif self.at: start = self.start
+    else: start = 0
     return len(replace(self.plan(), start=start))
 
 # %% ../../nbs/56_data.loader.ipynb #b8d62b59
@@ -246,7 +248,7 @@ def create_batches(self:TSDataLoader,
     reader = self.open_reader()
     rows = group_rows(self, reader)
     pools = self.pools.fit(reader.columns, rows, self.device, get_worker_info() is not None, self.read.spare)
-    first,samps = _peek(samps) # Asks for the size of the pools
+    first,samps = _peek(samps) # Starts `sample`, which needs the size of the pools
     if first is None: return
     if np.ndim(first) == 0: return (yield from _single_rows(self, samps))
     if self.shuffle: reader.advise()

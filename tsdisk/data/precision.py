@@ -93,5 +93,6 @@ def warn_lost_digits(
     if not len(lost): return
     found = ', '.join(_describe(x, v) for v in lost[:3].tolist())
     others = f' and {len(lost)-3} more' if len(lost) > 3 else ''
-    warnings.warn(f"Models get `{name}` as float32, which cannot tell apart values of {found}{others}: save them less "
-        "a constant near their mean (or a time as seconds since its start, a counter as differences)", stacklevel=2)
+    warnings.warn(f"Models get `{name}` as float32, which cannot tell apart values of {found}{others}: "
+        "before saving, subtract a constant near their mean "
+        "(or save a time as seconds since its start, a counter as differences)", stacklevel=2)

@@ -35,7 +35,7 @@ def _row_bytes(column):
     s = column.items.stored
     if s.at_epoch(1) is not s:
         raise ValueError(f"{column.items} differ from epoch to epoch and can't be preloaded, unless their series are in one "
-            "array: put these into one, with `save_ragged`")
+            "array: put the series into one, with `save_ragged`")
     return prod(s.shape[1:])*(8 if column.is_category else s.dtype.itemsize)
 
 # %% ../../nbs/55_data.preload.ipynb #f67a5899
@@ -88,13 +88,17 @@ def preload(
     "Load the rows of a loader onto its device; its `preloaded` is set at the end"
     columns = []
     for column in dl.dataset.reads()[0]:
-        s = column.items.stored
-        if not keeps_whole_series(column): columns.append((yield from _load_rows(dl, column)))
-        else:
-            if s not in series: series[s] = LoadedSeries(s, dl.device)
-            columns.append(series[s])
-            yield
+        if keeps_whole_series(column): loaded = yield from _load_series(dl, column, series)
+        else: loaded = yield from _load_rows(dl, column)
+        columns.append(loaded)
     dl.preloaded = Preloaded(columns)
+
+def _load_series(dl, column, series):
+    "The series that a column of windows is cut from; loaded, and added to `series`, unless it holds them"
+    s = column.items.stored
+    if s not in series: series[s] = LoadedSeries(s, dl.device)
+    yield
+    return series[s]
 
 def _load_rows(dl, column):
     "All rows of a column, read in groups"

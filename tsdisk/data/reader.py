@@ -83,7 +83,7 @@ class Reader(Shown):
         self.shared = shared
         self.stored = [o.items.stored for o in columns]
         self.columns = [] # As opened for this epoch
-        self.prefetched = [] # Their sources that are told what comes next
+        self.prefetched = [] # Their sources that are prefetched
         large = {id(o) for o in large_sources(self.stored, options.direct)}
         for column,source in zip(columns, self.stored): self._add(column, source, id(source) in large)
         handle_faults()
@@ -119,7 +119,7 @@ def _open(self:Reader, source, is_large):
 def prefetch(self:Reader,
     rows, # Row numbers
 ):
-    "Tell all sources that profit from it which rows come next"
+    "Prefetch rows of all sources that profit from it"
     for s in self.prefetched: s.prefetch(rows)
 
 @patch
@@ -141,7 +141,7 @@ def read(self:Reader,
 def bytes_per_row(self:Reader,
     spread:float=None, # Rows of the file for each row, where these are read in order
 ) -> float:
-    "Bytes that reading a row takes"
+    "Bytes that are read for a row"
     row = sum(o.row_bytes for o in self.stored)
     if self.sector == 1: return row
     if spread is not None: return row*spread
@@ -266,7 +266,7 @@ def prefetch_buffers(self:Reader,
 ): # The same groups
     "Prefetch each shuffle buffer while the one before it is used"
     known = 0
-    ahead = 0 # Before the first group, all the disk is for the first buffer
+    ahead = 0 # Until the first group is read, the disk serves the first buffer alone
     for o in groups:
         need = buffers.need(len(o[0]))
         stop = min(need.stop+ahead, len(buffers))

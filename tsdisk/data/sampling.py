@@ -96,7 +96,7 @@ def _read_codes(tl, rows, none, chunk):
 
 # %% ../../nbs/53_data.sampling.ipynb #4033d032
 class DatasetRows(Shown):
-    "The rows of a dataset, and how they lie in their file"
+    "The rows of a dataset, and their places in the file"
     def __init__(self,
         dataset, # `TSDatasets`
         n:int=None, # Use the first `n` rows only
@@ -213,7 +213,7 @@ def epoch(self:Sampling,
 def _check_class_weights(weights, names, shuffle):
     "`ValueError` unless each class is named, in an order that draws by class"
     instead = "with `shuffle='block'` give a weight for each row, or use `shuffle=True`"
-    if shuffle == 'block': raise ValueError(f"A block holds the classes that lie in it: {instead}")
+    if shuffle == 'block': raise ValueError(f"Blocks are read whole, whatever their classes: {instead}")
     labels = [o for o in names if o is not None]
     if {*weights} != {*labels}:
         raise ValueError("`weights` must name each class of "

@@ -20,7 +20,7 @@ from ..order.ranks import launched, process_group
 def shares_steps(
     dl, # Any loader
 ) -> bool:
-    "Does each process of the present group make a part of the batches?"
+    "Does each process of the current group make a part of the batches?"
     if not isinstance(dl, TSDataLoader) or dl.world_size == 1: return False
     return process_group() is not None and launched() == (dl.rank, dl.world_size)
 
@@ -78,7 +78,7 @@ def _class_weights(loss_func):
 def loss_weight(
     learn:Learner, # After its loss was computed
 ) -> float:
-    "Of how much the loss of a batch is the mean, in targets; 0 if its rows don't count"
+    "Weight of a batch's loss in the mean over ranks: known targets, or their weights; 0 if its rows don't count"
     if not counted_rows(learn.dl, find_bs(learn.yb)): return 0
     if not isinstance(learn.y, Tensor) or len(learn.yb) > 1: return find_bs(learn.yb)
     known = known_targets(learn.y)
@@ -125,7 +125,7 @@ _recorded = Recorder.after_batch
 
 @patch
 def after_batch(self:Recorder):
-    "Update all metrics by the known targets of the whole step, and record lr and smooth loss in training"
+    "Update all metrics with the known targets of the whole step, and record lr and smooth loss in training"
     needs_rows = len(self.yb) and shares_steps(self.learn.dl) and (self.train_metrics or not self.training)
     if not needs_rows: return _recorded(self)
     with ExitStack() as stack:
@@ -163,9 +163,11 @@ def check_joined(
     learn:Learner, # With loaders of a launch
 ):
     "`ValueError` if processes were launched together, but don't share the model, or the rows"
-    dl,n = learn.dl,launched()[1]
+    dl = learn.dl
+    n = launched()[1]
     if n == 1 or not isinstance(dl, TSDataLoader): return
-    has_part,is_joined = dl.world_size > 1, process_group() and (_is_joined(learn) or not learn.training)
+    has_part = dl.world_size > 1
+    is_joined = process_group() and (_is_joined(learn) or not learn.training)
     if has_part and not is_joined:
         raise ValueError(f"{n} processes were launched, and this one has a part of the rows: train with "
             "`cbs=DistributedTraining()`, or within `with learn.distrib_ctx():`. For models of their own, on all rows, "

@@ -45,7 +45,7 @@ def _axes(samples, ctxs, max_n, ncols, nrows, figsize):
 
 # %% ../../nbs/59_data.show.ipynb #39c57e52
 def _first_step(x, o, is_future=False):
-    "`start` of a target series: 0 if it is as long as the input and not of later steps, or else the end of the input"
+    "`start` of a target series: 0 if it is as long as the input and not of later steps, otherwise the end of the input"
     follows = isinstance(o, TensorTarget) and o.is_series() and (is_future or o.shape[-1] != x.len)
     return {'start': x.len} if follows else {}
 
@@ -181,7 +181,7 @@ def plot_top_losses(x:TSTensor, y, samples, outs, raws, losses, **kwargs):
 
 # %% ../../nbs/59_data.show.ipynb #fb5937bd
 def _place_of_targets(ds):
-    "Whether target series are as long as inputs and still of later steps, for `show_batch`"
+    "`is_future=True`, for `show_batch`, if target series are as long as the inputs but of later steps"
     w = ds.windows
     return dict(is_future=True) if w is not None and w.horizon == w.size else {}
 

@@ -35,7 +35,7 @@ class Overview(Shown):
     "The arrays of a dataset, their statistics and names, for the panels of `summary`"
     def __init__(self,
         path, # Dataset folder, or a `.npy` of numbers
-        no_label=None, # Labels that mean there is none, besides -100 and NaN
+        no_label=None, # Values that mean there is no label, besides -100 and NaN
     ):
         self.path = local_path(path)
         self.no_label = no_label
@@ -161,7 +161,7 @@ def summary(
     path, # Dataset folder, or a `.npy` of numbers
     n:int=3, # Samples to draw
     seed:int=0, # Seed of their choice
-    no_label=None, # Labels that mean there is none, besides -100 and NaN
+    no_label=None, # Values that mean there is no label, besides -100 and NaN
 ) -> plt.Figure:
     "One page about a dataset: samples, values, missing values, lengths and targets"
     o = Overview(path, no_label)

@@ -46,7 +46,7 @@ def _some_rows(y, n_values=2**14):
     return np.linspace(0, len(y)-1, k).astype(np.int64)
 
 # %% ../../nbs/50_data.target_types.ipynb #12d504f2
-words_for_none = '', 'nan', 'none', 'null', 'n/a', '?' # In small letters
+words_for_none = '', 'nan', 'none', 'null', 'n/a', '?' # In lower case
 
 def warn_of_missing_labels(
     labels:np.ndarray, # Distinct labels of the training rows
@@ -70,7 +70,7 @@ def split_label_tfm(
     if not found: return None,tfms
     if len(found) > 1 or tfms[0] is not found[0] or isinstance(found[0], MultiCategorize):
         raise ValueError(f"`{type(found[-1]).__name__}` is not supported here: `Categorize` or `RegressionSetup` "
-            "comes first and alone; several labels a row are an array (n, k) of 0 and 1")
+            "must come first, and only one of them; give several labels a row as an array (n, k) of 0 and 1")
     return found[0],tfms[1:]
 
 def label_options(

@@ -48,7 +48,7 @@ def input_stats(
 
 # %% ../../nbs/57_data.transforms.ipynb #183f5fa5
 class ByStats(Transform):
-    "A transform that subtracts and divides by statistics of the training rows"
+    "A transform that subtracts one statistic of the training rows and divides by another"
     parameters = L('mean','std')
     order = 99
     def __init__(self,
@@ -62,7 +62,7 @@ class ByStats(Transform):
 
     @classmethod
     def from_stats(cls, mean, std):
-        "The transform by known numbers per variable, as fastai's `Normalize.from_stats`"
+        "The transform with known numbers per variable, like fastai's `Normalize.from_stats`"
         by_others = cls.center_scale is not ByStats.center_scale
         if by_others:
             raise TypeError(f"`{cls.__name__}` scales by other statistics: use "
@@ -164,7 +164,7 @@ def warn_nan_inputs(
     dset, # Dataset
     most:int=200, # Rows to look at, evenly spaced
 ):
-    "Warn of NaNs in the further inputs, of which no statistics are computed"
+    "Warn of NaNs in the further inputs, for which no statistics are computed"
     for name,tl in list(zip(dset.input_names, dset.tls))[1:]:
         if not len(dset) or not issubclass(tl.kind.typ, TSInput) or not tl.kind.dtype.is_floating_point: continue
         k = min(len(dset), most, max(1, 2**25//max(1, tl.items.row_bytes)))

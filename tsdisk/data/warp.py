@@ -46,7 +46,7 @@ def _same_values(a, b):
     return a.__array_interface__['data'] == b.__array_interface__['data'] and a.strides == b.strides
 
 def _every_of_windows(o, X):
-    "`steps_per_value` of a part of windows, next to the part that holds the series"
+    "`steps_per_value` of a part of windows, compared with the part that holds the series"
     every = o.stored.every
     first,first_X = (s.stored.start+s.steps.start for s in (o, X))
     return every if first*every == first_X and o.shape[-1]*every == X.shape[-1] else 0
@@ -109,7 +109,7 @@ class MoveSteps(Augment):
         "`every` for a batch of an unknown dataset, where only the series have steps"
         steps = b[0].shape[-1]
         if not any(o.ndim > 1 and o.shape[-1] == steps for o in b[1:]): return [1] + [0]*len(b)
-        raise ValueError(f"{type(self).__name__} has seen no dataset and cannot know whether targets "
+        raise ValueError(f"{type(self).__name__} does not know the dataset, so it cannot tell whether targets "
             f"of {steps} steps move along: pass it as `batch_tfms`")
 
 # %% ../../nbs/58_data.warp.ipynb #0e64b712

@@ -14,7 +14,7 @@ from fastcore.docments import docments
 def arguments_of(
     *functions, # Or classes
 ) -> dict: # By name; None for an argument without a comment
-    "What the arguments that functions name themselves are for"
+    "The comments of the arguments that these functions declare themselves"
     res = {}
     for f in functions: res = _own_arguments(f) | res
     order = dict.fromkeys(k for f in functions for k in _own_arguments(f))
@@ -30,10 +30,10 @@ def _own_arguments(f):
 # %% ../../nbs/00_disk.arguments.ipynb #a0b76a1e
 def document_arguments(
     f, # Function, whose help then ends with its arguments
-    groups:dict, # By heading: what each argument of a group is for, by name
+    groups:dict, # For each heading, a dict of arguments and their comments
     rest:str='', # Heading of the other arguments, which are listed by name
 ):
-    "List in the help of a function what may be given to it, in groups"
+    "Add the arguments of a function to its docstring, in groups"
     left,lines = dict(signature(f).parameters),[f.__doc__ or '']
     for heading,arguments in groups.items():
         found = [_argument_line(k, left.pop(k).default, what) for k,what in arguments.items() if k in left]
@@ -50,9 +50,9 @@ def _argument_line(name, default, what):
 # %% ../../nbs/00_disk.arguments.ipynb #2d3b2de1
 def document_by_name(
     f, # Function, whose help then ends with its arguments
-    groups:dict, # By heading: names of the arguments of a group, in a string
+    groups:dict, # For each heading, the names of its arguments in one string, separated by spaces
 ):
-    "List in the help of a function its own arguments, in groups of the given names"
+    "Add the arguments that a function declares itself to its docstring, in groups"
     what = arguments_of(f)
     document_arguments(f, {heading: {o: what[o] for o in names.split() if o in what} for heading,names in groups.items()})
 
@@ -60,6 +60,6 @@ def document_by_name(
 def document_class(
     cls, # Class with an `__init__` of its own
 ): # The class
-    "Decorator that lists in the help of a class what may be given to it"
+    "Decorator that adds the arguments of a class to the docstring of its `__init__`"
     document_arguments(cls.__init__, {'Arguments': arguments_of(cls)})
     return cls

@@ -282,7 +282,7 @@ def _about_objects(x):
 def as_source(
     x, # Source, path of a `.npy`, array, tensor, list, or any object with `shape`, `dtype` and `__getitem__`
 ) -> Source: # Rows of `x`
-    "A source of whatever rows can be read from"
+    "The source for anything that rows can be read from"
     if isinstance(x, Source): return x
     if isinstance(x, (str,Path)): return ArraySource(open_array(x))
     x = _as_array_like(x)

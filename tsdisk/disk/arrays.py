@@ -217,7 +217,7 @@ def _check_chunk(self:ArrayWriter, i, chunk):
     stop = i+len(chunk)
     if self.n is not None and stop > self.n:
         raise ValueError(f"Rows {i}:{stop} were given, "
-            f"the array was announced with {self.n} rows")
+            f"but the array was announced with {self.n} rows")
     return chunk
 
 def _as_rows(chunk, trail):

@@ -34,7 +34,7 @@ def short_repr(
     text = _short.repr(value)
     return text if len(text) <= 40 else f'{text[:39]}…'
 
-def short_path(path): return os.path.join('…', *Path(path).parts[-2:]) # Notebooks that are shared hold no paths of a machine
+def short_path(path): return os.path.join('…', *Path(path).parts[-2:]) # Shared notebooks should not reveal full paths
 
 _short = Repr()
 
@@ -56,9 +56,9 @@ def html_table(
     return '<table>' + line('th', heads) + ''.join(line('td', o) for o in rows) + '</table>'
 
 def files_text(
-    place, # `Place` of a source, with `files`; None if it is in none
+    place, # `Place` of a source, with `files`; None if it has no files
 ) -> str:
-    "Where data lies"
+    "Where data is stored, in words"
     if place is None: return 'memory'
     first,*others = place.files
     more = f" and {len(others):,} more file{'s' if len(others) > 1 else ''}" if others else ''
@@ -103,11 +103,11 @@ class TerminalBar(Shown):
     def update(self, done):
         if not self.stream or time.time()-self.shown < .1: return
         self.shown = time.time()
-        self.stream.write(f'\r{self.line(done)}\x1b[K') # Clears what an earlier, longer line leaves
+        self.stream.write(f'\r{self.line(done)}\x1b[K') # Clears the rest of an earlier, longer line
         self.stream.flush()
 
     def line(self, done):
-        "How far the work is, how fast, and how long it will take"
+        "The share that is done, the time left, and the comment"
         if not self.total: return f'{done:,} done  {self.comment}'
         left = (time.time()-self.start_t)*(self.total-done)/done
         return f'{done/self.total:4.0%}  {done:,} of {self.total:,}  {left:,.0f} s left  {self.comment}'

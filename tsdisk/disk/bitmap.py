@@ -45,7 +45,7 @@ class BitRows(Positions):
     def __init__(self,
         bits, # (blocks, 64) uint8, in memory or on disk: row i is bit i%8 of byte i//8
         of:int, # Rows of the data
-        marked:bool=True, # The rows whose bit is set; or the others?
+        marked:bool=True, # Are these the rows whose bit is set, or the others?
     ):
         self.bits,self.of,self.marked = bits,of,marked
         counts = count_bits(bits)
@@ -139,7 +139,7 @@ def rows_by_part(
     whole:bool=True, # Is each row in one of the parts?
 ) -> tuple: # Rows of each part, `BitRows`
     "The rows of each part, after one pass"
-    shared = bool(k == 2 and whole) # The first part are the rows that are not marked for the second
+    shared = bool(k == 2 and whole) # The rows of the first part are those not marked for the second
     bitmaps = {i: blocks_of_bits(n) for i in range(shared, k)}
     row = 0
     for a in parts:

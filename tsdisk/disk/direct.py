@@ -44,7 +44,7 @@ def find_runs(
     return rows[np.append(0, cut+1)], rows[np.append(cut, len(rows)-1)]
 
 def _narrowest_cut(gaps, allowed):
-    "Bytes of a gap from which on two reads are made of it, so that narrower gaps add up to what is allowed"
+    "Bytes of the narrowest gap that splits a read; all narrower gaps together have at most `allowed` bytes"
     smallest = np.sort(gaps)
     k = np.searchsorted(np.cumsum(smallest), allowed, 'right')
     return min(WORTH_A_READ, smallest[k]) if k < len(smallest) else WORTH_A_READ

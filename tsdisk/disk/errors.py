@@ -24,7 +24,7 @@ remedies[errno.EMFILE] = 'too many files are open: raise the limit with `ulimit 
 # %% ../../nbs/01_disk.errors.ipynb #114fe5aa
 def named_error(
     error:OSError, # From a call on an open file
-    path, # The file; for a temporary one, the file that it was to become is named
+    path, # The file; a temporary one is reported under its final name
 ) -> OSError: # Of the same type and number, with the path and a remedy
     "An error that says which file it is about, and what to do"
     remedy = remedies.get(error.errno)

@@ -72,7 +72,7 @@ def _on_fault(number, info, context):
     stretch = stretch_at(address) if _reads else None
     if stretch is not None and not stretch.inode: return # Another thread has mapped zeros there
     if stretch is not None and stretch.mode == 'r--s': _fill_with_zeros(address, stretch)
-    else: libc.sigaction(signal.SIGBUS, ctypes.byref(_former_action), None) # It gets the same fault again
+    else: libc.sigaction(signal.SIGBUS, ctypes.byref(_former_action), None) # The former one gets the same fault again
 
 _handler = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(_on_fault)
 
@@ -141,11 +141,11 @@ class copied_reads(mapped_reads):
     def __exit__(self, typ, error, traceback):
         if getattr(error, 'errno', None) == errno.EFAULT: _read_again(self.arrays)
         super().__exit__()
-        if all(map(_is_seen_through, self.arrays)): return # Other faults are of other threads
+        if all(map(_is_origin_known, self.arrays)): return # Any other fault belongs to another thread
         for fault in _faults_cache:
             if not any(fault is o for o in self.known): raise _fault_error(*fault)
 
-def _is_seen_through(a):
+def _is_origin_known(a):
     "Is it known whether an array is mapped? Not for a generator, or where another library holds the values"
     if _memmap_under(a) is not None: return True
     while isinstance(getattr(a, 'base', None), np.ndarray): a = a.base

@@ -101,7 +101,7 @@ def extend_digest(
     return digest(before, name, *(input_parts(o) if parts is None else parts))
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #e23482b9
-_plain_types = str,bytes,int,float,complex,bool,type(None),Path # What `repr` says all of
+_plain_types = str,bytes,int,float,complex,bool,type(None),Path # Fully described by their `repr`
 
 def describe(
     o, # A function, or anything that one uses
@@ -176,7 +176,7 @@ def function_id(
 # %% ../../nbs/02_disk.fingerprint.ipynb #8cdbb0f0
 def versioned(
     version, # A string or a number, changed whenever the results of the function do
-): # A decorator of functions, and of classes whose objects are called
+): # A decorator for functions, and for classes whose instances are called
     "Identify a function by its name and this version instead of its code"
     if not isinstance(version, (str,int)):
         raise TypeError("Give a string or a number, as in "
@@ -209,14 +209,14 @@ def _files_of(x):
     return [os.path.join(x.folder, o) for o in x.paths]
 
 def _rows_as_bytes(rows, most=2**20):
-    "Row numbers some at a time, or the few numbers that say which they are"
+    "Row numbers, a million at a time, or the few numbers that define them"
     if hasattr(rows, 'pairs'): return [rows.pairs]
     if not isinstance(rows, (np.ndarray,list)): return [repr(rows).encode()]
     return (np.ascontiguousarray(rows[i:i+most], np.int64) for i in range(0, len(rows), most))
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #499ccfe3
 def _file_parts(paths, most=64):
-    "What tells each of some files from others: the first `most` of many, evenly spaced, by a checksum of blocks, too"
+    "The identity of each file; for at most `most` of them, evenly spaced, also a checksum of blocks"
     every = -(-len(paths)//most)
     blocks = max(1, most_blocks//len(paths))
     for i,o in enumerate(paths):

@@ -34,7 +34,7 @@ def tensor_view(
     if as_it_is and a.flags.writeable: return torch.from_numpy(a)
     if as_it_is:
         try: return torch.from_dlpack(a) # `from_numpy` warns about read-only memory
-        except (BufferError, RuntimeError): pass # Older NumPy or PyTorch, or a layout that `from_numpy` explains
+        except (BufferError, RuntimeError): pass # Older NumPy or PyTorch; else `from_numpy` says what is wrong
     interface = dict(typestr=np.dtype(dtype or a.dtype).str, shape=shape or a.shape, strides=strides or a.strides)
     view = _Memory(a, data=(address_of(a),False), **interface) # Not read-only: torch warns about maps that are
     return torch.from_numpy(np.asarray(view))

@@ -72,7 +72,7 @@ class OpenFile:
     stop:int # The byte after the last
     id:FileId
     digest:str=None # Checksum of sampled blocks; None before it is first needed
-    blocks:int=most_blocks # Blocks of which it is the checksum
+    blocks:int=most_blocks # Number of blocks in the checksum
 
     def sample(self):
         "Identity and checksum of the file that has the name now"
@@ -90,7 +90,7 @@ class OpenFile:
 # %% ../../nbs/01_disk.identity.ipynb #b1b781b9
 @patch
 def grows(self:OpenFile, size=0):
-    "Is the file, now of `size` bytes, or was it, longer than what is mapped?"
+    "Was the file longer than its mapped part when it was opened, or is it now, at `size` bytes?"
     return max(size, self.id.size) > self.stop
 
 # %% ../../nbs/01_disk.identity.ipynb #024658dc
@@ -98,7 +98,7 @@ _open_files_cache = WeakKeyDictionary() # By map
 
 def remember_file(
     x, # `np.memmap`, just opened
-    stat:os.stat_result=None, # Of the file that was mapped; by default of the one that has its name
+    stat:os.stat_result=None, # Of the mapped file; by default of the file that has its name now
     inode:int=None, # The inode that is mapped, if it is known
 ): # The same array
     "Remember the file of a mapped array as it is now"
@@ -112,8 +112,8 @@ def remember_file(
 
 def open_file(
     x, # An array
-) -> OpenFile: # None for arrays in memory, those open for writing, and those that nobody remembered
-    "What is remembered of the file of an array"
+) -> OpenFile: # None for arrays in memory or open for writing, and without a call of `remember_file`
+    "What `remember_file` recorded about the file of an array"
     mapped = getattr(x, '_mmap', None)
     return None if mapped is None else _open_files_cache.get(mapped)
 

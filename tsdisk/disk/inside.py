@@ -65,7 +65,7 @@ def check_regular(
     "`DamagedFile` for a pipe, a device or a socket; `IsADirectoryError` for a folder"
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode): raise IsADirectoryError(f"{path} is a folder: give the path of a file")
-    if not stat.S_ISREG(mode): raise DamagedFile(path, 'it is a pipe, a device or a socket, not a file', 'Replace it by a file')
+    if not stat.S_ISREG(mode): raise DamagedFile(path, 'it is a pipe, a device or a socket, not a file', 'Replace it with a file')
 
 @contextmanager
 def open_regular(

@@ -217,7 +217,8 @@ def _open(self:DiskFile, kind):
 @patch
 def _find_unit(self:DiskFile, engine):
     "Set the first unit and hint with which a read works; the error of the last if none does"
-    for self.unit,self.hint in product(engine.units, engine.hints):
+    for unit,hint in product(engine.units, engine.hints):
+        self.unit,self.hint = unit,hint # `Incoming` reads with these
         try: Incoming(self, np.array([self.size//2]), np.array([1])).wait()
         except OSError as e: error = e
         else: return None

@@ -65,7 +65,7 @@ def _check_ascending(v):
     if isinstance(v, list) and v[1] < v[0]: raise Misfit('a first row and one that is not before it', v)
 
 def split(v):
-    "Check the entry of a split: [first, stop], a file of row numbers, of ranges or of bits, or what a random one is made of"
+    "Check the entry of a split: [first, stop], a file of row numbers, of ranges or of bits, or the settings of a random one"
     either(list_of(whole(), 2), file_name, *_split_tables)(v)
     _check_ascending(v)
 
@@ -99,7 +99,7 @@ _per_variable = dict(count=_counts, nans=_counts) | dict.fromkeys(('mean','std',
 _stats = table(_per_variable, quantiles=list_of(list_of(_numbers)), error=number)
 
 def stats(v):
-    "Check statistics: as many values of each, and quantiles of as many variables"
+    "Check statistics: all of them, quantiles too, are of the same number of variables"
     _stats(v)
     shapes = {_shape_of(o) for o in [*(v[k] for k in _per_variable), *v.get('quantiles', [])]}
     if len(shapes) > 1 or None in shapes: raise Misfit('statistics of one number of variables', sorted(map(str, shapes)))

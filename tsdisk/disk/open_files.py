@@ -15,7 +15,7 @@ except ImportError: resource = None # Windows
 
 # %% ../../nbs/02_disk.open_files.ipynb #97dcb651
 def most_to_open(
-    most:int, # Wanted
+    most:int, # Number wanted
 ) -> int: # At least 1
     "Files that may be open at a time, by the limit of the process"
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else 512

@@ -21,7 +21,7 @@ def _plain_numbers(v):
 @dataclass(frozen=True)
 class Packing:
     "What stored numbers stand for: `value = stored*scale + offset`, NaN where `missing` is stored"
-    scale:tuple=None # What an integer counts: a number, or one a variable; None where values are stored as they are
+    scale:tuple=None # Factor of stored integers: a number, or one a variable; None where values are stored as they are
     offset:tuple=None # The value of a stored 0, likewise; 0 by default
     missing:float=None # Stored number that stands for a missing value
 
@@ -66,7 +66,7 @@ def for_dtype(self:Packing,
 # %% ../../nbs/11_disk.packing.ipynb #308d85be
 @patch
 def with_defaults(self:Packing,
-    other:Packing, # For what this one does not say
+    other:Packing, # Supplies what this one lacks
 ) -> Packing:
     "This packing; a scale or `missing` that it lacks is the other's"
     res = self if self.scale is not None else replace(self, scale=other.scale, offset=other.offset)
@@ -140,7 +140,7 @@ def nearest(self:Packing,
 # %% ../../nbs/11_disk.packing.ipynb #e984d65e
 @patch(cls_method=True)
 def from_entry(cls:Packing,
-    entry:dict, # What the manifest says of an array
+    entry:dict, # The manifest's entry for an array
 ) -> Packing: # `Packing()` if its values are stored as they are
     "The packing that a manifest describes"
     if entry.get('scale') is None: return cls()
@@ -148,6 +148,6 @@ def from_entry(cls:Packing,
 
 @patch
 def to_entry(self:Packing) -> dict: # For JSON
-    "What a manifest says of this packing"
+    "The part of a manifest's entry that describes this packing"
     said = dict(scale=self.scale, offset=self.offset, missing=self.missing)
     return {k: list(v) if isinstance(v, tuple) else v for k,v in said.items() if v is not None}

@@ -55,7 +55,7 @@ _checked_cache = {} # By the first of their paths: when files were last checked,
 
 def fill_in_background(
     paths, # Files that are used together
-    enough:float=.95, # Share of each file in memory from which on nothing is read
+    enough:float=.95, # Nothing is read if at least this share of each file is in memory
     every:float=10, # Seconds before files are checked again
 ): # The thread that fills the cache; None if it has ended, or is not needed
     "Have a thread fill the page cache with files, unless they are in memory"

@@ -200,7 +200,7 @@ def _write_holder(fd):
         os.ftruncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
         os.write(fd, json.dumps(who).encode())
-    except OSError: pass # The disk is full: the lock holds nevertheless
+    except OSError: pass # The disk is full; the lock still holds
 
 # %% ../../nbs/01_disk.publish.ipynb #8bf22392
 def _make_lock(folder):
@@ -253,7 +253,7 @@ def _release_lock(folder):
 @contextmanager
 def locked(
     folder, # Folder that is written to; made as needed, and removed again if it stays empty
-    hidden:bool=False, # Is it a hidden folder of tsdisk, which is removed once it is empty, whoever made it?
+    hidden:bool=False, # Is it a hidden folder of tsdisk? Then it is removed once it is empty, even if it existed before
 ):
     "Hold the lock of a folder; `BlockingIOError` if another process, or another thread, holds it"
     folder = local_path(folder).resolve()

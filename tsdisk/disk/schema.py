@@ -8,6 +8,7 @@ __all__ = ['string', 'file_name', 'nothing', 'anything', 'number', 'finite', 'mo
 
 # %% ../../nbs/02_disk.schema.ipynb #27bad92a
 import json
+from math import inf
 from pathlib import Path
 from .inside import DamagedFile, is_plain_name, open_regular
 
@@ -51,7 +52,7 @@ file_name = kind(is_plain_name, 'the name of a file in the same folder')
 nothing = kind(lambda v: v is None, 'null')
 anything = kind(lambda v: True, 'anything')
 number = kind(lambda v: type(v) is float or type(v) is int and abs(v) < 2**64, 'a number')
-finite = kind(lambda v: type(v) in (int,float) and abs(v) < 1.8e308, 'a finite number')
+finite = kind(lambda v: type(v) in (int,float) and abs(v) < inf, 'a finite number')
 
 # %% ../../nbs/02_disk.schema.ipynb #25c74968
 def _checked_at(check, v, key):

@@ -121,13 +121,13 @@ def _resolved(paths):
 
 
 # %% ../../nbs/10_disk.shards.ipynb #d1711bdf
-def _check_shard(path, trail, like, stack):
+def _check_shard(path, wanted, like, stack):
     "Shape of a row, dtype, rows, first byte and identity of a file; `ValueError` unless its rows are like those of the first file"
     (shape,dtype,fortran,start),stat = header_and_stat(path)
     check_size(path, shape, dtype, start, size=stat.st_size)
     row = shape if stack else shape[1:]
     readable = shape and dtype.isnative and not (fortran and len(shape) > 1)
-    wanted = trail or (row,dtype)
+    wanted = wanted or (row,dtype) # The first file sets what is wanted
     if not readable or (row,dtype) != wanted: raise _unlike_first(path, row, dtype, fortran, like, wanted)
     return row, dtype, 1 if stack else shape[0], start, file_id_of(stat)[1:4]
 

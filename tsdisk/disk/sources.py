@@ -103,7 +103,7 @@ class Place(NamedTuple):
     whole:bool=False # Is that array all of the file, or of the files?
     how:tuple=() # Settings that make rows of it, such as those of windows
     starts:int=None # Checksum of where its series start
-    read_only:bool=True # Are the files open for reading only, so that results may be kept beside them?
+    read_only:bool=True # Are the files open for reading only, so that results may be kept next to them?
 
 # %% ../../nbs/09_disk.sources.ipynb #6fe0b266
 @patch

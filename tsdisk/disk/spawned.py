@@ -32,7 +32,7 @@ def _file_with(a):
 
 # %% ../../nbs/04_disk.spawned.ipynb #440023f4
 def _sent_file(f):
-    "What the process that starts gets the file from"
+    "What is pickled so that the process that starts gets the file"
     starting = get_spawning_popen()
     fd = os.dup(f.fileno())
     finalize(starting, os.close, fd)
@@ -66,7 +66,7 @@ class ForWorkers:
         return super().__reduce_ex__(protocol) if get_spawning_popen() is None else (_unpacked, (_packed(self),))
 
     def reduced(self):
-        "How the object is pickled within the pickle for a worker process: as `__reduce_ex__` says"
+        "How the object is pickled within the pickle for a worker process: as usual, without what is `unsent`"
         make,args,state,*others = super().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         return make, args, {k: v for k,v in state.items() if k not in self.unsent}, *others
 

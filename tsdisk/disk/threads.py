@@ -29,7 +29,8 @@ class Task(Shown):
 
     def __call__(self):
         if not self.untaken.acquire(blocking=False): return
-        (f,*args),self.call = self.call,None # A task that waits in a queue holds no memory once it is done
+        f,*args = self.call
+        self.call = None # A task that waits in a queue holds no memory once it is done
         try: self.value = f(*args)
         except BaseException as e: self.error = e
         finally:
@@ -119,16 +120,18 @@ class Helpers(Shown):
             thread = Thread(target=_call_all, args=(self.queue, self.begin), name='tsdisk', daemon=True)
             try: thread.start()
             except RuntimeError: break # The system allows no more
-            self.threads.append(thread) # Ctrl-C before this leaves one thread more, never one too few
-        for o in tasks: self.queue.put(o) if self.threads else o()
+            self.threads.append(thread) # Ctrl-C before this line leaves one thread too many, never one too few
+        for o in tasks:
+            if self.threads: self.queue.put(o)
+            else: o() # The calling thread does the work
 
     def end(self):
-        "Wait for tasks that threads are at, and forget the others: Python aborts when it ends while a thread is in torch"
+        "Wait for running tasks and drop the others: Python aborts if it exits while a thread is inside torch"
         threads,queue = self.threads,self.queue
-        self.reset() # What is offered from here on is for new threads
+        self.reset() # Tasks that are offered from here on go to new threads
         with suppress(Empty):
             while True: queue.get_nowait()
-        def leave(): # Passed on, as there may be a thread that is not listed
+        def leave(): # Put back for the next thread; one of them may not be listed
             queue.put(leave)
             sys.exit()
         queue.put(leave)

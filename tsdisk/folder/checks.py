@@ -79,7 +79,7 @@ def crc_of_both(
 def sums_within(
     size:int, # Number of bytes before
 ) -> Sums:
-    "Checksums of bytes that come after others of the same stream, without those"
+    "Checksums, still empty, of bytes that follow others in the same stream"
     return Sums([0] if size%Sums.block else [], size%Sums.block)
 
 @patch

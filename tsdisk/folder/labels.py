@@ -35,12 +35,12 @@ def chosen_rows(s, idxs):
 
 # %% ../../nbs/32_folder.labels.ipynb #f7376477
 def reads_of(s):
-    "Within it, a file that can't be read is an error at the end"
+    "A context that raises `OSError` at its end if a file could not be read"
     handle_faults()
     return mapped_reads(s.maps())
 
 def _readable(s, blocks):
-    "The blocks, up to one that could not be read: an `OSError`"
+    "The blocks, up to the first that can't be read, which raises `OSError`"
     for o in blocks:
         yield o
         check_faults(s.maps())

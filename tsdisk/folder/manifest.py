@@ -139,7 +139,8 @@ def _describe_plain_files(path):
 def _check_dataset(path, entries):
     rows = {k: o['shape'][0] for k,o in entries.items() if k in ('X','y')}
     if 'X' in rows and len(set(rows.values())) == 1: return
-    raise ValueError(f"{path} is not a dataset yet: it needs an `X` and as many rows of `y`, it has {rows or 'none'}")
+    raise ValueError(f"{path} is not a dataset yet: it needs an `X`, and as many rows of `y` "
+        f"if there is one; number of rows: {rows or 'none'}")
 
 def _save_arrays(staged, arrays, tag):
     "Write arrays to the hidden folder; their entries in the manifest"
@@ -162,15 +163,19 @@ def _without_old_rows(manifest):
     arrays = {k: o for k,o in manifest['arrays'].items() if k in ('X','y')}
     return {k: o for k,o in manifest.items() if k != 'made'} | dict(arrays=arrays, splits={})
 
+def _conversion_files(manifest):
+    "Names of the files that hold the metadata of the rows, and the inputs that they were converted from"
+    metadata = [o for o in manifest.get('checksums', {}) if o.endswith('.jsonl')]
+    return metadata + files_of({k: o for k,o in manifest.items() if k == 'made'})
+
 # %% ../../nbs/30_folder.manifest.ipynb #d4400cb4
 def _replaced_files(path, old, new, given):
     "Names of the files that a new manifest does without"
     gone = {k: o for k,o in _by_role(old).items() if k in given or k not in new['arrays']}
-    plain = [f'{k}.npy' for k in given if (path/f'{k}.npy').exists()]
-    items = [] if 'made' in new else [o for o in old.get('checksums', {}) if o.endswith('.jsonl')]
-    made = {} if 'made' in new else {k: o for k,o in old.items() if k == 'made'}
-    before = files_of(dict(arrays=gone, splits=old.get('splits', {}), **made))
-    return sorted({*before, *plain, *items} - {*files_of(new)})
+    names = files_of(dict(arrays=gone, splits=old.get('splits', {})))
+    names += [f'{k}.npy' for k in given if (path/f'{k}.npy').exists()]
+    if 'made' not in new: names += _conversion_files(old)
+    return sorted({*names} - {*files_of(new)})
 
 def _changed_files(old, entries):
     "Names of files that are no longer those of an old manifest"
@@ -178,9 +183,9 @@ def _changed_files(old, entries):
     return [o for k,entry in entries.items() if entry != before.get(k) for o in files_of(dict(arrays={k: entry}))]
 
 def _without_files(manifest, names):
-    "A manifest without what it says of some files"
-    of_files = lambda v: {k: o for k,o in v.items() if k not in names}
-    return {k: of_files(v) if isinstance(v, dict) else v for k,v in manifest.items()}
+    "A manifest without what it says about some files: checksums and results, whose keys are names of files"
+    def without(table): return {k: o for k,o in table.items() if k not in names}
+    return {k: without(v) if isinstance(v, dict) else v for k,v in manifest.items()}
 
 # %% ../../nbs/30_folder.manifest.ipynb #fb72423a
 def _save(staged, arrays, splits):
@@ -212,7 +217,7 @@ def save_folder(
     y=None, # Targets, (n, ...), given like `X`
     splits=None, # Rows of each split, as for `check_rows`: a dict by name, or a list for 'train', 'valid' and 'test'
 ):
-    "Write arrays and splits as a dataset folder: all of them, or after an error or a kill none"
+    "Write arrays and splits as a dataset folder: all of them, or, after an error or a kill, none"
     path = local_path(path)
     splits = _named_splits(splits)
     arrays = {k: a for k,a in dict(X=X, y=y).items() if a is not None}
@@ -270,13 +275,18 @@ def _open_growing(file, n, being_written):
 # %% ../../nbs/30_folder.manifest.ipynb #ed70b0c3
 def _check_in_range(path, splits, X):
     "`DamagedFile` for ranges of more rows or windows than there can be"
-    values = max(2**20, prod(X.shape)) # At most one window for each
-    most = max(values if (o := _n_windows(splits)) is None else o, len(X))
+    n_values = max(2**20, prod(X.shape)) # At most one window for each
+    n_windows = _n_windows(splits)
+    most = max(len(X), n_values if n_windows is None else n_windows)
     for name,rows in splits.items():
-        last = rows.stop if isinstance(rows, range) else int(rows.stop[-1]) if isinstance(rows, Ranges) and len(rows) else 0
-        of = _split_of(rows) or 0
-        if last > most or of > values:
-            raise DamagedFile(path/manifest_name, f'split {name!r} has rows up to {max(last, of):,}, of {len(X):,}')
+        end,of = _end_of_ranges(rows), _split_of(rows) or 0
+        if end <= most and of <= n_values: continue
+        raise DamagedFile(path/manifest_name, f'split {name!r} has rows up to {max(end, of):,}, of {len(X):,}')
+
+def _end_of_ranges(rows):
+    "The row after the last of a range or of `Ranges`; 0 for other forms, and where there are no rows"
+    if isinstance(rows, range): return rows.stop
+    return int(rows.stop[-1]) if isinstance(rows, Ranges) and len(rows) else 0
 
 # %% ../../nbs/30_folder.manifest.ipynb #9306ebc2
 def _entries_by_role(path, manifest):

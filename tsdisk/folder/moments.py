@@ -155,11 +155,13 @@ def __add__(self:Stats, b):
 def _first_mean(a):
     "A mean to subtract, (vars,), exact in float32; 0 where values vary as much as their mean, or are all NaN"
     a = a.astype('f8')
-    there = ~np.isnan(a)
-    def mean_of(o): return np.where(there, o, 0).sum((0,2))/there.sum((0,2))
-    with np.errstate(all='ignore'): mean,square = mean_of(a),mean_of(a*a)
-    far = np.isfinite(mean) & (2*mean**2 > square)
-    return np.where(far, mean, 0).astype('f4').astype('f8')
+    present = ~np.isnan(a)
+    def mean_of(o): return np.where(present, o, 0).sum((0,2))/present.sum((0,2))
+    with np.errstate(all='ignore'):
+        mean = mean_of(a)
+        square = mean_of(a*a) # The squared mean and the variance together
+    exceeds_std = np.isfinite(mean) & (2*mean**2 > square)
+    return np.where(exceeds_std, mean, 0).astype('f4').astype('f8')
 
 # %% ../../nbs/31_folder.moments.ipynb #82dab7ae
 def _as_tensor(a):

@@ -77,7 +77,7 @@ class Counted(Shown):
 class Draws(Shown):
     "What a sample draws from blocks that others read"
     def __init__(self,
-        count:Counted, # Of whose blocks
+        count:Counted, # Whose blocks are read
         rows, # Rows that are counted
         ranges:bool, # Is there a sample?
     ):
@@ -122,15 +122,28 @@ def _block_shapes(count, n):
     blocks = (np.broadcast_to(np.int8(0), (min(k, n-i), *count.s.shape[1:])) for i in range(0, n, k))
     return [o.shape for o in (_pieces(blocks) if count.cut else blocks)]
 
+# %% ../../nbs/32_folder.one_pass.ipynb #56c7a539
+def _tasks(count, rows, per_task, draws):
+    "The arguments of each task of a worker: rows, and the places to sample in each of their blocks"
+    for i in range(0, len(rows), per_task):
+        part = rows[i:i+per_task]
+        yield part, [draws.places(shape) for shape in _block_shapes(count, len(part))]
+
+def _rows_per_task(k, n, executor):
+    "Rows of a task: 1 to 16 blocks of k rows, so that each worker gets about four tasks or more"
+    blocks = n//k//(4*tasks_at_once(executor))
+    return k*max(1, min(16, blocks))
+
 def _sum_elsewhere(count, rows, draws, executor):
     "As `_sum_here`, by the workers of an executor, which get up to 64 MB at a time"
     k = count.s.rows_per_block()
-    moments = Moments(count.values(next(count.blocks(rows[:k], bar=False))), ends=draws.sample is not None)
-    per_task = k*max(1, min(16, len(rows)//k//(4*tasks_at_once(executor))))
-    parts = (rows[i:i+per_task] for i in range(0, len(rows), per_task))
-    tasks = ((o, [draws.places(shape) for shape in _block_shapes(count, len(o))]) for o in parts)
+    first = next(count.blocks(rows[:k], bar=False))
+    moments = Moments(count.values(first), ends=draws.sample is not None)
+    per_task = _rows_per_task(k, len(rows), executor)
+    tasks = _tasks(count, rows, per_task, draws)
+    submit = partial(executor.submit, sum_rows, count, moments)
     def doing(rows, places): return f'counting rows {rows[0]:,} to {rows[-1]:,}'
-    found = in_order(partial(executor.submit, sum_rows, count, moments), tasks, TasksAhead(executor), doing)
+    found = in_order(submit, tasks, TasksAhead(executor), doing)
     return moments, chain.from_iterable(progress(found, -(-len(rows)//per_task)))
 
 # %% ../../nbs/32_folder.one_pass.ipynb #42abe221

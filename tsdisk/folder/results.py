@@ -104,10 +104,10 @@ def _store(folder, kind, name, key, value, most=32):
 def _remove_unused(folder):
     "Remove the files of results that the manifest does not name"
     kinds = [o for o in read_manifest(folder).values() if isinstance(o, dict)]
-    tables = [o for kind in kinds for o in kind.values() if isinstance(o, dict)]
-    used = {key for o in tables for key in o.values() if isinstance(key, str)}
-    for o in (Path(folder)/results_folder).glob('*.npy'):
-        if f'{results_folder}/{o.name}' not in used: o.unlink(missing_ok=True)
+    by_fingerprint = [o for kind in kinds for o in kind.values() if isinstance(o, dict)]
+    used = {o for results in by_fingerprint for o in results.values() if isinstance(o, str)}
+    for file in (Path(folder)/results_folder).glob('*.npy'):
+        if f'{results_folder}/{file.name}' not in used: file.unlink(missing_ok=True)
 
 # %% ../../nbs/31_folder.results.ipynb #bda4a14d
 def stored_result(

@@ -52,8 +52,8 @@ def _places(self:Sample, n):
     return np.minimum(places.astype(np.int64), n-1)
 
 @patch
-def _thinned(self:Sample):
-    "Which values are held once one of every two neighbors is dropped"
+def _thin(self:Sample):
+    "Drop one of every two neighbors, and take half as many from now on; returns which of the held values stay"
     k = self.held//2
     self.held,self.every = k,2*self.every
     return 2*np.arange(k) + self.rng.integers(0, 2, k)
@@ -70,7 +70,7 @@ def draw(self:Sample,
     places = None if self.every == 1 else self._places(n)
     self.held += n if places is None else len(places)
     thinned = []
-    while self.held > 2*most: thinned.append(self._thinned())
+    while self.held > 2*most: thinned.append(self._thin())
     return places, thinned
 
 @patch

@@ -26,7 +26,7 @@ def save_split(
     rows, # From `check_rows`
     tag:str='', # Text at the end of names of files
 ): # Entry of the manifest: [start, stop], the file of row numbers, or a dict that names a file or holds the formula
-    "Write the rows of a split, and say how"
+    "Write the rows of a split, and return its entry"
     if isinstance(rows, range) and rows.step == 1: return [rows.start, rows.stop]
     if isinstance(rows, RandomShare): return _random_entry(rows)
     kind,values,also = _as_file(rows)

@@ -38,7 +38,7 @@ def remove_files(
     folder, # Of a dataset
     names, # Of files in it
 ):
-    "Remove files that the dataset does not use, and folders that are empty then"
+    "Remove files that the dataset does not use, and the folders that this leaves empty"
     root = Path(folder).resolve()
     manifest = read_manifest(root)
     used = {*files_of(manifest), *manifest.get('checksums', {})}

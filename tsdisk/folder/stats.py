@@ -87,9 +87,13 @@ def train_stats(
 
 def _detail(tfm, packing):
     "What statistics depend on besides the rows: a function, the units of the values it is given, the missing value"
-    res = '' if tfm is None else f' of {tfm!r}'
-    if tfm is not None and packing.scale is not None: res += f' in {[np.ravel(o).tolist() for o in (packing.scale, packing.offset)]}'
-    return res if packing.missing is None else f'{res} but {packing.missing}'
+    parts = []
+    if tfm is not None: parts.append(f' of {tfm!r}')
+    if tfm is not None and packing.scale is not None:
+        scale,offset = (np.ravel(o).tolist() for o in (packing.scale, packing.offset))
+        parts.append(f' in {[scale, offset]}')
+    if packing.missing is not None: parts.append(f' but {packing.missing}')
+    return ''.join(parts)
 
 # %% ../../nbs/32_folder.stats.ipynb #d44d6a8f
 def _extendable(manifest, source):

@@ -13,7 +13,7 @@ import numpy as np
 from ..disk.array_sources import as_source
 from ..disk.basics import whole_number
 from ..disk.bitmap import rows_by_part
-from ..disk.rows import Ranges
+from ..disk.rows import Ranges, true_runs
 from ..disk.scratch import scratch
 from .codes import CodeOf, count_groups, count_labels, label_blocks
 from .no_label import has_label
@@ -53,8 +53,7 @@ def deal_groups(
 def _split_rows(mask, windows):
     "Rows where a mask over rows is true; with windows, those of the series where it is"
     if windows is None: return np.flatnonzero(mask)
-    runs = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2) # (first, stop) of series
-    return Ranges(windows.grid.first(runs), len(windows))
+    return Ranges(windows.grid.first(true_runs(mask)), len(windows)) # Of runs of neighboring series
 
 def _rows_of_parts(parts, n, n_splits, windows):
     "Rows of each split, from blocks of the split of each key"
@@ -176,7 +175,7 @@ def hash_splits(
     salt:str='', # Another string, another split
     windows:Windows=None, # Split these: `keys` are those of their series, (n_series,)
 ) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending; `BitRows` beyond a million rows; `Ranges` of windows
-    "Split by the hash of a key, which stays when data is added; `ValueError` if a split is empty. Takes n/7 bytes for each split"
+    "Split by the hash of a key: splits stay when data is added. `ValueError` if one is empty; takes n/7 bytes a split"
     share_sizes(1000, valid_pct, test_pct) # Checks them
     keys = as_source(keys)
     if keys.ndim != 1: raise ValueError(f"`keys` must be one key a row, (n,), got shape {tuple(keys.shape)}")
@@ -185,7 +184,7 @@ def hash_splits(
     parts = (_split_of_shares(hash_shares(o, salt), valid_pct, test_pct) for o in label_blocks(keys))
     rows = _rows_of_parts(parts, len(keys), 3 if test_pct else 2, windows)
     if all(map(len, rows)): return rows
-    raise ValueError("A split has no rows: give another `salt`, or hold out a share of few keys with `group_splits`")
+    raise ValueError("A split has no rows: give another `salt`, or use `group_splits` where keys are few")
 
 def _split_of_shares(shares, valid_pct, test_pct):
     "1 for shares below `valid_pct`, 2 for the highest ones, 0 between"

@@ -122,7 +122,7 @@ def _span_of_time(windows, cover):
     return low.min(), high.max()
 
 def _overlap(windows, a, b):
-    "What an earlier split has after the beginning of a later one, as an `Overlap`; None if nothing"
+    "How far an earlier split reaches into the time of a later one, as an `Overlap`; None if it does not"
     clocks = windows.clocks
     if clocks is None or clocks.starts is None: raise ValueError("The times of these series are not known: "
         "give `clock` to `Windows`")
@@ -135,7 +135,7 @@ def check_leakage(
     windows:Windows, # Windows over series
     splits, # Rows of each split, as `check_splits` takes them
     across:bool=False, # Also compare the times of different series? For splits of the past and the future
-) -> L: # A `Leak` for each two splits that share steps, an `Overlap` if their times overlap; empty if there are none
+) -> L: # A `Leak` for each pair of splits that share steps, an `Overlap` if their times overlap; empty if none
     "Steps of series that splits of windows share"
     names = list(splits) if isinstance(splits, dict) else None
     splits = check_splits(splits, len(windows))

@@ -18,7 +18,7 @@ def _as_list(no_label):
 no_label_code = -100 # What PyTorch's losses ignore
 
 def _check_kind(value, dtype):
-    "`TypeError` if labels of this dtype can't have a value"
+    "`TypeError` unless labels of this dtype can have this value"
     is_text = isinstance(value, (str,bytes))
     if is_text == (dtype.kind in 'US'): return
     kind = 'strings' if dtype.kind in 'US' else 'numbers'

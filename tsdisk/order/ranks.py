@@ -12,10 +12,10 @@ from zlib import crc32
 import numpy as np
 
 # %% ../../nbs/20_order.ranks.ipynb #6d307821
-_names = ('RANK','WORLD_SIZE'), ('SLURM_PROCID','SLURM_STEP_NUM_TASKS') # Of torchrun and accelerate; of srun
+_rank_variables = ('RANK','WORLD_SIZE'), ('SLURM_PROCID','SLURM_STEP_NUM_TASKS') # Of torchrun and accelerate; of srun
 
 def _from_environment():
-    for names in _names:
+    for names in _rank_variables:
         if all(o in os.environ for o in names): return tuple([int(os.environ[o]) for o in names])
     return 0,1
 
@@ -30,13 +30,13 @@ def launched() -> tuple: # (rank, number of processes); (0, 1) for a process on 
     return (group.get_rank(), group.get_world_size()) if group else _from_environment()
 
 # %% ../../nbs/20_order.ranks.ipynb #ce2a2ed0
-_of_launch = 'TORCHELASTIC_RUN_ID','MASTER_ADDR','MASTER_PORT','SLURM_JOB_ID','SLURM_STEP_ID'
+_launch_variables = 'TORCHELASTIC_RUN_ID','MASTER_ADDR','MASTER_PORT','SLURM_JOB_ID','SLURM_STEP_ID'
 _drawn = count()
 
 def drawn_seed() -> int: # From 0 to 2³¹-1
     "A random seed; the same in all processes that were launched together, if they draw equally many"
     if launched()[1] == 1: return np.random.randint(2**31)
-    name = [os.environ.get(o) for o in _of_launch]
-    if any(name): return crc32(repr((name, next(_drawn))).encode()) >> 1
-    raise ValueError("Processes that train together need the same seed, and these have no name in common to derive it from: "
-        "give `seed`")
+    launch = [os.environ.get(o) for o in _launch_variables]
+    if any(launch): return crc32(repr((launch, next(_drawn))).encode()) >> 1
+    raise ValueError("Processes that train together need the same seed, and no environment variable "
+        "names their launch, to derive one from: give `seed`")

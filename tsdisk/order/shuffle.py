@@ -167,7 +167,7 @@ def _find(self:ByWeight, t, side):
     return block*self.block + below.sum(1)
 
 class Draws(Shown):
-    "n rows drawn by weight, ascending; where `places` were given, those places"
+    "n rows drawn by weight, ascending; with `places`, the places at these rows"
     def __init__(self, weights, n, start, places=None): store_attr()
     def __len__(self): return self.n
     def __getitem__(self, i):

@@ -260,10 +260,10 @@ def warn_of_rest(
     splits:list, # Rows of each split, from `check_splits`
     n:int, # Rows of the data
 ):
-    "Warn if several splits share out the first rows and leave out all others, as splits of other data do"
+    "Warn if several splits share out the first rows and leave out all others, as splits made for other data do"
     rows = [o for o in splits if len(o)]
     size = sum(map(len, rows))
     if len(rows) < 2 or size == n: return
     last = max(row_bounds(o)[1] for o in rows)
     if last+1 > size: return
-    warn(f"Splits share out the first {size:,} of {n:,} rows and leave out the others: were they made of other data?")
+    warn(f"Splits share out the first {size:,} of {n:,} rows and leave out the others: were they made for other data?")

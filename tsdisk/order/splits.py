@@ -230,7 +230,7 @@ def _shuffled_groups(sizes, rng, least):
     groups = np.arange(len(sizes), dtype=dtype) if sizes.all() else np.flatnonzero(sizes).astype(dtype)
     rng.shuffle(groups)
     if len(groups) >= least: return groups
-    raise ValueError(f"It takes {least} groups to split by group, got {len(groups)}: use `time_splits` for one")
+    raise ValueError(f"It takes {least} groups to split by group, got {len(groups)}: use `time_splits` for one group")
 
 def _split_of_groups(sizes, valid_pct, test_pct, rng):
     "The split of each group, (k,): 0 trains, 1 validates, 2 tests; groups of no rows train"

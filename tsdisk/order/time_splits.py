@@ -89,7 +89,7 @@ def time_splits(
     valid_pct:float=0.2, # Share of the rows, or of the steps of all series, to validate
     test_pct:float=0, # Share for a third split, the last in time
     gap=0, # Rows or steps before each cut that are in no split, or a duration such as '36h'
-    at=None, # Cut here, not at a share: where validation starts, with the inputs of its windows; or a pair, then the test
+    at=None, # Cut at a date, not a share: validation windows start there or later; the second of a pair starts the test
     per_series:bool=False, # Cut each series at a share of its own length? For series that have no time in common
 ) -> tuple: # (training rows, validation rows), and test rows: a `range` each, or `Ranges` of windows
     "Train on what came first, hold out what came last"

@@ -324,7 +324,7 @@ def _numbers(file, kind, columns):
 def clocks_of(
     place, # The `place()` of a source; None if it does not come from a file
 ) -> Clocks: # None if no manifest gives the times of these rows
-    "The clocks of the series in a dataset, by the manifest beside their files"
+    "The clocks of the series in a dataset, from the manifest next to their files"
     found = described(place.files[0]) if place is not None and place.whole else None
     if found is None or found.entry.get('role') != 'X': return None
     starts,(fs,jumps),stamps = _of_series(found, 'start'),_rates_and_jumps(found),_stamps(found)

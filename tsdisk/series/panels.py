@@ -80,7 +80,7 @@ def warn_axes(
 ):
     "Warn where variables are so many, and steps so few, that the axes were probably meant the other way round"
     if vars < 256 or vars < 8*steps: return
-    warn(f"There are {vars:,} variables of {steps:,} steps, which looks like steps taken for variables: if it is so, {remedy}",
+    warn(f"There are {vars:,} variables of {steps:,} steps, which looks like steps taken for variables: if so, {remedy}",
         stacklevel=3)
 
 def series_shape(shape, axis):
@@ -91,7 +91,7 @@ def series_shape(shape, axis):
 
 # %% ../../nbs/12_series.panels.ipynb #d840af26
 class Layout(NamedTuple):
-    "How the series of an array lie in memory"
+    "The layout of the series of an array in memory"
     steps_first:bool # Are the variables of a step adjacent? If not, the steps of a variable are
     unit:int # Bytes of a unit
     to_series:int # Units from one series to the next

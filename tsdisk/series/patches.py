@@ -37,7 +37,7 @@ def room_for(
     room = np.asarray(shape)[..., -len(size):] - size
     if (room >= 0).all(): return room
     i = int((np.atleast_2d(room) < 0).any(1).argmax())
-    raise ValueError(f"Patches of {size} do not fit in rows of {tuple(np.atleast_2d(shape)[i].tolist())}, row {i} for one")
+    raise ValueError(f"Patches of {size} do not fit in rows of {tuple(np.atleast_2d(shape)[i].tolist())}, such as row {i}")
 
 # %% ../../nbs/18_series.patches.ipynb #a8be5c85
 @patch

@@ -41,7 +41,7 @@ def _alike(series, axis):
         yield a
 
 def _not_alike(i, a, first, axis):
-    "What to say of a series of other variables than the first, both (steps, vars)"
+    "The error text for a series with other variables than the first, both (steps, vars)"
     steps_last = axis not in (0,-2)
     shape,before = (o.T.shape if steps_last else o.shape for o in (a,first))
     layout,other = ('(vars, steps)','(steps, vars), give `axis=0`') if steps_last else ('(steps, vars)','(vars, steps), give `axis=-1`')

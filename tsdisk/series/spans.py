@@ -59,7 +59,8 @@ def segment_rows(self:Spans,
     idxs, # (k,) windows
 ): # (k,) or (k*vars,)
     "Rows of `segments` at which windows start"
-    if self._strided: return idxs*self.grid.stride + self.start if self.grid.stride > 1 or self.start else idxs
+    is_identity = self.grid.stride == 1 and not self.start
+    if self._strided: return idxs if is_identity else idxs*self.grid.stride + self.start
     series,step = self.grid.locate(idxs)
     return self.panel.segment_rows(series, step//self.every + self.start, self.vars)
 

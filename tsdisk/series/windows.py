@@ -221,27 +221,39 @@ def of_series(self:Windows,
     return OfSeries(self.grid, values)
 
 # %% ../../nbs/18_series.windows.ipynb #f4b02caa
-def _early(windows, series, stop, unit):
-    "Which windows end at least `unit` steps before their series, or before the last of all; and the times of all ends"
+def _last_steps(windows):
+    "The last step of each series"
+    return np.broadcast_to(np.asarray(windows.panel.lengths, np.int64), len(windows.panel))-1
+
+def _end_times(windows, series, step):
+    "Times of the last steps of windows, and the time at which all should end; (None, None) if times are not known"
     n,clocks = len(windows.panel),windows.clocks
-    lasts = np.broadcast_to(np.asarray(windows.panel.lengths, np.int64), n)-1
-    early = lasts[series]-stop >= unit
-    if clocks is None or not clocks.knows_times(n): return early,None
+    if clocks is None or not clocks.knows_times(n): return None,None
     starts = np.broadcast_to(clocks.starts, n)
     def times(series, steps): return starts[series].astype('M8[ns]') + clocks.since_starts(series, steps)
-    ends = times(series, stop)
-    latest = ends.max() if windows.horizon else times(np.arange(n), lasts).max()
-    steps_behind = (latest-ends).astype('i8')/clocks.periods_of(series) # NaN where times are uneven
-    return early | (steps_behind > unit-.01), np.append(ends, latest)
+    ends = times(series, step)
+    if windows.horizon: return ends,ends.max()
+    return ends,times(np.arange(n), _last_steps(windows)).max()
+
+def _are_early(windows, series, step, ends, latest):
+    "Which windows end a step or more, with a horizon a stride or more, before their series, or before `latest`"
+    unit = windows.stride if windows.horizon else 1
+    early = _last_steps(windows)[series]-step >= unit
+    if ends is None: return early
+    steps_behind = (latest-ends).astype('i8')/windows.clocks.periods_of(series) # NaN where times are uneven
+    return early | (steps_behind > unit-.01)
 
 # %% ../../nbs/18_series.windows.ipynb #6cef0139
 def _warn_of_early(windows, series, first):
     "Warn of last windows of series that end before the others, or before the data"
-    stop = first+windows.span-1
-    early,ends = _early(windows, series, stop, windows.stride if windows.horizon else 1)
+    step = first+windows.span-1 # The last step of each window
+    ends,latest = _end_times(windows, series, step)
+    early = _are_early(windows, series, step, ends, latest)
     if not early.any(): return
-    i = np.flatnonzero(early)[np.argmin(stop[early] if ends is None else ends[:-1][early])]
-    before,at = ('the data', f'step {stop[i]:,}') if ends is None else map(_time_text, (ends[-1], ends[i]))
+    order = step if ends is None else ends
+    i = np.flatnonzero(early)[np.argmin(order[early])] # The earliest
+    before = 'the data' if ends is None else _time_text(latest)
+    at = f'step {step[i]:,}' if ends is None else _time_text(ends[i])
     stride = ", give `stride=1`" if windows.stride > 1 else ""
     warnings.warn(f"The last windows of {early.sum():,} of {len(series):,} series end before {before}, "
         f"that of series {series[i]} at {at}, and so do the forecasts from them: "

@@ -85,16 +85,20 @@ def _plot(paths, file):
     summary(paths[0]).savefig(file)
     print(f'Plot saved to {file}', file=sys.stderr)
 
+_picture = 'tsdisk_info.png'
+
+# %% ../../nbs/72_tools.cli.ipynb #e4098f64
 def _order_info(argv):
     "Arguments of `info` with its options first; what follows `--plot` names the picture if it has the suffix of one"
     options,paths = [],[]
     for o in argv:
-        picture = options[-1:] == ['--plot'] and o.lower().endswith(('.png','.pdf','.svg','.jpg','.jpeg'))
-        if picture: options[-1] = f'--plot={o}'
-        else: (options if o.startswith('-') else paths).append(o)
-    return [o if o != '--plot' else f'--plot={_picture}' for o in options] + paths
+        if options[-1:] == ['--plot'] and _is_picture(o): options[-1] = f'--plot={o}'
+        elif o.startswith('-'): options.append(o)
+        else: paths.append(o)
+    options = [f'--plot={_picture}' if o == '--plot' else o for o in options]
+    return options + paths
 
-_picture = 'tsdisk_info.png'
+def _is_picture(path): return path.lower().endswith(('.png','.pdf','.svg','.jpg','.jpeg'))
 
 # %% ../../nbs/72_tools.cli.ipynb #db39a2d2
 def _doctor(args):
@@ -127,7 +131,7 @@ def _add_reading_options(add):
     add('--workers', type=int, help='processes that read files (default: one per processor)')
     add('--skip', action='store_true', help='skip files that cannot be read')
     add('--anew', action='store_true', help='start again instead of resuming an interrupted call')
-    add('--fill-gaps', action='store_true', help='of series with times: insert steps of NaN where time jumps')
+    add('--fill-gaps', action='store_true', help='for series with times: insert steps of NaN at gaps in time')
     _add_table_options(add)
 
 def _add_table_options(add):
@@ -136,11 +140,12 @@ def _add_table_options(add):
     add('--metadata', nargs='+', help='with --id: columns with the same value for all steps of a series')
     add('--vars', nargs='+', help='columns of tables to read as variables (default: all numeric ones)')
     add('--time', help='the column of times, which is then not a variable')
-    add('--time-format', help='of times that are strings, such as "%%d/%%m/%%Y %%H:%%M" (default: ISO 8601, or found out)')
-    add('--time-unit', help='of times that are numbers, such as ms, or "ms since 1970-01-01"')
-    add('--sep', help='separator of csv (default: found out)')
-    add('--decimal', help='decimal sign of csv (default: found out)')
-    add('--encoding', help='of csv, such as latin1 (default: UTF-8, or what a byte-order mark says)')
+    time_format = 'format of times that are strings, such as "%%d/%%m/%%Y %%H:%%M" (default: ISO 8601, or detected)'
+    add('--time-format', help=time_format)
+    add('--time-unit', help='unit of times that are numbers, such as ms, or "ms since 1970-01-01"')
+    add('--sep', help='separator of csv (default: detected)')
+    add('--decimal', help='decimal sign of csv (default: detected)')
+    add('--encoding', help='encoding of csv, such as latin1 (default: UTF-8, or what a byte-order mark says)')
 
 def _add_writers(commands):
     convert = 'convert files of any supported format to a dataset, or resume an interrupted conversion'
@@ -269,7 +274,7 @@ def main(
         return 1
 
 def _message(e):
-    "The text of an error, with its type if it was not raised to be read"
-    if isinstance(e, KeyError) and e.args: return e.args[0] # `str` would quote it
+    "The text of an error, with its type if the text was not written for users"
+    if isinstance(e, KeyError) and e.args: return str(e.args[0]) # `str` of the error would quote it
     expected = isinstance(e, (OSError,ValueError,TypeError,KeyError,RuntimeError,ImportError))
     return str(e) if expected else f'{type(e).__name__}: {e}'

@@ -199,7 +199,7 @@ def plot_demo(
     return fig
 
 def _plot_speed(ax, times, bs, every):
-    "Samples per second, measured once `every` so many batches"
+    "Samples per second, averaged over every `every` batches"
     ax.plot(np.arange(every, len(times), every), bs*every/np.diff(times[::every]), color='#4878a8')
     ax.set(title='Samples per second', xlabel='batch', ylim=(0,None))
 
@@ -249,7 +249,7 @@ def demo(
 def _run_demo(path, gb, seed, picture):
     "Write, train, compare and report"
     n,size = _make_demo_data(path, gb, seed)
-    with one_thread(): # So small a network gains nothing by more, and these would wait for busy cores
+    with one_thread(): # Such a small network gains nothing from more threads, which would wait for busy cores
         print(f'Training on {n:,} recordings from disk')
         learn,monitor,base = train_demo(path, seed)
         print('Comparing with the same loops in memory (about half a minute)')

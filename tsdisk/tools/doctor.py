@@ -54,7 +54,8 @@ def file_system(
 
 def _mount_type(path):
     "Type of the innermost file system that holds a path"
-    mounts = [o.split()[1:3] for o in Path('/proc/mounts').read_text().splitlines()]
+    mounts = [o.split(' ')[1:3] for o in Path('/proc/mounts').read_text().splitlines()]
+    mounts = [(folder.replace(r'\040', ' '),kind) for folder,kind in mounts] # How it writes a space
     inside = [(folder,kind) for folder,kind in mounts if path.is_relative_to(folder)]
     inside.sort(key=lambda o: len(o[0]))
     return inside[-1][1] if inside else 'unknown'
@@ -118,11 +119,14 @@ class _DiskRates:
     threads:dict # Random blocks of the size in use, by the number of threads
 
 def _measure_disk(file, row_bytes, secs):
-    sizes,now = (2**20, ReadOptions.block_bytes, 2**22),file.kind.threads
+    sizes = 2**20, ReadOptions.block_bytes, 2**22
     blocks = _in_turns({o: partial(disk_rate, file, o) for o in sizes}, secs/2)
-    by_threads = {k: partial(disk_rate, DiskFile(file.path, k), ReadOptions.block_bytes) for k in (now//2, now, 2*now)}
-    threads = _in_turns(by_threads, secs/2)
-    return _DiskRates(disk_rate(file, row_bytes, secs), disk_rate(file, 2**20, secs, _InOrder()), blocks, threads)
+    usual = file.kind.threads
+    files = {k: DiskFile(file.path, k) for k in (usual//2, usual, 2*usual)}
+    threads = _in_turns({k: partial(disk_rate, o, ReadOptions.block_bytes) for k,o in files.items()}, secs/2)
+    rows = disk_rate(file, row_bytes, secs)
+    in_order = disk_rate(file, 2**20, secs, _InOrder())
+    return _DiskRates(rows, in_order, blocks, threads)
 
 # %% ../../nbs/71_tools.doctor.ipynb #c77e264f
 class _InOrder:
@@ -143,7 +147,7 @@ def _measure_loaders(X, bs, secs, shuffles, **options):
     def loader(n, shuffle, direct):
         rows = TSDatasets(X, splits=[range(n)]).train
         return TSDataLoader(rows, bs=bs, shuffle=shuffle, read=ReadOptions(direct=direct, **options))
-    few = max(bs, _rows_in_page_cache(X))
+    few = min(len(X), max(bs, _rows_in_page_cache(X)))
     for _ in loader(few, shuffle=False, direct=False): pass
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Rows of .* one by one') # That is what is measured
@@ -258,7 +262,13 @@ def _report_choice(fits, direct):
     _line('tsdisk will read', f'{way}: the array does not fit')
 
 # %% ../../nbs/71_tools.doctor.ipynb #5a6e9d83
-def _array_of(path): return open_folder(path)[0]['X'] if Path(path).is_dir() else as_source(path).array
+def _array_of(path):
+    "The array of a file or a dataset; `ValueError` unless it is one file of rows of equal shape"
+    X = open_folder(path)[0]['X'] if Path(path).is_dir() else as_source(path).array
+    one = "give one of its `.npy` files"
+    if not hasattr(X, 'filename'): raise ValueError(f"{path} has series of unequal lengths, or several files: {one}")
+    if not len(X): raise ValueError(f"{path} has no rows to read")
+    return X
 
 def _open_directly(path):
     "A file that is read straight from disk, or None, and the reason where that is not possible"
@@ -268,7 +278,10 @@ def _open_directly(path):
 class Examination(Shown):
     "An array with the rates of its disk and its loaders, as far as they were measured"
     def __init__(self, path, bs=64):
-        self.path,self.bs,self.disk,self.rates = path,bs,None,{}
+        self.path = path
+        self.bs = bs
+        self.disk = None # `_DiskRates`, once measured
+        self.rates = {} # Samples per second of each way to load, once measured
         self.X = _array_of(path)
         self.row_bytes = self.X[:1].nbytes
         self.fits = not TSDataLoader(TSDatasets(self.X), bs=bs, shuffle=True).direct

@@ -29,7 +29,7 @@ def _load_plain(file): return torch.load(file, map_location='cpu', weights_only=
 _mark = b'tsdisk checksum ' # Before the checksum, at the end of a file
 
 class _Summed:
-    "A file whose bytes are summed as they are written"
+    "A file whose checksum is computed as it is written"
     def __init__(self, file): self.file,self.sum,self.error = file,blake2b(digest_size=16),None
     def flush(self): self.file.flush()
     def write(self, data):
@@ -40,7 +40,7 @@ class _Summed:
             raise
 
 def _check_sum(file):
-    "`ValueError` if a file ends with a checksum that is not its own"
+    "`ValueError` if a file ends with a checksum that does not match its content"
     with naming(file), open(file, 'rb') as f:
         size,found = f.seek(0, 2)-len(_mark)-16,blake2b(digest_size=16)
         f.seek(max(0, size))
@@ -48,7 +48,7 @@ def _check_sum(file):
         if not tail.startswith(_mark): return
         f.seek(0)
         for i in range(0, size, 2**20): found.update(f.read(min(2**20, size-i)))
-    if found.digest() != tail[len(_mark):]: raise ValueError('its checksum is another one: the file was damaged')
+    if found.digest() != tail[len(_mark):]: raise ValueError('its checksum does not match: the file is damaged')
 
 # %% ../../nbs/62_train.checkpoint.ipynb #6e4bc87c
 def _read_checkpoint(file):
@@ -76,7 +76,7 @@ def _keep_previous(file):
     sync_folder(file.parent)
 
 def _read_newest(file):
-    "(state, is the newest checkpoint damaged?); that of the previous one if the newest is damaged"
+    "(state, is the newest checkpoint damaged?); if it is, the state of the previous one"
     try: return _read_checkpoint(file),False
     except ValueError as e:
         if not _previous(file).exists(): raise
@@ -86,7 +86,7 @@ def _read_newest(file):
 
 # %% ../../nbs/62_train.checkpoint.ipynb #308df25c
 def _save_checkpoint(state, file, check, keep=True):
-    "Replace a checkpoint; with `check`, only by one that can be loaded again, and with `keep` the replaced one is kept"
+    "Replace a checkpoint: with `check`, only with one that can be loaded again; with `keep`, keep the old one, too"
     with atomic_path(file) as tmp:
         with naming(file): _write_checkpoint(plain_values(state), tmp)
         if check: _check_loads(tmp)
@@ -148,30 +148,30 @@ def before_train(self:Checkpoint):
     self.next_batch = None # Epoch and step of the loader at which an interrupted epoch resumes
 
 # %% ../../nbs/62_train.checkpoint.ipynb #d36e15dc
+def _check_resumable(loader):
+    if hasattr(loader, 'load_state_dict'): return
+    got = type(loader).__name__
+    raise TypeError(f"A checkpoint needs a loader that can resume, such as `TSDataLoader`, got {got}")
+
 @patch
-def _begin(self:Checkpoint):
-    "Prepare a fit, and find the checkpoint it resumes from"
-    loader = self.dls.train
-    if not hasattr(loader, 'load_state_dict'):
-        got = type(loader).__name__
-        raise TypeError(f"A checkpoint needs a loader that can resume, such as `TSDataLoader`, got {got}")
+def _start_counting(self:Checkpoint):
     self.active = True
     self.saved_at = 0 # `train_iter` of the last checkpoint
     self.overdue = False # Is a checkpoint to be saved after the next step?
     self.stepped = False # Did the last batch end with a step of the optimizer?
     self.checked = False # Has a saved checkpoint been loaded again?
-    self.loader_epoch = None # Epoch number to give to the loader at the next batch
-    make_folders(self.file.parent)
     self.damaged = False # Is the newest checkpoint damaged?
+    self.loader_epoch = None # Epoch number to give to the loader at the next batch
+
+@patch
+def _begin(self:Checkpoint):
+    "Prepare a fit, and find the checkpoint it resumes from"
+    _check_resumable(self.dls.train)
+    self._start_counting()
+    make_folders(self.file.parent)
     if self.file.exists(): self.resume_from = self._find_interrupted()
     elif not launched()[0]: _previous(self.file).unlink(missing_ok=True) # Of a fit that is to start again
     if process_group(): _check_all_see(self.resume_from)
-
-def _check_all_see(state):
-    "`ValueError` unless all processes that train together found the same checkpoint"
-    found = from_all_ranks(state and (state['epoch'], state['train_iter']))
-    if len({*found}) == 1: return
-    raise ValueError(f"The ranks found different checkpoints, of (epoch, batch) {found}: save to a disk that all of them share")
 
 # %% ../../nbs/62_train.checkpoint.ipynb #da8fbfd4
 _place = table(dict(step=whole()))
@@ -201,6 +201,12 @@ def _find_interrupted(self:Checkpoint):
     if not launched()[0]: print(f'{self.file.name}: {news}')
     return found
 
+def _check_all_see(state):
+    "`ValueError` unless all processes that train together found the same checkpoint"
+    found = from_all_ranks(state and (state['epoch'], state['train_iter']))
+    if len({*found}) == 1: return
+    raise ValueError(f"The ranks found different checkpoints, of (epoch, batch) {found}: save to a disk that all of them share")
+
 # %% ../../nbs/62_train.checkpoint.ipynb #d2d3c199
 @patch
 def _skip_epoch(self:Checkpoint):
@@ -223,18 +229,22 @@ def before_validate(self:Checkpoint):
 def _resume(self:Checkpoint):
     "Continue from the checkpoint"
     state,self.resume_from = self.resume_from,None
-    self.dl.load_state_dict(state['loader'])
     self._restore(state)
     self.learn.train_iter = self.saved_at = state['train_iter']
     if state['loader']['step']:
         self.learn.pct_train = state['pct_train']
         self.loader_epoch = state['passes']
-    try: set_rank_rng_state(state['rng'])
-    except Exception as e: raise _not_resumable(self.file, f"has damaged states of random numbers ({e})") from e
 
 @patch
 def _restore(self:Checkpoint, state):
-    "Put the learner into a saved state"
+    "Put the loader, the learner and the random number generators into a saved state"
+    self.dls.train.load_state_dict(state['loader'])
+    self._restore_learner(state)
+    try: set_rank_rng_state(state['rng'])
+    except Exception as e: raise _not_resumable(self.file, f"has damaged random states ({e})") from e
+
+@patch
+def _restore_learner(self:Checkpoint, state):
     try: load_learner_state(self.learn, state)
     except Exception as e: # Of many types, from the model and the optimizer
         why = str(e) or type(e).__name__

@@ -16,7 +16,7 @@ from ..order.ranks import launched, process_group
 def join_processes(
     backend:str=None, # 'nccl' or 'gloo'; by default both, for GPUs and CPUs
 ):
-    "Join the processes that were launched with this one; nothing if there are none, or if it was done before"
+    "Join the processes launched with this one; does nothing if there are none, or if they are joined already"
     rank,n = launched()
     if n == 1 or process_group(): return
     if not {'MASTER_ADDR','MASTER_PORT'} <= os.environ.keys():

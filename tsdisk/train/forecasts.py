@@ -10,7 +10,7 @@ from pathlib import Path
 from warnings import warn
 import numpy as np
 from ..disk.arrays import open_array
-from ..disk.rows import take_idxs
+from ..disk.rows import as_positions, take_idxs
 from ..series.ragged import Ragged
 from ..series.ragged_files import open_ragged
 from .stitch import check_forecasts, forecast_grid
@@ -33,16 +33,28 @@ def _names_of(w, n):
 # %% ../../nbs/67_train.forecasts.ipynb #8bdca6a4
 def _times(clocks, series, steps):
     "Times of steps (k, m) of series (k,); the numbers of the steps if they are not known"
-    if clocks is None or clocks.starts is None and clocks.stamps is None: return steps
-    if not np.isfinite(clocks.periods_of(series)).all(): return _uneven_times(clocks, series, steps)
+    if not _has_times(clocks): return steps
+    if not _are_even(clocks, series): return _uneven_times(clocks, series, steps)
     starts = np.broadcast_to(clocks.starts, len(series)) if not clocks.starts.ndim else clocks.starts[series]
     return starts[:,None] + clocks.since_starts(series[:,None], steps).astype('m8[ns]')
 
+def _has_times(clocks):
+    "Is the start of any series known?"
+    if clocks is None: return False
+    if clocks.stamps is not None: return True
+    return clocks.starts is not None and not np.isnat(clocks.starts).all()
+
+def _are_even(clocks, series): return np.isfinite(clocks.periods_of(series)).all()
+
+# %% ../../nbs/67_train.forecasts.ipynb #dcd6a2f6
 def _uneven_times(clocks, series, steps):
+    "Times of steps (k, m) of series (k,), from the clock of each series"
     order = np.argsort(series, kind='stable')
     groups = np.split(order, np.flatnonzero(np.diff(series[order]))+1)
-    res = np.empty(steps.shape, 'M8[ns]')
-    for rows in groups: res[rows] = clocks[int(series[rows[0]])].times(steps[rows])
+    res = np.full(steps.shape, np.datetime64('NaT'), 'M8[ns]')
+    for rows in groups:
+        clock = clocks[int(series[rows[0]])]
+        if clock.start is not None: res[rows] = clock.times(steps[rows])
     return res
 
 # %% ../../nbs/67_train.forecasts.ipynb #5693a0e7
@@ -63,17 +75,15 @@ def _check_beyond(preds, ds):
         raise ValueError(f"There are {len(ds):,} windows, got "
             f"forecasts of shape {preds.shape}")
     series = grid.locate(np.asarray(take_idxs(ds.idxs, np.arange(len(ds)))))[0]
-    known = clocks is None or clocks.starts is None and clocks.stamps is None or np.isfinite(clocks.periods_of(series)).all()
-    if not known:
-        raise ValueError("Times after the end of uneven times are not known: give "
-            "windows with `clock=None`, to number the steps")
-    return grid, ds.idxs
+    if not _has_times(clocks) or _are_even(clocks, series): return grid, ds.idxs
+    raise ValueError("Times after the end of uneven times are not known: give "
+        "windows with `clock=None`, to number the steps")
 
 # %% ../../nbs/67_train.forecasts.ipynb #819c84ae
 def forecasts_to_frame(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
     dl, # Loader or dataset over the `Windows` that were forecast
-    rows=None, # Rows of `preds`; all by default
+    rows=None, # Rows of `preds`, counted from the end where negative, or a mask; all by default
     series=None, # Names of the series
     names=None, # Names of the forecast variables; by default as the windows know them
     gap:int=0, # Steps between windows without a horizon and their forecasts
@@ -84,9 +94,12 @@ def forecasts_to_frame(
     ds = getattr(dl, 'dataset', dl)
     w = getattr(ds, 'windows', None)
     is_beyond = w is not None and not w.horizon
-    grid,windows = _check_beyond(preds, ds) if is_beyond else check_forecasts(preds, dl)
-    gap = gap if is_beyond else grid.span-w.size-preds.shape[-1]
-    rows = np.arange(len(preds)) if rows is None else np.asarray(rows)
+    if is_beyond: grid,windows = _check_beyond(preds, ds)
+    else:
+        grid,windows = check_forecasts(preds, dl)
+        if w is None: raise ValueError("The dataset has parts of windows: make it of the `Windows` themselves")
+        gap = grid.span - w.size - preds.shape[-1] # Of these windows; the argument is for those without a horizon
+    rows = as_positions(range(len(preds)) if rows is None else rows, len(preds))
     values = unit_decoder(given, dl, decoded)(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
     columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), w.size, gap, values.shape)
     _warn_of_nans(values)
@@ -97,7 +110,7 @@ def _warn_of_nans(values):
     missing = int(np.isnan(values).sum())
     if not missing: return
     warn(f"{missing:,} of {values.size:,} forecasts are NaN: the model was trained on missing values, "
-        "or is given some. See `FillNaN`")
+        "or its inputs have some. See `FillNaN`")
 
 def _named_frame(columns, values, n_series, series, names):
     "The table of columns and values, with names in place of the numbers of series and variables"

@@ -57,7 +57,8 @@ def _batch_outputs(self:_WriteOutputs):
 def _rows_of_batch(self:_WriteOutputs):
     "Rows of this batch; `ValueError` if transforms have dropped or repeated some"
     n = find_bs(self.xb)
-    expected = min(self.bs, self.writer.n - (self.start if self.compares else self.at))
+    first = self.start if self.compares else self.at # First row of this batch
+    expected = min(self.bs, self.writer.n-first)
     if n == expected: return n
     raise ValueError(f"A batch of {expected} rows reached the model as {n}: remove batch transforms that drop or "
         "repeat rows, as each row needs its own prediction")
@@ -82,7 +83,7 @@ def _alike(a, b):
 
 # %% ../../nbs/65_train.predict.ipynb #6dedbadd
 def _model_crc(model):
-    "Checksum of everything that `state_dict` names"
+    "Checksum of everything in the `state_dict` of a model"
     crc = 0
     for name,value in get_model(model).state_dict().items():
         if isinstance(value, Tensor): data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
@@ -151,7 +152,7 @@ class _BatchRanges(GetAttr):
     def __len__(self): return sum(b-a for a,b in self.ranges)
     def __iter__(self):
         for a,b in self.ranges:
-            self.dl.resumed = 0,a,0
+            self.dl.resumed = 0,a,0 # (epoch, step, row): the next pass starts with batch `a`
             batches = iter(self.dl)
             try: yield from islice(batches, b-a)
             finally: batches.close() # Stops prefetching
@@ -166,7 +167,7 @@ def remaining(self:_Run, done):
 @contextmanager
 def _validating(learn, cb, losses):
     "A validation pass with callback `cb`, without a recorder; with `losses`, the loss is that of each sample"
-    distributed = learn.cbs.filter(lambda o: o.name == 'distributed_trainer')
+    distributed = learn.cbs.filter(lambda o: o.name in ('distributed_trainer','distributed_training'))
     unrecorded = contextmanager(replacing_yield)(learn.recorder, 'run', False)
     unreduced = learn.loss_not_reduced() if losses else nullcontext()
     with learn.removed_cbs(distributed), unrecorded, learn.validation_context(cbs=[cb]), unreduced: yield
@@ -183,7 +184,7 @@ def _write_batches(self:_Run, cb, dl):
 # %% ../../nbs/65_train.predict.ipynb #8127c5b0
 @patch
 def predict(self:_Run, folder):
-    "Predict those rows of this process that are not done"
+    "Predict the remaining rows of this process"
     start,stop = self.rows(self.rank)
     done = rows_done(folder, self.rank)
     if start+done == stop: return

@@ -48,7 +48,7 @@ def rank_rng_states() -> list: # One for each rank
 def set_rank_rng_state(
     states:list, # `plain_values` of `rank_rng_states`
 ):
-    "Restore the random state of this process, whatever the number of processes was"
+    "Restore the random state of this process, even if the number of processes has changed"
     rank,_ = launched()
     set_rng_state(states[min(rank, len(states)-1)])
     if rank >= len(states): set_seed(random.getrandbits(31) ^ rank)
@@ -101,7 +101,7 @@ def load_learner_state(
     learn:Learner, # With an optimizer
     state:dict, # `plain_values` of a `learner_state`
 ):
-    "Load a saved state into a learner; `RuntimeError` if it is of another model"
+    "Load a saved state into a learner; `RuntimeError` if it belongs to another model"
     get_model(learn.model).load_state_dict(state['model'])
     _load_opt_state(learn.opt, state['opt'])
     set_recorder_state(learn.recorder, state['recorder'])
@@ -111,7 +111,7 @@ def load_learner_state(
 # %% ../../nbs/61_train.state.ipynb #240c802b
 def fit_settings(
     learn:Learner, # With an optimizer
-) -> dict: # Names of the optimizer's steps, sizes of the parameter groups, names of what is scheduled
+) -> dict: # Names of the optimizer's steps, sizes of the parameter groups, names of scheduled hyperparameters
     "Settings that must be the same for a fit to be resumed"
     opt = learn.opt
     steps = [getattr(f, '__name__', type(f).__name__) for f in getattr(opt, 'cbs', [])]

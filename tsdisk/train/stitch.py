@@ -13,8 +13,10 @@ from fastcore.basics import patch
 from ..data.datasets import TSDatasets
 from ..disk.arrays import create_array, open_array, save_array
 from ..disk.basics import one_of, progress
+from ..disk.bitmap import BitRows
 from ..disk.paths import local_path
 from ..disk.publish import atomic_folder
+from ..disk.rows import Ranges
 from ..series.ragged import Ragged
 from ..series.ragged_files import open_ragged
 from ..series.spans import Part
@@ -62,7 +64,7 @@ def add(self:_Stitcher, at, preds):
 
 @patch
 def _add_steps(self:_Stitcher, steps, values, times):
-    "Add a forecast of each of some pending steps, or let it take the place of earlier ones"
+    "Add a forecast of each of some pending steps, or replace earlier ones with it"
     if self.how == 'mean':
         self.sums[steps] += values
         self.counts[steps] += times
@@ -87,13 +89,18 @@ class _Sorted:
         self.horizon = preds.shape[-1]
         self.decode = decode # Brings some forecasts to the units of the data
         self.rows = rows[::-1] if backwards else rows
-        self.order = np.argsort(rows, kind='stable') if isinstance(rows, np.ndarray) else None
-        if self.order is not None: self.rows = rows[self.order]
+        self.order = _ascending_order(rows)
+        if self.order is not None: self.rows = np.asarray(rows)[self.order]
 
     def windows(self, a, b): return np.asarray(self.rows[a:b])
     def forecasts(self, a, b):
         preds = self.preds[a:b] if self.order is None else self.preds[self.order[a:b]]
         return self.decode(preds).reshape(b-a, self.vars, self.horizon)
+
+def _ascending_order(rows):
+    "Positions of rows, lowest row first; None for rows in steps, and those that ascend"
+    if isinstance(rows, (range,Ranges,BitRows)): return None
+    return np.argsort(np.asarray(rows), kind='stable')
 
 # %% ../../nbs/66_train.stitch.ipynb #c0a07904
 def _series_pieces(sorted_preds, a, b, grid, stitcher, most):
@@ -103,6 +110,7 @@ def _series_pieces(sorted_preds, a, b, grid, stitcher, most):
         at = grid.locate(windows)[1] + grid.span - stitcher.horizon # First step that each window forecasts
         at = at[:np.searchsorted(at, at[0]+most, 'right')]
         stop = a+len(at)
+        yield from _pieces_until(stitcher, int(at[0])) # No other window forecasts them
         stitcher.add(at, sorted_preds.forecasts(a, stop))
         yield stitcher.take(int(at[-1]))
         a = stop
@@ -114,11 +122,11 @@ def _stitched(preds, rows, grid, how, decode=np.asarray, most=2**14):
         a,b = (bisect_left(preds.rows, int(grid.first(o))) for o in (series,series+1))
         stitcher = _Stitcher(preds.vars, preds.horizon, how)
         yield from _series_pieces(preds, a, b, grid, stitcher, most)
-        yield from _last_pieces(stitcher, int(grid.panel.length(series)))
+        yield from _pieces_until(stitcher, int(grid.panel.length(series)))
 
-def _last_pieces(stitcher, length, most=2**20):
-    "Pieces (steps, vars) of the steps that are left of a series"
-    for start in range(stitcher.start, length, most): yield stitcher.take(min(start+most, length))
+def _pieces_until(stitcher, stop, most=2**20):
+    "Pieces (steps, vars) of a series that end before step `stop`"
+    for start in range(stitcher.start, stop, most): yield stitcher.take(min(start+most, stop))
 
 # %% ../../nbs/66_train.stitch.ipynb #59f3ba01
 def _forecast_part(ds):
@@ -130,11 +138,11 @@ def _forecast_part(ds):
     return targets
 
 def _no_targets(ds):
-    "What to say of a dataset without windows and what they forecast"
+    "The error text for a dataset without windows, or without their targets"
     if not getattr(getattr(ds, 'windows', None), 'horizon', 0):
         return "Forecasts must be of `Windows` with a horizon: give their loader or dataset"
     known = "; with `known` variables, append the steps to forecast, NaN but for these, and give `with_labels=True`"
-    return ("The windows were read without what they forecast: give `test_dl(w, with_labels=True)`; to forecast beyond the "
+    return ("The windows were read without their targets: give `test_dl(w, with_labels=True)`; to forecast beyond the "
         f"end of the data, give it `Windows` without a horizon{known if 'known' in ds.windows.input_names else ''}")
 
 # %% ../../nbs/66_train.stitch.ipynb #b2f82dd6

@@ -207,23 +207,23 @@ def _tips(dl):
 
 def _disk_tip(dl):
     doctor = "`tsdisk doctor PATH` measures this disk and says what would be faster."
-    if not dl.direct: return f"The rows fit in memory, and come from there from the second epoch on. {doctor}"
+    if not dl.direct: return f"The rows fit in memory, and are read from there from the second epoch on. {doctor}"
     if dl.shuffle is True: return f"`shuffle='block'` reads many rows at once. {doctor}"
     return doctor
 
 def _memory_tip(dl):
-    if dl.preloaded: return "The rows are already on the device: what each batch costs is less for a row in larger batches (`bs`)."
+    if dl.preloaded: return "The rows are already on the device: larger batches (`bs`) spread the cost of a batch over more rows."
     if dl.fake_l.num_workers: return "The disk is not the cause: set `num_workers=0`, unless a source of your own is slow."
-    cause = "Neither the disk nor transforms are the cause, but gathering or copying rows"
-    slow = "Reads of a source of your own that are slow gain from `num_workers`."
-    if not on_gpu(dl.device): return f"{cause}: larger batches (`bs`) cost less for a row. {slow}"
+    cause = "Neither the disk nor the transforms are the cause, but gathering or copying rows"
+    slow = "If a source of your own is slow, `num_workers` helps."
+    if not on_gpu(dl.device): return f"{cause}: larger batches (`bs`) cost less per row. {slow}"
     return f"{cause}: if all rows fit on the device, `dls.preload()` keeps them there. {slow}"
 
 # %% ../../nbs/67_train.timer.ipynb #afcaa7fb
 def _number(v): return f'{v:,.0f}' if v >= 10 else f'{v:.2g}'
 
 def _slowest(tfms, share=.8):
-    "The fewest transforms that take this share of the time of all, the slowest first"
+    "The fewest transforms that together take this share of the time, slowest first"
     names = sorted(tfms, key=tfms.get, reverse=True)
     sums = np.cumsum([tfms[o] for o in names])
     return names[:int(np.argmax(sums >= share*sums[-1]))+1]
@@ -239,7 +239,7 @@ def _tfm_tip(self:DataTimer):
     where = ', '.join(f'`{o}`' for o in names)
     return (f"{_number(ms*taken)} of {_number(ms*waiting)} ms a batch are in {where}: transforms run in this process, so neither "
         "`num_workers` nor `dls.preload()` helps. Tensor operations on whole batches are fastest, above all on a GPU; "
-        "what comes out the same each time can be stored instead.")
+        "results that are the same each time can be stored instead.")
 
 # %% ../../nbs/67_train.timer.ipynb #848b2c64
 @patch(as_prop=True)

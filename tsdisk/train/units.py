@@ -31,7 +31,7 @@ def to_units(
     values, # (k, ...) predictions or targets as the loss sees them
     dl, # Loader or dataset over which they were made
 ) -> np.ndarray: # Of the same shape
-    "Predictions or targets of a loader in the units of the data; `ValueError` if that takes their inputs"
+    "Predictions or targets of a loader in the units of the data; `ValueError` if decoding needs the inputs"
     if not target_scalers(dl): return np.asarray(values)
     if takes_inputs(dl):
         raise ValueError(f"{_scaler_names(dl)} needs the inputs to decode their targets: give decoded predictions, "
@@ -56,7 +56,7 @@ def unit_decoder(
     dl, # Loader or dataset over which they were made
     decoded:bool=None, # Are they in the units of the data? By default, as their type or their file says
 ): # Function of an array (k, ...)
-    "A function that brings predictions of a loader to the units of the data; one that changes nothing if they are in them"
+    "A function that converts predictions of a loader to the units of the data; it changes nothing if they are decoded"
     if decoded is None: decoded = are_in_units(preds)
     names = _scaler_names(dl)
     if not names or decoded: return np.asarray
@@ -69,10 +69,10 @@ def unit_decoder(
 # %% ../../nbs/64_train.units.ipynb #e82d88d0
 def warn_of_scaled(
     dl, # Loader over which predictions are made
-    decoded, # Are decoded predictions kept, too? None if nothing was said
+    decoded, # Are decoded predictions kept, too? None if not given
 ):
     "Warn that predictions are not in the units of the data, unless `decoded` was chosen"
     names = _scaler_names(dl)
     if decoded is not None or not names: return
     warnings.warn(f"`preds` are as the loss sees them, scaled by {names}, and so are `targs`: "
-        "`decoded=True` also keeps predictions in the units of the data, `decoded=False` keeps only these")
+        "`decoded=True` also keeps predictions in the units of the data, `decoded=False` keeps only the scaled ones")

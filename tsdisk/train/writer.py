@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import AttrDict, patch
 from ..disk.arrays import open_array, write_at
-from ..disk.headers import data_start, npy_header
+from ..disk.headers import data_start, npy_header, read_header
 from ..disk.basics import human, Shown
 from ..disk.inside import inside
 from ..disk.errors import naming
@@ -38,7 +38,7 @@ def _is_run(part):
 def _read_note(file, check): return read_json(file, check, f'Delete the folder {file.parent.name} to start over')
 
 def _lost_everything(file):
-    "Is a file empty, as after a power cut, before anything was recorded next to it?"
+    "Is a file empty, as after a power cut, and is nothing recorded next to it yet?"
     return not file.stat().st_size and not any(file.parent.glob('[0-9]*.json'))
 
 def begin_run(
@@ -76,7 +76,7 @@ class RowWriter(Shown):
         self.folder = Path(folder)
         self.n = n
         self.rank = rank
-        self.arrays = {} # Name → (open file, shape of a row, dtype)
+        self.arrays = {} # Name → (open file, (shape of a row, dtype))
         self.synced_at = time.time()
 
     @property
@@ -86,46 +86,62 @@ class RowWriter(Shown):
         for file,*_ in self.arrays.values(): file.close()
 
 # %% ../../nbs/63_train.writer.ipynb #3e714156
-def _check_alike(name, rows, shape, dtype):
-    got = rows.shape[1:],rows.dtype
-    if got == (shape, dtype): return
-    raise ValueError(f"`{name}` has rows of {shape} {dtype}, but this batch has rows of {got[0]} {got[1]}: "
+def _row_type(rows): return rows.shape[1:],rows.dtype
+
+def _check_alike(name, got, expected):
+    if got == expected: return
+    raise ValueError(f"`{name}` has rows of {expected[0]} {expected[1]}, but this batch has rows of {got[0]} {got[1]}: "
         "all rows need one shape and dtype")
 
 # %% ../../nbs/63_train.writer.ipynb #35c19f53
 @patch
 def write(self:RowWriter,
     name:str, # Name of the array
-    at:int, # Row of the array where the first of them goes
+    at:int, # Row of the array at which they start
     rows:np.ndarray, # (k, ...)
 ):
     "Write `k` rows of an array; `ValueError` if they have another shape or dtype than earlier ones"
     if name not in self.arrays: self._create(name, rows)
-    file,*of_rows = self.arrays[name]
-    _check_alike(name, rows, *of_rows)
+    file,row_type = self.arrays[name]
+    _check_alike(name, _row_type(rows), row_type)
     write_at(file, np.ascontiguousarray(rows).reshape(-1).view('u1'), data_start + at*rows[:1].nbytes)
 
-# %% ../../nbs/63_train.writer.ipynb #c9513680
-@patch
-def _create(self:RowWriter, name, rows):
-    "Open the file of an array, at its full size"
-    path = inside(self.folder, f'{name}.npy')
-    size = data_start + self.n*rows[:1].nbytes
-    self._check_space(path, size)
-    with naming(path):
-        path.touch()
-        file = open(path, 'r+b', buffering=0)
-        self.arrays[name] = file,rows.shape[1:],rows.dtype
-        write_at(file, npy_header((self.n, *rows.shape[1:]), rows.dtype), 0)
-        if path.stat().st_size < size: file.truncate(size)
-
+# %% ../../nbs/63_train.writer.ipynb #404ef5f9
 @patch
 def _check_space(self:RowWriter, path, size):
-    written = path.stat().st_size if path.exists() else 0
+    written = _bytes_on_disk(path) if path.exists() else 0
     free = shutil.disk_usage(self.folder).free + written
     if size <= free: return
     raise OSError(f"`{path.stem}` of {self.n:,} rows takes {human(size)}, but only {human(free)} is free on the disk "
         f"of {self.folder}: make room, and repeat the call")
+
+def _bytes_on_disk(path):
+    stat = path.stat()
+    return 512*stat.st_blocks if hasattr(stat, 'st_blocks') else stat.st_size
+
+# %% ../../nbs/63_train.writer.ipynb #c9513680
+@patch
+def _create(self:RowWriter, name, rows):
+    "Open the file of an array, at its full size; `ValueError` if it was begun with other rows"
+    path = inside(self.folder, f'{name}.npy')
+    size = data_start + self.n*rows[:1].nbytes
+    self._check_space(path, size)
+    with naming(path):
+        _begin_file(path, npy_header((self.n, *rows.shape[1:]), rows.dtype))
+        _check_alike(name, _row_type(rows), _row_type_of_file(path))
+        file = open(path, 'r+b', buffering=0)
+        self.arrays[name] = file,_row_type(rows)
+        if path.stat().st_size < size: file.truncate(size)
+
+def _begin_file(path, header):
+    "Write a header, unless the file has one"
+    path.touch()
+    with open(path, 'r+b', buffering=0) as f:
+        if f.read(6) != header[:6]: write_at(f, header, 0)
+
+def _row_type_of_file(path):
+    shape,dtype,*_ = read_header(path)
+    return shape[1:],dtype
 
 # %% ../../nbs/63_train.writer.ipynb #080c2342
 @patch
@@ -133,8 +149,9 @@ def sync(self:RowWriter,
     rows:int, # Rows that this process has written, from its first one on
 ):
     "Sync the arrays, then record in the journal how many rows are done"
-    for file,*_ in self.arrays.values():
+    for name,(file,row_type) in self.arrays.items():
         with naming(file.name): os.fsync(file.fileno())
+        _check_alike(name, row_type, _row_type_of_file(file.name)) # Another process may have begun it at the same moment
     with atomic_write(self.folder/f'{self.rank}.json') as f: json.dump(dict(rows=rows, arrays=[*self.arrays]), f)
     self.synced_at = time.time()
 
