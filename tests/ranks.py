@@ -111,6 +111,11 @@ def two_inputs(folder):
     X,y = arrays()
     return fitted(Learner(loaders((X, X[:,:,0].copy()), y), OfInputs(joined, 26), metrics=accuracy, lr=.05, opt_func=SGD))
 
+class Models(Callback):
+    "Is the model wrapped for training in parallel?"
+    in_parallel = False
+    def before_batch(self): self.in_parallel |= isinstance(self.model, nn.parallel.DistributedDataParallel)
+
 def predictions(folder):
     X,y = arrays()
     dls = loaders(X, y)
@@ -121,11 +126,13 @@ def predictions(folder):
         test_preds,_ = learn.get_preds(dl=dls.test_dl(X[:31]))
         values = learn.validate()
         learn.validate(dl=dls.valid)
+        models = Models()
+        learn.add_cbs([DistributedTraining(), models])
         out = preds_to_disk(learn, dls.valid, folder/'preds', targs=True)
         if process_group(): process_group().barrier()
         out = open_run(folder/'preds')
     return dict(inputs=inputs, preds=preds, targs=targs, decoded=decoded, losses=losses, test_preds=test_preds, values=np.array(values, float),
-        written=np.array(out.preds), written_targs=np.array(out.targs))
+        written=np.array(out.preds), written_targs=np.array(out.targs), in_parallel=np.array(models.in_parallel))
 
 def accumulated(folder):
     "Steps of the optimizer after 40 rows or more, of all ranks together"

@@ -325,3 +325,16 @@ def test_without_tsai_the_extra_is_named():
         try: import tsdisk.tsai
         except ImportError as e: res = str(e)""")
     assert "pip install 'tsdisk[tsai]'" in err
+
+def test_sizes_of_epochs_for_training_and_validation(motions):
+    dls = of(motions, partial_n=[16,4], bs=4)
+    assert [len(o) for o in dls] == [4,1] and len(of(motions, partial_n=16, bs=4).valid) == 4
+
+def test_shares_of_classes_are_of_labelled_rows(motions):
+    y = np.array([0,1,1,-100]*10)
+    dls = get_ts_dls(filled((40,2,20)), y, splits=[range(40), []], tfms=[None,core.TSClassification()], bs=8, device='cpu')
+    assert dls.train.class_priors.tolist() == pytest.approx([1/3,2/3])
+    assert [o.get_height() for o in dls.train.show_dist().patches] == pytest.approx([1/3,2/3])
+
+def test_the_last_steps_can_be_counted_from_the_end(motions):
+    same(of(motions, bs=16, sel_steps=[-3,-2,-1]).valid.one_batch()[0], np.load(motions[0])[24:,:,-3:])

@@ -94,7 +94,7 @@ def test_what_is_kept_is_not_left_out(tmp_path, capsys):
     files = [write_csv(tmp_path/f'in/{o}.csv', city=o) for o in 'ab']
     made = convert(files, tmp_path/'bare', n_workers=0)
     said = capsys.readouterr().out
-    assert "Left out: city (text)" in said and "`read` adds it to the record, under the key 'city'" in said
+    assert "Left out: city (text)" in said and "let `read` add it to the record under the key 'city'" in said
     assert read_manifest(made)['info']['left_out'] == dict(city='text')
     made = convert(files, tmp_path/'set', read=read_with_city, n_workers=0)
     assert 'Left out' not in capsys.readouterr().out and 'left out' not in str(info(made))

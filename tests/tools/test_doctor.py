@@ -1,5 +1,6 @@
 "The doctor measures what loaders do, and says what it cannot know"
 import json, math, os
+from pathlib import Path
 import numpy as np, pytest
 from conftest import fails, filled
 from tsdisk.tools import doctor as module
@@ -10,6 +11,7 @@ from tsdisk.tools.cli import main
 from tsdisk.disk.io import Aio, DiskFile
 from tsdisk.tools.doctor import cached_share, doctor, examine, file_system
 from tsdisk.folder.manifest import save_folder
+from tsdisk.convert.convert import convert
 
 @pytest.fixture
 def quick(monkeypatch):
@@ -111,3 +113,16 @@ def test_what_the_system_does_not_say(tmp_path, monkeypatch):
 
 def test_no_file_no_report(tmp_path):
     with fails(FileNotFoundError, 'none.npy'): doctor(tmp_path/'none.npy')
+
+def test_fewer_rows_than_a_batch(tmp_path, quick):
+    save_array(tmp_path/'x.npy', filled((20,2,1000)))
+    assert doctor(tmp_path/'x.npy')['cached'] > 0
+
+def test_what_is_not_one_array_is_named(tmp_path):
+    convert([filled((2,5)), filled((2,7))], tmp_path/'set')
+    with fails(ValueError, 'set has series of unequal lengths', '`.npy` files'): doctor(tmp_path/'set')
+
+def test_mounts_with_spaces(tmp_path, monkeypatch):
+    mounts = f'a / ext4 rw 0 0\nb {str(tmp_path)}/my\\040disk xfs rw 0 0\n'
+    monkeypatch.setattr(Path, 'read_text', lambda self: mounts)
+    assert module._mount_type(tmp_path/'my disk'/'x.npy') == 'xfs' and module._mount_type(tmp_path/'my') == 'ext4'

@@ -425,5 +425,5 @@ def test_the_fit_after_a_finished_one_has_its_own_orders(tmp_path, at):
 def test_a_finished_fit_of_other_data_is_refused(tmp_path):
     train(learner(tmp_path), cbs=Checkpoint('a'))
     other = learner(tmp_path)
-    other.dls.loaders[0] = other.dls.train.new(bs=16)
+    other.dls.loaders[0] = other.dls.valid.new(shuffle=True) # 160 other rows
     with fails(ValueError, 'saved by a loader with'): train(other, cbs=Checkpoint('a'))

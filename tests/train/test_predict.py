@@ -372,6 +372,16 @@ def test_outputs_that_fit_no_array_are_refused(tmp_path):
     learn.model.head = SimpleModule(lambda t: (t,t))
     with pytest.raises(TypeError, match='one tensor'): quiet(learn, learn.dls.train, tmp_path/'q')
 
+def test_a_repeated_call_refuses_them_too(tmp_path):
+    "Predictions of longer series would make garbage of those that were written"
+    rows = [filled((2, 5 if i < 16 else 9), seed=i) for i in range(32)]
+    dls = TSDataLoaders.from_arrays(save_ragged(tmp_path/'r', rows), np.arange(32)%2, splits=[range(32), []], bs=8, device='cpu')
+    class Steps(nn.Linear):
+        def forward(self, x, mask): return x
+    learn = Learner(dls, Steps(1, 1), loss_func=noop)
+    for _ in range(2):
+        with fails(ValueError, 'all rows need one shape and dtype'): quiet(learn, dls.train, tmp_path/'p', act=noop)
+
 def test_disk_that_is_full(tmp_path, monkeypatch):
     learn = learner(y=classes)
     want = quiet(learn, learn.dls.train, tmp_path/'a').preds

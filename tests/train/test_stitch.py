@@ -3,6 +3,8 @@ import tracemalloc
 import numpy as np, pytest
 from conftest import fails, filled
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.order.split_rows import RandomShare
+from tsdisk.order.splits import random_splits
 from tsdisk.series.crops import Crops
 from tsdisk.series.windows import Windows
 from tsdisk.train import stitch
@@ -68,3 +70,21 @@ def test_what_can_not_be_stitched(tmp_path):
     with fails(ValueError, '51 windows with a horizon of 4'): stitch_forecasts(filled((50,2,4)), ds, tmp_path/'s')
     stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s')
     with fails(FileExistsError, 'give another folder'): stitch_forecasts(filled((51,2,4)), ds, tmp_path/'s')
+
+def test_rows_of_a_random_share_are_sorted(tmp_path):
+    w = Windows(np.arange(5*2**20+50, dtype='f4')[:,None], 4, horizon=1, stride=5)
+    ds = TSDatasets(w, splits=random_splits(w, .01, seed=0)).subset(1)
+    assert isinstance(ds.idxs, RandomShare)
+    res = stitch_forecasts(w.target.gather(np.asarray(ds.idxs)), ds, tmp_path/'s')[0][0]
+    known = ~np.isnan(res)
+    assert known.sum() == len(ds) and (res[known] == np.flatnonzero(known)).all()
+
+def test_steps_before_the_first_forecast_take_no_memory(tmp_path):
+    w = Windows(np.broadcast_to(np.zeros((1,1), 'f4'), (4_000_000,1)), 8, horizon=4)
+    n = len(w)
+    ds = TSDatasets(w, splits=[range(100), np.r_[n//2-9:n//2, n-9:n]]).subset(1)
+    tracemalloc.start()
+    res = stitch_forecasts(np.ones((18,1,4), 'f4'), ds, tmp_path/'s')[0][0]
+    assert tracemalloc.get_traced_memory()[1] < 60e6
+    tracemalloc.stop()
+    assert (~np.isnan(res)).sum() == 24 and res[-12:].tolist() == [1]*12

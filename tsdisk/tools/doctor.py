@@ -267,7 +267,6 @@ def _array_of(path):
     X = open_folder(path)[0]['X'] if Path(path).is_dir() else as_source(path).array
     one = "give one of its `.npy` files"
     if not hasattr(X, 'filename'): raise ValueError(f"{path} has series of unequal lengths, or several files: {one}")
-    if not len(X): raise ValueError(f"{path} has no rows to read")
     return X
 
 def _open_directly(path):
