@@ -1783,6 +1783,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'tsdisk/convert/text_columns.py'),
                                              'tsdisk.convert.text_columns._formats_by_shape': ( 'convert.text_columns.html#_formats_by_shape',
                                                                                                 'tsdisk/convert/text_columns.py'),
+                                             'tsdisk.convert.text_columns._nanoseconds': ( 'convert.text_columns.html#_nanoseconds',
+                                                                                           'tsdisk/convert/text_columns.py'),
                                              'tsdisk.convert.text_columns._shape': ( 'convert.text_columns.html#_shape',
                                                                                      'tsdisk/convert/text_columns.py'),
                                              'tsdisk.convert.text_columns._without_synonyms': ( 'convert.text_columns.html#_without_synonyms',

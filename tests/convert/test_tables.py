@@ -1,10 +1,12 @@
 "Tables of recordings and samples"
 import subprocess, sys
+from functools import partial
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import from_frame, read_file
+from tsdisk.convert.table_files import open_table
 from tsdisk.convert.tables import from_wide, read_table
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder
@@ -178,6 +180,30 @@ def test_times_of_numbers_have_a_unit_if_it_is_given(tmp_path):
     assert np.allclose(read_table(tmp_path/'a.csv', time='t', time_unit='ms')['times'], np.arange(30)*.02, rtol=0, atol=1e-12)
     got = read_table(tmp_path/'a.csv', time='t', time_unit='ms since 1970-01-01')
     assert got['times'][0] == np.datetime64('2020-01-01') and got['times'][1]-got['times'][0] == np.timedelta64(20, 'ms')
+
+def test_milliseconds_since_1970_give_the_exact_rate(tmp_path):
+    (tmp_path/'a.csv').write_text('t,v\n' + ''.join(f'{1577836800000+i},{i}\n' for i in range(5000)))
+    read = partial(read_table, time='t', time_unit='ms since 1970-01-01')
+    convert(tmp_path/'a.csv', tmp_path/'set', read=read, n_workers=0)
+    assert metadata_of(tmp_path/'set')['fs'] == 1000 and 'time_period' not in metadata_of(tmp_path/'set')
+
+def test_large_integers_stay_exact_among_missing_ones(tmp_path):
+    import pandas as pd
+    ns = 1577836800*10**9 + np.arange(300)*10**6 + 1
+    column = pd.DataFrame(dict(t=pd.array([*ns[:5], None, *ns[6:]], 'Int64')))
+    def times(unit):
+        table = open_table(column)
+        table.as_times('t', time_unit=unit)
+        return next(table.batches(['t'])).column(0).to_numpy(zero_copy_only=False)
+    dates,seconds = times('ns since 1970-01-01'),times('ns')
+    assert np.isnat(dates[5]) and np.array_equal(np.delete(dates, 5).astype('i8'), np.delete(ns, 5))
+    assert np.isnan(seconds[5]) and np.array_equal(np.rint(np.delete(seconds, 5)*1e9), np.delete(ns-ns[0], 5))
+
+def test_times_may_be_decimals(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    from decimal import Decimal
+    pq.write_table(pa.table(dict(t=[Decimal(i)/4 for i in range(8)], v=np.arange(8.))), tmp_path/'a.parquet')
+    assert np.array_equal(read_table(tmp_path/'a.parquet', time='t', time_unit='s')['times'], np.arange(8)/4)
 
 def test_times_of_a_day_have_no_date(tmp_path):
     (tmp_path/'a.csv').write_text('t,v\n9:05,1\n10:05,2\n')

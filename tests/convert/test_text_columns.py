@@ -3,6 +3,7 @@ from datetime import datetime
 import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import fails
+from tsdisk.series.clocks import Clock
 from tsdisk.convert.text_columns import as_number, is_missing, is_unnamed, known_format, numbers_of, scaled_times, text_kind, time_formats, time_scale, times_of
 
 @pytest.mark.parametrize('mark', ['?','-','NA','n/a','N/A','nan','NaN','None','NULL','null','.','','  ',' Na '])
@@ -50,6 +51,25 @@ def test_units_of_time_make_times_of_numbers():
     since = scaled_times(np.array([10**12, 10**12+1]), time_scale('ms since 1970-01-01'))
     assert since.tolist() == np.array(['2001-09-09T01:46:40.000','2001-09-09T01:46:40.001'], 'M8[ns]').tolist()
     with pytest.raises(ValueError): time_scale('month')
+
+@pytest.mark.parametrize('unit,size', [('s',10**9), ('ms',10**6), ('us',10**3)])
+@pytest.mark.parametrize('kind', ['i8','f8'])
+def test_whole_numbers_since_a_date_are_exact(unit, size, kind):
+    numbers = 1577836800*10**9//size + np.arange(1000)
+    got = scaled_times(numbers.astype(kind), time_scale(f'{unit} since 1970-01-01'))
+    assert np.array_equal(got.astype('i8'), numbers*size)
+
+@pytest.mark.parametrize('hz', [50,100,128,256,1000])
+def test_fractions_of_seconds_since_a_date_keep_their_rate(hz):
+    got = scaled_times(1577836800 + np.arange(2000)/hz, time_scale('s since 1970-01-01'))
+    assert Clock.from_times(got).fs == hz and abs(got.astype('i8')-1577836800*10**9 - np.arange(2000)*1e9/hz).max() <= 500
+
+@pytest.mark.parametrize('numbers', [np.array([0, 1577836800*10**9]), np.array([np.nan, 1.6e18]), np.array([np.inf]), np.array([-2**62])])
+def test_times_that_nanoseconds_can_not_hold_are_refused(numbers):
+    with fails(ValueError, 'time_unit', '1678'): scaled_times(numbers, time_scale('us since 1970-01-01'))
+
+def test_single_floats_are_as_exact_as_they_can_be():
+    assert scaled_times(np.float32([19000.5, np.nan]), time_scale('d since 1970-01-01'))[0] == np.datetime64('2022-01-08T12')
 
 def test_only_columns_without_a_name_are_the_index_of_pandas():
     assert [o for o in ('','Unnamed: 0','Unnamed: 0.1','__index_level_0__','index','0','level') if is_unnamed(o)] == ['','Unnamed: 0','Unnamed: 0.1','__index_level_0__']

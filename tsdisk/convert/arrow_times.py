@@ -51,8 +51,8 @@ def _as_integers(column):
 def _are_large(column):
     "Are numbers integers that floats can't represent?"
     integers = _as_integers(decoded(column))
-    if integers is None or integers.null_count: return False
-    return bool(abs(integers.to_numpy().astype('f8')).max(initial=0) >= 2**53)
+    if integers is None: return False
+    return bool(abs(integers.drop_null().to_numpy().astype('f8')).max(initial=0) >= 2**53)
 
 # %% ../../nbs/43_convert.arrow_times.ipynb #71037616
 def _numeric_times(are_large, scale, origin, decimal, name, column, where):
@@ -61,17 +61,18 @@ def _numeric_times(are_large, scale, origin, decimal, name, column, where):
     integers = _as_integers(decoded(column)) if are_large else None
     numbers = number_column(column, name, where, decimal).cast('float64') if integers is None else integers
     if scale is None: return numbers
-    return pa.array(scaled_times(numbers.to_numpy(zero_copy_only=False), scale, origin))
+    missing = numbers.is_null().to_numpy(zero_copy_only=False)
+    return pa.array(scaled_times(numbers.fill_null(0).to_numpy(), scale, origin), mask=missing)
 
-def _first_number(column):
+def _first_number(numbers):
     "The first number that is not missing"
-    numbers = column.to_numpy(zero_copy_only=False)
-    return next((o for o in numbers.tolist() if o == o and o is not None), 0)
+    return next((v for o in numbers if (v := o.as_py()) is not None and v == v), 0)
 
 # %% ../../nbs/43_convert.arrow_times.ipynb #e5825f47
 def _number_reader(first, name, scale, decimal):
-    origin = _first_number(number_column(first, name, decimal=decimal)) if scale else 0
-    read = partial(_numeric_times, _are_large(first), scale, origin, decimal, name)
+    are_large = _are_large(first)
+    origin = _first_number(_numeric_times(are_large, None, 0, decimal, name, first, str))
+    read = partial(_numeric_times, are_large, scale, origin, decimal, name)
     return read, 'order' if scale is None else 'seconds' if scale[1] is None else 'dates'
 
 def time_reader(
