@@ -71,6 +71,23 @@ def test_the_sign_bit_of_unsigned_numbers_counts():
     assert got == ([1,255,254], dict(scale=2., offset=0., missing=255))
     assert coding_of(dict(_Unsigned='true'), '>i2').recode(np.array([-1], '>i2')).tolist() == [65535]
 
+def test_a_valid_range_of_unsigned_numbers_is_unsigned():
+    attrs = dict(_Unsigned='true', _FillValue=np.int16(-1), valid_range=np.int16([0,-6]), scale_factor=.5)
+    assert stored(attrs, np.int16([1,-6,-5,-1]))[0] == [1,65530,65535,65535]
+    assert stored(attrs | dict(valid_range=np.float32([0,10])), np.int16([20,21]))[0] == [20,65535], 'of values'
+
+def test_a_fill_value_of_unsigned_numbers_may_be_unsigned():
+    got = stored(dict(_Unsigned='true', _FillValue=np.uint8(255), missing_value=np.int8(-2)), np.int8([1,-1,-2]))
+    assert got == ([1,254,254], dict(scale=1., offset=0., missing=254))
+
+@pytest.mark.parametrize('dtype', ['f4','f8'])
+def test_the_ends_of_a_valid_range_of_floats_are_valid(dtype):
+    number = np.dtype(dtype).type
+    ends = np.arange(0, 3000, 29)
+    for end in ends:
+        coding = coding_of(dict(scale_factor=number(.01), valid_min=number(-.01*end), valid_max=number(.01*end)), 'i2')
+        assert (coding.low,coding.high) == (-end,end)
+
 def test_packed_floats_are_decoded():
     coding = coding_of(dict(scale_factor=.5, missing_value=-999.9), 'f4')
     np.testing.assert_array_equal(coding.decode(np.float32([1,-999.9,3])), np.float32([.5,np.nan,1.5]))

@@ -135,10 +135,13 @@ class Coding:
         return limits.max if self.high is not None and limits.max > self.high else None
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #e656c462
-def _make_unsigned(coding):
-    size = 8*coding.dtype.itemsize
+def _make_unsigned(coding, attrs):
+    "Take stored numbers as unsigned; attributes may be signed or unsigned"
+    numbers = 2**(8*coding.dtype.itemsize)
     coding.dtype = np.dtype(coding.dtype.str.replace('i', 'u'))
-    coding.codes = [o%2**size for o in coding.codes]
+    coding.codes = [*dict.fromkeys([*(o%numbers for o in coding.codes), *_codes(attrs, coding.dtype)])]
+    *ends,are_floats = _valid_range(attrs)
+    if not are_floats: coding.low,coding.high = [o if o is None else o%numbers for o in ends]
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #5c606532
 def coding_of(
@@ -150,14 +153,14 @@ def coding_of(
     if dtype.kind not in 'iuf' or not names & set(packing_attributes): return None
     low,high,is_float = _valid_range(attrs)
     res = Coding(dtype, *_scaling(attrs), _codes(attrs, dtype), low, high)
-    if dtype.kind == 'i' and str(_attribute(attrs, '_Unsigned')).lower() == 'true': _make_unsigned(res)
+    if dtype.kind == 'i' and str(_attribute(attrs, '_Unsigned')).lower() == 'true': _make_unsigned(res, attrs)
     if dtype.kind != 'f' and res.scale is not None and is_float: _pack_range(res)
     return res
 
 def _pack_range(coding):
     "Turn a valid range of values into one of stored numbers"
     scale,offset = np.asarray(coding.scale).flat[0],np.asarray(coding.offset).flat[0]
-    packed = [o if o is None else (o-offset)/scale for o in (coding.low, coding.high)]
+    packed = [o if o is None else np.rint((o-offset)/scale) for o in (coding.low, coding.high)]
     coding.low,coding.high = packed if scale > 0 else packed[::-1]
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #aac38802
