@@ -43,6 +43,13 @@ def test_the_unit_of_an_index_is_read(tmp_path):
     assert np.array_equal(read_file(path)['times'], hours)
     assert 'times' not in read_file(write(tmp_path/'b.h5', 'integer', np.arange(6)))
 
+@pytest.mark.parametrize('kind', ['datetime64','datetime64[ns]','datetime64[us, UTC]','timedelta64[ns]'])
+def test_columns_of_dates_are_left_out(tmp_path, kind):
+    import h5py
+    with h5py.File(write(tmp_path/'a.h5'), 'a') as f: f['building1/meter/block1_values'].attrs['value_type'] = np.bytes_(kind)
+    got = read_file(tmp_path/'a.h5')
+    assert got['names'] == ['power','volt'] and got['left_out'] == dict(state='no numbers', note='no numbers')
+
 def test_other_formats_name_the_function_of_pandas(tmp_path):
     for kind in ('frame_table','series'):
         with fails(ValueError, 'a.h5', kind, "pandas.read_hdf(path, '/building1/meter')"): read_file(write(tmp_path/'a.h5', pandas_type=kind))

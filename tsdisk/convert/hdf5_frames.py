@@ -50,7 +50,7 @@ def _blocks_of(node):
     for k in range(int(node.attrs['nblocks'])):
         items,values = node.get(f'block{k}_items'),node.get(f'block{k}_values')
         if items is None or values is None: raise ValueError('Its columns have several levels')
-        are_times = _text_attribute(values, 'value_type') in ('datetime64','timedelta64')
+        are_times = _text_attribute(values, 'value_type').startswith(('datetime64','timedelta64'))
         yield _labels(items), values if kind_of(values) == 'numbers' and not are_times else None
 
 def _labels(items): return [str(o) for o in (read_strings(items) if kind_of(items) == 'strings' else items[...]).tolist()]
