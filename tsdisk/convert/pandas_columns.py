@@ -20,7 +20,7 @@ def _kind(column, name, first):
     is_number = pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype)
     if is_number and dtype.kind == 'c': return 'complex numbers'
     if is_number: return 'number' if column.notna().any() else 'no values'
-    if any(isinstance(o, (list,tuple,np.ndarray)) for o in column[:10]): return 'lists'
+    if any(isinstance(o, (list,tuple,np.ndarray)) for o in column.iloc[:10]): return 'lists'
     kind = text_kind(strings_of(column))
     return {'empty': 'no values', 'perhaps a date': 'text that may be dates'}.get(kind, kind)
 
@@ -31,8 +31,13 @@ def frame_columns(
     "(name, column, kind) of all columns of a frame"
     names = [' '.join(map(str, o)).strip() if isinstance(o, tuple) else str(o) for o in df.columns]
     columns = [df.iloc[:,i] for i in range(len(names))]
-    columns = [o.astype(o.dtype.categories.dtype) if hasattr(o.dtype, 'categories') else o for o in columns]
+    columns = [_without_categories(o) if hasattr(o.dtype, 'categories') else o for o in columns]
     return [(name, o, _kind(o, name, not i)) for i,(name,o) in enumerate(zip(names, columns))]
+
+def _without_categories(column):
+    "The values of a column of categories; floats if integers or booleans are missing"
+    dtype = column.dtype.categories.dtype
+    return column.astype('f8' if dtype.kind in 'iub' and column.isna().any() else dtype)
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #755b0e51
 def frame_numbers(

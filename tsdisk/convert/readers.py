@@ -390,10 +390,13 @@ def from_frame(
     lists = [name for name,_,kind in columns if kind == 'lists']
     if lists: raise ValueError(f"Column {lists[0]!r} of the frame holds lists, a series per row: give `from_wide(df)`")
     times,time = frame_times(df, columns)
-    numbers = {name: frame_numbers(o, name) for name,o,kind in columns if kind == 'number'}
-    if not numbers: raise ValueError(f"The frame has no numeric columns, it has {[*df.columns]}")
+    names = [name for name,_,kind in columns if kind == 'number']
+    if not names: raise ValueError(f"The frame has no numeric columns, it has {[*df.columns]}")
+    twice = [o for o in names if names.count(o) > 1]
+    if twice: raise ValueError(f"The frame has several columns {twice[0]!r}: rename them")
+    X = np.stack([frame_numbers(o, name) for name,o,kind in columns if kind == 'number'])
     left_out = _left_out_of(columns, time, None if times else df.index.name)
-    return dict(X=np.stack([*numbers.values()]), names=[*numbers], **times, **left_out)
+    return dict(X=X, names=names, **times, **left_out)
 
 def _left_out_of(columns, time, index):
     "The reasons for columns that are neither numbers nor the time, and for an index with a name"
