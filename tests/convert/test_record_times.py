@@ -2,7 +2,8 @@
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.convert.convert import append, convert
-from tsdisk.convert.record_times import fill_gaps, with_clock
+from tsdisk.convert.record_times import fill_gaps, plain_value, settle_clock, with_clock
+from tsdisk.disk.packing import Packing
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.disk.array_sources import as_source
 from tsdisk.folder.checks import verify
@@ -81,6 +82,38 @@ def test_filled_gaps_are_nan():
     assert res['X'].shape == (1,45) and res['station'] == 3 and 'time_jumps' not in res
     assert np.isnan(res['X'][0,20:25]).all() and (res['X'][0,25:] == np.arange(25, 45)).all()
     with expect_fail(ValueError, 'the times have faults'): fill_gaps(dict(X=np.zeros((1,30)), times=days[np.r_[:20,18,21:30]]))
+
+def test_seconds_in_pieces_have_no_date():
+    for times,start in ((np.arange(9.), None), (days[:9], '2024-01-01T00:00:00.000')):
+        scan = ClockScan()
+        for o in (times[:5], times[5:]): scan.add(o)
+        assert settle_clock(dict(clock=scan)).get('start') == start
+
+def test_scalars_in_arrays_are_scalars():
+    assert [plain_value(np.array(o)) for o in (np.datetime64('2024-01-31', 'ns'), 3, 'a')] == ['2024-01-31T00:00:00.000000000', 3, 'a']
+
+def test_what_can_not_be_filled_is_refused():
+    uneven = dict(X=np.zeros((1,4)), times=np.array(['2024-01-01','2024-01-02','2024-01-09','2024-02-03'], 'M8[D]'))
+    with expect_fail(ValueError, 'have faults: uneven'): fill_gaps(uneven)
+    with expect_fail(ValueError, 'A recording in pieces'): fill_gaps(dict(X=iter([np.zeros((1,4))]), clock=ClockScan()))
+    for steps in (np.arange(40), np.zeros((2,40))):
+        with expect_fail(ValueError, '`y` has a value for each step'): fill_gaps(record(np.r_[:20,25:45], y=steps))
+    assert fill_gaps(dict(X=iter([np.zeros((1,4))]), start='2024-01-01', fs=2.))['fs'] == 2
+
+@pytest.mark.parametrize('packing', [dict(scale=.5, offset=1., missing=-99), dict(scale=[.5], offset=[1.])])
+def test_gaps_of_packed_integers_are_missing(packing, tmp_path):
+    gappy = record(np.r_[:20,25:45])
+    gappy['X'] = gappy['X'].astype('i2')
+    convert([gappy | packing], tmp_path/'set', tfm=fill_gaps, n_workers=0)
+    entry = read_manifest(tmp_path/'set')['arrays']['X']
+    got = Packing.from_entry(entry).decode(np.asarray(open_folder(tmp_path/'set')[0]['X'][0]))
+    assert (entry['dtype'] == '<i2') == ('missing' in packing)
+    assert np.array_equal(got[0], np.where((np.arange(45) < 20) | (np.arange(45) >= 25), np.arange(45)*.5+1, np.nan), equal_nan=True)
+
+def test_annotations_by_step_move_with_their_steps():
+    notes = dict(step=[3,20,20,39], symbol=[*'NVNV'])
+    got = fill_gaps(record(np.r_[:20,25:45], annotations=notes, annotations_qrs=dict(notes)))
+    assert got['annotations'] == got['annotations_qrs'] == dict(step=[3,25,25,44], symbol=[*'NVNV']) and notes['step'][1] == 20
 
 def test_filled_datasets_keep_their_rate(tmp_path):
     convert([record(np.r_[:20,25:45]), record(np.arange(45))], tmp_path/'set', tfm=fill_gaps)

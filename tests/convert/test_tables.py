@@ -205,6 +205,14 @@ def test_times_may_be_decimals(tmp_path):
     pq.write_table(pa.table(dict(t=[Decimal(i)/4 for i in range(8)], v=np.arange(8.))), tmp_path/'a.parquet')
     assert np.array_equal(read_table(tmp_path/'a.parquet', time='t', time_unit='s')['times'], np.arange(8)/4)
 
+@pytest.mark.parametrize('size', [100, 2**26])
+def test_seconds_have_no_date_in_files_of_any_size(tmp_path, monkeypatch, size):
+    from tsdisk.convert import tables
+    monkeypatch.setattr(tables, 'large', size)
+    (tmp_path/'a.csv').write_text('t,v\n' + ''.join(f'{i},{i}\n' for i in range(300)))
+    convert(tmp_path/'a.csv', tmp_path/'set', read=partial(read_table, time='t', time_unit='s'), n_workers=0)
+    assert 'start' not in metadata_of(tmp_path/'set') and metadata_of(tmp_path/'set')['fs'] == 1
+
 def test_times_of_a_day_have_no_date(tmp_path):
     (tmp_path/'a.csv').write_text('t,v\n9:05,1\n10:05,2\n')
     with fails(ValueError, "'9:05'", 'time_format'): read_table(tmp_path/'a.csv', time='t')

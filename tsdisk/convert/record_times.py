@@ -6,9 +6,11 @@
 __all__ = ['plain_value', 'with_clock', 'clock_metadata', 'settle_clock', 'with_times', 'fill_gaps', 'warn_of_times']
 
 # %% ../../nbs/41_convert.record_times.ipynb #ce8c5ea8
+from collections.abc import Mapping
 from pathlib import Path
 from warnings import warn
 import numpy as np
+from ..disk.packing import Packing
 from ..disk.sidecar import read_manifest
 from ..series.clock import Clock, as_time, duration_text, nanosecond_stamps
 from ..series.clocks import ClockScan
@@ -18,9 +20,10 @@ def plain_value(
     v, # Scalar of Python, NumPy or pandas; anything else is returned unchanged
 ): # Number, text, or None
     "A scalar as JSON can store it"
+    if isinstance(v, np.ndarray) and v.ndim == 0: v = v[()]
     if hasattr(v, 'isoformat') or isinstance(v, np.datetime64): return _iso_text(v)
     if type(v).__name__ == 'NAType': return float('nan')
-    if isinstance(v, (np.generic,np.ndarray)) and v.ndim == 0: v = v.item()
+    if isinstance(v, np.generic): v = v.item()
     if isinstance(v, bytes): return v.decode()
     return str(v) if isinstance(v, Path) else v
 
@@ -52,7 +55,7 @@ def with_clock(
 
 def clock_metadata(
     scan:ClockScan, # Of all steps
-    is_date:bool=True, # Are its times dates, rather than seconds?
+    is_date:bool=None, # Are its times dates, rather than seconds? By default, as they were added
 ) -> dict: # `start`, `fs`, `time_period`, `time_jumps` and `time_faults`: those that were found
     "The clock that a scan found, and the faults of its times, as metadata"
     return scan.clock(is_date).metadata() | (dict(time_faults=scan.faults) if scan.faults else {})
@@ -82,29 +85,51 @@ def with_times(
     return {**record, 'times': since if clock.start is None else since + int(clock.start.astype('i8'))}
 
 # %% ../../nbs/41_convert.record_times.ipynb #ca8fa62d
-def _check_fillable(record, clock):
-    "`ValueError` unless the times of a record are even except for gaps"
-    if not hasattr(record['X'], 'shape'):
+def _check_fillable(record):
+    "`ValueError` unless the times of a record are even except for gaps, and only its `X` has steps"
+    X = record['X']
+    if not hasattr(X, 'shape'):
         raise ValueError("A recording in pieces can't be filled: leave its gaps, which no window crosses, "
             "or give `read`, a function that returns it as one array")
-    faults = record.get('time_faults') or ([] if clock.period else ['uneven'])
+    faults = record.get('time_faults') or (['uneven'] if 'times' in record else [])
     if faults:
         raise ValueError("Only gaps between even times can be filled, but the "
             f"times have faults: {', '.join(faults)}")
+    for k,v in record.items():
+        if k != 'X' and isinstance(v, np.ndarray) and v.shape[-1:] == X.shape[-1:] and v.ndim >= X.ndim-1:
+            raise ValueError(f"`{k}` has a value for each step, too, and only the gaps of `X` can be filled: "
+                f"add `{k}` in a `tfm` that calls `fill_gaps` first")
 
 # %% ../../nbs/41_convert.record_times.ipynb #84feedb5
 def _even_indices(clock, steps):
-    "Index of each step if none were missing, (steps,)"
-    at = np.rint(clock.since_start(np.arange(steps))/float(clock.period)).astype(int)
+    "Indices of steps if none were missing"
+    return np.rint(clock.since_start(steps)/float(clock.period)).astype(int)
+
+def _indices_of_all(clock, n):
+    "Index of each of n steps if none were missing; `ValueError` if two are equal"
+    at = _even_indices(clock, np.arange(n))
     if (np.diff(at) > 0).all(): return at
     raise ValueError("Gaps can't be filled: the device drifts, and two steps would be at one time")
 
 # %% ../../nbs/41_convert.record_times.ipynb #dc737986
-def _with_steps_at(X, at):
-    "An array with its steps at the indices `at`, and NaN between them"
-    res = np.full((*X.shape[:-1], at[-1]+1), np.nan, X.dtype if X.dtype.kind == 'f' else 'f8')
+def _with_steps_at(X, at, missing=None):
+    "An array with its steps at the indices `at`, and NaN or `missing` between them"
+    is_float = X.dtype.kind == 'f'
+    fill = np.nan if is_float or missing is None else missing
+    res = np.full((*X.shape[:-1], at[-1]+1), fill, 'f8' if missing is None and not is_float else X.dtype)
     res[..., at] = X
     return res
+
+def _decoded(record):
+    "A record whose integers have a number for missing values, or are decoded"
+    if 'scale' not in record or record.get('missing') is not None: return record
+    X = Packing.from_entry(record).decode(np.asarray(record['X']), -2)
+    return {k: v for k,v in record.items() if k not in ('scale','offset','missing')} | dict(X=X)
+
+def _with_annotations_at(record, clock):
+    "The annotations by step of a record, with the indices of these steps"
+    found = {k: v for k,v in record.items() if k.startswith('annotations') and isinstance(v, Mapping) and 'step' in v}
+    return {k: {**v, 'step': _even_indices(clock, v['step']).tolist()} for k,v in found.items()}
 
 # %% ../../nbs/41_convert.record_times.ipynb #af19f2fa
 def fill_gaps(
@@ -112,10 +137,13 @@ def fill_gaps(
 ) -> dict: # With an even clock
     "Insert steps of NaN where time jumps; `ValueError` if times have faults"
     record = with_clock(dict(record))
+    if isinstance(record.get('clock'), Clock): record = settle_clock(record)
     clock = Clock.from_metadata(record)
-    if clock is None or not len(clock.jumps): return record
-    _check_fillable(record, clock)
-    X = _with_steps_at(record['X'], _even_indices(clock, record['X'].shape[-1]))
+    is_known = 'times' not in record and 'clock' not in record
+    if is_known and (clock is None or not len(clock.jumps)): return record
+    _check_fillable(record)
+    record = _decoded(record) | _with_annotations_at(record, clock)
+    X = _with_steps_at(record['X'], _indices_of_all(clock, record['X'].shape[-1]), record.get('missing'))
     kept = {k: v for k,v in record.items() if k not in ('time_jumps','time_period')}
     return {**kept, **Clock(clock.start, clock.fs).metadata(), 'X': X}
 

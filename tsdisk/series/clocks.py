@@ -43,11 +43,13 @@ class ClockScan(Shown):
         self.start = self.period = self.last = None # Of the first step, between steps, of the last step so far
         self.n = self.missing = self.repeated = self.backward = 0
         self.jumps = [np.zeros((1,2), np.int64)] # (step, time since the start)
+        self._has_dates = True
 
     def add(self,
         times, # Times of the next steps: datetime64, or seconds
     ):
         "Take the times of the next steps"
+        self._has_dates = np.asarray(times).dtype.kind == 'M'
         times = self._filled(nanosecond_stamps(times))
         if not len(times): return
         if self.start is None: self.start = int(times[0])
@@ -98,9 +100,10 @@ def _drifted(self:ClockScan, times):
 # %% ../../nbs/12_series.clocks.ipynb #ca8ae7fa
 @patch
 def clock(self:ClockScan,
-    is_date:bool=True, # Are the times dates, rather than seconds since any start?
+    is_date:bool=None, # Are the times dates, rather than seconds since any start? By default, as they were added
 ) -> Clock: # Without a rate if times are uneven
     "The clock of all steps so far"
+    if is_date is None: is_date = self._has_dates
     res = Clock(np.datetime64(self.start, 'ns') if is_date and self.start is not None else None)
     if self.uneven: return res
     res.period = self.period
