@@ -9,7 +9,7 @@ from tsdisk.folder.manifest import open_folder
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged import Ragged
 from tsdisk.convert.scaled_integers import real_units
-from tsdisk.convert.plan import Outline, outline, plan
+from tsdisk.convert.plan import Outline, as_records, outline, plan
 from tsdisk.series.windows import Windows
 from conversion import of_length, mapped, X, write_raw
 
@@ -43,6 +43,18 @@ def test_masked_values_are_missing(tmp_path):
     got = open_folder(convert([x, np.ma.array(x.data, mask=False)], tmp_path/'set'))[0]['X']
     assert np.isnan(got[0]).sum() == 9 and not np.isnan(got[1]).any()
     with expect_fail(ValueError, '9 values are masked'): convert([x.astype('i4')], tmp_path/'set2')
+
+def test_a_masked_value_is_missing():
+    for y in (np.ma.masked, np.ma.array(3., mask=True)): assert np.isnan(next(as_records(dict(X=np.ones((1,9)), y=y)))['y'])
+    assert next(as_records(dict(X=np.ones((1,9)), y=np.ma.array(3))))['y'] == 3
+    with expect_fail(ValueError, 'integers have no NaN'): next(as_records(dict(X=np.ones((1,9)), y=np.ma.array(3, mask=True))))
+
+def test_columns_of_tables_are_variables():
+    import pyarrow as pa
+    table = pa.table(dict(a=[1.,2,3], b=[4,5,6]))
+    for o in (table, dict(X=table)):
+        got = next(as_records(o))
+        assert got['X'].tolist() == [[1,2,3],[4,5,6]] and got['names'] == ['a','b']
 
 def test_tensors_are_arrays(tmp_path):
     x = torch.randn(4,2,30)

@@ -20,9 +20,10 @@ from .record_times import plain_value, with_clock
 
 # %% ../../nbs/42_convert.plan.ipynb #e3d8ddfe
 def _to_numpy(v):
-    "Convert tensors, masked arrays and bytes to arrays, numbers and strings"
+    "Convert tensors, masked arrays and bytes to arrays, numbers and strings; other tables to pandas frames"
     if hasattr(v, 'detach'): v = v.detach().cpu().numpy()
-    if isinstance(v, np.ma.MaskedArray) and v.ndim: v = _unmasked(v)
+    if hasattr(v, 'to_pandas') and hasattr(v, 'columns'): v = v.to_pandas() # A table of polars or pyarrow
+    if isinstance(v, np.ma.MaskedArray): v = _unmasked(v)
     if isinstance(v, np.ndarray) and v.dtype.kind == 'S': v = np.char.decode(v, 'utf-8')
     return v if getattr(v, 'ndim', 0) else plain_value(v)
 
@@ -58,7 +59,7 @@ def _by_role(o):
     if isinstance(o, Mapping): return o
     if isinstance(o, tuple) and len(o) == 2: return dict(X=o[0], y=o[1])
     if hasattr(o, 'p_signal') and hasattr(o, 'sig_name'): return _from_wfdb(o)
-    if hasattr(o, 'to_numpy') and not hasattr(o, 'select_dtypes'): return dict(X=o.to_numpy())
+    if hasattr(o, 'to_numpy') and not hasattr(o, 'columns'): return dict(X=o.to_numpy())
     return dict(X=o if hasattr(o, 'shape') else np.asarray(o))
 
 def _check_X(X):
