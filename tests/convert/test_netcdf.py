@@ -104,6 +104,22 @@ def test_variables_with_different_packing_are_decoded(tmp_path):
     np.testing.assert_array_equal(got['X'], np.stack([v, v*10, x], 1))
     assert 'scale' not in got and got['X'].dtype == 'f8'
 
+def test_variables_with_and_without_a_scale_keep_their_integers():
+    import xarray as xr
+    def v(**attrs): return 'time', np.int16([1,-2]), dict(_Unsigned='true', **attrs)
+    for names in ('ab','ba'):
+        made = dict(a=v(), b=v(scale_factor=.5, add_offset=3.))
+        got = from_xarray(xr.Dataset({k: made[k] for k in names}))
+        assert got['X'].dtype == 'u2' and dict(zip(names, got['scale'])) == dict(a=1, b=.5) and dict(zip(names, got['offset'])) == dict(a=0, b=3)
+    assert 'scale' not in from_xarray(xr.Dataset(dict(a=v(), b=v())))
+
+def test_a_coordinate_is_no_target():
+    import xarray as xr
+    values = dict(v=(('y','time'), np.zeros((3,9))))
+    got = from_xarray(xr.Dataset(values, dict(y=[10.,20,30])))
+    assert 'y' not in got and got['y_'].tolist() == [10,20,30]
+    assert from_xarray(xr.Dataset(dict(v=(('site','time'), np.zeros((3,9))), y=('site', [1,0,1]))))['y'].tolist() == [1,0,1]
+
 def test_packed_variables_of_an_open_dataset_are_decoded_once():
     import xarray as xr
     ds = xr.Dataset(dict(q=('time', np.int16([1,-9,3]), dict(scale_factor=.5, _FillValue=np.int16(-9)))))

@@ -147,8 +147,9 @@ def _coded(ds, vars):
 
 def _joined(packings):
     "The packing of several variables that have the same `missing`"
+    if not any(packings): return {}
     shared = {k: v for k,v in packings[0].items() if k == 'missing'}
-    return {k: [o[k] for o in packings] for k in packings[0] if k != 'missing'} | shared
+    return {k: [o.get(k, default) for o in packings] for k,default in (('scale',1.), ('offset',0.))} | shared
 
 # %% ../../nbs/43_convert.netcdf.ipynb #fcd0a02c
 _reserved = {*variable_metadata, 'X', 'times', 'start', 'fs', 'clock', 'time_jumps', 'time_period', 'left_out', 'split'}
@@ -166,7 +167,8 @@ def _other_values(ds, vars, samples):
     excluded = {*vars, *_reserved, *_references(ds)}
     names = [k for k in [*ds.data_vars, *ds.coords] if k not in excluded and ds[k].dims in dims]
     found = {k: _values_of(ds[k]) for k in names}
-    return {k: v if v.ndim else v.item() for k,v in found.items() if v is not None}
+    known = {k: v if v.ndim else v.item() for k,v in found.items() if v is not None}
+    return {'y_' if k == 'y' and k in ds.coords else k: v for k,v in known.items()}
 
 def _references(ds):
     "Names of variables that only describe others: bounds of coordinates, and projections"
