@@ -3,6 +3,7 @@ import re
 import numpy as np, pytest
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
+from tsdisk.convert.arrow_lists import list_arrays
 from tsdisk.convert.long_tables import from_long
 from tsdisk.convert.tables import from_wide, read_table
 from tsdisk.folder.manifest import open_folder
@@ -96,6 +97,14 @@ def test_the_advice_for_frames_of_episodes_works(tmp_path):
     X = open_folder(convert(eval(advised, dict(from_long=from_long, src=tmp_path)), tmp_path/'set', n_workers=0))[0]['X']
     for x,parts in zip(X, episodes): np.testing.assert_array_equal(x, np.concatenate(parts, 1).T)
     assert len(X) == 3 and metadata_of(tmp_path/'set')['names'] == names
+
+def test_lists_of_lists_of_lists_are_no_series(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    deep = [[[[1,2],[3,4]],[[5,6],[7,8]]]]*2
+    with fails(ValueError, "'x'", 'list of numbers'): list_arrays(pa.array(deep), 'x')
+    pq.write_table(pa.table(dict(a=[[1.,2],[3,4]], x=deep)), tmp_path/'a.parquet')
+    got = next(iter(read_table(tmp_path/'a.parquet')))
+    assert got['X'].tolist() == [[[1,2]],[[3,4]]] and got['left_out']['x'].startswith('lists of list')
 
 def test_lists_and_numbers_are_not_selected_together(tmp_path):
     frame([4,4]).to_parquet(tmp_path/'a.parquet')

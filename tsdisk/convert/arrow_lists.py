@@ -23,8 +23,8 @@ def value_type(
     dtype, # Of pyarrow
 ):
     "The type of the values in a list, or in a list of lists"
-    while is_list(dtype): dtype = dtype.value_type
-    return dtype
+    inner = dtype.value_type
+    return inner.value_type if is_list(inner) else inner
 
 def plain_type(column):
     "A column without its extension type, such as Hugging Face's array type"
@@ -76,12 +76,17 @@ def list_arrays(
 ) -> list: # An array for each row; one array (rows, …) if all have the same shape
     "The series of all rows; `ValueError` if a row has none"
     column = plain_type(column)
+    _check_depth(column.type, name)
     values = flat_values(column)
     shapes = _shapes(column, name) if shapes is None else np.array(shapes.to_pylist(), 'i8')
     sizes = shapes.prod(1)
     _check_sizes(sizes, name)
     if (shapes == shapes[:1]).all(): return values.reshape(-1, *shapes[0])
     return [o.reshape(shape) for o,shape in zip(np.split(values, np.cumsum(sizes)[:-1]), shapes.tolist())]
+
+def _check_depth(dtype, name):
+    if not is_list(value_type(dtype)): return
+    raise ValueError(f"Column {name!r} holds {dtype}, but a series is a list of numbers, or of such lists: select other columns")
 
 def _check_sizes(sizes, name):
     if sizes.all(): return
