@@ -1,4 +1,5 @@
 "Each chunk of a file is unpacked once, in constant memory"
+import errno
 from math import prod
 import numpy as np, pytest
 from conftest import fresh, linux
@@ -139,6 +140,20 @@ def test_an_unpacked_copy_holds_all_values(chunk, axis):
     copy = UnpackedChunks(x, clipped, axis)
     for start,stop in [(0,x.shape[axis]), (2,5), (5,6), (22,23)]:
         assert np.array_equal(read_unpacked(copy, axis, start, stop), x.take(range(start, stop), axis))
+
+@linux
+def test_a_full_disk_is_known_as_one():
+    "The system refuses to write more than a limit, as a full disk does"
+    code = fresh('''
+    import resource, numpy as np
+    from tsdisk.convert.hdf5_chunks import ChunkReader, FileArray, UnpackedChunks
+    x = np.ones((400,2,500))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16))
+    res = []
+    for write in (lambda: UnpackedChunks(x, (400,1,7), 0), lambda: FileArray(ChunkReader(x))._on_disk()):
+        try: write()
+        except OSError as e: res.append(e.errno)''')
+    assert code == [errno.EFBIG]*2
 
 indices = [3, -1, slice(2,9), ..., (..., slice(5,9)), (slice(1,3), 2), (2,1), [3,1], slice(None,None,2), None]
 

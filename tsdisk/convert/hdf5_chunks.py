@@ -29,6 +29,10 @@ def _grown_chunks(chunks, shape, itemsize, axis):
     return tuple(chunks)
 
 # %% ../../nbs/42_convert.hdf5_chunks.ipynb #4fbf7643
+def _write(file, a):
+    "Write an array; unlike `tofile`, with the system's error if the disk is full"
+    file.write(np.ascontiguousarray(a).reshape(-1).view('u1'))
+
 class UnpackedChunks(Shown):
     "A copy of an array in a temporary file, chunk by chunk"
     def __init__(self,
@@ -48,7 +52,7 @@ class UnpackedChunks(Shown):
         region = tuple(slice(g*c, min((g+1)*c, n)) for g,c,n in zip(corner, self.chunks, self.shape))
         a = np.asarray(x[region])
         if a.shape != self.chunks: a = np.pad(a, [(0, c-n) for c,n in zip(self.chunks, a.shape)])
-        np.ascontiguousarray(a, self.dtype).tofile(file)
+        _write(file, np.ascontiguousarray(a, self.dtype))
 
 # %% ../../nbs/42_convert.hdf5_chunks.ipynb #c98e3ef3
 def _side_by_side(values):
@@ -190,7 +194,7 @@ def _on_disk(self:FileArray):
     "All values in a temporary file"
     with unnamed_file() as f:
         step = self.reader.step
-        for i in range(0, len(self), step): self._read(i, min(step, len(self)-i)).tofile(f)
+        for i in range(0, len(self), step): _write(f, self._read(i, min(step, len(self)-i)))
         f.flush()
         return np.memmap(f, self.dtype, 'r', 0, self.shape)
 
