@@ -109,6 +109,17 @@ def test_records_that_an_iterable_skips_are_checked(n):
     with expect_fail(ValueError, 'have changed or are gone'): [*Inputs(X(i+1) for i in range(n)).groups(n, digest)]
     with expect_fail(ValueError, 'have changed or are gone'): [*Inputs(X(i) for i in range(n-1)).groups(n, digest)]
 
+def test_a_dataset_of_torch_ends_at_its_length(tmp_path):
+    import torch
+    class Dataset(torch.utils.data.Dataset):
+        def __len__(self): return 3
+        def __getitem__(self, i):
+            if i > 5: raise KeyError(i)
+            return torch.full((2,9), float(i)), i
+    arrays,_ = open_folder(convert(Dataset(), tmp_path/'set'))
+    assert arrays['X'][:,0,0].tolist() == [0,1,2] and arrays['y'].tolist() == [0,1,2]
+    assert len([*Inputs(torch.utils.data.Subset(Dataset(), [2,1])).every]) == 2
+
 def test_names_of_splits_are_words_of_a_path():
     found = {o: split_in(o) for o in ('a/train/1.npy','Validation/1.npy','X_TEST.ts','trains/1.npy','test.npy','dev/test.npy')}
     assert [*found.values()] == ['train','valid','test',None,'test','valid']

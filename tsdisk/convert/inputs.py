@@ -53,6 +53,12 @@ def _check_no_dataset(src):
     raise ValueError(f"{src} is a dataset already: `dataset_rows({str(src)!r}, rows)` gives its rows, or some of them, "
         "with their metadata. Import it from `tsdisk.convert.dataset_rows`, and give it instead of the folder")
 
+# %% ../../nbs/42_convert.inputs.ipynb #eabff71b
+def _items_of(src):
+    "The items of a dataset of torch, one by one; anything else unchanged"
+    has_indices = hasattr(src, '__getitem__') and hasattr(src, '__len__') and not hasattr(src, '__iter__')
+    return (src[i] for i in range(len(src))) if has_indices else src
+
 # %% ../../nbs/42_convert.inputs.ipynb #608752ef
 def _array_in(src):
     "The `X` of an array, a pair or a mapping of arrays; None if it is anything else"
@@ -74,6 +80,7 @@ def list_inputs(
     "The inputs of a conversion; a single large file is split by rows"
     if (X := _array_in(src)) is not None: return [src], rows_of(X) or 0
     if isinstance(src, (str,Path)): _check_no_dataset(src)
+    src = _items_of(src)
     inputs = find_inputs(_listed_if_paths(src) if isinstance(src, Iterator) else src, read is not None, left_out)
     if not isinstance(inputs, list): return inputs, 0
     if not inputs: raise ValueError("There is nothing to convert: the list of inputs is empty")
