@@ -79,3 +79,9 @@ def test_a_file_given_twice_is_refused(raw, tmp_path, way):
     for src in ([raw/'1.npy']*2, [raw, raw/'b/1.npy'], [f'{raw}/b/*.npy', str(raw/'b/1.npy')]):
         with fails(ValueError, '1.npy is given 2 times'): convert(way(src), tmp_path/'set')
     assert not (tmp_path/'set').exists()
+
+def test_names_in_errors_are_paths(tmp_path):
+    for o in ('x/1','x/2','x/3','y/1','y/2'):
+        (tmp_path/o).parent.mkdir(exist_ok=True)
+        np.save(f'{tmp_path}/{o}.npy', np.ones((1,9)))
+    with fails(ValueError, f"'{tmp_path}/3'"): find_inputs(dict(X=f'{tmp_path}/x/*.npy', y=f'{tmp_path}/y/*.npy'))

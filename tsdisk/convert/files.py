@@ -146,7 +146,7 @@ def _names_within_role(paths, others):
     parts = [Path(o).with_suffix('').parts for o in paths]
     shared = set(parts[0]).intersection(*parts)
     own = shared.difference(*(Path(o).parts for o in others))
-    return ['/'.join([*(o for o in folders if o not in own), name]) for *folders,name in parts]
+    return [Path(*(o for o in folders if o not in own), name).as_posix() for *folders,name in parts]
 
 def _pair_names(paths, others):
     "Files of one role by name, leaving out folders that all of them share and none of the `others` are in"
