@@ -49,6 +49,12 @@ def test_a_folder_of_gluonts_has_splits_and_a_frequency(where, tmp_path):
     assert {k: [*v] for k,v in splits.items()} == dict(train=[2,3], test=[0,1])
     assert where.startswith('train') or metadata_of(tmp_path/'set')['fs'] == 1/86400
 
+def test_a_corrected_frequency_is_read(tmp_path):
+    write_lines(tmp_path/'data.json')
+    for freq in ('D','H'):
+        (tmp_path/'metadata.json').write_text(json.dumps(dict(freq=freq)))
+        assert next(iter(read_file(tmp_path/'data.json')))['freq'] == freq
+
 def test_other_files_of_json_are_no_inputs(tmp_path):
     np.save(tmp_path/'a.npy', np.ones((2,9)))
     for name,text in {'info.json': '{"site": 3}', 'list.json': '[1,2]', 'empty.json': '', 'labels.jsonl': '{"id": 1, "target": "left"}\n', 'meta.json': '{"files": {}}', 'b.json.gz': 'no gzip'}.items():

@@ -8,7 +8,6 @@ __all__ = ['period_of_alias', 'parse_entry', 'is_gluonts', 'read_gluonts', 'is_t
 
 # %% ../../nbs/42_convert.public_datasets.ipynb #b27c417b
 import gzip, json, os, re
-from functools import lru_cache
 from pathlib import Path
 import numpy as np
 from ..disk.basics import Shown
@@ -29,7 +28,6 @@ def period_of_alias(
     if unit == 'MS' or anchor and unit.lower() != 'w': return None # Month starts, not milliseconds
     return int(number or 1)*_seconds.get(unit.lower(), 0) or None
 
-@lru_cache(maxsize=64)
 def _frequency(folder):
     "The frequency in the metadata of a folder of GluonTS; None if there is none"
     for place in (folder, folder/'metadata', folder.parent, folder.parent/'metadata'):
