@@ -135,6 +135,12 @@ def test_a_fraction_of_a_second_before_the_first_sample_is_in_the_start(tmp_path
     got = read_file(with_gaps(tmp_path/'a.edf', [.25,1.25,2.25,3.25,4.25], 'EDF+C'))
     assert got['start'] == '1989-04-24T22:30:00.250000' and got['fs'] == 10 and got['annotations'] == [[11.25,2,'spindle']]
 
+def test_the_annotation_that_keeps_time_may_have_text(tmp_path):
+    records = [[counts(i), annotated(f'+{o}\x14\x14Recording starts\x14')] for i,o in enumerate([.5,1.5,9.5])]
+    got = read_file(write_edf(tmp_path/'a.edf', [signal('a', 10), notes], records, 'EDF+D'))
+    assert got['start'] == '1989-04-24T22:30:00.500000' and got['time_jumps'] == [[20,9*10**9]]
+    assert got['annotations'] == [[o,None,'Recording starts'] for o in (0,1,9)]
+
 def test_discontinuous_files_without_gaps_have_a_rate(tmp_path):
     got = read_file(with_gaps(tmp_path/'a.edf', [0,1,2,3,4]))
     assert got['fs'] == 10 and 'time_jumps' not in got

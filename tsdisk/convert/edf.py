@@ -217,7 +217,8 @@ class EdfAnnotations(Shown):
         "Take the annotations of data record i, from the first signal of annotations or a further one"
         try: parts = [*parse_annotations(raw)]
         except ValueError: return self.damaged.append(i)
-        if first and parts and not parts[0][2]: self.starts[i] = parts.pop(0)[0]
+        keeps_time = raw.partition(b'\x14')[2][:1] in b'\x14\0' # Its first string is empty
+        if first and parts and keeps_time: self.starts[i] = parts[0][0]
         self.found += [[onset, duration, o] for onset,duration,strings in parts for o in strings]
 
 # %% ../../nbs/43_convert.edf.ipynb #0c907465
