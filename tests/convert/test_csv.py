@@ -97,6 +97,19 @@ def test_what_is_given_is_not_guessed(tmp_path):
     written(tmp_path/'b.csv', '!x,y\n!z\na,b\n1,2\n3,4\n')
     assert read_table(tmp_path/'b.csv', comment='!')['X'].tolist() == [[1,3], [2,4]]
 
+def test_names_that_repeat_never_become_equal(tmp_path):
+    written(tmp_path/'a.csv', 'x,x,x.1,,\n1,2,3,4,5\n6,7,8,9,10\n')
+    names = sniff(tmp_path/'a.csv').names
+    assert names[:3] == ['x','x.2','x.1'] and len({*names}) == len(names)
+
+def test_a_separator_that_is_given_wins_over_the_first_line(tmp_path):
+    written(tmp_path/'a.csv', 'sep=;\na,b;c\n1,2;3\n4,5;6\n')
+    assert sniff(tmp_path/'a.csv', sep=',', decimal='.').names == ['a','b;c'] and sniff(tmp_path/'a.csv', decimal=',').names == ['a,b','c']
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    (tmp_path/'a.csv').write_bytes(b'\xef\xbb\xbfv,w\n1,2\n3,4\n')
+    for encoding in (None,'utf-8','UTF-8','utf-8-sig'): assert read_table(tmp_path/'a.csv', encoding=encoding)['names'] == ['v','w']
+
 def test_strings_may_hold_separators_and_line_breaks(tmp_path):
     got = read_table(written(tmp_path/'a.csv', 'a,note,b\n1,"x, y\nz",2\n3,"u",4\n'))
     assert got['X'].tolist() == [[1,3], [2,4]] and got['left_out'] == {'note': 'text'}

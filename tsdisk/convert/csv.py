@@ -10,6 +10,7 @@ __all__ = ['separators', 'split_lines', 'find_separator', 'find_decimal', 'count
 import csv, re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import one_of
@@ -130,11 +131,12 @@ def names_and_units(
 
 def _distinct(names):
     "Names, with a number after those that repeat, as pandas numbers them"
-    seen,res = Counter(),[]
-    for o in names:
-        again = f'{o}.{seen[o]}' if o else f'Unnamed: {len(res)}'
-        res.append(again if seen[o] else o)
+    seen,taken,res = Counter(),{*names},[]
+    for i,o in enumerate(names):
+        again = (f'{o}.{k}' if o else f'Unnamed: {i+k-1}' for k in count(max(1, seen[o])))
+        res.append(next(k for k in again if k not in taken) if seen[o] else o)
         seen[o] += 1
+        taken.add(res[-1])
     return res
 
 # %% ../../nbs/43_convert.csv.ipynb #4c098f63
@@ -236,7 +238,7 @@ def sniff(
     _check_given(sep, decimal)
     every,encoding = first_lines(path, encoding)
     res = Dialect(sep, decimal, skip_rows, comment, encoding, longest=max(map(len, every), default=0))
-    if named := _separator_of_excel(every): res.sep,res.skip_rows = named,skip_rows or 1
+    if named := _separator_of_excel(every): res.sep,res.skip_rows = sep or named,skip_rows or 1
     try: return res.complete(every, plain_suffix(path))
     except ValueError as e: raise ValueError(f"{path}{'' if str(e).startswith('has no') else ':'} {e}") from e
 

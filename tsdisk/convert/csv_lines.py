@@ -82,7 +82,8 @@ def first_lines(
 ) -> tuple: # (complete lines, encoding)
     "The first lines of a file of text"
     head,complete = first_bytes(path)
-    encoding = encoding or find_encoding(head)
+    has_mark = find_encoding(head) == 'utf-8-sig' and (encoding or '').lower() in ('utf-8','utf8')
+    encoding = find_encoding(head) if has_mark or not encoding else encoding
     try: text = codecs.getincrementaldecoder(encoding)().decode(head, complete)
     except LookupError as e:
         raise ValueError(f"`encoding={encoding!r}` is not known: give "
