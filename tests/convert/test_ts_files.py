@@ -5,6 +5,7 @@ from fastcore.test import expect_fail
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import read_file
+from tsdisk.convert.ts_files import parse_sample
 from tsdisk.folder.manifest import open_folder
 from tsdisk.series.clocks import clocks_of
 from tsdisk.disk.array_sources import as_source
@@ -32,6 +33,9 @@ def test_ts_files_of_train_and_test_are_splits(tmp_path):
 def test_times_of_ts_files_are_left_out(tmp_path):
     got = [*read_file(aeon_data/'UnitTest/UnitTestTimeStamps_TRAIN.ts')]
     assert got and all(o['X'].ndim == 2 and np.isfinite(o['X']).all() for o in got)
+
+def test_pairs_may_be_separated_by_spaces():
+    assert parse_sample('(0,1), (1,2) ,(2,3):a', ['timestamps','classlabel'], 'line 1')['X'].tolist() == [[1,2,3]]
 
 def test_targets_of_ts_files_are_numbers(tmp_path):
     (tmp_path/'a.ts').write_text('@targetLabel true\n@data\n# A comment\n\n1,2:2.5\n3,4:-1\n')

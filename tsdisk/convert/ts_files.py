@@ -7,6 +7,7 @@ __all__ = ['attribute_types', 'parse_values', 'header_fields', 'stack_variables'
            'period_of_word', 'read_tsf']
 
 # %% ../../nbs/42_convert.ts_files.ipynb #296c3048
+import re
 from datetime import datetime
 import numpy as np
 from .readers import reader
@@ -42,7 +43,7 @@ def _split_timed(line):
 def _parse_series(text):
     "Values of one variable, (steps,)"
     if not text.startswith('('): return parse_values(text)
-    values = [pair.rsplit(',', 1)[-1] for pair in text.strip('()').split('),(')]
+    values = [pair.rsplit(',', 1)[-1] for pair in re.split(r'\)\s*,\s*\(', text.strip('() '))]
     return parse_values(','.join(values))
 
 # %% ../../nbs/42_convert.ts_files.ipynb #11665973
