@@ -55,9 +55,9 @@ def as_counts(
 
 def _check_range(counts, dtype, missing):
     info = np.iinfo(dtype)
-    low = info.min+1 if missing == info.min else info.min
-    if not counts.size or low <= counts.min() and counts.max() <= info.max: return
-    raise ValueError(f"Values are outside of the range of {dtype} with this scale, which was measured when the "
+    fit = not counts.size or info.min <= counts.min() and counts.max() <= info.max
+    if fit and not (missing is not None and (counts == missing).any()): return
+    raise ValueError(f"Values are outside of the range of {dtype} with this scale, or equal to `missing`. The scale was measured when the "
         "conversion began: convert all inputs again, with those to append, or with `dtype='float32'`")
 
 # %% ../../nbs/42_convert.scaled_integers.ipynb #c8dbb574
