@@ -72,6 +72,11 @@ def test_dates_out_of_range_are_refused():
     dates = xr.date_range('2001-01-01', periods=2, calendar='standard', use_cftime=True).values
     assert np.array_equal(real_dates(dates, 'time'), np.array(['2001-01-01','2001-01-02'], 'M8[us]'))
 
+def test_missing_dates_of_cftime_are_missing():
+    import cftime
+    dates = np.array([np.nan, cftime.DatetimeGregorian(2001, 1, 2)], 'O')
+    assert np.isnat(real_dates(dates, 'time')).tolist() == [True,False]
+
 def test_strings_of_dates_and_seconds_are_times(tmp_path):
     import h5py
     with h5py.File(write_hdf5(tmp_path/'a.h5', 'time', 'ms'), 'a') as f: f['time'][:] = np.arange(50)*20

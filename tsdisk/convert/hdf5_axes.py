@@ -39,8 +39,9 @@ def real_dates(
     return values
 
 def _from_cftime(values, name):
-    calendar = values.flat[0].calendar
-    if calendar in ('standard','gregorian','proleptic_gregorian'): return np.array([o.isoformat() for o in values], 'M8[us]')
+    calendar = next((o.calendar for o in values.flat if hasattr(o, 'calendar')), 'standard')
+    dates = [o.isoformat() if hasattr(o, 'isoformat') else 'NaT' for o in values]
+    if calendar in ('standard','gregorian','proleptic_gregorian'): return np.array(dates, 'M8[us]')
     raise _not_dates(name, f"follow the calendar {calendar!r}, not that of real dates")
 
 # %% ../../nbs/42_convert.hdf5_axes.ipynb #d259733b
