@@ -331,6 +331,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'tsdisk/convert/csv_rows.py'),
                                          'tsdisk.convert.csv_rows._with_pyarrow': ( 'convert.csv_rows.html#_with_pyarrow',
                                                                                     'tsdisk/convert/csv_rows.py'),
+                                         'tsdisk.convert.csv_rows._without_comments': ( 'convert.csv_rows.html#_without_comments',
+                                                                                        'tsdisk/convert/csv_rows.py'),
                                          'tsdisk.convert.csv_rows.text_batches': ( 'convert.csv_rows.html#text_batches',
                                                                                    'tsdisk/convert/csv_rows.py')},
             'tsdisk.convert.dataset_rows': { 'tsdisk.convert.dataset_rows._chosen': ( 'convert.dataset_rows.html#_chosen',

@@ -97,6 +97,14 @@ def test_what_is_given_is_not_guessed(tmp_path):
     written(tmp_path/'b.csv', '!x,y\n!z\na,b\n1,2\n3,4\n')
     assert read_table(tmp_path/'b.csv', comment='!')['X'].tolist() == [[1,3], [2,4]]
 
+def test_comments_with_as_many_fields_as_a_row_are_skipped(tmp_path):
+    written(tmp_path/'a.csv', 'id,v,w\na,1,2\n # repaired, by Bob, today\nb,3,4\n#c,5,6\n')
+    got = read_table(tmp_path/'a.csv', comment='#', vars=['w'])
+    assert got['X'].tolist() == [[2,4]]
+    assert next(text_batches(tmp_path/'a.csv', sniff(tmp_path/'a.csv', comment='#'), ['v','id'])).to_pydict() == dict(v=['1','3'], id=['a','b'])
+    written(tmp_path/'b.csv', 'id,v\n#1,5\n#2,6\n')
+    assert next(text_batches(tmp_path/'b.csv', sniff(tmp_path/'b.csv', decimal='.', sep=','), ['id'])).to_pydict() == dict(id=['#1','#2'])
+
 def test_names_that_repeat_never_become_equal(tmp_path):
     written(tmp_path/'a.csv', 'x,x,x.1,,\n1,2,3,4,5\n6,7,8,9,10\n')
     names = sniff(tmp_path/'a.csv').names

@@ -7,6 +7,7 @@ __all__ = ['text_batches']
 
 # %% ../../nbs/43_convert.csv_rows.ipynb #3ae8922c
 import time, weakref
+from functools import partial
 from .csv import Dialect, is_row
 from .csv_lines import explain_compression, explain_encoding, open_bytes
 from .readers import large, need
@@ -32,6 +33,7 @@ def _batches(path, options):
     with open_bytes(path) as f, need('pyarrow.csv', 'tables').open_csv(f, *options) as batches: yield from batches
 
 def _with_pyarrow(path, dialect, columns):
+    "Batches of rows of one separator"
     handler = _comment_handler(dialect)
     batches = _batches(path, _options(dialect, columns, handler))
     held = weakref.ref(handler)
@@ -45,6 +47,15 @@ def _wait_until_gone(held, seconds=.1):
     "Wait until threads release an object, but not for long: the traceback of an error may hold it, too"
     end = time.monotonic()+seconds
     while held() is not None and time.monotonic() < end: time.sleep(1e-4)
+
+# %% ../../nbs/43_convert.csv_rows.ipynb #c371c74b
+def _without_comments(read, dialect, columns):
+    "Batches of `read`, a function of columns, without rows that start like comments"
+    pc = need('pyarrow.compute', 'tables')
+    first = dialect.names[0]
+    for o in read([*dict.fromkeys([first, *columns])]):
+        is_comment = pc.starts_with(pc.utf8_ltrim_whitespace(o.column(first)), dialect.comment)
+        yield o.filter(pc.invert(is_comment)).select(columns)
 
 # %% ../../nbs/43_convert.csv_rows.ipynb #25b6b703
 def _with_pandas(path, dialect, columns):
@@ -68,7 +79,8 @@ def text_batches(
     try:
         with explain_encoding(path, dialect.encoding), explain_compression(path):
             if dialect.sep == ' ': yield from _with_pandas(path, dialect, columns)
-            else: yield from _with_pyarrow(path, dialect, columns)
+            elif dialect.comment is None: yield from _with_pyarrow(path, dialect, columns)
+            else: yield from _without_comments(partial(_with_pyarrow, path, dialect), dialect, columns)
     except ValueError as e:
         if 'Empty CSV' in str(e) or 'EmptyDataError' in type(e).__name__: return
         raise _explained(e, path) from e
