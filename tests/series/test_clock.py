@@ -4,7 +4,7 @@ from fractions import Fraction
 import numpy as np, pandas as pd, pytest
 from fastcore.test import expect_fail
 from hypothesis import given, settings, strategies as st
-from tsdisk.series.clock import Clock, as_time, duration_text, nanoseconds, period_of
+from tsdisk.series.clock import Clock, as_time, duration_text, nanosecond_stamps, nanoseconds, period_of
 from tsdisk.series.clocks import Clocks, ClockScan
 
 @pytest.mark.parametrize('duration', ['36h', '36 hours', '1 day 12 hours', '1d12h', '1.5 D', 129600, timedelta(days=1.5), pd.Timedelta('36h'), np.timedelta64(36, 'h')])
@@ -99,6 +99,17 @@ def test_first_steps_agree_with_a_search():
         for shift in (-1, 0, 1):
             at = t + np.timedelta64(shift, 'm')
             assert clock.first_step(at, 50) == np.searchsorted(times, at)
+
+@pytest.mark.parametrize('hz', [50,100,128,256,500,1000,1/60])
+@pytest.mark.parametrize('start', [0,1577836800,-1577836800.5])
+def test_seconds_of_any_size_keep_their_rate(hz, start):
+    clock = Clock.from_times(start + np.arange(2000)/hz)
+    assert clock.fs == hz and not len(clock.jumps)
+
+def test_times_out_of_range_are_missing():
+    least = np.iinfo('i8').min
+    assert nanosecond_stamps([np.nan, np.inf, 1e10, 9e9]).tolist() == [least,least,least,9*10**18]
+    assert nanosecond_stamps(np.array([10**10,1])).tolist() == [least,10**9]
 
 @pytest.mark.parametrize('record,known', [({}, False), (dict(start='beginning'), False), (dict(start=5), False), (dict(fs=0), False), (dict(fs=[1,2]), False),
     (dict(start='2024-01-01', fs=None), True), (dict(fs=5, start='x'), True), (dict(start='NaT'), False)])

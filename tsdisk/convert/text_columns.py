@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cache
 from itertools import product
 import numpy as np
-from ..series.clock import as_time, duration_text, nanoseconds
+from ..series.clock import as_time, duration_text, nanosecond_stamps, nanoseconds
 
 # %% ../../nbs/40_convert.text_columns.ipynb #f6ab2b34
 missing_marks = frozenset(['', '?', '-', '--', '.', 'na', 'n/a', '#n/a', '<na>', 'nan', 'nat', 'none', 'null'])
@@ -201,15 +201,6 @@ def time_scale(
     return nanoseconds(size), as_time(start.strip()) if start else None
 
 # %% ../../nbs/40_convert.text_columns.ipynb #ab10ebb6
-def _nanoseconds(numbers, size):
-    "Numbers of a unit of `size` nanoseconds, as nanoseconds"
-    values = numbers.astype('f8')
-    whole = numbers if numbers.dtype.kind in 'iu' else np.floor(numbers)
-    precision = np.spacing(abs(values).max(initial=1))*float(size)
-    rounded = 10**np.clip(np.ceil(np.log10(precision)), 0, 3)
-    rest = whole*float(size%1) + (values-whole)*float(size)
-    return whole.astype('i8')*int(size) + (np.rint(rest/rounded)*rounded).astype('i8')
-
 def scaled_times(
     numbers, # Integers or floats, NaN if missing
     scale, # From `time_scale`
@@ -218,12 +209,11 @@ def scaled_times(
     "The times that numbers stand for"
     size,start = scale
     if start is None: return np.asarray(numbers-origin, 'f8')*float(Fraction(size)/10**9)
-    missing = np.isnan(numbers)
-    numbers = np.where(missing, 0, numbers)
-    bad = numbers[abs(numbers*float(size) + float(start.astype('i8'))) >= 2**63]
+    since = np.asarray(numbers, 'f8')*float(size)
+    bad = np.asarray(numbers)[(abs(since) >= 2**63) | (abs(since + float(start.astype('i8'))) >= 2**63)]
     if len(bad): raise ValueError(f"Times must be between 1678 and 2262, but {bad[0]} is not, counted from {start} "
         f"in units of {duration_text(size)}: check `time_unit`")
-    return np.where(missing, np.datetime64('NaT', 'ns'), start + _nanoseconds(numbers, size).astype('m8[ns]'))
+    return start + nanosecond_stamps(numbers, size).astype('m8[ns]')
 
 # %% ../../nbs/40_convert.text_columns.ipynb #4ff9f5bd
 index_reason = 'index of pandas'

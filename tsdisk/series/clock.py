@@ -100,14 +100,24 @@ def periods(
 
 # %% ../../nbs/12_series.clock.ipynb #0db4c3e1
 def nanosecond_stamps(
-    times, # datetime64, or seconds
-) -> np.ndarray: # int64; the smallest for a missing time
+    times, # datetime64, or numbers
+    unit=10**9, # Nanoseconds that a number counts; by default seconds
+) -> np.ndarray: # int64; the smallest for a missing time, and for one out of range
     "Times as nanoseconds"
     times = np.asarray(times)
     if times.dtype.kind == 'M': return times.astype('M8[ns]').astype('i8')
-    if times.dtype.kind == 'i': return times.astype('i8')*10**9
-    seconds = np.asarray(times, 'f8')
-    return np.where(np.isfinite(seconds), np.rint(np.nan_to_num(seconds)*1e9), np.iinfo('i8').min).astype('i8')
+    values = times.astype('f8')
+    is_time = abs(values*float(unit)) < 2**63
+    values = np.where(is_time, values, 0)
+    whole = np.where(is_time, times, 0) if times.dtype.kind in 'iu' else np.floor(values)
+    fraction = whole*float(unit%1) + (values-whole)*float(unit)
+    stamps = whole.astype('i8')*int(unit) + _to_decimals(fraction, np.spacing(values)*float(unit)).astype('i8')
+    return np.where(is_time, stamps, np.iinfo('i8').min)
+
+def _to_decimals(a, precision):
+    "Round nanoseconds to 1, 10, 100 or 1000 of them, whichever the precision calls for"
+    decimals = 10**np.clip(np.ceil(np.log10(np.fmax(abs(precision), 1))), 0, 3)
+    return np.rint(a/decimals)*decimals
 
 # %% ../../nbs/12_series.clock.ipynb #f41435b8
 @patch
