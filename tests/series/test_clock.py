@@ -106,6 +106,11 @@ def test_seconds_of_any_size_keep_their_rate(hz, start):
     clock = Clock.from_times(start + np.arange(2000)/hz)
     assert clock.fs == hz and not len(clock.jumps)
 
+@pytest.mark.parametrize('t', ['0001-01-01', '1500-06-01T10:00', '2300', datetime(1600, 1, 1), np.datetime64('9999', 'Y')])
+def test_dates_that_nanoseconds_can_not_hold_are_refused(t):
+    with expect_fail(ValueError, 'between 1678 and 2262'): as_time(t)
+    assert as_time('1678-01-01') < as_time('2262-04-11')
+
 def test_times_out_of_range_are_missing():
     least = np.iinfo('i8').min
     assert nanosecond_stamps([np.nan, np.inf, 1e10, 9e9]).tolist() == [least,least,least,9*10**18]

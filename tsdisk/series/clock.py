@@ -64,10 +64,13 @@ def as_time(
 ) -> np.datetime64: # In nanoseconds
     "A point in time; `ValueError` if it is not ISO 8601"
     if getattr(t, 'tzinfo', None) is not None: t = t.astimezone(timezone.utc).replace(tzinfo=None)
-    try: res = np.datetime64(_in_utc(t) if isinstance(t, str) else t, 'ns')
-    except (ValueError,TypeError): res = np.datetime64('NaT')
-    if not np.isnat(res) and not isinstance(t, (int,float)): return res
-    raise ValueError(f"A time is written like '2024-01-31T12:00', got {t!r}")
+    try:
+        value = _in_utc(t) if isinstance(t, str) else t
+        res,year = np.datetime64(value, 'ns'),np.datetime64(value, 'Y')
+    except (ValueError,TypeError): res = year = np.datetime64('NaT')
+    fits = res.astype(year.dtype) == year # NumPy does not check the range, 1678 to 2262
+    if fits and not isinstance(t, (int,float)): return res
+    raise ValueError(f"A time is written like '2024-01-31T12:00', and lies between 1678 and 2262, got {t!r}")
 
 # %% ../../nbs/12_series.clock.ipynb #9b276d60
 class Clock:
