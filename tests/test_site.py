@@ -101,6 +101,11 @@ def test_recipes_lead_to_every_how_to_explanation_and_tutorial():
     pages = [o for folder in ('howto','explain','tutorials') for o in sorted((root/'nbs'/folder).glob('*.ipynb'))]
     assert len(pages) > 40 and not (missing := [o.name for o in pages if str(o) not in linked]), missing
 
+def test_the_map_leads_to_every_module():
+    linked = linked_from(root/'nbs/reference/map.ipynb')
+    modules = sorted((root/'nbs').glob('[0-9]*.ipynb'))
+    assert len(modules) > 150 and not (missing := [o.name for o in modules if str(o) not in linked]), missing
+
 def test_messages_that_are_explained_exist():
     code = '\n'.join(o.read_text() for o in (root/'tsdisk').rglob('*.py'))
     code = re.sub(r'"\s*\n\s*f?"', '', code) # Texts over several lines

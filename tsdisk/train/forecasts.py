@@ -6,6 +6,7 @@
 __all__ = ['forecasts_to_frame', 'stitched_to_frame']
 
 # %% ../../nbs/67_train.forecasts.ipynb #7a2697dd
+import math
 from pathlib import Path
 from warnings import warn
 import numpy as np
@@ -100,7 +101,8 @@ def forecasts_to_frame(
         if w is None: raise ValueError("The dataset has parts of windows: make it of the `Windows` themselves")
         gap = grid.span - w.size - preds.shape[-1] # Of these windows; the argument is for those without a horizon
     rows = as_positions(range(len(preds)) if rows is None else rows, len(preds))
-    values = unit_decoder(given, dl, decoded)(preds[rows]).reshape(len(rows), -1, preds.shape[-1])
+    n_vars,horizon = math.prod(preds.shape[1:-1]),preds.shape[-1]
+    values = unit_decoder(given, dl, decoded)(preds[rows]).reshape(len(rows), n_vars, horizon)
     columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), w.size, gap, values.shape)
     _warn_of_nans(values)
     if names is None: names = _names_of(w, values.shape[1])
