@@ -71,6 +71,18 @@ def test_share_can_be_asked_in_any_way():
     same(pickle.loads(pickle.dumps(o))[:], whole)
     with pytest.raises(IndexError): o[len(o)]
 
+@pytest.mark.parametrize('n', [2048, 5000])
+def test_masks_and_negative_positions_of_a_share_are_those_of_an_array(n):
+    o = RandomShare(n, .3, 7, True)
+    whole = o[:]
+    same(o[whole%2 == 0], whole[whole%2 == 0])
+    same(o[[-1,0,-len(o)]], whole[[-1,0,-len(o)]])
+    same(o[[[1,2],[3,-4]]], whole[[[1,2],[3,-4]]])
+    for i in ([len(o)], [-len(o)-1]):
+        with fails(IndexError, f'there are {len(o)}'): o[i]
+
+def test_a_share_takes_seeds_of_numpy(): same(RandomShare(5000, .3, np.int64(7), True)[:], RandomShare(5000, .3, 7, True)[:])
+
 def test_shares_differ_by_seed_and_spread_evenly():
     a,b = (RandomShare(10**6, .2, seed, True)[:] for seed in (0,1))
     assert abs(np.isin(a, b).mean()-.2) < .01

@@ -12,7 +12,7 @@ from warnings import warn
 import numpy as np
 from fastcore.basics import patch
 from ..disk.bitmap import BitRows
-from ..disk.rows import Ranges, mix
+from ..disk.rows import Ranges, as_positions, mix
 
 # %% ../../nbs/22_order.split_rows.ipynb #70d89bd1
 def _share_size(n, pct, most):
@@ -50,7 +50,7 @@ class RandomShare:
         seed:int, # Same seed, same rows
         held, # Which split: True or 1 for the first share, 2 for the second, False for the rest
     ):
-        self.n,self.pct,self.seed,self.held = n,pct,seed,held
+        self.n,self.pct,self.seed,self.held = n,pct,int(seed),held
         self.blocks,rest = divmod(n, self.block)
         pcts = pct if isinstance(pct, tuple) else (pct,0)
         places = range(self.block)[_split_places(held, *share_sizes(self.block, *pcts))]
@@ -89,8 +89,9 @@ def _permuted(block, place, seed):
 # %% ../../nbs/22_order.split_rows.ipynb #bff87704
 @patch
 def __getitem__(self:RandomShare, i):
-    pos = np.arange(*i.indices(len(self))) if isinstance(i, slice) else np.asarray(i)
-    if pos.ndim == 0: pos = np.asarray(range(len(self))[int(pos)])
+    n = len(self)
+    if isinstance(i, slice): return self._rows(np.arange(*i.indices(n)))
+    pos = np.asarray(range(n)[i]) if np.ndim(i) == 0 else as_positions(i, n)
     return self._rows(np.atleast_1d(pos)).reshape(pos.shape)[()]
 
 @patch
