@@ -7,7 +7,8 @@ from tsdisk.order.splits import stratified_splits
 @pytest.mark.parametrize('labels,no_label,want', [
     ([0,-100,5], None, [1,0,1]), ([0,-1,255], [-1,255], [1,0,0]), (np.array([0,255,156], 'u1'), 255, [1,0,1]), (np.array([-100,3], 'i1'), 255, [0,1]),
     (['a','?','unscored'], ['?','unscored'], [1,0,0]), (np.array([b'a',b'?']), '?', [1,0]), ([1.,np.nan,-100.], None, [1,0,0]), ([1.,2.], np.nan, [1,1]),
-    ([True,False], None, [1,1]), ([[1,-100],[2,3]], 3, [[1,0],[1,0]])], ids=str)
+    ([True,False], None, [1,1]), ([True,False], -1, [1,1]), ([True,False], [255,.5], [1,1]), ([True,False], 0, [1,0]),
+    ([True,False], True, [0,1]), ([1,2], [np.inf,-np.inf], [1,1]), ([[1,-100],[2,3]], 3, [[1,0],[1,0]])], ids=str)
 def test_labels_are_told_from_what_means_none(labels, no_label, want): same(has_label(labels, no_label), np.array(want, bool))
 
 def test_values_of_another_kind_are_refused():

@@ -26,9 +26,10 @@ def _check_kind(value, dtype):
 
 def _fits(value, dtype):
     "Can a number be stored as this dtype?"
+    if dtype.kind == 'b': return value in (0,1)
     if dtype.kind not in 'iu': return True
     limits = np.iinfo(dtype)
-    return value == int(value) and limits.min <= value <= limits.max
+    return limits.min <= value <= limits.max and value == int(value)
 
 # %% ../../nbs/20_order.no_label.ipynb #3de5cd03
 def no_label_values(
