@@ -9,6 +9,7 @@ from conftest import fails, same
 from order_cases import as_lists, chi2, held, pcts, some_windows, steps_of, tests, very_many_windows
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.rows import Ranges
+from tsdisk.order.codes import CodeOf
 from tsdisk.order.folds import group_folds, stratified_group_splits
 from tsdisk.order.leakage import check_leakage
 from tsdisk.order.split_rows import RandomShare, check_splits
@@ -279,6 +280,14 @@ def test_labels_of_any_dtype_and_on_disk(tmp_path, dtype):
     save_array(path, y)
     for form in (path, str(path), open_array(path), y.tolist() if dtype[0] != 'M' else y): same(stratified_splits(form, .2, seed=3)[1], a)
     same(group_splits(path, .4, seed=1)[1], group_splits(y, .4, seed=1)[1])
+
+@pytest.mark.parametrize('dtype', ['>U5','S7','>i4','>f8'])
+def test_labels_of_another_byte_order_or_width_are_the_same(dtype):
+    y = np.repeat([11,12,17,25], 25)
+    if dtype[-2] in 'US': y = y.astype('U2' if 'U' in dtype else 'S2')
+    for split in (group_splits, stratified_splits): assert as_lists(split(y.astype(dtype), .3, seed=0)) == as_lists(split(y, .3, seed=0))
+    labels = np.unique(y)
+    same(CodeOf(labels)(y.astype(dtype)), CodeOf(labels)(y))
 
 def test_labels_of_windows_are_labels():
     w = Windows(np.zeros((2,1,50), 'f4'), 5, stride=5)

@@ -132,5 +132,5 @@ class CodeOf(Shown):
 def __call__(self:CodeOf, a:np.ndarray) -> np.ndarray: # Whole numbers
     "The code of each label of a block, (k,)"
     if self.table is None: return np.searchsorted(self.labels, a)
-    keys = _buckets(_words(a)) if a.dtype.kind in 'US' else a.astype(np.int64)-self.low
-    return self.table[keys]
+    if a.dtype.kind not in 'US': return self.table[a.astype(np.int64)-self.low]
+    return self.table[_buckets(_words(a.astype(self.labels.dtype, copy=False)))] # Of one width and byte order
