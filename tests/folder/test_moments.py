@@ -1,5 +1,5 @@
 "Statistics of parts add up, turn with the scale, and survive JSON"
-import json, numpy as np
+import json, numpy as np, pytest
 from conftest import filled
 from tsdisk.folder.moments import Stats, shares
 from tsdisk.folder.stats import array_stats
@@ -12,6 +12,16 @@ def test_stats_of_parts_add_up(tmp_path):
     for o in ('mean','std'): np.testing.assert_allclose(getattr(parts, o), getattr(whole, o), rtol=1e-7)
     flat = np.sort(x.swapaxes(0, 1).reshape(3, -1), 1)
     for i in range(3): assert abs(np.searchsorted(flat[i], parts.quantiles[:,i])/whole.count[i]-shares).max() <= parts.error
+
+@pytest.mark.parametrize('a,b', [([0.]*385 + [1.]*615, [0.]*385 + [1.]*615), ([0.]*300 + [1.]*700, [1.]*100 + [5.]*300), ([2.]*50, [2.]*80), ([2.]*50, [3.]*150),
+    (np.minimum(filled(3000), .2), np.minimum(filled(2000, seed=1), .2)), (filled(3000)//1, filled(2000, seed=1)//.5),
+    (np.array([np.nan]), [1.]*9 + [4.])], ids=range(7))
+def test_merged_quantiles_of_values_that_repeat_lie_within_the_stated_error(a, b):
+    both = np.sort(np.append(a, b)[~np.isnan(np.append(a, b))])
+    got = array_stats(np.asarray(a)) + array_stats(np.asarray(b))
+    for share,q in zip(shares, got.quantiles[:,0]):
+        low,high = (np.searchsorted(both, q+e, side)/len(both) for e,side in ((-1e-6,'left'), (1e-6,'right')))
+        assert low-got.error-1/len(both) <= share <= high+got.error+1/len(both), (share, q, low, high)
 
 def test_stats_in_units_turn_with_a_negative_scale():
     x = filled((100,2,30), 'i2')

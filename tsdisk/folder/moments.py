@@ -119,12 +119,17 @@ def _mean_and_std(n, mean, m2):
     with np.errstate(all='ignore'): return np.where(n > 0, mean, np.nan), np.sqrt(m2/n)
 
 # %% ../../nbs/31_folder.moments.ipynb #a14cf727
+def _shares_around(values, quantiles):
+    "The share of the values below each of some values, and up to it, (k, 2)"
+    below = np.interp(-values, -quantiles[::-1], shares[::-1]) # `interp` takes the last of equal points
+    return np.stack([below, np.interp(values, quantiles, shares)], 1)
+
 def _merged_quantiles(p, n, q, k):
     "Quantiles of the values of two parts, from quantiles p of n values and q of k, (105,) each"
     if not (n and k): return p if n else q
     values = np.sort(np.append(p, q))
-    share = (np.interp(values, p, shares)*n + np.interp(values, q, shares)*k)/(n+k)
-    return np.interp(shares, share, values)
+    share = (_shares_around(values, p)*n + _shares_around(values, q)*k)/(n+k)
+    return np.interp(shares, np.maximum.accumulate(share.ravel()), np.repeat(values, 2))
 
 def _quantiles_of_both(a, b):
     if a.quantiles is None or b.quantiles is None: return None
