@@ -1,8 +1,14 @@
 "What inputs say besides arrays becomes columns, splits and entries of the manifest"
 import json
 import numpy as np, pytest, torch
+from conftest import filled
 from fastcore.test import expect_fail
+from tsdisk.disk.rows import Ranges
 from tsdisk.folder.checks import verify
+from tsdisk.folder.stats import train_stats
+from tsdisk.order.split_rows import RandomShare, check_splits
+from tsdisk.order.time_splits import time_splits
+from tsdisk.series.windows import Windows
 from tsdisk.convert.convert import append, convert
 from tsdisk.convert.metadata import column_chunks, metadata_lines, read_lines, summarize
 from tsdisk.disk.sidecar import read_manifest
@@ -66,6 +72,40 @@ def test_splits_grow(tmp_path):
     save_folder(tmp_path/'odd', np.zeros((10,2,10), 'f4'), splits=dict(train=[0,3,5], valid=[1,2]))
     append(tmp_path/'odd', [dict(X=X(i), split='train') for i in range(2)])
     assert np.asarray(open_folder(tmp_path/'odd')[1]['train']).tolist() == [0,3,5,10,11]
+
+@pytest.mark.parametrize('how', ['time','random'])
+def test_splits_of_windows_stay_as_they_are(tmp_path, capsys, how):
+    save_folder(tmp_path/'set', filled((6,2,50)))
+    w = Windows(tmp_path/'set/X.npy', 20, stride=10)
+    train_stats(tmp_path/'set/X.npy')
+    splits = time_splits(w, .4) if how == 'time' else [RandomShare(len(w), .3, 0, o) for o in (0,1)]
+    save_folder(tmp_path/'set', splits=dict(zip(('train','valid'), splits)))
+    append(tmp_path/'set', [dict(X=filled((2,50), seed=i), split='train') for i in (1,2)], n_workers=0)
+    arrays,got = open_folder(tmp_path/'set')
+    assert len(arrays['X']) == 8 and [np.asarray(o).tolist() for o in got.values()] == [np.asarray(o).tolist() for o in splits]
+    assert 'are not of its 6 rows' in capsys.readouterr().out
+    assert train_stats(arrays['X']).error == .01 # Extended
+    save_folder(tmp_path/'set', splits=dict(train=range(8)))
+
+def test_ranges_of_rows_know_the_number_of_rows_after_an_append(tmp_path):
+    splits = dict(train=Ranges([(0,30),(40,80)], 100), valid=Ranges([(30,40),(80,100)], 100))
+    save_folder(tmp_path/'set', np.zeros((100,2,10), 'f4'), splits=splits)
+    for n in (101,102):
+        append(tmp_path/'set', [dict(X=X(n))], n_workers=0)
+        got = open_folder(tmp_path/'set')[1]
+        assert got == splits and [o.of for o in got.values()] == [n,n] and len(check_splits(got, n)) == 2
+    append(tmp_path/'set', [dict(X=X(0), split='valid')], n_workers=0)
+    got = open_folder(tmp_path/'set')[1]
+    assert got == dict(train=splits['train'], valid=Ranges([(30,40),(80,100),(102,103)])) and len(check_splits(got, 103)) == 2
+
+def test_splits_that_were_replaced_may_lack_a_name(tmp_path):
+    convert([dict(X=X(i), split=o) for i,o in enumerate(['train','train','valid','test'])], tmp_path/'set', n_workers=0)
+    save_folder(tmp_path/'set', splits=dict(train=range(3), valid=[3]))
+    append(tmp_path/'set', [dict(X=X(4))], n_workers=0)
+    append(tmp_path/'set', [dict(X=X(5), split='valid')], n_workers=0)
+    assert {k: np.asarray(o).tolist() for k,o in open_folder(tmp_path/'set')[1].items()} == dict(train=[0,1,2], valid=[3,5])
+    append(tmp_path/'set', [dict(X=X(6), split='test')], n_workers=0)
+    assert open_folder(tmp_path/'set')[1]['test'] == range(6, 7) and verify(tmp_path/'set') == []
 
 def test_rows_in_no_other_split_are_for_training(tmp_path):
     for i in range(10):

@@ -25,6 +25,7 @@ from ..disk.bitmap import BitRows
 from ..disk.rows import Ranges
 from ..folder.checks import as_hex, Sums
 from ..folder.split_files import grown_rows, open_split, save_split
+from ..order.split_rows import check_rows
 from ..folder.staged import files_of, remove_files, Staged
 from ..disk.sidecar import manifest_version, read_manifest
 from ..folder.manifest import manifest_text, staging
@@ -263,24 +264,34 @@ def _print_rest(path, rest, used):
     print(f"Kept only in {path.name}, {why}: {', '.join(keys[:20])}")
 
 # %% ../../nbs/46_convert.journal.ipynb #e48137a5
-def _grown_split(dst, old, ranges, n, n_now):
-    "Rows of a split: those of the `old` one, then `ranges` of new rows, from row n to `n_now`"
-    new = [[max(first, n), stop] for first,stop in ranges if stop > n]
-    if not n or old is None: return Ranges(new).pairs
-    if isinstance(old, dict) and 'ranges' not in old: return grown_rows(open_split(dst, old), new, n_now)
+def _grown_split(dst, old, new, n):
+    "Rows of a split: those of the `old` one, then ranges of `new` rows; the data has n rows by now"
+    if old is None: return Ranges(new).pairs
+    if isinstance(old, dict) and 'ranges' not in old: return grown_rows(open_split(dst, old), new, n)
     if isinstance(old, str): return np.concatenate([open_array(dst/old), *(np.arange(*o) for o in new)])
     before = open_array(dst/old['ranges']).tolist() if isinstance(old, dict) else [old]
     return Ranges([*before, *new]).pairs
 
+def _are_of_rows(dst, splits, n):
+    "Can these be splits of n rows? Those of windows have others"
+    opened = {k: open_split(dst, o) for k,o in splits.items()}
+    try: return all(check_rows(o, n, k) is not None for k,o in opened.items())
+    except (IndexError,ValueError): return False
+
 def _split_entries(journal, path, n):
-    "Write the files of the splits; their entries in the manifest"
-    old = read_manifest(journal.dst).get('splits', {})
-    entries = {}
+    "Write the files of the splits that have new rows; entries of the manifest"
+    before = journal.head.get('n', 0)
+    old = read_manifest(journal.dst).get('splits', {}) if before else {}
+    if not _are_of_rows(journal.dst, old, before):
+        print(f"The splits {[*old]} are not of its {before:,} rows, but of windows: make them again to use the appended rows")
+        return {}
+    entries = {k: {**o, 'of': n} for k,o in old.items() if isinstance(o, dict) and 'ranges' in o}
     for name,ranges in split_ranges(path).items():
-        rows = _grown_split(journal.dst, old.get(name), ranges, journal.head.get('n', 0), n)
-        entries[name] = _split_entry(journal, name, rows, n)
+        new = [[max(first, before), stop] for first,stop in ranges if stop > before]
+        if new: entries[name] = _split_entry(journal, name, _grown_split(journal.dst, old.get(name), new, n), n)
     return entries
 
+# %% ../../nbs/46_convert.journal.ipynb #aa5d5d29
 def _split_entry(journal, name, rows, n):
     "The entry of one split of n rows; its file is written unless it is a single range"
     if isinstance(rows, BitRows): return save_split(journal.made, name, rows, journal.tag)
@@ -289,7 +300,6 @@ def _split_entry(journal, name, rows, n):
     save_array(journal.made/file, rows)
     return dict(ranges=file, of=n) if rows.ndim == 2 else file
 
-# %% ../../nbs/46_convert.journal.ipynb #aa5d5d29
 def _other_files(folder): return [o for name in ('split_*','jumps*','rates*',f'{numbers_file}*') for o in folder.glob(name)]
 
 def _file_checksums(path):

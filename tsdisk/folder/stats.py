@@ -103,6 +103,11 @@ def _extendable(manifest, source):
     return found + [('stats', o[len(stats):]) for o in manifest if re.fullmatch(rf'{stats}( but \S+)?', o)]
 
 # %% ../../nbs/32_folder.stats.ipynb #0fd0d974
+def _train_rows(splits, n):
+    "The rows to train on, of n; None if there is no such split, or if it is one of windows"
+    try: return check_rows(splits['train'], n, 'train') if 'train' in splits else None
+    except (IndexError,ValueError): return None
+
 def _results_of(folder):
     "For each result that a dataset may keep, by (role, kind, detail, split): (source, rows of the split)"
     arrays,splits = open_folder(folder)
@@ -110,8 +115,8 @@ def _results_of(folder):
     res = {}
     for role,x in arrays.items():
         s = as_source(x)
-        rows = {None: None}
-        if 'train' in splits: rows['train'] = check_rows(splits['train'], len(s), 'train')
+        train = _train_rows(splits, len(s))
+        rows = {None: None} if train is None else {None: None, 'train': train}
         for kind,detail in _extendable(manifest, s): res |= {(role,kind,detail,k): (s,v) for k,v in rows.items()}
     return res
 
