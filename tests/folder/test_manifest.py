@@ -3,7 +3,9 @@ import math, os, shutil
 import numpy as np, pytest
 from hypothesis import assume, given, strategies
 from conftest import elsewhere, fails, filled, same
+from tsdisk.convert.convert import convert
 from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.disk.array_sources import as_source
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.sidecar import read_manifest
@@ -13,6 +15,7 @@ from tsdisk.folder.stats import train_stats
 from tsdisk.order.split_rows import check_splits
 from tsdisk.order.splits import random_splits
 from tsdisk.order.time_splits import time_splits
+from tsdisk.series.clocks import clocks_of
 from tsdisk.series.windows import Windows
 
 @pytest.fixture
@@ -146,6 +149,20 @@ def test_new_inputs_never_meet_old_targets_or_splits(tmp_path):
     save_folder(tmp_path, filled((20,1,4)), [*'ab'*10])
     assert open_folder(tmp_path)[1] == {}
     with fails(ValueError, 'as many rows of `y`', "'y': 5"): save_folder(tmp_path, y=[1.]*5)
+
+@pytest.mark.parametrize('how', ['given','put in place'])
+def test_new_inputs_never_meet_old_times(tmp_path, how):
+    records = [dict(X=filled((2,50)), start='2024-01-01', time_period=.01, time_jumps=[[20,10**9]], place='Bern') for _ in range(4)]
+    with pytest.warns(UserWarning, match='have gaps'): convert(records, tmp_path/'set', n_workers=0)
+    assert len(clocks_of(as_source(tmp_path/'set/X.npy').place()).gaps(4)) == 4
+    save_folder(tmp_path/'set', splits=dict(train=range(4))) # The same rows
+    assert {'clock','info','faults','made'} <= {*read_manifest(tmp_path/'set')}
+    if how == 'given': save_folder(tmp_path/'set', filled((9,2,25)))
+    else:
+        np.save(tmp_path/'set/X.npy', filled((9,2,25)))
+        save_folder(tmp_path/'set', splits=dict(train=range(9)))
+    assert clocks_of(as_source(open_folder(tmp_path/'set')[0]['X']).place()) is None
+    assert not {'clock','info','faults','made'} & {*read_manifest(tmp_path/'set')} and not (tmp_path/'set/jumps.npy').exists()
 
 def test_targets_alone_are_no_dataset(tmp_path):
     with fails(ValueError, 'needs an `X`'): save_folder(tmp_path, y=[1.,2.])

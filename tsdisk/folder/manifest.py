@@ -161,12 +161,13 @@ def _rows_are_new(old, entries, given):
 def _without_old_rows(manifest):
     "A manifest without what belongs to the rows of an earlier `X`"
     arrays = {k: o for k,o in manifest['arrays'].items() if k in ('X','y')}
-    return {k: o for k,o in manifest.items() if k != 'made'} | dict(arrays=arrays, splits={})
+    of_conversion = 'made','clock','info','faults'
+    return {k: o for k,o in manifest.items() if k not in of_conversion} | dict(arrays=arrays, splits={})
 
 def _conversion_files(manifest):
-    "Names of the files that hold the metadata of the rows, and the inputs that they were converted from"
+    "Names of the files that hold the metadata and times of the rows, and the inputs that they were converted from"
     metadata = [o for o in manifest.get('checksums', {}) if o.endswith('.jsonl')]
-    return metadata + files_of({k: o for k,o in manifest.items() if k == 'made'})
+    return metadata + files_of({k: o for k,o in manifest.items() if k in ('made','clock')})
 
 # %% ../../nbs/30_folder.manifest.ipynb #d4400cb4
 def _replaced_files(path, old, new, given):
