@@ -46,10 +46,10 @@ def values_at(
 
 @patch
 def _places(self:Sample, n):
-    "Places of the sampled values among n: a random one in each stretch of `every`"
+    "Places of the sampled values among n: a random one in each stretch of about `every`"
     k = int(n/self.every + self.rng.random()) # Rounded up or down at random, so that blocks of any size count alike
-    places = (np.arange(k)+self.rng.random(k))*self.every
-    return np.minimum(places.astype(np.int64), n-1)
+    places = (np.arange(k)+self.rng.random(k))*(n/max(1, k))
+    return np.minimum(places.astype(np.int64), n-1) # The product may be rounded up to n
 
 @patch
 def _thin(self:Sample):
