@@ -15,6 +15,7 @@ from tsdisk.order.leakage import check_leakage
 from tsdisk.order.split_rows import RandomShare, check_splits
 from tsdisk.order.splits import group_splits, predefined_splits, random_splits, stratified_splits
 from tsdisk.order.time_splits import time_splits, walk_forward_splits
+from tsdisk.order.timeline import Timeline
 from tsdisk.series.clock import Clock
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
@@ -118,6 +119,14 @@ def test_no_day_trains_that_another_series_validates(series, valid, test, stride
         return
     dates = [dates_of(w, o) for o in splits]
     for a,b in zip(dates, dates[1:]): assert max(a) < min(b)
+
+@pytest.mark.parametrize('fs', [100,44_100,3,62.4725,10**6,1/86400])
+def test_the_last_k_steps_are_k_at_any_rate(fs):
+    clock = [Clock('2024-01-01', fs), Clock('2024-01-01', fs)]
+    t = Timeline(Windows(Ragged(np.zeros((1900,1)), [0,1000,1900]), 2, clock=clock))
+    for k in range(1001): assert t.cut(k).tolist() == [1000-k, min(900, 1000-k)]
+    w = Windows(np.zeros((1000,1)), 1, clock=clock[0])
+    assert {len(valid) for _,valid in walk_forward_splits(w, 5, valid_size=7)} == {7}
 
 def test_windows_are_cut_at_a_date():
     w = Windows(Ragged(np.zeros((140,1)), [0,100,140]), 5, clock=days('2024-01-01', '2024-03-01'))

@@ -22,8 +22,13 @@ class Timeline(Shown):
         self.series = np.arange(n)
         self.lengths = np.broadcast_to(np.asarray(windows.panel.lengths, np.int64), n)
         self.clocks = windows.clocks if windows.clocks is not None and windows.clocks.knows_times(n) else None
-        self.unit = None if self.clocks is None else float(self._periods().max())
-        self.end = None if self.clocks is None else self._ends().max()
+        self.unit = self.end = self.rounding = None
+        if self.clocks is not None: self._set_times()
+
+    def _set_times(self):
+        periods = self._periods()
+        self.unit,self.end = float(periods.max()),int(self._ends().max())
+        self.rounding = int(min(1000, periods.min()/100)) # Nanoseconds by which rounded times may differ
 
     @property
     def most(self):
@@ -58,7 +63,7 @@ def cut(self:Timeline,
 ) -> np.ndarray: # (n_series,)
     "The first step of each series that is among the last k of all time"
     if self.clocks is None: return np.maximum(0, self.lengths-k)
-    return self._first_steps(int(round(self.end - k*self.unit)))
+    return self._first_steps(self.end - round(k*self.unit) - self.rounding)
 
 @patch
 def cut_at(self:Timeline,
