@@ -12,6 +12,7 @@ from tsdisk.order.split_rows import RandomShare
 from tsdisk.order.splits import group_splits, random_splits
 from tsdisk.order.time_splits import time_splits
 from tsdisk.series.clock import Clock
+from tsdisk.series.crops import Crops
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
 
@@ -110,3 +111,13 @@ def test_times_of_other_series_are_compared_if_asked():
 
 def test_times_that_are_not_known_are_not_compared():
     with fails(ValueError, 'are not known'): check_leakage(Windows(np.zeros(100), 7), [range(40), range(60, 80)], across=True)
+
+def test_a_series_without_a_start_is_no_reason_to_find_no_overlap():
+    w = Windows(Ragged(np.zeros((140,1)), [0,100,140]), 7, clock=[Clock('2024-01-01', period='1d'), Clock(period='1d')])
+    with fails(ValueError, 'are not known'): check_leakage(w, [range(94), range(94, len(w))], across=True)
+    assert not check_leakage(w, [range(40), range(60, 90)], across=True) # All of the first series
+    with pytest.warns(UserWarning, match='1 of 2 series have no start'): splits = time_splits(w, .2)
+    assert [len(o) for o in splits] == [len(o) for o in time_splits(Windows(w.panel, 7), .2)]
+
+def test_crops_of_one_series_are_told_a_remedy():
+    with pytest.warns(UserWarning, match='use `Windows`, with `time_splits`'): random_splits(Crops(np.zeros((500,1)), 30, per_series=20), seed=0)

@@ -112,20 +112,23 @@ class Overlap:
 def _minute(t): return str(np.datetime64(t, 'm'))
 
 # %% ../../nbs/23_order.leakage.ipynb #36ee67f9
+def _starts(windows, series):
+    "The times at which some series start; `ValueError` if one is not known"
+    known = None if windows.clocks is None else windows.clocks.starts
+    if known is not None: known = known[series] if known.ndim else np.broadcast_to(known, len(series))
+    if known is not None and not np.isnat(known).any(): return known
+    raise ValueError("The times of these series are not known: give `clock` to `Windows`, with the start of each")
+
 def _span_of_time(windows, cover):
     "The first and the last time of some segments"
     series,first,stop = cover
-    starts = windows.clocks.starts
-    starts = np.broadcast_to(starts, len(series)) if not starts.ndim else starts[series]
+    starts = _starts(windows, series)
     since = (windows.clocks.since_starts(series, o).astype('m8[ns]') for o in (first, stop-1))
     low,high = (starts+o for o in since)
     return low.min(), high.max()
 
 def _overlap(windows, a, b):
     "How far an earlier split reaches into the time of a later one, as an `Overlap`; None if it does not"
-    clocks = windows.clocks
-    if clocks is None or clocks.starts is None: raise ValueError("The times of these series are not known: "
-        "give `clock` to `Windows`")
     if not (len(a.rows) and len(b.rows)): return None
     (_,last),(first,_) = (_span_of_time(windows, o.cover) for o in (a, b))
     return Overlap((a.name,b.name), last, first) if last >= first else None
@@ -151,7 +154,7 @@ _already_warned = WeakSet()
 def _remedies(windows):
     "Splits without leakage, as text"
     by_group = ['`group_splits(windows)`'] if len(windows.panel) > 1 else []
-    if cut_at_random(windows): return by_group
+    if cut_at_random(windows): return by_group or ['`Windows`, with `time_splits`']
     return ['`time_splits(windows)`', *by_group, f'a stride of at least {windows.span} steps']
 
 def warn_leakage(

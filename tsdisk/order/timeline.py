@@ -6,6 +6,7 @@
 __all__ = ['Timeline']
 
 # %% ../../nbs/23_order.timeline.ipynb #6da1353d
+from warnings import warn
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
@@ -22,6 +23,7 @@ class Timeline(Shown):
         self.series = np.arange(n)
         self.lengths = np.broadcast_to(np.asarray(windows.panel.lengths, np.int64), n)
         self.clocks = windows.clocks if windows.clocks is not None and windows.clocks.knows_times(n) else None
+        if windows.clocks is not None: _warn_of_starts(windows.clocks.starts)
         self.unit = self.end = self.rounding = None
         if self.clocks is not None: self._set_times()
 
@@ -35,6 +37,12 @@ class Timeline(Shown):
         "Steps from the first start to the last end"
         if self.clocks is None: return int(self.lengths.max())
         return int(np.ceil((self.end-self._starts().min())/self.unit))
+
+def _warn_of_starts(starts):
+    "Warn if the starts of some series are known, but not of others"
+    unknown = np.isnat(starts) if starts is not None else np.zeros(0, bool)
+    if unknown.all() or not unknown.any(): return
+    warn(f"{unknown.sum():,} of {unknown.size:,} series have no start: all are cut as if they ended together", stacklevel=4)
 
 # %% ../../nbs/23_order.timeline.ipynb #7077839a
 @patch
