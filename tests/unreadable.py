@@ -79,6 +79,12 @@ def direct(source, engine):
         return s.gather(rows).tolist()
     finally: DiskFile.engines = engines
 
+def verified(path):
+    "No faults; those that there are as an error"
+    faults = verify(path)
+    if faults: raise OSError('\n'.join(faults))
+    return faults
+
 def described(path):
     with contextlib.redirect_stdout(io.StringIO()) as out: info(path)
     return out.getvalue()
@@ -114,7 +120,7 @@ readers['counts'] = lambda at: repr(array_counts(at/'y.npy'))
 readers['vocab'] = lambda at: train_vocab(at/'saved/y.npy').tolist()
 for o in ('saved','dense','uneven','parts'):
     readers[f'folder_{o}'] = lambda at, o=o: folder(at/o)
-    readers[f'verify_{o}'] = lambda at, o=o: verify(at/o)
+    readers[f'verify_{o}'] = lambda at, o=o: verified(at/o)
     readers[f'info_{o}'] = lambda at, o=o: described(at/o)
 readers['info_file'] = lambda at: described(at/'X.npy')
 readers['info_inputs'] = lambda at: described(at/'raw')

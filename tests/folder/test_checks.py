@@ -1,5 +1,6 @@
 "Checksums find every damage and say which rows it is in"
-import json, os, numpy as np, pytest
+import errno, json, os, numpy as np, pytest
+from zlib import crc32
 from hypothesis import given, strategies as st
 from conftest import fails, filled
 from tsdisk.disk.rows import Ranges
@@ -51,6 +52,16 @@ def test_files_of_other_sizes_are_named(dataset):
     faults = verify(dataset)
     assert 'y.npy is missing' in faults and 'split_valid.npy has 3 bytes too many' in faults
     assert any(o.startswith('X.npy is truncated: it has 5,000 bytes of') for o in faults)
+
+def test_blocks_that_the_disk_cannot_read_are_named_with_all_other_faults(dataset, monkeypatch):
+    def failing(data, *args):
+        if len(data) == 4000: raise OSError(errno.EIO, 'Input/output error') # The rows of `X`
+        return crc32(data, *args)
+    flip(dataset/'y.npy', 4100)
+    monkeypatch.setattr('tsdisk.folder.checks.crc32', failing)
+    assert verify(dataset) == ["X.npy can't be read (Input/output error): rows 0 to 100", 'y.npy has changed: rows 0 to 100']
+    write_manifest(dataset, checksums={})
+    with fails(OSError, 'X.npy', 'its disk failed'): add_checksums(dataset)
 
 def test_an_edited_manifest_is_noticed(dataset):
     data = json.loads((dataset/'tsdisk.json').read_text())

@@ -6,7 +6,7 @@
 __all__ = ['Sums', 'crc_of_both', 'sums_within', 'as_hex', 'from_hex', 'add_checksums', 'verify']
 
 # %% ../../nbs/33_folder.checks.ipynb #a66e951c
-import json, os, re
+import errno, json, os, re
 from itertools import islice
 from zlib import crc32
 import numpy as np
@@ -107,18 +107,25 @@ def _byte_ranges(head, size):
 
 def _crc(path, a, b):
     "CRC-32 of bytes a to b-1 of a file"
-    with naming(path), open(path, 'rb', buffering=0) as f:
+    with naming(path), open(path, 'rb') as f:
         f.seek(a)
         return crc32(f.read(b-a))
+
+def _crc_or_fault(path, a, b):
+    "What `_crc` returns; the `OSError` of a disk that fails, instead of raising it"
+    try: return _crc(path, a, b)
+    except OSError as e:
+        if e.errno == errno.EIO: return e
+        raise
 
 # %% ../../nbs/33_folder.checks.ipynb #7a5956ac
 _readers_cache = Helpers()
 
-def _crcs(jobs, most=512):
-    "CRC-32 of byte ranges, given as (path, start, stop), in their order and with a progress bar"
+def _crcs(jobs, crc=_crc, most=512):
+    "`crc` of byte ranges, given as (path, start, stop), in their order and with a progress bar"
     def read():
         for i in range(0, len(jobs), most):
-            tasks = [Task(_crc, *o) for o in jobs[i:i+most]]
+            tasks = [Task(crc, *o) for o in jobs[i:i+most]]
             _readers_cache.offer(tasks, min(8, os.cpu_count()))
             try: yield from (o.result() for o in tasks)
             finally:
@@ -167,7 +174,7 @@ def _damaged_part(path, name, head, a, b):
     in_bytes = f'bytes {a:,} to {b:,}'
     if not name.endswith('.npy'): return in_bytes
     try: first,stop = _rows_in_bytes(read_header(path/name), a, b)
-    except ValueError: return in_bytes
+    except (ValueError,OSError): return in_bytes
     if name.endswith('/values.npy'): return _damaged_steps(path/name, first, stop)
     return f'rows {first:,} to {stop:,}'
 
@@ -223,11 +230,13 @@ def _manifest_fault(file):
 
 # %% ../../nbs/33_folder.checks.ipynb #5853042f
 def _changes(path, sums, growing):
-    "The parts of files whose bytes do not have their checksum, a line each"
+    "The parts of files that can't be read, or whose bytes do not have their checksum, a line each"
     parts = [part for k,o in sums.items() for part in _ranges_to_compare(path, k, o, growing)]
-    found = _crcs([(path/name, a, b) for name,a,b,_ in parts])
+    found = _crcs([(path/name, a, b) for name,a,b,_ in parts], _crc_or_fault)
     for (name,a,b,crc),got in zip(parts, found):
-        if got != crc: yield f"{name} has changed: {_damaged_part(path, name, sums[name]['head'], a, b)}"
+        if got == crc: continue
+        fault = f"can't be read ({os.strerror(got.errno)})" if isinstance(got, OSError) else 'has changed'
+        yield f"{name} {fault}: {_damaged_part(path, name, sums[name]['head'], a, b)}"
 
 def verify(
     path, # Folder of a dataset
