@@ -169,3 +169,4 @@ def test_other_ranges_are_other_data(X):
     a,b = (Ranges([(0,1),(2,3),(4,5),(6,7),(o,o+1)], 9) for o in (7,8))
     assert fingerprint(X, a) != fingerprint(X, b)
     assert fingerprint(X, a) == fingerprint(X, Ranges([(0,1),(2,3),(4,5),(6,8)], 9))
+    assert fingerprint(X, Ranges([(0,8)])) != fingerprint(X, [0,8])

@@ -210,7 +210,7 @@ def _files_of(x):
 
 def _rows_as_bytes(rows, most=2**20):
     "Row numbers, a million at a time, or the few numbers that define them"
-    if hasattr(rows, 'pairs'): return [rows.pairs]
+    if hasattr(rows, 'pairs'): return [b'ranges', rows.pairs]
     if not isinstance(rows, (np.ndarray,list)): return [repr(rows).encode()]
     return (np.ascontiguousarray(rows[i:i+most], np.int64) for i in range(0, len(rows), most))
 
