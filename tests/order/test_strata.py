@@ -25,6 +25,10 @@ def test_any_part_of_any_order(codes, epoch, data):
         for k,share in enumerate(classes.shares(how)): assert abs((codes[whole] == k).sum()-share*n) <= 1
         assert np.array_equal(pickle.loads(pickle.dumps(o))[:], whole)
 
+@pytest.mark.parametrize('weights', ['balancd','',[1,2],[-1]*4,[0]*4])
+def test_weights_of_classes_that_are_none_are_refused(weights):
+    with fails(ValueError, 'Each of 4 classes needs a weight'): Classes(codes).shares(weights)
+
 @pytest.mark.parametrize('how', [None,'balanced'])
 @pytest.mark.parametrize('bs', [16, 50, 500])
 def test_each_batch_holds_the_classes_in_their_shares(how, bs):

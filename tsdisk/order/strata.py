@@ -54,7 +54,7 @@ def shares(self:Classes,
 ) -> np.ndarray: # (k,), with sum 1
     "The share of an epoch that each class has"
     wrong = ValueError(f"Each of {len(self.counts)} classes needs a weight, 0 or more, got {weights}")
-    given = not (weights is None or isinstance(weights, str))
+    given = weights is not None and not (isinstance(weights, str) and weights == 'balanced')
     if given and np.shape(weights) != self.counts.shape: raise wrong
     w = self._total_weights(weights)
     if not (w >= 0).all() or not 0 < w.sum() < np.inf: raise wrong
