@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 from conftest import elsewhere, fails, same
 from order_cases import chi2
 from tsdisk.order.blocks import BlockOrder
-from tsdisk.order.shuffle import ByWeight, GridPermutation, Order, order
+from tsdisk.order.shuffle import ByWeight, GridPermutation, Order, Passes, order
 
 @pytest.fixture(params=['kept','computed'])
 def path(request, monkeypatch):
@@ -239,3 +239,12 @@ def test_places_by_lane_are_those_that_sorting_gives(buffer, world_size):
         places = np.arange(a, b)
         lane = places%o.lanes
         same(o.arranged(a, b, world_size), places[np.argsort(lane%world_size + lane/o.lanes, kind='stable')])
+
+def test_passes_of_an_epoch_are_made_once_for_all_its_buffers():
+    made = []
+    def make(k):
+        made.append(k)
+        return BlockOrder(30, 0, k, block=5, buffer=2)
+    o = Passes(150, 0, 30, make)
+    for k in range(15): same(np.sort(o[10*k:10*k+10]), o.rows(k))
+    assert len(made) <= 2*5

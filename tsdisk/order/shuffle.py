@@ -184,7 +184,7 @@ class Passes(Pieces):
         of:int, # Rows of a pass
         make, # Function from the number of a pass to its order
     ):
-        self.of,self.make = of,make
+        self.of,self.make,self._buffers = of,make,None
         self.first,self.skipped = divmod(epoch*n, of) # Earlier epochs used whole passes, and some rows of the `first`
         super().__init__(n, np.append(np.arange(of-self.skipped, n, of), n), epoch=epoch)
 
@@ -196,9 +196,10 @@ class Passes(Pieces):
 @patch(as_prop=True)
 def buffers(self:Passes):
     "The end of each shuffle buffer, in rows"
-    ends = [self.start(k) + self.piece(k).buffers for k in range(len(self.stops))]
-    ends = np.concatenate(ends)
-    return np.append(ends[(ends > 0) & (ends < self.n)], self.n)
+    if self._buffers is None: # Only the last passes are kept
+        ends = np.concatenate([self.start(k) + self.piece(k).buffers for k in range(len(self.stops))])
+        self._buffers = np.append(ends[(ends > 0) & (ends < self.n)], self.n)
+    return self._buffers
 
 @patch
 def rows(self:Passes,
