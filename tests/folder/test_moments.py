@@ -1,6 +1,6 @@
 "Statistics of parts add up, turn with the scale, and survive JSON"
 import json, numpy as np, pytest
-from conftest import filled
+from conftest import fails, filled
 from tsdisk.folder.moments import Stats, shares
 from tsdisk.folder.stats import array_stats
 
@@ -35,3 +35,14 @@ def test_stats_print_and_survive_json():
     assert Stats.from_dict(json.loads(json.dumps(st.to_dict()))) == st and st != array_stats(x[1:])
     assert all(o in repr(st) for o in (*Stats.names[:6], 'median')) and f'{st.mean[2]:.6g}' in repr(st) and len(repr(st).splitlines()) == 4
     assert len(repr(array_stats(filled((2,50,3)))).splitlines()) == 22
+
+def test_stats_without_quantiles_are_stats():
+    x = filled((30,3,20))
+    some,all = array_stats(x, ranges=False),array_stats(x)
+    assert some == array_stats(x, ranges=False) and some != all and all != some and all != None
+    for o in ('median','iqr'):
+        with fails(ValueError, 'no quantiles', '`ranges=True`'): getattr(some, o)
+
+def test_huge_values_have_a_mean_and_a_deviation():
+    st = array_stats(np.array([[[1e40,1e40+1e37,1e40-1e37]],[[1e40]*3]]))
+    np.testing.assert_allclose([st.mean[0], st.std[0]], [1e40, 1e37/3**.5], rtol=1e-6)

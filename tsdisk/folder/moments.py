@@ -37,7 +37,10 @@ class Stats:
     ): store_attr()
 
     def _given(self): return {o: getattr(self, o) for o in self.names if getattr(self, o) is not None}
-    def __eq__(self, b): return all(np.array_equal(v, getattr(b, o), equal_nan=True) for o,v in self._given().items())
+    def __eq__(self, b):
+        if not isinstance(b, Stats): return NotImplemented
+        ours,theirs = self._given(),b._given()
+        return {*ours} == {*theirs} and all(np.array_equal(v, theirs[k], equal_nan=True) for k,v in ours.items())
 
 # %% ../../nbs/31_folder.moments.ipynb #ed4f5c33
 def _as_table(columns):
@@ -75,6 +78,7 @@ def quantile(self:Stats,
     "The value below which this share of the values lies"
     at = np.asarray(share, 'f8')
     if ((at < 0) | (at > 1)).any(): raise ValueError(f"`share` must be from 0 to 1, got {share}")
+    if self.quantiles is None: raise ValueError("There are no quantiles: count again, with `ranges=True`")
     i,part = _stored_neighbors(at)
     part = part.reshape(*at.shape, *[1]*self.mean.ndim)
     return self.quantiles[i-1]*(1-part) + self.quantiles[i]*part
@@ -158,7 +162,7 @@ def __add__(self:Stats, b):
 
 # %% ../../nbs/31_folder.moments.ipynb #23a4572b
 def _first_mean(a):
-    "A mean to subtract, (vars,), exact in float32; 0 where values vary as much as their mean, or are all NaN"
+    "A mean to subtract, (vars,), exact in float32 unless too large; 0 where values vary as much as it, or are all NaN"
     a = a.astype('f8')
     present = ~np.isnan(a)
     def mean_of(o): return np.where(present, o, 0).sum((0,2))/present.sum((0,2))
@@ -166,7 +170,9 @@ def _first_mean(a):
         mean = mean_of(a)
         square = mean_of(a*a) # The squared mean and the variance together
     exceeds_std = np.isfinite(mean) & (2*mean**2 > square)
-    return np.where(exceeds_std, mean, 0).astype('f4').astype('f8')
+    shift = np.where(exceeds_std, mean, 0)
+    with np.errstate(over='ignore'): rounded = shift.astype('f4').astype('f8')
+    return np.where(np.isinf(rounded), shift, rounded)
 
 # %% ../../nbs/31_folder.moments.ipynb #82dab7ae
 def _as_tensor(a):
