@@ -50,6 +50,16 @@ def test_symbols_of_wfdb_are_at_steps_and_rhythms_in_notes():
     assert step_labels(beats, 9, 360, ['(AFIB']).tolist() == [-100]*4 + [0]*5
     assert step_labels(beats, 9, 10, ['N','V'], window=(.1,.2)).tolist() == [-100,0,0,0,-100,-100,1,1,1]
 
+@pytest.mark.parametrize('classes,labels', [
+    ({'(N': 0, '(AFIB': 1}, [0]*4 + [1]*4 + [-100]*4), (['(AFIB'], [-100]*4 + [0]*4 + [-100]*4),
+    (['N','V'], [-100]*2 + [0]*4 + [-100]*4 + [1]*2)])
+def test_an_annotation_that_is_not_listed_ends_the_one_of_its_kind(classes, labels):
+    notes = dict(step=[0,2,4,6,7,8,10], symbol=['+','N','+','A','~','+','V'], note=['(N','','(AFIB','','','(AFL',''])
+    assert step_labels(notes, 12, 1, classes).tolist() == labels
+
+def test_windows_of_listed_beats_are_not_cut_by_others():
+    assert step_labels(dict(step=[2,4], symbol=['N','A']), 6, 1, ['N'], window=(1,3)).tolist() == [-100] + [0]*4 + [-100]
+
 def test_gaps_are_allowed_for():
     clock = Clock(fs=10, jumps=[[20,10*10**9]])
     assert step_labels([(1,.5,'a'), (3,4,'gap'), (9.9,.3,'b')], 40, clock=clock).tolist() == ['']*10 + ['a']*5 + ['']*5 + ['b']*2 + ['']*18

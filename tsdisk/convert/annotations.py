@@ -17,25 +17,35 @@ from .readers import read_file, suffix_of
 from .wfdb_records import WfdbRecord
 
 # %% ../../nbs/45_convert.annotations.ipynb #7b3f598e
-def spans_of(
-    annotations, # Lists of onset, duration or None, and text; or the lists `step`, `symbol` and perhaps `note`
-    clock:Clock, # Of the steps
-) -> tuple: # (onsets in nanoseconds, durations in nanoseconds or 0 if there is none, strings), in order of time
-    "Annotations of any reader in one form"
-    found = _from_steps(annotations, clock) if isinstance(annotations, Mapping) else map(_in_nanoseconds, annotations)
-    found = sorted(found, key=lambda o: o[0])
-    onsets,durations,strings = zip(*found) if found else ((),(),())
-    return np.array(onsets, np.int64), np.array(durations, np.int64), list(strings)
+_beats = {*'NLRBAaJSVrFejnE/fQ?'} # Symbols of WFDB for heartbeats
 
 def _in_nanoseconds(annotation):
     onset,duration,text = annotation
-    return round(onset*1e9), round((duration or 0)*1e9), str(text).strip()
+    text = str(text).strip()
+    return round(onset*1e9), round((duration or 0)*1e9), text, text
 
 def _from_steps(annotations, clock):
     symbols = annotations['symbol']
     notes = annotations.get('note', ['']*len(symbols))
     strings = [note if note and symbol in '+"' else symbol for symbol,note in zip(symbols, notes)]
-    return [(int(at), 0, text) for at,text in zip(clock.since_start(annotations['step']), strings)]
+    kinds = ['beat' if o in _beats else o for o in symbols]
+    times = map(int, clock.since_start(annotations['step']))
+    return [(at, 0, text, kind) for at,text,kind in zip(times, strings, kinds)]
+
+# %% ../../nbs/45_convert.annotations.ipynb #cc7f9456
+def _spans(annotations, clock):
+    "(onsets, durations, strings, kinds) of annotations, in order of time"
+    found = _from_steps(annotations, clock) if isinstance(annotations, Mapping) else map(_in_nanoseconds, annotations)
+    found = sorted(found, key=lambda o: o[0])
+    onsets,durations,strings,kinds = zip(*found) if found else ((),(),(),())
+    return np.array(onsets, np.int64), np.array(durations, np.int64), list(strings), list(kinds)
+
+def spans_of(
+    annotations, # Lists of onset, duration or None, and text; or the lists `step`, `symbol` and perhaps `note`
+    clock:Clock, # Of the steps
+) -> tuple: # (onsets in nanoseconds, durations in nanoseconds or 0 if there is none, strings), in order of time
+    "Annotations of any reader in one form"
+    return _spans(annotations, clock)[:3]
 
 # %% ../../nbs/45_convert.annotations.ipynb #acd8f2d9
 def steps_at(
@@ -67,12 +77,13 @@ def _numbers_of(classes):
     "The number of each class, by its name"
     return {k: int(v) for k,v in classes.items()} if isinstance(classes, Mapping) else {k: i for i,k in enumerate(classes)}
 
-def _codes(strings, classes):
+def _codes(strings, kinds, classes):
     "(numbers of the annotations that are used, their labels, label of all other steps)"
     if classes is None: return np.arange(len(strings)), np.array(strings, dtype=str), ''
     numbers = _numbers_of(classes)
-    used = [i for i,o in enumerate(strings) if o in numbers]
-    codes = np.array([numbers[strings[i]] for i in used], _smallest_dtype(numbers.values()))
+    named = {kind for kind,o in zip(kinds, strings) if o in numbers}
+    used = [i for i,kind in enumerate(kinds) if kind in named]
+    codes = np.array([numbers.get(strings[i], -100) for i in used], _smallest_dtype(numbers.values()))
     return np.array(used, np.int64), codes, -100
 
 def _smallest_dtype(numbers):
@@ -85,13 +96,13 @@ def step_labels(
     steps:int, # Number of steps
     fs:float=None, # Steps per second
     classes=None, # Strings in the order of their numbers, or a mapping of strings to numbers; others are ignored
-    window=None, # Seconds (before, after) of an annotation without a duration; by default it lasts until the next one
+    window=None, # Seconds (before, after) of an annotation without a duration; by default it lasts until the next one used
     clock:Clock=None, # Instead of `fs`, for a recording with gaps
 ) -> np.ndarray: # (steps,): int8 if it holds all `classes`, -100 where there is none; without `classes` strings, or ''
     "The label of each step"
     if clock is None: clock = Clock(fs=fs)
-    onsets,durations,strings = spans_of(annotations, clock)
-    used,codes,none = _codes(strings, classes)
+    onsets,durations,strings,kinds = _spans(annotations, clock)
+    used,codes,none = _codes(strings, kinds if window is None else strings, classes)
     labels = np.full(steps, none, codes.dtype)
     ranges = _step_ranges(_ends(onsets[used], durations[used], window), clock, steps)
     for first,stop,code in zip(*ranges, codes): labels[first:stop] = code
