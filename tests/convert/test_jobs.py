@@ -2,7 +2,7 @@
 import errno, os, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-import numpy as np, pytest
+import numpy as np, pytest, torch
 from fastcore.test import expect_fail
 from tsdisk.convert import readers as importers
 from tsdisk.convert.convert import append, convert
@@ -115,6 +115,20 @@ def test_a_recording_may_come_in_pieces(raw, tmp_path):
     X = open_folder(convert(raw, tmp_path/'set', read=in_pieces))[0]['X']
     p = sorted(raw.rglob('*.npy'))[3]
     assert np.array_equal(X[3], rec(int(p.stem), 1000)) and len(Windows(X, 100, 100)) == 600
+
+def doubled_in_place(o):
+    o['X'] *= 2
+    o['notes'].append('doubled')
+    return o
+
+@pytest.mark.parametrize('dtype,kind', [(None, np.asarray), ('int16', np.asarray), (None, torch.tensor)])
+def test_a_tfm_that_changes_records_in_place_is_applied_once(tmp_path, dtype, kind):
+    x = np.linspace(0, 1, 12, dtype='f4').reshape(6,1,2)
+    records = [dict(X=kind(o.copy()), notes=[]) for o in x]
+    convert(records, tmp_path/'set', tfm=doubled_in_place, dtype=dtype)
+    stored,entry = open_folder(tmp_path/'set')[0]['X'],read_manifest(tmp_path/'set')['arrays']['X']
+    assert np.allclose(np.asarray(stored)*entry.get('scale', 1)+entry.get('offset', 0), 2*x, atol=1e-4)
+    assert [o['notes'] for o in records] == [['doubled']]*6
 
 def test_a_memory_map_is_not_copied(tmp_path, monkeypatch):
     np.save(tmp_path/'x.npy', np.ones((100,2,10**5), 'f4'))

@@ -53,6 +53,12 @@ class Job(Shown):
         self.specs,self.skip = specs,skip
         self.folder = str(folder)
 
+def _copied(o):
+    "A value of a record with copies of its arrays that can be changed in place"
+    if isinstance(o, Mapping): return {k: _copied(v) for k,v in o.items()}
+    if isinstance(o, (list,tuple)): return type(o)(map(_copied, o))
+    return o.copy() if isinstance(o, np.ndarray) and o.flags.writeable else o
+
 # %% ../../nbs/45_convert.jobs.ipynb #17b69784
 def _without_kept(record):
     "A record whose `left_out` lists only names that are not among its keys"
@@ -127,12 +133,13 @@ def _is_header_of(missing, path):
     return os.path.abspath(str(missing)) == os.path.abspath(f'{path}.hea')
 
 @patch
-def records(self:Job, o):
-    "The records of an input, after `tfm`"
+def records(self:Job, o, copy=False):
+    "The records of an input, after `tfm`, which gets copies of arrays if it will be applied again"
     names = self.specs['X'].get('names') if self.specs else None
     for record in as_records(_as_described(self._read(o))):
-        parts = split_compressed(record, self.tfm is not None)
-        for o in parts: yield _in_order_of(check_metadata(_without_kept(self.tfm(o) if self.tfm else o)), names)
+        for part in split_compressed(record, self.tfm is not None):
+            if self.tfm: part = self.tfm(_copied(part) if copy else part)
+            yield _in_order_of(check_metadata(_without_kept(part)), names)
 
 # %% ../../nbs/45_convert.jobs.ipynb #fad813ee
 @patch
@@ -363,7 +370,7 @@ class MeasureRange(Job):
 @patch
 def _range_with(self:MeasureRange, o, low, high):
     "The range, extended to the values of an input"
-    for record in self.records(o):
+    for record in self.records(o, copy=True):
         for a in _blocks(record['X']):
             if np.isinf(a).any(): raise ValueError("It has infinite values, which can't be stored as integers")
             low,high = np.fmin(low, np.fmin.reduce(a, 1)),np.fmax(high, np.fmax.reduce(a, 1))

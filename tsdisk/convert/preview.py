@@ -8,7 +8,6 @@ __all__ = ['outline_records', 'sample_records', 'hint_at_axes', 'count_inputs', 
 
 # %% ../../nbs/47_convert.preview.ipynb #f93dbf79
 import errno, shutil
-from collections.abc import Mapping
 from itertools import islice
 from tempfile import TemporaryFile
 from warnings import warn
@@ -22,12 +21,6 @@ from .readers import variable_metadata
 from .scaled_integers import no_value, scale_of
 from .workers import run_jobs
 
-# %% ../../nbs/47_convert.preview.ipynb #d538b207
-def _copied(o):
-    if isinstance(o, Mapping): return {k: _copied(v) for k,v in o.items()}
-    if isinstance(o, tuple): return tuple(map(_copied, o))
-    return o.copy() if isinstance(o, np.ndarray) else o
-
 # %% ../../nbs/47_convert.preview.ipynb #4102b506
 def outline_records(
     job, # Reads the input
@@ -38,7 +31,7 @@ def outline_records(
 ): # An outline for each record
     "Names, shapes, dtypes and metadata of the first records of an input"
     seen = 0
-    for record in islice(job.records(o), most):
+    for record in islice(job.records(o, copy=True), most):
         yield outline(with_metadata(_unread(record), metadata))
         seen += record_bytes(record)
         if seen > nbytes: return
@@ -51,9 +44,7 @@ def _unread(record):
 # %% ../../nbs/47_convert.preview.ipynb #f11e9e41
 def _evenly_spaced(n, k=5): return [*dict.fromkeys(i*(n-1)//(k-1) for i in range(k) if n)]
 
-def _outlines_of(job, inputs, o):
-    own = o if is_path(o) or not job.tfm else _copied(o)
-    return [*outline_records(job, own, inputs.metadata(o))]
+def _outlines_of(job, inputs, o): return [*outline_records(job, o, inputs.metadata(o))]
 
 def _unreadable(name, error, advice=''): return ValueError(f"{name} could not be read: {error}{advice}")
 
