@@ -1,5 +1,5 @@
 "Workers read inputs and write the same bytes, whoever does the work"
-import errno, os, signal, subprocess, sys, time
+import errno, io, os, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pytest, torch
@@ -10,6 +10,7 @@ from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder
 from tsdisk.tools.demo import private_memory
 from tsdisk.convert.readers import CompressedRows, open_npz, read_file
+from tsdisk.convert.jobs import Job
 from tsdisk.convert.info import info
 from tsdisk.convert.plan import as_records
 from tsdisk.series.windows import Windows
@@ -102,6 +103,31 @@ def test_unreadable_files_are_skipped_if_asked(raw, tmp_path, capsys):
     faults = read_manifest(tmp_path/'set')['faults']
     assert [o for o,_ in faults] == [str(paths[i].relative_to(raw)) for i in (0,17,30,59)] and 'shape' in faults[2][1]
     assert 'Left out, 4 inputs' in capsys.readouterr().out
+
+class FailingWrites(io.FileIO):
+    "A file whose writes fail, as on a disk with a fault"
+    number = None
+    def write(self, data): raise OSError(self.number, os.strerror(self.number))
+
+@pytest.mark.parametrize('number', [errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_errors_of_the_disk_that_is_written_skip_no_input(tmp_path, monkeypatch, number):
+    paths = [tmp_path/f'{i}.npy' for i in range(3)]
+    for o in paths: np.save(o, np.ones((2,200_000), 'f4'))
+    opened = []
+    def open_one(path, mode, buffer):
+        opened.append(path)
+        if len(opened) != 3: return open(path, mode, buffer) # X and metadata of the first group come first
+        file = FailingWrites(path, 'w')
+        file.number = number
+        return io.BufferedWriter(file, buffer)
+    monkeypatch.setattr('tsdisk.convert.jobs.open', open_one, raising=False)
+    with expect_fail(OSError, f'[Errno {number}]'): convert(paths, tmp_path/'set', on_error='skip', n_workers=0)
+    monkeypatch.undo()
+    assert open_folder(convert(paths, tmp_path/'set', on_error='skip', n_workers=0))[0]['X'].shape == (3,2,200_000)
+
+def test_too_many_open_files_skip_no_input(tmp_path):
+    def read(p): raise OSError(errno.EMFILE, 'Too many open files')
+    with expect_fail(OSError, 'Too many open files'): Job(read, specs={}, folder=tmp_path, skip=True)(0, [('a', 'a', {})])
 
 def test_a_wrong_shape_names_its_file(raw, tmp_path):
     p = sorted(raw.rglob('*.npy'))[11]

@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from ..disk.faults import copied_reads
 from ..disk.basics import Shown
 from ..disk.casts import cast_exactly
+from ..disk.errors import naming
 from .hdf5 import in_memory_or_not, others_of, read_tree
 from .inputs import is_path, rows_of
 from .metadata import check_columns, metadata_lines
@@ -155,13 +156,15 @@ def _fault(self:Job, o, name, metadata, files):
     ends = {c: f.tell() for c,f in files.items()}
     try: self._convert(o, name, metadata, files)
     except Exception as e:
-        if isinstance(e, MemoryError) or getattr(e, 'errno', None) == errno.ENOSPC: raise
+        if _is_of_machine(e, self.folder): raise
         for c,f in files.items(): f.truncate(f.seek(ends[c]))
-        return name, _reason(e, o)
+        return name, f"{type(e).__name__}: {str(e).removeprefix(f'{o} ')}"
 
-def _reason(error, o):
-    "What is wrong with an input, without repeating its path"
-    return f"{type(error).__name__}: {str(error).removeprefix(f'{o} ')}"
+def _is_of_machine(error, folder):
+    "Is an error due to a lack of memory, disk space or open files, or about a file in a folder that is written?"
+    if isinstance(error, MemoryError): return True
+    if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE): return True
+    return bool(folder) and os.path.dirname(str(getattr(error, 'filename', ''))) == folder
 
 # %% ../../nbs/45_convert.jobs.ipynb #a9d92bc0
 @patch
@@ -305,7 +308,7 @@ def _write_chunks(file, chunks):
     "Write arrays one after another, and return the total number of rows"
     n = 0
     for o in chunks:
-        file.write(np.ascontiguousarray(o).reshape(-1).view('u1'))
+        with naming(file.name): file.write(np.ascontiguousarray(o).reshape(-1).view('u1'))
         n += len(o)
     return n
 
@@ -364,6 +367,7 @@ class MeasureRange(Job):
         for o,name,_ in inputs:
             try: low,high = self._range_with(o, low, high)
             except Exception as e:
+                if _is_of_machine(e, self.folder): raise
                 if not self.skip: return Done(first, error=(name, f"{type(e).__name__}: {e}"))
         return Done(first, inputs=len(inputs), low=low, high=high)
 
