@@ -136,6 +136,11 @@ def test_inputs_of_several_scales_are_stored_in_real_units(tmp_path, capsys):
     with expect_fail(ValueError, "give `dtype='float32'`"):
         convert(files, tmp_path/'int', dtype='int16', read=lambda p: gain(1+int(p)), n_workers=0)
 
+def test_packed_integers_are_decoded_in_the_precision_that_is_asked_for(tmp_path):
+    X = np.array([[2**24+1,2**24+2,-1]], 'i4')
+    convert([dict(X=X, scale=1., missing=-1), dict(X=X, scale=[.5], offset=[3.])], tmp_path/'set', dtype='float64')
+    assert np.array_equal(open_folder(tmp_path/'set')[0]['X'], [[[2**24+1,2**24+2,np.nan]], [[2**23+3.5,2**23+4,2.5]]], equal_nan=True)
+
 def test_inputs_may_mark_missing_values_differently(tmp_path):
     said = lambda p: dict(X=np.array([[1,-1,-9]], 'i2'), missing=-1 if p == '0' else -9)
     with expect_fail(ValueError, "`missing` is"): convert(['0','1'], tmp_path/'set', read=said, n_workers=0)

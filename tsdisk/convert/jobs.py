@@ -17,13 +17,14 @@ from ..disk.faults import copied_reads
 from ..disk.basics import Shown
 from ..disk.casts import cast_exactly
 from ..disk.errors import naming
+from ..disk.packing import Packing
 from .hdf5 import in_memory_or_not, others_of, read_tree
 from .inputs import is_path, rows_of
 from .metadata import check_columns, metadata_lines
 from .plan import as_list, as_records, classes_in, target_kind
 from .readers import need, split_compressed, variable_metadata
 from .record_times import settle_clock, with_times
-from .scaled_integers import as_counts, real_units
+from .scaled_integers import as_counts
 
 # %% ../../nbs/45_convert.jobs.ipynb #f32cd272
 @dataclass
@@ -264,13 +265,15 @@ def _as_stored(a, spec, packing, axis):
     "Values in the dtype of their column; `packing` is that of the input's integers"
     has_scale = 'scale' in packing
     if has_scale and a.dtype.kind == 'f': raise ValueError(_floats_with_scale)
-    if spec.is_float: a = _as_floats(a, packing, axis)
+    if spec.is_float: a = _as_floats(a, packing, axis, spec.dtype)
     elif spec.scale is not None and not has_scale: a = _as_integers(a, spec, axis)
     return cast_exactly(a, np.dtype(spec.dtype))
 
-def _as_floats(a, packing, axis):
+def _as_floats(a, packing, axis, dtype):
     missing = packing.get('missing')
-    if 'scale' in packing: return real_units(a, packing['scale'], packing.get('offset', 0), missing, axis)
+    if 'scale' in packing:
+        values = Packing(packing['scale'], packing.get('offset'), missing)
+        return values.decode(a, axis-a.ndim, np.promote_types(dtype, 'f4'))
     if missing is None or a.dtype.kind == 'f': return a
     return np.where(a == missing, np.nan, a)
 
