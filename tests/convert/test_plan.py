@@ -6,6 +6,7 @@ from tsdisk.convert.convert import append, convert
 from tsdisk.disk.packing import Packing
 from tsdisk.disk.sidecar import read_manifest, packing_at
 from tsdisk.folder.manifest import open_folder
+from tsdisk.folder.stats import array_stats
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged import Ragged
 from tsdisk.convert.scaled_integers import real_units
@@ -140,6 +141,16 @@ def test_packed_integers_are_decoded_in_the_precision_that_is_asked_for(tmp_path
     X = np.array([[2**24+1,2**24+2,-1]], 'i4')
     convert([dict(X=X, scale=1., missing=-1), dict(X=X, scale=[.5], offset=[3.])], tmp_path/'set', dtype='float64')
     assert np.array_equal(open_folder(tmp_path/'set')[0]['X'], [[[2**24+1,2**24+2,np.nan]], [[2**23+3.5,2**23+4,2.5]]], equal_nan=True)
+
+def test_integers_that_mark_missing_values_need_no_scale(tmp_path):
+    X = np.array([[1,2,-99]], 'i2')
+    convert([dict(X=X, missing=-99)]*3 + [dict(X=X+5)], tmp_path/'set')
+    arrays,_ = open_folder(tmp_path/'set')
+    assert packing_at(tmp_path/'set/X.npy') == Packing(1., 0., -99) and arrays['X'].dtype == 'i2'
+    assert np.array_equal(arrays['X'][2:,0], [[1,2,-99],[6,7,-94]]) and array_stats(arrays['X']).min == [1]
+    append(tmp_path/'set', [dict(X=np.array([[4,-99,4]], 'i2'), missing=-99)])
+    loaded = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(5)], shuffle=False, bs=5, drop_last=False).train.one_batch()[0]
+    assert np.array_equal(loaded[3:,0].cpu(), [[6,7,-94],[4,np.nan,4]], equal_nan=True)
 
 def test_inputs_may_mark_missing_values_differently(tmp_path):
     said = lambda p: dict(X=np.array([[1,-1,-9]], 'i2'), missing=-1 if p == '0' else -9)

@@ -278,6 +278,7 @@ def _as_floats(a, packing, axis, dtype):
     return np.where(a == missing, np.nan, a)
 
 def _as_integers(a, spec, axis):
+    if a.dtype.kind != 'f' and spec.scale == 1 and not spec.offset: return a
     if a.dtype.kind != 'f' and not spec.measured:
         raise ValueError("Its integers have no `scale`, but those of other records do: add `scale`, or give decoded floats")
     return as_counts(a, spec.scale, spec.offset, spec.missing, spec.dtype, axis)

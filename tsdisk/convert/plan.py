@@ -241,6 +241,8 @@ def _add_metadata(spec, outlines):
     "Add names, units and, for integers, the packing to the spec of `X`"
     metadata = next(filter(None, map(_metadata_of, outlines)), {})
     spec.update({k: v for k,v in metadata.items() if k in ('names','units') or not spec.is_float})
+    are_integers = all(o['X'].dtype.kind != 'f' for o in outlines)
+    if spec.missing is not None and are_integers: spec.setdefault('scale', 1.) # Without it, `missing` has no effect
     if spec.names is None or not spec.trail or len(spec.names) == spec.trail[0]: return
     raise ValueError(f"There are {len(spec.names)} `names` for {spec.trail[0]} variables: if `tfm` removes variables, "
         "it must remove their names too")
