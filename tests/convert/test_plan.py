@@ -152,6 +152,15 @@ def test_integers_that_mark_missing_values_need_no_scale(tmp_path):
     loaded = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(5)], shuffle=False, bs=5, drop_last=False).train.one_batch()[0]
     assert np.array_equal(loaded[3:,0].cpu(), [[6,7,-94],[4,np.nan,4]], equal_nan=True)
 
+@pytest.mark.parametrize('shape', [(2,3), (4,2,3)])
+def test_all_arrays_of_an_input_get_the_variables_in_one_order(tmp_path, shape):
+    a = np.arange(np.prod(shape), dtype='f4').reshape(shape)
+    own = dict(X=a, y=2*a, mask=a[...,:1] > 1, age=np.arange(4.) if len(shape) == 3 else 3.)
+    other = {k: np.flip(v, -2) if np.ndim(v) > 1 else v for k,v in own.items()}
+    convert([dict(own, names=['a','b']), dict(other, names=['b','a'])], tmp_path/'set')
+    for k,v in open_folder(tmp_path/'set')[0].items():
+        if k in own: assert np.array_equal(v[len(v)//2:], v[:len(v)//2]), k
+
 def test_inputs_may_mark_missing_values_differently(tmp_path):
     said = lambda p: dict(X=np.array([[1,-1,-9]], 'i2'), missing=-1 if p == '0' else -9)
     with expect_fail(ValueError, "`missing` is"): convert(['0','1'], tmp_path/'set', read=said, n_workers=0)

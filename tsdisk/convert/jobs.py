@@ -94,7 +94,8 @@ def _in_order_of(record, names):
     at = [own.index(o) for o in names]
     metadata = {k: as_list(record[k]) for k in variable_metadata if k in record}
     moved = {k: [v[i] for i in at] for k,v in metadata.items() if isinstance(v, list) and len(v) == len(own)}
-    return {**record, **moved, 'X': X[..., at, :]}
+    is_alike = lambda v: np.ndim(v) == X.ndim > 1 and np.shape(v)[:-1] == X.shape[:-1]
+    return {**record, **moved, **{k: np.asarray(v)[..., at, :] for k,v in record.items() if hasattr(v, 'dtype') and is_alike(v)}}
 
 # %% ../../nbs/45_convert.jobs.ipynb #eddd713b
 def _is_open(o): return type(o).__module__.partition('.')[0] in ('h5py','zarr') and hasattr(o, 'attrs')
