@@ -129,6 +129,13 @@ def test_too_many_open_files_skip_no_input(tmp_path):
     def read(p): raise OSError(errno.EMFILE, 'Too many open files')
     with expect_fail(OSError, 'Too many open files'): Job(read, specs={}, folder=tmp_path, skip=True)(0, [('a', 'a', {})])
 
+def test_rows_of_a_record_may_be_in_several_splits(tmp_path):
+    record = dict(X=np.arange(12.).reshape(4,1,3), split=np.array(['train','valid','train','train']))
+    _,splits = open_folder(convert([record], tmp_path/'set'))
+    assert {k: [*v] for k,v in splits.items()} == dict(train=[0,2,3], valid=[1])
+    for bad in (3, np.array(['a','b','c','d/e'])):
+        with expect_fail(ValueError, f'got {"3" if np.ndim(bad) == 0 else chr(39)+"d/e"}'): convert([dict(record, split=bad)], tmp_path/'bad')
+
 def test_a_wrong_shape_names_its_file(raw, tmp_path):
     p = sorted(raw.rglob('*.npy'))[11]
     np.save(p, rec(0, 21))

@@ -237,9 +237,10 @@ def _check_target(self:Job, record, n):
     raise ValueError(f"Its target is {kind or 'missing'}, other records have {expected or 'none'}: "
         "either all records need a target of the same kind, or none")
 
-def _check_split(name):
-    if re.fullmatch(r'[\w.-]{1,100}', name): return
-    raise ValueError(f"The name of a split may have letters, digits, `_`, `-` and `.`, got {name!r}")
+def _check_split(split):
+    for name in {*as_list(split)} if isinstance(split, np.ndarray) else [split]:
+        if isinstance(name, str) and re.fullmatch(r'[\w.-]{1,100}', name): continue
+        raise ValueError(f"The name of a split may have letters, digits, `_`, `-` and `.`, got {name!r}")
 
 # %% ../../nbs/45_convert.jobs.ipynb #e2f70d98
 def _pop_metadata(record, spec):
