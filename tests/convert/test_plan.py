@@ -161,6 +161,15 @@ def test_all_arrays_of_an_input_get_the_variables_in_one_order(tmp_path, shape):
     for k,v in open_folder(tmp_path/'set')[0].items():
         if k in own: assert np.array_equal(v[len(v)//2:], v[:len(v)//2]), k
 
+@pytest.mark.parametrize('shape', [(1,4), (2,1,4)])
+def test_scalars_that_tfm_returns_are_plain(tmp_path, shape):
+    date = np.datetime64('2024-01-01')
+    tfm = lambda o: {**o, 'peak': o['X'].max(), 'n': np.array(3), 'at': date, **(dict(y=np.int64(7)) if len(shape) == 2 else {})}
+    convert([np.ones(shape)]*3, tmp_path/'set', tfm=tfm)
+    arrays,info = open_folder(tmp_path/'set')[0],read_manifest(tmp_path/'set')['info']
+    assert (info['peak'],info['n'],info['at']) == (1.,3,'2024-01-01')
+    if len(shape) == 2: assert arrays['y'].tolist() == [7]*3
+
 def test_inputs_may_mark_missing_values_differently(tmp_path):
     said = lambda p: dict(X=np.array([[1,-1,-9]], 'i2'), missing=-1 if p == '0' else -9)
     with expect_fail(ValueError, "`missing` is"): convert(['0','1'], tmp_path/'set', read=said, n_workers=0)

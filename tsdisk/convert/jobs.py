@@ -23,7 +23,7 @@ from .inputs import is_path, rows_of
 from .metadata import check_columns, metadata_lines
 from .plan import as_list, as_records, classes_in, target_kind
 from .readers import need, split_compressed, variable_metadata
-from .record_times import settle_clock, with_times
+from .record_times import plain_value, settle_clock, with_times
 from .scaled_integers import as_counts
 
 # %% ../../nbs/45_convert.jobs.ipynb #f32cd272
@@ -141,7 +141,7 @@ def records(self:Job, o, copy=False):
     names = self.specs['X'].get('names') if self.specs else None
     for record in as_records(_as_described(self._read(o))):
         for part in split_compressed(record, self.tfm is not None):
-            if self.tfm: part = self.tfm(_copied(part) if copy else part)
+            if self.tfm: part = {k: plain_value(v) for k,v in self.tfm(_copied(part) if copy else part).items()}
             yield _in_order_of(check_metadata(_without_kept(part)), names)
 
 # %% ../../nbs/45_convert.jobs.ipynb #fad813ee
