@@ -1,5 +1,5 @@
 "HDF5 arrays of strings, tables, series and references become records, or are refused before anything is written"
-import numpy as np, pytest
+import h5py, numpy as np, pytest
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
 from tsdisk.convert.hdf5_types import StackedFields, kind_of
@@ -45,6 +45,14 @@ def test_several_variables_of_any_length(tmp_path):
     path = write(tmp_path/'a.h5', X=series([0,1],[2,3],[4],[5], shape=(2,2)))
     assert [o['X'].tolist() for o in read_file(path)] == [[[0,1],[2,3]],[[4],[5]]]
     with fails(ValueError, 'different lengths, [2, 1]'): [*read_file(write(tmp_path/'b.h5', X=series([0,1],[2], shape=(1,2))))]
+
+def test_each_series_of_several_variables_has_its_own_label(tmp_path):
+    with h5py.File(tmp_path/'a.h5', 'w') as f:
+        x = f.create_dataset('X', (3,2), h5py.vlen_dtype('f4'))
+        for i in range(3): x[i,0] = x[i,1] = np.full(5+i, i)
+        f['y'],f['age'] = np.arange(3),np.array([30,40,50])
+    found = [(o['X'].shape, o['y'], o['age']) for o in read_file(tmp_path/'a.h5')]
+    assert found == [((2,5),0,30), ((2,6),1,40), ((2,7),2,50)]
 
 def test_attributes_of_series_count(tmp_path):
     import h5py

@@ -147,7 +147,7 @@ def test_integers_that_mark_missing_values_need_no_scale(tmp_path):
     convert([dict(X=X, missing=-99)]*3 + [dict(X=X+5)], tmp_path/'set')
     arrays,_ = open_folder(tmp_path/'set')
     assert packing_at(tmp_path/'set/X.npy') == Packing(1., 0., -99) and arrays['X'].dtype == 'i2'
-    assert np.array_equal(arrays['X'][2:,0], [[1,2,-99],[6,7,-94]]) and array_stats(arrays['X']).min == [1]
+    assert np.array_equal(arrays['X'][2:,0], [[1,2,-99],[6,7,-94]]) and array_stats(arrays['X']).min == [-94]
     append(tmp_path/'set', [dict(X=np.array([[4,-99,4]], 'i2'), missing=-99)])
     loaded = TSDataLoaders.from_folder(tmp_path/'set', splits=[range(5)], shuffle=False, bs=5, drop_last=False).train.one_batch()[0]
     assert np.array_equal(loaded[3:,0].cpu(), [[6,7,-94],[4,np.nan,4]], equal_nan=True)

@@ -242,7 +242,7 @@ def _without_scales(arrays, scales):
     return {k: Unreadable(_scale, k) if k in scales or _is_scale(v) else v for k,v in arrays.items()}
 
 def _series_with_others(records, x, arrays, left_out):
-    n = int(np.prod(x.shape))
+    n = x.shape[0] if kind_of(x) == 'series' and x.shape else int(np.prod(x.shape))
     values,unused = others_of(arrays, np.broadcast_to(0, (n,1,1))) # An input of n rows
     columns = {k: np.asarray(v[...]) for k,v in values.items() if hasattr(v, 'shape')}
     for i,record in enumerate(records):
