@@ -109,3 +109,13 @@ def test_lists_of_lists_of_lists_are_no_series(tmp_path):
 def test_lists_and_numbers_are_not_selected_together(tmp_path):
     frame([4,4]).to_parquet(tmp_path/'a.parquet')
     with fails(ValueError, "'x'", "'id'"): from_wide(tmp_path/'a.parquet', steps=['x','id'])
+
+def test_a_column_named_y_does_not_replace_the_targets():
+    pandas = pytest.importorskip('pandas')
+    known = dict(label=['a','b'], y=[.5,.7])
+    for steps in (dict(series=[[1.,2],[3,4]]), dict(s0=[1.,3], s1=[2.,4])):
+        record, = from_wide(pandas.DataFrame({**steps, **known}), y='label', metadata=['y'])
+        assert record['X'].tolist() == [[[1,2]],[[3,4]]] and [*record['y']] == ['a','b'] and [*record['y_']] == [.5,.7]
+    long = pandas.DataFrame(dict(y=['p','p','q'], v=[1.,2,3], label=[7,7,8]))
+    found = [(o['y'], o['y_'], o['X'].tolist()) for o in from_long(long, 'y', vars=['v'], y='label')]
+    assert found == [(7,'p',[[1,2]]), (8,'q',[[3]])]

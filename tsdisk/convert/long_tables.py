@@ -225,7 +225,7 @@ def _record(self:LongTable, X, id, known, times=None):
     if any(units): known['units'] = units
     if self.time_kind == 'dates' and times is not None: known['times'] = times.view('M8[ns]')
     if self.time_kind == 'seconds' and times is not None: known['times'] = times/1e9
-    return {'X': X, 'names': self.vars, role_of(self.id, None): id, **known, **self.left_out}
+    return {'X': X, 'names': self.vars, role_of(self.id, ''): id, **known, **self.left_out}
 
 # %% ../../nbs/46_convert.long_tables.ipynb #ae18ecd4
 @patch
@@ -379,7 +379,7 @@ def _rows_as_series(self:LongTable):
     metadata = [*dict.fromkeys([*self.keys, *self.metadata])]
     seen = set()
     for o in samples_of_lists(self.table, self.vars, self.y, [k for k in metadata if k != self.y]):
-        ids = np.atleast_1d(o[role_of(self.id, None)]).tolist()
+        ids = np.atleast_1d(o[role_of(self.id, '')]).tolist()
         twice = [*seen.intersection(ids)] or [k for k,n in Counter(ids).items() if n > 1]
         if twice: raise ValueError(f"Several rows have the {self.id} {twice[0]!r}, each with a series in lists: "
             "give an `id` that is different for each row")

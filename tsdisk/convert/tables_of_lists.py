@@ -84,8 +84,10 @@ def role_of(
     name:str, # Column of metadata
     y:str, # Column of the targets
 ) -> str:
-    "The key of a column in a record: `y`, or its name, followed by `_` if that is a key that describes `X`"
-    return 'y' if name == y else f'{name}_' if name in _reserved else name
+    "The key of a column in a record: `y`, or its name, followed by `_` if that key means something else"
+    if name == y: return 'y'
+    is_other = name in _reserved or name == 'y' and y is not None
+    return f'{name}_' if is_other else name
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #48ba7c55
 def _rate_of(known):
