@@ -52,6 +52,19 @@ def test_datasets_are_joined(made, tmp_path):
         for i in range(12): same(new[k][i], old[k][i])
     assert verify(part) == []
 
+@pytest.mark.parametrize('steps', [(30,30,30), (30,40,35)], ids=['equal','unequal'])
+def test_labels_and_times_of_steps_are_copied_as_they_are(tmp_path, steps):
+    times = [np.arange(n)**1.5 + 1e3*i for i,n in enumerate(steps)]
+    records = [dict(X=np.full((2,n), i, 'f4'), y=np.arange(n, dtype='i1'), times=o) for i,(n,o) in enumerate(zip(steps, times))]
+    made = convert(records, tmp_path/'set', layout=dict(X='ragged', y='ragged', times='ragged'))
+    part = convert(dataset_rows(made, [1,2]), tmp_path/'part')
+    (old,_),(new,_) = open_folder(made),open_folder(part)
+    for i in (0,1):
+        for k in ('y','times'): assert new[k][i].dtype == old[k][i].dtype and np.array_equal(np.ravel(new[k][i]), np.ravel(old[k][i+1]))
+        assert Windows(new['X'], 5).clocks[i].since_start(7) == round(times[i+1][7]*1e9) - round(times[i+1][0]*1e9)
+    append(made, dataset_rows(part))
+    assert len(open_folder(made)[0]['y']) == 5 and np.array_equal(np.ravel(open_folder(made)[0]['y'][4]), np.arange(steps[2]))
+
 @pytest.mark.parametrize('y', [np.arange(9, dtype='i1'), np.linspace(0, 1, 9, dtype='f4'), np.array([*'abcabcabc']), np.ones((9,4), 'f4')],
     ids=['int8','float32','text','series'])
 def test_arrays_of_save_folder_keep_their_dtype(tmp_path, y):

@@ -28,15 +28,21 @@ def _chosen(rows, n):
     raise ValueError("There are no rows to copy: `rows` is empty")
 
 # %% ../../nbs/49_convert.dataset_rows.ipynb #561c6011
-def _row_blocks(arrays, rows, nbytes=2**25):
-    "Arrays of some rows, a few MB at a time; single rows where lengths differ"
-    if any(getattr(a, 'unequal', False) for a in arrays.values()):
-        for i in rows.tolist(): yield {k: a[i] for k,a in arrays.items()}
-        return
+def _blocks_of_rows(arrays, rows, nbytes):
+    if any(getattr(a, 'unequal', False) for a in arrays.values()): return rows.tolist()
     row_bytes = sum(a.nbytes//len(a) for a in arrays.values())
     k = max(1, nbytes//max(1, row_bytes))
-    for i in range(0, len(rows), k): yield {name: a[rows[i:i+k]] for name,a in arrays.items()}
+    return [rows[i:i+k] for i in range(0, len(rows), k)]
 
+def _row_blocks(arrays, rows, without_variables=(), nbytes=2**25):
+    "Arrays of some rows, a few MB at a time; single rows where lengths differ"
+    for i in _blocks_of_rows(arrays, rows, nbytes):
+        block = {k: a[i] for k,a in arrays.items()}
+        yield block | {k: block[k][...,0,:] for k in without_variables}
+
+def _is_list(entry): return entry.get('layout') == 'ragged' and len(entry['shape']) == 2
+
+# %% ../../nbs/49_convert.dataset_rows.ipynb #a71021e3
 def dataset_rows(
     path, # Folder of a dataset
     rows=None, # Row numbers or a mask; by default all. They keep their order in the dataset
@@ -50,11 +56,14 @@ def dataset_rows(
     if len(shape) != 3: raise ValueError(f"Only series (n, vars, steps) are copied, got {shape}: use `save_folder`")
     of_variables = {k: v for k,v in entries.get('X', {}).items() if k in variable_metadata}
     if classes := entries.get('y', {}).get('classes'): of_variables['classes'] = classes
-    return _records(of_rows, of_variables, _lines(path, manifest, len(arrays['X'])), _chosen(rows, len(arrays['X'])))
+    lists = [k for k in of_rows if _is_list(entries.get(k, {}))]
+    lines = _lines(path, manifest, len(arrays['X']))
+    return _records(of_rows, of_variables, lines, _chosen(rows, len(arrays['X'])), lists)
 
-def _records(arrays, of_variables, lines, rows):
+def _records(arrays, of_variables, lines, rows, lists):
+    settled = dict(time_jumps=[]) if 'times' in arrays else {}
     first = 0
     for n,metadata in lines:
         a,b = np.searchsorted(rows, [first, first+n])
-        for block in _row_blocks(arrays, rows[a:b]): yield {**metadata, **block, **of_variables}
+        for block in _row_blocks(arrays, rows[a:b], lists): yield {**settled, **metadata, **block, **of_variables}
         first += n
