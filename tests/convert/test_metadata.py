@@ -31,6 +31,13 @@ def test_metadata_becomes_columns_or_an_entry_of_the_manifest(raw, tmp_path):
     lines = [json.loads(o) for o in open(tmp_path/'set/items.jsonl')]
     assert [o['patient'] for _,o in lines] == arrays['patient'].tolist()
 
+def test_columns_whose_names_differ_only_in_case_have_no_common_file(tmp_path):
+    items = [dict(X=X(i), Age=i, age=-i) for i in range(3)]
+    arrays,_ = open_folder(append(convert(items, tmp_path/'set'), items, again=True))
+    assert {*arrays} == {'X','source','Age'} and arrays['Age'].tolist() == [0,1,2]*2
+    assert '"age": -2' in next((tmp_path/'set').glob('items*.jsonl')).read_text()
+    with expect_fail(ValueError, "another one differs only in case"): convert([dict(X=X(0), mask=X(1), Mask=X(2))], tmp_path/'bad')
+
 def test_keys_of_metadata_are_not_used_as_paths(tmp_path):
     victim = tmp_path/'victim.npy'
     np.save(victim, np.arange(100))

@@ -240,10 +240,13 @@ def _log_progress(self:Writer, changes):
 # %% ../../nbs/46_convert.journal.ipynb #67dac3ae
 def _metadata_columns(journal, metadata, taken, used=()):
     "Write the metadata that all rows have as columns; print which keys stay only in `items.jsonl`, except those `used`"
-    taken = {o.casefold() for o in taken}
+    taken,kept = {o.casefold() for o in taken},journal.specs['X'].columns or ()
     path = journal.made/f'items{journal.tag}.jsonl'
-    free = [k for k in metadata.dtypes if is_column_name(k) and k.casefold() not in taken]
-    columns = {k: _metadata_column(journal, path, k, metadata.dtypes[k]) for k in free}
+    columns = {}
+    for k,dtype in metadata.dtypes.items():
+        if not is_column_name(k) or k.casefold() in taken and k not in kept: continue
+        columns[k] = _metadata_column(journal, path, k, dtype)
+        taken.add(k.casefold())
     _print_rest(path, metadata.rest, used)
     return columns
 

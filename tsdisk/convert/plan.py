@@ -166,6 +166,9 @@ def is_column_name(
     return bool(re.fullmatch(r'\w[\w.-]{0,99}', s)) and not re.match(r'(items|tsdisk|split)([._]|$)', s, re.I)
 
 def _check_names(names):
+    folded = [k.casefold() for k in names]
+    twice = [k for k in names if k != 'X' and folded.count(k.casefold()) > 1]
+    if twice: raise ValueError(f"{twice[0]!r} can't be the name of a column, because another one differs only in case: rename it")
     bad = [k for k in names if not is_column_name(k) or k.casefold() == 'x' and k != 'X']
     if bad: raise ValueError(f"{bad[0]!r} can't be the name of a column: use letters, digits, `_`, `-`, "
         "but not items, tsdisk, or a name that starts with split")
