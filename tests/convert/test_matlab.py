@@ -122,3 +122,10 @@ def test_matrices_beside_a_recording_are_left_out(tmp_path):
     with Mat(tmp_path/'a.mat') as m: m.matrix('X', x[0]), m.matrix('M', np.eye(7)), m.matrix('y', [[2.]]), m.matrix('fs', [[50.]])
     got = read_file(tmp_path/'a.mat')
     assert got['left_out'] == dict(M='another array') and got['y'] == 2 and got['fs'] == 50
+
+def test_dates_of_the_steps_of_a_recording_are_kept(tmp_path):
+    from scipy.io import savemat
+    dates = ['2024-01-01','2024-01-02','2024-01-04']
+    savemat(tmp_path/'a.mat', dict(X=np.ones((2,3)), time=np.array(dates, object)))
+    got = read_file(tmp_path/'a.mat')
+    assert [str(o)[:10] for o in got['times']] == dates and 'left_out' not in got

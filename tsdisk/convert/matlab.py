@@ -93,7 +93,7 @@ def _struct_record(node, name, path):
     return record if is_samples else _without_matrices(record)
 
 def _without_matrices(record):
-    is_matrix = lambda k,v: k not in ('X','y') and isinstance(v, (Compressed,np.ndarray,Iterator))
+    is_matrix = lambda k,v: k not in ('X','y','times') and isinstance(v, (Compressed,np.ndarray,Iterator))
     left_out = {**record.get('left_out', {}), **{k: 'another array' for k,v in record.items() if is_matrix(k, v)}}
     return {k: v for k,v in record.items() if not is_matrix(k, v)} | (dict(left_out=left_out) if left_out else {})
 
