@@ -103,6 +103,16 @@ def test_what_cant_be_read_is_refused_or_left_out(tmp_path):
     assert read_file(tmp_path/'old.mat')['left_out'] == left_out
     with fails(ValueError, 'a sparse matrix'): read_file(f'{tmp_path}/old.mat::sp')
 
+def test_objects_of_older_files_are_left_out(tmp_path, monkeypatch):
+    import scipy.io
+    table = scipy.io.matlab.MatlabOpaque(np.zeros(1, [('s0','O'),('s1','O'),('s2','O'),('arr','O')])) # As `table(1)` is read
+    scipy.io.savemat(tmp_path/'a.mat', dict(X=x))
+    load = scipy.io.loadmat
+    monkeypatch.setattr(scipy.io, 'loadmat', lambda path: {**load(path), 'T': table})
+    got = read_file(tmp_path/'a.mat')
+    assert got['left_out'] == dict(T='structs or objects') and got['X'].shape == x.shape
+    assert read_file(f'{tmp_path}/a.mat::X')['X'].shape == x.shape
+
 def test_classes_of_matlab(tmp_path):
     with Mat(tmp_path/'a.mat') as m:
         m.matrix('flags', np.array([[1,0,1]], 'u1'), 'logical')

@@ -133,7 +133,7 @@ class Struct(dict):
 def _as_in_hdf5(v, name):
     "A value of SciPy as it would be in a newer file"
     if hasattr(v, 'tocsr'): return Unreadable('a sparse matrix', name)
-    if not isinstance(v, np.ndarray) or v.dtype.names and v.size != 1: return Unreadable('structs or objects', name)
+    if not isinstance(v, np.ndarray) or v.dtype.names and v.shape != (1,1): return Unreadable('structs or objects', name)
     if v.dtype.names: return Struct({k: _as_in_hdf5(v[k][0,0], f'{name}/{k}') for k in v.dtype.names})
     if v.dtype == object: return Cells(v, name)
     if v.dtype.kind == 'U': return v.reshape(()) if v.size == 1 else v
