@@ -139,3 +139,16 @@ def test_dates_of_the_steps_of_a_recording_are_kept(tmp_path):
     savemat(tmp_path/'a.mat', dict(X=np.ones((2,3)), time=np.array(dates, object)))
     got = read_file(tmp_path/'a.mat')
     assert [str(o)[:10] for o in got['times']] == dates and 'left_out' not in got
+
+@pytest.mark.parametrize('at_once', [2**20, 100])
+@pytest.mark.parametrize('axis', [0, 1])
+def test_lists_are_lists_whatever_their_size(tmp_path, monkeypatch, at_once, axis):
+    monkeypatch.setattr('tsdisk.convert.matlab.at_once', at_once)
+    monkeypatch.setattr('tsdisk.convert.hdf5_chunks.at_once', at_once)
+    y = np.arange(40.)
+    with Mat(tmp_path/'a.mat') as m: m.matrix('X', np.arange(40*2*5.).reshape(40,2,5)), m.matrix('y', np.expand_dims(y, axis))
+    arrays,_ = open_folder(convert(tmp_path/'a.mat', tmp_path/'set', n_workers=0))
+    assert arrays['X'].shape == (40,2,5) and np.array_equal(arrays['y'], y)
+    with Mat(tmp_path/'b.mat') as m: m.matrix('X', np.ones((2,40))), m.matrix('y', np.expand_dims(y, axis)), m.matrix('z', np.expand_dims(y, axis))
+    arrays,_ = open_folder(convert(tmp_path/'b.mat', tmp_path/'recording', n_workers=0))
+    assert {*arrays} == {'X','y','source'} and np.array_equal(arrays['y'][0], y)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from ..disk.basics import Shown
 from .hdf5 import array_record, default_name, group_record, in_memory_or_not, names_in, open_hdf5, series_records
-from .hdf5_arrays import Elementwise, ReversedAxes, Transposed
+from .hdf5_arrays import Elementwise, full_index, ReversedAxes, Transposed
 from .hdf5_attributes import text_of
 from .hdf5_chunks import at_once, read_and_close
 from .hdf5_types import kind_of, referenced, Unreadable
@@ -41,6 +41,18 @@ def _squeezed(a):
     if len(a.shape) != 2 or 1 not in a.shape: return a
     return np.asarray(a[...]).reshape(() if a.shape == (1,1) else -1)
 
+class _ListOnDisk(Shown):
+    "A matrix of one row or column as a list that is read when it is indexed"
+    def __init__(self, x):
+        self.x,self.axis = x,int(x.shape[0] == 1)
+        self.name,self.attrs,self.dtype = x.name,x.attrs,x.dtype
+        self.shape,self.chunks,self.ndim = x.shape[self.axis:self.axis+1],x.chunks[self.axis:self.axis+1],1
+
+    def __len__(self): return self.shape[0]
+    def __getitem__(self, i):
+        rows, = full_index(i, 1)
+        return self.x[(0,rows) if self.axis else (rows,0)]
+
 def _chars(x):
     "A string, or the strings in the rows of a matrix of characters"
     rows = np.atleast_2d(np.asarray(ReversedAxes(x)[...]))
@@ -68,9 +80,8 @@ def matlab_view(
     if matlab_class(x) == 'char': return _chars(x)
     if kind_of(x) == 'references': return x if (strings := _cell_strings(x)) is None else strings
     view = ReversedAxes(x)
-    is_list = sum(n > 1 for n in x.shape) < 2
-    is_small = x.size*x.dtype.itemsize < at_once
-    return _squeezed(view) if is_list and is_small else view
+    if x.size*x.dtype.itemsize < at_once: return _squeezed(view)
+    return _ListOnDisk(view) if len(x.shape) == 2 and 1 in x.shape else view
 
 # %% ../../nbs/44_convert.matlab.ipynb #2c835ae0
 def matlab_record(
