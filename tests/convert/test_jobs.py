@@ -177,6 +177,16 @@ def test_a_memory_map_is_not_copied(tmp_path, monkeypatch):
     assert most < 30e6, most
     assert open_folder(tmp_path/'set')[0]['X'].shape == (100,2,10**5)
 
+def test_a_memory_map_is_not_copied_for_tfm(tmp_path):
+    np.save(tmp_path/'x.npy', np.ones((100,2,10**5), 'f4'))
+    most,before = 0,private_memory()
+    def first_variable(o):
+        nonlocal most
+        most = max(most, private_memory()-before)
+        return {**o, 'X': o['X'][:,:1]}
+    convert(np.load(tmp_path/'x.npy', mmap_mode='r'), tmp_path/'set', tfm=first_variable)
+    assert 0 < most < 30e6 and open_folder(tmp_path/'set')[0]['X'].shape == (100,1,10**5)
+
 def test_memory_is_that_of_a_few_records(tmp_path):
     code = f"""
 import numpy as np, re, threading
