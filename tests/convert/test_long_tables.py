@@ -38,6 +38,16 @@ def test_long_tables_in_any_order_give_whole_series(tmp_path, kind, part, most, 
     numbers = [int(o[1:]) for o in arrays['who'].tolist()]
     for i,n in enumerate(numbers): assert np.allclose(arrays['X'][i], series[n]) and arrays['y'][i] == n%3
 
+def test_large_partitions_may_have_many_series(tmp_path, monkeypatch):
+    import pyarrow as pa, pyarrow.parquet as pq
+    monkeypatch.setattr(long_tables, 'most_series', 5)
+    n = 200
+    pq.write_table(pa.table(dict(id=np.repeat(np.arange(n), 60), v=np.repeat(np.arange(n)/2, 60))), tmp_path/'a.parquet') # Compresses well
+    src = LongTable(tmp_path/'a.parquet', 'id', partition_bytes=5000)
+    assert 1 < src.n_partitions < n*60*16/(4*5000), 'partitions are larger than was estimated'
+    found = {o['id']: o['X'] for o in src}
+    assert [*sorted(found)] == [*range(n)] and all((x == id/2).all() and x.shape == (1,60) for id,x in found.items())
+
 def test_long_tables_take_as_much_memory_whatever_their_size(tmp_path):
     code = """
 import threading, numpy as np, pyarrow as pa, pyarrow.csv

@@ -254,7 +254,10 @@ class TooManySeries(Exception): "A table has more series than can be sorted toge
 
 class SeriesSeen(Shown):
     "The ids, numbers of rows, and metadata of the series that have appeared"
-    def __init__(self):
+    def __init__(self,
+        most:int=None, # Number of series beyond which `TooManySeries` is raised; None for any number
+    ):
+        self.most = most
         self.numbers = {} # By id
         self.counts = np.zeros(0, 'i8')
         self.known = [] # Metadata of each series
@@ -263,7 +266,7 @@ class SeriesSeen(Shown):
         "Add rows, and return the number of the series of each, (rows,)"
         values,codes = encode(ids)
         number = np.array([self.numbers.setdefault(o, len(self.numbers)) for o in values.tolist()])
-        if len(number) and len(self.numbers) > most_series: raise TooManySeries
+        if self.most is not None and len(self.numbers) > self.most: raise TooManySeries
         numbers = number[codes]
         new = len(self.numbers)-len(self.counts)
         self.counts = np.pad(self.counts, (0, new)) + np.bincount(numbers, minlength=len(self.numbers))
@@ -287,10 +290,10 @@ def _same(a, b): return a == b or a != a and b != b # Both may be NaN
 
 # %% ../../nbs/46_convert.long_tables.ipynb #404ad6a6
 @patch
-def _sorted(self:LongTable, batches):
-    "Records of all series in batches of rows, sorted on disk; `TooManySeries` before any is yielded"
+def _sorted(self:LongTable, batches, most=None):
+    "Records of all series in batches of rows, sorted on disk; `TooManySeries` before any is yielded, if they are more than `most`"
     with unnamed_file() as file, unnamed_file() as merged:
-        seen = SeriesSeen()
+        seen = SeriesSeen(most)
         runs = self._runs(file, batches, seen)
         rows = runs.mapped() if runs.in_order else runs.merged(merged, self.partition_bytes//2)
         stops = np.cumsum(seen.counts)
@@ -353,7 +356,7 @@ def _long_times(self:LongTable, times):
 def _on_disk(self:LongTable):
     "Records of a large table"
     if self._has_few_series():
-        try: return (yield from self._sorted(progress(self._batches())))
+        try: return (yield from self._sorted(progress(self._batches()), most_series))
         except TooManySeries: pass # No record was yielded
     with unnamed_file() as file:
         for runs in self._partitions(file): yield from self._partition_series(runs)
