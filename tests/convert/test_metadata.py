@@ -14,6 +14,7 @@ from tsdisk.convert.metadata import column_chunks, metadata_lines, read_lines, s
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.series.windows import Windows
 from conversion import as_item, X, write_raw
 
 @pytest.fixture
@@ -151,3 +152,11 @@ def test_values_of_several_types_are_columns_only_if_numbers(tmp_path):
     path.write_bytes(b''.join(map(metadata_lines, rows)))
     got = summarize(path)
     assert got.dtypes == dict(a='<f8', c='|b1', e='<U3') and got.rest == ['b','d','f']
+
+def test_the_rate_of_series_with_and_without_gaps_is_one(tmp_path):
+    for fs in (30.,360.,62.4725):
+        gap = dict(time_period=1/fs, time_jumps=[[500, 77*10**9]])
+        with pytest.warns(UserWarning, match='1 series have gaps'):
+            convert([dict(X=np.ones((1,1000)), fs=fs), dict(X=np.ones((1,1000)), **gap)], tmp_path/f'{fs}')
+        assert read_manifest(tmp_path/f'{fs}')['clock']['fs'] == fs and not (tmp_path/f'{fs}/rates.npy').exists()
+        if fs != 62.4725: assert Windows(open_folder(tmp_path/f'{fs}')[0]['X'], '1s').size == fs

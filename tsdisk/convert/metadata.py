@@ -247,7 +247,7 @@ def save_times(
     if not len(table.jumps): return res
     jumps,rates = f'jumps{tag}.npy',f'rates{tag}.npy'
     save_array(folder/jumps, table.jumps)
-    same = (table.fs == table.fs[0]).all()
+    same = (abs(table.fs-table.fs[0]) < 1e-12*table.fs[0]).all() # Periods are stored as decimals, so the last digit may differ
     if not same: save_array(folder/rates, table.fs)
     return {**res, 'jumps': jumps, 'fs': float(table.fs[0]) if same else rates, 'gaps': table.gaps}
 
