@@ -35,7 +35,7 @@ from .files import find_inputs
 from .netcdf import groups_in, open_cf, with_coordinates
 from .notes import class_notes, clock_notes, metadata_notes, times_in_words
 from .plan import check_numbers, name_reasons
-from .readers import open_npz, read_file, readers, split_rows, suffix_of, variable_metadata
+from .readers import npz_members, read_file, readers, split_rows, suffix_of, variable_metadata
 
 # %% ../../nbs/47_convert.info.ipynb #035091a5
 def spark(
@@ -50,9 +50,11 @@ def spark(
 def _bar_heights(means):
     "Heights from 1 to 8; 0 for a mean that is not finite"
     finite = np.isfinite(means)
-    low,high = (np.nanmin(means),np.nanmax(means)) if finite.any() else (0.,0.)
-    heights = np.nan_to_num((means-low)/(high-low or 1)*7).round().clip(0, 7).astype(int)
-    return np.where(finite, heights+1, 0)
+    heights = np.zeros(len(means), int)
+    if not finite.any(): return heights
+    means = means[finite] - means[finite].min()
+    heights[finite] = 1 + (means/(means.max() or 1)*7).round().astype(int)
+    return heights
 
 # %% ../../nbs/47_convert.info.ipynb #4ac12dce
 def text_table(
@@ -164,9 +166,9 @@ def cached_figures(
 ) -> list: # [low, high, mean, std] of each variable
     "Range, mean and standard deviation from cached statistics"
     scale,offset = packing.scale or 1., packing.offset or 0.
-    figures = [np.multiply(stats[k], scale)+offset for k in ('min','max','mean')]
-    figures.append(np.multiply(stats['std'], scale))
-    return np.transpose(figures).tolist()
+    low,high,mean = (np.multiply(stats[k], scale)+offset for k in ('min','max','mean'))
+    std = np.multiply(stats['std'], np.abs(scale))
+    return np.transpose([np.minimum(low, high), np.maximum(low, high), mean, std]).tolist() # A scale may be negative
 
 # %% ../../nbs/47_convert.info.ipynb #2afb88c7
 def describe_variables(
@@ -178,7 +180,8 @@ def describe_variables(
     packing = Packing.from_entry(metadata)
     samples = five_samples(X, packing)
     lines = [spark(o) for o in samples[len(samples)//2][:200]]
-    figures = cached_figures(stats, packing) if stats else sampled_figures(samples)
+    has_stats = bool(stats) and len(stats['min']) == len(samples[0]) # Not if variables have more than one axis
+    figures = cached_figures(stats, packing) if has_stats else sampled_figures(samples)
     names,units = _names_and_units(metadata, len(lines))
     variables = zip_longest(names, units, figures[:len(lines)], lines)
     return [VariableInfo(name or str(i), unit or '', *values, line=line) for i,(name,unit,values,line) in enumerate(variables)]
@@ -288,10 +291,10 @@ def describe_npy(path):
 @describes('.npz')
 def describe_npz(path):
     "The arrays of a `.npz` file"
-    def row(name, a):
-        stored = 'in place' if isinstance(a, np.memmap) else 'compressed'
-        return ArrayInfo(name, a.shape, str(a.dtype), a.nbytes, stored)
-    return Info(path, [row(k, a) for k,a in open_npz(path, lazy=True).items()])
+    def row(o):
+        nbytes = int(np.prod(o.shape))*o.dtype.itemsize
+        return ArrayInfo(o.name, o.shape, str(o.dtype), nbytes, 'compressed' if o.compressed else 'in place')
+    return Info(path, [row(o) for o in npz_members(path)])
 
 # %% ../../nbs/47_convert.info.ipynb #af029ec1
 def _describe_node(name, a):
