@@ -195,12 +195,12 @@ def test_a_dataset_of_one_value_a_row_is_listed(tmp_path):
 def test_statistics_of_images_are_described(tmp_path):
     save_folder(tmp_path/'set', np.arange(9*3*4*5., dtype='f4').reshape(9,3,4,5))
     train_stats(open_folder(tmp_path/'set')[0]['X'])
-    assert [o.low for o in info(tmp_path/'set').variables] == [20.*(i//4)+5*(i%4) for i in range(12)]
+    assert [o.low for o in info(tmp_path/'set').vars] == [5.*i for i in range(12)]
 
 def test_a_negative_scale_turns_the_range_round(tmp_path):
     convert([dict(X=np.array([[1,2,9]], 'i2'), scale=-.5, offset=1.)], tmp_path/'set')
     train_stats(open_folder(tmp_path/'set')[0]['X'])
-    o, = info(tmp_path/'set').variables
+    o, = info(tmp_path/'set').vars
     assert (o.low,o.high) == (-3.5,.5) and o.mean == pytest.approx(-1) and o.std > 1
 
 def test_infinite_values_leave_the_rest_of_a_line():
@@ -210,5 +210,5 @@ def test_arrays_of_npz_are_described_without_their_values(tmp_path):
     arrays = dict(a=np.ones((2,3), '>f4'), b=np.asfortranarray(np.ones((4,5))), c=np.ones(3))
     np.savez(tmp_path/'a.npz', **arrays), np.savez_compressed(tmp_path/'b.npz', **arrays)
     for name,stored in (('a','in place'), ('b','compressed')):
-        found = info(tmp_path/f'{name}.npz').arrays
+        found = info(tmp_path/f'{name}.npz').rows
         assert [(o.name, o.shape, o.nbytes, o.stored) for o in found] == [(k, v.shape, v.nbytes, stored) for k,v in arrays.items()]
