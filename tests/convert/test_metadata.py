@@ -39,6 +39,12 @@ def test_columns_whose_names_differ_only_in_case_have_no_common_file(tmp_path):
     assert '"age": -2' in next((tmp_path/'set').glob('items*.jsonl')).read_text()
     with expect_fail(ValueError, "another one differs only in case"): convert([dict(X=X(0), mask=X(1), Mask=X(2))], tmp_path/'bad')
 
+def test_columns_are_made_in_chunks_however_many_rows_a_line_has(tmp_path):
+    path = tmp_path/'items.jsonl'
+    path.write_text('[7, {"k": "ab"}]\n[1, {"k": "c"}]\n[2, {"k": ""}]\n')
+    chunks = [*column_chunks(path, 'k', '<U2', size=4)]
+    assert [o.tolist() for o in chunks] == [['ab']*4, ['ab']*3+['c'], ['']*2] and all(o.dtype == '<U2' for o in chunks)
+
 def test_keys_of_metadata_are_not_used_as_paths(tmp_path):
     victim = tmp_path/'victim.npy'
     np.save(victim, np.arange(100))

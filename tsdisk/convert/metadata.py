@@ -158,17 +158,19 @@ def column_chunks(
     path, # `items.jsonl`
     key:str, # A key that all rows have
     dtype, # Dtype of its column
-    size:int=2**16, # Minimum rows of a chunk, except the last
+    size:int=2**16, # Rows of a chunk; the last may have fewer
 ): # Arrays (k,)
     "The values of a key for all rows, in chunks"
-    chunk,n = [],0
+    chunk,n = np.empty(size, dtype),0
     for k,o in read_lines(path):
-        chunk.append(np.full(k, o[key], dtype))
-        n += k
-        if n < size: continue
-        yield np.concatenate(chunk)
-        chunk,n = [],0
-    if chunk: yield np.concatenate(chunk)
+        while k: # One line may hold for any number of rows
+            rows = min(k, size-n)
+            chunk[n:n+rows] = o[key]
+            k,n = k-rows,n+rows
+            if n < size: continue
+            yield chunk
+            chunk,n = np.empty(size, dtype),0
+    if n: yield chunk[:n]
 
 # %% ../../nbs/44_convert.metadata.ipynb #207ef0da
 def _rate_of(clock): return np.nan if clock is None or clock.fs is None else clock.fs
