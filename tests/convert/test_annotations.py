@@ -131,8 +131,14 @@ def test_what_labels_lack_is_said(tmp_path):
     with fails(ValueError, 'no `annotations`', 'read_annotated'): LabelSteps(stages)(read_file(path))
     with fails(ValueError, 'sampling rate'): LabelSteps(stages)(dict(X=np.ones((1,5)), start='2020-01-01', annotations=[]))
     with fails(FileNotFoundError, 'SC4001E0-PSG.edf', 'nowhere'): read_annotated(str(path), lambda p: 'nowhere')
+    (tmp_path/'a.txt').touch()
     with fails(ValueError, 'not a file of annotations', '.hea'): read_annotations(tmp_path/'a.txt')
     assert pickle.loads(pickle.dumps(LabelSteps(stages, (1,1)))).window == (1,1)
+
+def test_a_file_of_annotations_that_does_not_exist_is_named(tmp_path):
+    (tmp_path/'r.hea').write_text('r 1 100 300\nr.dat 16\n')
+    for name in ('r.qrs','none.edf'):
+        with fails(FileNotFoundError, name): read_annotations(tmp_path/name)
 
 def test_annotations_of_wfdb_are_read_by_their_file(tmp_path):
     wfdb.wrsamp('r', fs=100, units=['mV'], sig_name=['I'], d_signal=np.arange(300)[:,None], fmt=['16'], adc_gain=[200.], baseline=[0], write_dir=str(tmp_path))

@@ -151,6 +151,7 @@ def read_annotations(
     path = str(local_path(path))
     if suffix_of(path) in ('.edf','.bdf'): return EdfFile(path).annotations
     record,suffix = os.path.splitext(path)
+    if not os.path.exists(path): raise FileNotFoundError(f"{path} does not exist")
     if os.path.exists(f'{record}.hea') and suffix: return WfdbRecord(f'{record}.hea').annotations(suffix[1:])
     raise ValueError(f"{path} is not a file of annotations: give an EDF file, or one of WFDB that has a header {record}.hea")
 
