@@ -119,3 +119,9 @@ def test_a_column_named_y_does_not_replace_the_targets():
     long = pandas.DataFrame(dict(y=['p','p','q'], v=[1.,2,3], label=[7,7,8]))
     found = [(o['y'], o['y_'], o['X'].tolist()) for o in from_long(long, 'y', vars=['v'], y='label')]
     assert found == [(7,'p',[[1,2]]), (8,'q',[[3]])]
+
+def test_a_column_may_be_both_the_target_and_metadata():
+    pandas = pytest.importorskip('pandas')
+    for steps in (dict(series=[[1.,2],[3,4]]), dict(s0=[1.,3], s1=[2.,4])):
+        record, = from_wide(pandas.DataFrame(dict(**steps, a=[7,8])), y='a', metadata=['a'])
+        assert record['X'].tolist() == [[[1,2]],[[3,4]]] and [*record['y']] == [7,8]

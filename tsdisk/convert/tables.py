@@ -144,7 +144,7 @@ def from_wide(
 ): # Records of many samples, `X` (k, variables, steps)
     "Samples of a table with a row for each; `ValueError` if a column is missing"
     table = open_table(src, **kwargs)
-    others = table.check([*([y] if y else []), *(metadata or ())], '`y` or `metadata`')
+    others = table.check(dict.fromkeys([*([y] if y else []), *(metadata or ())]), '`y` or `metadata`')
     if has_lists(table, steps): return samples_of_lists(table, steps, y, metadata)
     steps = table.check(steps, '`steps`') if steps else _steps_of(table, others)
     table.as_numbers(steps)

@@ -49,7 +49,7 @@ def samples_of_lists(
     if lists is None: _check_frames(table)
     lists = table.check(lists, '`steps`') if lists else _default_lists(table)
     if metadata is None: metadata = [o for o in _columns_of_kind(table, *_metadata_kinds) if o != y]
-    others = [y, *metadata] if y else metadata
+    others = [*dict.fromkeys([y, *metadata] if y else metadata)]
     table.as_metadata(others)
     times = first(_columns_of_kind(table, 'dates in lists'))
     return _list_records(table, lists, [o for o in others if o not in lists], y, times)
