@@ -136,7 +136,7 @@ class Writer(Shown):
         self.inputs,self.digest,self.faults = progress.inputs,progress.digest,[]
         left_out = [name for name,_ in progress.faults]
         self.seen = SeenInputs(how_read(journal.head.get('options')), left_out) # Inputs that are done are added again
-        self.noted,self.consistent = time.time(),True
+        self.noted,self.consistent = time.monotonic(),True
 
 def _opened_at(path, size):
     "Open a file to append to it, after cutting it off at `size` bytes"
@@ -201,7 +201,7 @@ def take(self:Writer,
     for o in self.parts.glob(f'{done.part}.*'): o.unlink()
     self._count_inputs(done, inputs)
     self.consistent = True
-    if time.time()-self.noted > note_every: self.note()
+    if time.monotonic()-self.noted > note_every: self.note()
 
 @patch
 def _count_inputs(self:Writer, done, inputs):
@@ -227,7 +227,7 @@ def note(self:Writer):
     _flush(self.metadata)
     self._log_progress(changes)
     self.journal.progress.faults += self.faults
-    self.faults,self.noted = [],time.time()
+    self.faults,self.noted = [],time.monotonic()
     self.consistent = True
 
 @patch
