@@ -134,3 +134,10 @@ def test_arrays_of_unequal_numbers_of_rows_go_to_one_file(tmp_path):
     to_hdf5({'X': tmp_path/'set/X.npy'}, tmp_path/'set.h5') # Its manifest says what its integers stand for
     to_hdf5(tmp_path/'set', tmp_path/'whole.h5')
     with h5py.File(tmp_path/'set.h5') as a, h5py.File(tmp_path/'whole.h5') as b: assert np.array_equal(a['X'], b['X'])
+
+def test_a_variable_named_like_a_column_of_targets_is_kept(tmp_path):
+    import pyarrow.parquet as pq
+    records = [dict(X=np.full((2,5), i), y=np.full((2,5), 9.+i), names=['y0','b']) for i in range(3)]
+    table = pq.read_table(to_parquet(convert(records, tmp_path/'set'), tmp_path/'a.parquet'))
+    values = {k: table[k].to_pylist()[2] for k in table.column_names if k != 'source'}
+    assert sorted(values) == ['b','y0','y0_','y1'] and sorted(o[0] for o in values.values()) == [2,2,11,11] and values['b'] == [2]*5

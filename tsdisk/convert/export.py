@@ -263,7 +263,7 @@ def named_columns(
     for o in arrays:
         columns = o.to_arrow(start, stop)
         names = column_names(o.name, len(columns), variables if o.name == 'X' else ())
-        res |= dict(zip(names, columns))
+        res |= dict(zip(unique_names(names, res), columns))
     return res
 
 # %% ../../nbs/49_convert.export.ipynb #42f30488
