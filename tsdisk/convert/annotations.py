@@ -95,7 +95,7 @@ def step_labels(
     annotations, # Lists of onset, duration and text, as of EDF; or the lists `step` and `symbol`, as of WFDB
     steps:int, # Number of steps
     fs:float=None, # Steps per second
-    classes=None, # Strings in the order of their numbers, or a mapping of strings to numbers; others are ignored
+    classes=None, # Strings in the order of their numbers, or a mapping of strings to numbers; others have no label
     window=None, # Seconds (before, after) of an annotation without a duration; by default it lasts until the next one used
     clock:Clock=None, # Instead of `fs`, for a recording with gaps
 ) -> np.ndarray: # (steps,): int8 if it holds all `classes`, -100 where there is none; without `classes` strings, or ''
