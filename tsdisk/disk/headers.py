@@ -150,7 +150,7 @@ def map_open(
     with naming(f.name):
         res = np.memmap(f, dtype, 'r', start, shape)
         stat = os.fstat(f.fileno())
-    res.filename = Path(f.name).resolve()
+    res.filename = Path(f.name).absolute() # Not that of a link's target: the manifest is next to the link
     return remember_file(res, stat)
 
 # %% ../../nbs/02_disk.headers.ipynb #7e33fc61

@@ -112,12 +112,10 @@ def _npy_files(folder):
     names = os.listdir(folder) if folder.is_dir() else []
     return [os.path.join(folder, o) for o in sorted(names) if o.endswith('.npy')]
 
-def _resolved(paths):
-    "Absolute paths, without symbolic links; each folder is resolved once"
-    parts = [os.path.split(o) for o in paths]
-    folders = {o: os.path.realpath(o) for o in {folder for folder,_ in parts}}
-    real = [os.path.join(folders[folder], name) for folder,name in parts]
-    return [os.path.realpath(o) if os.path.islink(o) else o for o in real]
+def _absolute(paths):
+    "Paths that other processes can open, too; links stay, as the manifest is next to them"
+    here = os.getcwd()
+    return [os.path.join(here, o) for o in paths]
 
 
 # %% ../../nbs/10_disk.shards.ipynb #d1711bdf
@@ -147,9 +145,9 @@ class Shards(Joined):
     ):
         paths = _npy_files(local_path(paths)) if isinstance(paths, (str,Path)) else [str(local_path(o)) for o in paths]
         if not paths: raise FileNotFoundError("There are no `.npy` files to read")
-        real = _resolved(paths)
-        self.folder = os.path.commonpath({os.path.dirname(o) for o in real})
-        self.paths = np.array([o[len(os.path.join(self.folder, '')):] for o in real])
+        absolute = _absolute(paths)
+        self.folder = os.path.commonpath({os.path.dirname(o) for o in absolute})
+        self.paths = np.array([o[len(os.path.join(self.folder, '')):] for o in absolute])
         self.stack = stack
         self._set(self._check(paths))
         check_dtype(self.dtype, paths[0])

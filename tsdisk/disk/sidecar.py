@@ -62,11 +62,15 @@ def described(
 ) -> Described: # Empty if no manifest describes the file
     "What the manifest next to a file says about it"
     path = local_path(path)
+    found = filter(None, map(_described_by_name, (path, path.resolve())))
+    return next(found, Described(None, {}, {}))
+
+def _described_by_name(path):
+    "What the manifest next to a file says about its name; None if it says nothing"
     for folder in (path.parent, path.parent.parent):
         manifest,name = read_manifest(folder),path.relative_to(folder).parts[0]
         entry = next((o for o in manifest.get('arrays', {}).values() if o['file'] == name), None)
         if entry: return Described(folder, manifest, entry)
-    return Described(None, {}, {})
 
 # %% ../../nbs/11_disk.sidecar.ipynb #19a693ec
 def packing_at(
