@@ -3,6 +3,7 @@ from collections import Counter
 from functools import partial
 import h5py, numpy as np, pytest, torch
 from conftest import elsewhere, fails, filled
+from tsdisk.convert.seen_inputs import SeenInputs
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.fingerprint import array_id, describe, digest, empty_digest, extend_digest, file_id, fingerprint
 from tsdisk.disk.fingerprint import function_id, versioned
@@ -61,6 +62,16 @@ def test_a_sequence_of_inputs_is_known_by_members_order_and_names(tmp_path):
     was = of((a,'a'))
     os.utime(a, ns=(3,3))
     assert of((a,'a')) != was
+
+@pytest.mark.parametrize('kind', [np.int64, np.int8, np.float32, np.float64, np.bool_, np.array, torch.tensor, lambda v: np.datetime64(v, 'D'), np.str_])
+def test_labels_of_any_type_are_part_of_an_input(kind):
+    x = np.ones((2,3))
+    def of(v): return extend_digest(empty_digest, (x, kind(v)), 'item 0')
+    assert of(0) != of(1) == of(1)
+    assert SeenInputs().number((x, kind(0))) != SeenInputs().number((x, kind(1)))
+
+def test_labels_in_python_have_the_digest_of_the_first_release():
+    assert extend_digest(empty_digest, (np.arange(6.), 1, 2.5, True, 'text'), 'item 0') == '6883bee86485a65467b7619b35601b22'
 
 # Functions
 

@@ -89,6 +89,7 @@ def input_parts(
         if isinstance(v, str): parts.append(file_id(v) if are_files else (v, file_id(v)))
         elif getattr(v, 'shape', None): parts += array_id(v)
         elif isinstance(v, (int,float,bool)): parts.append(v)
+        elif hasattr(v, 'item') and np.ndim(v) == 0: parts.append(v.item()) # A scalar of NumPy, such as a label `y[i]`
     return parts
 
 def extend_digest(
