@@ -1,5 +1,6 @@
 import functools, os, shutil
 from collections import Counter
+from datetime import date, timedelta
 from functools import partial
 import h5py, numpy as np, pytest, torch
 from conftest import elsewhere, fails, filled
@@ -102,9 +103,45 @@ def test_what_a_function_uses_is_part_of_it(monkeypatch):
     monkeypatch.setitem(counts, 'a', 5)
     assert function_id(by_counts) != before[2]
 
+by_list = lambda o: [v*factor for v in o]
+by_inner = lambda o: (lambda v: [w*factor for w in v])(o)
+def by_helpers(o): return by_uses(o)
+def by_uses(o): return uses_power(o)
+kept = {'walk','run'}
+def by_set(o): return o in kept
+half = partial(power, p=.5)
+def by_half(o): return half(o)
+
+@pytest.mark.parametrize('f,name,value', [(by_list,'factor',3.), (by_inner,'factor',3.), (by_helpers,'factor',3.), (by_set,'kept',{'walk','sit'}),
+    (by_half,'half',partial(power, p=.25)), (by_list,'factor',np.float32(2)), (by_half,'half',np.float32(2))])
+def test_globals_count_in_whatever_part_of_a_function_they_are_used(monkeypatch, f, name, value):
+    before = function_id(f)
+    monkeypatch.setitem(globals(), name, value)
+    assert function_id(f) != before
+
+@pytest.mark.parametrize('a,b', [({'walk','run'}, {'sit','run'}), (frozenset('ab'), frozenset('ac')), (range(3), range(4)), (np.float32(2), np.float32(3)),
+    (timedelta(1), timedelta(2)), (date(2020, 1, 1), date(2020, 1, 2)),
+    ([*range(2000)], [*range(1999), 0]), ({i: 0 for i in range(2000)}, {i: i//1999 for i in range(2000)})])
+def test_values_of_any_plain_type_count(a, b):
+    assert function_id(nested(a)) != function_id(nested(b)) and function_id(nested(a)) == function_id(nested(a))
+
+def test_sets_in_the_code_count():
+    f,g = (eval(f"lambda o: o in {{'walk','run',{name!r}}}") for name in ('sit','lie'))
+    assert function_id(f) != function_id(g)
+
+def called(code):
+    "An object of a class whose methods are given as code"
+    names = {}
+    exec(code, names)
+    return type('Tfm', (type('Base', (), {}),), {k: v for k,v in names.items() if callable(v)})()
+
+@pytest.mark.parametrize('code', ['def __call__(self, o): return o*3', 'def __call__(self, o): return self.twice(o)\ndef twice(self, o): return o*2'])
+def test_the_code_of_objects_that_are_called_counts(code):
+    assert function_id(called(code)) == function_id(called(code)) != function_id(called(code.replace('return o*', 'return 1+o*')))
+
 def test_ids_are_the_same_in_another_process():
     code = 'str([__import__("tsdisk.disk.fingerprint").disk.fingerprint.function_id(getattr(__import__("test_fingerprint"), o)) for o in a])'
-    names = ['power','by_factor','uses_power','Scaled','by_counts']
+    names = ['power','by_factor','uses_power','Scaled','by_counts','by_list','by_set','by_half','by_helpers']
     assert elsewhere(code, names) == str([function_id(globals()[o]) for o in names])
 
 def test_ids_hold_the_name_and_nothing_of_this_machine():

@@ -9,6 +9,7 @@ __all__ = ['empty_digest', 'digest', 'split_name', 'file_id', 'array_id', 'input
 # %% ../../nbs/02_disk.fingerprint.ipynb #cf74431c
 import mmap, os, re
 from collections.abc import Mapping
+from datetime import date, timedelta
 from functools import partial, singledispatch
 from hashlib import blake2b
 from pathlib import Path
@@ -102,7 +103,9 @@ def extend_digest(
     return digest(before, name, *(input_parts(o) if parts is None else parts))
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #e23482b9
-_plain_types = str,bytes,int,float,complex,bool,type(None),Path # Fully described by their `repr`
+# Fully described by their `repr`
+_plain_types = str,bytes,int,float,complex,bool,type(None),Path,range,date,timedelta,np.generic
+_collections = list,tuple,dict,set,frozenset
 
 def describe(
     o, # A function, or anything that one uses
@@ -112,7 +115,7 @@ def describe(
     if isinstance(o, _plain_types): return o
     if isinstance(o, np.ndarray): return _array_values(o)
     if not depth: return type(o).__qualname__
-    if (n := _length(o)) > 1000: return type(o).__qualname__, n
+    if (n := _length(o)) > (10**6 if isinstance(o, _collections) else 1000): return type(o).__qualname__, n
     return _parts(o, lambda v: describe(v, depth-1))
 
 def _array_values(a):
@@ -128,12 +131,23 @@ def _length(o):
 def _parts(o, inner):
     version = getattr(o, 'tsdisk_version', None)
     named = [type(o).__qualname__] if version is None else [type(o).__qualname__, version]
-    return *named, inner(getattr(o, '__dict__', None))
+    is_called = isinstance(getattr(type(o), '__call__', None), FunctionType)
+    methods = [inner(_methods(type(o)))] if is_called and version is None else []
+    return *named, inner(getattr(o, '__dict__', None)), *methods
+
+def _methods(cls):
+    "Functions of a class, and of its bases in the same module, by name"
+    bases = [o for o in reversed(cls.__mro__) if o.__module__ == cls.__module__]
+    return {k: v for o in bases for k,v in vars(o).items() if isinstance(v, FunctionType)}
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #5d06a073
 @_parts.register(list)
 @_parts.register(tuple)
 def _list_parts(o, inner): return [inner(v) for v in o]
+
+@_parts.register(set)
+@_parts.register(frozenset)
+def _set_parts(o, inner): return sorted(map(inner, o), key=repr) # Strings have another order in each process
 
 @_parts.register(Mapping)
 def _mapping_parts(o, inner): return [(str(k),inner(v)) for k,v in o.items()]
@@ -145,6 +159,19 @@ def _partial_parts(o, inner): return inner((o.func, o.args, o.keywords))
 @_parts.register(MethodType)
 def _method_parts(o, inner): return inner((o.__func__, o.__self__))
 
+# %% ../../nbs/02_disk.fingerprint.ipynb #98a2bd13
+def _globals_used(f):
+    "Global variables and functions that the code of a function names; those of other modules by their name"
+    kinds = str,int,float,range,np.generic,np.ndarray,*_collections,FunctionType,partial
+    named = {k: f.__globals__.get(k) for k in _names_in(f.__code__)}
+    used = {k: v for k,v in named.items() if isinstance(v, kinds)}
+    elsewhere = lambda v: isinstance(v, FunctionType) and v.__module__ != f.__module__
+    return {k: v.__qualname__ if elsewhere(v) else v for k,v in used.items()}
+
+def _names_in(code):
+    "Names that code uses, also in its comprehensions and inner functions"
+    return [*code.co_names, *(k for o in code.co_consts if isinstance(o, CodeType) for k in _names_in(o))]
+
 # %% ../../nbs/02_disk.fingerprint.ipynb #77c54d17
 @_parts.register(CodeType)
 def _code_parts(o, inner): return o.co_code, o.co_names, [inner(v) for v in o.co_consts]
@@ -154,15 +181,8 @@ def _function_parts(o, inner):
     if (version := getattr(o, 'tsdisk_version', None)) is not None: return o.__qualname__, version
     if (o.__module__ or '').partition('.')[0] == 'tsdisk': return o.__module__, o.__qualname__
     enclosed = [v.cell_contents for v in o.__closure__ or ()]
-    return inner((o.__code__, o.__defaults__, o.__kwdefaults__, enclosed, _globals_used(o)))
-
-def _globals_used(f):
-    "Global variables and functions that the code of a function names; those of other modules by their name"
-    kinds = str,int,float,tuple,list,dict,np.ndarray,FunctionType
-    named = {k: f.__globals__.get(k) for k in f.__code__.co_names}
-    used = {k: v for k,v in named.items() if isinstance(v, kinds)}
-    elsewhere = lambda v: isinstance(v, FunctionType) and v.__module__ != f.__module__
-    return {k: v.__qualname__ if elsewhere(v) else v for k,v in used.items()}
+    used = _mapping_parts(_globals_used(o), inner) # Without a level of its own
+    return [*map(inner, (o.__code__, o.__defaults__, o.__kwdefaults__, enclosed)), used]
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #4e0fac43
 def function_id(
