@@ -190,6 +190,16 @@ def test_short_reads_go_on(plain, monkeypatch):
     monkeypatch.setattr(os, 'preadv', lambda fd, bufs, *args: whole(fd, [bufs[0][:len(bufs[0])//2+1]], *args))
     same(read(DiskFile(plain[0]), [1000], [5000])[0], plain[1][1000:6000])
 
+@has_preadv
+def test_pythons_without_flags_of_reads_read_without_them(plain, monkeypatch):
+    monkeypatch.setattr(DiskFile, 'engines', (Preadv,))
+    whole = os.preadv
+    def preadv(fd, bufs, at, flags=0):
+        if flags: raise NotImplementedError('preadv2: flags unavailable on this platform')
+        return whole(fd, bufs, at)
+    monkeypatch.setattr(os, 'preadv', preadv)
+    same(read(DiskFile(plain[0]), [1000], [5000])[0], plain[1][1000:6000])
+
 # Free memory
 
 def cgroup(root, limit, use, cache, v1=False, shared=0):

@@ -163,9 +163,10 @@ def _write_some(file, data, at, keep):
         return file.write(data)
     if keep or _refusals_cache: return os.pwritev(file.fileno(), [data], at)
     try: return os.pwritev(file.fileno(), [data], at, RWF_DONTCACHE)
-    except OSError as e:
-        if e.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS): raise
-        _refusals_cache.add(e.errno)
+    except (OSError,NotImplementedError) as e: # The latter by a Python without `pwritev2`
+        code = getattr(e, 'errno', errno.ENOSYS)
+        if code not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS): raise
+        _refusals_cache.add(code)
         return os.pwritev(file.fileno(), [data], at)
 
 # %% ../../nbs/03_disk.arrays.ipynb #b0c747dc

@@ -220,7 +220,7 @@ def _find_unit(self:DiskFile, engine):
     for unit,hint in product(engine.units, engine.hints):
         self.unit,self.hint = unit,hint # `Incoming` reads with these
         try: Incoming(self, np.array([self.size//2]), np.array([1])).wait()
-        except OSError as e: error = e
+        except (OSError,NotImplementedError) as e: error = e # The latter by a Python without `preadv2`
         else: return None
     return error
 
