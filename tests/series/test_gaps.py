@@ -4,8 +4,10 @@ import numpy as np, pytest
 from fastcore.test import expect_fail
 from hypothesis import given, strategies as st
 from tsdisk.convert.convert import convert
+from tsdisk.disk.array_sources import as_source
 from tsdisk.folder.manifest import open_folder
 from tsdisk.series.clock import Clock
+from tsdisk.series.clocks import clocks_of
 from tsdisk.series.crops import Crops
 from tsdisk.series.grid import GapGrid
 from tsdisk.series.ragged import Ragged
@@ -174,3 +176,26 @@ def test_uneven_times_and_crops_have_last_windows():
     times = np.datetime64('2024-01-01') + np.cumsum(np.random.default_rng(0).integers(1, 10**6, 60)).astype('m8[s]')
     assert len(ends_of(Windows([np.zeros(60)]*2, 12, clock=[Clock.from_times(times), hourly]))[0]) == 2
     assert ends_of(Crops([np.zeros(100)]*2, 12, clock=[gap_at(95), hourly]))[1] == ''
+
+# Datasets that grow
+
+def grown(folder):
+    "A dataset of two series with a gap, whose values are followed by those of an append that was killed"
+    when = lambda at: np.datetime64('2024-01-01')+np.append(np.arange(at), np.arange(at+50, 130)).astype('m8[h]')
+    convert([dict(X=np.zeros((1,80), 'f4'), times=when(o)) for o in (30,40)], folder, layout='ragged')
+    X = open_folder(folder)[0]['X']
+    with open(folder/'X/values.npy', 'ab') as f: f.write(bytes(800))
+    return X
+
+@pytest.mark.filterwarnings('ignore:2 series have gaps')
+def test_windows_avoid_gaps_while_their_file_grows(tmp_path):
+    want = Windows(grown(tmp_path/'set'), 5)
+    got = Windows(open_folder(tmp_path/'set')[0]['X'], 5)
+    assert len(got) == len(want) == 2*(76-4) and Windows(open_folder(tmp_path/'set')[0]['X'], '5h').span == 5
+
+def test_the_first_rows_of_a_file_have_its_clocks_and_others_have_not(tmp_path):
+    convert([dict(X=np.zeros((1,80), 'f4'), start=f'2024-01-0{i+1}', fs=1.) for i in range(6)], tmp_path/'set')
+    X = open_folder(tmp_path/'set')[0]['X']
+    assert clocks_of(as_source(X[:4]).place())[3].start == np.datetime64('2024-01-04')
+    for o in (X[2:], X[::2], X[:,:,:9], X[::-1]):
+        for s in (as_source(o), pickle.loads(pickle.dumps(as_source(o)))): assert clocks_of(s.place()) is None

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .basics import address_of
-from .views import byte_in_map, file_of, mmap_of, pack_array, unpack_array
+from .views import byte_in_file, byte_in_map, file_of, mmap_of, pack_array, unpack_array
 from .arrays import open_array
+from .headers import read_header
 from .direct import FileRows, ReadsAhead, check_same_file, copy_rows, find_runs
 from .faults import handle_faults, mapped_inode, mapped_reads
 from .identity import open_file, remember_file
@@ -81,7 +82,15 @@ def place(self:ArraySource):
     path = getattr(a, 'filename', None)
     if path is None: return None
     whole = a.flags.c_contiguous and os.path.getsize(path) == a.offset+a.nbytes
-    return Place([Path(path)], a.shape, a.dtype.str, a.offset, whole, read_only=getattr(a, 'mode', None) == 'r')
+    read_only = getattr(a, 'mode', None) == 'r'
+    return Place([Path(path)], a.shape, a.dtype.str, a.offset, whole, read_only=read_only, from_start=_is_from_start(a, path))
+
+def _is_from_start(a, path):
+    "Are the rows of an array the first of a `.npy` file, or all?"
+    if mmap_of(a) is None or not a.flags.c_contiguous: return False
+    try: shape,dtype,_,start = read_header(path)
+    except (OSError,ValueError): return False # Gone, or no `.npy`
+    return (byte_in_file(a), a.shape[1:], a.dtype) == (start, shape[1:], dtype)
 
 @patch
 def maps(self:ArraySource): return [self.array]

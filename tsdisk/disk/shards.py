@@ -236,4 +236,4 @@ def direct(self:Shards, most, threads=None):
 @patch
 def place(self:Shards):
     files = [Path(self.folder)/o for o in self.paths]
-    return Place(files, self.shape, self.dtype.str, None, True)
+    return Place(files, self.shape, self.dtype.str, None, True, from_start=True)

@@ -104,6 +104,7 @@ class Place(NamedTuple):
     how:tuple=() # Settings that make rows of it, such as those of windows
     starts:int=None # Checksum of where its series start
     read_only:bool=True # Are the files open for reading only, so that results may be kept next to them?
+    from_start:bool=False # Have rows the numbers that they have in the files, of which there may be more?
 
 # %% ../../nbs/09_disk.sources.ipynb #6fe0b266
 @patch

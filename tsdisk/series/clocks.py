@@ -328,7 +328,7 @@ def clocks_of(
     place, # The `place()` of a source; None if it does not come from a file
 ) -> Clocks: # None if no manifest gives the times of these rows
     "The clocks of the series in a dataset, from the manifest next to their files"
-    found = described(place.files[0]) if place is not None and place.whole else None
+    found = described(place.files[0]) if place is not None and place.from_start else None
     if found is None or found.entry.get('role') != 'X': return None
     starts,(fs,jumps),stamps = _of_series(found, 'start'),_rates_and_jumps(found),_stamps(found)
     return None if starts is None and fs is None and stamps is None else Clocks(starts, fs, jumps, stamps)

@@ -52,7 +52,7 @@ class Several(Panel):
     def place(self):
         places = [o.place() for o in self.parts]
         if None in places: return None
-        return places[0]._replace(files=[o.files[0] for o in places], shape=(), offset=None, whole=False)
+        return places[0]._replace(files=[o.files[0] for o in places], shape=(), offset=None, whole=False, from_start=False)
 
 # %% ../../nbs/14_series.several.ipynb #c5830e70
 @patch
