@@ -53,3 +53,11 @@ def test_labels_of_the_steps_of_samples():
     w = Windows(x, 5, 5)
     same(w.over(y).gather([5]), y[1,5:10][None])
     same(w.label(y).gather([0,15]), np.array([4,79]))
+
+def test_labels_of_the_steps_of_a_single_series():
+    x,y = np.zeros((1,2,100), 'f4'), np.arange(100)[None]//50
+    w = Windows(x, 10)
+    same(w.over(y).gather([3,45]), y[0,[np.arange(3, 13), np.arange(45, 55)]])
+    same(w.label(y).gather([0,90]), np.array([0,1]))
+    same(w.over(y[:,::2], 2).gather([3]), y[:,4:14:2])
+    assert w.over(np.zeros((100,3))).shape == (91,3,10) and Windows(np.zeros((1,1,1)), 1).over(np.zeros((1,3))).shape == (1,3,1)

@@ -270,7 +270,7 @@ def over(self:Windows,
     axis:int=None, # Axis of the steps, as for `Windows`
 ) -> Part: # (n, vars, size), (n, size) for series (steps,)
     "The same windows over another array on the same clock"
-    panel,flat = self._panel_over(x, axis)
+    panel,flat = self._panel_over(x, axis, every)
     sel = vars_by_number(sel_vars, panel.vars)
     every = whole_number(every, 'every', 1, 'a whole number of steps')
     self._check_clock(panel, every)
@@ -279,10 +279,11 @@ def over(self:Windows,
     return Part(spans, slice(0, spans.span), sel, flat)
 
 @patch
-def _panel_over(self:Windows, x, axis):
+def _panel_over(self:Windows, x, axis, every):
     "(panel, have its series no axis of variables?)"
     n = len(self.panel)
-    labels = n > 1 and axis is None and isinstance(x, np.ndarray) and x.ndim == 2 and len(x) == n
+    has_steps = n > 1 or np.max(self.panel.lengths) > every # Else a row may be the variables of the only step
+    labels = has_steps and axis is None and isinstance(x, np.ndarray) and x.ndim == 2 and len(x) == n
     if labels: return Dense(x[:, None]), True
     panel = as_panel(x, axis)
     return panel, panel.no_vars
