@@ -1,8 +1,9 @@
 "Row numbers that are computed are those of a list"
 import numpy as np, pytest
 from hypothesis import given, strategies as st
-from conftest import same
-from tsdisk.disk.rows import Ranges, merge_intervals, true_runs, unroll_intervals
+from conftest import fails, same
+from tsdisk.disk.items import itemify
+from tsdisk.disk.rows import Positions, Ranges, as_positions, merge_intervals, true_runs, unroll_intervals
 
 intervals = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 12)), max_size=12)
 
@@ -34,3 +35,14 @@ def test_ranges_that_touch_are_one():
     r = Ranges([(0,2), (2,5), (7,8)])
     same(r.pairs, np.array([[0,5], [7,8]]))
     assert len(Ranges([])) == 0 and Ranges([]) == Ranges([(3,3)])
+
+@pytest.mark.parametrize('mask', [np.ones(50, bool), [True]*99, np.zeros(101, bool), np.array([False])], ids=len)
+def test_a_mask_of_another_length_is_refused(mask):
+    for f in (itemify(np.zeros((100,3))), Positions(100)):
+        with fails(IndexError, f'mask of {len(mask)}', '100'): f[mask]
+
+def test_positions_are_whole_numbers():
+    for i in ([1.9], np.array([1.,2.]), ['1']):
+        with fails(IndexError, 'integers'): as_positions(i, 9)
+    same(as_positions([], 9), np.zeros(0, np.int64))
+    same(as_positions(np.array([3,-1], 'i1'), 9), np.array([3,8]))

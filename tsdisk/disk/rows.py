@@ -18,12 +18,20 @@ def as_positions(
 ) -> np.ndarray: # (k,) int64, each 0 to n-1
     "Positions in one form; `IndexError` for those that do not exist"
     a = np.asarray(idx if hasattr(idx, '__array__') else list(idx))
-    a = np.flatnonzero(a) if a.dtype == bool else a.astype(np.int64)
+    a = _mask_positions(a, n) if a.dtype == bool else _whole_positions(a)
     bad = (a < -n) | (a >= n)
     if bad.any():
         raise IndexError(f"Item {a[bad][0]} was asked for, there are {n}: use "
             f"0 to {n-1}, or -{n} to -1 from the end")
     return np.where(a < 0, a+n, a)
+
+def _mask_positions(mask, n):
+    if mask.shape == (n,) or not mask.size: return np.flatnonzero(mask)
+    raise IndexError(f"A mask has one value for each of {n} items, got a mask of {len(mask)}")
+
+def _whole_positions(a):
+    if a.dtype.kind in 'iu' or not a.size: return a.astype(np.int64)
+    raise IndexError(f"Positions must be integers, got {a.dtype}")
 
 # %% ../../nbs/05_disk.rows.ipynb #3de0a527
 def take_idxs(
