@@ -144,3 +144,12 @@ def test_durations_are_written_in_their_two_largest_units(duration, text):
 def test_a_duration_in_words_is_close_to_it(ns):
     text = duration_text(ns)
     assert nanoseconds(text.replace(',', '')) == pytest.approx(ns, rel=.03) and len(text.split()) in (2, 4)
+
+def test_pandas_keeps_its_nanoseconds():
+    assert nanoseconds(pd.Timedelta(2_777_777, 'ns')) == 2_777_777 and nanoseconds(pd.Timedelta(500, 'ns')) == 500
+    text = '2024-01-31T12:00:00.123456789'
+    assert as_time(pd.Timestamp(text)) == np.datetime64(text) == as_time(pd.Timestamp(text+'Z')) == as_time(pd.Timestamp(text, tz='UTC').tz_convert('Asia/Tokyo'))
+
+@pytest.mark.parametrize('unit', 'YM')
+def test_months_and_years_are_no_durations(unit):
+    with expect_fail(ValueError, 'no fixed length'): nanoseconds(np.timedelta64(1, unit))

@@ -33,7 +33,11 @@ def nanoseconds(
 ) -> Fraction: # May not be a whole number
     "The nanoseconds of a duration; `ValueError` if its unit has no fixed length"
     if isinstance(duration, str): return _text_duration(duration)
-    if isinstance(duration, np.timedelta64): return Fraction(int(duration.astype('timedelta64[ns]').astype('i8')))
+    if hasattr(duration, 'to_timedelta64'): duration = duration.to_timedelta64() # Of pandas, a `timedelta` with nanoseconds
+    if isinstance(duration, np.timedelta64):
+        varies = np.datetime_data(duration.dtype)[0] in ('M','Y')
+        if varies: raise ValueError(f"Months and years have no fixed length: give days or hours, got {duration!r}")
+        return Fraction(int(duration.astype('timedelta64[ns]').astype('i8')))
     if isinstance(duration, timedelta): return Fraction(duration//timedelta(microseconds=1))*1000
     return Fraction(str(float(duration)))*10**9
 
@@ -64,6 +68,7 @@ def as_time(
 ) -> np.datetime64: # In nanoseconds
     "A point in time; `ValueError` if it is not ISO 8601"
     if getattr(t, 'tzinfo', None) is not None: t = t.astimezone(timezone.utc).replace(tzinfo=None)
+    if hasattr(t, 'to_datetime64'): t = t.to_datetime64() # Of pandas, a `datetime` with nanoseconds
     try:
         value = _in_utc(t) if isinstance(t, str) else t
         res,year = np.datetime64(value, 'ns'),np.datetime64(value, 'Y')
