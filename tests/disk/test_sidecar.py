@@ -1,7 +1,7 @@
 "What a manifest says is found for every file that it describes, however the file is opened"
 import json
 import numpy as np, pytest
-from conftest import filled, same
+from conftest import fails, filled, same
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.array_sources import as_source
 from tsdisk.disk.arrays import open_array, save_array
@@ -11,6 +11,7 @@ from tsdisk.disk.sidecar import described, names_of, packing_of
 from tsdisk.folder.manifest import open_folder
 from tsdisk.folder.stats import array_stats
 from tsdisk.series.ragged_files import open_ragged, save_ragged
+from tsdisk.series.windows import Windows
 
 def describe(folder, file='X.npy', **entry):
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,3 +53,15 @@ def test_a_link_to_a_file_of_a_dataset_is_described_by_that(linked, monkeypatch)
     for path in ('X.npy', '../set/X.npy', '../x.npy'):
         assert described(open_array(path).filename).folder.samefile(linked)
         assert packing_of(as_source(path)) == packing_of(Shards([path])) == Packing(.01)
+
+def test_files_of_unlike_manifests_are_refused(tmp_path):
+    for name,scale in dict(a=.01, b=.5, c=.01).items():
+        save_array(tmp_path/name/'X.npy', np.full((50,1), 100, 'i2'))
+        describe(tmp_path/name, scale=scale, names=[f'lead {scale}'])
+    a,b,c = (tmp_path/o/'X.npy' for o in 'abc')
+    assert packing_of(Windows([a,c], 5)) == Packing(.01) and names_of(Windows([a,c], 5)) == ['lead 0.01']
+    for s in (Windows([a,b], 5), Shards([a,b])):
+        with fails(ValueError, 'disagree', a, b): packing_of(s)
+        assert names_of(s) is None
+    (tmp_path/'c/tsdisk.json').unlink()
+    with fails(ValueError, 'disagree', a, c): packing_of(Shards([a,c]))

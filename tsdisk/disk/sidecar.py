@@ -7,6 +7,7 @@ __all__ = ['manifest_name', 'manifest_version', 'NewerFormat', 'read_manifest', 
            'packing_of', 'missing_of', 'names_of', 'classes_of']
 
 # %% ../../nbs/11_disk.sidecar.ipynb #444fb504
+import os
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -146,7 +147,19 @@ def missing_of(
 
 def _packing_in_file(source):
     place = source.place() if source.dtype.kind in 'iu' else None
-    return Packing() if place is None else packing_at(place.files[0])
+    if place is None: return Packing()
+    found = {o: packing_at(o) for o in _one_a_folder(place.files)}
+    first,*others = found
+    unlike = next((o for o in others if found[o] != found[first]), None)
+    if unlike is None: return found[first]
+    raise ValueError(f"The manifests of {first} and {unlike} disagree on what stored integers stand for: read them as two sources, "
+        "or store values instead")
+
+def _one_a_folder(files):
+    "The first of the files in each folder, as a manifest describes all shards of an array in the same way"
+    res = {}
+    for o in files: res.setdefault(os.path.dirname(o), o)
+    return [*res.values()]
 
 # %% ../../nbs/11_disk.sidecar.ipynb #c58772c8
 def names_of(
@@ -154,7 +167,8 @@ def names_of(
 ): # List of names; None if no manifest names the variables that it reads
     "Names of the variables of a source, from the manifest next to its files"
     place,array = source.place(),source.viewed()
-    names = described(place.files[0]).entry.get('names') if place else None
+    found = [described(o).entry.get('names') for o in _one_a_folder(place.files)] if place else [None]
+    names = found[0] if all(o == found[0] for o in found) else None
     if names is None or not isinstance(array, ArraySource): return names
     try: found = _vars_in_view(array.array, place.files[0])
     except ValueError: return None # The variables are on another axis
@@ -171,8 +185,7 @@ def classes_of(
 ) -> dict: # The names of classes by stored label, ascending; None if no manifest names them
     "Names of the classes of a source of integers, from the manifest next to its files"
     place = source.label_place() if source.dtype.kind in 'iu' else None
-    files = {Path(o).parent: o for o in place.files} if place else {}
-    found = [described(o).entry.get('classes') for o in files.values()]
+    found = [described(o).entry.get('classes') for o in _one_a_folder(place.files)] if place else []
     if not found or not found[0] or any(o != found[0] for o in found): return None
     res = {}
     for name,code in found[0].items(): res.setdefault(code, []).append(name)
