@@ -1,5 +1,5 @@
 "Rows of many files are those of one array, and few files are open at a time"
-import os
+import os, pickle
 import numpy as np, pytest
 from conftest import elsewhere, fails, filled, fresh, linux, same
 from tsdisk.testing import checks
@@ -152,3 +152,13 @@ def test_shards_that_are_made_again_see_files_that_changed(tmp_path):
     new = Shards(tmp_path)
     assert len(old) == 20 and len(new) == 22 and (np.asarray(new[12:18]) == 9).all()
     with fails(OSError, '3.npy was replaced or rewritten'): old[12]
+
+@pytest.mark.parametrize('empty', range(3))
+def test_files_without_rows_are_passed_over(tmp_path, empty):
+    for i in range(3): np.save(tmp_path/f'{i}.npy', np.full((0 if i == empty else 5, 3, 20), i, 'f4'))
+    s = Shards(tmp_path)
+    want = np.repeat([o for o in range(3) if o != empty], 5).astype('f4')
+    for o in (s, s.direct(8), pickle.loads(pickle.dumps(s))): same(o.gather(range(10))[:,0,0], want)
+    assert s.why_not_direct() is None
+    dl = TSDataLoader(TSDatasets(s), bs=5, read=ReadOptions(direct=True))
+    same(np.concatenate([o.numpy() for o, in dl])[:,0,0], want)

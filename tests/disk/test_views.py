@@ -47,3 +47,7 @@ def test_file_that_shrank_is_refused_when_mapped_again(tmp_path):
     save_array(tmp_path/'a.npy', big[:2])
     with fails(ValueError, 'was replaced since it was opened'): unpack_array(where)
     with fails(ValueError, 'has shrunk'): map_file(*where[:-1])
+
+def test_empty_views_are_pickled(tmp_path):
+    X = save_array(tmp_path/'x.npy', np.zeros((9,3,20), 'f4'))
+    for o in (X[9:], X[3:3], X[:,:0], X[5:5,::-1]): same(unpack_array(pack_array(o)), np.array(o))

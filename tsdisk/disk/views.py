@@ -49,6 +49,7 @@ def map_file(
     strides, # Bytes from one value to the next, per axis
 ) -> np.memmap: # Read-only view, still on disk
     "Open what `file_of` found"
+    if 0 in shape: return np.empty(shape, dtype) # There is nothing to map
     low,high = _extent(dtype, shape, strides)
     flat = _map_bytes(path, start+low, start+high)
     res = np.ndarray(shape, dtype, flat, -low, strides).view(np.memmap)
