@@ -200,3 +200,13 @@ def test_a_mask_gathers_batches_of_the_same_length(side):
     mask = r.mask.gather([0,1])
     assert mask.shape == (2,7) and mask.sum(1).tolist() == [3,7]
     same(r.gather([0,1])[:,0][mask], np.arange(10, dtype='f4'))
+
+def test_blocks_of_a_selection_of_variables():
+    values = np.arange(900_000, dtype='f4').reshape(-1, 3)
+    r = Ragged(values[:,1:], [0, 200_000, 300_000])
+    same(np.concatenate([o[0] for o in r.blocks([0,1])], 1), values[:,1:].T)
+
+def test_at_least_one_series_is_opened(ragged, tmp_path):
+    save_ragged(tmp_path/'r', ragged[1][:3])
+    with fails(ValueError, '`n`', '0'): open_ragged(tmp_path/'r', n=0)
+    assert len(open_ragged(tmp_path/'r', n=2)) == 2

@@ -136,6 +136,7 @@ def segment_rows(self:Ragged, series, step, vars): return self.panel.segment_row
 # %% ../../nbs/13_series.ragged.ipynb #992195cc
 @patch
 def segment_blocks(self:Ragged, series, first, stop):
+    if self.panel.layout is None: return Panel.segment_blocks(self, series, first, stop)
     rows = self.segment_rows(series, first, None)
     return self.panel.blocks_at(rows, stop-first)
 
