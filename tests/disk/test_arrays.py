@@ -505,3 +505,15 @@ def test_what_is_no_dtype_is_refused_by_all_writers(tmp_path, dtype):
         with fails(TypeError, "can't have dtype", 'give one of NumPy'): write(tmp_path/'X.npy', (3,) if write is create_array else X, dtype)
     with fails(TypeError, "can't have dtype"): save_ragged(tmp_path/'series', [X], dtype)
     assert not [o for o in tmp_path.rglob('*') if o.is_file()]
+
+def test_a_row_is_written_once_to_an_array_that_grows(tmp_path):
+    with create_array(tmp_path/'a.npy', (None,3,50)) as w: w[0:] = x[0]
+    same(np.load(tmp_path/'a.npy'), x[:1])
+    with create_array(tmp_path/'b.npy', (None,3,50)) as w: w[0:],w[1:] = 7,x[1:4]
+    same(np.load(tmp_path/'b.npy'), np.concatenate([np.full((1,3,50), 7, 'f4'), x[1:4]]))
+
+def test_only_rows_that_a_file_holds_are_opened(tmp_path):
+    save_array(tmp_path/'a.npy', x[:10])
+    for rows in (0,-1,11):
+        with fails(ValueError, 'holds 10 rows', f'got {rows}'): open_array(tmp_path/'a.npy', rows)
+    same(open_array(tmp_path/'a.npy', 10), x[:10])

@@ -35,8 +35,9 @@ def open_array(
         shape,dtype,fortran,start = header_of(f)
         check_dtype(dtype, path)
         _check_has_rows(path, shape, dtype)
-        if rows: shape = (rows, *shape[1:])
-        check_size(path, shape, dtype, start, bool(rows), os.fstat(f.fileno()).st_size)
+        size = os.fstat(f.fileno()).st_size
+        if rows is None: check_size(path, shape, dtype, start, size=size)
+        else: shape = _first_rows(path, shape, rows, (size-start)//(prod(shape[1:])*dtype.itemsize))
         _check_order(path, dtype, fortran and len(shape) > 1)
         return map_open(f, dtype, start, shape)
 
@@ -45,6 +46,11 @@ def _check_has_rows(path, shape, dtype):
     if not shape: raise ValueError(f"{path} holds a single value, not rows: save an array of one dimension or more")
     empty = not prod(shape) or not dtype.itemsize
     if empty: raise ValueError(f"{path} holds no data: its shape is {shape}, its dtype {dtype}")
+
+def _first_rows(path, shape, rows, n):
+    "The shape of the first rows of a file that holds n"
+    if 0 < rows <= n: return (rows, *shape[1:])
+    raise ValueError(f"{path} holds {n:,} rows: give `rows` from 1 to that number, got {rows}")
 
 def _check_order(path, dtype, scattered):
     "`ValueError` unless each row is in one piece, and its bytes are in the order of this machine"
@@ -234,7 +240,7 @@ def _as_rows(chunk, trail):
 @patch
 def __setitem__(self:ArrayWriter, i, chunk):
     if not hasattr(chunk, 'shape'): chunk = np.asarray(chunk)
-    start,stop = self._bounds(i, len(chunk) if chunk.ndim else 1)
+    start,stop = self._bounds(i, len(chunk) if chunk.ndim > len(self.trail) else 1)
     if chunk.ndim <= len(self.trail): chunk = np.broadcast_to(chunk, (stop-start, *self.trail))
     n = stop-start
     if n != len(chunk): raise ValueError(f"w[{start}:{stop}] takes {n} rows, the chunk has {len(chunk)}")

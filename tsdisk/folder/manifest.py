@@ -263,7 +263,7 @@ def _open_entry(path, entry):
     being_written = (path/staging).exists()
     if layout is None and not being_written: return open_array(file)
     n = entry.get('shape', [0])[0]
-    if layout == 'ragged': return open_ragged(file, n)
+    if layout == 'ragged': return open_ragged(file, n or None)
     if layout == 'shards': return Shards([path/o for o in entry['files']])
     return _open_growing(file, n, being_written)
 

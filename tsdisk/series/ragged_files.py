@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.meta import delegates
 from ..disk.arrays import create_array, map_open, open_array, save_array
-from ..disk.basics import progress
+from ..disk.basics import progress, whole_number
 from ..disk.casts import cast_exactly
 from ..disk.errors import naming
 from ..disk.headers import data_start, header_of, npy_header, open_npy, read_header
@@ -128,7 +128,7 @@ def open_ragged(
 def _open_as(path, n, names, options):
     "The first n series in files of some names; `DamagedFile` if they are at fault"
     file = path/names['offsets']
-    offsets = open_array(file, n and n+1)
+    offsets = open_array(file, n if n is None else whole_number(n, 'n', 1, 'a number of series')+1)
     ends = offsets.ndim == 1 and offsets.dtype.kind in 'iu' and 0 < int(offsets[-1]) < 2**63
     what = 'it should hold where each series starts and the last ends: whole numbers, ascending from 0'
     if not ends: raise DamagedFile(file, what)
