@@ -517,3 +517,12 @@ def test_only_rows_that_a_file_holds_are_opened(tmp_path):
     for rows in (0,-1,11):
         with fails(ValueError, 'holds 10 rows', f'got {rows}'): open_array(tmp_path/'a.npy', rows)
     same(open_array(tmp_path/'a.npy', 10), x[:10])
+
+# Dates
+
+def test_dates_out_of_range_are_refused_and_missing_ones_kept(tmp_path):
+    for o in ('2300-01-01', '1500-01-01'):
+        with fails(ValueError, 'without losing data'): save_array(tmp_path/'t.npy', np.array([o], 'M8[D]'), 'M8[ns]')
+    with fails(ValueError, 'without losing data'): save_array(tmp_path/'t.npy', np.array([10**6], 'm8[D]'), 'm8[ns]')
+    for unit in ('s','ns','D'): same(save_array(tmp_path/'t.npy', np.array(['NaT','2024-01-01'], 'M8[ns]'), f'M8[{unit}]'), np.array(['NaT','2024-01-01'], f'M8[{unit}]'))
+    with fails(ValueError, 'without losing data'): save_array(tmp_path/'t.npy', np.array(['NaT','2024-01-01T00:00:01'], 'M8[s]'), 'M8[D]')

@@ -19,7 +19,8 @@ def _same_values(x, y):
     a,b = x.dtype.kind, y.dtype.kind
     if a == b and a in 'fc': return bool((np.isfinite(y) | ~np.isfinite(x)).all())
     if a in 'biu' and b in 'iu': return _in_range(x, y.dtype)
-    if a == b or (a in 'iu' and b in 'fb'): return bool((y.astype(x.dtype) == x).all())
+    if a in 'iu' and b == 'f' and not np.isfinite(y).all(): return False
+    if a == b or (a in 'iu' and b in 'fb'): return bool(((y.astype(x.dtype) == x) | (x != x)).all()) # NaT differs from itself
     return False
 
 # %% ../../nbs/02_disk.casts.ipynb #0b59897f
@@ -28,7 +29,8 @@ def cast_exactly(
     dtype, # Stored dtype
 ) -> np.ndarray: # In C order
     "A chunk in another dtype, with no value changed but for float precision; else `ValueError`"
-    safe = np.can_cast(x.dtype, dtype, 'safe') and not (x.dtype.kind in 'iu' and dtype.kind == 'f')
+    may_overflow = x.dtype.kind in 'mM' and x.dtype != dtype or x.dtype.kind in 'iu' and dtype.kind == 'f'
+    safe = np.can_cast(x.dtype, dtype, 'safe') and not may_overflow
     if safe: return np.ascontiguousarray(x, dtype)
     castable = x.dtype.kind not in 'USc' or x.dtype.kind == dtype.kind
     with np.errstate(all='ignore'):
