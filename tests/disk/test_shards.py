@@ -3,6 +3,7 @@ import os, pickle
 import numpy as np, pytest
 from conftest import elsewhere, fails, filled, fresh, linux, same
 from tsdisk.testing import checks
+from tsdisk.disk import identity, shards
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.reader import ReadOptions
@@ -162,3 +163,9 @@ def test_files_without_rows_are_passed_over(tmp_path, empty):
     assert s.why_not_direct() is None
     dl = TSDataLoader(TSDatasets(s), bs=5, read=ReadOptions(direct=True))
     same(np.concatenate([o.numpy() for o, in dl])[:,0,0], want)
+
+def test_inodes_may_have_64_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(identity, 'file_id_of', lambda stat, f=identity.file_id_of: f(stat)._replace(inode=2**63+1))
+    monkeypatch.setattr(shards, 'file_id_of', identity.file_id_of)
+    s = Shards(_files(tmp_path))
+    same(s.gather([0,119]), x[[0,119]])

@@ -127,7 +127,11 @@ def _check_shard(path, wanted, like, stack):
     readable = shape and dtype.isnative and not (fortran and len(shape) > 1)
     wanted = wanted or (row,dtype) # The first file sets what is wanted
     if not readable or (row,dtype) != wanted: raise _unlike_first(path, row, dtype, fortran, like, wanted)
-    return row, dtype, 1 if stack else shape[0], start, file_id_of(stat)[1:4]
+    return row, dtype, 1 if stack else shape[0], start, _shard_id(file_id_of(stat))
+
+def _shard_id(id):
+    "Inode, size and time of a file as 64-bit integers: some file systems give inodes of 2**63 and more"
+    return id.inode & (2**63-1), id.size, id.mtime
 
 def _unlike_first(path, row, dtype, fortran, like, wanted):
     how = ' in Fortran order' if fortran else ''
@@ -200,7 +204,7 @@ def _open(self:Shards, k):
     strides = [self.dtype.itemsize*int(np.prod(self.trail[i:])) for i in range(len(self.trail)+1)]
     path = os.path.join(self.folder, self.paths[k])
     a = map_file(path, self.dtype, int(self.starts[k]), (n, *self.trail), strides)
-    if n: self._check_same(k, open_file(a).id[1:4])
+    if n: self._check_same(k, _shard_id(open_file(a).id))
     return ArraySource(a)
 
 @patch
