@@ -87,3 +87,7 @@ def test_manifests_keep_packings(packing): assert Packing.from_entry(json.loads(
 
 def test_entries_without_a_scale_are_not_packed():
     assert Packing.from_entry(dict(file='X.npy', shape=[3,2], missing=-1)) == Packing() == Packing.from_entry({})
+
+def test_missing_values_are_found_whatever_type_the_number_has():
+    for kind in (float, np.float32, np.float64): assert np.isnan(Packing(missing=kind(-999.9)).decode(np.full((1,2), -999.9, 'f4'))).all()
+    assert Packing(missing=np.int16(-7)) == Packing(missing=-7) and type(Packing(missing=np.int16(-7)).missing) is int

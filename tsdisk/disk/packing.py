@@ -30,6 +30,7 @@ class Packing:
             raise ValueError(f"`offset` needs a `scale`, got `offset={self.offset!r}` alone: give `scale=1` for ones")
         offset = 0. if self.offset is None else self.offset
         object.__setattr__(self, 'scale', _plain_numbers(self.scale))
+        if isinstance(self.missing, np.generic): object.__setattr__(self, 'missing', self.missing.item())
         object.__setattr__(self, 'offset', None if self.scale is None else _plain_numbers(offset))
 
 # %% ../../nbs/11_disk.packing.ipynb #6b45758d
