@@ -65,3 +65,7 @@ def test_files_of_unlike_manifests_are_refused(tmp_path):
         assert names_of(s) is None
     (tmp_path/'c/tsdisk.json').unlink()
     with fails(ValueError, 'disagree', a, c): packing_of(Shards([a,c]))
+
+def test_the_only_variable_of_a_file_of_one_axis_has_its_name(tmp_path):
+    describe(tmp_path, names=['lead'])
+    assert names_of(as_source(save_array(tmp_path/'X.npy', np.zeros(50, 'f4')))) == ['lead']

@@ -170,6 +170,7 @@ def names_of(
     found = [described(o).entry.get('names') for o in _one_a_folder(place.files)] if place else [None]
     names = found[0] if all(o == found[0] for o in found) else None
     if names is None or not isinstance(array, ArraySource): return names
+    if array.ndim < 2: return names
     try: found = _vars_in_view(array.array, place.files[0])
     except ValueError: return None # The variables are on another axis
     return names if found is None else [names[i] for i in found]
