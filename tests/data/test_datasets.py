@@ -264,7 +264,7 @@ def test_datasets_made_apart_share_the_training_vocabulary():
     assert (dls.train_ds.split_idx, dls.valid_ds.split_idx) == (0,1)
     with fails(ValueError, "'d' is not in the vocabulary"): TSDataLoaders.from_dsets(a, TSDatasets(ramp(4), [*'bcdb']))
     with fails(ValueError, '(vars, steps)'): TSDataLoaders.from_dsets(a, TSDatasets(ramp(4, 3), [*'bcab']))
-    with fails(ValueError, 'has none'): TSDataLoaders.from_dsets(a, TSDatasets(ramp(4)))
+    with fails(ValueError, 'targets the other lacks'): TSDataLoaders.from_dsets(a, TSDatasets(ramp(4)))
     with fails(ValueError, 'one kind'): TSDataLoaders.from_dsets(a, TSDatasets(ramp(4), [.1]*4))
 
 def test_a_fastai_splitter_splits():

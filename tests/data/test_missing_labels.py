@@ -53,6 +53,31 @@ def test_steps_without_a_label_inside_a_padded_series_stay_in_place():
     assert ds.c == 2 and ds.batch([0,1])[-1].tolist() == [[0,-100,1,0,-100],[-100,-100,1,0,1]]
     assert list(ds.target.decode(ds.batch([0,1])[-1][0])) == [1,None,2,1]
 
+padded_offsets = [0,2,5]
+def padded(labels, **kw):
+    series = Ragged(np.arange(5.), padded_offsets)
+    return TSDatasets(series, Ragged(np.array(labels), padded_offsets), cat=True, **kw)
+
+@pytest.mark.parametrize('dtype', ['i1','i8','u1','u2','u8','U3','S3'])
+def test_padded_steps_have_no_label(dtype):
+    y = np.array([0,1,1,0,1]).astype(dtype)
+    ds = padded(y)
+    want = [[0,1,-100],[1,0,1]]
+    assert ds.batch([0,1])[-1].tolist() == want
+    new = Ragged(np.arange(5.), padded_offsets),Ragged(y, padded_offsets)
+    assert ds.test_set(new, with_labels=True).batch([0,1])[-1].tolist() == want
+
+def test_new_series_of_targets_are_padded_with_nan():
+    X,y = (Ragged(np.arange(5.), padded_offsets) for _ in range(2))
+    got = TSDatasets(X, y).test_set((X, y), with_labels=True).batch([0,1])[-1]
+    same(got.isnan().numpy()[:,0], np.array([[False,False,True],[False]*3]))
+
+@pytest.mark.parametrize('labels,pad', [(np.array([0,255,1,0,1], 'u1'), '255'), (np.array(['a','','b','a','b']), "''")], ids=['u1','text'])
+def test_a_class_that_is_the_padding_is_refused(labels, pad):
+    with fails(ValueError, f'`vocab` holds {pad}', 'pads'): padded(labels)
+    with fails(ValueError, f'Label {pad}', 'not in the vocabulary'): padded(labels, splits=[[1],[0]])
+    assert padded(labels, no_label=labels[1].item()).batch([0,1])[-1].tolist() == [[0,-100,-100],[1,0,1]]
+
 def test_a_vocabulary_can_not_hold_what_means_none():
     with fails(ValueError, "'?'", 'leave it out'): made(np.array(['a','?']*30), no_label='?', vocab=['a','?'])
     with fails(ValueError, '-100'): ToCategory([-100,0,1])

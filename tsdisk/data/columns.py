@@ -17,6 +17,7 @@ from ..disk.array_sources import ArraySource, as_source
 from ..disk.sidecar import classes_of, packing_of
 from ..disk.sources import Source
 from ..folder.labels import train_vocab
+from ..order.no_label import no_label_code
 from ..series.ragged import Ragged
 from ..series.spans import Part
 from ..series.windows import Windows
@@ -223,14 +224,19 @@ def input_columns(
     return L([series, *others, *mask_columns(X, mask, packing)])
 
 # %% ../../nbs/51_data.columns.ipynb #8863f356
+def _unlabeled(dtype):
+    "A label that means there is none"
+    if dtype.kind == 'U': return ''
+    if dtype.kind == 'S': return b''
+    return no_label_code if dtype.kind == 'i' else np.iinfo(dtype).max # Unsigned integers can not be -100
+
 def _ignored(y, cat):
     "Padding that losses ignore"
     if not cat:
         if y.dtype.kind == 'f': return np.nan
         raise ValueError(f"Targets of unequal lengths must be floats, padded with NaN, got {y.dtype}: "
             "save them as floats, or give `cat=True` if they are labels")
-    if y.no_vars and y.dtype.kind in 'US': return ''
-    if y.no_vars and y.dtype.kind in 'iu': return np.iinfo(y.dtype).min
+    if y.no_vars and y.dtype.kind in 'iuUS': return _unlabeled(y.dtype)
     raise ValueError(f"Labels of steps are integers or strings, (steps,) of each series, "
         f"got {y.vars} variables of {y.dtype}")
 
@@ -283,7 +289,10 @@ def check_labels(self:Column,
     rows, # Row numbers
 ):
     "`ValueError` if some rows have a label that is not in the vocabulary"
-    if len(rows): self.kind.to_tensor(train_vocab(self.items, rows))
+    if not len(rows): return
+    kind = copy(self.kind)
+    kind.pad = None # The labels found are those of the steps themselves
+    kind.to_tensor(train_vocab(self.items, rows))
 
 @patch
 def learn(self:Column,

@@ -13,7 +13,7 @@ from html import escape
 from fastai.basics import *
 from .batches import ToSteps
 from .labels import ToCode
-from .columns import check_same_rows, input_columns, sample_sources, shared_packing, target_column, windows_of
+from .columns import check_same_rows, input_columns, pad_targets, sample_sources, shared_packing, target_column, windows_of
 from .samples import checked_info, new_data, of_unequal, selection
 from ..disk.arguments import document_class
 from ..disk.basics import html_table
@@ -303,6 +303,7 @@ def _new_sources(self:TSDatasets, X, y, with_labels):
     if len(inputs) != self.n_inp: raise ValueError(f"The dataset has {self.n_inp} inputs, got {len(inputs)}")
     self._check_vars(inputs[0])
     if with_labels and target is None: raise ValueError("With `with_labels=True`, the items must be the pair `(X, y)`")
+    if with_labels and isinstance(target, Ragged): target = pad_targets(target, inputs[0], self.cat)
     sources = [*inputs, target] if with_labels else inputs
     check_same_rows(sources)
     return sources

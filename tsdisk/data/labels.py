@@ -123,11 +123,14 @@ def _names_of(vocab, labels):
     if len({*names}) == len(names): return names
     raise ValueError(f"Classes need distinct names, got {names}: store labels of one class as one number")
 
-def _check_classes(labels, no_label):
+def _check_classes(labels, no_label, pad):
     none = labels[~has_label(labels, no_label)]
     if len(none):
         raise ValueError(f"`vocab` holds {none[0].item()!r}, which means "
             "that there is no label: leave it out")
+    if pad is not None and (labels == pad).any():
+        raise ValueError(f"`vocab` holds {pad!r}, which pads the shorter series of a batch: give `no_label={pad!r}` "
+            "if it means that there is no label; if it is a class, store it as another label")
 
 # %% ../../nbs/50_data.labels.ipynb #31aa8c2e
 class ToCategory(Categorize):
@@ -153,7 +156,7 @@ class ToCategory(Categorize):
     def set_vocab(self, vocab): # As for the constructor
         self.names = dict(vocab) if isinstance(vocab, Mapping) else None
         self.index = LabelIndex(vocab)
-        _check_classes(self.index.labels, self.no_label)
+        _check_classes(self.index.labels, self.no_label, self.pad)
         self.vocab = CategoryMap(_names_of(vocab, self.index.labels.tolist()), sort=False, add_na=self.add_na)
         self.c = len(self.vocab)
 
