@@ -147,6 +147,26 @@ def of_unequal_lengths(folder):
     with learn.no_bar(): (x,mask),*_ = learn.get_preds(with_input=True)
     return dict(sums=x.sum(-1), steps=mask.sum(-1))
 
+def steps(cat):
+    "Targets of each step, of which each rank has other longest series"
+    def run(folder):
+        rng = np.random.default_rng(3)
+        lengths = rng.integers(3, 30, n)
+        lengths[-1] = 60
+        offsets = np.append(0, np.cumsum(lengths))
+        values = rng.normal(size=(offsets[-1],2)).astype('f4')
+        y = (values[:,0] > 0)+1 if cat else 1+values[:,0]
+        dls = loaders(Ragged(values, offsets), Ragged(y, offsets), cat=cat, val_bs=60)
+        torch.manual_seed(0)
+        model = OfInputs(lambda x, mask: x.as_subclass(torch.Tensor), 2)
+        model.body = nn.Conv1d(2, 2 if cat else 1, 1)
+        def of_steps(p, t): return accuracy(p, t, axis=1)
+        learn = Learner(dls, model, metrics=of_steps if cat else rmse, lr=.05, opt_func=SGD)
+        res = fitted(learn, 1)
+        with learn.no_bar(): targs = learn.get_preds()[1]
+        return res | dict(targs=targs)
+    return run
+
 def regression_in_units(folder):
     X,_ = arrays()
     dls = loaders(X, 5+3*X[:,0].mean(1), batch_tfms=[Standardize(), StandardizeTarget()])
@@ -199,7 +219,8 @@ tasks = dict(shuffled=train(), in_blocks=train(shuffle='block', read=ReadOptions
     workers=train(num_workers=1), few_rows=train(splits=[range(1), range(1, 2)], drop_last=False),
     accumulated=accumulated, of_unequal_lengths=of_unequal_lengths, regression=regression, missing_targets=missing_targets, unlabelled=unlabelled,
     class_weights=class_weights_in_the_loss, windows=windows, ragged=ragged, two_inputs=two_inputs, predictions=predictions,
-    in_units=regression_in_units, shown=shown, accelerated=accelerated, prepared=prepared, prepared_batches=prepared_batches)
+    in_units=regression_in_units, shown=shown, steps_cat=steps(True), steps_numbers=steps(False),
+    accelerated=accelerated, prepared=prepared, prepared_batches=prepared_batches)
 
 def run_all(folder, names):
     "Run tasks and save what the first rank reports"

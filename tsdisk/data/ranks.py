@@ -21,11 +21,12 @@ def from_all_ranks(
 # %% ../../nbs/53_data.ranks.ipynb #8e8bb3de
 def gather_rows(
     t:Tensor, # (n, ...), n rows of this rank
+    padding=0, # Value after rows that are shorter than those of another rank
 ) -> Tensor: # (N, ...), the rows of all ranks, on the same device and of the same type
     "The rows of all ranks, in the order of the ranks"
     own = torch.as_subclass(t.detach(), Tensor).contiguous()
     shapes = _all_gathered(torch.tensor(own.shape, device=own.device)).tolist()
-    padded = own.new_zeros([max(o) for o in zip(*shapes)])
+    padded = own.new_full([max(o) for o in zip(*shapes)], padding)
     padded[tuple(map(slice, own.shape))] = own
     rows = torch.cat([o[:n] for o,(n,*_) in zip(_all_gathered(padded), shapes)])
     return torch.as_subclass(rows, type(t))

@@ -14,6 +14,7 @@ from .learner import known_targets, replaced
 from .loader import TSDataLoader
 from .options import check_launch
 from .ranks import from_all_ranks, gather_rows, mean_over_ranks
+from ..order.no_label import no_label_code
 from ..order.ranks import launched, process_group
 
 # %% ../../nbs/56_data.shared_steps.ipynb #ca8cf15f
@@ -44,10 +45,15 @@ def launch_device() -> torch.device:
 def rows_of_ranks(
     dl:TSDataLoader, # While one of its batches is used
     t, # Of this batch: a tensor (n, ...), or nested lists of them
+    are_targets:bool=False, # Are they targets, which are padded with ones that are not known, not with 0?
 ): # The same with the rows of all ranks
     "Values of the whole step"
-    def gathered(o): return gather_rows(o[:counted_rows(dl, len(o))]) if isinstance(o, Tensor) and o.ndim else o
+    def gathered(o):
+        if not isinstance(o, Tensor) or not o.ndim: return o
+        return gather_rows(o[:counted_rows(dl, len(o))], _unknown_target(o) if are_targets else 0)
     return apply(gathered, t)
+
+def _unknown_target(t): return float('nan') if t.is_floating_point() else no_label_code
 
 @patch
 def to_detach(self:TSDataLoader,
@@ -66,8 +72,10 @@ _detached = Learner.to_detach
 @patch
 def to_detach(self:Learner, b, cpu=True, gather=True):
     "Tensors without their gradients, of all processes that share the batches"
-    is_shared = not isinstance(getattr(self, 'dl', None), list)
-    return _detached(self, b, cpu, gather and is_shared)
+    dl = getattr(self, 'dl', None)
+    gather = gather and not isinstance(dl, list)
+    if not gather or b is not getattr(self, 'yb', None) or not shares_steps(dl): return _detached(self, b, cpu, gather)
+    return _detached(self, rows_of_ranks(dl, b, are_targets=True), cpu, gather=False)
 
 # %% ../../nbs/56_data.shared_steps.ipynb #b0ca3932
 def _class_weights(loss_func):
@@ -136,7 +144,7 @@ def _detached_here(b, cpu=True, gather=False): return to_detach(b, cpu, gather=F
 
 def whole_step(learn):
     "What metrics see of a step that processes share, by attribute of the learner"
-    res = dict(pred=rows_of_ranks(learn.dl, learn.pred), yb=rows_of_ranks(learn.dl, learn.yb))
+    res = dict(pred=rows_of_ranks(learn.dl, learn.pred), yb=rows_of_ranks(learn.dl, learn.yb, are_targets=True))
     if not learn.training:
         loss = learn.loss
         res['loss'] = rows_of_ranks(learn.dl, loss) if loss.ndim else mean_over_ranks(loss, loss_weight(learn))[0]
