@@ -42,10 +42,10 @@ def _all_gathered(t):
 def mean_over_ranks(
     value:Tensor, # Of this rank, any shape
     weight:float, # Of this rank, 0 or more
-) -> tuple: # (mean, the same on all ranks, NaN if all weights are 0; sum of the weights)
+) -> tuple: # (mean, the same on all ranks, 0 if all weights are 0; sum of the weights)
     "The weighted mean of the values of all ranks; those of weight 0 are left out, even if they are NaN"
     own = torch.as_subclass(value.detach(), Tensor).double()
     both = torch.stack([own*weight if weight else torch.zeros_like(own), torch.full_like(own, weight)])
     process_group().all_reduce(both)
     total = both[1].reshape(-1)[0]
-    return (both[0]/total).to(value.dtype), total
+    return (both[0]/(total if total else 1)).to(value.dtype), total
