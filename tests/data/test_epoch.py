@@ -131,6 +131,15 @@ def test_steps_are_shared_evenly(sizes, first, world_size):
     assert (n.max(0)-n.min(0) <= 1).all() and n.sum(0).tolist() == sizes
     assert sorted(np.concatenate([row_ranges(*o) for o in parts])) == [*range(first, starts[-1])]
 
+@given(epochs())
+def test_no_rank_has_more_rows_in_a_smaller_step(e):
+    full = rank_rows(np.array([0,e.rows_of_step]), np.arange(e.world_size), e.world_size)
+    most = full[1]-full[0]
+    for step in range(len(e)):
+        sizes = e.rank_sizes(step)
+        assert (sizes <= most).all() and np.ptp(sizes) <= 1 and sizes.sum() == np.diff(e.step_starts(step, step+1))
+        assert [len(o) for o in counted(e, step)] == sizes.tolist()
+
 # Shuffle buffers
 
 @given(epochs({k: every[k] for k in ('blocks','places','weighted_blocks')}), st.data())

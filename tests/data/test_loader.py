@@ -508,3 +508,8 @@ def test_a_copy_reads_for_itself(no_garbage_collection, num_workers):
     gone = weakref.ref(copied)
     del copied
     assert gone() is None
+
+def test_ranks_have_as_many_batches_each():
+    "Where the rows of a step are not shared evenly, and fewer are left for the last step"
+    dls = TSDataLoaders.from_arrays(ramp(127), splits=[range(64), range(64,127)], global_bs=64, seed=0, device='cpu')
+    assert [len(list(dls.valid.new(rank=r, world_size=6))) for r in range(6)] == [1]*6

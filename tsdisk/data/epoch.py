@@ -116,10 +116,20 @@ def rank_rows(
     starts, # Rows at which some steps start, and the last one ends, (k+1,)
     rank:int, # Number of this process
     world_size:int, # Number of processes
+    rows_of_step:int=0, # Rows of a full step, in which no rank has fewer rows than in a smaller one
 ) -> tuple: # (first row, row after the last) of each step, both (k,)
     "The rows of some steps that one rank takes"
     first,n = starts[:-1],np.diff(starts)
-    return first + n*rank//world_size, first + n*(rank+1)//world_size
+    before,until = (_rows_below(n, r, world_size, rows_of_step) for r in (rank, rank+1))
+    return first+before, first+until
+
+def _rows_below(n, rank, world_size, rows_of_step):
+    "How many of n rows go to the ranks below one"
+    each,rest = np.divmod(n, world_size)
+    each_of_full,rest_of_full = rows_of_step//world_size, rows_of_step%world_size or world_size
+    evenly = rest*rank//world_size
+    like_full = np.minimum(rest, rest_of_full*rank//world_size) # To ranks that have one more in a full step
+    return each*rank + np.where(each == each_of_full, like_full, evenly)
 
 def row_ranges(
     first, # First rows of some ranges, (k,)
@@ -136,8 +146,9 @@ def rank_sizes(self:Epoch,
     step:int, # Number of the step
 ) -> np.ndarray: # (world_size,)
     "How many rows of a step each rank has; 0 if it repeats a row of another rank"
-    first,stop = self.step_starts(step, step+1)
-    return np.diff((stop-first)*np.arange(self.world_size+1)//self.world_size)
+    starts = self.step_starts(step, step+1)
+    first,stop = rank_rows(starts, np.arange(self.world_size), self.world_size, self.rows_of_step)
+    return stop-first
 
 # %% ../../nbs/53_data.epoch.ipynb #f8098313
 @patch
@@ -154,7 +165,7 @@ def positions(self:Epoch,
 @patch
 def _own_rows(self:Epoch, starts):
     "Rows of the epoch that this rank has in some steps; at least one of each step that has rows"
-    first,stop = rank_rows(starts, self.rank, self.world_size)
+    first,stop = rank_rows(starts, self.rank, self.world_size, self.rows_of_step)
     stop = np.where(np.diff(starts) > 0, np.maximum(stop, first+1), stop)
     if self.buffer_ends is None: return row_ranges(first, stop)
     steps = zip(starts[:-1], starts[1:], first-starts[:-1], stop-starts[:-1])
