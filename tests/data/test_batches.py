@@ -7,7 +7,7 @@ from torch import nn
 from conftest import fails, filled, ramp, same
 from tsdisk.disk.packing import Packing
 from tsdisk.data.labels import code_table, Labels, LabelIndex, ToCategory
-from tsdisk.data.batches import masked_mse, step_mask, TensorTarget, ToInput, ToMask, ToSeries, ToSteps, TSInput, TSMask, TSTensor
+from tsdisk.data.batches import masked_mse, step_mask, TensorTarget, ToInput, ToMask, ToSeries, ToSteps, ToTarget, TSInput, TSMask, TSTensor
 
 # Types
 

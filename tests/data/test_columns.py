@@ -141,6 +141,15 @@ def test_forecasts_are_unpacked_as_their_series_are():
     ds = TSDatasets(w, packing=Packing([.1,.2,.3]))
     same(ds.batch([4])[1].numpy(), ds.target.packing.decode(torch.from_numpy(w.gather([4])[1])).numpy())
 
+@pytest.mark.parametrize('dtype', ['f4','i2'])
+def test_what_is_missing_in_series_is_missing_in_their_forecasts_and_known_inputs(dtype):
+    x = np.ones((50,2), dtype)
+    x[20] = -999
+    ds = TSDatasets(Windows(x, 5, horizon=2, known=[1]), packing=Packing(missing=-999))
+    xb,known,yb = ds.batch(range(len(ds)))
+    assert xb.isnan().any() and yb.isnan().any() and (yb.nan_to_num(1) == 1).all()
+    if dtype == 'f4': assert known.isnan().any() and (known.nan_to_num(1) == 1).all()
+
 @pytest.mark.parametrize('y', [[*'abca'], [1.,2.,3.,4.], np.arange(4)], ids=str)
 def test_targets_of_their_own_are_not_unpacked(tmp_path, y):
     "Lists and paths too"

@@ -191,8 +191,8 @@ def shared_packing(
     packing:Packing, # Of the series
 ) -> Packing: # `Packing()` for values stored as they are
     "The packing of the series, for rows that are read together with it; for other rows, that of their own manifest"
-    if s.dtype.kind not in 'biu': return Packing()
     if s.stored is X.stored: return s.own_packing(packing)
+    if s.dtype.kind not in 'biu': return Packing()
     found = packing_of(s)
     return found if found.scale is None else s.own_packing(found)
 
@@ -250,11 +250,12 @@ def pad_targets(
     return _repadded(y, _ignored(y, cat), X if aligned else y)
 
 # %% ../../nbs/51_data.columns.ipynb #61edb255
-def target_kind(y, cat=None, vocab=None, add_na=False, no_label=None):
+def target_kind(y, cat=None, vocab=None, add_na=False, no_label=None, packing=Packing()):
     "The type of targets: categories, numbers, or series of unequal lengths"
     padded = isinstance(y, Ragged)
     if is_category(y, cat): return ToCategory(vocab, y.ndim, add_na, y.value if padded else None, no_label)
-    return (ToTargets if padded else ToTarget)(Packing(missing=_one_number(no_label)))
+    packing = packing.with_defaults(Packing(missing=_one_number(no_label)))
+    return (ToTargets if padded else ToTarget)(packing)
 
 def _one_number(no_label):
     "The number that marks a missing target, besides NaN; None if there is no such number"
@@ -280,7 +281,7 @@ def target_column(
     if isinstance(y, Ragged): y = pad_targets(y, X, is_category(y, cat))
     if len(y) != len(X): raise ValueError(f"`X` has {len(X)} rows and `y` has {len(y)}: each row needs its target")
     if cat is None and packing.scale is None: warn_of_numbers(y, X)
-    if packing.scale is None: return Column(y, target_kind(y, cat, vocab, add_na, no_label), tfms)
+    if packing.scale is None: return Column(y, target_kind(y, cat, vocab, add_na, no_label, packing), tfms)
     return Column(y, ToTarget(packing.with_defaults(Packing(missing=_one_number(no_label)))), tfms)
 
 # %% ../../nbs/51_data.columns.ipynb #26c4ed80
