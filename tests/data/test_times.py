@@ -29,3 +29,11 @@ def test_the_times_of_some_steps_are_not_guessed(tmp_path):
 
 def test_arrays_in_memory_have_no_times():
     with expect_fail(ValueError, 'are not known'): TSDatasets(np.zeros((2,1,9))).times(0)
+
+@pytest.mark.filterwarnings('ignore:.* gaps in time')
+@pytest.mark.parametrize('some', [dict(sel_vars=[0]), dict(sel_vars=[1], sel_steps=slice(0, 60))], ids=str)
+def test_samples_with_gaps_in_time_are_selected_too(tmp_path, some):
+    X = np.arange(240.).reshape(2, 2, 60)
+    convert([dict(X=x, times=days[o]) for x,o in zip(X, (np.arange(60), np.r_[:10,30:80]))], tmp_path/'set')
+    ds = TSDatasets(tmp_path/'set'/'X.npy', **some)
+    assert len(ds) == 2 and (ds.batch([0,1])[0].numpy() == X[:,some['sel_vars']]).all()

@@ -16,6 +16,7 @@ from ..disk.array_sources import ArraySource
 from ..disk.sources import Source
 from ..disk.sidecar import manifest_name
 from ..folder.manifest import open_folder
+from ..series.grid import find_clocks
 from ..series.ragged import Ragged
 from ..series.windows import Windows
 
@@ -30,7 +31,10 @@ def select(
     chosen = a[:, :, _check_steps(steps)]
     size = chosen.shape[2]
     if not size: raise ValueError(f"`sel_steps` leaves none of {a.shape[2]} steps, got {steps!r}")
-    return Windows(chosen, size, size, sel_vars=vars, axis=2)
+    w = Windows(chosen, size, size, sel_vars=vars, axis=2, clock=None) # A sample stays one across a gap in time
+    clocks = find_clocks(w.panel, True)
+    has_gaps = clocks is not None and len(clocks.gaps(len(w)))
+    return w if has_gaps else Windows(chosen, size, size, sel_vars=vars, axis=2)
 
 def _array_of(X):
     "The array that variables and steps are selected from"
