@@ -113,3 +113,11 @@ def test_the_loss_of_maps_pairs_each_point_with_its_label(space):
     for reduction in ('mean','sum','none'):
         want = torch.nn.functional.cross_entropy(pred, y, reduction=reduction)
         assert torch.allclose(LabelLoss(axis=1, reduction=reduction)(pred, y).reshape(want.shape), want, atol=1e-5)
+
+@pytest.mark.parametrize('make', [lambda X: X, lambda X: Patches(X, (4,4))], ids=['images','patches'])
+def test_statistics_of_clipped_images_are_of_each_variable(make):
+    X = np.random.default_rng(0).normal(size=(12,2,8,8)).astype('f4')*np.float32([1,20])[:,None,None]
+    clip,scale = TSDataLoaders.from_arrays(make(X), bs=4, seed=0, splits=[range(12)], batch_tfms=[Clip(share=.1), Standardize()]).after_batch.fs
+    rows = X if make(X) is X else make(X).gather(range(12))
+    want = np.clip(rows, clip.low.numpy(), clip.high.numpy()).std((0,2,3))
+    np.testing.assert_allclose(scale.std.ravel(), want, rtol=.01)

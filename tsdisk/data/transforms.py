@@ -31,11 +31,12 @@ class PointWise(Transform):
 
 class _InTurn:
     "Applies `tfms`; its `repr` names the cached statistics"
-    def __init__(self, tfms): self.tfms = tfms
+    def __init__(self, tfms, ndim): self.tfms,self.ndim = tfms,ndim
     def __repr__(self): return ', '.join(map(repr, self.tfms))
-    def __call__(self, t):
-        for f in self.tfms: t = f.encodes(TSTensor(t))
-        return t.as_subclass(Tensor)
+    def __call__(self, t): # (rows, vars, steps), with as many axes as a batch while they are applied
+        res = t[(..., *[None]*(self.ndim-t.ndim))]
+        for f in self.tfms: res = f.encodes(TSTensor(res))
+        return res.as_subclass(Tensor).reshape(t.shape)
 
 def input_stats(
     dl, # Loader over the training rows
@@ -44,7 +45,7 @@ def input_stats(
     tl = dl.dataset.tls[0]
     before = [o for o in dl.after_batch.fs if isinstance(o, PointWise)]
     if not before: return column_stats(tl, dl.dataset.idxs)
-    return train_stats(tl.items, dl.dataset.idxs, tfm=_InTurn(before), packing=tl.packing)
+    return train_stats(tl.items, dl.dataset.idxs, tfm=_InTurn(before, tl.items.ndim), packing=tl.packing)
 
 # %% ../../nbs/57_data.transforms.ipynb #183f5fa5
 class ByStats(Transform):
