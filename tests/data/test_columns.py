@@ -57,6 +57,11 @@ def test_packed_series_are_padded_as_they_are_stored(packing, stored):
     col = Column(short('i2'), ToSeries(packing.check(2)))
     assert (col.read(np.array([1,2]))[0,1:] == stored).all()
 
+def test_packed_series_padded_with_nan_are_padded_with_what_is_missing():
+    r = Ragged(np.ones((5,1), 'i2'), [0,2,5], value=np.nan)
+    same(TSDatasets(r, packing=Packing(.5, 20, missing=-1)).batch([0,1])[0].numpy(), np.float32([[[20.5,20.5,np.nan]],[[20.5]*3]]))
+    with fails(ValueError, 'NaN', '`missing`'): TSDatasets(r, packing=Packing(.5, 20))
+
 # Sources of a sample
 
 def test_inputs_of_windows_are_several_sources():

@@ -36,7 +36,14 @@ def padded_for(self:Source, packing:Packing):
 @patch
 def padded_for(self:Ragged, packing:Packing):
     already = np.ndim(self.value) > 0 or self.value == packing.missing
-    return self if packing.scale is None or already else _repadded(self, packing.nearest(self.value, self.dtype))
+    return self if packing.scale is None or already else _repadded(self, _stored_padding(self, packing))
+
+def _stored_padding(series, packing):
+    "The integer that stands for the padding value"
+    if series.value == series.value: return packing.nearest(series.value, series.dtype)
+    if packing.missing is not None: return packing.missing
+    raise ValueError("Packed integers cannot be padded with NaN (`value`), as none of them stands for a missing value: "
+        "give a `Packing` with `missing`, or another `value`")
 
 # %% ../../nbs/51_data.columns.ipynb #98594eef
 class Column(GetAttr):
