@@ -126,3 +126,9 @@ def test_padding_of_labels_is_ignored_by_losses_and_left_out_when_decoded():
     assert list(cat.decode(TensorCategory(b[0]))) == ['up','dn'] and type(cat.decode(b[0,0])) is Category
     loss = cat.loss_func(torch.randn(2,2,3), b)
     assert loss.isfinite()
+
+@pytest.mark.parametrize('kind', [ToTarget, lambda packing: ToInput(np.dtype('i2'), packing)], ids=['targets','inputs'])
+def test_packed_rows_of_numbers_have_a_scale_for_each_number(kind):
+    same(np.asarray(kind(Packing(.5).check(1))(np.array([1,2], 'i2'))), np.float32([.5,1]))
+    for n in (2,3): same(np.asarray(kind(Packing([1,10]).check(2))(np.ones((n,2), 'i2'))), np.float32([[1,10]]*n))
+    same(np.asarray(kind(Packing([1,10]).check(2))(np.ones((1,2,2), 'i2'))), np.float32([[[1,1],[10,10]]]))

@@ -137,11 +137,12 @@ class ToSeries(Transform):
     order = -100
     dtype = torch.float32
     typ = TSTensor
+    axis = -2 # Of the variables, or one before it: series may come without an axis of rows
     def __init__(self,
         packing:Packing=Packing(), # What stored numbers stand for, for each variable
     ): store_attr()
     def to_tensor(self, a): return torch.from_numpy(a)
-    def cast(self, t): return self.packing.decode(t, axis=min(-2, 1-t.ndim))
+    def cast(self, t): return self.packing.decode(t, axis=min(self.axis, 1-t.ndim))
     def encodes(self, a:np.ndarray): return self.cast(self.to_tensor(a)).as_subclass(self.typ)
 
 # %% ../../nbs/50_data.batches.ipynb #a2a6b609
@@ -193,6 +194,7 @@ def masked_mse(
 class ToTarget(ToSeries):
     "Stored rows of numbers to `TensorTarget`"
     typ = TensorTarget
+    axis = -1 # Of a batch of numbers, (bs,) or (bs, k)
     loss_func = KnownMSELossFlat()
 
 class ToTargets(ToTarget):
@@ -203,6 +205,7 @@ class ToTargets(ToTarget):
 class ToInput(ToSeries):
     "Stored rows of numbers to `TSInput`; integers that are not packed stay integers, for embeddings"
     typ = TSInput
+    axis = -1
     def __init__(self, dtype, packing=Packing()):
         if dtype.kind not in 'biuf': raise TypeError(f"Inputs hold numbers, got {dtype}: give categories as integers")
         super().__init__(packing)
