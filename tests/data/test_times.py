@@ -1,13 +1,12 @@
 "Times of the rows of a dataset"
-from importlib import import_module
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from tsdisk.convert.convert import convert
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.data.times import row_times
 from tsdisk.folder.manifest import open_folder
-
-import_module('tsdisk.data.times') # Adds `times` to datasets
+from tsdisk.series.ragged import Ragged
 
 days = np.arange('2024-01-01', '2024-04-01', dtype='M8[D]')
 
@@ -37,3 +36,14 @@ def test_samples_with_gaps_in_time_are_selected_too(tmp_path, some):
     convert([dict(X=x, times=days[o]) for x,o in zip(X, (np.arange(60), np.r_[:10,30:80]))], tmp_path/'set')
     ds = TSDatasets(tmp_path/'set'/'X.npy', **some)
     assert len(ds) == 2 and (ds.batch([0,1])[0].numpy() == X[:,some['sel_vars']]).all()
+
+@pytest.mark.parametrize('side,want', [('left',slice(-5,None)), ('right',slice(5))])
+def test_times_of_series_that_are_cut_are_those_of_the_steps_left(tmp_path, side, want):
+    convert([dict(X=np.zeros((1,n)), times=days[:n]) for n in (9,4)], tmp_path/'set')
+    r = open_folder(tmp_path/'set')[0]['X']
+    ds = TSDatasets(Ragged(r.panel.source, r.offsets, most=5, side=side))
+    assert (ds.times(0) == days[:9][want]).all() and (ds.times(1) == days[:4]).all()
+
+def test_new_rows_may_be_of_equal_lengths():
+    ragged,dense = Ragged(np.zeros((9,2)), [0,4,9]),np.zeros((3,2,6))
+    for train,new in ((ragged,dense), (dense,ragged)): assert row_times(TSDatasets(train).test_set(new), 0) is None

@@ -23,8 +23,14 @@ def row_times(
     if dset.windows is not None: return None if dset.windows.clocks is None else dset.windows.times(row)
     source = dset.tls[0].items
     clocks = clocks_of(source.stored.place())
-    steps = source.shape[-1] if dset.ragged is None else source.length(row)
-    return None if clocks is None else clocks[row].times(np.arange(steps))
+    return None if clocks is None else clocks[row].times(_used_steps(source, row))
+
+def _used_steps(source, row):
+    "The steps of a series that are in its sample, counted from its first"
+    if not source.unequal: return np.arange(source.shape[-1])
+    rows = np.array([row])
+    first,n = source.used_steps(rows)
+    return first - source.first_step(rows) + np.arange(n.item())
 
 @patch
 def times(self:TSDatasets,
