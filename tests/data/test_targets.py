@@ -40,3 +40,9 @@ def test_without_columns_nothing_is_said(tmp_path, capsys):
     save_folder(tmp_path/'both', ramp(9), np.arange(9))
     for o in ('X','both'): TSDatasets.from_folder(tmp_path/o)
     assert capsys.readouterr().out == ''
+
+def test_columns_of_unequal_lengths_do_not_travel_with_the_rows(tmp_path):
+    steps = [np.cumsum(np.random.default_rng(n).integers(1, 9, n)) for n in (50,70)]
+    convert([dict(X=np.zeros((1,len(o))), times=o.astype('M8[s]')) for o in steps], tmp_path/'set')
+    ds = TSDatasets.from_folder(tmp_path/'set')
+    assert len(ds) == 2 and 'times' not in ds.info
