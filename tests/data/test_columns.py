@@ -73,6 +73,12 @@ def test_inputs_of_windows_are_several_sources():
     of_windows = sample_sources(w, Windows(filled(40), 5, horizon=2))[1]
     assert of_windows.shape == (len(w),1,5)
 
+def test_windows_with_a_horizon_may_be_a_further_input():
+    a,b = (filled((50,1), dtype, seed) for seed,dtype in enumerate(('f4','f8')))
+    ds = TSDatasets((Windows(a, 5, horizon=2), Windows(b, 5, horizon=2)))
+    assert [o.shape for o in ds.batch([0,7])] == [(2,1,5),(2,1,5),(2,1,2)]
+    same(ds.batch([7])[1].numpy(), np.float32(b[7:12].T[None]))
+
 def test_sources_are_made_of_anything():
     for x in (ramp(4), torch.tensor(ramp(4)), ramp(4).tolist(), as_source(ramp(4))):
         (s,),y = sample_sources(x)

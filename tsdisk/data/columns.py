@@ -173,7 +173,7 @@ def sample_sources(
     series,*further = X if isinstance(X, tuple) and len(X) else (X,)
     inputs,target = as_series(series).as_sample()
     if y is not None: target = as_source(y).as_sample()[0][0]
-    inputs = [*inputs, *map(as_source, further)]
+    inputs = [*inputs, *(as_source(o).as_sample()[0][0] for o in further)]
     return [check_fits_tensors(o) for o in inputs], None if target is None else check_fits_tensors(target)
 
 # %% ../../nbs/51_data.columns.ipynb #039c9d8e
