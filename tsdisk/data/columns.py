@@ -28,6 +28,14 @@ def _repadded(series, value, like=None):
     like = series if like is None else like
     return Ragged(series.panel.source, series.offsets, **like.padding | dict(value=value))
 
+def _stored_padding(series, packing):
+    "The integer that stands for the padding value"
+    if series.value == series.value: return packing.nearest(series.value, series.dtype)
+    if packing.missing is not None: return packing.missing
+    raise ValueError("Packed integers cannot be padded with NaN (`value`), as none of them stands for a missing value: "
+        "give a `Packing` with `missing`, or another `value`")
+
+# %% ../../nbs/51_data.columns.ipynb #85803a14
 @patch
 def padded_for(self:Source, packing:Packing):
     "These rows, padded with the stored form of the padding value; by default rows are not padded"
@@ -37,13 +45,6 @@ def padded_for(self:Source, packing:Packing):
 def padded_for(self:Ragged, packing:Packing):
     already = np.ndim(self.value) > 0 or self.value == packing.missing
     return self if packing.scale is None or already else _repadded(self, _stored_padding(self, packing))
-
-def _stored_padding(series, packing):
-    "The integer that stands for the padding value"
-    if series.value == series.value: return packing.nearest(series.value, series.dtype)
-    if packing.missing is not None: return packing.missing
-    raise ValueError("Packed integers cannot be padded with NaN (`value`), as none of them stands for a missing value: "
-        "give a `Packing` with `missing`, or another `value`")
 
 # %% ../../nbs/51_data.columns.ipynb #98594eef
 class Column(GetAttr):
