@@ -6,6 +6,9 @@ from tsdisk.data import buffers
 from tsdisk.data.buffers import Buffers, ColumnPool, Pools
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
+from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.disk.packing import Packing
+from tsdisk.series.windows import Windows
 
 ints = TSDatasets(np.arange(600, dtype='i2').reshape(10,3,20), np.arange(10)).tls
 cpu,cuda = torch.device('cpu'),torch.device('cuda')
@@ -111,6 +114,9 @@ import sys, numpy as np
 from fastai.distributed import DistributedDL
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
+from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.disk.packing import Packing
+from tsdisk.series.windows import Windows
 
 class OneRank(DistributedDL):
     def _broadcast(self, t, rank): return t # The original needs a GPU
@@ -135,3 +141,13 @@ def test_a_small_shared_memory_ends_in_an_error_and_not_in_waiting(kind):
     got = subprocess.run([*mount, sys.executable, '-W', 'ignore', '-c', full_shm, kind], capture_output=True, text=True, timeout=120, env=on_cpu)
     assert got.stdout.startswith('64\n') and got.stdout.endswith('\n0\n'), got.stderr
     assert 'A batch of 23 MB does not fit in shared memory' in got.stdout and 'unless a source of your own is slow' in got.stdout
+
+@pytest.mark.parametrize('dtype', ['i4','u4','i8'])
+def test_large_integers_beside_their_series_keep_all_digits(dtype):
+    x = np.zeros((40,2), dtype)
+    x[:,1] = 2**24 + np.arange(40)
+    dls = TSDataLoaders.from_arrays(Windows(x, 4, horizon=2, known=[1]), bs=8, shuffle=False, device='cpu')
+    for got,want in zip(dls.train.one_batch(), dls.train_ds.batch(range(8))): same(np.asarray(got), np.asarray(want))
+    packing = Packing(missing=2**24)
+    dls = TSDataLoaders.from_arrays(Windows(x, 4, sel_vars=[1]), bs=8, shuffle=False, device='cpu', packing=packing)
+    assert dls.train.one_batch()[0].isnan().sum() == 1

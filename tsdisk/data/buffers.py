@@ -79,7 +79,8 @@ class ColumnPool(Shown):
         shape = rows, *s.shape[1:]
         dtype = _numpy_dtype(column.kind.dtype)
         self.stored = Buffers(shape, s.dtype, pin and rows*s.row_bytes < 2**28, spare)
-        if cast and s.dtype != dtype: self.cast = Buffers(shape, dtype, spare=spare)
+        is_exact = s.dtype.kind == 'f' or np.can_cast(s.dtype, dtype) # Else columns that share a read cast for themselves
+        if cast and s.dtype != dtype and is_exact: self.cast = Buffers(shape, dtype, spare=spare)
 
     def read(self, column, rows):
         "Rows of the column as a tensor in this memory"
