@@ -106,6 +106,13 @@ def test_elements_that_are_not_used_are_not_stacked():
     assert len(cols) == 1 and cols[0].shape == (2,2,3)
     with fails(ValueError, 'no samples'): stack_samples([], most=1)
 
+@pytest.mark.parametrize('with_labels', [False,True])
+def test_samples_of_a_dataset_with_a_mask_are_new_samples(with_labels):
+    X = filled((9,2,10))
+    ds = TSDatasets(X, X*100, mask=True)
+    new = ds.test_set([ds[4],ds[1]], with_labels=with_labels)
+    for a,b in zip(new.batch([0,1]), ds.batch([4,1])): same(np.asarray(a), np.asarray(b))
+
 # Selections
 
 @pytest.mark.parametrize('vars,steps', [([1,0],None), (None,slice(1,3)), ([2],slice(-4,None)), (slice(1),slice(0,5)), (np.array([True,False,True]),None)], ids=str)

@@ -155,6 +155,11 @@ def _split_inputs(arrays, n_inputs):
     inputs,targets = arrays[:n_inputs],arrays[n_inputs:]
     return inputs[0] if n_inputs == 1 else tuple(inputs), first(targets)
 
+def _without_mask(sample, n_inputs, with_labels):
+    "A sample without what stands between its inputs and its target, which comes last"
+    is_longer = isinstance(sample, tuple) and with_labels and len(sample) > n_inputs
+    return (*sample[:n_inputs], sample[-1]) if is_longer else sample
+
 def new_data(
     items, # New samples in any form; with labels, or the pair `(X, y)`
     n_inputs:int=1, # Inputs of a sample
@@ -167,5 +172,7 @@ def new_data(
         X,y = _split_inputs(items.arrays, n_inputs)
         rows = items.idxs
     elif (whole := whole_data(items, n_inputs, with_labels)) is not None: X,y = whole
-    else: X,y = _split_inputs(stack_samples(items, n_inputs+with_labels, padding), n_inputs)
+    else:
+        used = [_without_mask(o, n_inputs, with_labels) for o in items]
+        X,y = _split_inputs(stack_samples(used, n_inputs+with_labels, padding), n_inputs)
     return X, y if with_labels else None, rows
