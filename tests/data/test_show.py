@@ -17,6 +17,7 @@ from tsdisk.data.axes import round_steps, time_label, variable_names
 from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results
 from tsdisk.series.clock import Clock
 from tsdisk.series.crops import Crops
+from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
 from tsdisk.data.labels import Labels
 from tsdisk.data.batches import TensorTarget, TSMask, TSTensor
@@ -248,3 +249,17 @@ def test_a_horizon_as_long_as_the_input_is_drawn_after_it():
     learn = Learner(dls, nn.Conv1d(2, 2, 1), loss_func=nn.MSELoss())
     with learn.no_bar(): learn.show_results(max_n=1)
     assert {*ends(plt.gcf().axes[0])} == {(0,11),(12,23)}
+
+def test_labels_of_steps_after_padding_are_drawn_at_their_steps():
+    offsets = [0,10,30]
+    y = Ragged(np.repeat([0,1], 15), offsets)
+    ds = TSDatasets(Ragged(np.arange(30.), offsets, side='left'), y, cat=True)
+    x,_,codes = (o[0] for o in ds.batch([0,1]))
+    targ = ds.target.decode(codes)
+    assert (len(targ), targ.start) == (10,10)
+    ax = targ.show()
+    assert [o.get_x() for o in ax.patches] == [9.5]
+    pred = Labels(np.repeat([1,0], 10), ds.vocab) # Wrong in the padding
+    show_results(x[None], codes[None], [(x,targ)], [(pred,)], ctxs=[plt.subplots()[1]])
+    assert plt.gca().get_title() == '100% of steps right'
+    plt.close('all')

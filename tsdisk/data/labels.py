@@ -111,9 +111,9 @@ def forward(self:FocalLoss, inp, targ): return _over_labels(_focal, self, inp, t
 
 # %% ../../nbs/50_data.labels.ipynb #e2597899
 def _within_padding(codes):
-    "Codes from the first label to the last"
+    "Codes from the first label to the last, and the step of the first"
     found = np.flatnonzero(codes != no_label_code)
-    return codes[found[0]:found[-1]+1] if len(found) else codes[:0]
+    return (codes[found[0]:found[-1]+1], int(found[0])) if len(found) else (codes[:0], 0)
 
 # %% ../../nbs/50_data.labels.ipynb #eec8ef4e
 def _names_of(vocab, labels):
@@ -165,7 +165,8 @@ class ToCategory(Categorize):
     def decodes(self, o):
         if np.ndim(o) == 0: return Category('no label' if o == no_label_code else self.vocab[o])
         codes = np.asarray(o.cpu())
-        return Labels(codes if self.pad is None else _within_padding(codes), self.vocab)
+        codes,start = (codes, 0) if self.pad is None else _within_padding(codes)
+        return Labels(codes, self.vocab, start)
 
 # %% ../../nbs/50_data.labels.ipynb #16407b51
 @patch
@@ -232,9 +233,9 @@ class ToCode(ToCategory):
 # %% ../../nbs/50_data.labels.ipynb #f9f6d333
 class Labels(L):
     "Several labels of one sample, such as one for each step"
-    def __init__(self, codes, vocab):
+    def __init__(self, codes, vocab, start=0): # `start` is the step of the first label
         super().__init__(None if o == no_label_code else vocab[o] for o in codes.reshape(-1).tolist())
-        store_attr('codes,vocab')
+        store_attr('codes,vocab,start')
 
     def _new(self, items, *args, **kwargs): return L(items, *args, **kwargs)
     def text(self): return ', '.join('no label' if o is None else str(o) for o in self)
@@ -242,7 +243,7 @@ class Labels(L):
         if len(self) <= 8: return show_title(self.text(), ctx=ctx)
         codes = self.codes.reshape(-1, self.codes.shape[-1])[0]
         ax = ctx or plt.subplots(figsize=(6,1))[1]
-        for start,stop in equal_stretches(codes): _colour_steps(ax, start, stop, codes[start], (ymin,ymax))
+        for a,b in equal_stretches(codes): _colour_steps(ax, self.start+a, self.start+b, codes[a], (ymin,ymax))
         return ax
 
 def _colour_steps(ax, start, stop, code, height):

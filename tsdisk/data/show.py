@@ -136,7 +136,7 @@ def _compare_series(x, targ, pred, ctx, is_future):
 def _compare_steps(targ, pred, ctx):
     targ.show(ctx=ctx, ymax=.5)
     pred.show(ctx=ctx, ymin=.5)
-    right = [a == b for a,b in zip(targ, pred) if a is not None]
+    right = [a == b for a,b in zip(targ, pred[targ.start-pred.start:]) if a is not None]
     ctx.set_title(f'{np.mean(right):.0%} of steps right' if right else 'no label')
 
 # %% ../../nbs/59_data.show.ipynb #a437286e
