@@ -263,3 +263,11 @@ def test_labels_of_steps_after_padding_are_drawn_at_their_steps():
     show_results(x[None], codes[None], [(x,targ)], [(pred,)], ctxs=[plt.subplots()[1]])
     assert plt.gca().get_title() == '100% of steps right'
     plt.close('all')
+
+def test_crops_that_are_seen_are_those_recorded():
+    crops = Crops(filled((900,1)), 48, per_series=8)
+    dls = TSDataLoaders.from_arrays(crops, splits=[range(8),[]], bs=8, device='cpu')
+    for _ in range(2):
+        axs = dls.show_seen(2)
+        for top,low in zip(axs[:2], axs[2:]): same(top.lines[0].get_ydata(), low.lines[0].get_ydata())
+    plt.close('all')

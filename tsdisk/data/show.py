@@ -14,7 +14,7 @@ from .labels import Labels
 from .batches import middle_slice, TensorTarget, TSTensor
 from .datasets import TSDatasets
 from .axes import add_legend, time_axis, variable_names
-from .loader import TSDataLoader
+from .loader import epoch_of_rows, TSDataLoader
 from .loaders import TSDataLoaders
 from .times import row_times
 from .warp import MoveSteps
@@ -94,20 +94,23 @@ def show_seen(self:TSDataLoader,
     **kwargs # Of `plot`
 ) -> list: # Axes
     "Recorded series, and below them what the model sees"
-    x,rows = _first_series(self)
+    x,rows,recorded = _first_series(self)
     n = min(max_n, len(x))
     axs = plt.subplots(2, n, figsize=figsize or (3*n,3.5), squeeze=False, layout='constrained')[1]
-    _show_row(axs[0], [self.dataset[int(o)][0] for o in rows[:n]], 'recorded', **kwargs)
+    _show_row(axs[0], [recorded[int(o)][0] for o in rows[:n]], 'recorded', **kwargs)
     _show_row(axs[1], [x[i] for i in range(n)], 'seen', **kwargs)
     return list(axs.flat)
 
 def _first_series(dl):
-    "The series of a first batch, and their rows in the dataset"
+    "The series of a first batch, their rows in the dataset, and the dataset as it was read"
     batches = iter(dl)
     x = next(batches)[0]
-    rows = dl.idxs # Known while the loader is iterated over
+    rows,epoch = dl.idxs,epoch_of_rows(dl) # Known while the loader is iterated over
     batches.close()
-    return x,rows
+    recorded = copy(dl.dataset)
+    series = recorded.tls[0]
+    recorded.tls = L([series.new(series.items.at_epoch(epoch or 0)), *recorded.tls[1:]])
+    return x,rows,recorded
 
 @patch
 def show_seen(self:TSDataLoaders, max_n:int=4, **kwargs): return self.train.show_seen(max_n, **kwargs)
