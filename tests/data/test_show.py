@@ -271,3 +271,11 @@ def test_crops_that_are_seen_are_those_recorded():
         axs = dls.show_seen(2)
         for top,low in zip(axs[:2], axs[2:]): same(top.lines[0].get_ydata(), low.lines[0].get_ydata())
     plt.close('all')
+
+def test_results_without_targets_show_masks_too():
+    x = TSTensor(filled((1,2,20)))
+    mask = TSMask(torch.arange(20) < 12)
+    ax = plt.subplots()[1]
+    show_results(x, None, [(x[0],mask)], [(Category('a'),)], ctxs=[ax])
+    assert [(o.get_x(), o.get_width()) for o in ax.patches] == [(11.5,8)]
+    plt.close('all')

@@ -165,7 +165,7 @@ def show_results(x:TSTensor, y, samples, outs, ctxs=None, max_n=9, ncols=3, nrow
     has_targets = y is not None and len(y)
     for sample,out,ctx in zip(samples, outs, ctxs):
         sample[0].show(ctx=ctx, **{'alpha': .7, **kwargs})
-        for mask in sample[1:-1]: mask.show(ctx=ctx)
+        for mask in sample[1:-1] if has_targets else sample[1:]: mask.show(ctx=ctx)
         _show_prediction(sample, out[0], has_targets, ctx, is_future)
     return ctxs
 
