@@ -8,6 +8,7 @@ from fastcore.foundation import L
 from fasttransform import Transform
 from torch import nn
 from conftest import epoch, fails, filled, ramp, rows, same
+from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.labels import Labels
 from tsdisk.data.batches import TensorTarget, TSTensor
@@ -284,3 +285,8 @@ def test_new_samples_for_a_single_loader():
 
 def test_amounts_that_look_like_categories_are_told_of():
     with fails(ValueError, 'not in the vocabulary', 'cat=False'): TSDatasets(ramp(6), np.arange(6), splits=[[0,1,2],[3,4,5]])
+
+def test_datasets_made_apart_keep_what_is_missing_in_each():
+    a,b = (TSDatasets(ramp(8), packing=Packing(missing=o)) for o in (1,5))
+    dls = TSDataLoaders.from_dsets(a, b, bs=4, device='cpu')
+    for ds,want in zip((dls.train_ds, dls.valid_ds), (1,5)): same(ds.batch(range(8))[0].isnan().numpy(), ramp(8) == want)

@@ -347,9 +347,14 @@ def like(self:TSDatasets,
     "The same rows as a validation set for another dataset"
     if len(self.tls) != len(first.tls): raise ValueError("One dataset has inputs, a mask or targets the other lacks")
     first._check_vars(self.tls[0].items)
-    tls = L([a.new(b.items, b.packing if b.packing.scale is not None else None) for a,b in zip(first.tls, self.tls)])
+    tls = L([a.new(b.items, _packing_to_keep(b)) for a,b in zip(first.tls, self.tls)])
     if self.target is not None: _check_target(first.target, self.target, tls[-1], self.idxs)
     return self._with(tls=tls, split_idx=1)
+
+def _packing_to_keep(column):
+    "The packing of other rows; None where they have none, and take that of the training data"
+    is_own = column.packing.scale is not None or (column.items.dtype.kind == 'f' and column.packing.missing is not None)
+    return column.packing if is_own else None
 
 def _check_target(a, b, new, rows):
     if type(a.kind) is not type(b.kind): raise ValueError(f"Targets must be of one kind, got {a} and {b}")
