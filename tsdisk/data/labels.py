@@ -123,7 +123,7 @@ def _names_of(vocab, labels):
     if len({*names}) == len(names): return names
     raise ValueError(f"Classes need distinct names, got {names}: store labels of one class as one number")
 
-def _check_classes(labels, no_label, pad):
+def _check_classes(labels, no_label, pad=None):
     none = labels[~has_label(labels, no_label)]
     if len(none):
         raise ValueError(f"`vocab` holds {none[0].item()!r}, which means "
