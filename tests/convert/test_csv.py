@@ -3,7 +3,7 @@ import bz2, gzip, weakref
 import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import fails, metadata_of
-from tsdisk.convert import csv_rows
+from tsdisk.convert import csv as module, csv_rows
 from tsdisk.convert.convert import convert
 from tsdisk.convert.csv import find_decimal, find_separator, sniff
 from tsdisk.convert.csv_rows import text_batches
@@ -151,3 +151,6 @@ def test_no_thread_of_pyarrow_holds_python_when_a_reader_is_left(tmp_path, monke
         batches.close()
         late += made.pop()() is not None
     assert not late
+
+def test_columns_without_a_name_are_numbered_by_position():
+    assert module._distinct(['a','','','','b','']) == ['a','','Unnamed: 2','Unnamed: 3','b','Unnamed: 5']

@@ -3,6 +3,8 @@ import errno, io, os, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pytest, torch
+from collections import namedtuple
+from conftest import fails, filled
 from fastcore.test import expect_fail
 from tsdisk.convert import readers as importers
 from tsdisk.convert.convert import append, convert
@@ -326,3 +328,18 @@ def test_other_variables_are_refused_with_a_cure(tmp_path):
 def test_steps_that_float32_cannot_tell_apart_are_said(tmp_path, recwarn, low, is_said):
     convert([dict(X=np.linspace(low, low+14.3, 500)[None])], tmp_path/'set', dtype='int16', n_workers=0)
     assert any("float32, which can't represent steps" in str(o.message) for o in recwarn) == is_said
+
+def test_floats_among_integers_with_missing_ones_are_refused(tmp_path):
+    records = [dict(X=np.arange(6).reshape(1,6).astype('i2'), missing=-1) for _ in range(9)]
+    records[1] = dict(X=np.full((1,6), 1.5, 'f4'), missing=-1)
+    with fails(ValueError, 'without losing data'): convert(records, tmp_path/'set', n_workers=0)
+
+def test_splits_of_rows_are_as_many_as_the_rows(tmp_path):
+    records = [dict(X=filled((4,1,5)), split=np.array(['train']*4))]
+    with fails(ValueError, '`split` has shape (4,)', '`X` has 3 rows'):
+        convert(records, tmp_path/'set', tfm=lambda o: {**o, 'X': o['X'][:3]}, n_workers=0)
+
+def test_named_tuples_of_records_are_copied(tmp_path):
+    Place = namedtuple('Place', 'a b')
+    convert([dict(X=filled((1,5)), at=Place(1, 2))]*3, tmp_path/'set', tfm=dict, n_workers=0)
+    assert len(open_folder(tmp_path/'set')[0]['X']) == 3

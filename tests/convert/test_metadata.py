@@ -14,7 +14,6 @@ from tsdisk.convert.metadata import column_chunks, metadata_lines, read_lines, s
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.series.windows import Windows
 from conversion import as_item, X, write_raw
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def test_splits_of_windows_stay_as_they_are(tmp_path, capsys, how):
     append(tmp_path/'set', [dict(X=filled((2,50), seed=i), split='train') for i in (1,2)], n_workers=0)
     arrays,got = open_folder(tmp_path/'set')
     assert len(arrays['X']) == 8 and [np.asarray(o).tolist() for o in got.values()] == [np.asarray(o).tolist() for o in splits]
-    assert 'are not of its 6 rows' in capsys.readouterr().out
+    assert 'select windows, not the 6 rows' in capsys.readouterr().out
     assert train_stats(arrays['X']).error == .01 # Extended
     save_folder(tmp_path/'set', splits=dict(train=range(8)))
 

@@ -95,9 +95,9 @@ def test_scalars_in_arrays_are_scalars():
 def test_what_can_not_be_filled_is_refused():
     uneven = dict(X=np.zeros((1,4)), times=np.array(['2024-01-01','2024-01-02','2024-01-09','2024-02-03'], 'M8[D]'))
     with expect_fail(ValueError, 'have faults: uneven'): fill_gaps(uneven)
-    with expect_fail(ValueError, 'A recording in pieces'): fill_gaps(dict(X=iter([np.zeros((1,4))]), clock=ClockScan()))
+    with expect_fail(ValueError, 'A recording that is read in pieces'): fill_gaps(dict(X=iter([np.zeros((1,4))]), clock=ClockScan()))
     for steps in (np.arange(40), np.zeros((2,40))):
-        with expect_fail(ValueError, '`y` has a value for each step'): fill_gaps(record(np.r_[:20,25:45], y=steps))
+        with expect_fail(ValueError, '`y` also has a value for each step'): fill_gaps(record(np.r_[:20,25:45], y=steps))
     assert fill_gaps(dict(X=iter([np.zeros((1,4))]), start='2024-01-01', fs=2.))['fs'] == 2
 
 @pytest.mark.parametrize('packing', [dict(scale=.5, offset=1., missing=-99), dict(scale=[.5], offset=[1.])])

@@ -312,3 +312,10 @@ def test_reports_of_other_loaders_are_those_of_fastai(capsys, monkeypatch):
     learn = Learner(dls, model, loss_func=CrossEntropyLossFlat())
     with learn.no_bar(): ClassificationInterpretation.from_learner(learn).print_classification_report()
     assert capsys.readouterr().out.split()[4:9] == ['a','1.00','1.00','1.00','4']
+
+@pytest.mark.parametrize('dtype', ['u1','i8','u4'])
+def test_new_labels_of_another_dtype_are_padded_alike(dtype):
+    o,y = [0,2,5],np.array([0,1,1,0,1])
+    ds = TSDatasets(Ragged(np.arange(5.), o), Ragged(y, o), cat=True)
+    test = ds.test_set((Ragged(np.arange(5.), o), Ragged(y.astype(dtype), o)), with_labels=True)
+    assert test.batch([0,1])[-1].tolist() == [[0,1,-100],[1,0,1]]

@@ -137,3 +137,8 @@ def test_raw_samples_are_selected_and_others_are_not(tmp_path):
 def test_selections_are_checked_before_training():
     with fails(ValueError, 'arrays (n, vars, steps)'): selection((x,static), [0])
     with fails(ValueError, 'no variable 2'): TSDatasets(x, sel_vars=[2])
+
+def test_more_than_inputs_and_target_is_left_alone():
+    ds = TSDatasets(filled((4,1,5)), np.array([0,1,0,1]))
+    test = ds.test_set([(ds.tls[0].items[i], y, 9) for i,y in enumerate([1,0])], with_labels=True)
+    assert test.batch([0,1])[-1].tolist() == [1,0]

@@ -514,8 +514,8 @@ def test_a_row_is_written_once_to_an_array_that_grows(tmp_path):
 
 def test_only_rows_that_a_file_holds_are_opened(tmp_path):
     save_array(tmp_path/'a.npy', x[:10])
-    for rows in (0,-1,11):
-        with fails(ValueError, 'holds 10 rows', f'got {rows}'): open_array(tmp_path/'a.npy', rows)
+    for rows,text in ((0,'must be 1 or more, got 0'), (-1,'got -1'), (11,'holds 10 rows, but 11 are needed')):
+        with fails(ValueError, text): open_array(tmp_path/'a.npy', rows)
     same(open_array(tmp_path/'a.npy', 10), x[:10])
 
 # Dates

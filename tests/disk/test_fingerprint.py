@@ -4,7 +4,9 @@ from datetime import date, timedelta
 from functools import partial
 import h5py, numpy as np, pytest, torch
 from conftest import elsewhere, fails, filled
+from tsdisk.convert.annotations import LabelSteps
 from tsdisk.convert.seen_inputs import SeenInputs
+from tsdisk.disk import fingerprint as module
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.fingerprint import array_id, describe, digest, empty_digest, extend_digest, file_id, fingerprint
 from tsdisk.disk.fingerprint import function_id, versioned
@@ -218,3 +220,11 @@ def test_other_ranges_are_other_data(X):
     assert fingerprint(X, a) != fingerprint(X, b)
     assert fingerprint(X, a) == fingerprint(X, Ranges([(0,1),(2,3),(4,5),(6,8)], 9))
     assert fingerprint(X, Ranges([(0,8)])) != fingerprint(X, [0,8])
+
+def test_objects_of_tsdisk_count_without_their_code():
+    assert len(describe(LabelSteps(['N','V']))) == 2 # Its name and its attributes
+
+def test_large_maps_in_lists_are_not_read_whole(tmp_path, monkeypatch):
+    maps = [open_array(save_array(tmp_path/f'{i}.npy', filled((5,2**20), seed=i)).filename) for i in range(2)]
+    monkeypatch.setattr(module, '_array_values', lambda a: 1/0)
+    assert describe(maps[:1]) != describe(maps[1:]) and describe(maps) == describe(list(maps))

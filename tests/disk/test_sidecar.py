@@ -61,10 +61,10 @@ def test_files_of_unlike_manifests_are_refused(tmp_path):
     a,b,c = (tmp_path/o/'X.npy' for o in 'abc')
     assert packing_of(Windows([a,c], 5)) == Packing(.01) and names_of(Windows([a,c], 5)) == ['lead 0.01']
     for s in (Windows([a,b], 5), Shards([a,b])):
-        with fails(ValueError, 'disagree', a, b): packing_of(s)
+        with fails(ValueError, 'different values', a, b): packing_of(s)
         assert names_of(s) is None
     (tmp_path/'c/tsdisk.json').unlink()
-    with fails(ValueError, 'disagree', a, c): packing_of(Shards([a,c]))
+    with fails(ValueError, 'different values', a, c): packing_of(Shards([a,c]))
 
 def test_the_only_variable_of_a_file_of_one_axis_has_its_name(tmp_path):
     describe(tmp_path, names=['lead'])

@@ -15,6 +15,8 @@ from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.transforms import FillNaN, Standardize
 from tsdisk.disk.rows import Ranges
 from tsdisk.disk.shards import Shards
+from tsdisk.convert.convert import convert
+from tsdisk.folder.manifest import open_folder
 from tsdisk.order.time_splits import time_splits
 from tsdisk.series.ragged_files import save_ragged
 from tsdisk.series.windows import Windows
@@ -246,3 +248,12 @@ def test_windows_are_held_out_by_time_unless_told_otherwise():
     w = Windows([np.zeros((100,2), 'f4'), np.zeros((50,2), 'f4')], 5)
     dls = TSDataLoaders.from_arrays(w, bs=4, device='cpu')
     same(np.asarray(dls.valid.dataset.idxs), np.asarray(time_splits(w)[1]))
+
+@pytest.mark.filterwarnings('ignore:.*have gaps in time')
+def test_windows_of_the_first_series_of_a_dataset_have_their_times(tmp_path):
+    convert([dict(X=filled((1,80)), start=f'2024-01-0{i+1}', fs=1., time_jumps=[[40, 77*10**9]] if i > 2 else []) for i in range(6)], tmp_path/'set')
+    X = open_folder(tmp_path/'set')[0]['X']
+    few,all_ = Windows(X[:4], 5),Windows(X, 5)
+    assert len(few) == 3*76+72 and len(few.last) == 4 and len(time_splits(few)) == 2
+    same(few.gather(np.arange(len(few))), all_.gather(np.arange(len(few))))
+    assert few.clocks[3].start == np.datetime64('2024-01-04')

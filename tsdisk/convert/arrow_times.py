@@ -71,7 +71,8 @@ def _first_number(numbers):
 # %% ../../nbs/43_convert.arrow_times.ipynb #e5825f47
 def _number_reader(first, name, scale, decimal):
     are_large = _are_large(first)
-    origin = _first_number(_numeric_times(are_large, None, 0, decimal, name, first, str))
+    has_origin = scale is not None and scale[1] is None # Else no first number is needed
+    origin = _first_number(_numeric_times(are_large, None, 0, decimal, name, first, str)) if has_origin else 0
     read = partial(_numeric_times, are_large, scale, origin, decimal, name)
     return read, 'order' if scale is None else 'seconds' if scale[1] is None else 'dates'
 

@@ -133,7 +133,7 @@ def _distinct(names):
     "Names, with a number after those that repeat, as pandas numbers them"
     seen,taken,res = Counter(),{*names},[]
     for i,o in enumerate(names):
-        again = (f'{o}.{k}' if o else f'Unnamed: {i+k-1}' for k in count(max(1, seen[o])))
+        again = (f'{o}.{k}' if o else f'Unnamed: {i+k-1}' for k in count(max(1, seen[o]) if o else 1))
         res.append(next(k for k in again if k not in taken) if seen[o] else o)
         seen[o] += 1
         taken.add(res[-1])

@@ -160,8 +160,12 @@ def coding_of(
 def _pack_range(coding):
     "Turn a valid range of values into one of stored numbers"
     scale,offset = np.asarray(coding.scale).flat[0],np.asarray(coding.offset).flat[0]
-    packed = [o if o is None else np.rint((o-offset)/scale) for o in (coding.low, coding.high)]
+    packed = [o if o is None else _nearly_whole((o-offset)/scale) for o in (coding.low, coding.high)]
     coding.low,coding.high = packed if scale > 0 else packed[::-1]
+
+def _nearly_whole(v):
+    "A whole number in place of one that is as good as whole, as .29/.01 is"
+    return np.rint(v) if abs(v-np.rint(v)) < .01 else v
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #aac38802
 @patch

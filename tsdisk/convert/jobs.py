@@ -22,7 +22,7 @@ from .hdf5 import in_memory_or_not, others_of, read_tree
 from .inputs import is_path, rows_of
 from .metadata import check_columns, metadata_lines
 from .plan import as_list, as_records, classes_in, target_kind
-from .readers import need, split_compressed, variable_metadata
+from .readers import need, read_file, split_compressed, variable_metadata
 from .record_times import plain_value, settle_clock, with_times
 from .scaled_integers import as_counts
 
@@ -58,7 +58,7 @@ class Job(Shown):
 def _copied(o):
     "A value of a record with copies of its arrays that can be changed in place"
     if isinstance(o, Mapping): return {k: _copied(v) for k,v in o.items()}
-    if isinstance(o, (list,tuple)): return type(o)(map(_copied, o))
+    if isinstance(o, (list,tuple)): return (tuple if isinstance(o, tuple) else list)(map(_copied, o))
     return o.copy() if isinstance(o, np.ndarray) and o.flags.writeable else o
 
 # %% ../../nbs/45_convert.jobs.ipynb #17b69784
@@ -141,7 +141,8 @@ def records(self:Job, o, copy=False):
     names = self.specs['X'].get('names') if self.specs else None
     for record in as_records(_as_described(self._read(o))):
         for part in split_compressed(record, self.tfm is not None):
-            if self.tfm: part = {k: plain_value(v) for k,v in self.tfm(_copied(part) if copy else part).items()}
+            if self.tfm and copy and not (is_path(o) and self.read is read_file): part = _copied(part)
+            if self.tfm: part = {k: plain_value(v) for k,v in self.tfm(part).items()}
             yield _in_order_of(check_metadata(_without_kept(part)), names)
 
 # %% ../../nbs/45_convert.jobs.ipynb #fad813ee
@@ -219,7 +220,7 @@ def _write(self:Job, record, files):
     n,packing = rows_of(X),_pop_metadata(record, self.specs['X'])
     self._check_target(record, n)
     _pop_classes(record, self.specs.get('y'))
-    _check_split(record.get('split', 'train'))
+    _check_split(record.get('split', 'train'), n)
     for c,spec in self.specs.items():
         if c == 'times' and c not in record: record = with_times(record, X)
         if c not in record: raise ValueError(f"It has no `{c}`, but other records do")
@@ -237,7 +238,9 @@ def _check_target(self:Job, record, n):
     raise ValueError(f"Its target is {kind or 'missing'}, other records have {expected or 'none'}: "
         "either all records need a target of the same kind, or none")
 
-def _check_split(split):
+def _check_split(split, n):
+    if isinstance(split, np.ndarray) and split.shape != (n,):
+        raise ValueError(f"`split` has shape {split.shape}, but `X` has {n or 'no'} rows")
     for name in {*as_list(split)} if isinstance(split, np.ndarray) else [split]:
         if isinstance(name, str) and re.fullmatch(r'[\w.-]{1,100}', name): continue
         raise ValueError(f"The name of a split may have letters, digits, `_`, `-` and `.`, got {name!r}")
@@ -280,7 +283,7 @@ def _as_floats(a, packing, axis, dtype):
     return np.where(a == missing, np.nan, a)
 
 def _as_integers(a, spec, axis):
-    if a.dtype.kind != 'f' and spec.scale == 1 and not spec.offset: return a
+    if spec.scale == 1 and not spec.offset and not spec.measured: return a
     if a.dtype.kind != 'f' and not spec.measured:
         raise ValueError("Its integers have no `scale`, but those of other records do: add `scale`, or give decoded floats")
     return as_counts(a, spec.scale, spec.offset, spec.missing, spec.dtype, axis)

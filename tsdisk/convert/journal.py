@@ -247,6 +247,8 @@ def _metadata_columns(journal, metadata, taken, used=()):
         if not is_column_name(k) or k.casefold() in taken and k not in kept: continue
         columns[k] = _metadata_column(journal, path, k, dtype)
         taken.add(k.casefold())
+    same = [k for k in metadata.dtypes if is_column_name(k) and k not in columns and k not in journal.specs]
+    if same: print(f"Kept only in {path.name}, as their names differ from others only in case: {', '.join(same)}")
     _print_rest(path, metadata.rest, used)
     return columns
 
@@ -286,7 +288,7 @@ def _split_entries(journal, path, n):
     before = journal.head.get('n', 0)
     old = read_manifest(journal.dst).get('splits', {}) if before else {}
     if not _are_of_rows(journal.dst, old, before):
-        print(f"The splits {[*old]} are not of its {before:,} rows, but of windows: make them again to use the appended rows")
+        print(f"The splits {[*old]} select windows, not the {before:,} rows: make them again to include the appended rows")
         return {}
     entries = {k: {**o, 'of': n} for k,o in old.items() if isinstance(o, dict) and 'ranges' in o}
     for name,ranges in split_ranges(path).items():

@@ -89,16 +89,16 @@ def _check_fillable(record):
     "`ValueError` unless the times of a record are even except for gaps, and only its `X` has steps"
     X = record['X']
     if not hasattr(X, 'shape'):
-        raise ValueError("A recording in pieces can't be filled: leave its gaps, which no window crosses, "
-            "or give `read`, a function that returns it as one array")
+        raise ValueError("A recording that is read in pieces can't be filled, since its gaps are not known beforehand: convert "
+            "it without `fill_gaps` (no window crosses a gap), or give `read`, a function that returns it as one array")
     faults = record.get('time_faults') or (['uneven'] if 'times' in record else [])
     if faults:
         raise ValueError("Only gaps between even times can be filled, but the "
             f"times have faults: {', '.join(faults)}")
     for k,v in record.items():
         if k != 'X' and isinstance(v, np.ndarray) and v.shape[-1:] == X.shape[-1:] and v.ndim >= X.ndim-1:
-            raise ValueError(f"`{k}` has a value for each step, too, and only the gaps of `X` can be filled: "
-                f"add `{k}` in a `tfm` that calls `fill_gaps` first")
+            raise ValueError(f"`{k}` also has a value for each step, but only `X` can be filled: "
+                f"call `fill_gaps` first in a `tfm`, then add `{k}`")
 
 # %% ../../nbs/41_convert.record_times.ipynb #84feedb5
 def _even_indices(clock, steps):

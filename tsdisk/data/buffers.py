@@ -72,6 +72,7 @@ class ColumnPool(Shown):
         cast:bool=True, # Are rows cast here?
         pin:bool=False, # For copies to a GPU?
         spare:int=4, # Free blocks that are kept for later
+        shared:bool=False, # Are several columns cut from its rows?
     ):
         self.stored = self.cast = None
         s = column.items.stored
@@ -79,8 +80,9 @@ class ColumnPool(Shown):
         shape = rows, *s.shape[1:]
         dtype = _numpy_dtype(column.kind.dtype)
         self.stored = Buffers(shape, s.dtype, pin and rows*s.row_bytes < 2**28, spare)
-        is_exact = s.dtype.kind == 'f' or np.can_cast(s.dtype, dtype) # Else columns that share a read cast for themselves
-        if cast and s.dtype != dtype and is_exact: self.cast = Buffers(shape, dtype, spare=spare)
+        may_round = not shared and column.packing.missing is None # Else columns cast for themselves
+        is_exact = s.dtype.kind == 'f' or np.can_cast(s.dtype, dtype)
+        if cast and s.dtype != dtype and (is_exact or may_round): self.cast = Buffers(shape, dtype, spare=spare)
 
     def read(self, column, rows):
         "Rows of the column as a tensor in this memory"
@@ -105,6 +107,7 @@ class Pools(Shown):
         device=None, # Where batches go; None is the CPU
         in_worker:bool=False, # Are they read for another process?
         spare:int=4, # Free blocks that are kept for later, in each pool
+        shared=(), # Numbers of the columns whose rows several columns of the dataset are cut from
     ) -> list: # A `ColumnPool` for each column
         "The pools for groups of some size"
         key = rows,device,spare,os.getpid()
@@ -112,7 +115,7 @@ class Pools(Shown):
         kind = device.type if device else 'cpu'
         cast = kind == 'cpu' and not in_worker
         pin = kind == 'cuda' and not in_worker
-        self.columns = [ColumnPool(o, rows, cast, pin, spare) for o in columns]
+        self.columns = [ColumnPool(o, rows, cast, pin, spare, i in shared) for i,o in enumerate(columns)]
         self.rows = rows
         self.key = key
         return self.columns

@@ -129,6 +129,9 @@ def new(self:Column,
     "A column of other rows, with the type and transforms of this one"
     if self.is_category: self.kind.check_names(classes_of(items))
     kind = self.kind.for_dtype(items.dtype) if packing is None else self.kind.repacked(packing)
+    if self.is_category and isinstance(items, Ragged):
+        kind = copy(kind)
+        kind.pad = items.value # Labels of another dtype are padded with another value
     return Column(items, kind, self.extra)
 
 @patch

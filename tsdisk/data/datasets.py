@@ -353,8 +353,9 @@ def like(self:TSDatasets,
 
 def _packing_to_keep(column):
     "The packing of other rows; None where they have none, and take that of the training data"
-    is_own = column.packing.scale is not None or (column.items.dtype.kind == 'f' and column.packing.missing is not None)
-    return column.packing if is_own else None
+    p = column.packing
+    has_missing = p.missing is not None and (column.is_mask or column.items.dtype.kind == 'f')
+    return p if p.scale is not None or has_missing else None
 
 def _check_target(a, b, new, rows):
     if type(a.kind) is not type(b.kind): raise ValueError(f"Targets must be of one kind, got {a} and {b}")

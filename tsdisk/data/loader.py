@@ -239,6 +239,11 @@ def assembler(
     elsewhere = get_worker_info() or dl.fake_l.num_workers or dl.preloaded
     return Assembler(dl.dataset if clock is None else timed_columns(dl.dataset, clock), on_cpu and not elsewhere)
 
+def _reads_of_several(dataset):
+    "Numbers of the reads that several columns are cut from"
+    reads = [i for i,_ in dataset.reads()[1]]
+    return {i for i in reads if reads.count(i) > 1}
+
 # %% ../../nbs/56_data.loader.ipynb #4e30e8f4
 @patch
 def create_batches(self:TSDataLoader,
@@ -247,7 +252,8 @@ def create_batches(self:TSDataLoader,
     "Groups of batches as stored, on the CPU"
     reader = self.open_reader()
     rows = group_rows(self, reader)
-    pools = self.pools.fit(reader.columns, rows, self.device, get_worker_info() is not None, self.read.spare)
+    in_worker = get_worker_info() is not None
+    pools = self.pools.fit(reader.columns, rows, self.device, in_worker, self.read.spare, _reads_of_several(self.dataset))
     first,samps = _peek(samps) # Starts `sample`, which needs the size of the pools
     if first is None: return
     if np.ndim(first) == 0: return (yield from _single_rows(self, samps))

@@ -48,4 +48,4 @@ def mean_over_ranks(
     both = torch.stack([own*weight if weight else torch.zeros_like(own), torch.full_like(own, weight)])
     process_group().all_reduce(both)
     total = both[1].reshape(-1)[0]
-    return (both[0]/(total if total else 1)).to(value.dtype), total
+    return (both[0]/torch.where(total > 0, total, 1)).to(value.dtype), total

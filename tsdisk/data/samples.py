@@ -17,6 +17,7 @@ from ..disk.sources import Source
 from ..disk.sidecar import manifest_name
 from ..folder.manifest import open_folder
 from ..series.grid import find_clocks
+from .batches import TSMask
 from ..series.ragged import Ragged
 from ..series.windows import Windows
 
@@ -34,7 +35,9 @@ def select(
     w = Windows(chosen, size, size, sel_vars=vars, axis=2, clock=None) # A sample stays one across a gap in time
     clocks = find_clocks(w.panel, True)
     has_gaps = clocks is not None and len(clocks.gaps(len(w)))
-    return w if has_gaps else Windows(chosen, size, size, sel_vars=vars, axis=2)
+    if not has_gaps: return Windows(chosen, size, size, sel_vars=vars, axis=2)
+    w.clocks = clocks # For the times of plots
+    return w
 
 def _array_of(X):
     "The array that variables and steps are selected from"
@@ -156,9 +159,10 @@ def _split_inputs(arrays, n_inputs):
     return inputs[0] if n_inputs == 1 else tuple(inputs), first(targets)
 
 def _without_mask(sample, n_inputs, with_labels):
-    "A sample without what stands between its inputs and its target, which comes last"
-    is_longer = isinstance(sample, tuple) and with_labels and len(sample) > n_inputs
-    return (*sample[:n_inputs], sample[-1]) if is_longer else sample
+    "A sample without the mask between its inputs and its target"
+    is_longer = isinstance(sample, tuple) and with_labels and len(sample) > n_inputs+1
+    has_mask = is_longer and isinstance(sample[n_inputs], TSMask)
+    return (*sample[:n_inputs], *sample[n_inputs+1:]) if has_mask else sample
 
 def new_data(
     items, # New samples in any form; with labels, or the pair `(X, y)`

@@ -32,7 +32,7 @@ class PointWise(Transform):
 class _InTurn:
     "Applies `tfms`; its `repr` names the cached statistics"
     def __init__(self, tfms, ndim): self.tfms,self.ndim = tfms,ndim
-    def __repr__(self): return ', '.join(map(repr, self.tfms))
+    def __repr__(self): return ', '.join(map(repr, self.tfms)) + (f' on {self.ndim} axes' if self.ndim > 3 else '')
     def __call__(self, t): # (rows, vars, steps), with as many axes as a batch while they are applied
         res = t[(..., *[None]*(self.ndim-t.ndim))]
         for f in self.tfms: res = f.encodes(TSTensor(res))

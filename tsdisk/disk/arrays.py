@@ -50,7 +50,9 @@ def _check_has_rows(path, shape, dtype):
 def _first_rows(path, shape, rows, n):
     "The shape of the first rows of a file that holds n"
     if 0 < rows <= n: return (rows, *shape[1:])
-    raise ValueError(f"{path} holds {n:,} rows: give `rows` from 1 to that number, got {rows}")
+    if rows < 1: raise ValueError(f"`rows` must be 1 or more, got {rows}")
+    raise ValueError(f"{path} holds {n:,} rows, but {rows:,} are needed: ask for fewer rows, or, if the file was copied or "
+        "written in part, write it again")
 
 def _check_order(path, dtype, scattered):
     "`ValueError` unless each row is in one piece, and its bytes are in the order of this machine"

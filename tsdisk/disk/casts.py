@@ -19,9 +19,11 @@ def _same_values(x, y):
     a,b = x.dtype.kind, y.dtype.kind
     if a == b and a in 'fc': return bool((np.isfinite(y) | ~np.isfinite(x)).all())
     if a in 'biu' and b in 'iu': return _in_range(x, y.dtype)
-    if a in 'iu' and b == 'f' and not np.isfinite(y).all(): return False
-    if a == b or (a in 'iu' and b in 'fb'): return bool(((y.astype(x.dtype) == x) | (x != x)).all()) # NaT differs from itself
-    return False
+    if a in 'iu' and b == 'f' and y.itemsize == 2 and not np.isfinite(y).all(): return False
+    if a != b and not (a in 'iu' and b in 'fb'): return False
+    is_same = y.astype(x.dtype) == x
+    if a in 'mM': is_same |= np.isnat(x) # NaT differs from itself
+    return bool(is_same.all())
 
 # %% ../../nbs/02_disk.casts.ipynb #0b59897f
 def cast_exactly(

@@ -113,6 +113,7 @@ def describe(
 ): # Nested lists of numbers, strings and names, whose `repr` is the same in every process
     "What a value holds; of a function, what it does"
     if isinstance(o, _plain_types): return o
+    if isinstance(o, np.memmap) and o.nbytes > 2**24: return array_id(o) # Not read as a whole
     if isinstance(o, np.ndarray): return _array_values(o)
     if not depth: return type(o).__qualname__
     if (n := _length(o)) > (10**6 if isinstance(o, _collections) else 1000): return type(o).__qualname__, n
@@ -131,7 +132,8 @@ def _length(o):
 def _parts(o, inner):
     version = getattr(o, 'tsdisk_version', None)
     named = [type(o).__qualname__] if version is None else [type(o).__qualname__, version]
-    is_called = isinstance(getattr(type(o), '__call__', None), FunctionType)
+    is_of_tsdisk = type(o).__module__.partition('.')[0] == 'tsdisk' # Its methods may change from version to version
+    is_called = isinstance(getattr(type(o), '__call__', None), FunctionType) and not is_of_tsdisk
     methods = [inner(_methods(type(o)))] if is_called and version is None else []
     return *named, inner(getattr(o, '__dict__', None)), *methods
 

@@ -152,8 +152,8 @@ def _packing_in_file(source):
     first,*others = found
     unlike = next((o for o in others if found[o] != found[first]), None)
     if unlike is None: return found[first]
-    raise ValueError(f"The manifests of {first} and {unlike} disagree on what stored integers stand for: read them as two sources, "
-        "or store values instead")
+    raise ValueError(f"Stored integers stand for different values in {first} and {unlike}, by the `tsdisk.json` next to them, or "
+        "without one: read them as two sources, or store them as floats")
 
 def _one_a_folder(files):
     "The first of the files in each folder, as a manifest describes all shards of an array in the same way"

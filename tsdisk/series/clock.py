@@ -114,6 +114,8 @@ def nanosecond_stamps(
     "Times as nanoseconds"
     times = np.asarray(times)
     if times.dtype.kind == 'M': return times.astype('M8[ns]').astype('i8')
+    if times.ndim == 1 and len(times) > 2**20: # In pieces, to save memory
+        return np.concatenate([nanosecond_stamps(times[i:i+2**20], unit) for i in range(0, len(times), 2**20)])
     values = times.astype('f8')
     is_time = abs(values*float(unit)) < 2**63
     values = np.where(is_time, values, 0)

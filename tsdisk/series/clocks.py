@@ -49,9 +49,9 @@ class ClockScan(Shown):
         times, # Times of the next steps: datetime64, or seconds
     ):
         "Take the times of the next steps"
+        if not len(times): return
         self._has_dates = np.asarray(times).dtype.kind == 'M'
         times = self._filled(nanosecond_stamps(times))
-        if not len(times): return
         if self.start is None: self.start = int(times[0])
         if self.period is None: self.period = _common_period(times)
         if self.period is not None: self._find_jumps(times)

@@ -33,7 +33,14 @@ def find_clocks(
     clock, # As for `Grid`
 ) -> Clocks: # None if nothing is known
     "The clocks of series, as given, or from the manifest of their dataset"
-    return clocks_of(panel.place()) if clock is True else as_clocks(clock)
+    if clock is not True: return as_clocks(clock)
+    found = clocks_of(panel.place())
+    return None if found is None else _of_first(found, len(panel))
+
+def _of_first(clocks, n):
+    "The clocks of the first n series, as a file may hold more"
+    starts,fs = (o if o is None or not o.ndim else o[:n] for o in (clocks.starts, clocks.fs))
+    return Clocks(starts, fs, clocks.jumps[clocks.jumps[:,0] < n], clocks.stamps)
 
 # %% ../../nbs/15_series.grid.ipynb #bd454c93
 class FirstWindows(Shown):

@@ -88,10 +88,10 @@ class RowWriter(Shown):
 # %% ../../nbs/63_train.writer.ipynb #3e714156
 def _row_type(rows): return rows.shape[1:],rows.dtype
 
-def _check_alike(name, got, expected):
+def _check_alike(name, got, expected, remedy=''):
     if got == expected: return
     raise ValueError(f"`{name}` has rows of {expected[0]} {expected[1]}, but this batch has rows of {got[0]} {got[1]}: "
-        "all rows need one shape and dtype")
+        f"all rows need one shape and dtype{remedy}")
 
 # %% ../../nbs/63_train.writer.ipynb #35c19f53
 @patch
@@ -128,7 +128,7 @@ def _create(self:RowWriter, name, rows):
     self._check_space(path, size)
     with naming(path):
         _begin_file(path, npy_header((self.n, *rows.shape[1:]), rows.dtype))
-        _check_alike(name, _row_type(rows), _row_type_of_file(path))
+        _check_alike(name, _row_type(rows), _row_type_of_file(path), f"; delete {self.folder} to start again")
         file = open(path, 'r+b', buffering=0)
         self.arrays[name] = file,_row_type(rows)
         if path.stat().st_size < size: file.truncate(size)
