@@ -100,10 +100,12 @@ differences = dict(
     test_of_the_validation_set=Differs("fastai takes it for a list of new items, and fails", value=[[*range(14, 20)]]),
     overlapping_splits_found=Differs("a row that is in two splits leaks, so such splits are refused", 'in split 1 and in an earlier one'),
     # Items
+    item_by_string=Differs('NumPy raises `IndexError`, too', 'Positions must be integers', IndexError),
+    items_by_short_mask=Differs('a mask of another length is one of other data', 'a mask of 2', IndexError),
     **dict.fromkeys(changes, Differs(on_disk, 'L(list(items))', TypeError)))
 
 refused_by_both = {'one_batch_of_nothing','unknown_attribute','attribute_of_no_dataset','sample_beyond_the_end','subset_that_is_missing',
-    'item_beyond_the_end','item_before_the_start','item_by_string','item_by_float','item_by_nothing','items_beyond_the_end','sorted_without_key',
+    'item_beyond_the_end','item_before_the_start','item_by_float','item_by_nothing','items_beyond_the_end','sorted_without_key',
     'unique_items','placed'}
 
 def check(name, behaviour, theirs, ours):
