@@ -7,4 +7,4 @@ from tsdisk.convert.scaled_integers import as_counts
 def test_no_value_is_stored_as_missing(missing):
     other = 5.
     assert as_counts(np.array([[other,np.nan]]), 1., missing=missing).tolist() == [[5,missing]]
-    with fails(ValueError, 'equal to `missing`'): as_counts(np.array([[other,missing]]), 1., missing=missing)
+    with fails(ValueError, 'number for missing ones'): as_counts(np.array([[other,missing]]), 1., missing=missing)
