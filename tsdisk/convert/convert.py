@@ -241,6 +241,8 @@ def _spec_of(entry):
     metadata = {k: entry[k] for k in column_metadata if k in entry}
     return Spec(layout=entry.get('layout', 'dense'), trail=trail, dtype=entry['dtype'], **metadata)
 
+_how_to_make_one = "make one with `convert` or `save_folder`"
+
 def _check_dataset(dst):
     if (dst/manifest_name).exists(): return
     unfinished = (dst/staging).exists()
@@ -263,8 +265,6 @@ def _existing_files(dst, arrays):
     return res
 
 # %% ../../nbs/48_convert.convert.ipynb #d0eaffcb
-_how_to_make_one = "make one with `convert` or `save_folder`"
-
 def _existing_metadata(dst, manifest, n):
     names = [o for o in manifest.get('checksums', {}) if o.startswith('items') and o.endswith('.jsonl')]
     return (dst/names[0]).read_bytes() if names else json.dumps([n, {}]).encode()+b'\n'
@@ -289,13 +289,12 @@ def existing(
     return specs, _existing_files(dst, arrays), n, _existing_metadata(dst, manifest, n)
 
 # %% ../../nbs/48_convert.convert.ipynb #ae3f00d4
-@patch
-def _begin_append(self:Work, journal):
-    "Begin a journal with the columns of a dataset that exists"
-    specs,files,n,metadata = existing(journal.dst)
-    if self.inputs.repeatable: check_room(journal.dst, specs, (), self.inputs, self.job.tfm)
-    print_known_sources(journal.dst, self.inputs)
-    journal.begin(metadata, append=True, n=n, specs=specs, files=files, options=self.options)
+def _complete_earlier(dst, inputs):
+    "Complete an append that was killed in its last steps; True if there was one, `ValueError` if it may be this one"
+    completed = Journal(dst).complete()
+    if not completed or inputs.repeatable: return completed
+    raise ValueError(f"An earlier append to {dst} was complete except for the last steps, which are done now: "
+        "call again only if these are different rows")
 
 def _has_all(dst, work):
     "Does the dataset have all of these inputs? `ValueError` if it has some of them"
@@ -329,12 +328,13 @@ def _some_are_known(dst, inputs, known, most=5):
     return ValueError(f"{dst} has the rows of {n} already, those of {', '.join(names)}{more}: "
         "leave these out, or give `again=True` to add all once more")
 
-def _complete_earlier(dst, inputs):
-    "Complete an append that was killed in its last steps; True if there was one, `ValueError` if it may be this one"
-    completed = Journal(dst).complete()
-    if not completed or inputs.repeatable: return completed
-    raise ValueError(f"An earlier append to {dst} was complete except for the last steps, which are done now: "
-        "call again only if these are different rows")
+@patch
+def _begin_append(self:Work, journal):
+    "Begin a journal with the columns of a dataset that exists"
+    specs,files,n,metadata = existing(journal.dst)
+    if self.inputs.repeatable: check_room(journal.dst, specs, (), self.inputs, self.job.tfm)
+    print_known_sources(journal.dst, self.inputs)
+    journal.begin(metadata, append=True, n=n, specs=specs, files=files, options=self.options)
 
 # %% ../../nbs/48_convert.convert.ipynb #7d731163
 def append(

@@ -87,11 +87,6 @@ def _value_columns(rows, decimal):
         return 2*sum(_is_value(o, decimal) for o in cells) > len(cells)
     return [k for k in range(_width(rows)) if is_value(k)]
 
-def _are_column_numbers(numbers, names):
-    "Are the names 0, 1, 2 …, as pandas numbers columns? A few could be values, unless one of the names is empty"
-    are_counted = numbers == [*map(float, range(len(numbers)))]
-    return are_counted and (len(numbers) >= 8 or not all(names))
-
 # %% ../../nbs/43_convert.csv.ipynb #7110dc50
 _unit_words = 'sec|second|minute|hour|day|volt|watt|amp|deg|bar|mbar|hpa|kpa|mmhg|bpm|kwh|mwh|celsius|mvar'
 _unit = re.compile(rf'[\[(].*[\])]|.{{0,3}}|.*[%°/²³µ^].*|({_unit_words})s?', re.I)
@@ -160,7 +155,8 @@ def _are_values(names):
     numbers = [v for o in names if (v := as_number(o)) is not None and np.isfinite(v)]
     if numbers and any(time_formats([o]) == ['ISO8601'] for o in names): return True
     if len(numbers) < len([o for o in names if o]): return len(numbers) > 1 and not _are_consecutive(numbers)
-    return not _are_column_numbers(numbers, names)
+    are_counted = numbers == [*map(float, range(len(numbers)))] # As pandas numbers columns
+    return not are_counted or len(numbers) < 8 and all(names) # A few may be values, unless one of the names is empty
 
 # %% ../../nbs/43_convert.csv.ipynb #0c12cfdf
 @dataclass

@@ -94,8 +94,9 @@ def _in_order_of(record, names):
     at = [own.index(o) for o in names]
     metadata = {k: as_list(record[k]) for k in variable_metadata if k in record}
     moved = {k: [v[i] for i in at] for k,v in metadata.items() if isinstance(v, list) and len(v) == len(own)}
-    is_alike = lambda v: np.ndim(v) == X.ndim > 1 and np.shape(v)[:-1] == X.shape[:-1]
-    return {**record, **moved, **{k: np.asarray(v)[..., at, :] for k,v in record.items() if hasattr(v, 'dtype') and is_alike(v)}}
+    has_variables = lambda v: hasattr(v, 'dtype') and v.ndim == X.ndim > 1 and v.shape[:-1] == X.shape[:-1]
+    arrays = {k: np.asarray(v)[..., at, :] for k,v in record.items() if has_variables(v)} # Masks and targets, too
+    return {**record, **moved, **arrays}
 
 # %% ../../nbs/45_convert.jobs.ipynb #eddd713b
 def _is_open(o): return type(o).__module__.partition('.')[0] in ('h5py','zarr') and hasattr(o, 'attrs')

@@ -48,9 +48,20 @@ def _outlines_of(job, inputs, o): return [*outline_records(job, o, inputs.metada
 
 def _unreadable(name, error, advice=''): return ValueError(f"{name} could not be read: {error}{advice}")
 
-# %% ../../nbs/47_convert.preview.ipynb #bbed34be
+# %% ../../nbs/47_convert.preview.ipynb #0e630d8c
+def _outlines_or_error(job, inputs, o, i):
+    "(outlines of an input, None); ([], error) if it can't be read"
+    try: return _outlines_of(job, inputs, o), None
+    except Exception as e: return [], _unreadable(_name_of(o, i), f'{type(e).__name__}: {e}')
+
+def _first_readable(job, inputs, sample):
+    "Outlines of the first input that can be read; empty if none can"
+    found = (_outlines_or_error(job, inputs, o, i)[0] for i,o in enumerate(sample))
+    return next(filter(None, found), [])
+
 def _name_of(o, i): return o if is_path(o) else f'Item {i}'
 
+# %% ../../nbs/47_convert.preview.ipynb #bbed34be
 def sample_records(
     job, # Reads the inputs
     inputs, # `Inputs`
@@ -63,17 +74,6 @@ def sample_records(
     if outlines: return outlines
     errors = [e for _,e in found if e is not None]
     raise errors[-1] if errors else ValueError("There is nothing to convert: no input has any records")
-
-# %% ../../nbs/47_convert.preview.ipynb #0e630d8c
-def _outlines_or_error(job, inputs, o, i):
-    "(outlines of an input, None); ([], error) if it can't be read"
-    try: return _outlines_of(job, inputs, o), None
-    except Exception as e: return [], _unreadable(_name_of(o, i), f'{type(e).__name__}: {e}')
-
-def _first_readable(job, inputs, sample):
-    "Outlines of the first input that can be read; empty if none can"
-    found = (_outlines_or_error(job, inputs, o, i)[0] for i,o in enumerate(sample))
-    return next(filter(None, found), [])
 
 # %% ../../nbs/47_convert.preview.ipynb #57a63b8e
 def hint_at_axes(

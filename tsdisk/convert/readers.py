@@ -131,7 +131,8 @@ def _paired(records):
     "Arrays by role, with the metadata in the file of `X`; packed integers of other roles are decoded"
     described = {k: v for k,v in records.get('X', {}).items() if k in (*variable_metadata, 'fs', 'start', 'times')}
     packings = {role: Packing.from_entry(o) for role,o in records.items() if role != 'X' and 'scale' in o}
-    decoded = {role: _decoded(records[role]['X'], o) for role,o in packings.items()}
+    def decode(a, packing): return packing.decode(a, -min(2, a.ndim)) # Variables are the last axis but one, or the only one
+    decoded = {role: decode(np.asarray(records[role]['X']), o) for role,o in packings.items()}
     return described | {role: o['X'] for role,o in records.items()} | decoded
 
 # %% ../../nbs/41_convert.readers.ipynb #8961d6ca
@@ -193,11 +194,6 @@ def _plain_array(data):
     stop = start + prod(shape)*dtype.itemsize
     if dtype.hasobject or fortran or start%16 or stop > len(data) or stop == start: return None
     return data[start:stop].view(dtype).reshape(shape)
-
-def _decoded(a, packing):
-    "Values of packed integers; their variables are the last axis but one, or the only axis"
-    a = np.asarray(a)
-    return packing.decode(a, -min(2, a.ndim))
 
 # %% ../../nbs/41_convert.readers.ipynb #1c154ad3
 def _read_npy_header(file):

@@ -55,10 +55,13 @@ def as_counts(
 
 def _check_range(counts, dtype, missing):
     info = np.iinfo(dtype)
-    fit = not counts.size or info.min <= counts.min() and counts.max() <= info.max
-    if fit and not (missing is not None and (counts == missing).any()): return
-    raise ValueError(f"Values are outside the range of {dtype} with this scale, or would be stored as the number for missing ones. "
-        "If the scale was measured, it was when the conversion began: convert all inputs again, with those to append, or with `dtype='float32'`")
+    if counts.size and not info.min <= counts.min() <= counts.max() <= info.max:
+        raise ValueError(f"Values are outside the range of {dtype} with this scale. {_other_scale}")
+    if missing is not None and (counts == missing).any():
+        raise ValueError(f"A value would be stored as {missing}, the number for missing ones. {_other_scale}")
+
+_other_scale = ("If the scale was measured, it was when the conversion began: convert all inputs again, "
+    "with those to append, or with `dtype='float32'`")
 
 # %% ../../nbs/42_convert.scaled_integers.ipynb #c8dbb574
 def _check_float32(scale, low, high):

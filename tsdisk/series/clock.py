@@ -116,13 +116,17 @@ def nanosecond_stamps(
     if times.dtype.kind == 'M': return times.astype('M8[ns]').astype('i8')
     if times.ndim == 1 and len(times) > 2**20: # In pieces, to save memory
         return np.concatenate([nanosecond_stamps(times[i:i+2**20], unit) for i in range(0, len(times), 2**20)])
-    values = times.astype('f8')
-    is_time = abs(values*float(unit)) < 2**63
-    values = np.where(is_time, values, 0)
-    whole = np.where(is_time, times, 0) if times.dtype.kind in 'iu' else np.floor(values)
-    fraction = whole*float(unit%1) + (values-whole)*float(unit)
-    stamps = whole.astype('i8')*int(unit) + _to_decimals(fraction, np.spacing(values)*float(unit)).astype('i8')
+    is_time = abs(times.astype('f8')*float(unit)) < 2**63
+    stamps = _times_unit(np.where(is_time, times, 0), unit)
     return np.where(is_time, stamps, np.iinfo('i8').min)
+
+def _times_unit(numbers, unit):
+    "Numbers of a unit of nanoseconds as nanoseconds, int64: whole numbers exactly, fractions as far as floats go"
+    values = numbers.astype('f8')
+    whole = numbers if numbers.dtype.kind in 'iu' else np.floor(values)
+    fraction = whole*float(unit%1) + (values-whole)*float(unit)
+    precision = np.spacing(values)*float(unit)
+    return whole.astype('i8')*int(unit) + _to_decimals(fraction, precision).astype('i8')
 
 def _to_decimals(a, precision):
     "Round nanoseconds to 1, 10, 100 or 1000 of them, whichever the precision calls for"

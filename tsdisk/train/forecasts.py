@@ -80,6 +80,14 @@ def _check_beyond(preds, ds):
     raise ValueError("Times after the end of uneven times are not known: give "
         "windows with `clock=None`, to number the steps")
 
+def _forecast_windows(preds, ds, gap):
+    "(windows, their grid, rows of the dataset, steps between a window and its forecast); `gap` is for those without a horizon"
+    w = getattr(ds, 'windows', None)
+    if w is not None and not w.horizon: return w, *_check_beyond(preds, ds), gap
+    grid,rows = check_forecasts(preds, ds)
+    if w is None: raise ValueError("The dataset has parts of windows: make it of the `Windows` themselves")
+    return w, grid, rows, grid.span - w.size - preds.shape[-1]
+
 # %% ../../nbs/67_train.forecasts.ipynb #819c84ae
 def forecasts_to_frame(
     preds, # (n, vars, horizon): array or path, row i for row i of the dataset
@@ -93,17 +101,11 @@ def forecasts_to_frame(
     "Forecasts as a table with a line for each series, time and variable"
     given,preds = preds,open_array(preds) if isinstance(preds, (str,Path)) else np.asanyarray(preds)
     ds = getattr(dl, 'dataset', dl)
-    w = getattr(ds, 'windows', None)
-    is_beyond = w is not None and not w.horizon
-    if is_beyond: grid,windows = _check_beyond(preds, ds)
-    else:
-        grid,windows = check_forecasts(preds, dl)
-        if w is None: raise ValueError("The dataset has parts of windows: make it of the `Windows` themselves")
-        gap = grid.span - w.size - preds.shape[-1] # Of these windows; the argument is for those without a horizon
+    w,grid,windows,gap = _forecast_windows(preds, ds, gap)
     rows = as_positions(range(len(preds)) if rows is None else rows, len(preds))
-    n_vars,horizon = math.prod(preds.shape[1:-1]),preds.shape[-1]
-    values = unit_decoder(given, dl, decoded)(preds[rows]).reshape(len(rows), n_vars, horizon)
-    columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), w.size, gap, values.shape)
+    shape = len(rows), math.prod(preds.shape[1:-1]), preds.shape[-1]
+    values = unit_decoder(given, dl, decoded)(preds[rows]).reshape(shape)
+    columns = _columns(grid, *grid.locate(np.asarray(take_idxs(windows, rows))), w.size, gap, shape)
     _warn_of_nans(values)
     if names is None: names = _names_of(w, values.shape[1])
     return _named_frame(columns, values, len(grid.panel), series, names)
