@@ -172,7 +172,7 @@ def test_two_threads_may_read_from_one_loader(block):
 
 def test_blocks_are_used_again_when_nobody_holds_them():
     dl = TSDataLoader(TSDatasets(filled((600,10,100)), np.arange(600.)), bs=10, read=one_by_one)
-    for _ in range(2): assert len({xb.data_ptr() for xb,_ in dl}) <= 3
+    for _ in range(2): assert len({xb.data_ptr() for xb,_ in dl}) <= 5 # One in use, one let go, three being read
     assert len({xb.data_ptr() for xb,_ in [*dl]}) == 60
 
 def test_blocks_that_come_back_are_not_hoarded():
@@ -236,7 +236,7 @@ def test_the_first_batch_is_read_alone(monkeypatch):
     dl.one_batch()
     assert sizes == [10]
     sizes.clear()
-    assert len([*dl]) == 1000 and sizes[:5] == [10,20,40,80,160] and sum(sizes) == 10_000
+    assert len([*dl]) == 1000 and sizes[0] == 10 and sorted(sizes)[:5] == [10,20,40,80,160] and sum(sizes) == 10_000
 
 def test_a_saved_batch_holds_its_rows_only():
     dl = TSDataLoader(TSDatasets(ramp(10_000), np.arange(10_000.)), bs=10)

@@ -1,5 +1,5 @@
 "A reader gives the rows that are asked for, in groups, after it prefetched them in time"
-import gc
+import gc, threading, time
 from dataclasses import FrozenInstanceError, replace
 from functools import partial
 import numpy as np, pytest, torch
@@ -200,3 +200,66 @@ def test_buffers_of_an_epoch_are_freed_when_it_ends(tmp_path, shuffle):
         assert sum(len(b[0]) for _ in range(3) for b in dl) >= 3*1984
         assert not [o for o in gc.get_objects() if isinstance(o, Reader) and id(o) not in before]
     finally: gc.enable()
+
+# Threads
+
+class Threads(ArraySource):
+    "Rows in memory that note which thread gathers them"
+    wants_threads = True
+    def __init__(self, x):
+        super().__init__(x)
+        self.by = []
+    def _gather(self, idxs, out):
+        self.by.append(threading.current_thread())
+        time.sleep(.001)
+        super()._gather(idxs, out)
+
+class OneThread(Threads):
+    wants_threads = False
+
+def read_by(source, prefetch=4, n=600, **kwargs):
+    "Threads that gather the rows of an epoch, which are checked"
+    dl = TSDataLoader(TSDatasets(source), bs=10, device='cpu', read=ReadOptions(group_bytes=0, prefetch=prefetch), **kwargs)
+    same(np.concatenate([o.numpy() for o, in dl]), source.array[:n])
+    return {*source.by}
+
+@pytest.fixture(params=[1,2,4])
+def n_threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+def test_several_threads_read_groups(n_threads):
+    found = read_by(Threads(ramp(600)))
+    assert (len(found) > 1) == (n_threads > 1)
+    assert threading.current_thread() in found
+
+@pytest.mark.parametrize('source,prefetch', [(OneThread,4), (Threads,0), (Threads,1)])
+def test_one_thread_reads_where_others_do_not_help(n_threads, source, prefetch):
+    assert read_by(source(ramp(600)), prefetch) == {threading.current_thread()}
+
+def test_at_most_three_groups_are_read_ahead(n_threads):
+    source = Threads(ramp(600))
+    for i,_ in enumerate(TSDataLoader(TSDatasets(source), bs=10, device='cpu', read=ReadOptions(group_bytes=0))): assert len(source.by) <= i+3
+    assert i == 59
+
+@pytest.mark.parametrize('at', [0,1,7])
+def test_an_error_comes_with_its_batch(n_threads, at):
+    class Fails(Threads):
+        def _gather(self, idxs, out):
+            if idxs[0] == 10*at: raise OSError('no such row')
+            super()._gather(idxs, out)
+    got = []
+    with fails(OSError, 'no such row'):
+        for x, in TSDataLoader(TSDatasets(Fails(ramp(600))), bs=10, device='cpu', read=ReadOptions(group_bytes=0)): got.append(x)
+    assert len(got) == at
+
+@pytest.mark.parametrize('shuffle', [True,'block'])
+def test_threads_change_no_batch(tmp_path, n_threads, shuffle):
+    X,y = save_array(tmp_path/'X.npy', filled((3000,4,50))),np.arange(3000)%7
+    def epochs(prefetch):
+        dl = TSDataLoader(TSDatasets(X, y), bs=16, shuffle=shuffle, seed=3, device='cpu', read=ReadOptions(group_bytes=2**15, prefetch=prefetch))
+        return [[(x.clone(), t.clone()) for x,t in dl] for _ in range(2)]
+    for a,b in zip(epochs(4), epochs(0)):
+        assert len(a) == len(b) and all(torch.equal(x, z) and torch.equal(t, u) for (x,t),(z,u) in zip(a, b))

@@ -96,6 +96,34 @@ def test_results_come_in_order_from_a_bounded_number_of_items(n_threads):
         assert len(taken) <= i + tasks_ahead()
     assert i == 99 and tasks_ahead() == (1 if n_threads == 1 else 2*n_threads)
 
+@pytest.mark.parametrize('most,want', [(0,1), (1,1), (3,3), (100,8)])
+def test_fewer_items_are_held_where_that_is_asked(n_threads, most, want):
+    taken = []
+    def items():
+        for i in range(50):
+            taken.append(i)
+            yield i
+    for i,o in enumerate(map_ahead(lambda x: x*x, items(), most)): assert o == i*i and len(taken) <= i + min(want, tasks_ahead())
+    assert i == 49
+
+def test_what_is_left_of_an_iteration_is_not_begun(monkeypatch):
+    torch.set_num_threads(4)
+    offered,begun = [],[]
+    monkeypatch.setattr(threads._helpers_cache, 'offer', lambda tasks, n: offered.extend(tasks))
+    results = map_ahead(begun.append, iter(range(100)))
+    next(results)
+    results.close()
+    for o in offered: o()
+    assert begun == [0] and len(offered) == tasks_ahead()
+
+def test_a_result_is_not_kept_once_it_was_taken(n_threads):
+    class Large: pass
+    kept = []
+    for o in map_ahead(lambda i: Large(), range(20)):
+        kept.append(weakref.ref(o))
+        del o
+        assert sum(k() is not None for k in kept) == 0
+
 def test_the_error_of_an_item_comes_in_its_place(n_threads):
     results = map_ahead(lambda x: 1//x, [1,1,0,1])
     assert [next(results), next(results)] == [1,1]

@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import islice
 import numpy as np, torch
 from fastcore.basics import patch
 from ..disk.basics import KeepLast, Shown, whole_number
@@ -19,6 +20,7 @@ from ..disk.identity import FileWatch
 from ..disk.memory import free_memory
 from ..disk.page_cache import fill_in_background
 from ..disk.array_sources import ArraySource
+from ..disk.threads import map_ahead
 
 # %% ../../nbs/54_data.reader.ipynb #230cc886
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class ReadOptions:
     "How a loader reads"
     direct:bool=None # Read past the page cache? By default if the arrays do not fit in free memory
     threads:int=None # Threads that read past the page cache; by default what suits the way of reading
-    prefetch:int=4 # Groups of batches that are prefetched
+    prefetch:int=4 # Groups of batches that are read ahead; 3 at most of cached files
     group_bytes:int=2**23 # Batches smaller than this are gathered together
     lookup_rows:int=2**16 # Rows whose numbers and labels are looked up together
     block_bytes:int=7*2**18 # With `shuffle='block'`: what is read in one request
@@ -275,6 +277,14 @@ def prefetch_buffers(self:Reader,
         known = max(known, stop)
         ahead = 1
 
+# %% ../../nbs/54_data.reader.ipynb #61e515ec
+@patch
+def _wants_threads(self:Reader, pools):
+    "Do groups arrive faster if several threads read one each?"
+    is_locked = any(o.stored and o.stored.pin for o in pools or ())
+    if is_locked or self.prefetched: return False
+    return all(o.items.stored.wants_threads for o in self.columns if not self._is_single(o))
+
 # %% ../../nbs/54_data.reader.ipynb #f656484e
 @patch
 def groups(self:Reader,
@@ -287,7 +297,9 @@ def groups(self:Reader,
     groups = self.cut(spans, rows)
     by_buffers = buffers is not None and self.prefetched
     groups = self.prefetch_buffers(groups, buffers) if by_buffers else self.prefetch_groups(groups)
-    for rows,early in groups: yield self.read(rows, pools, early)
+    def read(group): return self.read(group[0], pools, group[1])
+    yield from map(read, islice(groups, 1)) # Somebody may want one batch only
+    yield from map_ahead(read, groups, min(3, self.options.prefetch)) if self._wants_threads(pools) else map(read, groups)
 
 # %% ../../nbs/54_data.reader.ipynb #6c15f83b
 @patch

@@ -24,12 +24,6 @@ from .io import DiskFile, populate
 from .sources import Place, Source, rows_there
 from .threads import Helpers, Task
 
-# %% ../../nbs/10_disk.array_sources.ipynb #221ab027
-def _note_file(x):
-    "Remember the file of an array that was mapped elsewhere"
-    if x.mode != 'r' or not x.size or mmap_of(x) is None or open_file(x) is not None: return
-    if os.path.exists(x.filename): remember_file(x, inode=mapped_inode(address_of(x)))
-
 # %% ../../nbs/10_disk.array_sources.ipynb #0a420c2b
 class ArraySource(Source):
     "Rows of a NumPy array or memmap"
@@ -68,12 +62,19 @@ class ArraySource(Source):
         if mmap_of(a) is not None: handle_faults()
         self._reading,self._copy = mapped_reads([a]),RowCopier(a)
 
+    @property
+    def wants_threads(self): return type(self)._gather is ArraySource._gather
     def __reduce__(self): return _array_source, (pack_array(self._packed), self.shape, self.dtype)
 
 def _array_source(*args):
     s = ArraySource.__new__(ArraySource)
     s._set(*args)
     return s
+
+def _note_file(x):
+    "Remember the file of an array that was mapped elsewhere"
+    if x.mode != 'r' or not x.size or mmap_of(x) is None or open_file(x) is not None: return
+    if os.path.exists(x.filename): remember_file(x, inode=mapped_inode(address_of(x)))
 
 # %% ../../nbs/10_disk.array_sources.ipynb #4a7ba823
 @patch
@@ -214,7 +215,7 @@ class LikeSource(Source):
     "Rows of any object with `shape`, `dtype` and `__getitem__`"
     def __init__(self, x):
         self.x,self.shape = x,tuple(x.shape)
-        self.lists,self.slices = True,True # Until the object refuses them
+        self.lists = self.slices = self.parts = True # Until the object refuses them
         try: self.dtype = np.dtype(x.dtype)
         except TypeError: self.dtype = np.asarray(x[:1]).dtype
 
@@ -232,21 +233,39 @@ class LikeSource(Source):
 
 # %% ../../nbs/10_disk.array_sources.ipynb #4b8c8ba8
 @patch
-def _try(self:LikeSource, way, i, k):
-    "k rows in one read, or None if the object does not read that way"
+def _try(self:LikeSource, way, i, shape):
+    "Values of a shape in one read, or None if the object does not read that way"
     if not getattr(self, way): return
     try: res = np.asarray(self.x[i])
     except (TypeError, ValueError, IndexError, NotImplementedError): res = None
-    if res is not None and res.shape == (k, *self.shape[1:]): return res
+    if res is not None and res.shape == shape: return res
     setattr(self, way, False)
 
 @patch
 def _read(self:LikeSource, rows):
     "Sorted, distinct rows"
     first,last = int(rows[0]),int(rows[-1])
-    res = self._try('slices', slice(first, last+1), len(rows)) if last-first == len(rows)-1 else None
-    if res is None: res = self._try('lists', rows.tolist(), len(rows))
+    shape = len(rows), *self.shape[1:]
+    res = self._try('slices', slice(first, last+1), shape) if last-first == len(rows)-1 else None
+    if res is None: res = self._try('lists', rows.tolist(), shape)
     return res if res is not None else np.stack([self[i] for i in rows.tolist()])
+
+# %% ../../nbs/10_disk.array_sources.ipynb #57bffec3
+@patch
+def cut_row(self:Source,
+    i:int, # Number of the row
+    where:tuple, # A slice for each axis of it
+): # Array, perhaps on disk
+    "A part of a row"
+    return self[i][where]
+
+@patch
+def cut_row(self:ArraySource, i, where): return self.array[(i, *where)]
+@patch
+def cut_row(self:LikeSource, i, where):
+    shape = np.broadcast_to(np.int8(0), self.shape[1:])[where].shape
+    res = self._try('parts', (i, *where), shape)
+    return self[i][where] if res is None else res
 
 # %% ../../nbs/10_disk.array_sources.ipynb #7b3d96d0
 @patch

@@ -105,6 +105,8 @@ def direct(self:Joined, most, threads=None):
 # %% ../../nbs/10_disk.shards.ipynb #8db75ca8
 @patch
 def maps(self:Joined): return [a for o in self.parts for a in o.maps()]
+@patch(as_prop=True)
+def wants_threads(self:Joined): return all(o.wants_threads for o in self.parts)
 
 # %% ../../nbs/10_disk.shards.ipynb #0334547d
 def _npy_files(folder):
@@ -143,6 +145,7 @@ def _unlike_first(path, row, dtype, fortran, like, wanted):
 class Shards(Joined):
     "Rows of many `.npy` files, of which few are open at a time"
     most = 200 # Files open at a time
+    wants_threads = True
     def __init__(self,
         paths, # Folder of `.npy` files, taken in the order of their names; or a list of files, in its order
         stack:bool=False, # Is each file one row?

@@ -69,6 +69,7 @@ def at_epoch(self:Source,
 
 # %% ../../nbs/09_disk.sources.ipynb #10a5450c
 Source.wants_prefetch = True # Is `prefetch` worth calling for files that are cached?
+Source.wants_threads = False # Do several threads gather rows faster than one?
 
 @patch
 def prefetch(self:Source,

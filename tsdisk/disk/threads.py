@@ -13,7 +13,7 @@ from ctypes import PyDLL
 from functools import cache, partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from fastcore.basics import noop, patch
+from fastcore.basics import ifnone, noop, patch
 from .basics import reset_after_fork, Shown
 
 # %% ../../nbs/02_disk.threads.ipynb #8b31e829
@@ -163,21 +163,26 @@ def share_out(
 
 # %% ../../nbs/02_disk.threads.ipynb #7b3f22ea
 def tasks_ahead() -> int: # 1 where there is one thread
-    "Items that `map_ahead` holds at most"
+    "Items that `map_ahead` holds by default"
     return 2*thread_count() if thread_count() > 1 else 1
 
 def map_ahead(
     f, # Function of an item
     items, # Iterable; it is advanced in the calling thread
+    most:int=None, # Hold at most this many items
 ): # Iterator of results, in order
     "`map`, computed by several threads ahead of its use; torch's operators in `f` use one thread each"
-    most = tasks_ahead()
+    most = max(1, min(ifnone(most, tasks_ahead()), tasks_ahead()))
+    helpers = min(thread_count(), most)-1
     coming = deque()
-    for o in items:
-        coming.append(Task(f, o))
-        if most > 1: _helpers_cache.offer([coming[-1]], most//2-1)
-        while len(coming) == most or (coming and coming[0].finished): yield _oldest_result(coming)
-    while coming: yield _oldest_result(coming)
+    try:
+        for o in items:
+            coming.append(Task(f, o))
+            if helpers: _helpers_cache.offer([coming[-1]], helpers)
+            while len(coming) == most or (coming and coming[0].finished): yield _oldest_result(coming)
+        while coming: yield _oldest_result(coming)
+    finally:
+        for o in coming: o.cancel()
 
 def _oldest_result(coming):
     "Work on tasks until the oldest is done, and return its result"
@@ -185,4 +190,6 @@ def _oldest_result(coming):
         for o in coming:
             if coming[0].finished: break
             o()
-    return coming.popleft().result()
+    task = coming.popleft()
+    res,task.value = task.result(),None # The task may stay in a queue for a while
+    return res

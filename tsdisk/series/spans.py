@@ -86,6 +86,8 @@ def why_not_direct(self:Spans): return self.segments.why_not_direct()
 # %% ../../nbs/16_series.spans.ipynb #6eed6e28
 @patch
 def maps(self:Spans): return self.segments.maps()
+@patch(as_prop=True)
+def wants_threads(self:Spans): return self.segments.wants_threads
 
 # %% ../../nbs/16_series.spans.ipynb #f172f007
 @patch
