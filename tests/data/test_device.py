@@ -15,7 +15,7 @@ from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.series.ragged_files import save_ragged
 from tsdisk.train.predict import preds_to_disk
 from tsdisk.data.buffers import Buffers
-from tsdisk.data.device import InFlight, ToDevice, split
+from tsdisk.data.device import InFlight, ToDevice, split, to_device
 from tsdisk.data.assemble import Assembler
 from tsdisk.data.reader import ReadOptions
 from tsdisk.folder.stats import array_stats
@@ -52,6 +52,16 @@ def test_batches_go_to_any_device_and_are_cast_there():
     dl = TSDataLoader(TSDatasets(x, np.arange(2000)%3), bs=64, device=torch.device('meta'))
     xb,yb = dl.one_batch()
     assert (xb.device.type, xb.dtype, type(xb), yb.device.type) == ('meta', torch.float32, TSTensor, 'meta')
+
+class Asked:
+    "A tensor that says where it was asked to go"
+    def __init__(self, dtype): self.dtype = dtype
+    def to(self, *args): return args
+
+@pytest.mark.parametrize('device,dtype,want', [('mps',torch.float64,(torch.float32,)), ('mps',torch.float32,()), ('cuda',torch.float64,())])
+def test_apple_gets_float32_for_float64(device, dtype, want):
+    device = torch.device(device)
+    assert to_device(Asked(dtype), device) == (device,*want)
 
 class Late(ToDevice):
     "Copies as a busy GPU does: when somebody waits for it, from where a batch was, whatever lies there by then"

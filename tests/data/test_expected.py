@@ -11,6 +11,7 @@ from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.data.transforms import Normalize, RobustScale, Standardize, StandardizeTarget
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.gather import tensor_view
+from tsdisk.disk.shards import Shards
 from tsdisk.folder.manifest import save_folder
 from tsdisk.folder.stats import array_stats
 from tsdisk.series.ragged_files import open_ragged, save_ragged
@@ -144,6 +145,14 @@ def test_a_folder_brings_what_it_says_of_its_rows(tmp_path):
     for dl,want in zip(dls.loaders, ([3,1], [0,5])):
         for _ in dl: info = dl.batch_info()
         assert info['age'].tolist() == [30+i for i in want] and info['subject'].tolist() == [f's{i}' for i in want]
+
+def test_what_shards_say_of_their_rows_stays_on_disk(tmp_path):
+    convert([dict(X=o, grades=np.full(3, i)) for i,o in enumerate(ramp(6))], tmp_path/'set', n_workers=0, layout=dict(grades='shards'))
+    dls = TSDataLoaders.from_folder(tmp_path/'set', splits=[[3,1],[0,5]], bs=2, shuffle=False, device='cpu')
+    assert isinstance(dls.train_ds.info['grades'], Shards)
+    for dl,want in zip(dls.loaders, ([3,1], [0,5])):
+        for _ in dl: info = dl.batch_info()
+        assert info['grades'].tolist() == [[i]*3 for i in want]
 
 def test_new_samples_have_no_info():
     dls = TSDataLoaders.from_arrays(ramp(9), info=dict(age=range(9)), bs=2, device='cpu')

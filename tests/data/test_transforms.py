@@ -11,6 +11,7 @@ from tsdisk.data.batches import TensorTarget, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.stats import array_stats
+from tsdisk.series.ragged import Ragged
 from tsdisk.series.ragged_files import open_ragged, save_ragged
 from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.series.windows import Windows
@@ -361,3 +362,40 @@ def test_fill_has_a_number_for_series_and_one_for_further_inputs():
     for tfm,want in ((FillNaN(7.), (7,7)), (FillNaN(inputs=-1.), (0,-1))):
         a,b = TSDataLoaders.from_arrays((x,more), splits=[range(4),range(0)], bs=4, device='cpu', batch_tfms=tfm).train.one_batch()
         assert (a == want[0]).all() and (b == want[1]).all()
+
+# Padding
+
+def unequal(value=0.):
+    xs = [filled((2,n))*5+3 for n in (10,30,17,22,9,14,25,12)]
+    return Ragged(np.concatenate(xs, 1).T.copy(), np.cumsum([0, *(o.shape[1] for o in xs)]), value=value), xs
+
+@pytest.mark.parametrize('by', ['vars','all'])
+def test_samples_are_scaled_without_their_padding(by):
+    X,xs = unequal()
+    dl = TSDataLoaders.from_arrays(X, splits=[range(8),[]], bs=4, shuffle=False, device='cpu', batch_tfms=PerSample(by=by)).train
+    seen = 0
+    for x,mask in dl:
+        decoded = dl.after_batch.decode((x,mask))[0]
+        for z,m,raw in zip(x, mask, decoded):
+            z,m = z.numpy(),m.numpy()
+            want = xs[seen].astype('f8')
+            axes = 1 if by == 'vars' else (0,1)
+            want = (want-want.mean(axes, keepdims=True))/want.std(axes, keepdims=True)
+            np.testing.assert_allclose(z[:,m], want, rtol=1e-3, atol=1e-3)
+            np.testing.assert_allclose(raw.numpy()[:,m], xs[seen], rtol=1e-3, atol=1e-3)
+            assert (z[:,~m] == 0).all()
+            seen += 1
+    assert seen == 8
+
+def test_padding_that_cannot_be_told_from_data_is_refused():
+    with fails(ValueError, 'PerSample would take padding for data', '`mask=False`'):
+        TSDataLoaders.from_arrays(unequal()[0], splits=[range(8),[]], mask=False, device='cpu', batch_tfms=PerSample())
+
+def test_padding_of_nans_does_not_count():
+    X,xs = unequal(np.nan)
+    dl = TSDataLoaders.from_arrays(X, splits=[range(8),[]], mask=False, bs=8, shuffle=False, drop_last=False, device='cpu', batch_tfms=PerSample()).train
+    x, = next(iter(dl))
+    for z,raw in zip(x.numpy(), xs):
+        there = ~np.isnan(z[0])
+        assert there.sum() == raw.shape[1]
+        np.testing.assert_allclose(z[:,there].std(1), 1, atol=1e-3)

@@ -7,7 +7,7 @@ from layouts import laid_out, layouts, lens, loop, random_steps, recordings
 from tsdisk.folder.stats import array_stats
 from tsdisk.folder.labels import array_vocab
 from tsdisk.series.crops import CropGrid
-from tsdisk.series.grid import Grid, merge_segments
+from tsdisk.series.grid import FirstWindows, Grid, merge_segments
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
 
@@ -76,3 +76,13 @@ def test_grids_know_their_settings_and_pickle():
         again = pickle.loads(pickle.dumps(g))
         assert again.settings == g.settings and len(again) == len(g) and again.moves == g.moves
         for a,b in zip(again.locate(np.arange(len(g))), g.locate(np.arange(len(g)))): same(a, b)
+
+class VeryLong:
+    "Series of billions of steps"
+    lengths = np.array([2**33,10,2**31])
+    def __len__(self): return len(self.lengths)
+    def length(self, series): return self.lengths[series]
+
+def test_billions_of_windows_of_one_series_are_counted():
+    firsts = FirstWindows(VeryLong(), 1, 1)
+    assert firsts.per_series().tolist() == [2**33,10,2**31] and firsts[3] == 2**33+10+2**31

@@ -38,6 +38,35 @@ def test_no_whole_series_is_read_for_a_window():
     for _ in several.blocks(range(100)): pass
     assert 0 < Counted.most <= 104*3
 
+class Like:
+    "An array-like that notes the largest of its reads"
+    def __init__(self, x): self.x,self.shape,self.dtype,self.most = x,x.shape,x.dtype,0
+    def __getitem__(self, i):
+        res = self.x[i]
+        self.most = max(self.most, res.size)
+        return res
+
+class OneIndex(Like):
+    def __getitem__(self, i):
+        if isinstance(i, tuple): raise TypeError('one index at a time')
+        return super().__getitem__(i)
+
+@pytest.mark.parametrize('axis,shape', [(2,(4,3,10_000)), (1,(4,10_000,3))])
+def test_a_window_of_one_of_several_series_reads_its_steps_alone(axis, shape):
+    x = random_steps(*shape)
+    like,want = Like(x),Windows(x, 5, axis=axis)
+    w = Windows(like, 5, axis=axis)
+    same(w.gather([1,len(w)-1]), want.gather([1,len(w)-1]))
+    assert 0 < like.most <= 15
+    for got,expected in zip(w.blocks(range(100)), want.blocks(range(100))): same(np.unique(got), np.unique(expected))
+    assert like.most <= 104*3
+
+@pytest.mark.parametrize('axis,shape', [(2,(4,3,50)), (1,(4,50,3))])
+def test_objects_that_take_one_index_give_whole_series(axis, shape):
+    x = random_steps(*shape)
+    rows = [0,len(Windows(x, 5, axis=axis))-1,7]
+    same(Windows(OneIndex(x), 5, axis=axis).gather(rows), Windows(x, 5, axis=axis).gather(rows))
+
 def test_windows_over_a_value_that_is_repeated():
     w = Windows(np.broadcast_to(np.float32(7), (50,3)), 6)
     same(w.gather([44,0]), np.full((2,3,6), 7, 'f4'))

@@ -13,6 +13,7 @@ from inspect import signature
 from fastai.basics import *
 from scipy.interpolate import CubicSpline
 from .batches import step_mask, TensorTarget, TSExtra
+from .transforms import check_step_mask
 from ..disk.basics import whole_number
 
 # %% ../../nbs/58_data.augment.ipynb #7627a5ba
@@ -75,9 +76,10 @@ class Augment(Transform):
         return f"{type(self).__name__}({', '.join(f'{k}={getattr(self, k)!r}' for k in names)})"
 
 # %% ../../nbs/58_data.augment.ipynb #fc5c4bc8
-def refuse_padding(name, advice="leave it out, or cut `Windows` or `Crops` of one length from them"):
-    "The error for a transform `name` of padded series"
-    raise ValueError(f"{name} would take padding for data, got series of unequal lengths: {advice}")
+def refuse_padding(name):
+    "The error for a transform `name` that cannot change padded series"
+    raise ValueError(f"{name} would take padding for data, got series of unequal lengths: "
+        "leave it out, or cut `Windows` or `Crops` of one length from them")
 
 def refuse_rank(name):
     "The error for a transform `name` of images or volumes"
@@ -89,9 +91,8 @@ def refuse_rank(name):
 def adapt(self:Augment, ds):
     "Check that the series of a dataset can be changed"
     if ds.tls[0].items.ndim > 3 and not self.any_rank: refuse_rank(type(self).__name__)
-    if ds.ragged is None or (self.takes_padding and ds.has_step_mask): return
-    if not self.takes_padding: refuse_padding(type(self).__name__)
-    refuse_padding(type(self).__name__, "leave out `mask=False`, so that batches have a mask of their steps")
+    if ds.ragged is not None and not self.takes_padding: refuse_padding(type(self).__name__)
+    check_step_mask(ds, type(self).__name__)
 
 @patch
 def change_batch(self:Augment, b, rows):

@@ -21,6 +21,7 @@ from ..disk.basics import progress
 from ..disk.memory import free_memory
 from ..disk.paths import local_path
 from ..disk.rows import take_idxs
+from ..disk.sources import Source
 from ..disk.sidecar import read_manifest
 from ..folder.manifest import open_folder
 from ..order.leakage import warn_leakage
@@ -189,7 +190,8 @@ document_arguments(_functions[2], _of_loaders, _rest)
 def batch_info(self:TSDataLoader) -> dict: # (bs, ...) arrays by name: `rows`, and those of the dataset's `info`
     "Row numbers and other values of the rows of the last batch; `ValueError` unless one is in use"
     rows = np.asarray(self.input_idxs)
-    return {'rows': rows, **{k: v[rows] for k,v in self.dataset.info.items()}}
+    def of_batch(values): return values.gather(rows) if isinstance(values, Source) else values[rows]
+    return {'rows': rows, **{k: of_batch(v) for k,v in self.dataset.info.items()}}
 
 @patch
 def as_dict(self:TSDataLoader,

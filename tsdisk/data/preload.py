@@ -9,6 +9,7 @@ __all__ = ['keeps_whole_series', 'preload_bytes', 'LoadedRows', 'LoadedSeries', 
 from math import prod
 import numpy as np, torch
 from fastcore.basics import patch
+from .device import to_device
 from ..disk.basics import Shown
 from ..disk.sources import check_idxs
 from ..series.spans import KeptSpans, keeps_series
@@ -104,7 +105,8 @@ def _load_rows(dl, column):
     "All rows of a column, read in groups"
     values = None
     for i,group in _read_groups(dl, column):
-        if values is None: values = torch.empty((dl.n, *group.shape[1:]), dtype=group.dtype, device=dl.device)
-        values[i:i+len(group)] = group.to(values.device)
+        group = to_device(group, dl.device or torch.device('cpu'))
+        if values is None: values = group.new_empty((dl.n, *group.shape[1:]))
+        values[i:i+len(group)] = group
         yield
     return LoadedRows(values)

@@ -112,11 +112,11 @@ def of_unequal(
 
 # %% ../../nbs/51_data.samples.ipynb #402c03a6
 def checked_info(
-    info:dict, # Arrays (n, ...) by name; None for none
+    info:dict, # Arrays or sources (n, ...) by name; None for none
     n:int, # Rows of the dataset
-) -> dict: # The arrays themselves
+) -> dict: # The same; lists as arrays
     "Arrays that travel with the rows of a dataset; `ValueError` unless there is a value for each row"
-    info = {k: v if isinstance(v, np.ndarray) else np.asarray(v) for k,v in (info or {}).items()}
+    info = {k: v if isinstance(v, (np.ndarray,Source)) else np.asarray(v) for k,v in (info or {}).items()}
     for k,v in info.items():
         if k == 'rows': raise ValueError("`info` can't have the name 'rows', which stands for row numbers")
         if len(v) != n: raise ValueError(f"`info` has {len(v)} values of {k!r} for {n} rows: give one for each row")

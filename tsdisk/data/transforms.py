@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['column_stats', 'PointWise', 'input_stats', 'ByStats', 'as_column', 'Standardize', 'fills_nans', 'warn_nan_inputs',
-           'RobustScale', 'Normalize', 'Log', 'Power', 'Clip', 'sample_moments', 'PerSample', 'RevIN',
-           'StandardizeTarget', 'FillNaN', 'present_share', 'DropMissing']
+           'RobustScale', 'Normalize', 'Log', 'Power', 'Clip', 'sample_moments', 'check_step_mask', 'PerSample',
+           'RevIN', 'StandardizeTarget', 'FillNaN', 'present_share', 'DropMissing']
 
 # %% ../../nbs/57_data.transforms.ipynb #f7aacffa
 import warnings
@@ -278,6 +278,12 @@ def sample_moments(
     return mean, (squares.sum(axes, True)/n).sqrt()
 
 # %% ../../nbs/57_data.transforms.ipynb #6d4b6423
+def check_step_mask(ds, name):
+    "`ValueError` if a transform would take the padding of series of unequal lengths for data"
+    if ds.ragged is None or ds.has_step_mask: return
+    raise ValueError(f"{name} would take padding for data, got series of unequal lengths: "
+        "leave out `mask=False`, so that batches have a mask of their steps")
+
 class PerSample(Transform):
     "Scale each variable of each sample to mean 0 and standard deviation 1"
     order = 99
@@ -288,6 +294,22 @@ class PerSample(Transform):
         if by not in ('vars','all'): raise ValueError(f"`by` must be 'vars' or 'all', got {by!r}")
         self.by = by
         self.eps = eps
+
+    def setups(self, dl:DataLoader):
+        padding = dl.dataset.ragged
+        if padding and not np.isnan(padding['value']).all(): check_step_mask(dl.dataset, 'PerSample')
+
+    def __call__(self, b, split_idx=None, **kwargs):
+        steps = step_mask(b) if isinstance(b, tuple) else None
+        if steps is None: return super().__call__(b, split_idx=split_idx, **kwargs)
+        return (self._scale_steps(b[0], steps), *b[1:])
+
+    def _scale_steps(self, x, steps):
+        "Scale the steps that are data"
+        scaled = self.encodes(x.masked_fill(~steps, np.nan))
+        res = torch.where(steps, scaled, x)
+        res.moments = scaled.moments
+        return res
 
     def encodes(self, x:TSTensor):
         first_axis = min(-1, 2-x.ndim) if self.by == 'vars' else min(-2, 1-x.ndim)
@@ -399,10 +421,7 @@ class DropMissing(Transform):
         if not 0 < min_valid <= 1: raise ValueError(f"`min_valid` must be above 0 and at most 1, got {min_valid}")
         self.min_valid = min_valid
 
-    def setups(self, dl:DataLoader):
-        if dl.dataset.ragged is None or dl.dataset.has_step_mask: return
-        raise ValueError("DropMissing would take padding for data, got series of unequal lengths: "
-            "leave out `mask=False`, so that batches have a mask of their steps")
+    def setups(self, dl:DataLoader): check_step_mask(dl.dataset, 'DropMissing')
 
     def __call__(self, b, split_idx=None, **kwargs):
         if not isinstance(b, tuple): return self((b,), split_idx)[0]

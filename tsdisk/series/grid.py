@@ -58,7 +58,8 @@ class FirstWindows(Shown):
         for i in range(0, n, chunk): yield self._count(np.arange(i, min(i+chunk, n)))
 
     def per_series(self):
-        res = np.empty(len(self.panel), np.int32)
+        are_few = np.diff(self.starts).max(initial=0) < 2**31 # In any 64 series together
+        res = np.empty(len(self.panel), np.int32 if are_few else np.int64)
         for i,o in enumerate(self._counts(2**18)): res[i*2**18:][:len(o)] = o
         return res
 

@@ -159,7 +159,10 @@ def array(self:Dense):
 @patch
 def segment(self:Dense, i, first, stop):
     if isinstance(self.source, ArraySource): return self.array[i, first:stop].T
-    if self.source.ndim == 3: return _vars_first(self.source[i], self.axis-1)[:, first:stop]
+    steps = slice(first, stop)
+    if self.source.ndim == 3:
+        where = (steps, slice(None)) if self.axis == 1 else (slice(None), steps)
+        return _vars_first(self.source.cut_row(i, where), self.axis-1)
     if self.axis == 0: return _vars_first(self.source[first:stop], 0)
     x = getattr(self.source, 'x', self.source) # Columns can be read from the wrapped object only
     return np.asarray(x[:, first:stop])

@@ -9,7 +9,7 @@ __all__ = ['patch_size', 'room_for', 'row_shapes', 'Patches', 'stretches']
 from copy import copy
 import numpy as np
 from fastcore.basics import patch
-from ..disk.array_sources import ArraySource, LikeSource, will_need
+from ..disk.array_sources import ArraySource, will_need
 from ..disk.basics import whole_number
 from ..disk.faults import handle_faults, mapped_reads
 from ..disk.shards import Joined
@@ -38,20 +38,6 @@ def room_for(
     if (room >= 0).all(): return room
     i = int((np.atleast_2d(room) < 0).any(1).argmax())
     raise ValueError(f"Patches of {size} do not fit in rows of {tuple(np.atleast_2d(shape)[i].tolist())}, such as row {i}")
-
-# %% ../../nbs/18_series.patches.ipynb #a8be5c85
-@patch
-def cut_row(self:Source,
-    i:int, # Number of the row
-    where:tuple, # A slice for each axis of it
-): # Array, perhaps on disk
-    "A part of a row"
-    return self[i][where]
-
-@patch
-def cut_row(self:ArraySource, i, where): return self.array[(i, *where)]
-@patch
-def cut_row(self:LikeSource, i, where): return np.asarray(self.x[(i, *where)])
 
 # %% ../../nbs/18_series.patches.ipynb #b889802b
 def row_shapes(
