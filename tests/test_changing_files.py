@@ -7,6 +7,7 @@ from tsdisk.convert.export import decoded_arrays
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.reader import ReadOptions
+from tsdisk.disk import faults
 from tsdisk.disk.array_sources import as_source
 from tsdisk.disk.arrays import open_array, save_array
 from tsdisk.disk.fingerprint import fingerprint
@@ -335,3 +336,14 @@ def test_a_fault_of_another_thread_is_not_that_of_a_copy(tmp_path):
     for o in paths: save_array(o, np.ones((4000,4,256), 'f4'))
     first,mine,second,opaque = fresh(reads_of_others, *paths)
     assert 'bad.npy' in first and 'bad.npy' in second and mine == 'fine' and 'late.npy' in opaque
+
+def test_a_fault_is_known_before_other_threads_can_read_its_zeros(monkeypatch):
+    stretch = faults.MappedStretch(0, 2**20, 'r--s', 0, 1, 'x')
+    known = []
+    def mapped(*args): # Meanwhile, another thread still sees the file there, and forgets the fault
+        known.append([*faults._faults_cache])
+        faults._faults_cache.clear()
+    monkeypatch.setattr(faults, '_faults_cache', [])
+    monkeypatch.setattr(faults, '_mmap', mapped, raising=False)
+    faults._fill_with_zeros(5000, stretch)
+    assert known == [[(5000,stretch)]] and faults._faults_cache == [(5000,stretch)]

@@ -6,7 +6,7 @@ import numpy as np, pytest, torch
 from hypothesis import given, strategies as st
 from conftest import fails, filled, ramp, same
 from tsdisk.data import reader as module
-from tsdisk.data.buffers import Pools
+from tsdisk.data.buffers import ColumnPool, Pools
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.epoch import Epoch
 from tsdisk.data.epoch_options import Blocks
@@ -15,6 +15,7 @@ from tsdisk.data.reader import NextBuffers, Reader, ReadOptions, past_cache, wit
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.io import DiskFile
 from tsdisk.disk.array_sources import ArraySource, as_source
+from tsdisk.series.windows import Windows
 
 class Noted(ArraySource):
     "Rows in memory that note what is prefetched and gathered"
@@ -208,9 +209,10 @@ class Threads(ArraySource):
     wants_threads = True
     def __init__(self, x):
         super().__init__(x)
-        self.by = []
+        self.by,self.torch_threads = [],set()
     def _gather(self, idxs, out):
         self.by.append(threading.current_thread())
+        self.torch_threads.add(torch.get_num_threads())
         time.sleep(.001)
         super()._gather(idxs, out)
 
@@ -237,12 +239,24 @@ def test_several_threads_read_groups(n_threads):
 
 @pytest.mark.parametrize('source,prefetch', [(OneThread,4), (Threads,0), (Threads,1)])
 def test_one_thread_reads_where_others_do_not_help(n_threads, source, prefetch):
-    assert read_by(source(ramp(600)), prefetch) == {threading.current_thread()}
+    X = source(ramp(600))
+    assert read_by(X, prefetch) == {threading.current_thread()} and X.torch_threads == {n_threads}
 
 def test_at_most_three_groups_are_read_ahead(n_threads):
     source = Threads(ramp(600))
     for i,_ in enumerate(TSDataLoader(TSDatasets(source), bs=10, device='cpu', read=ReadOptions(group_bytes=0))): assert len(source.by) <= i+3
     assert i == 59
+
+def test_windows_with_labels_of_their_series_are_read_by_threads():
+    w = Windows(filled((5,3,100)), 10)
+    r = Reader(TSDatasets(w, w.of_series(np.arange(5))).reads()[0])
+    assert r._wants_threads(None) and not r.prefetched
+
+def test_memory_for_a_gpu_is_taken_by_one_thread():
+    columns = TSDatasets(filled((100,3,50))).reads()[0]
+    r = Reader(columns)
+    for rows in (10, 2**28//600+1): assert not r._wants_threads([ColumnPool(columns[0], rows, pin=True)])
+    assert r._wants_threads([ColumnPool(columns[0], 10)])
 
 @pytest.mark.parametrize('at', [0,1,7])
 def test_an_error_comes_with_its_batch(n_threads, at):

@@ -1,5 +1,5 @@
 "Work that several threads share"
-import gc, multiprocessing as mp, os, subprocess, sys, threading, weakref
+import gc, multiprocessing as mp, os, subprocess, sys, threading, time, weakref
 import numpy as np, pytest, torch
 from tsdisk.disk import threads
 from tsdisk.disk.threads import Task, map_ahead, one_thread, share_out, tasks_ahead, thread_count
@@ -115,6 +115,32 @@ def test_what_is_left_of_an_iteration_is_not_begun(monkeypatch):
     results.close()
     for o in offered: o()
     assert begun == [0] and len(offered) == tasks_ahead()
+
+def test_as_many_items_are_begun_ahead_whenever_a_result_is_used():
+    torch.set_num_threads(4)
+    taken = []
+    def items():
+        for i in range(50):
+            taken.append(i)
+            yield i
+    for i,_ in enumerate(map_ahead(str, items(), 3)):
+        time.sleep(.001)
+        assert len(taken) == min(50, i+3)
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt,SystemExit])
+def test_an_interrupt_does_not_wait_for_its_turn(monkeypatch, error):
+    torch.set_num_threads(2)
+    def of_another_thread(tasks, n): # Which never comes to an end
+        if tasks[0].call[1] == 0: tasks[0].untaken.acquire()
+    monkeypatch.setattr(threads._helpers_cache, 'offer', of_another_thread)
+    def work(i): raise error()
+    with pytest.raises(error): next(map_ahead(work, range(9)))
+
+def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have():
+    task = Task(str, 1)
+    task.untaken.acquire() # A thread of the parent has begun it
+    task.process -= 1
+    with pytest.raises(RuntimeError, match='forked'): task.wait()
 
 def test_a_result_is_not_kept_once_it_was_taken(n_threads):
     class Large: pass

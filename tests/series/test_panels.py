@@ -47,8 +47,11 @@ class Like:
         return res
 
 class OneIndex(Like):
+    def __init__(self, x, error):
+        super().__init__(x)
+        self.error = error
     def __getitem__(self, i):
-        if isinstance(i, tuple): raise TypeError('one index at a time')
+        if isinstance(i, tuple): raise self.error('one index at a time')
         return super().__getitem__(i)
 
 @pytest.mark.parametrize('axis,shape', [(2,(4,3,10_000)), (1,(4,10_000,3))])
@@ -61,11 +64,12 @@ def test_a_window_of_one_of_several_series_reads_its_steps_alone(axis, shape):
     for got,expected in zip(w.blocks(range(100)), want.blocks(range(100))): same(np.unique(got), np.unique(expected))
     assert like.most <= 104*3
 
+@pytest.mark.parametrize('error', [TypeError,KeyError,FileNotFoundError,AttributeError])
 @pytest.mark.parametrize('axis,shape', [(2,(4,3,50)), (1,(4,50,3))])
-def test_objects_that_take_one_index_give_whole_series(axis, shape):
+def test_objects_that_take_one_index_give_whole_series(axis, shape, error):
     x = random_steps(*shape)
     rows = [0,len(Windows(x, 5, axis=axis))-1,7]
-    same(Windows(OneIndex(x), 5, axis=axis).gather(rows), Windows(x, 5, axis=axis).gather(rows))
+    same(Windows(OneIndex(x, error), 5, axis=axis).gather(rows), Windows(x, 5, axis=axis).gather(rows))
 
 def test_windows_over_a_value_that_is_repeated():
     w = Windows(np.broadcast_to(np.float32(7), (50,3)), 6)

@@ -75,6 +75,7 @@ class ColumnPool(Shown):
         shared:bool=False, # Are several columns cut from its rows?
     ):
         self.stored = self.cast = None
+        self.pin = pin
         s = column.items.stored
         if s.ndim == 1: return
         shape = rows, *s.shape[1:]

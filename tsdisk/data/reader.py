@@ -281,8 +281,7 @@ def prefetch_buffers(self:Reader,
 @patch
 def _wants_threads(self:Reader, pools):
     "Do groups arrive faster if several threads read one each?"
-    is_locked = any(o.stored and o.stored.pin for o in pools or ())
-    if is_locked or self.prefetched: return False
+    if self.prefetched or any(o.pin for o in pools or ()): return False
     return all(o.items.stored.wants_threads for o in self.columns if not self._is_single(o))
 
 # %% ../../nbs/54_data.reader.ipynb #f656484e
@@ -299,7 +298,8 @@ def groups(self:Reader,
     groups = self.prefetch_buffers(groups, buffers) if by_buffers else self.prefetch_groups(groups)
     def read(group): return self.read(group[0], pools, group[1])
     yield from map(read, islice(groups, 1)) # Somebody may want one batch only
-    yield from map_ahead(read, groups, min(3, self.options.prefetch)) if self._wants_threads(pools) else map(read, groups)
+    ahead = min(3, self.options.prefetch) if self._wants_threads(pools) else 1
+    yield from map(read, groups) if ahead < 2 else map_ahead(read, groups, ahead)
 
 # %% ../../nbs/54_data.reader.ipynb #6c15f83b
 @patch

@@ -308,7 +308,8 @@ class PerSample(Transform):
         "Scale the steps that are data"
         scaled = self.encodes(x.masked_fill(~steps, np.nan))
         res = torch.where(steps, scaled, x)
-        res.moments = scaled.moments
+        mean,std = scaled.moments
+        res.moments = torch.where(steps, mean, 0), torch.where(steps, std, 1) # Padding is decoded as it is
         return res
 
     def encodes(self, x:TSTensor):

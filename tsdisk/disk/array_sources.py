@@ -237,7 +237,7 @@ def _try(self:LikeSource, way, i, shape):
     "Values of a shape in one read, or None if the object does not read that way"
     if not getattr(self, way): return
     try: res = np.asarray(self.x[i])
-    except (TypeError, ValueError, IndexError, NotImplementedError): res = None
+    except Exception: res = None # An error that is no refusal comes again where single rows are read
     if res is not None and res.shape == shape: return res
     setattr(self, way, False)
 

@@ -8,6 +8,7 @@ __all__ = ['SA_SIGINFO', 'SA_NODEFER', 'MAP_FIXED', 'MappedStretch', 'stretch_at
 
 # %% ../../nbs/02_disk.faults.ipynb #422b85fa
 import ctypes, errno, mmap, signal
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
@@ -64,8 +65,10 @@ _former_action = _Action() # The handler that was installed before
 def _fill_with_zeros(address, stretch):
     "Map zeros in place of the rest of a stretch, from the page of an address on"
     first = address//mmap.PAGESIZE*mmap.PAGESIZE
+    fault = address,stretch
+    _faults_cache.append(fault) # Before other threads can read these zeros
     _mmap(first, stretch.last-first, mmap.PROT_READ, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED, -1, 0)
-    _faults_cache.append((address, stretch))
+    if fault not in _faults_cache: _faults_cache.append(fault) # One of them has seen the file still there
 
 def _on_fault(number, info, context):
     address = ctypes.c_uint64.from_address(info+16).value # `si_addr`
@@ -99,8 +102,8 @@ def check_faults(
         first = address_of(np.frombuffer(o._mmap, 'u1'))
         for address,stretch in [*_faults_cache]:
             if not first <= address < first+len(o._mmap): continue
-            if _is_mapped_anew(address): _faults_cache.remove((address, stretch))
-            else: raise _fault_error(address, stretch, o.filename)
+            if not _is_mapped_anew(address): raise _fault_error(address, stretch, o.filename)
+            with suppress(ValueError): _faults_cache.remove((address, stretch)) # Another thread may have removed it
 
 def _memmap_under(a):
     "The `np.memmap` that an array is, or is a view of; None for arrays in memory"

@@ -26,6 +26,7 @@ class Task(Shown):
         self.done.acquire()
         self.finished = False
         self.value = self.error = None
+        self.process = os.getpid()
 
     def __call__(self):
         if not self.untaken.acquire(blocking=False): return
@@ -43,6 +44,8 @@ def wait(self:Task):
     "What the call returns, once another thread has made it"
     while not self.finished:
         if self.done.acquire(timeout=1): self.done.release()
+        elif os.getpid() != self.process: raise RuntimeError("A thread had begun this before the process was forked: "
+            "begin a new iteration in the new process")
     if self.error is not None: raise self.error
     return self.value
 
@@ -179,7 +182,7 @@ def map_ahead(
         for o in items:
             coming.append(Task(f, o))
             if helpers: _helpers_cache.offer([coming[-1]], helpers)
-            while len(coming) == most or (coming and coming[0].finished): yield _oldest_result(coming)
+            if len(coming) == most: yield _oldest_result(coming)
         while coming: yield _oldest_result(coming)
     finally:
         for o in coming: o.cancel()
@@ -190,6 +193,7 @@ def _oldest_result(coming):
         for o in coming:
             if coming[0].finished: break
             o()
+            if isinstance(o.error, (KeyboardInterrupt,SystemExit)): raise o.error # Of this thread, not in its turn
     task = coming.popleft()
     res,task.value = task.result(),None # The task may stay in a queue for a while
     return res

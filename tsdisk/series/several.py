@@ -91,6 +91,7 @@ class ManyFiles(Panel):
 # %% ../../nbs/14_series.several.ipynb #f203047f
 class _FileSegments(Joined):
     "Segments of series in many files"
+    wants_threads = True
     def __init__(self, shards, span):
         self.shards,self.span = shards,span
         self.firsts = shards.firsts

@@ -30,6 +30,10 @@ class OfSeries(Source):
 
     @property
     def nbytes(self): return self.values.nbytes
+    @property
+    def wants_prefetch(self): return self.values.wants_prefetch
+    @property
+    def wants_threads(self): return self.values.wants_threads
     def __reduce__(self): return OfSeries, (self.grid, self.values)
     def __getitem__(self, i):
         if isinstance(i, slice): return self.gather(range(len(self))[i])
