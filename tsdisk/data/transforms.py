@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['column_stats', 'PointWise', 'input_stats', 'ByStats', 'as_column', 'Standardize', 'fills_nans', 'warn_nan_inputs',
-           'RobustScale', 'Normalize', 'Log', 'Power', 'Clip', 'sample_moments', 'check_step_mask', 'PerSample',
-           'RevIN', 'StandardizeTarget', 'FillNaN', 'present_share', 'DropMissing']
+           'RobustScale', 'Normalize', 'Log', 'Power', 'Clip', 'sample_moments', 'PerSample', 'RevIN',
+           'StandardizeTarget', 'FillNaN', 'present_share', 'check_step_mask', 'DropMissing']
 
 # %% ../../nbs/57_data.transforms.ipynb #f7aacffa
 import warnings
@@ -278,12 +278,6 @@ def sample_moments(
     return mean, (squares.sum(axes, True)/n).sqrt()
 
 # %% ../../nbs/57_data.transforms.ipynb #6d4b6423
-def check_step_mask(ds, name):
-    "`ValueError` if a transform would take the padding of series of unequal lengths for data"
-    if ds.ragged is None or ds.has_step_mask: return
-    raise ValueError(f"{name} would take padding for data, got series of unequal lengths: "
-        "leave out `mask=False`, so that batches have a mask of their steps")
-
 class PerSample(Transform):
     "Scale each variable of each sample to mean 0 and standard deviation 1"
     order = 99
@@ -409,6 +403,12 @@ def present_share(
     steps = step_mask(b)
     if steps is None: return present.flatten(1).float().mean(1)
     return (present & steps).sum((1,2))/(steps.sum((1,2))*present.shape[1])
+
+def check_step_mask(ds, name):
+    "`ValueError` if a transform would take the padding of series of unequal lengths for data"
+    if ds.ragged is None or ds.has_step_mask: return
+    raise ValueError(f"{name} would take padding for data, got series of unequal lengths: "
+        "leave out `mask=False`, so that batches have a mask of their steps")
 
 # %% ../../nbs/57_data.transforms.ipynb #70fb0346
 class DropMissing(Transform):
