@@ -130,8 +130,13 @@ def test_as_many_items_are_begun_ahead_whenever_a_result_is_used():
 @pytest.mark.parametrize('error', [KeyboardInterrupt,SystemExit])
 def test_an_interrupt_does_not_wait_for_its_turn(monkeypatch, error):
     torch.set_num_threads(2)
-    def of_another_thread(tasks, n): # Which never comes to an end
-        if tasks[0].call[1] == 0: tasks[0].untaken.acquire()
+    def end(task):
+        task.finished = True
+        task.done.release()
+    def of_another_thread(tasks, n): # Which takes a second
+        if tasks[0].call[1] > 0: return
+        tasks[0].untaken.acquire()
+        threading.Timer(1, end, tasks).start()
     monkeypatch.setattr(threads._helpers_cache, 'offer', of_another_thread)
     def work(i): raise error()
     with pytest.raises(error): next(map_ahead(work, range(9)))

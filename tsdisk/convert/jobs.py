@@ -94,7 +94,7 @@ def _in_order_of(record, names):
     at = [own.index(o) for o in names]
     metadata = {k: as_list(record[k]) for k in variable_metadata if k in record}
     moved = {k: [v[i] for i in at] for k,v in metadata.items() if isinstance(v, list) and len(v) == len(own)}
-    has_variables = lambda v: hasattr(v, 'dtype') and v.ndim == X.ndim > 1 and v.shape[:-1] == X.shape[:-1]
+    has_variables = lambda v: hasattr(v, 'dtype') and np.ndim(v) == X.ndim > 1 and np.shape(v)[:-1] == X.shape[:-1]
     arrays = {k: np.asarray(v)[..., at, :] for k,v in record.items() if has_variables(v)} # Masks and targets, too
     return {**record, **moved, **arrays}
 

@@ -117,11 +117,11 @@ def nanosecond_stamps(
     if times.ndim == 1 and len(times) > 2**20: # In pieces, to save memory
         return np.concatenate([nanosecond_stamps(times[i:i+2**20], unit) for i in range(0, len(times), 2**20)])
     is_time = abs(times.astype('f8')*float(unit)) < 2**63
-    stamps = _times_unit(np.where(is_time, times, 0), unit)
+    stamps = _in_nanoseconds(np.where(is_time, times, 0), unit)
     return np.where(is_time, stamps, np.iinfo('i8').min)
 
-def _times_unit(numbers, unit):
-    "Numbers of a unit of nanoseconds as nanoseconds, int64: whole numbers exactly, fractions as far as floats go"
+def _in_nanoseconds(numbers, unit):
+    "Numbers that count a unit, as int64 nanoseconds: whole numbers exactly, fractions as far as floats go"
     values = numbers.astype('f8')
     whole = numbers if numbers.dtype.kind in 'iu' else np.floor(values)
     fraction = whole*float(unit%1) + (values-whole)*float(unit)
