@@ -81,7 +81,7 @@ def medians(res):
 
 def conditions(res):
     o,m = res['options'],res['machine']
-    how = f"in {o['limit']/1e9:g} GB of memory beside the imports, page cache included" if res['limited'] else '**without a memory limit**'
+    how = f"in {o['limit']/1e9:g} GB of memory on top of what the imports take, page cache included" if res['limited'] else '**without a memory limit**'
     ahead = f"read-ahead {res['read_ahead']} KiB" if res['read_ahead'] else 'read-ahead unknown'
     return f"float32 rows of {row:,} bytes, batches of {bs}, {how}; {ahead}; {m['cpu']}, {m['cores']} cores; torch {m['torch']}, tsai {m['tsai']}; {m['date']}"
 

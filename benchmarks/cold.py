@@ -153,8 +153,9 @@ def found_at(out, name, kib):
 def readme_md(res):
     "The table of the README: MB/s by the size of a row"
     out,sizes = largest_batches(summary(res)),[o for o in row_shapes if any(r['row'] == o for r in res['ways'])]
-    columns = [(o,n) for o in sizes for n in res['beside']]
-    rows = [['MB/s from a file larger than memory', *(h for o in sizes for h in heads(f'{o:,} bytes a row', res['beside']))]]
+    besides = res['beside'][:2]
+    columns = [(o,n) for o in sizes for n in besides]
+    rows = [['MB/s from a file larger than memory', *(h for o in sizes for h in heads(f'{o:,} bytes a row', besides))]]
     for name,kib in readme_ways.items():
         mb = {(r['row'],r['beside']): r['used'] for r in found_at(out, name, kib)}
         rows.append([ours_bold(name), *(number(mb[c], 2) or 'out of memory' if c in mb else '' for c in columns)])

@@ -314,7 +314,7 @@ the same rows by a linear model. `RssAnon`, sampled every 2 ms, in a fresh proce
 
 def readme_md(res):
     "The table of the README: GB/s of each loader, and the memory of an epoch"
-    m,besides = res['machine'],res['beside']
+    m,besides = res['machine'],res['beside'][:2]
     configs = [(s,bs) for s in shapes for bs in sizes]
     rows = [['GB/s, shuffled batches', *(h for s,bs in configs for h in heads(f'{by(s)}, bs {bs}', besides))]]
     for o in contestants: rows.append([ours_bold(o) if o == 'tsdisk' else o, *(number(gb_of(res, s, bs, o, n), 2) for s,bs in configs for n in besides)])
