@@ -15,6 +15,7 @@ on_cpu = {**os.environ, 'CUDA_VISIBLE_DEVICES': ''} # For other processes
 here = Path(__file__).parent
 test_folders = [str(o) for o in (here, *here.iterdir()) if o.is_dir() and o.name != '__pycache__'] # Where other processes find test modules
 linux = pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='private memory is read from /proc')
+unix = pytest.mark.skipif(not hasattr(os, 'fork'), reason='locks of Unix')
 
 def rss_anon():
     "Private memory of this process, in MB"
@@ -65,6 +66,10 @@ def filled(shape, dtype='f4', seed=0):
         info = np.iinfo(dtype)
         return rng.integers(info.min, info.max, shape, dtype=dtype.newbyteorder('='), endpoint=True).astype(dtype)
     return rng.normal(size=shape).astype(dtype)
+
+def mask(seed, n, share):
+    "A share of n rows, at random"
+    return np.random.default_rng(seed).random(n) < share
 
 def same(a, b):
     "Equal in shape, dtype and every value"

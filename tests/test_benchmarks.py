@@ -10,7 +10,7 @@ from ceilings import Disk, bare_gathers, fio, fio_engine
 from common import heads, in_order, of_best_way, pick, ratio
 from processes import Busy, Quiet
 linux = pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc and PR_SET_PDEATHSIG')
-names = 'loaders','cold','windows','stats','convert','predict','peers','gpu','growth','cliff'
+names = 'loaders','cold','windows','stats','convert','predict','peers','gpu','growth','cliff','first_epoch'
 
 def state(pid):
     "Of a process: R, S, T, Z; empty where there is none"

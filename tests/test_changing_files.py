@@ -7,10 +7,9 @@ from tsdisk.convert.export import decoded_arrays
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.reader import ReadOptions
-from tsdisk.disk import faults
 from tsdisk.disk.array_sources import as_source
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.fingerprint import fingerprint
+from tsdisk.folder.results import fingerprint
 from tsdisk.disk.headers import npy_header
 from tsdisk.disk.identity import FileWatch, open_file
 from tsdisk.disk.shards import Shards
@@ -304,46 +303,3 @@ def test_fingerprint_changes_with_a_rewrite_in_the_same_tick_or_with_the_old_tim
         found.append(fingerprint(x))
     assert len({*found}) == 20 and fingerprint(x) == found[-1]
     assert open_file(x).path == str(x.filename)
-
-reads_of_others = """
-    import os, threading, numpy as np
-    from tsdisk.disk.array_sources import as_source
-    from tsdisk.disk.arrays import open_array, save_array
-    from tsdisk.disk.faults import copied_reads
-    good,bad,late = (open_array(o) for o in args)
-    for o in args[1:]: os.truncate(o, 10_000)
-    res = []
-    def other(): # Meets a fault, and raises its error
-        try: as_source(bad).gather([3999])
-        except OSError as e: res.append(str(e))
-    def meanwhile():
-        t = threading.Thread(target=other)
-        t.start()
-        t.join()
-    def copied(arrays, read):
-        try:
-            with copied_reads(arrays):
-                meanwhile()
-                read()
-        except OSError as e: res.append(str(e))
-        else: res.append('fine')
-    copied([good, good[::2], np.ones(3)], lambda: np.array(good))
-    copied([good, iter(())], lambda: np.array(late)) # Values of a generator"""
-
-@linux
-def test_a_fault_of_another_thread_is_not_that_of_a_copy(tmp_path):
-    paths = [str(tmp_path/f'{o}.npy') for o in ('good','bad','late')]
-    for o in paths: save_array(o, np.ones((4000,4,256), 'f4'))
-    first,mine,second,opaque = fresh(reads_of_others, *paths)
-    assert 'bad.npy' in first and 'bad.npy' in second and mine == 'fine' and 'late.npy' in opaque
-
-def test_a_fault_is_known_before_other_threads_can_read_its_zeros(monkeypatch):
-    stretch = faults.MappedStretch(0, 2**20, 'r--s', 0, 1, 'x')
-    known = []
-    def mapped(*args): # Meanwhile, another thread still sees the file there, and forgets the fault
-        known.append([*faults._faults_cache])
-        faults._faults_cache.clear()
-    monkeypatch.setattr(faults, '_faults_cache', [])
-    monkeypatch.setattr(faults, '_mmap', mapped, raising=False)
-    faults._fill_with_zeros(5000, stretch)
-    assert known == [[(5000,stretch)]] and faults._faults_cache == [(5000,stretch)]

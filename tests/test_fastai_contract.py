@@ -1,6 +1,6 @@
-"""Loaders do what fastai's do, and items what fastcore's `L` does: each behaviour runs on both, side by side
+"""Loaders do what fastai's do, and items what fastcore's `L` does: each behavior runs on both, side by side
 
-A behaviour is a function of a kit, fastai's or ours. What it returns must be equal, but for the differences that are listed, each with its reason.
+A behavior is a function of a kit, fastai's or ours. What it returns must be equal, but for the differences that are listed, each with its reason.
 """
 import itertools, pickle, random
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class Refusal(NamedTuple):
     text:str
 
 def outcome(f, kit):
-    "What a behaviour returns, or its error"
+    "What a behavior returns, or its error"
     try: return plain(f(kit))
     except Exception as e: return Refusal(type(e), str(e))
 
@@ -108,8 +108,8 @@ refused_by_both = {'one_batch_of_nothing','unknown_attribute','attribute_of_no_d
     'item_beyond_the_end','item_before_the_start','item_by_float','item_by_nothing','items_beyond_the_end','sorted_without_key',
     'unique_items','placed'}
 
-def check(name, behaviour, theirs, ours):
-    want,got = outcome(behaviour, theirs),outcome(behaviour, ours)
+def check(name, behavior, theirs, ours):
+    want,got = outcome(behavior, theirs),outcome(behavior, ours)
     if name in differences: return check_difference(differences[name], want, got)
     assert isinstance(want, Refusal) == (name in refused_by_both), want
     if isinstance(want, Refusal): assert isinstance(got, Refusal) and got.kind is want.kind, f'{got}, where fastai raises {want}'
@@ -284,7 +284,7 @@ def makes_none(kit, n=20, **kw):
 def both(dls): return [[dl.bs, bool(dl.shuffle), bool(dl.drop_last)] for dl in dls.loaders]
 def orders(dls): return [order(dl) for dl in dls.loaders]
 
-loader_behaviours = dict(
+loader_behaviors = dict(
     # Length and batches
     length = lambda kit: len(kit.dl()),
     length_with_remainder = lambda kit: len(kit.dl(21)),
@@ -477,8 +477,8 @@ loader_behaviours = dict(
     attribute_of_no_dataset = lambda kit: kit.dsets().nonsense,
     dataset_is_loaded = lambda kit: order(kit.dsets(8, splits=[range(8),[]]).dataloaders(bs=4, shuffle=False, num_workers=0).train))
 
-@pytest.mark.parametrize('name', loader_behaviours)
-def test_loaders_do_what_fastais_do(name): check(name, loader_behaviours[name], Fastai(), Ours())
+@pytest.mark.parametrize('name', loader_behaviors)
+def test_loaders_do_what_fastais_do(name): check(name, loader_behaviors[name], Fastai(), Ours())
 
 # Items
 
@@ -517,7 +517,7 @@ def blocked(kit):
     dls = block.dataloaders(kit.items(), bs=2, num_workers=0, device='cpu', shuffle=False)
     return [list(b) for b in dls.valid], list(dls.vocab), len(dls.train)
 
-item_behaviours = dict(
+item_behaviors = dict(
     # Selection
     first_item = lambda kit: kit.items()[0],
     last_item = lambda kit: kit.items()[-1],
@@ -650,15 +650,15 @@ item_behaviours = dict(
     read_by_lists_with_transforms = lambda kit: [seen_by(kit, i) for i in (0,1)],
     read_by_a_block = blocked)
 
-@pytest.mark.parametrize('name', item_behaviours)
-def test_items_do_what_L_does(name): check(name, item_behaviours[name], Lists(), Lazy())
+@pytest.mark.parametrize('name', item_behaviors)
+def test_items_do_what_L_does(name): check(name, item_behaviors[name], Lists(), Lazy())
 
 @pytest.mark.parametrize('select', [lambda o: o[[3,1]], lambda o: o[2:9:3], lambda o: o.filter(large), lambda o: o.sorted(key=by_y), lambda o: o.sorted(1),
     lambda o: o.sorted(cmp=lambda a, b: int(a[1]-b[1])), lambda o: o.takewhile(small), lambda o: o.dropwhile(small), lambda o: o.compress([1,0]*6),
     lambda o: o.partition(small)[0], lambda o: o.partition(small)[1], lambda o: o.shuffle(), lambda o: o+o[:2], lambda o: o.copy(), reversed])
 def test_what_selects_or_reorders_gives_items(select): assert type(select(Lazy().items())) is Items
 
-def test_every_difference_belongs_to_a_behaviour():
-    known = loader_behaviours.keys() | item_behaviours.keys()
+def test_every_difference_belongs_to_a_behavior():
+    known = loader_behaviors.keys() | item_behaviors.keys()
     assert differences.keys() | refused_by_both <= known and not differences.keys() & refused_by_both
-    assert not loader_behaviours.keys() & item_behaviours.keys(), 'the table tells behaviours by their names'
+    assert not loader_behaviors.keys() & item_behaviors.keys(), 'the table tells behaviors by their names'

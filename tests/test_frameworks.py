@@ -390,7 +390,7 @@ def test_what_does_not_fit_in_memory_is_read_straight_from_disk(tmp_path, monkey
     opts = dict(num_workers=2, multiprocessing_context='fork') if where == 'workers' else {}
     t[5] # Its reader is not for other processes
     assert ids(DataLoader(t, batch_sampler=t.batches(100, shuffle=True, seed=0), collate_fn=t.collate, **opts)) == want == ids(k)
-    assert t.read.held[1].prefetched and k.read.held[1].prefetched
+    assert all(next(iter(o.read.readers.kept.values())).prefetched for o in (t,k))
 
 # Keras
 

@@ -1,5 +1,5 @@
 "One lock for all writers, litter that is told by it, errors that name the file, readers beside writers"
-import errno, json, os, sys, threading
+import errno, os, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, pytest
 from tsdisk.convert.convert import append, convert
@@ -7,19 +7,15 @@ from tsdisk.convert.export import to_npy
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk import arrays, publish
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.errors import naming
-from tsdisk.disk.publish import atomic_write, locked
+from tsdisk.disk.publish import locked
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.checks import add_checksums, verify
 from tsdisk.folder.manifest import open_folder, save_folder
-from tsdisk.folder.staged import Staged
 from tsdisk.folder.stats import train_stats
 from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
 from tsdisk.series.windows import Windows
 from tsdisk.train.stitch import stitch_forecasts
-from conftest import fails, fresh
-
-unix = pytest.mark.skipif(not hasattr(os, 'fork'), reason='locks of Unix')
+from conftest import fails, fresh, unix
 
 def X(v, n=6): return np.full((n,2,5), v, 'f4')
 def series(v, n=3): return [np.full((2,3+i), v, 'f4') for i in range(n)]
@@ -28,48 +24,6 @@ def elsewhere(f):
     with ThreadPoolExecutor(1) as pool: return pool.submit(f).result()
 
 # The lock
-
-def test_a_second_writer_is_told_who_the_first_is(tmp_path):
-    with locked(tmp_path/'set'):
-        res = fresh("from tsdisk.disk.publish import locked\ntry:\n    with locked(args[0]): res = 'taken'\nexcept BlockingIOError as e: res = str(e)", tmp_path/'set')
-    assert f'process {os.getpid()} on ' in res and ', since ' in res and 'wait until it has finished' in res
-    assert not (tmp_path/'set').exists()
-
-@unix
-def test_threads_and_symbolic_links_do_not_break_the_lock(tmp_path):
-    (tmp_path/'set').mkdir()
-    (tmp_path/'set/kept').touch()
-    (tmp_path/'link').symlink_to(tmp_path/'set')
-    inside,most = [],[]
-    def write(i):
-        try:
-            with locked(tmp_path/('set','link')[i%2]):
-                inside.append(i)
-                most.append(len(inside))
-                inside.remove(i)
-                return 1
-        except BlockingIOError: return 0
-    with ThreadPoolExecutor(8) as pool: n = sum(pool.map(write, range(400)))
-    assert n and max(most) == 1 and not inside and [o.name for o in (tmp_path/'set').iterdir()] == ['kept']
-
-@unix
-def test_a_dead_holder_holds_nobody_and_a_child_holds_no_longer_than_its_parent(tmp_path):
-    r,w = os.pipe()
-    if not (pid := os.fork()):
-        lock = locked(tmp_path)
-        lock.__enter__()
-        if not os.fork(): # A worker that outlives its parent
-            os.close(r)
-            os.read(os.open(tmp_path/'wait', os.O_RDONLY), 1)
-            os._exit(0)
-        os.write(w, b'x')
-        os.kill(os.getpid(), 9)
-    os.mkfifo(tmp_path/'wait') if not (tmp_path/'wait').exists() else None
-    os.waitpid(pid, 0)
-    assert (tmp_path/'.lock').exists()
-    with locked(tmp_path): pass
-    assert not (tmp_path/'.lock').exists()
-    os.close(os.open(tmp_path/'wait', os.O_RDWR))
 
 @unix
 def test_a_forked_child_does_not_give_back_the_lock_of_its_parent(tmp_path):
@@ -160,17 +114,6 @@ def test_locks_of_windows_are_taken_and_given_back(tmp_path, monkeypatch):
 # Litter
 
 @unix
-def test_litter_is_told_by_its_lock(tmp_path):
-    with atomic_write(tmp_path/'a') as f: # A live writer
-        f.write('slow')
-        live = [o.name for o in tmp_path.iterdir()]
-        (tmp_path/'.a.1.tmp').write_text('of a dead writer')
-        (tmp_path/'.a.2.tmp').write_text('of another')
-        with atomic_write(tmp_path/'a') as g: g.write('quick')
-        assert [o.name for o in tmp_path.iterdir() if o.name != 'a'] == live and (tmp_path/'a').read_text() == 'quick'
-    assert [o.name for o in tmp_path.iterdir()] == ['a'] and (tmp_path/'a').read_text() == 'slow'
-
-@unix
 def test_no_symbolic_link_is_written_through(tmp_path):
     (tmp_path/'thesis').write_text('mine')
     (tmp_path/'set').mkdir()
@@ -178,15 +121,6 @@ def test_no_symbolic_link_is_written_through(tmp_path):
     save_array(tmp_path/'set/X.npy', X(1))
     with locked(tmp_path/'set'): pass
     assert (tmp_path/'thesis').read_text() == 'mine' and [o.name for o in (tmp_path/'set').iterdir()] == ['X.npy']
-
-def test_no_file_outside_of_a_dataset_is_removed(tmp_path):
-    (tmp_path/'thesis').write_text('mine')
-    save_folder(tmp_path/'set', X(1))
-    staged = Staged(tmp_path/'set', '.save')
-    staged.begin()
-    staged.seal(json.dumps(read_manifest(tmp_path/'set')), id=read_manifest(tmp_path/'set')['id'], replaced=['../thesis', str(tmp_path/'thesis')])
-    staged.complete()
-    assert (tmp_path/'thesis').read_text() == 'mine'
 
 # Readers beside writers
 
@@ -280,15 +214,6 @@ def test_an_append_that_lacked_its_statistics_alone_adds_nothing_twice(raw, tmp_
     assert len(open_folder(d)[0]['X']) == 13
 
 # Errors
-
-def test_errors_name_the_file_and_a_remedy(tmp_path):
-    with fails(OSError, 'No space left', 'make room', 'X.npy') as e:
-        with naming(tmp_path/'.X.npy.0.tmp'): raise OSError(errno.ENOSPC, 'No space left on device')
-    assert e.value.errno == errno.ENOSPC and e.value.filename == str(tmp_path/'X.npy')
-    with fails(PermissionError, 'change its permissions', '/there'):
-        with naming(tmp_path/'X.npy'), naming(tmp_path): raise PermissionError(errno.EACCES, 'Permission denied', '/there')
-    with pytest.raises(BlockingIOError, match='^mine$'):
-        with naming(tmp_path): raise BlockingIOError('mine')
 
 @unix
 def test_a_file_that_may_not_grow_is_named(tmp_path):

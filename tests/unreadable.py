@@ -13,7 +13,7 @@ from tsdisk.data.reader import ReadOptions
 from tsdisk.data.summary import summary
 from tsdisk.disk.array_sources import as_source
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.fingerprint import fingerprint
+from tsdisk.folder.results import fingerprint
 from tsdisk.disk.headers import read_header
 from tsdisk.disk.io import Aio, DiskFile, Preadv
 from tsdisk.disk.shards import Shards

@@ -8,6 +8,7 @@ __all__ = ['NumpyBatches', 'BatchOrder', 'BatchReader', 'TorchBatch', 'TorchRows
 # %% ../nbs/82_frameworks.ipynb #8a8e5a90
 import os
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from threading import Lock
 import numpy as np
@@ -16,7 +17,7 @@ from fastcore.foundation import is_indexer
 from fastcore.meta import delegates
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
-from .disk.basics import Shown
+from .disk.basics import KeepLast, Shown
 from .data.datasets import TSDatasets
 from .convert.readers import need
 from .disk.rows import as_positions, take_idxs
@@ -213,7 +214,7 @@ class BatchReader(Shown):
     "Reads batches of a dataset as plain tensors, in any process"
     def __init__(self, dset):
         self.dset = dset
-        self.held = None,None # (process, epoch), and the reader for them
+        self.readers = KeepLast(1) # Of this process and epoch
 
     def __reduce__(self): return BatchReader, (self.dset,)
     def __call__(self,
@@ -227,11 +228,7 @@ class BatchReader(Shown):
         typed = [tl.typed(tl.items.cut(stored[i]), own) for tl,(i,own) in zip(dset.tls, parts)]
         return tuple([o.as_subclass(Tensor) for o in dset.finished(typed)])
 
-    def _reader(self, cols, epoch):
-        now = os.getpid(),epoch
-        held = self.held # Other threads may replace it
-        if held[0] != now: held = self.held = now,Reader(cols, epoch=epoch)
-        return held[1]
+    def _reader(self, columns, epoch): return self.readers((os.getpid(),epoch), partial(Reader, columns, epoch=epoch))
 
 # %% ../nbs/82_frameworks.ipynb #f1d2f5a9
 class TorchBatch(Shown, Sequence):

@@ -22,7 +22,7 @@ from .disk.memory import free_memory
 from .convert.readers import need
 from .disk import sources
 from .folder.stats import array_stats
-from .data.transforms import column_stats
+from .data.by_stats import column_stats
 from .series.several import vars_by_number
 
 # %% ../nbs/81_tsai.ipynb #0fe7751f
@@ -346,8 +346,8 @@ def TSRegressor(
 TSForecaster = TSRegressor
 
 # %% ../nbs/81_tsai.ipynb #39bd5b46
-def _analysed_rows(learn, X, y):
-    "The dataset to analyse: new samples, or the validation rows"
+def _analyzed_rows(learn, X, y):
+    "The dataset to analyze: new samples, or the validation rows"
     if (X is None) != (y is None): raise ValueError("Give both `X` and `y`, or neither for the validation rows")
     ds = learn.dls.valid.dataset if len(learn.dls.valid.dataset) else learn.dls.train.dataset
     if ds.n_inp > 1: raise ValueError("Importance is for models of one input")
@@ -362,7 +362,7 @@ def _check_memory(n, shape):
 
 def _copied_rows(learn, X, y, partial_n, random_state):
     "Series and targets in memory, in the units of the data; with `partial_n`, a random part of them"
-    ds = _analysed_rows(learn, X, y)
+    ds = _analyzed_rows(learn, X, y)
     n = min(len(ds), epoch_size(partial_n, len(ds)))
     _check_memory(n, ds.tls[0].items.shape[1:])
     rows = np.sort(np.random.default_rng(random_state).permutation(ds.split_idxs)[:n])
@@ -371,7 +371,7 @@ def _copied_rows(learn, X, y, partial_n, random_state):
 # %% ../nbs/81_tsai.ipynb #3b249807
 def _selected_names(ds):
     "Names of the variables that were selected, by their numbers in the file"
-    vars,_,(n,_) = ds.selected
+    vars,n = ds.selected.vars,ds.selected.shape[0]
     numbers = range(n) if vars is None else vars_by_number(vars, n)
     return [f'var_{i}' for i in numbers]
 
@@ -389,13 +389,13 @@ def _on_copied_rows(name):
     "A method of tsai that writes into `X`, changed so that it works on a copy of the rows"
     theirs = getattr(Learner, name)
     @functools.wraps(theirs)
-    def analyse(self, *args, **kwargs):
+    def analyze(self, *args, **kwargs):
         if not isinstance(self.dls, TSDataLoaders): return theirs(self, *args, **kwargs)
         arguments = _with_copied_rows(self, signature(theirs).bind(self, *args, **kwargs))
         tfms = self.dls.valid.after_batch.fs
         try: return theirs(**arguments)
         finally: self.dls.valid.after_batch.fs = tfms
-    return analyse
+    return analyze
 
 Learner.feature_importance = _on_copied_rows('feature_importance')
 Learner.step_importance = _on_copied_rows('step_importance')

@@ -21,7 +21,7 @@ def test_a_step_has_the_last_label_that_covers_it(spans, fs):
     starts = [a for a,*_ in spans]
     if len({*starts}) == len(starts): assert step_labels(spans, n, fs).tolist() == want
 
-def test_neighbouring_spans_leave_no_step_without_label():
+def test_neighboring_spans_leave_no_step_without_label():
     spans = [(i/3, 1/3, str(i%10)) for i in range(3000)]
     assert (step_labels(spans, 250_000, 250) != '').all()
 
@@ -145,3 +145,11 @@ def test_annotations_of_wfdb_are_read_by_their_file(tmp_path):
     wfdb.wrann('r', 'qrs', np.array([50]), ['N'], write_dir=str(tmp_path))
     assert read_annotations(tmp_path/'r.qrs') == dict(step=[50], symbol=['N'])
     assert read_annotated(str(tmp_path/'r.hea'), lambda p: p.replace('.hea', '.qrs'))['annotations']['step'] == [50]
+
+def test_labels_of_steps_at_uneven_times(tmp_path):
+    times = np.datetime64('2024-01-01', 'ns') + np.cumsum(np.random.default_rng(0).integers(1, 10**9, 500)).astype('m8[ns]')
+    since = (times-times[0]).astype('f8')/1e9
+    record = dict(X=np.zeros((1,500)), times=times, fs=1., annotations=[[100.,50.,'b']])
+    convert([record], tmp_path/'set', tfm=LabelSteps(['a','b']))
+    y = open_folder(tmp_path/'set')[0]['y'][0]
+    assert ((y == 1) == ((since >= 100) & (since < 150))).all() and (y == 1).any()

@@ -291,3 +291,9 @@ def test_help_lists_every_argument_with_what_it_is_for(f):
     arguments = [*signature(f).parameters]
     assert sorted(lines) == sorted(arguments) and all(len(o.split()) > 2 for o in lines.values())
     assert 'Function of an input' in lines['read'] and "on_error='stop'" in lines['on_error']
+
+def test_the_same_arrays_by_other_names_are_other_inputs(tmp_path):
+    a,y = np.ones((5,2,9), 'f4'), np.arange(5)
+    convert(dict(X=a, label=y), tmp_path/'set')
+    with expect_fail(FileExistsError): convert(dict(X=a, y=y), tmp_path/'set')
+    assert 'label' in open_folder(tmp_path/'set')[0]

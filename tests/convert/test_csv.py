@@ -7,6 +7,7 @@ from tsdisk.convert import csv as module, csv_rows
 from tsdisk.convert.convert import convert
 from tsdisk.convert.csv import find_decimal, find_separator, sniff
 from tsdisk.convert.csv_rows import text_batches
+from tsdisk.convert.long_tables import from_long
 from tsdisk.convert.readers import read_file
 from tsdisk.convert.tables import read_table
 from tsdisk.folder.manifest import open_folder
@@ -154,3 +155,53 @@ def test_no_thread_of_pyarrow_holds_python_when_a_reader_is_left(tmp_path, monke
 
 def test_columns_without_a_name_are_numbered_by_position():
     assert module._distinct(['a','','','','b','']) == ['a','','Unnamed: 2','Unnamed: 3','b','Unnamed: 5']
+
+@pytest.mark.parametrize('short', ['150         300', '150', '150 1 # 300'])
+def test_a_short_row_between_spaces_does_not_move_values_to_other_columns(tmp_path, short):
+    lines = ['t v w', *(f'{i} {i} {2*i}' for i in range(200))]
+    (tmp_path/'a.txt').write_text('\n'.join(lines)+'\n')
+    assert read_table(str(tmp_path/'a.txt'))['X'][2,150] == 300
+    lines[151] = short
+    (tmp_path/'a.txt').write_text('\n'.join(lines)+'\n')
+    for kw in ({}, dict(vars=['v'])):
+        with fails(ValueError, 'a.txt', 'row 151 ', 'fewer than 3 fields'): read_table(str(tmp_path/'a.txt'), **kw)
+
+@pytest.mark.parametrize('fields', [4,5,7])
+def test_a_long_row_between_spaces_is_told_of(tmp_path, fields):
+    lines = ['t v w', *(f'{i} {i} {2*i}' for i in range(200))]
+    lines[151] = ' '.join(map(str, range(fields)))
+    (tmp_path/'a.txt').write_text('\n'.join(lines))
+    said = ['row 151 ', 'more than 3 fields'] if fields == 4 else ['line 152', f'saw {fields}']
+    with fails(ValueError, 'a.txt', *said): read_table(str(tmp_path/'a.txt'))
+    lines[151] = '150 150 300  '
+    (tmp_path/'a.txt').write_text('\n'.join(lines))
+    assert read_table(str(tmp_path/'a.txt'))['X'].shape[1] == 200
+
+@pytest.mark.parametrize('mark', ['\x0b','\x0c','\x1c','\x85','\u2028'])
+def test_marks_within_a_line_above_the_names_do_not_end_it(tmp_path, mark):
+    text = f'Notes: a{mark}b\nOwner: me\ntime,v\n' + ''.join(f'2024-01-0{i+1},{i}\n' for i in range(9))
+    (tmp_path/'a.csv').write_text(text, encoding='utf-8')
+    assert read_table(str(tmp_path/'a.csv'))['X'].tolist() == [[*range(9)]]
+
+@pytest.mark.parametrize('text', ['a\tb\tc\n1\t2\t3\n\t\n4\t5\t6\n', 'a,b,c\n1,2,3\n%4,5\n6,7,8\n', 'a;b;c\n1,5;2;3\n#4;5,5\n6;7;8\n'])
+def test_short_rows_are_no_comments(tmp_path, text):
+    with fails(ValueError, 'Expected 3 columns, got 2'): read_table(written(tmp_path/'a.csv', text))
+
+@pytest.mark.parametrize('above', ['Title;;;\n', 'Title;;;\n;;;\nof 2024;;;\n', ';;;\n'])
+@pytest.mark.parametrize('units', ['', 's;m;m;m\n'])
+def test_titles_padded_with_separators_are_no_names(tmp_path, above, units):
+    got = read_table(written(tmp_path/'a.csv', f'{above}t;a;b;c\n{units}1;2;3;4\n2;3;4;5\n'))
+    assert got['names'] == [*'tabc'] and got['X'].tolist() == [[1,2], [2,3], [3,4], [4,5]]
+    assert got.get('units') == ([*'smmm'] if units else None)
+
+@pytest.mark.parametrize('text,names', [('t;;\n1;2;3\n', ['t','','Unnamed: 2']), (';a;a\n;x;y\nt;;\n0;1;2\n', ['t','a x','a y'])])
+def test_names_with_one_field_are_no_title(tmp_path, text, names): assert sniff(written(tmp_path/'a.csv', text)).names == names
+
+@pytest.mark.parametrize('units,differ', [('V', True), ('mV', False), (None, False)])
+def test_files_of_a_table_need_the_same_units(tmp_path, units, differ):
+    written(tmp_path/'a.csv', 'id;v\n;mV\n1;2\n1;3\n')
+    written(tmp_path/'b.csv', f'v;id\n{units};\n4;2\n5;2\n' if units else 'v;id\n4;2\n5;2\n')
+    table = from_long(tmp_path/'*.csv', 'id')
+    if differ:
+        with fails(ValueError, "'v' is in V", 'b.csv', 'in mV', 'same units'): [*table]
+    else: assert [o['units'] for o in table] == [['mV']]*2

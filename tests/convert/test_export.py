@@ -7,6 +7,7 @@ from tsdisk.convert.convert import convert
 from tsdisk.convert.export import to_hdf5, to_npy, to_parquet
 from tsdisk.convert.readers import read_file
 from tsdisk.disk.arrays import save_array
+from tsdisk.folder.manifest import open_folder
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.ragged_files import save_ragged
 
@@ -141,3 +142,15 @@ def test_a_variable_named_like_a_column_of_targets_is_kept(tmp_path):
     table = pq.read_table(to_parquet(convert(records, tmp_path/'set'), tmp_path/'a.parquet'))
     values = {k: table[k].to_pylist()[2] for k in table.column_names if k != 'source'}
     assert sorted(values) == ['b','y0','y0_','y1'] and sorted(o[0] for o in values.values()) == [2,2,11,11] and values['b'] == [2]*5
+
+@pytest.mark.parametrize('has_dates', [True,False])
+@pytest.mark.parametrize('lengths', [(50,50), (50,40)])
+def test_uneven_times_survive_parquet(tmp_path, has_dates, lengths):
+    ticks = [np.cumsum(np.random.default_rng(i).integers(1, 10**10, n)).astype('m8[ns]') for i,n in enumerate(lengths)]
+    start = np.datetime64('2024-01-01') if has_dates else np.timedelta64(0)
+    records = [dict(X=np.arange(2.*len(o)).reshape(2,-1), names=['u','v'], times=start+o) for o in ticks]
+    to_parquet(convert(records, tmp_path/'a'), tmp_path/'a.parquet')
+    arrays,_ = open_folder(convert(tmp_path/'a.parquet', tmp_path/'b', n_workers=0))
+    for i,o in enumerate(records):
+        assert arrays['times'][i].ravel().tolist() == o['times'].astype('i8').tolist() and np.array_equal(arrays['X'][i], o['X'])
+    assert ('start' in arrays) == has_dates and 'start_' not in arrays

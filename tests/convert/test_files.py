@@ -26,7 +26,9 @@ def test_patterns_find_what_the_standard_library_finds(raw, pattern, monkeypatch
     monkeypatch.chdir(raw)
     for o in (pattern, str(raw/pattern)):
         expected = {os.path.normpath(k) for k in glob.glob(o, recursive=True) if os.path.isfile(k) or k.endswith('.zarr')}
-        if expected: assert {*find_inputs(o, any_suffix=True)} == expected
+        if expected:
+            found = find_inputs(o, any_suffix=True)
+            assert {*found} <= expected and sorted(map(os.path.realpath, found)) == sorted({*map(os.path.realpath, expected)})
         else:
             with fails(FileNotFoundError, 'no files to read'): find_inputs(o, any_suffix=True)
 
@@ -79,6 +81,30 @@ def test_a_file_given_twice_is_refused(raw, tmp_path, way):
     for src in ([raw/'1.npy']*2, [raw, raw/'b/1.npy'], [f'{raw}/b/*.npy', str(raw/'b/1.npy')]):
         with fails(ValueError, '1.npy is given 2 times'): convert(way(src), tmp_path/'set')
     assert not (tmp_path/'set').exists()
+
+def test_a_file_given_in_two_spellings_is_refused(raw, tmp_path, monkeypatch):
+    monkeypatch.chdir(raw)
+    (raw/'same').symlink_to('b')
+    (raw/'b/e/latest.npy').symlink_to('../1.npy')
+    for o in ('a/../b/1.npy', str(raw/'b/1.npy'), 'same/1.npy', 'b/e/latest.npy'):
+        with fails(ValueError, 'b/1.npy is given 2 times'): convert(['b/1.npy','b/2.npy',o], tmp_path/'set')
+    with fails(ValueError, 'b/1.npy is given 2 times, also as', 'latest.npy'): find_inputs(['b/1.npy','b/e/latest.npy'])
+    with fails(ValueError, 'b/1.npy::x is given 2 times'): find_inputs(['b/1.npy::x', f'{raw}/b/1.npy::x'])
+    with fails(ValueError, 'b/1.npy is given 2 times'): find_inputs(dict(X=['b/1.npy','same/1.npy'], y=['a/1.npy','a/2.npy']))
+    assert not (tmp_path/'set').exists()
+
+def test_links_to_files_that_are_listed_add_nothing(raw):
+    (raw/'b/0.npy').symlink_to('1.npy')
+    for src in (raw, f'{raw}/**/*.npy', f'{raw}/[ab]/**/*.npy'):
+        left_out = {}
+        found = {os.path.relpath(o, raw) for o in find_inputs(src, left_out=left_out)}
+        assert 'b/1.npy' in found and not {'b/0.npy','a/link/1.npy'} & found
+        assert left_out[str(raw/'b/0.npy')] == 'a link to a file that is listed'
+
+def test_arrays_of_a_file_and_links_to_one_file_elsewhere_are_inputs(raw):
+    for k in (3,4): (raw/f'b/{k}.npy').symlink_to('../a/1.npy')
+    assert len(find_inputs(raw/'b')) == 6
+    assert len(find_inputs([f'{raw}/2.npy::x', f'{raw}/2.npy::y'])) == 2
 
 def test_names_in_errors_are_paths(tmp_path):
     for o in ('x/1','x/2','x/3','y/1','y/2'):

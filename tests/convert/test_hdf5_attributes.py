@@ -141,3 +141,10 @@ def test_names_of_variables_come_from_their_coordinate(tmp_path):
     for name in ('','::X'):
         got = read_file(f'{tmp_path}/a.zarr{name}')
         assert got['names'] == [*'abcde'] and got['X'].shape == (5,40)
+
+@pytest.mark.parametrize('dtype', ['u1','<u2','>u4'])
+def test_stored_unsigned_numbers_that_are_signed(dtype):
+    size = 2**(8*np.dtype(dtype).itemsize)
+    coding = coding_of(dict(_Unsigned='false', scale_factor=.5, _FillValue=np.array(size-9, dtype)), dtype)
+    assert coding.dtype.kind == 'i' and coding.codes == [-9]
+    assert coding_of(dict(_Unsigned='false', scale_factor=.5), 'i2').dtype.kind == 'i'

@@ -89,3 +89,13 @@ def test_coordinates_of_zarr_are_no_columns(tmp_path):
     xr.Dataset(dict(X=(('time','place'), x.T)), dict(time=day, place=np.arange(4))).to_zarr(tmp_path/'a.zarr')
     got = read_file(tmp_path/'a.zarr')
     assert np.array_equal(got['X'], x) and np.array_equal(got['times'], day) and 'time' not in got and 'place' not in got
+
+def test_times_of_other_arrays_are_named(tmp_path):
+    import h5py
+    with h5py.File(write_hdf5(tmp_path/'a.h5', 'when', 'days since 2000-01-01'), 'a') as f:
+        f['temperature'],f['later'] = np.ones(50),np.arange(50.)*2
+        f['later'].make_scale('later')
+        f['temperature'].dims[0].attach_scale(f['later'])
+        f['X'].dims[0].label = 'steps' # The name of its scale is another
+    record = read_file(tmp_path/'a.h5')
+    assert record['left_out'] == {'later': 'scale of a dimension'} and len(record['times']) == 50

@@ -153,3 +153,12 @@ def test_kinds_of_zarr(tmp_path):
     z.create_array('X', data=x)
     z.create_array('y', data=np.array([*'abcd']))
     assert (kind_of(z['X']),kind_of(z['y'])) == ('numbers','strings') and read_file(tmp_path/'a.zarr')['y'].tolist() == [*'abcd']
+
+def test_virtual_arrays_whose_files_are_gone_are_refused(tmp_path):
+    for i in range(2): write(tmp_path/f'{i}.h5', X=x[i])
+    layout = h5py.VirtualLayout((2,*x.shape[1:]), x.dtype)
+    for i in range(2): layout[i] = h5py.VirtualSource(f'{i}.h5', 'X', shape=x.shape[1:])
+    path = write(tmp_path/'all.h5', X=lambda f, k: f.create_virtual_dataset(k, layout, fillvalue=0))
+    assert np.array_equal(read_file(path)['X'], x[:2])
+    (tmp_path/'1.h5').unlink()
+    with fails(ValueError, 'X', 'values of files that are gone'): read_file(path)

@@ -212,3 +212,18 @@ def test_arrays_of_npz_are_described_without_their_values(tmp_path):
     for name,stored in (('a','in place'), ('b','compressed')):
         found = info(tmp_path/f'{name}.npz').rows
         assert [(o.name, o.shape, o.nbytes, o.stored) for o in found] == [(k, v.shape, v.nbytes, stored) for k,v in arrays.items()]
+
+def test_uneven_times_of_a_large_table_are_described(tmp_path, monkeypatch):
+    from tsdisk.convert import tables
+    times = np.datetime64('2024-01-01', 'ns') + np.cumsum(np.random.default_rng(0).integers(1, 10**9, 2000)).astype('m8[ns]')
+    times[1500:] += np.timedelta64(1, 'h')
+    (tmp_path/'a.csv').write_text('time,v\n' + ''.join(f'{t},{i}.5\n' for i,t in enumerate(times)))
+    monkeypatch.setattr(tables, 'large', 1000)
+    assert any('1 gap' in o for o in info(tmp_path/'a.csv').notes)
+
+def test_uneven_times_that_samples_share_are_described(tmp_path):
+    times = np.cumsum(np.random.default_rng(0).uniform(.1, 2, 50))
+    times[30:] += 3600
+    from tsdisk.convert.notes import times_in_words
+    said = times_in_words(dict(times=times), np.zeros((4,1,50)))
+    assert said['times'].startswith('at uneven times, 1 gap, the longest 1 h')

@@ -174,3 +174,11 @@ def test_a_stem_without_its_partner_is_named(tmp_path):
 def test_numbers_of_sessions_are_no_suffix(tmp_path):
     save_pairs(tmp_path/'raw', 'a_1', 'b_1', 'a_2', 'b_2')
     with fails(ValueError, 'no file for'): find_inputs(dict(X=f'{tmp_path}/raw/*_1.npy', y=f'{tmp_path}/raw/*_2.npy'))
+
+def test_the_folder_of_an_array_in_a_file_is_that_of_the_file(tmp_path):
+    h5py = pytest.importorskip('h5py')
+    for i,o in enumerate(('cats','dogs')):
+        (tmp_path/o).mkdir()
+        with h5py.File(tmp_path/o/f'{i}.h5', 'w') as f: f['ecg/left'] = np.zeros((2,8), 'f4')
+    convert([f'{tmp_path}/cats/0.h5::ecg/left', f'{tmp_path}/dogs/1.h5::ecg/left'], tmp_path/'set', label='folder')
+    assert open_folder(tmp_path/'set')[0]['y'].tolist() == ['cats','dogs']

@@ -158,6 +158,13 @@ def test_values_of_several_types_are_columns_only_if_numbers(tmp_path):
     got = summarize(path)
     assert got.dtypes == dict(a='<f8', c='|b1', e='<U3') and got.rest == ['b','d','f']
 
+def test_integers_among_floats_are_a_column_only_if_no_digit_is_lost(tmp_path):
+    path = tmp_path/'items.jsonl'
+    rows = [dict(a=2**53+1, b=2**53-1, c=2**63, d=2**53+1), dict(a=.5, b=.5, c=1, d=1)]
+    path.write_bytes(b''.join(map(metadata_lines, rows)))
+    got = summarize(path)
+    assert got.dtypes == dict(b='<f8', d='<i8') and got.rest == ['a','c']
+
 def test_the_rate_of_series_with_and_without_gaps_is_one(tmp_path):
     for fs in (30.,360.,62.4725):
         gap = dict(time_period=1/fs, time_jumps=[[500, 77*10**9]])

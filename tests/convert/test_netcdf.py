@@ -130,3 +130,33 @@ def test_a_file_that_is_no_netcdf_is_refused(tmp_path):
     (tmp_path/'a.nc').write_bytes(b'no')
     with fails(ValueError, 'a.nc could not be opened by xarray'): read_file(tmp_path/'a.nc')
     with fails(FileNotFoundError, 'b.nc'): read_file(tmp_path/'b.nc')
+
+def test_limits_of_packed_values_are_not_those_of_decoded_ones(tmp_path):
+    import xarray as xr
+    attrs = dict(scale_factor=.02, valid_range=np.uint16([7500,65535]))
+    xr.Dataset(dict(lst=('time', np.uint16([14000,15000,14500,100]), attrs))).to_netcdf(tmp_path/'a.nc')
+    with xr.open_dataset(tmp_path/'a.nc') as ds: got = from_xarray(ds)['X']
+    np.testing.assert_allclose(np.asarray(got[:])[0,:3], [280,300,290], rtol=1e-6)
+    stored = read_file(str(tmp_path/'a.nc'))
+    assert np.asarray(stored['X'][:]).tolist() == [[14000,15000,14500,0]] and (stored['scale'], stored['missing']) == ([.02], 0)
+    floats = xr.Dataset(dict(v=('time', np.array([1.,20.]), dict(valid_max=10.))))
+    assert np.isnan(np.asarray(from_xarray(floats)['X'][:])).tolist() == [[False,True]]
+
+def test_dates_of_samples_are_kept_and_other_coordinates_named(tmp_path):
+    import xarray as xr
+    day = np.datetime64('2000','ns')+np.arange(9)*np.timedelta64(1,'D')
+    ds = xr.Dataset(dict(q=(('site','time'), np.zeros((3,9)))), dict(time=day, installed=('site', day[:3]), grid=(('site','k'), np.ones((3,2)))))
+    got = from_xarray(ds)
+    assert [o[:10] for o in got['installed'].tolist()] == ['2000-01-01','2000-01-02','2000-01-03']
+    assert [*got['left_out']] == ['grid']
+
+@pytest.mark.parametrize('n', [9,48])
+def test_uneven_times_that_samples_share_are_times_of_each(tmp_path, n):
+    import xarray as xr
+    months = np.arange('2000-01', '2004-01', dtype='M8[M]').astype('M8[ns]')
+    ds = xr.Dataset(dict(q=(('site','time'), np.arange(n*48.).reshape(n,48))), dict(time=months))
+    arrays,_ = open_folder(convert(from_xarray(ds), tmp_path/'set'))
+    assert arrays['times'].shape[0] == n and (np.asarray(arrays['times'][:]).reshape(n,48) == months.view('i8')).all()
+    from tsdisk.series.windows import Windows
+    w = Windows(arrays['X'], 12, clock=True)
+    assert w.times(5)[0] == months[5]

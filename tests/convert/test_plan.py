@@ -332,3 +332,22 @@ def test_what_is_left_out_is_printed_and_kept(tmp_path, capsys):
 def test_a_series_of_pandas_is_one_variable(tmp_path):
     convert([pd.Series([1.,2.,3.], index=[5,6,7])], tmp_path/'set')
     assert open_folder(tmp_path/'set')[0]['X'][:].tolist() == [[[1.,2.,3.]]]
+
+@pytest.mark.parametrize('shape', [(2,50),(4,2,50)])
+@pytest.mark.parametrize('start', [None, np.array(['2024-01-01'])])
+def test_a_rate_in_an_array_of_one_value_is_the_rate(tmp_path, shape, start):
+    record = dict(X=np.zeros(shape, 'f4'), fs=np.array([100.]))
+    if start is not None: record['start'] = start
+    arrays,_ = open_folder(convert([record], tmp_path/'set'))
+    w = Windows(arrays['X'], 10, clock=True)
+    assert w.clocks.periods_of(0) == 1e7
+    if start is not None: assert w.times(0)[0] == np.datetime64('2024-01-01')
+
+def test_a_start_that_is_a_number_is_no_time(tmp_path):
+    records = [dict(X=np.zeros((1,100), 'f4'), start=1577836800+i*86400, fs=1.) for i in range(3)]
+    arrays,_ = open_folder(convert(records, tmp_path/'set'))
+    assert not Windows(arrays['X'], 10, clock=True).clocks.knows_times(3)
+
+def test_a_number_for_missing_values_of_floats_is_missing(tmp_path):
+    convert([dict(X=np.array([[1.,-999,2,3]]), missing=-999)], tmp_path/'set')
+    np.testing.assert_array_equal(open_folder(tmp_path/'set')[0]['X'][0], [[1,np.nan,2,3]])

@@ -1,5 +1,5 @@
 "Input files of any format: the registry, plain arrays, data frames"
-import io, json, sys
+import io, json, sys, zipfile
 import numpy as np, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
@@ -183,3 +183,12 @@ def test_an_index_of_floats_only_labels_rows():
 def test_suffixes_of_compressed_files_have_two_parts():
     from tsdisk.convert.readers import suffix_of
     assert [suffix_of(o) for o in ('a.CSV.gz','a.npy','a.b.npy','a.nii.gz')] == ['.csv.gz','.npy','.npy','.gz']
+
+def test_files_without_their_bytes_are_named(tmp_path):
+    (tmp_path/'empty.npy').touch()
+    np.savez_compressed(tmp_path/'a.npz', X=np.random.default_rng(0).normal(size=(2,99)))
+    data = bytearray((tmp_path/'a.npz').read_bytes())
+    data[len(data)//2] ^= 255
+    (tmp_path/'a.npz').write_bytes(data)
+    for name,error in {'empty.npy': ValueError, 'a.npz': zipfile.BadZipFile}.items():
+        with fails(error, tmp_path/name): convert(tmp_path/name, tmp_path/'set')

@@ -8,7 +8,9 @@ from tsdisk.disk.sidecar import read_manifest
 from tsdisk.disk.array_sources import as_source
 from tsdisk.folder.checks import verify
 from tsdisk.folder.manifest import open_folder
-from tsdisk.series.clocks import ClockScan, clocks_of
+from tsdisk.series.clock import Clock
+from tsdisk.series.clock_scan import ClockScan
+from tsdisk.series.clocks import clocks_of
 from tsdisk.series.ragged import Ragged
 
 days = np.arange('2024-01-01', '2024-03-01', dtype='M8[D]')
@@ -128,3 +130,99 @@ def test_metadata_of_users_may_be_named_like_parts_of_a_clock(tmp_path):
 def test_steps_are_not_lost_where_a_device_drifts_back():
     record = dict(X=np.arange(20.)[None], time_period=1., time_jumps=[[10,9_400_000_000]])
     with expect_fail(ValueError, 'two steps would be at one time'): fill_gaps(record)
+
+def test_times_that_become_uneven_are_named_as_a_fault():
+    scan = ClockScan()
+    for o in (np.arange(50), 50+np.cumsum(np.random.default_rng(0).uniform(.1, 9, 200))): scan.add(o.astype('f8'))
+    assert settle_clock(dict(clock=scan))['time_faults'] == ['uneven after an even start, and not kept']
+    even = ClockScan()
+    even.add(np.arange(50.))
+    assert 'time_faults' not in settle_clock(dict(clock=even))
+
+even = np.datetime64('2024-01-01', 'ns') + np.arange(500)*np.timedelta64(1, 's')
+uneven = np.datetime64('2024-01-01', 'ns') + np.cumsum(np.random.default_rng(0).integers(1, 10**9, 500)).astype('m8[ns]')
+paused = uneven + np.where(np.arange(500) < 300, 0, 3600).astype('m8[s]')
+def set_in_place(record):
+    record['times'] = even
+    return record
+
+def gives(**times): return lambda record: record | times
+def keeps(steps): return lambda record: record | dict(X=record['X'][:,steps], times=record['times'][steps])
+
+slow = np.datetime64('2024-02-01', 'ns') + (even-even[0])//2
+given_times = dict(dates=(None, gives(times=even), even), in_place=(None, set_in_place, even), texts=(None, gives(times=[*map(str, even)]), even),
+    uneven_dates=(None, gives(times=uneven), uneven), seconds_and_a_start=(None, gives(times=np.arange(500)*.5, start='2024-02-01'), slow),
+    a_clock=(even, gives(clock=Clock('2024-02-01', fs=2)), slow), a_clock_of_uneven_times=(even, gives(clock=Clock.from_times(uneven)), uneven),
+    every_second_step=(even, lambda r: dict(X=r['X'][:,::2], times=even[::2], fs=r['fs']), even[::2]), cut=(uneven, keeps(slice(100, None)), uneven[100:]),
+    cut_before_a_pause=(paused, keeps(slice(200, None)), paused[200:]), unchanged=(paused, gives(note='same'), paused))
+
+@pytest.mark.parametrize('how', given_times)
+@pytest.mark.filterwarnings('ignore:1 series have gaps')
+def test_times_that_a_tfm_gives_are_those_of_the_dataset(tmp_path, how):
+    times,tfm,want = given_times[how]
+    convert([dict(X=np.arange(500.)[None]) | ({} if times is None else dict(times=times))], tmp_path/'set', tfm=tfm)
+    found = clocks(tmp_path/'set')
+    assert (found[0].times(np.arange(len(want))) == want).all()
+    at_pause = [[0,i] for i in np.flatnonzero(np.diff(want) > np.timedelta64(60, 's'))+1]
+    assert found.gaps(1).tolist() == at_pause
+
+def test_a_nominal_rate_gives_way_to_uneven_times(tmp_path):
+    convert([dict(X=np.zeros((1,500)), times=uneven, fs=50.)], tmp_path/'set')
+    found = clocks(tmp_path/'set')
+    assert found.fs_of_all is None
+    assert found.since_starts(np.array([0]), np.array([400])) == (uneven[400]-uneven[0]).astype('i8')
+
+@pytest.mark.parametrize('at', [[0],[0,1],[250],[499]])
+def test_missing_times_among_uneven_ones_are_those_before(tmp_path, at):
+    times = uneven.copy()
+    times[at] = np.datetime64('NaT')
+    with pytest.warns(UserWarning, match=f'{len(at)} missing'): convert([dict(X=np.zeros((1,500)), times=times)], tmp_path/'set')
+    got = clocks(tmp_path/'set')[0].times(np.arange(500))
+    before = np.maximum.accumulate(np.where(np.isnat(times), 0, np.arange(500)))
+    want = np.where(np.isnat(times[before]), times[~np.isnat(times)][0], times[before])
+    assert (got == want).all() and (Clock.from_times(times).times(np.arange(500)) == want).all()
+
+@pytest.mark.filterwarnings('ignore:The times of row')
+def test_samples_that_a_tfm_cuts_keep_times_of_their_own(tmp_path):
+    def cut(o): return {**o, 'X': o['X'].reshape(1,4,125).swapaxes(0,1), 'times': o['times'].reshape(4,125)}
+    for times,name in ((uneven,'a'), (paused,'b')):
+        convert([dict(X=np.arange(500.)[None], times=times)], tmp_path/name, tfm=cut)
+        found = clocks(tmp_path/name)
+        for i in range(4): assert (found[i].times(np.arange(125)) == times[125*i:][:125]).all()
+        assert ('pauses' in str(read_manifest(tmp_path/name))) == (name == 'b')
+
+@pytest.mark.parametrize('start', ['20240131','1706695200','31.01.2024','9999-01-01'])
+def test_a_start_that_is_no_date_of_our_time_is_not_known(tmp_path, start):
+    convert([dict(X=np.zeros((1,9)), fs=1., start=o) for o in ('2024-01-31',start)], tmp_path/'set')
+    found = clocks(tmp_path/'set')
+    assert found.starts is None or np.isnat(found.starts[1]) and found[0].start == np.datetime64('2024-01-31')
+    convert([dict(X=np.zeros((1,9)), fs=1., start=start)], tmp_path/'one')
+    assert clocks(tmp_path/'one')[0].start is None
+
+def test_a_series_of_one_step_among_uneven_ones_has_its_time(tmp_path):
+    visits = [dict(X=np.zeros((1,len(o))), times=o) for o in (uneven[:40], uneven[7:8], uneven[:9])]
+    convert(visits, tmp_path/'set', layout='ragged')
+    assert clocks(tmp_path/'set')[1].times(0) == uneven[7]
+
+in_seconds = np.cumsum(np.random.default_rng(0).integers(1, 10**4, 500))/1e3
+since = np.rint((in_seconds-in_seconds[0])*1e9).astype('m8[ns]')
+
+@pytest.mark.parametrize('tfm,first', [(None,0), (keeps(slice(100, None)),100)], ids=['as_given','cut'])
+def test_uneven_seconds_have_no_date(tmp_path, tfm, first):
+    convert([dict(X=np.zeros((1,500)), times=in_seconds)], tmp_path/'set', tfm=tfm)
+    found = clocks(tmp_path/'set')
+    assert found[0].start is None and (found[0].times(np.arange(500-first)) == since[first:]-since[first]).all()
+
+def test_uneven_seconds_count_from_the_start_of_their_record(tmp_path):
+    convert([dict(X=np.zeros((1,500)), times=in_seconds, start='2024-02-01')], tmp_path/'set')
+    assert (clocks(tmp_path/'set')[0].times(np.arange(500)) == np.datetime64('2024-02-01')+since).all()
+
+@pytest.mark.parametrize('times', [uneven, in_seconds], ids=['dates','seconds'])
+@pytest.mark.filterwarnings('ignore:The times of row')
+def test_samples_with_times_of_their_own_have_their_own_starts(tmp_path, times):
+    def cut(o): return {**o, 'X': o['X'].reshape(1,4,125).swapaxes(0,1), 'times': o['times'].reshape(4,125)}
+    convert([dict(X=np.zeros((1,500)), times=times)], tmp_path/'set', tfm=cut)
+    found = clocks(tmp_path/'set')
+    want = times[125] if times.dtype.kind == 'M' else None
+    assert found[1].start == want and found.knows_times(4) == (want is not None)
+    assert want is None or found.starts.tolist() == times[::125].tolist()

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np, pytest
 from conftest import elsewhere, fails
 from tsdisk.convert.convert import append, convert
-from tsdisk.convert.seen_inputs import SeenInputs
+from tsdisk.convert.seen_inputs import how_read, SeenInputs
 from tsdisk.disk.inside import DamagedFile
 from tsdisk.folder.checks import verify
 from tsdisk.folder.manifest import open_folder, save_folder, write_manifest
@@ -66,6 +66,28 @@ def test_a_changed_file_is_another_input(tmp_path, files):
     os.utime(files[1], ns=(0, 10**18))
     append(dst, files[1], n_workers=0)
     assert values(dst) == [0,1,2,3,7]
+
+def changing(at, path):
+    "A reader that rewrites the file at `path` after it has read the one `at`, once they are converted: before, a sample is read"
+    seen = []
+    def read(o):
+        a = np.load(o)
+        seen.append(o)
+        if o == at and seen.count(o) == 2: np.save(path, np.load(path).repeat(2, 0))
+        return a[:2]
+    return read
+
+def test_a_file_that_changes_after_it_was_read_is_another_input(tmp_path, files):
+    convert(files[:3], tmp_path/'set', read=changing(files[2], files[1]), n_workers=0)
+    made = read_manifest(tmp_path/'set')['made']
+    numbers = np.load(tmp_path/'set'/made['inputs'])
+    assert [SeenInputs(how_read(made['options'])).number(o) in numbers for o in files[:3]] == [True,False,True]
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path, files):
+    with fails(ValueError, '1.npy could not be read', 'changed while it was read'):
+        convert(files[:3], tmp_path/'set', read=changing(files[1], files[1]), n_workers=0)
+    convert(files[:3], tmp_path/'set', read=changing('', ''), n_workers=0, resume=False)
+    assert values(tmp_path/'set') == [0,1,2]
 
 def negated(o): return {**o, 'X': -o['X']}
 def test_other_functions_make_other_rows(tmp_path, files):

@@ -1,6 +1,7 @@
 "Sorting rows on disk"
 import numpy as np
 from hypothesis import given, strategies as st
+from conftest import fails
 from tsdisk.convert.readers import unnamed_file
 from tsdisk.convert.sorting import Runs, StoredSeries
 
@@ -39,3 +40,11 @@ def test_a_stored_series_is_read_again_from_its_beginning():
     next(series)
     for _ in range(2): assert np.array_equal(np.concatenate([*series], 1), rows.T)
     assert [len(o) for o in StoredSeries(np.arange(5), 16)] == [2,2,1]
+
+def test_rows_of_other_types_lose_no_digits():
+    with unnamed_file() as f:
+        runs = Runs(f, [('id','i8')], ('f4',(2,)))
+        runs.add((np.arange(3),), np.zeros((3,2), 'f4'))
+        with fails(ValueError, 'float64', 'float32', 'same types'): runs.add((np.arange(3),), np.full((3,2), 1/3))
+        with fails(ValueError, 'float64', 'int64'): runs.add((np.arange(3)/2,), np.zeros((3,2), 'f4'))
+        assert len(runs) == 3

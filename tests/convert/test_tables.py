@@ -1,11 +1,13 @@
 "Tables of recordings and samples"
 import subprocess, sys
 from functools import partial
-import numpy as np, pytest
+import numpy as np, pandas as pd, pytest
 from fastcore.test import expect_fail
 from conftest import fails, metadata_of
 from tsdisk.convert.convert import convert
+from tsdisk.convert.long_tables import from_long
 from tsdisk.convert.readers import from_frame, read_file
+from tsdisk.convert.record_times import with_clock
 from tsdisk.convert.table_files import open_table
 from tsdisk.convert.tables import from_wide, read_table
 from tsdisk.disk.sidecar import read_manifest
@@ -260,3 +262,96 @@ def test_keys_of_folders_are_metadata(tmp_path):
     assert arrays['site'].tolist() == ['n','s'] and arrays['X'].shape == (2,2,2)
     got = [*from_wide(tmp_path/'data', y='site')]
     assert [o['y'].tolist() for o in got] == [['n','n'], ['s','s']] and got[0]['year'].tolist() == ['2020']*2
+
+@pytest.mark.parametrize('unit', ['ns','seconds'])
+def test_uneven_times_of_a_large_table_are_kept(tmp_path, monkeypatch, unit):
+    since = np.cumsum(np.random.default_rng(0).integers(1, 10**6, 500))*10**6
+    time = dict(time_unit='s') if unit == 'seconds' else {}
+    pd.DataFrame(dict(t=since/1e9 if time else np.datetime64('2024-01-01','ns')+since, v=np.arange(500.))).to_csv(tmp_path/'a.csv', index=False)
+    read = partial(read_table, time='t', **time)
+    small,_ = open_folder(convert(str(tmp_path/'a.csv'), tmp_path/'small', read))
+    monkeypatch.setattr('tsdisk.convert.tables.large', 100)
+    large,_ = open_folder(convert(str(tmp_path/'a.csv'), tmp_path/'large', read))
+    for k in ('X','times'): assert [*large[k][0].ravel()] == [*small[k][0].ravel()]
+    assert len(small['times'][0].ravel()) == 500
+
+def test_true_and_false_are_classes_in_a_csv_as_in_parquet(tmp_path):
+    (tmp_path/'a.csv').write_text('sick,t0,t1\nTrue,1,2\nFalse,3,4\n')
+    got, = from_wide(tmp_path/'a.csv', y='sick')
+    assert got['y'].dtype == bool and got['y'].tolist() == [True,False]
+    (tmp_path/'b.csv').write_text('sick,t0,t1\n1,1,2\n0,3,4\n')
+    assert next(from_wide(tmp_path/'b.csv', y='sick'))['y'].dtype == np.int64
+
+def test_integers_that_floats_do_not_tell_apart_are_refused_by_name(tmp_path):
+    pd.DataFrame(dict(stamp=[2**53+1, 2**53+2], v=[1.,2.])).to_parquet(tmp_path/'a.parquet')
+    with fails(ValueError, "'stamp'", '`time_unit`'): read_table(str(tmp_path/'a.parquet'))
+    assert read_table(str(tmp_path/'a.parquet'), vars=['v'])['X'].tolist() == [[1,2]]
+
+def test_keys_of_folders_are_kept_whatever_their_names(tmp_path):
+    folder = tmp_path/'fs=7/names=q'
+    folder.mkdir(parents=True)
+    (folder/'a.csv').write_text('t,v\n2024-01-01,1\n2024-01-02,2\n')
+    got = with_clock(read_table(folder/'a.csv'))
+    assert got['fs_'] == '7' and got['names_'] == 'q' and got['names'] == ['v'] and got['fs'] == 1/86400
+
+big = 2**53+1
+lost = 'integers beyond 2**53'
+
+@pytest.mark.parametrize('text', [f'v,w\n{big},1\n', f'v\n{big}\n', f'v,w\n{big},1\nNA,2\n', f'v,on\n{big},True\n'])
+def test_integers_of_a_csv_that_lose_digits_are_refused(tmp_path, text):
+    (tmp_path/'a.csv').write_text(text)
+    with fails(ValueError, "'v'", lost): read_table(tmp_path/'a.csv', vars=['v','w'] if 'w' in text else ['v'])
+
+def test_large_floats_of_a_csv_may_be_written_without_a_point(tmp_path):
+    (tmp_path/'a.csv').write_text(f'v,w\n{2**60},1\n123456789012345680000,2\n1e300,3\n')
+    assert read_table(tmp_path/'a.csv')['X'][0].tolist() == [2.**60, 123456789012345680000., 1e300]
+
+def test_stamps_of_a_csv_keep_their_nanoseconds_among_missing_ones(tmp_path):
+    ns = 1577836800*10**9 + 1
+    (tmp_path/'a.csv').write_text(f't,v\n0,0\n{ns},1\nNA,2\n{ns+6},3\n')
+    times = read_table(tmp_path/'a.csv', time='t', time_unit='ns since 1970-01-01')['times']
+    assert times[[1,3]].astype('i8').tolist() == [ns,ns+6] and np.isnat(times[2])
+
+@pytest.mark.parametrize('kind', ['csv','parquet'])
+def test_metadata_that_would_lose_digits_is_refused(tmp_path, kind):
+    df = pd.DataFrame(dict(id=pd.array([big,None], 'Int64'), t0=[1.,2], t1=[3.,4]))
+    df.to_csv(tmp_path/'a.csv', index=False) if kind == 'csv' else df.to_parquet(tmp_path/'a.parquet')
+    with fails(ValueError, lost): next(from_wide(tmp_path/f'a.{kind}', metadata=['id']))
+
+@pytest.mark.parametrize('values', [[big,big+2], pd.array([big,None], 'Int64'), [str(big),'1']], ids=['ints','nullable','text'])
+def test_integers_of_a_frame_that_lose_digits_are_refused(values):
+    with fails(ValueError, "'a'", lost): from_frame(pd.DataFrame(dict(a=values)))
+
+@pytest.mark.parametrize('kind', ['parquet','arrow'])
+def test_columns_of_one_name_are_refused_with_the_file(tmp_path, kind):
+    import pyarrow as pa, pyarrow.parquet as pq
+    tab = pa.Table.from_arrays([pa.array([1.,2.])]*3, ['a','a','b'])
+    if kind == 'parquet': pq.write_table(tab, tmp_path/'a.parquet')
+    else:
+        with pa.ipc.new_file(tmp_path/'a.arrow', tab.schema) as f: f.write_table(tab)
+    with fails(ValueError, f'a.{kind}', "several columns 'a'", 'rename'): read_table(tmp_path/f'a.{kind}', vars=['b'])
+
+days = pd.date_range('2024', periods=3)
+
+def test_an_index_of_durations_is_the_time():
+    got = from_frame(pd.DataFrame(dict(a=[1.,2,3]), days-days[0]))
+    assert with_clock(got)['fs'] == 1/86400 and 'start' not in with_clock(got)
+
+@pytest.mark.parametrize('names', [['who','t'], [None,None]])
+def test_levels_of_an_index_are_never_lost(names):
+    df = pd.DataFrame(dict(a=[1.,2,3]), pd.MultiIndex.from_product([['x'], days], names=names))
+    with fails(ValueError, 'several levels', 'from_long'): from_frame(df)
+    left_out = next(from_wide(df))['left_out']
+    assert [*left_out] == (names if names[0] else ['level_0','level_1'])
+
+def test_an_index_named_like_a_column_is_refused():
+    df = pd.DataFrame(dict(who=[1.,2,3]), pd.Index([7,8,9], name='who'))
+    with fails(ValueError, "several columns 'who'"): next(from_wide(df))
+
+def test_a_small_parquet_file_of_many_rows_is_read_in_pieces(tmp_path, monkeypatch):
+    pd.DataFrame(dict(id=np.zeros(300_000), v=np.ones(300_000))).to_parquet(tmp_path/'a.parquet')
+    monkeypatch.setattr('tsdisk.convert.tables.large', 2**20)
+    assert (tmp_path/'a.parquet').stat().st_size < 2**16
+    pieces = [o.shape for o in read_table(tmp_path/'a.parquet')['X']]
+    assert len(pieces) > 1 and sum(k for _,k in pieces) == 300_000
+    assert from_long(tmp_path/'a.parquet', 'id', partition_bytes=2**20).n_partitions > 4

@@ -78,6 +78,13 @@ def test_lists_of_dates_are_the_times_of_the_steps(tmp_path):
     got = [*read_table(tmp_path/'a.parquet')]
     assert [o['times'].tolist() for o in got] == [o.astype('M8[ns]').tolist() for o in days] and [o['id'] for o in got] == ['a','b']
 
+def test_columns_named_like_a_clock_are_kept_beside_lists_of_dates(tmp_path):
+    import pyarrow as pa, pyarrow.parquet as pq
+    days = [np.array(['2020-01-01','2020-01-02'], 'M8[ms]')]*2
+    pq.write_table(pa.table(dict(start=['ward a','ward b'], timestamp=pa.array(days), target=[[1.,2],[3.,4]])), tmp_path/'a.parquet')
+    arrays,_ = open_folder(convert(tmp_path/'a.parquet', tmp_path/'set', n_workers=0))
+    assert arrays['start_'].tolist() == ['ward a','ward b'] and metadata_of(tmp_path/'set')['start'].startswith('2020-01-01')
+
 def test_frames_of_episodes_are_no_series(tmp_path):
     import pyarrow as pa, pyarrow.parquet as pq
     tab = pa.table({'observation.state': [[1.,2]]*4, 'frame_index': [0,1]*2, 'episode_index': [0,0,1,1]})

@@ -3,7 +3,7 @@ from datetime import datetime
 import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import fails
-from tsdisk.series.clocks import Clock
+from tsdisk.series.clock import Clock
 from tsdisk.convert.text_columns import as_number, is_missing, is_unnamed, known_format, numbers_of, scaled_times, text_kind, time_formats, time_scale, times_of
 
 @pytest.mark.parametrize('mark', ['?','-','NA','n/a','N/A','nan','NaN','None','NULL','null','.','','  ',' Na '])

@@ -51,6 +51,15 @@ def test_tsf_files_are_read_as_aeon_reads_them(tmp_path):
     for i in range(len(df)): assert np.allclose(arrays['X'][i][0], df.series_value.iloc[i])
     assert metadata_of(tmp_path/'set')['frequency'] == 'yearly'
 
+texts = {'a.ts': '@data\n16777217,.1\n', 'a.tsf': '@data\n16777217,.1\n', 'a.jsonl': '{"target": [16777217, 0.1]}\n'}
+
+@pytest.mark.parametrize('name', texts)
+def test_numbers_in_text_keep_their_digits(name, tmp_path):
+    (tmp_path/name).write_text(texts[name])
+    for dtype in (None, 'float64', 'float32'):
+        X = open_folder(convert(tmp_path/name, tmp_path/f'set{dtype}', dtype=dtype, n_workers=0))[0]['X']
+        assert np.array_equal(np.ravel(X[0]), np.array([16777217,.1], dtype or 'f8'))
+
 def test_damaged_text_names_the_sample(tmp_path):
     damaged = [
         ('@data\n1,2:3,4,5\n', 'sample 0: the variables have [2, 3] steps'),
@@ -90,3 +99,10 @@ def test_dates_of_tsf_files_reach_the_dataset(tmp_path):
 def test_odd_headers_and_series_are_named(text, words, tmp_path):
     (tmp_path/'a.tsf').write_text(text)
     with fails(ValueError, *words): [*read_file(tmp_path/'a.tsf')]
+
+@pytest.mark.parametrize('encoding', ['utf-8','utf-8-sig','latin-1'])
+def test_letters_are_those_of_the_file(tmp_path, encoding):
+    (tmp_path/'a.ts').write_bytes('@classLabel true a b\n@data\n1,2:Größe\n3,4:Grüße\n'.encode(encoding))
+    assert [o['y'] for o in read_file(str(tmp_path/'a.ts'))] == ['Größe','Grüße']
+    (tmp_path/'a.tsf').write_bytes('@attribute name string\n@data\nMünchen:1,2,3\n'.encode(encoding))
+    assert [o['name'] for o in read_file(str(tmp_path/'a.tsf'))] == ['München']

@@ -44,7 +44,7 @@ def test_the_mask_of_steps_is_found_among_further_inputs():
     got = step_mask((TSTensor(x),TSMask(steps),TensorTarget(torch.zeros(3))))
     assert type(got) is torch.Tensor and torch.equal(got, steps[:,None])
 
-def test_plots_grey_what_is_missing_and_colour_runs_of_labels(quiet):
+def test_plots_grey_what_is_missing_and_color_runs_of_labels(quiet):
     def spans(ax): return [(o.get_x(), o.get_x()+o.get_width()) for o in ax.patches]
     assert spans(TSMask(torch.tensor([False,True,True,False,False,True])).show()) == [(-.5,.5), (2.5,4.5)]
     assert spans(TSMask(torch.ones(4, dtype=torch.bool)).show()) == []

@@ -15,6 +15,8 @@ from tsdisk.data.batches import TensorTarget, TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.items import itemify
 from tsdisk.data.loaders import TSDataLoaders
+from tsdisk.data.sampling import with_train
+from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.disk.sources import Source
 
 # Types
@@ -290,3 +292,47 @@ def test_datasets_made_apart_keep_what_is_missing_in_each():
     a,b = (TSDatasets(ramp(8), packing=Packing(missing=o)) for o in (1,5))
     dls = TSDataLoaders.from_dsets(a, b, bs=4, device='cpu')
     for ds,want in zip((dls.train_ds, dls.valid_ds), (1,5)): same(ds.batch(range(8))[0].isnan().numpy(), ramp(8) == want)
+
+@pytest.mark.parametrize('names', [('test','train','valid'), ('valid','test','train'), ('train','other','valid')])
+def test_splits_by_name_are_train_and_valid_first(names):
+    rows = dict(train=range(12), valid=range(12, 16), test=range(16, 20), other=range(16, 20))
+    dsets = TSDatasets(ramp(20), splits={k: rows[k] for k in names})
+    assert [len(o) for o in dsets.splits] == [12,4,4] and list(dsets.splits[0]) == list(range(12))
+    with fails(ValueError, "'train'", "['fit', 'valid']"): TSDatasets(ramp(20), splits=dict(fit=range(12), valid=range(12, 20)))
+
+@pytest.mark.parametrize('name', ['validation','val','Valid','dev'])
+def test_splits_for_validation_come_second_whatever_they_are_called(tmp_path, name):
+    splits = {'test': range(8), 'train': range(8, 15), name: range(15, 20)}
+    assert [o[0] for o in TSDatasets(ramp(20), splits=splits).splits] == [8,15,0]
+    save_folder(tmp_path/'set', ramp(20), np.arange(20)%2, splits=splits)
+    assert [*open_folder(tmp_path/'set')[1]] == ['train',name,'test']
+    dls = TSDataLoaders.from_folder(tmp_path/'set', bs=4, device='cpu')
+    assert [o.dataset.idxs[0] for o in dls.loaders] == [8,15,0]
+    del splits['train']
+    assert [len(o) for o in with_train(splits, 30, 'data')] == [17,5,8]
+
+@pytest.mark.parametrize('dtype', 'i4 u1'.split())
+def test_codes_of_new_data_are_integers(dtype):
+    codes,y = np.arange(20).astype(dtype),np.arange(20)%2
+    ds = TSDatasets((ramp(20),codes), y)
+    assert ds.test_set((ramp(20),codes.astype('i8'))).batch([3])[1].tolist() == [3]
+    with fails(TypeError, 'float64', 'give integers'): ds.test_set((ramp(20),codes+.7))
+    with fails(TypeError, 'float64', 'give integers'): TSDataLoaders.from_dsets(ds, TSDatasets((ramp(20),codes+.7), y))
+    floats = TSDatasets((ramp(20),codes+.5)).test_set((ramp(20),codes))
+    assert floats.batch([3])[1].tolist() == [3.]
+
+def test_new_targets_are_numbers_where_those_of_training_are():
+    ds = TSDatasets(ramp(4), np.arange(4.))
+    with fails(TypeError, 'holds numbers', '<U1'): ds.test_set((ramp(4), ['1','2','3','4']), with_labels=True)
+
+def test_large_labels_stay_whole_numbers(tmp_path):
+    values = [2**53, 2**53+1, 2**63, 2**63+1]
+    y = values*5
+    for o in (y, save_array(tmp_path/'y.npy', y), np.array(y, 'u8')):
+        for kw in ({}, dict(vocab=values)):
+            ds = TSDatasets(ramp(20), o, **kw)
+            assert list(ds.vocab) == values and ds.batch(range(4))[1].tolist() == [0,1,2,3]
+    for a,b in (('i8','u8'),('u8','i8')):
+        ds = TSDatasets(ramp(4), np.array(y[:2]*2, a)).test_set((ramp(2), np.array(y[:2], b)), with_labels=True)
+        assert ds.batch([0,1])[1].tolist() == [0,1]
+        with fails(ValueError, str(2**53+2)): ds.test_set((ramp(1), np.array([2**53+2], b)), with_labels=True).batch([0])

@@ -80,10 +80,10 @@ def test_labels_of_a_long_pass_are_those_of_the_array(y, tmp_path):
     assert right(dl)
 
 def test_transforms_may_draw_batches_to_set_themselves_up():
-    class Centre(Transform):
+    class Center(Transform):
         def setups(self, dl): self.mean = first(dl)[0].mean()
         def encodes(self, x:TSTensor): return x-self.mean if hasattr(self, 'mean') else x
-    dl,plain = (TSDataLoaders.from_arrays(ramp(40), splits=[range(40), []], bs=20, batch_tfms=o, device='cpu', seed=3).train for o in (Centre(),None))
+    dl,plain = (TSDataLoaders.from_arrays(ramp(40), splits=[range(40), []], bs=20, batch_tfms=o, device='cpu', seed=3).train for o in (Center(),None))
     assert dl.state_dict() == plain.state_dict() and dl.state_dict()['step'] == 0 # That batch is of no pass
     assert abs(dl.one_batch()[0].mean()) < 1e-3 and dl.epoch == 0
 
@@ -372,6 +372,17 @@ def test_a_state_of_another_shuffle_is_refused(monkeypatch):
     monkeypatch.setattr('tsdisk.data.epoch.permutation_check', lambda: 7)
     with fails(ValueError, 'other releases of torch and numpy'): dl.load_state_dict(state)
 
+@pytest.mark.parametrize('opts', [dict(shuffle='block'), dict(shuffle='balanced'), dict(weights=np.arange(100)+1.), dict(weights={0: 1, 1: 2}),
+    dict(shuffle='balanced', groups=np.arange(100)//5), dict(shuffle='block', partial_n=10)], ids=lambda o: '-'.join(o))
+def test_fewer_rows_can_be_asked_for_in_any_order(opts):
+    split = np.random.default_rng(0).permutation(100)
+    ds = TSDatasets(ramp(100), np.arange(100)%2, splits=[split]).train
+    dl = TSDataLoader(ds, bs=4, seed=0, n=20, **{'shuffle': True, **opts})
+    got = [i for x,_ in dl for i in rows(x)]
+    assert len(got) == opts.get('partial_n', 20) and {*got} <= {*split[:20].tolist()}
+    if opts == dict(shuffle='block'): assert sorted(got) == sorted(split[:20])
+    if opts == dict(shuffle='balanced'): assert np.allclose(dl.cws, 10/np.bincount(split[:20]%2))
+
 def test_no_rows_have_no_parts(): assert epoch(TSDataLoader(TSDatasets(ramp(10), splits=[range(10), range(0)]).valid, shuffle=True, partial_n=3)) == ([], [])
 
 # In a thread
@@ -513,3 +524,24 @@ def test_ranks_have_as_many_batches_each():
     "Where the rows of a step are not shared evenly, and fewer are left for the last step"
     dls = TSDataLoaders.from_arrays(ramp(127), splits=[range(64), range(64,127)], global_bs=64, seed=0, device='cpu')
     assert [len(list(dls.valid.new(rank=r, world_size=6))) for r in range(6)] == [1]*6
+
+def test_a_pass_within_a_pass_leaves_the_rows_of_the_outer_one():
+    X = ramp(60)
+    dl = TSDataLoader(TSDatasets(X), bs=8, shuffle=True, seed=3)
+    for k,(x,) in enumerate(dl):
+        if k == 1: dl.one_batch()
+        else: assert dl.idxs.tolist() == rows(x)
+        if k == 3: break
+
+def test_an_order_that_is_an_iterator_is_shared_by_workers_and_refused_by_ranks():
+    def dl(**kw): return TSDataLoader(TSDatasets(ramp(24)), bs=4, get_idxs=lambda: iter(range(24)), **kw)
+    assert epoch(dl(num_workers=2)) == epoch(dl()) and epoch(dl())[0] == [*range(24)]
+    with fails(ValueError, 'give a list'): epoch(dl(rank=0, world_size=2, seed=0))
+
+def test_a_state_is_of_its_groups():
+    def dl(groups): return TSDataLoader(TSDatasets(ramp(24)), bs=4, shuffle='stratified', seed=0, groups=groups)
+    a = dl(np.arange(24)%3)
+    next(iter(a))
+    dl(np.arange(24)%3).load_state_dict(a.state_dict())
+    for groups in (np.arange(24)//6, (np.arange(24)%3).astype(str)):
+        with fails(ValueError, 'groups'): dl(groups).load_state_dict(a.state_dict())

@@ -2,6 +2,7 @@
 import copy, multiprocessing, pickle, subprocess, sys
 import numpy as np, pytest, torch
 from conftest import epoch, fails, fresh, linux, ramp
+from tsdisk.convert.convert import convert
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.disk.arrays import save_array
@@ -92,7 +93,7 @@ def test_only_training_rows_are_a_part():
     dls = TSDataLoaders.from_arrays(ramp(500), np.arange(500.), splits=[range(400), range(400,500)], bs=16, partial_n=64, weights=np.arange(500), seed=0)
     assert [o.sampling.size for o in (dls.train, dls.valid, dls.test_dl(ramp(70)))] == [64, 100, 70] and dls.valid.sampling.weights is None
     again = dls.train.new().sampling
-    assert (again.size, again.weights is dls.train.sampling.weights) == (64, True) and dls.train.new(shuffle=False).sampling.weights is None
+    assert (again.size, again.weights.values is dls.train.sampling.weights.values) == (64, True) and dls.train.new(shuffle=False).sampling.weights is None
 
 def test_all_rows_come_where_a_part_is_less_than_a_batch():
     assert epoch(TSDataLoaders.from_arrays(ramp(500), splits=[range(400), range(400,500)], bs=64, partial_n=10).train)[1] == [10]
@@ -111,3 +112,9 @@ def test_a_dataset_makes_a_test_loader():
     dls = TSDataLoaders.from_arrays(ramp(40), np.arange(40)%2, bs=4, seed=0)
     dl = dls.test_dl(dls.valid_ds)
     assert not dl.shuffle and [torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a,b in zip(dl, dls.valid)] == [True]*len(dls.valid)
+
+def test_a_column_called_rows_does_not_keep_a_folder_from_training(tmp_path):
+    records = [dict(X=o, y=i%2, rows=i) for i,o in enumerate(ramp(20))]
+    convert(records, tmp_path/'set')
+    dls = TSDataLoaders.from_folder(tmp_path/'set', bs=4, device='cpu')
+    assert len(dls.one_batch()) == 2

@@ -3,6 +3,7 @@ import pickle
 import numpy as np, pytest, torch
 from conftest import fails, filled, ramp
 from tsdisk.data import loaders
+from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.array_sources import ArraySource
@@ -36,3 +37,7 @@ def test_data_that_does_not_fit_is_not_preloaded(monkeypatch):
 def test_labels_that_no_split_uses_may_be_unknown():
     dls = TSDataLoaders.from_arrays(ramp(5), ['a','b','a','b','z'], splits=[[0,1],[2,3]], bs=2, device='cpu').preload()
     assert dls.valid.one_batch()[1].tolist() == [0,1]
+
+def test_a_split_without_rows_has_no_batches():
+    dls = TSDataLoaders.from_dsets(TSDatasets(np.zeros((20,1,4), 'f4'), np.arange(20)), bs=8, device='cpu').preload()
+    assert len([*dls.train]) == 2 and [*dls.valid] == []

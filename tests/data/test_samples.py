@@ -2,13 +2,15 @@
 import numpy as np, pytest, torch
 from fastcore.foundation import L
 from conftest import fails, filled, ramp, same
+from tsdisk.convert.convert import convert
 from tsdisk.data.columns import sample_sources
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.samples import is_folder, new_data, select, selection, stack_samples, stack_series, whole_data
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.items import itemify
 from tsdisk.disk.array_sources import as_source
-from tsdisk.folder.manifest import save_folder
+from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.windows import Windows
 
@@ -80,6 +82,13 @@ def test_a_folder_has_a_manifest(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp('other')
     assert is_folder(folder) and is_folder(str(folder)) and not is_folder(other) and not is_folder(folder/'X.npy') and not is_folder(x)
 
+def test_labels_of_a_folder_are_of_the_column_of_training(tmp_path):
+    for name,k in (('a',0),('b',100)): convert([dict(X=o, y=i, z=i+k+.5) for i,o in enumerate(x)], tmp_path/name)
+    convert([dict(X=o, y=i) for i,o in enumerate(x)], tmp_path/'other')
+    ds = TSDatasets.from_folder(tmp_path/'a', y='z').new_empty()
+    assert ds.test_set(tmp_path/'b', with_labels=True).batch([2])[1].tolist() == [102.5] and len(ds.test_set(tmp_path/'other')) == 10
+    with fails(ValueError, "no column 'z'", "'source', 'y'"): ds.test_set(tmp_path/'other', with_labels=True)
+
 def test_a_pair_without_labels_is_a_list_of_samples(): assert whole_data((x,labels)) is None and whole_data((x,static), n_inputs=2) is not None
 
 # Lists
@@ -134,6 +143,14 @@ def test_raw_samples_are_selected_and_others_are_not(tmp_path):
     for chosen in (x[:, [1], 1:], Windows(filled((9,1)), 2), (x,static)): assert s.apply(chosen) is chosen
     assert selection(x) is None
 
+def test_selections_of_samples_of_any_length():
+    X = filled((6,3,20))
+    for kw in (dict(sel_steps=slice(2,10)), dict(sel_vars=[2,0]), dict(sel_vars=[1], sel_steps=slice(-8,None))):
+        ds = TSDatasets(X, **kw)
+        vars,steps = kw.get('sel_vars', slice(None)), kw.get('sel_steps', slice(None))
+        for new in (X[..., :15], np.concatenate([X,X], 2)): same(ds.test_set(new).batch([4])[0].numpy(), new[[4]][:, vars][..., steps])
+    with fails(ValueError, 'none of 2 steps'): TSDatasets(X, sel_steps=slice(2,10)).test_set(X[..., :2])
+
 def test_selections_are_checked_before_training():
     with fails(ValueError, 'arrays (n, vars, steps)'): selection((x,static), [0])
     with fails(ValueError, 'no variable 2'): TSDatasets(x, sel_vars=[2])
@@ -142,3 +159,39 @@ def test_more_than_inputs_and_target_is_left_alone():
     ds = TSDatasets(filled((4,1,5)), np.array([0,1,0,1]))
     test = ds.test_set([(ds.tls[0].items[i], y, 9) for i,y in enumerate([1,0])], with_labels=True)
     assert test.batch([0,1])[-1].tolist() == [1,0]
+
+# Variables by name
+
+values = dict(a=1, b=2, c=3)
+
+def named(path, names):
+    "A dataset folder whose variables have these names, and a value each"
+    convert([dict(X=np.full((len(names),4), [[values[o]] for o in names], 'i2'), names=[*names], scale=[.5**values[o] for o in names]) for _ in range(6)], path)
+    return path
+
+def test_new_samples_are_read_in_the_order_of_the_training_variables(tmp_path):
+    a,b,other = (named(tmp_path/o, o) for o in ('abc','cab','ab'))
+    want = TSDatasets.from_folder(a).batch([0])[0].numpy()
+    for ds in (TSDatasets.from_folder(a, mask=True), TSDatasets.from_folder(a).new_empty()):
+        new = ds.test_set(b)
+        same(new.batch([0])[0].numpy(), want)
+        assert new.var_names[0] == ['a','b','c']
+        with fails(ValueError, '(vars, steps)'): ds.test_set(other)
+    both = [open_folder(o)[0]['X'] for o in (a,b)]
+    pair = TSDatasets(both[0], both[0]).test_set((both[1],both[1]), with_labels=True)
+    for o in pair.batch([0]): same(o.numpy(), want)
+    some = TSDatasets.from_folder(a, sel_vars=['b','c'])
+    for o in (a,b): same(some.test_set(o).batch([0])[0].numpy(), want[:, 1:])
+    with fails(ValueError, "['a', 'b']", "['b', 'c']"): some.test_set(other)
+
+def test_other_variables_are_refused(tmp_path):
+    a,b,other = (named(tmp_path/o, o) for o in ('ab','ba','ac'))
+    ds = TSDatasets.from_folder(a)
+    with fails(ValueError, "['a', 'c']", "['a', 'b']", '`write_manifest`'): ds.test_set(other)
+    for o in (b,other):
+        with fails(ValueError, "['a', 'b']", '`sel_vars`'): TSDataLoaders.from_dsets(ds, TSDatasets.from_folder(o))
+    valid = TSDataLoaders.from_dsets(ds, TSDatasets.from_folder(b, sel_vars=['a','b'])).valid_ds
+    same(valid.batch([0])[0].numpy(), ds.batch([0])[0].numpy())
+    w = [Windows(filled((9,2)), 3, names=o) for o in (['a','b'],['b','a'],None)]
+    with fails(ValueError, "['b', 'a']"): TSDatasets(w[0]).test_set(w[1])
+    assert len(TSDatasets(w[0]).test_set(w[2])) == len(TSDatasets(w[2]).test_set(w[1])) == 7

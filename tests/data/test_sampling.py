@@ -1,8 +1,9 @@
 "What a dataset adds to the plan of an epoch: rows, weights, classes, places in the file, and checksums that tell them apart"
-import pickle
+import pickle, tracemalloc, zlib
 import numpy as np, pytest
-from conftest import fails, ramp, same
+from conftest import fails, linux, ramp, same
 from tsdisk.data.datasets import TSDatasets
+from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.reader import ReadOptions
 from tsdisk.data.sampling import DatasetRows, Sampling, class_counts, row_classes, row_groups, row_weights, with_train
 from tsdisk.disk.rows import Ranges
@@ -57,6 +58,33 @@ def test_classes_are_labels_or_groups():
     assert names == ['x','y'] and classes.counts.tolist() == [2,3]
     with fails(ValueError, 'give `groups`'): row_classes(TSDatasets(ramp(10)))
 
+@linux
+@pytest.mark.parametrize('split', [None, 'shuffled'])
+def test_groups_take_a_few_bytes_a_row(split):
+    n = 3_000_000
+    ds = TSDatasets(np.zeros((n,1,1), 'i1'), splits=split and [np.random.default_rng(0).permutation(n).astype(np.int32)]).train
+    groups = np.tile(np.arange(4, dtype='i1'), n//4)
+    tracemalloc.start()
+    s = Sampling(ds, groups=groups)
+    counts,names,checksum = s.classes[0].counts,s.classes[1],s.checksums['groups']
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert counts.tolist() == [n//4]*4 and names == [0,1,2,3] and checksum == zlib.crc32(groups if split is None else groups[ds.idxs])
+    assert peak < 8*n
+
+@linux
+def test_values_of_the_rows_of_a_split_are_taken_when_asked():
+    n = 2_000_000
+    ds = TSDatasets(np.zeros((n,1,1), 'i1'), splits=[np.arange(n, dtype=np.int32)[::-1].copy()]).train
+    values = np.arange(n) % 4
+    for rows in (None,n//2):
+        tracemalloc.start()
+        s = Sampling(ds, weights=values, groups=values, n=rows)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert s.groups[:3].tolist() == [3,2,1] and len(s.weights) == (rows or n)
+        assert peak < 12*n
+
 def test_nothing_is_read_before_an_order_needs_it(monkeypatch):
     monkeypatch.setattr('tsdisk.data.sampling.row_classes', lambda *_: 1/0)
     s = Sampling(dataset(), weights=dict(a=1, b=2, c=3))
@@ -69,7 +97,7 @@ def test_what_was_found_is_found_once_and_not_pickled():
     found = s.by_weight,s.by_weight_in_file,s.classes,s.checksums
     assert (s.by_weight,s.by_weight_in_file,s.classes,s.checksums) == found
     other = pickle.loads(pickle.dumps(s))
-    assert {*vars(other)} == {'dataset','n','size','partial_n','weights','groups'} and other.fingerprint() == s.fingerprint()
+    assert {*vars(other)} == {'dataset','n','size','weights','groups','given'} and other.fingerprint() == s.fingerprint()
 
 @pytest.mark.parametrize('change', [dict(split=range(9)), dict(split=np.arange(10)), dict(split=np.arange(10)[::-1].copy()), dict(weights=np.ones(10)),
     dict(weights=np.arange(10)), dict(weights=dict(a=1, b=2, c=3))], ids=str)
@@ -88,5 +116,13 @@ def test_weights_of_classes_name_each_class():
 def test_rows_of_no_split_are_for_training():
     train,test = with_train(dict(test=[1,3]), 5, 'data')
     assert train.tolist() == [0,2,4] and test == [1,3]
-    assert with_train(dict(valid=[1], train=[0]), 2, 'data') == [[1],[0]]
+    assert with_train(dict(valid=[1], train=[0]), 2, 'data') == [[0],[1]]
     with fails(ValueError, 'data has the splits', "'test'", 'no `train`'): with_train(dict(test=[0,1]), 2, 'data')
+
+def test_weights_and_groups_are_of_the_same_rows_in_another_loader():
+    order = np.random.default_rng(0).permutation(40)
+    ds = TSDatasets(np.arange(40.)[:,None,None], splits=[order]).train
+    dl = TSDataLoader(ds, bs=8, shuffle=True, weights=np.arange(40) < 10, seed=0)
+    for o in (dl, dl.new(bs=4), dl.new(bs=4).new()): assert np.concatenate([np.asarray(x).ravel() for x, in o]).max() < 10
+    dl = TSDataLoader(ds, bs=8, shuffle='stratified', groups=np.arange(40)//20)
+    same(dl.new().sampling.groups[:], dl.sampling.groups[:])

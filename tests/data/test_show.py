@@ -13,7 +13,7 @@ from tsdisk.disk.arrays import save_array
 from tsdisk.folder.manifest import save_folder
 from tsdisk.order.time_splits import time_splits
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.data.axes import round_steps, time_label, variable_names
+from tsdisk.data.axes import round_steps, time_label
 from tsdisk.data.show import plot_top_losses, show_batch, show_grid, show_results
 from tsdisk.series.clock import Clock
 from tsdisk.series.crops import Crops
@@ -68,7 +68,7 @@ def test_predicted_series_and_steps_are_drawn_over_the_targets():
     ax, = show_results(series()[None], targ, [(series(),a)], [(b,)])
     assert ax.get_title() == '75% of steps right' and len(ax.patches) == 4
 
-def test_losses_are_added_to_titles_which_keep_their_colour():
+def test_losses_are_added_to_titles_which_keep_their_color():
     samples = [(series(),Category('b'))]
     ax, = plot_top_losses(series()[None], torch.zeros(1), samples, [(Category('a'),)], None, torch.tensor([1.23456]))
     assert (ax.get_title(), ax.title.get_color()) == ('b → a (1.23)','r')
@@ -196,10 +196,9 @@ def test_names_are_those_of_the_variables_that_are_read(tmp_path):
     del manifest['crc32']
     manifest['arrays']['X']['names'] = ['a','b','c']
     (tmp_path/'tsdisk.json').write_text(json.dumps(manifest))
-    assert variable_names(TSDatasets(X)) == ['a','b','c'] and variable_names(TSDatasets(X[:, ::-2])) == ['c','a']
-    assert variable_names(TSDatasets(X.transpose(0, 2, 1))) is None and variable_names(TSDatasets(np.zeros((4,3,5)))) is None
     w = Windows(np.zeros((50,3)), 5, names=['a','b','c'], sel_vars=['c'])
-    assert variable_names(TSDatasets(w)) == ['c'] and variable_names(TSDatasets(Windows(np.zeros((50,3)), 5))) is None
+    names = [TSDatasets(o).var_names for o in (X, X[:, ::-2], X.transpose(0, 2, 1), np.zeros((4,3,5)), w, Windows(np.zeros((50,3)), 5))]
+    assert names == [[['a','b','c']], [['c','a']], [None], [None], [['c']], [None]]
 
 def test_results_have_dates_and_a_legend():
     w = Windows(filled((900,2)), 48, horizon=12, names=['sun','wind'], targets='sun', clock=Clock('2024-01-01', period='1h'))

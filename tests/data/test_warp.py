@@ -134,6 +134,23 @@ def test_labels_of_several_steps_are_those_in_their_middle(every, tfm):
         assert ((bare(yb)*every - mid).abs() <= every).all()
         if type(tfm) is not WindowSlice: assert torch.equal(bare(yb), mid.long()//every)
 
+@pytest.mark.parametrize('every', [2,5,40])
+def test_labels_of_arrays_move_at_their_own_rate(every):
+    n,steps = 32,40
+    x,labels = clock(n, steps).numpy(),np.tile(np.arange(steps//every), (n,1))
+    for tfm in (Permutation(4, p=1), RandomCrop(20 if every < 40 else 7)):
+        dls = made(tfm, x, labels, cat=True, splits=[range(n)])
+        xb,yb = dls.train.one_batch()
+        assert dls.train.after_batch[0].every == [1, every if every < 40 else 0]
+        if every < 40: assert torch.equal(bare(yb), bare(xb[:,0,every//2::every]).long()//every)
+    for kind in (labels.astype('f4'), np.zeros((n,3), 'f4')): assert made(Permutation(4), x, kind).train.after_batch[0].every == [1,0]
+    assert made(Permutation(4), (x, np.full((n,3), 'a')), labels[:,0]).train.after_batch[0].every == [1,0,0]
+
+def test_labels_that_fit_no_steps_are_refused():
+    x,labels = wide(),np.zeros((len(wide()),9), int)
+    with fails(ValueError, '9 labels for 40 steps', 'moves=False'): made(TimeWarp(), x, labels, cat=True)
+    assert made(TimeWarp(moves=False), x, labels, cat=True).train.after_batch[0].every == [1,0]
+
 def test_a_forecast_of_arrays_has_to_be_told_apart():
     x = wide()
     with fails(ValueError, 'moves=True', 'moves=False', '40 steps'): made(TimeWarp(), x, x.copy())

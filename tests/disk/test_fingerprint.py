@@ -1,17 +1,18 @@
-import functools, os, shutil
+import functools, os
 from collections import Counter
 from datetime import date, timedelta
 from functools import partial
-import h5py, numpy as np, pytest, torch
+from pathlib import Path
+from types import SimpleNamespace
+import h5py, numpy as np, pandas as pd, polars as pl, pytest, torch
+from fasttransform import Transform
 from conftest import elsewhere, fails, filled
 from tsdisk.convert.annotations import LabelSteps
 from tsdisk.convert.seen_inputs import SeenInputs
 from tsdisk.disk import fingerprint as module
 from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.fingerprint import array_id, describe, digest, empty_digest, extend_digest, file_id, fingerprint
-from tsdisk.disk.fingerprint import function_id, versioned
-from tsdisk.disk.rows import Ranges
-from tsdisk.disk.shards import Shards
+from tsdisk.disk.fingerprint import array_id, describe, digest, empty_digest, extend_digest, file_id
+from tsdisk.disk.fingerprint import function_id, repr_id, versioned
 
 @pytest.fixture
 def X(tmp_path): return save_array(tmp_path/'X.npy', filled((9,2,5)))
@@ -46,12 +47,28 @@ def test_array_id_sees_every_value_in_memory_and_the_file_of_those_on_disk(tmp_p
     assert array_id(m) == [(3000,3), 'float64', file_id(str(tmp_path/'x.npy'))]
 
 @pytest.mark.parametrize('i,seen', [(0,True),(5,False),(9,True)])
-def test_array_id_of_other_arrays_sees_their_first_and_last_row(tmp_path, i, seen):
+def test_array_id_of_arrays_in_other_files_sees_their_first_and_last_row(tmp_path, i, seen):
     with h5py.File(tmp_path/'a.h5', 'w') as f:
-        for x in (torch.zeros(10,2), np.array([[None,'a']]*10), f.create_dataset('x', data=np.zeros((10,2)))):
-            before = array_id(x)
-            x[i,0] = 7
-            assert (array_id(x) != before) == seen
+        x = f.create_dataset('x', data=np.zeros((10,2)))
+        before = array_id(x)
+        x[i,0] = 7
+        assert (array_id(x) != before) == seen
+
+@pytest.mark.parametrize('i', [0,1500,2999])
+@pytest.mark.parametrize('x', [torch.zeros(3000,2), torch.zeros(3000,2, dtype=torch.bfloat16), np.array([[None,'a']]*3000), np.zeros((3000,2), 'M8[s]')],
+    ids=['tensor','bfloat16','objects','times'])
+def test_array_id_sees_every_value_in_memory_of_any_type(x, i):
+    before = array_id(x)
+    assert array_id(x) == before
+    x[i,0] = 7
+    assert array_id(x) != before
+
+def test_values_of_unequal_series_in_an_array_of_objects_count():
+    x = np.empty(2, object)
+    x[:] = [np.zeros(5000), np.zeros(10)]
+    before = array_id(x)
+    x[0][2500] = 1
+    assert array_id(x) != before
 
 def test_a_sequence_of_inputs_is_known_by_members_order_and_names(tmp_path):
     for o in 'ab': (tmp_path/o).write_text(o)
@@ -72,6 +89,20 @@ def test_labels_of_any_type_are_part_of_an_input(kind):
     def of(v): return extend_digest(empty_digest, (x, kind(v)), 'item 0')
     assert of(0) != of(1) == of(1)
     assert SeenInputs().number((x, kind(0))) != SeenInputs().number((x, kind(1)))
+
+@pytest.mark.parametrize('a,b', [([0,1], [0,2]), (date(2020, 1, 1), date(2020, 1, 2)), ({'y': 1}, {'y': 2}), (torch.tensor([0,5,0]), torch.tensor([0,6,0])),
+    (pd.DataFrame({'y': [0,1,0]}), pd.DataFrame({'y': [0,2,0]}))])
+def test_labels_of_many_parts_are_part_of_an_input(a, b):
+    x = np.ones((2,3))
+    assert SeenInputs().number((x, a)) == SeenInputs().number((x, a)) != SeenInputs().number((x, b))
+
+def test_a_path_in_a_record_stands_for_its_file(tmp_path):
+    path = tmp_path/'a'
+    path.write_text('a')
+    before = extend_digest(empty_digest, (path, 1), 'item 0')
+    assert before == extend_digest(empty_digest, (str(path), 1), 'item 0')
+    path.write_text('longer')
+    assert extend_digest(empty_digest, (path, 1), 'item 0') != before
 
 def test_labels_in_python_have_the_digest_of_the_first_release():
     assert extend_digest(empty_digest, (np.arange(6.), 1, 2.5, True, 'text'), 'item 0') == '6883bee86485a65467b7619b35601b22'
@@ -113,9 +144,23 @@ kept = {'walk','run'}
 def by_set(o): return o in kept
 half = partial(power, p=.5)
 def by_half(o): return half(o)
+shift = timedelta(1)
+def by_shift(o): return o+shift
+place = Path('a')
+def by_path(o): return place/o
+settings = SimpleNamespace(low=1)
+def by_settings(o): return o-settings.low
+key = b'x'
+def by_bytes(o): return o+key
+kernel = torch.zeros(3)
+def by_kernel(o): return o@kernel
+table = pd.DataFrame({'y': [0,1]})
+def by_table(o): return o+table.y[1]
 
 @pytest.mark.parametrize('f,name,value', [(by_list,'factor',3.), (by_inner,'factor',3.), (by_helpers,'factor',3.), (by_set,'kept',{'walk','sit'}),
-    (by_half,'half',partial(power, p=.25)), (by_list,'factor',np.float32(2)), (by_half,'half',np.float32(2))])
+    (by_half,'half',partial(power, p=.25)), (by_list,'factor',np.float32(2)), (by_half,'half',np.float32(2)),
+    (by_shift,'shift',timedelta(2)), (by_path,'place',Path('b')), (by_settings,'settings',SimpleNamespace(low=2)), (by_bytes,'key',b'y'),
+    (by_kernel,'kernel',torch.ones(3)), (by_table,'table',pd.DataFrame({'y': [0,2]}))])
 def test_globals_count_in_whatever_part_of_a_function_they_are_used(monkeypatch, f, name, value):
     before = function_id(f)
     monkeypatch.setitem(globals(), name, value)
@@ -123,6 +168,11 @@ def test_globals_count_in_whatever_part_of_a_function_they_are_used(monkeypatch,
 
 @pytest.mark.parametrize('a,b', [({'walk','run'}, {'sit','run'}), (frozenset('ab'), frozenset('ac')), (range(3), range(4)), (np.float32(2), np.float32(3)),
     (timedelta(1), timedelta(2)), (date(2020, 1, 1), date(2020, 1, 2)),
+    (torch.zeros(2000), torch.ones(2000)), (torch.tensor(1.), torch.tensor(2.)), (torch.eye(3).to_sparse(), 2*torch.eye(3).to_sparse()),
+    (torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)), (np.array(['a','b']*1000, object), np.array(['a','c']*1000, object)),
+    (pd.Series([1,2]), pd.Series([1,3])), (pd.DataFrame({'a': [1,2]}), pd.DataFrame({'a': [1,3]})), (pd.DataFrame({'a': [1]}), pd.DataFrame({'b': [1]})),
+    (pd.Series([1,2]), pd.Series([1,2], index=[1,0])), (pd.Index(['a','b']), pd.Index(['a','c'])), (pl.Series([1,2]), pl.Series([1,3])),
+    (pl.DataFrame({'a': ['x','y']}), pl.DataFrame({'a': ['x','z']})),
     ([*range(2000)], [*range(1999), 0]), ({i: 0 for i in range(2000)}, {i: i//1999 for i in range(2000)})])
 def test_values_of_any_plain_type_count(a, b):
     assert function_id(nested(a)) != function_id(nested(b)) and function_id(nested(a)) == function_id(nested(a))
@@ -141,9 +191,35 @@ def called(code):
 def test_the_code_of_objects_that_are_called_counts(code):
     assert function_id(called(code)) == function_id(called(code)) != function_id(called(code.replace('return o*', 'return 1+o*')))
 
+class Plus(Transform):
+    def encodes(self, o:int): return o+1
+
+def other_plus(k):
+    class Plus(Transform):
+        def encodes(self, o:int): return o+k
+    return Plus()
+
+def test_the_code_of_transforms_counts():
+    before = function_id(Plus())
+    assert Plus()(1) == 2 and function_id(Plus()) == before
+    assert function_id(other_plus(1)) == function_id(other_plus(1)) != function_id(other_plus(2))
+    assert elsewhere('__import__("tsdisk.disk.fingerprint").disk.fingerprint.function_id(__import__("test_fingerprint").Plus())', None) == before
+
+def test_the_code_of_a_method_that_is_overridden_counts():
+    def made(k):
+        class Base:
+            def __call__(self, o): return o*k
+        class Sub(Base):
+            def __call__(self, o): return super().__call__(o)+1
+        return Sub()
+    assert function_id(made(2)) == function_id(made(2)) != function_id(made(3))
+
+@pytest.mark.parametrize('f,start', [(power,'<function power> power:'), (Scaled(2),'<test_fingerprint.Scaled object> Scaled:'), (save_array,'<function save_array>')])
+def test_results_are_named_by_a_repr_without_addresses(f, start): assert repr_id(f).startswith(start) and (f is save_array) == (repr_id(f) == start)
+
 def test_ids_are_the_same_in_another_process():
     code = 'str([__import__("tsdisk.disk.fingerprint").disk.fingerprint.function_id(getattr(__import__("test_fingerprint"), o)) for o in a])'
-    names = ['power','by_factor','uses_power','Scaled','by_counts','by_list','by_set','by_half','by_helpers']
+    names = ['power','by_factor','uses_power','Scaled','by_counts','by_list','by_set','by_half','by_helpers','by_kernel','by_table']
     assert elsewhere(code, names) == str([function_id(globals()[o]) for o in names])
 
 def test_ids_hold_the_name_and_nothing_of_this_machine():
@@ -193,38 +269,10 @@ def test_objects_of_a_class_with_a_version_keep_their_attributes():
 def test_a_decorator_without_a_version_is_refused():
     with fails(TypeError, "@versioned('2')"): versioned(power)
 
-# Rows of an array on disk
-
-def test_fingerprint_follows_data_and_rows_alone(X, tmp_path):
-    f = fingerprint(X)
-    assert f == fingerprint(open_array(X.filename)) and len(f) == 32 and int(f, 16)
-    assert len({f, *(fingerprint(X, o) for o in (range(9), range(8), range(0, 9, 2), [1,2], [2,1], np.array([1,3])))}) == 7
-    assert fingerprint(X, [1,2]) == fingerprint(X, np.array([1,2], 'u1'))
-    shutil.copy2(X.filename, tmp_path/'copy.npy')
-    assert fingerprint(open_array(tmp_path/'copy.npy')) != f # Times can be set: another inode is another file
-
-def test_fingerprint_is_the_same_in_another_process(X):
-    s = Shards([X.filename])
-    assert fingerprint(s, range(3)) == elsewhere('__import__("tsdisk.disk.fingerprint").disk.fingerprint.fingerprint(a, range(3))', s)
-
-def test_fingerprint_of_many_files_notices_each(tmp_path):
-    paths = [save_array(tmp_path/f'{i}.npy', np.zeros((2,3))).filename for i in range(70)]
-    found = {fingerprint(Shards(paths))}
-    for i in (0,33,69):
-        save_array(paths[i], np.ones((2,3)))
-        found.add(fingerprint(Shards(paths)))
-    assert len(found) == 4
-
-def test_other_ranges_are_other_data(X):
-    a,b = (Ranges([(0,1),(2,3),(4,5),(6,7),(o,o+1)], 9) for o in (7,8))
-    assert fingerprint(X, a) != fingerprint(X, b)
-    assert fingerprint(X, a) == fingerprint(X, Ranges([(0,1),(2,3),(4,5),(6,8)], 9))
-    assert fingerprint(X, Ranges([(0,8)])) != fingerprint(X, [0,8])
-
 def test_objects_of_tsdisk_count_without_their_code():
     assert len(describe(LabelSteps(['N','V']))) == 2 # Its name and its attributes
 
 def test_large_maps_in_lists_are_not_read_whole(tmp_path, monkeypatch):
     maps = [open_array(save_array(tmp_path/f'{i}.npy', filled((5,2**20), seed=i)).filename) for i in range(2)]
-    monkeypatch.setattr(module, '_array_values', lambda a: 1/0)
+    monkeypatch.setattr(module, '_checksum', lambda a: 1/0)
     assert describe(maps[:1]) != describe(maps[1:]) and describe(maps) == describe(list(maps))

@@ -1,18 +1,15 @@
 "Rows come straight from disk as they would through the page cache, by whatever engine the system has"
 import errno, gc, os, threading, time, warnings
-from math import inf
 import numpy as np, pytest
 from hypothesis import given, strategies as st
 from conftest import epoch, fails, filled, fresh, linux, ramp, same
 from tsdisk.testing import check_gather, check_pickle, check_source
-from tsdisk.disk import io as disk, memory
+from tsdisk.disk import io as disk
 from tsdisk.data import loader
 from tsdisk.data import reader
-from tsdisk.disk.direct import find_runs
 from tsdisk.disk.arrays import create_array, save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.io import Aio, DiskFile, Incoming, Preadv
-from tsdisk.disk.memory import free_memory
 from tsdisk.tools.doctor import cached_share
 from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
@@ -200,56 +197,6 @@ def test_pythons_without_flags_of_reads_read_without_them(plain, monkeypatch):
     monkeypatch.setattr(os, 'preadv', preadv)
     same(read(DiskFile(plain[0]), [1000], [5000])[0], plain[1][1000:6000])
 
-# Free memory
-
-def cgroup(root, limit, use, cache, v1=False, shared=0):
-    root.mkdir(parents=True, exist_ok=True)
-    (root/('memory.limit_in_bytes' if v1 else 'memory.max')).write_text(str(limit))
-    (root/('memory.usage_in_bytes' if v1 else 'memory.current')).write_text(str(use))
-    (root/'memory.stat').write_text(f'anon 5\n{"total_cache" if v1 else "file"} {cache}\n{"total_" if v1 else ""}shmem {shared}\nslab 3\n')
-
-@pytest.fixture
-def system(tmp_path, monkeypatch):
-    "A machine with 8 GB free, and the control groups that a test makes"
-    (tmp_path/'meminfo').write_text('MemTotal: 9000000 kB\nMemAvailable:    8000000 kB\n')
-    def free(line=''):
-        (tmp_path/'own').write_text(line)
-        monkeypatch.setattr(memory._cgroups, '__defaults__', (tmp_path/'cg', tmp_path/'own'))
-        return free_memory(tmp_path/'meminfo')
-    return tmp_path/'cg',free
-
-def test_free_memory_without_control_groups(system): assert system[1]() == 8_192_000_000
-
-def test_a_control_group_limits_memory(system):
-    root,free = system
-    cgroup(root/'job', 3_000_000_000, 2_500_000_000, 2_000_000_000)
-    assert free('0::/job\n') == 2_500_000_000
-    cgroup(root, 10**9, 10**9, 10**9)
-    assert free('0::/job\n') == 10**9 # Of the parent
-    cgroup(root/'open', 'max', 5, 5)
-    cgroup(root, 'max', 5, 5)
-    assert free('0::/open\n') == 8_192_000_000
-
-def test_shared_memory_cannot_be_given_back(system):
-    root,free = system
-    cgroup(root/'job', 3_000_000_000, 2_500_000_000, 2_000_000_000, shared=1_900_000_000)
-    assert free('0::/job\n') == 600_000_000
-
-def test_a_control_group_of_the_first_version(system):
-    root,free = system
-    cgroup(root/'memory'/'a'/'b', 2_000_000_000, 500_000_000, 100_000_000, v1=True)
-    cgroup(root/'memory', 2**63-4096, 10**10, 10**9, v1=True)
-    assert free('5:cpu,cpuacct:/x\n4:memory:/a/b\n0::/\n') == 1_600_000_000
-
-def test_a_container_sees_its_own_group_as_the_root(system):
-    root,free = system
-    cgroup(root, 10**9, 4*10**8, 10**8)
-    assert free('0::/docker/123\n') == 7*10**8
-
-def test_free_memory_is_unknown_where_the_system_does_not_say(system, monkeypatch):
-    system[1]('')
-    assert free_memory('/nowhere') == inf
-
 # Rows
 
 x = filled((120,6,25))
@@ -296,17 +243,6 @@ def test_announcements_are_bounded(direct):
     s = DirectSource(direct, most=3)
     for _ in range(10): s.prefetch([1,2,3])
     assert len(s.reads.coming) == 3
-
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=300), st.booleans(), st.sampled_from([40,100,4000,25_600]), st.sampled_from([1,512,4096]))
-def test_what_is_read_beside_the_rows_is_bounded(idxs, ordered, row, unit):
-    idxs = np.array(sorted(set(idxs)) if ordered else idxs)
-    first,last = find_runs(idxs, row, row, 4096, unit)
-    rows = np.unique(idxs)
-    assert all(((first <= o) & (o <= last)).any() for o in rows) and set(first) | set(last) <= set(rows)
-    low,high = (4096+first*row)//unit*unit, -(-(4096+(last+1)*row)//unit)*unit
-    assert (low[1:] > high[:-1]).all() # What touches is one read
-    needed = sum(-(-(4096+(o+1)*row)//unit)*unit - (4096+o*row)//unit*unit for o in rows.tolist())
-    assert (high-low).sum() <= needed + len(rows)*row*(8 if ordered or (np.diff(idxs) > 0).all() else .4)
 
 @linux
 @pytest.mark.parametrize('shuffle,split,unit', [(True,'all',512), (True,'all',4096), (False,'eighth',512), ('block','eighth',512), ('block','all',4096)])

@@ -4,6 +4,7 @@ import numpy as np, pytest, torch
 from hypothesis import given, strategies as st
 from conftest import fails, filled, same
 from tsdisk.convert.scaled_integers import real_units
+from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.packing import Packing
 
 counts = Packing([.5,-.01,2.], [0.,3.,-1.], -7)
@@ -44,6 +45,15 @@ def test_arrays_and_tensors_are_decoded_alike(packing, dtype):
     same(packing.decode(x[3]), got[3])
     same(packing.decode(np.ascontiguousarray(x.swapaxes(1, 2)), axis=-1), got.swapaxes(1, 2))
 
+@pytest.mark.parametrize('dtype', ['i4','u4','i8'])
+def test_large_counts_keep_their_digits(dtype):
+    x = (2**30 + np.arange(-50, 50, dtype='i8')).astype(dtype).reshape(1,2,50)
+    packing = Packing(.25, -2**28)
+    want = packing.decode(x)
+    assert len(np.unique(want)) == 100
+    same(packing.decode(torch.from_numpy(x)).numpy(), want)
+    same(TSDatasets(x, packing=packing).batch([0])[0].numpy(), want)
+
 def test_what_is_stored_stays_as_it_is():
     for packing in (counts, Packing(missing=-7), Packing()):
         for a in (np.full((3,2), -7, 'i2'), np.full((3,2), -7, 'f4')):
@@ -80,7 +90,19 @@ def test_what_is_not_given_is_what_the_manifest_says():
 
 def test_floats_have_no_scale():
     assert counts.for_dtype(np.dtype('f8')) == Packing(missing=-7)
-    assert all(counts.for_dtype(np.dtype(o)) is counts for o in ('i2','u1','?'))
+    assert all(counts.for_dtype(np.dtype(o)) is counts for o in ('i2','i8','?'))
+
+@pytest.mark.parametrize('dtype,missing', [('u1',300), ('u1',-1), ('i2',2**16), ('i4',-2**31-1)])
+def test_numbers_that_an_array_cannot_hold_mark_nothing(dtype, missing):
+    a = np.array([[0,missing%2**(8*np.dtype(dtype).itemsize)%128]], dtype) # What the number would wrap around to, where it is small
+    packing,dtype = Packing(missing=missing),np.dtype(dtype)
+    assert packing.for_dtype(dtype) == Packing() and packing.check_missing(np.dtype('f4')) is packing
+    with fails(ValueError, f'`missing={missing}`', str(np.iinfo(dtype).min), str(np.iinfo(dtype).max)): packing.check_missing(dtype)
+    with fails(ValueError, f'`missing={missing}`'): TSDatasets(np.zeros((4,2,3), dtype), packing=packing)
+    with fails(ValueError, f'`no_label={missing}`'): TSDatasets(np.zeros((4,2,3)), a.T.repeat(2, 0), cat=False, no_label=missing)
+    floats = TSDatasets(np.zeros((4,2,3)), packing=packing, mask=True)
+    x,mask = floats.test_set(np.broadcast_to(a[:, :, None], (1,2,3))).batch([0])
+    assert mask.all() and x[0,:,0].tolist() == a[0].tolist()
 
 @pytest.mark.parametrize('packing', [counts, Packing(.1), Packing()], ids=str)
 def test_manifests_keep_packings(packing): assert Packing.from_entry(json.loads(json.dumps(packing.to_entry()))) == packing

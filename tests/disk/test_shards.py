@@ -169,3 +169,14 @@ def test_inodes_may_have_64_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, 'file_id_of', identity.file_id_of)
     s = Shards(_files(tmp_path))
     same(s.gather([0,119]), x[[0,119]])
+
+@pytest.mark.parametrize('names,first,second', [(['1','2','10'],'10','2'), (['a9','a10','b1'],'a10','a9'), (['01','02','10'],None,None),
+    (['a','b10','c'],None,None), (['2024-9-30','2024-10-1'],'2024-10-1','2024-9-30')])
+def test_files_whose_names_are_not_in_the_order_of_their_numbers_are_told_of(tmp_path, recwarn, names, first, second):
+    for i,o in enumerate(names): save_array(tmp_path/f'{o}.npy', x[i:i+1])
+    assert len(Shards(tmp_path)) == len(names)
+    said = [str(o.message) for o in recwarn]
+    assert len(said) == (first is not None) and all(f'{first}.npy before {second}.npy' in o and 'list of files' in o for o in said)
+    recwarn.clear()
+    same(Shards([tmp_path/f'{o}.npy' for o in names])[:], x[:len(names)])
+    assert not recwarn.list

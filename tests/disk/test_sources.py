@@ -1,47 +1,21 @@
 "Every source keeps the same contract, whatever its rows come from"
 import pickle
-from functools import lru_cache, partial
-from types import SimpleNamespace
+from functools import lru_cache
 import numpy as np, pytest, torch
-from fastcore.foundation import L
 from hypothesis import given, strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from conftest import all_dtypes, elsewhere, fails, filled, fresh, linux, same
+from source_cases import Half, Ints, save_npy as _npy, Slow, x
 from tsdisk.testing import check_gather, check_order, check_pickle, check_reads_only, check_source, checks
-from tsdisk.disk import gather
-from tsdisk.disk.arrays import open_array, save_array
-from tsdisk.disk.array_sources import ArraySource, LikeSource, as_source
+from tsdisk.disk.arrays import save_array
+from tsdisk.disk.array_sources import as_source
 from tsdisk.disk.shards import Joined
-from tsdisk.disk.sources import Source
-from tsdisk.disk.gather import Faster, tensor_view
-
-x = filled((120,6,25))
-
-class Ints:
-    "Gives single rows only"
-    shape,dtype = x.shape,x.dtype
-    def __getitem__(self, i):
-        if not isinstance(i, (int,np.integer)): raise TypeError('one row at a time')
-        return x[i]
-
-class Slow(Ints):
-    "Takes slices, no lists"
-    def __getitem__(self, i):
-        if isinstance(i, list): raise TypeError('no lists')
-        return x[i]
 
 class Odd(Ints):
     "Takes a list as one index for each axis, and has a dtype that numpy does not know"
     dtype = torch.float32
     def __getitem__(self, i): return x[tuple(i)] if isinstance(i, list) else x[i]
 
-class Half(Source):
-    "Written by a user: half of another source's values"
-    def __init__(self, path): self.path,self.shape,self.dtype = path,x.shape,x.dtype
-    def __getitem__(self, i): return open_array(self.path)[i]/2
-    def _gather(self, idxs, out): np.multiply(open_array(self.path)[idxs], .5, out=out)
-
-def _npy(d, a=x): return save_array(d/'x.npy', a)
 def _h5(d):
     import h5py
     with h5py.File(d/'x.h5', 'w') as f: f['x'] = x
@@ -139,39 +113,6 @@ def test_one_call_checks_a_source(tmp_path):
     check_source(make('reversed', tmp_path)[0], x[::-1])
     with pytest.raises(AssertionError): check_source(as_source(x), x+1)
 
-def test_as_source_picks_the_kind(tmp_path):
-    assert type(as_source(_npy(tmp_path))) is type(as_source(tmp_path/'x.npy')) is type(as_source(torch.tensor(x))) is type(as_source([1,2])) is ArraySource
-    assert type(as_source(Slow())) is LikeSource and type(as_source(Half(tmp_path))) is Half
-
-def test_strings_kept_as_objects_are_sources():
-    import pandas as pd
-    for o in (np.array(['b','ab','b'], object), pd.Series(['b','ab','b'])): check_order(as_source(o), np.array(['b','ab','b']))
-    with fails(TypeError, 'Row 1 is', 'other rows are strings'): as_source(pd.Series(['b',None]))
-
-def test_table_columns_are_sources():
-    import pandas as pd
-    df = pd.DataFrame(x[:, 0])
-    check_order(as_source(df), x[:, 0])
-    check_order(as_source(df[3]), x[:, 0, 3])
-
-@pytest.mark.parametrize('o,err,word', [(np.array(['a',None]), TypeError, 'Row 1 is None'), (['a',None], TypeError, 'no_label'), (3, TypeError, 'int'),
-    (np.float32(3), ValueError, 'at least one axis'), (torch.tensor(3), ValueError, 'at least one axis'), ({'a': 1}, TypeError, 'dict'), (None, TypeError, 'NoneType'),
-    ('missing.npy', FileNotFoundError, 'missing.npy')], ids=str)
-def test_what_is_no_source_is_refused(o, err, word):
-    with fails(err, word): as_source(o)
-
-def test_rows_of_any_object_are_read_sorted_and_once():
-    asked = []
-    class Log(Ints):
-        def __getitem__(self, i):
-            asked.append(i)
-            return x[i]
-    same(as_source(Log()).gather([9,2,9,5,-120]), x[[9,2,9,5,0]])
-    assert asked == [[0,2,5,9]]
-    asked.clear()
-    as_source(Log()).gather([4,3,5,3])
-    assert asked == [slice(3,6)]
-
 def test_one_row_is_that_of_a_batch(tmp_path):
     x = filled((6,2,5))
     views = x, save_array(tmp_path/'x.npy', x), x[::-2], x.swapaxes(1, 2), x[:, 0, 0]
@@ -180,19 +121,6 @@ def test_one_row_is_that_of_a_batch(tmp_path):
             one = s.gather_one(i)
             same(one, s.gather([i]))
             assert one.flags.owndata and one.flags.c_contiguous
-
-@pytest.mark.parametrize('dtype', ['f4','f8','i1','u1','i8','?'])
-def test_tensor_view_shares_memory(dtype):
-    a = filled((5,4), dtype)
-    a.flags.writeable = False
-    t = tensor_view(a)
-    same(t.numpy(), a)
-    assert t.data_ptr() == a.ctypes.data
-
-def test_tensor_view_keeps_its_array_alive():
-    t = tensor_view(np.arange(100_000)+1)
-    [np.zeros(100_000, int) for _ in range(5)]
-    same(t.numpy(), np.arange(100_000)+1)
 
 @linux
 def test_gather_from_a_view_never_copies_the_file(big):
@@ -219,62 +147,7 @@ def big(tmp_path_factory):
     yield path
     path.unlink()
 
-def test_other_sequences_are_rows():
-    for o in (L('b','a'), ('b','a'), ['b','a']): assert as_source(o).gather([1]).tolist() == ['a']
-
-def test_masks_are_not_dropped():
-    with fails(TypeError, 'filled'): as_source(np.ma.masked_array(np.ones(3), [0,1,0]))
-
 def test_a_replaced_file_is_noticed(tmp_path):
     s = pickle.dumps(as_source(_npy(tmp_path)))
     save_array(tmp_path/'x.npy', x.astype('f8'))
     with fails(ValueError, 'was replaced'): pickle.loads(s).gather([0])
-
-def test_both_ways_of_copying_agree(tmp_path, monkeypatch):
-    "One thread and many"
-    big = filled((2000,3,70))
-    for way in (0,1):
-        monkeypatch.setattr(Faster, '__call__', lambda self, n, *ways, way=way: ways[way]())
-        for a in (big, save_array(tmp_path/'b.npy', big)): same(as_source(a).gather(np.arange(1999, -1, -1)), big[::-1])
-
-class Ways:
-    "Two ways of a work that take some time each, on a clock of their own"
-    def __init__(self, monkeypatch, *took):
-        self.now,self.took,self.done = 0,list(took),[]
-        monkeypatch.setattr(gather, 'time', SimpleNamespace(perf_counter=lambda: self.now))
-
-    def __iter__(self): return iter([partial(self.work, 0), partial(self.work, 1)])
-    def work(self, way):
-        self.now += self.took[way]
-        self.done.append(way)
-
-def test_the_faster_way_is_taken(monkeypatch):
-    ways,f = Ways(monkeypatch, 1.3, 1),Faster()
-    for _ in range(60): f(1, *ways)
-    assert ways.done == [0,1]*3 + [1]*10 + [0,1]*3 + [1]*20 + [0,1]*3 + [1]*12 # More and more
-
-def test_the_first_way_stays_where_both_take_about_as_long(monkeypatch):
-    ways,f = Ways(monkeypatch, 1.1, 1),Faster()
-    for _ in range(20): f(1, *ways)
-    assert ways.done == [0,1]*3 + [0]*10 + [0,1]*2
-
-def test_a_way_that_is_much_slower_is_seldom_tried(monkeypatch):
-    ways,f = Ways(monkeypatch, 10, 1),Faster()
-    for _ in range(1012): f(1, *ways)
-    assert ways.done == [0,1]*3 + [1]*10 + [0,1]*3 + [1]*990
-
-def test_the_first_way_is_left_as_soon_as_it_gets_slow(monkeypatch):
-    ways,f = Ways(monkeypatch, 1, 1.5),Faster()
-    for _ in range(10): f(1, *ways)
-    ways.took[0] = 100
-    f(1, *ways)
-    ways.took[0] = 1 # Once is no reason
-    f(1, *ways)
-    ways.took[0] = 100
-    for _ in range(4): f(1, *ways)
-    assert ways.done[6:] == [0]*4 + [0,0] + [0,0,1,1]
-
-def test_reading_leaves_the_threads_of_others_alone(monkeypatch):
-    monkeypatch.setattr(torch, 'set_num_threads', None)
-    s = as_source(filled((2000,3,70)))
-    for _ in range(10): s.gather(range(2000))

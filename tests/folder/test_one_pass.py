@@ -24,6 +24,7 @@ def x(tmp_path_factory):
     return save_array(tmp_path_factory.mktemp('stats')/'X.npy', x)
 
 def log(t): return t.abs().log1p()
+def log_in_place(t): return t.abs_().log1p_()
 
 some = np.random.default_rng(1).permutation(10_000)[:7001]
 cases = dict(all={}, variable_ranges=dict(ranges=False), steps=dict(by='steps'), everything=dict(by='all'), rows=dict(idxs=some),
@@ -35,6 +36,15 @@ def test_processes_count_the_same(x, pool, kw, most, monkeypatch):
     monkeypatch.setattr(Sample, 'most', most)
     want,got = array_stats(x, **kw),array_stats(x, **kw, executor=pool)
     assert got == want and got.error == want.error and (most > 1000 or not kw.get('ranges', True) or got.error)
+
+def test_what_works_in_place_changes_nothing(x):
+    some = x[100:].copy() # Whole rows of an array in memory are seen without a copy
+    before = some.copy()
+    for rows in (None, range(9000)):
+        assert array_stats(some, rows, tfm=log_in_place) == array_stats(before, rows, tfm=log)
+        assert array_stats(x, rows, tfm=log_in_place) == array_stats(x, rows, tfm=log)
+    assert array_stats(some[::-1], tfm=log_in_place).mean == pytest.approx(array_stats(some, tfm=log).mean)
+    np.testing.assert_array_equal(some, before)
 
 @pytest.mark.parametrize('shape,dtype', [((5,),'f8'), ((3_000_000,),'i2'), ((700_000,3),'f2'), ((1,2,5_000_000),'f4'), ((40,2,5,1000),'u1')], ids=str)
 def test_any_shape_is_counted_the_same(tmp_path, pool, shape, dtype):

@@ -2,7 +2,7 @@
 import os, warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
-import numpy as np, pytest, torch, tsdisk.folder.stats
+import numpy as np, pytest, torch, tsdisk.folder.results, tsdisk.folder.stats
 from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
 from conftest import fails, filled, fresh, linux, same
@@ -158,6 +158,13 @@ def test_nans_are_counted_and_left_out():
     check(x, got=st)
     assert st.nans.tolist() == [0,30_000,167*30,24_000] and np.isnan([st.mean[1],st.std[1],st.min[1],st.max[1]]).all()
 
+@pytest.mark.parametrize('dtype,offset,spread', [('f4', 101_325, .5), ('f8', 1.7e9, .5), ('f8', 101_325.3, 1e-3), ('f4', -1e-20, 1e-23)])
+@pytest.mark.parametrize('shape,missing', [((6000,2,500), np.s_[:4000,1]), ((2,2,3_000_000), np.s_[:,1,:2_500_000])], ids=['rows','steps'])
+def test_a_variable_far_from_0_that_is_missing_at_first_keeps_its_digits(dtype, offset, spread, shape, missing):
+    x = (np.random.default_rng(0).normal(size=shape)*spread + offset).astype(dtype)
+    x[missing] = np.nan
+    for o in (x[:,1:], x): check(o)
+
 def test_infinities_show_in_range_and_spoil_no_other_variable():
     x = filled((100,3,20))
     x[5,1,3],x[6,1,3],x[7,2,0] = np.inf,-np.inf,np.nan
@@ -277,6 +284,13 @@ def test_only_the_last_few_are_kept(X):
     poison(X)
     assert train_stats(X, range(19)).mean[0] == 7
 
+def test_stats_that_were_computed_in_another_way_are_computed_again(X, monkeypatch):
+    with monkeypatch.context() as m:
+        m.setattr(tsdisk.folder.results, 'versions', {})
+        train_stats(X)
+    poison(X)
+    assert train_stats(X) == array_stats(X)
+
 @pytest.mark.parametrize('how', ['saved','in place','touched'])
 def test_stats_are_computed_again_when_the_file_changes(X, how):
     train_stats(X)
@@ -375,7 +389,7 @@ def test_several_arrays_in_one_call():
     assert array_stats((a,b)) == (array_stats(a),array_stats(b))
 
 def test_samples_of_a_random_split_are_counted_in_few_blocks():
-    "Some steps of arrays (n, vars, steps): rows that are not neighbours come together"
+    "Some steps of arrays (n, vars, steps): rows that are not neighbors come together"
     x = filled((20_000,3,12))
     w,rows = Windows(x[:,:,2:8], 6, 6, sel_vars=[1,0]),np.sort(np.random.default_rng(0).permutation(20_000)[:9000])
     blocks = [*w.blocks(rows)]

@@ -5,7 +5,7 @@ import numpy as np, pandas as pd, pytest
 from fastcore.test import expect_fail
 from hypothesis import given, settings, strategies as st
 from tsdisk.series.clock import Clock, as_time, duration_text, nanosecond_stamps, nanoseconds, period_of
-from tsdisk.series.clocks import Clocks, ClockScan
+from tsdisk.series.clock_scan import ClockScan
 
 @pytest.mark.parametrize('duration', ['36h', '36 hours', '1 day 12 hours', '1d12h', '1.5 D', 129600, timedelta(days=1.5), pd.Timedelta('36h'), np.timedelta64(36, 'h')])
 def test_durations_of_any_form_are_the_same(duration): assert nanoseconds(duration) == 36*3600*10**9
@@ -126,11 +126,6 @@ def test_clocks_survive_their_metadata(start):
     other = Clock.from_metadata(clock.metadata())
     assert (other.times([0, 99, 100, 10**6]) == clock.times([0, 99, 100, 10**6])).all()
 
-def test_clocks_of_series_without_a_start_or_a_rate():
-    clocks = Clocks(np.array(['2024-01-01', 'NaT'], 'M8[ns]'), [1, np.nan])
-    assert clocks[0].start == np.datetime64('2024-01-01') and clocks[1].start is None and clocks[1].fs is None
-    assert clocks.fs_of_all is None and Clocks(fs=[2, 2]).steps('3s') == 6
-
 in_words = {'1ns': '1 ns', '1.5ms': '1.5 ms', '59s': '59 s', '61.5s': '1 min 1.5 s', '90s': '1 min 30 s', '119.97s': '2 min', '1h': '1 h', '25h': '1 d 1 h',
     '1d 59min 40s': '1 d 1 h', '1d 30s': '1 d 30 s', '10d 1h 20min': '10 d 1 h', '2w': '14 d', '282.7w': '1,978 d 22 h'}
 
@@ -153,3 +148,11 @@ def test_pandas_keeps_its_nanoseconds():
 @pytest.mark.parametrize('unit', 'YM')
 def test_months_and_years_are_no_durations(unit):
     with expect_fail(ValueError, 'no fixed length'): nanoseconds(np.timedelta64(1, unit))
+
+@pytest.mark.parametrize('times,faults', [(np.arange('2024-01-01', '2024-03-01', dtype='M8[D]')[::-1], dict(backward=59)),
+    (np.array(['2024-01-01']*5, 'M8[D]'), dict(repeated=4)), (np.array([5.,4.,3.]), dict(backward=2))])
+@pytest.mark.parametrize('size', [1,2,100])
+def test_times_that_never_ascend_have_faults(times, faults, size):
+    scan = ClockScan()
+    for i in range(0, len(times), size): scan.add(times[i:i+size])
+    assert dict(backward=scan.backward, repeated=scan.repeated) == dict(backward=0, repeated=0) | faults and scan.faults

@@ -1,6 +1,5 @@
 "Patches are what NumPy cuts, at places that depend on the epoch and the seed alone"
 import h5py, numpy as np, pickle, pytest
-from pathlib import Path
 from hypothesis import given, settings, strategies as st
 from conftest import fails, same
 from tsdisk.disk.array_sources import ArraySource
@@ -9,7 +8,6 @@ from tsdisk.disk.shards import Shards
 from tsdisk.folder.stats import array_stats
 from tsdisk.series.crops import Crops
 from tsdisk.series.patches import GridPlaces, Patches, stretches
-from tsdisk.series.volumes import Volumes
 from tsdisk.testing import check_source
 
 @st.composite
@@ -71,32 +69,6 @@ def test_rows_may_come_from_anything(tmp_path, kind):
     q.prefetch([0,11,12])
     same(np.asarray(p[5]), np.asarray(pickle.loads(pickle.dumps(q))[5]))
     assert array_stats(q).mean == pytest.approx(x.mean(), abs=1e-5)
-
-def test_volumes_of_unequal_shapes_open_few_files(tmp_path):
-    sizes = [(8,9),(5,12),(30,4)]
-    xs = [np.random.default_rng(i).normal(size=(2,*o)).astype('f4') for i,o in enumerate(sizes)]
-    paths = [save_array(tmp_path/f'{i}.npy', o).filename for i,o in enumerate(xs)]
-    p = Patches(paths, (5,4), per_row=4)
-    p.rows.most = 1
-    for q in (p, p.at_epoch(0), p.at_epoch(9)):
-        rows,starts = q.places.locate(np.arange(12))
-        got = q.gather(range(12))
-        for i in range(12): same(got[i], xs[rows[i]][:, starts[i,0]:starts[i,0]+5, starts[i,1]:starts[i,1]+4])
-    assert len(p.rows.open) == 1
-    grid = Patches(xs, (5,4), every=(5,4))
-    assert len(grid) == 2*3 + 1*3 + 6*1
-    found = np.unique(grid.gather(range(len(grid))))
-    assert len(found) == sum(o.size for o in xs)
-    same(grid.of_rows([7,8,9]), np.repeat([7,8,9], [6,3,6]))
-    assert [len(o) for o in p.split_rows([[0,2],[1]])] == [8,4]
-    assert array_stats(p).mean == pytest.approx(np.mean(np.concatenate([o.reshape(2, -1) for o in xs], 1), 1), abs=1e-5)
-
-def test_replaced_volumes_are_an_error(tmp_path):
-    paths = [save_array(tmp_path/f'{i}.npy', np.zeros((1,4,4+i))).filename for i in range(2)]
-    v = Volumes(paths)
-    Path(paths[1]).unlink()
-    save_array(paths[1], np.zeros((1,9,9)))
-    with fails(OSError, 'was replaced'): v.cut_row(1, (0,))
 
 def test_epochs_differ_and_fixed_places_are_central():
     p = Patches(np.zeros((500,1,101,61)), (1,1), seed=1)

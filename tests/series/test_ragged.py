@@ -7,10 +7,10 @@ from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.loader import TSDataLoader
-from tsdisk.disk.arrays import open_array
+from tsdisk.data.transforms import Standardize
 from tsdisk.series.crops import Crops
 from tsdisk.series.ragged import DirectRagged, Ragged
-from tsdisk.series.ragged_files import append_ragged, open_ragged, save_ragged
+from tsdisk.series.ragged_files import open_ragged, save_ragged
 from tsdisk.series.windows import Windows
 
 @pytest.fixture(scope='module')
@@ -95,17 +95,6 @@ def test_offsets_of_any_integers(dtype):
 def test_prefetch_takes_nothing(ragged):
     for s in (ragged[0], ragged[0].direct(2), Windows(ragged[0], 3), Crops(ragged[0], 3)): assert s.prefetch([]) is None
 
-def test_a_series_of_no_steps_is_named(tmp_path):
-    with fails(ValueError, 'Series 1 has no steps'): save_ragged(tmp_path/'r', [np.zeros((2,5)), np.zeros((2,0))])
-    assert not (tmp_path/'r'/'values.npy').exists()
-
-@pytest.mark.parametrize('axis,other', [(-1,'(steps, vars), give `axis=0`'), (0,'(vars, steps), give `axis=-1`')])
-def test_series_of_another_layout_are_named_with_their_shapes(tmp_path, axis, other):
-    xs = [np.zeros((n,3) if axis else (3,n)) for n in (7,9)]
-    with fails(ValueError, f'Series 1 has shape {xs[1].shape}, series 0 has {xs[0].shape}', other): save_ragged(tmp_path/'r', xs, axis=axis)
-    assert not (tmp_path/'r'/'values.npy').exists()
-    assert save_ragged(tmp_path/'r', xs, axis=-1-axis).lengths.tolist() == [7,9]
-
 def test_batches_of_like_length_are_little_padded(tmp_path):
     lengths = np.random.default_rng(0).integers(10, 400, 4000)
     r = save_ragged(tmp_path, (np.zeros((1,n), 'f4') for n in lengths))
@@ -114,39 +103,6 @@ def test_batches_of_like_length_are_little_padded(tmp_path):
         real,all_ = np.sum([[int(m.sum()), m.numel()] for _,m in dl], axis=0)
         return 1-real/all_
     assert padding() < .1 < .3 < padding(by_length=False)
-
-def test_appended_series_are_there_and_old_readers_go_on(ragged, tmp_path):
-    xs = ragged[1][:20]
-    old = save_ragged(tmp_path, xs)
-    new = append_ragged(tmp_path, xs[:3])
-    assert (len(old), len(new)) == (20,23)
-    for i,o in enumerate([*xs, *xs[:3]]): same(np.asarray(new[i]), o)
-    for i,o in enumerate(xs): same(np.asarray(old[i]), o)
-
-def test_a_failed_append_leaves_what_was(ragged, tmp_path):
-    xs = ragged[1][:5]
-    save_ragged(tmp_path, xs)
-    before = {o.name: o.read_bytes() for o in tmp_path.iterdir()}
-    def broken():
-        yield xs[0]
-        raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt): append_ragged(tmp_path, broken())
-    with fails(ValueError, 'none was added'): append_ragged(tmp_path, [xs[0], xs[0][:2]])
-    assert {o.name: o.read_bytes() for o in tmp_path.iterdir()} == before
-
-def test_a_killed_append_leaves_what_was(ragged, tmp_path):
-    xs = ragged[1][:5]
-    save_ragged(tmp_path, xs)
-    with open(tmp_path/'values.npy', 'ab') as f: f.write(b'half a series') # As a kill would leave it
-    for i,o in enumerate(xs): same(np.asarray(open_ragged(tmp_path)[i]), o)
-    new = append_ragged(tmp_path, [xs[1]])
-    same(np.asarray(new[5]), xs[1])
-    assert open_array(tmp_path/'values.npy').shape == (sum(o.shape[1] for o in xs)+xs[1].shape[1], 3)
-
-def test_cut_values_are_refused(ragged, tmp_path):
-    save_ragged(tmp_path, ragged[1][:5])
-    with open(tmp_path/'values.npy', 'r+b') as f: f.truncate(4100)
-    with fails(ValueError, 'truncated'): open_ragged(tmp_path)
 
 @pytest.mark.parametrize('offsets,words', [([0,5,3], 'must ascend'), ([1,5], 'from 0'), ([0], 'n+1 integers'),
     ([0.,5.], 'n+1 integers'), ([0,5,30], 'at most the 20 steps'), ([0,5,5], 'no series may be empty')])
@@ -201,12 +157,36 @@ def test_a_mask_gathers_batches_of_the_same_length(side):
     assert mask.shape == (2,7) and mask.sum(1).tolist() == [3,7]
     same(r.gather([0,1])[:,0][mask], np.arange(10, dtype='f4'))
 
+@pytest.mark.parametrize('side', ['right','left'])
+@pytest.mark.parametrize('kw', [dict(most=12), dict(length=12)], ids=['most','length'])
+def test_statistics_and_labels_are_of_the_steps_that_are_used(tmp_path, side, kw):
+    xs = [filled((2,n))*(1+np.arange(n) // 12)*100 for n in (5,30,12,40)]
+    ys = [np.where(np.arange(n) < 12, 'early', np.where(np.arange(n) < n-12, 'middle', 'late')) for n in (5,30,12,40)]
+    used = np.s_[..., :12] if side == 'right' else np.s_[..., -12:]
+    X = Ragged(np.concatenate(xs, 1).T.copy(), np.cumsum([0,5,30,12,40]), side=side, **kw)
+    y = Ragged(np.concatenate(ys), X.offsets, side=side, **kw)
+    save_ragged(tmp_path/'X', xs)
+    want = np.concatenate([o[used] for o in xs], 1).astype('f8')
+    for s in (X, open_ragged(tmp_path/'X', side=side, **kw)):
+        scale = Standardize()
+        dls = TSDataLoaders.from_arrays(s, y, splits=[range(4),[]], bs=4, device='cpu', batch_tfms=scale)
+        np.testing.assert_allclose([scale.mean[:,0], scale.std[:,0]], [want.mean(1), want.std(1)], rtol=1e-5)
+        assert [*dls.vocab] == sorted({*np.concatenate([o[used] for o in ys])})
+
 def test_blocks_of_a_selection_of_variables():
     values = np.arange(900_000, dtype='f4').reshape(-1, 3)
     r = Ragged(values[:,1:], [0, 200_000, 300_000])
     same(np.concatenate([o[0] for o in r.blocks([0,1])], 1), values[:,1:].T)
 
-def test_at_least_one_series_is_opened(ragged, tmp_path):
-    save_ragged(tmp_path/'r', ragged[1][:3])
-    with fails(ValueError, '`n`', '0'): open_ragged(tmp_path/'r', n=0)
-    assert len(open_ragged(tmp_path/'r', n=2)) == 2
+def test_values_of_an_object_that_reads_in_its_own_way(tmp_path, monkeypatch):
+    import h5py
+    values = np.arange(60.).reshape(30,2)
+    with h5py.File(tmp_path/'a.h5', 'w') as f: f['values'] = values
+    f = h5py.File(tmp_path/'a.h5')
+    r = Ragged(f['values'], [0,10,15,30])
+    r.prefetch(np.array([2,0]))
+    again = pickle.loads(pickle.dumps(r))
+    for o in (r, again): same(o[1], values[10:15].T)
+    monkeypatch.setattr('tsdisk.data.reader.free_memory', lambda: 0)
+    b, = TSDataLoader(TSDatasets(r), bs=3)
+    same(np.asarray(b[0])[1][:,:5], values[10:15].T.astype('f4'))

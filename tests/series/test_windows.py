@@ -18,6 +18,7 @@ from tsdisk.disk.shards import Shards
 from tsdisk.convert.convert import convert
 from tsdisk.folder.manifest import open_folder
 from tsdisk.order.time_splits import time_splits
+from tsdisk.series.clock import Clock
 from tsdisk.series.ragged_files import save_ragged
 from tsdisk.series.windows import Windows
 
@@ -257,3 +258,9 @@ def test_windows_of_the_first_series_of_a_dataset_have_their_times(tmp_path):
     assert len(few) == 3*76+72 and len(few.last) == 4 and len(time_splits(few)) == 2
     same(few.gather(np.arange(len(few))), all_.gather(np.arange(len(few))))
     assert few.clocks[3].start == np.datetime64('2024-01-04')
+
+@pytest.mark.parametrize('n', [1,2,4])
+def test_a_list_of_clocks_has_one_for_each_series(n):
+    clocks = [Clock('2024-01-01', fs=1)]*n
+    with fails(ValueError, '3 series', f'{n} clocks'): Windows([np.zeros(30)]*3, 10, clock=clocks).times(0)
+    assert Windows([np.zeros(30)]*n, 10, clock=clocks).times(0)[0] == np.datetime64('2024-01-01')

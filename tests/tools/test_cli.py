@@ -176,3 +176,9 @@ def test_what_is_no_dataset_is_not_drawn_and_bench_is_doctor(tmp_path, capsys):
     assert main(['info', '--plot', str(tmp_path/'t.csv')]) == 1
     assert f'`tsdisk convert {tmp_path}/t.csv FOLDER`' in capsys.readouterr().err
     assert main(['bench', str(tmp_path)]) == 2 and '`tsdisk doctor PATH`' in capsys.readouterr().err
+
+@pytest.mark.parametrize('flag', ['--y','--metadata'])
+def test_targets_and_metadata_of_a_table_need_its_ids(tmp_path, capsys, flag):
+    (tmp_path/'a.csv').write_text('label,v\n1,2\n3,4\n')
+    assert main(['convert', str(tmp_path/'a.csv'), str(tmp_path/'set'), flag, 'label']) != 0
+    assert '`--id`' in capsys.readouterr().err and not (tmp_path/'set').exists()

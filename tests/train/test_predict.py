@@ -1,17 +1,19 @@
 "Predictions on disk: the right rows, in memory that does not grow, whatever happens"
 import errno, shutil, signal, subprocess, sys, textwrap, time
-from copy import copy
+from copy import copy, deepcopy
+from functools import partial
 from types import SimpleNamespace
 import numpy as np, pytest, torch
 from fastai.basics import AccumMetric, Callback, CancelValidException, Learner, nn, noop
 from fastai.callback.progress import *
 from fastai.callback.schedule import *
 from fastai.callback.tracker import *
-from fastai.losses import BCEWithLogitsLossFlat
+from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 from fasttransform import Transform
 from conftest import fails, filled, fresh, linux, same, test_folders
-from tsdisk.train import writer
+from tsdisk.train import predict, writer
 from tsdisk.data.augment import Jitter
+from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.series.ragged_files import save_ragged
@@ -172,6 +174,21 @@ def test_processes_at_the_same_time(tmp_path):
     for o in (whole,*both): assert o.wait() == 0, o.stderr.read().decode()[-2000:]
     assert equal_files(tmp_path/'p', tmp_path/'whole', ('preds','decoded'))
     assert sorted(o.name for o in tmp_path.iterdir()) == ['p','whole']
+
+def test_another_process_publishes_between_two_syncs(tmp_path, monkeypatch):
+    "As it may once the last rows are in the journal of this process, which syncs once more at its end"
+    learn = learner(y=classes)
+    quiet(learn, learn.dls.train, tmp_path/'p', rank=1, world_size=2)
+    others = writer.rows_done(tmp_path/'p.part', 1)
+    sync = writer.RowWriter.sync
+    def sync_then_publish(self, rows):
+        sync(self, rows)
+        writer.publish_run(self.folder, tmp_path/'p', [self.n-others, others])
+    monkeypatch.setattr(writer.RowWriter, 'sync', sync_then_publish)
+    monkeypatch.setattr(writer.RowWriter, 'sync_every', 0)
+    preds = quiet(learn, learn.dls.train, tmp_path/'p', rank=0, world_size=2).preds
+    same(preds, quiet(learn, learn.dls.train, tmp_path/'whole').preds)
+    assert not (tmp_path/'p.part').exists()
 
 class Stop(Callback):
     def __init__(self, at, err=KeyboardInterrupt): self.stop,self.err = at,err
@@ -448,3 +465,78 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         assert res.preds.shape == (400_000,500) and (res.targs[::1000] == np.arange(400_000)[::1000]).all()
         res = max(seen)-seen[20]""")
     assert grown < 60
+
+def doubled(o): return o*2
+def tripled(o): return o*3
+
+@pytest.mark.parametrize('a,b', [(lambda o: o.softmax(1), lambda o: o.sigmoid()), (doubled, tripled), (partial(torch.mul, other=2), partial(torch.mul, other=3))])
+def test_other_activations_are_other_predictions(tmp_path, a, b):
+    learn = learner(y=classes)
+    quiet(learn, learn.dls.valid, tmp_path/'p', act=a)
+    with fails(ValueError, 'a different act'): quiet(learn, learn.dls.valid, tmp_path/'p', act=b)
+    quiet(learn, learn.dls.valid, tmp_path/'p', act=a)
+
+def test_other_transforms_of_columns_are_other_predictions(tmp_path):
+    learns = [learner(y=classes, tfms=[f, None]) for f in (doubled, tripled)]
+    quiet(learns[0], learns[0].dls.valid, tmp_path/'p')
+    with fails(ValueError, 'a different transforms'): quiet(learns[1], learns[1].dls.valid, tmp_path/'p')
+
+class Times(Transform):
+    "Does not show what it holds"
+    def __init__(self, by): self.by = by
+    def encodes(self, o:TSTensor): return o*self.by
+    def __repr__(self): return 'Times'
+
+class Power:
+    def __init__(self, to): self.to = to
+    def __call__(self, o): return o**self.to
+
+@pytest.mark.parametrize('change', [2, np.array([1.,2.]), torch.tensor([1.,2.]), [1,2], {'a': 2}], ids=str)
+def test_values_of_a_transform_that_it_does_not_show(change):
+    identities = [predict._identity_of(Times(o)) for o in (change, deepcopy(change), 1)]
+    assert identities[0] == identities[1] != identities[2]
+
+def test_other_values_of_transforms_and_activations_are_other_predictions(tmp_path):
+    learns = [learner(y=classes, batch_tfms=Times(by)) for by in (1,2)]
+    quiet(learns[0], learns[0].dls.valid, tmp_path/'p', act=Power(2))
+    with fails(ValueError, 'different act'): quiet(learns[0], learns[0].dls.valid, tmp_path/'p', act=Power(3))
+    with fails(ValueError, 'different transforms'): quiet(learns[1], learns[1].dls.valid, tmp_path/'p', act=Power(2))
+    quiet(learns[0], learns[0].dls.valid, tmp_path/'p', act=Power(2))
+
+@pytest.mark.parametrize('change', ['class weights','delta','layer'])
+def test_a_finished_run_of_other_settings_is_not_opened(tmp_path, change):
+    learn = learner(y=classes)
+    if change == 'delta': learn = learner(y=np.arange(103.), out=1, loss=nn.HuberLoss(delta=1.))
+    if change == 'class weights': learn.loss_func = CrossEntropyLossFlat(weight=torch.tensor([1.,2.,3.]))
+    quiet(learn, learn.dls.train, tmp_path/'p', losses=True)
+    if change == 'class weights': learn.loss_func = CrossEntropyLossFlat(weight=torch.tensor([3.,2.,1.]))
+    if change == 'delta': learn.loss_func = nn.HuberLoss(delta=.01)
+    if change == 'layer': learn.model.body[1] = nn.Tanh()
+    with fails(ValueError, 'different '+('model' if change == 'layer' else 'loss')): quiet(learn, learn.dls.train, tmp_path/'p', losses=True)
+
+@pytest.mark.parametrize('at', ['claim_folder','begin_run'])
+def test_another_process_publishes_while_this_one_begins(tmp_path, monkeypatch, at):
+    learn = learner(y=classes)
+    path = tmp_path/'p'
+    quiet(learn, learn.dls.train, path, rank=1, world_size=2)
+    monkeypatch.setattr(predict, 'publish_run', lambda *_: None) # As if killed before that
+    quiet(learn, learn.dls.train, path, rank=0, world_size=2)
+    part,begin = tmp_path/'p.part',getattr(predict, at)
+    rows = [writer.rows_done(part, o) for o in (0,1)]
+    def publish_then_begin(folder, *args):
+        if part.exists(): writer.publish_run(part, path, rows)
+        return begin(folder, *args)
+    monkeypatch.setattr(predict, at, publish_then_begin)
+    assert [*quiet(learn, learn.dls.train, path, rank=0, world_size=2)] == ['preds']
+    assert not part.exists()
+
+def test_a_model_that_shows_addresses_is_the_same_in_another_process():
+    "Its `repr` has that of a function"
+    shown = [ShowsAddress() for _ in range(2)]
+    assert repr(shown[0]) != repr(shown[1]) and predict._model_crc(shown[0]) == predict._model_crc(shown[1])
+
+class ShowsAddress(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.o = object()
+    def extra_repr(self): return repr(self.o)

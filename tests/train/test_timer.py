@@ -118,7 +118,7 @@ def test_transforms_are_timed_in_training_alone():
     before = dict(timer.tfms)
     fit(learn)
     learn.validate()
-    assert timer.tfms == before and learn.dls.train.clock is None
+    assert timer.tfms == before and learn.dls.train.stopwatch is None
 
 def test_the_fewest_transforms_that_take_most_of_the_time_are_named():
     assert module._slowest(dict(a=1., b=60., c=2.)) == ['b'] and module._slowest(dict(a=30., b=40., c=1.)) == ['b','a']

@@ -1,5 +1,6 @@
 "Tables, stitched series and files of predictions: in the units of the data, or with a warning"
 import warnings
+from copy import deepcopy
 import numpy as np, pytest, torch
 from fastai.basics import Learner, nn, Transform
 from fastai.callback.progress import *
@@ -29,7 +30,7 @@ class ByInput(ItemTransform):
     def decodes(self, b): return b[0], TensorTarget(b[1]+float(b[0].mean()))
 
 def learner(tfms, flat=False, **kw):
-    dls = TSDataLoaders.from_arrays(windows(horizon=4), bs=16, seed=0, device='cpu', batch_tfms=tfms, **kw)
+    dls = TSDataLoaders.from_arrays(windows(horizon=4), bs=16, seed=0, device='cpu', batch_tfms=deepcopy(tfms), **kw)
     torch.manual_seed(0)
     return Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(40, 8), *([] if flat else [nn.Unflatten(1, (2,4))])))
 

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 import numpy as np
 from ..disk.basics import Shown
 from ..disk.paths import local_path
+from ..disk.rows import first_not_before
 from ..series.clock import Clock, as_time
 from .edf import EdfFile
 from .readers import read_file, suffix_of
+from .record_times import clock_of
 from .wfdb_records import WfdbRecord
 
 # %% ../../nbs/45_convert.annotations.ipynb #7b3f598e
@@ -54,13 +56,8 @@ def steps_at(
     n:int, # Number of steps
 ) -> np.ndarray: # (k,)
     "The first step at or after each time; n if all steps are earlier"
-    low,high = np.zeros(len(times), np.int64),np.full(len(times), n)
-    while (low < high).any():
-        middle = (low+high)//2
-        earlier = (low < high) & (clock.since_start(np.minimum(middle, n-1)) < times)
-        low = np.where(earlier, middle+1, low)
-        high = np.where(earlier, high, middle)
-    return low
+    def is_before(step): return clock.since_start(step) < times
+    return first_not_before(is_before, np.full(len(times), n))
 
 # %% ../../nbs/45_convert.annotations.ipynb #fb571f38
 def _ends(onsets, durations, window):
@@ -135,11 +132,12 @@ class LabelSteps(Shown):
     def uses(self): return [self.key] # So that `convert` does not report them as kept only in `items.jsonl`
 
     def __call__(self, record):
-        clock = Clock.from_metadata(record)
+        clock = clock_of(record)
         if record.get(self.key) is None:
             raise ValueError(f"It has no `{self.key}`, it has {[*record]}: if they are in another file, "
                 "give `read` with `read_annotated`")
-        if clock is None or clock.period is None: raise ValueError("Its sampling rate is not known: add `fs` in `read`")
+        is_known = clock is not None and (clock.period is not None or clock.stamps is not None)
+        if not is_known: raise ValueError("Its sampling rate is not known: add `fs` in `read`")
         how = dict(classes=self.classes, window=self.window, clock=clock)
         return {**record, 'y': step_labels(record[self.key], steps_of(record), **how), 'classes': _numbers_of(self.classes)}
 

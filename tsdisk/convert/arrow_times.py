@@ -7,7 +7,7 @@ __all__ = ['dates_column', 'format_of', 'time_reader']
 
 # %% ../../nbs/43_convert.arrow_times.ipynb #8aa6fa37
 from functools import partial
-from .arrow_columns import are_iso, decoded, is_date, is_text, kind_of, number_column
+from .arrow_columns import are_iso, decoded, is_date, is_text, kind_of, number_column, without_marks
 from .readers import need
 from .text_columns import has_year, known_format, scaled_times, seconds_since, time_scale, times_of
 
@@ -45,20 +45,23 @@ def _parsed_times(format, name, column, where):
 
 # %% ../../nbs/43_convert.arrow_times.ipynb #0edc8916
 def _as_integers(column):
+    "Whole numbers; None if they are not"
+    column = decoded(column)
+    if is_text(column.type): column = without_marks(column)
     try: return column.cast('int64')
     except ValueError: return None
 
 def _are_large(column):
     "Are numbers integers that floats can't represent?"
-    integers = _as_integers(decoded(column))
+    integers = _as_integers(column)
     if integers is None: return False
     return bool(abs(integers.drop_null().to_numpy().astype('f8')).max(initial=0) >= 2**53)
 
 # %% ../../nbs/43_convert.arrow_times.ipynb #71037616
 def _numeric_times(are_large, scale, origin, decimal, name, column, where):
-    "Times that are numbers: integers if they are large, else floats"
+    "Times that are numbers: integers if they are large or have a unit, else floats"
     pa = need('pyarrow', 'tables')
-    integers = _as_integers(decoded(column)) if are_large else None
+    integers = _as_integers(column) if are_large or scale else None
     numbers = number_column(column, name, where, decimal).cast('float64') if integers is None else integers
     if scale is None: return numbers
     missing = numbers.is_null().to_numpy(zero_copy_only=False)

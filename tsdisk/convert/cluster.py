@@ -19,6 +19,7 @@ from .workers import reading, run_jobs
 from ..disk.arrays import uncached, write_at
 from ..disk.errors import naming
 from ..disk.executors import in_order, is_executor, tasks_at_once, TasksAhead
+from ..disk.fingerprint import input_parts
 from ..disk.headers import data_start
 from ..disk.inside import inside
 from ..disk.publish import sync_folder
@@ -145,7 +146,7 @@ def read_groups(
     inputs = deque()
     def read():
         for first,group in groups:
-            inputs.append(group)
+            inputs.append([(o, name, input_parts(o)) for o,name,_ in group]) # A file may change once it is read
             yield first,group
     with closing(run_jobs(job, read(), workers)) as results:
         for done in results: yield done, inputs.popleft()

@@ -305,13 +305,9 @@ def _has_all(dst, work):
     if has_all: return True
     raise _some_are_known(dst, work.inputs, known)
 
-def _is_added(dst, work, again):
-    "Are these rows in the dataset already, so that nothing is left to do? `ValueError` if some are"
-    completed = _complete_earlier(dst, work.inputs)
-    if again and not completed or not _has_all(dst, work): return False
-    print(f"Nothing was appended: the dataset has the rows of {count_inputs(len(work.inputs))} already. "
+def _print_nothing_added(inputs):
+    print(f"Nothing was appended: the dataset has the rows of {count_inputs(len(inputs))} already. "
         "`again=True` adds them once more")
-    return True
 
 # %% ../../nbs/48_convert.convert.ipynb #019ce883
 def _print_rows_without_split(dst, n):
@@ -358,7 +354,9 @@ def append(
     work = Work(inputs, tfm, _workers(n_workers, executor), on_error, label=label, split=split)
     with locked(dst):
         complete_save(dst)
-        if not _is_added(dst, work, again): work._append(dst, resume)
+        completed = _complete_earlier(dst, inputs)
+        if (completed or not again) and _has_all(dst, work): _print_nothing_added(inputs)
+        else: work._append(dst, resume)
         return info(dst)
 
 @patch

@@ -195,6 +195,17 @@ def _commented_names(above, rows, sep):
     all_numbers = rows and all(as_number(o) is not None for o in rows[0])
     return named if all_numbers and named and len(named[0]) == len(rows[0]) else []
 
+def _count_titles(rows):
+    "How many rows above the names hold only a title, or nothing"
+    filled = [sum(map(bool, o)) for o in rows]
+    n = next((i for i,k in enumerate(filled) if k > 1), 0)
+    is_title = n and not _has_values(rows[n]) and any(map(_has_values, rows[n+1:n+3])) # Units may follow the names
+    return n if is_title else 0
+
+def _has_values(row):
+    "Has a row any number or time?"
+    return any(_is_value(o, '.') or _is_value(o, ',') for o in row)
+
 # %% ../../nbs/43_convert.csv.ipynb #491e2583
 def _with_all_names(rows, width):
     "(the rows from the names on, how many are above); names that lack a field get an empty one"
@@ -206,8 +217,7 @@ def _with_all_names(rows, width):
 
 def _lacks_a_field(names, row):
     "Are these the names of a row of values, except for one?"
-    has_values = any(_is_value(o, '.') or _is_value(o, ',') for o in row)
-    return len(names) == len(row)-1 and has_values
+    return len(names) == len(row)-1 and _has_values(row)
 
 # %% ../../nbs/43_convert.csv.ipynb #edb3ee21
 def _check_given(sep, decimal):
@@ -283,6 +293,7 @@ def complete(self:Dialect,
     named = _commented_names(above, rows, self.sep)
     width = _width(rows) if self.skip_rows is None else len(rows[0])
     rows,start = _with_all_names(named+rows, width)
-    n = start + self._take_names(rows) - len(named)
+    titles = _count_titles(rows) if self.skip_rows is None else 0
+    n = start + titles + self._take_names(rows[titles:]) - len(named)
     self.skip_rows = _skipped_lines(every, lines, n, self)
     return self

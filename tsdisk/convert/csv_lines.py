@@ -7,7 +7,7 @@ __all__ = ['compressions', 'open_bytes', 'explain_compression', 'first_bytes', '
            'explain_encoding', 'first_lines', 'plain_suffix']
 
 # %% ../../nbs/42_convert.csv_lines.ipynb #52e8cd18
-import codecs
+import codecs, re
 from contextlib import contextmanager
 from .readers import need
 
@@ -90,7 +90,9 @@ def first_lines(
             "'utf-8', 'latin1', 'utf-16' …") from e
     except UnicodeDecodeError as e: raise not_in_encoding(path, encoding) from e
     if '\0' in text: raise not_in_encoding(path, encoding)
-    lines = text.splitlines() if complete else text.splitlines()[:-1] or [text]
+    lines = re.split('\r\n|\r|\n', text) # `splitlines` splits at form feeds, too
+    if not lines[-1]: lines.pop()
+    elif not complete: lines = lines[:-1] or [text]
     return lines[:most], encoding
 
 # %% ../../nbs/42_convert.csv_lines.ipynb #d92dde2d

@@ -11,7 +11,7 @@ from functools import partial
 from .csv import Dialect, is_row
 from .csv_lines import explain_compression, explain_encoding, open_bytes
 from .readers import large, need
-from .text_columns import need_pandas
+from .text_columns import as_number, need_pandas
 
 # %% ../../nbs/43_convert.csv_rows.ipynb #36cb35a2
 def _options(dialect, columns, handler):
@@ -24,9 +24,17 @@ def _options(dialect, columns, handler):
         invalid_row_handler=handler)
     return read, parse, arrow.ConvertOptions(column_types={o: pa.string() for o in columns}, include_columns=columns)
 
+def _is_skipped(line, dialect):
+    "Is a line that has not as many fields as the names empty, or a comment?"
+    others = line.split(dialect.sep)[1:]
+    if not line.strip(): return not others
+    if is_row(line, dialect.comment): return False
+    has_numbers = any(as_number(o, dialect.decimal) is not None for o in others) # Then it may be a short row
+    return dialect.comment is not None or not has_numbers
+
 def _comment_handler(dialect):
     "Skip comments, and refuse other rows whose number of fields is not that of the names"
-    return lambda row: 'error' if is_row(row.text, dialect.comment) else 'skip'
+    return lambda row: 'skip' if _is_skipped(row.text, dialect) else 'error'
 
 # %% ../../nbs/43_convert.csv_rows.ipynb #7bbbefde
 def _batches(path, options):
@@ -64,9 +72,21 @@ def _with_pandas(path, dialect, columns):
     mark = dialect.comment or '#'
     rows = max(1, large//64//(32*len(dialect.names)))
     as_strings = dict(dtype='object', keep_default_na=False)
-    chunks = need_pandas().read_csv(path, sep=r'\s+', header=None, names=dialect.names, usecols=columns, **as_strings,
+    names = [*dialect.names, _beyond] # All are read, since `usecols` would cut long rows
+    chunks = need_pandas().read_csv(path, sep=r'\s+', header=None, names=names, **as_strings,
         skiprows=dialect.skip_rows, encoding=dialect.encoding, comment=mark, chunksize=rows)
-    for o in chunks: yield pa.RecordBatch.from_arrays([pa.array(o[c].astype(str), pa.string()) for c in columns], columns)
+    for o in chunks:
+        _check_widths(o[names[-2]], o[_beyond], len(dialect.names))
+        yield pa.RecordBatch.from_arrays([pa.array(o[c].astype(str), pa.string()) for c in columns], columns)
+
+_beyond = '' # Name of a column after the last
+
+def _check_widths(last, beyond, n):
+    "`ValueError` if a row has no last field, or one more: no field is empty between runs of spaces, so others would be in wrong columns"
+    is_short = last.isna() | (last == '')
+    is_long = beyond.notna() & (beyond != '')
+    if is_short.any(): raise ValueError(f"row {is_short.idxmax()+1:,} has fewer than {n} fields: mark missing values, as in 'NA'")
+    if is_long.any(): raise ValueError(f"row {is_long.idxmax()+1:,} has more than {n} fields: quote values with spaces")
 
 # %% ../../nbs/43_convert.csv_rows.ipynb #42391eb6
 def text_batches(

@@ -266,6 +266,15 @@ def named_columns(
         res |= dict(zip(unique_names(names, res), columns))
     return res
 
+# %% ../../nbs/49_convert.export.ipynb #1696af5c
+def _with_times(table, has_start):
+    "A table whose uneven times are dates, or durations without a start"
+    if 'times' not in table.column_names: return table
+    pa = need('pyarrow', 'tables')
+    times = table['times'].cast(pa.list_(pa.timestamp('ns') if has_start else pa.duration('ns')))
+    rest = table.select([o for o in table.column_names if o not in ('start','times')])
+    return rest.append_column('times', times)
+
 # %% ../../nbs/49_convert.export.ipynb #42f30488
 def to_parquet(
     path, # Folder of a dataset
@@ -279,6 +288,7 @@ def to_parquet(
     entry = manifest.get('arrays', {}).get('X', {})
     names = unique_names(entry.get('names') or [], [o.name for o in arrays])
     blocks = progress(row_blocks(arrays))
-    tables = (pa.table(named_columns(arrays, names, a, b)) for a,b in blocks)
+    has_start = any('start' in o for o in (manifest.get('info', {}), {o.name for o in arrays}))
+    tables = (_with_times(pa.table(named_columns(arrays, names, a, b)), has_start) for a,b in blocks)
     with _published_by_library(dst) as tmp: _write_tables(tmp, tables)
     return Path(dst)

@@ -7,7 +7,6 @@ __all__ = ['find_inputs']
 
 # %% ../../nbs/42_convert.files.ipynb #e2f7b0c8
 import errno, os, re, stat
-from collections import Counter
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from itertools import chain
@@ -17,6 +16,7 @@ from ..disk.fingerprint import split_name
 from ..disk.paths import is_remote, local_path
 from ..disk.sidecar import manifest_name
 from .readers import exclusion_reasons, readers, recognizers, suffix_of
+from .seen_inputs import place_of
 
 # %% ../../nbs/42_convert.files.ipynb #87121b33
 def _walk(folder, seen):
@@ -105,6 +105,27 @@ def _leads_up(link):
     target = link.resolve()
     return any(o.resolve().is_relative_to(target) for o in link.parents)
 
+# %% ../../nbs/42_convert.files.ipynb #289a983f
+def _paths_by_place(paths):
+    "The paths that lead to each file; a link is at the place of its target if that is among them too"
+    found,folders = {},{}
+    for o in paths: found.setdefault(place_of(o, folders), []).append(o)
+    for path,name in [o for o in found if os.path.islink(o[0])]:
+        target = os.path.realpath(path),name
+        if target in found: found[target] += found.pop((path, name))
+    return found
+
+def _links_in(path): return sum(map(os.path.islink, [path, *Path(path).parents]))
+
+def _without_links(paths, left_out):
+    "The paths, sorted, without links to files that are among them"
+    kept = []
+    for same in _paths_by_place(paths).values():
+        first,*others = sorted(same, key=lambda o: (_links_in(o), o)) if len(same) > 1 else same
+        kept.append(first)
+        left_out |= dict.fromkeys(others, 'a link to a file that is listed')
+    return sorted(kept)
+
 # %% ../../nbs/42_convert.files.ipynb #9e615af9
 def _readable(paths, left_out):
     "The files that have a reader, without the `.mat` files that a WFDB header describes, and without those left out"
@@ -131,7 +152,7 @@ def _list_files(src, any_suffix, left_out):
     else: return [given if any_suffix else src] # Its reader knows what it is: a WFDB record has no suffix
     files = found if any_suffix else _readable(found, left_out)
     if not files: raise _no_files(src, any_suffix, left_out)
-    return sorted(files)
+    return _without_links(files, left_out)
 
 # %% ../../nbs/42_convert.files.ipynb #977e7908
 def _no_files(src, any_suffix, left_out):
@@ -195,21 +216,25 @@ def _check_partners(role, paths, names):
         "Add these files, or leave out their partners")
 
 # %% ../../nbs/42_convert.files.ipynb #9cb2e905
+def _each_once(paths):
+    "The same paths; `ValueError` if one file is given twice"
+    for same in _paths_by_place(paths).values():
+        if len(same) == 1: continue
+        others = sorted({*same} - {same[0]})
+        also = f", also as {', '.join(others)}" if others else ''
+        raise ValueError(f"{same[0]} is given {len(same)} times{also}, "
+            "so its rows would be stored repeatedly: give it once")
+    return paths
+
 def _is_files(src):
     several = src if isinstance(src, (list,tuple)) else [src]
     return all(isinstance(o, (str,Path)) for o in several)
 
 def _files_of(src, any_suffix, left_out):
     if not isinstance(src, (list,tuple)): return _list_files(src, any_suffix, left_out)
-    return [*chain.from_iterable(_files_of(o, any_suffix, left_out) for o in src)]
+    return _each_once([*chain.from_iterable(_files_of(o, any_suffix, left_out) for o in src)])
 
 # %% ../../nbs/42_convert.files.ipynb #4dabfe16
-def _each_once(paths):
-    "The same paths; `ValueError` if one of them is given twice"
-    for path,n in Counter(paths).most_common(1):
-        if n > 1: raise ValueError(f"{path} is given {n} times, so its rows would be stored repeatedly: give it once")
-    return paths
-
 def find_inputs(
     src, # Glob, folder, file, `file::name`, a list of these, a mapping of roles to them, or an iterable of records
     any_suffix:bool=False, # Also list files of formats that tsdisk does not know?
@@ -218,4 +243,4 @@ def find_inputs(
     "The input files of `src`, in order"
     left_out = {} if left_out is None else left_out
     if isinstance(src, Mapping): return _pair_files({k: _files_of(v, any_suffix, left_out) for k,v in src.items()})
-    return _each_once(_files_of(src, any_suffix, left_out)) if _is_files(src) else src
+    return _files_of(src, any_suffix, left_out) if _is_files(src) else src

@@ -233,7 +233,7 @@ def _whole_record(record, group, arrays, left_out, scales=()):
     times = {'times': found[1]} if found else {}
     others = {k: v for k,v in arrays.items() if not found or k != found[0]}
     values,unused = others_of(_without_scales(others, scales), record['X'])
-    if 'times' in record: unused = {k: v for k,v in unused.items() if v != _scale}
+    if 'times' in record: unused = {k: v for k,v in unused.items() if k not in scales} # Others are not used
     res = read_attributes(group.attrs) | values | record | times
     return in_memory_or_not(_with_left_out(res, {**left_out, **unused}))
 
@@ -271,7 +271,7 @@ def group_record(
     x,is_series = members[name],kind_of(arrays.pop(name)) in ('series','references')
     if is_series: return _series_with_others(series_records(x, path, record_of), x, arrays, left_out)
     record = record_of(x, path, group)
-    scales = [k for k,c in axes_of(x, group) if c is not None]
+    scales = [name_of(c).rpartition('/')[2] for _,c in axes_of(x, group) if c is not None]
     return _whole_record(record, group, arrays, left_out, scales)
 
 # %% ../../nbs/44_convert.hdf5.ipynb #d2c4f78e

@@ -135,13 +135,13 @@ class Coding:
         return limits.max if self.high is not None and limits.max > self.high else None
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #e656c462
-def _make_unsigned(coding, attrs):
-    "Take stored numbers as unsigned; attributes may be signed or unsigned"
-    numbers = 2**(8*coding.dtype.itemsize)
-    coding.dtype = np.dtype(coding.dtype.str.replace('i', 'u'))
-    coding.codes = [*dict.fromkeys([*(o%numbers for o in coding.codes), *_codes(attrs, coding.dtype)])]
+def _change_sign(coding, attrs, kind):
+    "Take stored numbers as unsigned, 'u', or signed, 'i'; attributes may be either"
+    coding.dtype = np.dtype(coding.dtype.str.replace(coding.dtype.kind, kind))
+    def wrapped(o): return int(np.array(int(o) % 2**(8*coding.dtype.itemsize), 'u8').astype(coding.dtype))
+    coding.codes = [*dict.fromkeys([*map(wrapped, coding.codes), *_codes(attrs, coding.dtype)])]
     *ends,are_floats = _valid_range(attrs)
-    if not are_floats: coding.low,coding.high = [o if o is None else o%numbers for o in ends]
+    if not are_floats: coding.low,coding.high = [o if o is None else wrapped(o) for o in ends]
 
 # %% ../../nbs/42_convert.hdf5_attributes.ipynb #5c606532
 def coding_of(
@@ -153,7 +153,8 @@ def coding_of(
     if dtype.kind not in 'iuf' or not names & set(packing_attributes): return None
     low,high,is_float = _valid_range(attrs)
     res = Coding(dtype, *_scaling(attrs), _codes(attrs, dtype), low, high)
-    if dtype.kind == 'i' and str(_attribute(attrs, '_Unsigned')).lower() == 'true': _make_unsigned(res, attrs)
+    is_unsigned = dict(true=True, false=False).get(str(_attribute(attrs, '_Unsigned')).lower())
+    if dtype.kind == ('i' if is_unsigned else 'u') and is_unsigned is not None: _change_sign(res, attrs, 'u' if is_unsigned else 'i')
     if dtype.kind != 'f' and res.scale is not None and is_float: _pack_range(res)
     return res
 

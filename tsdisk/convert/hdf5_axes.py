@@ -34,7 +34,8 @@ def real_dates(
     "Dates of the real calendar; `ValueError` for another calendar, or for years that nanoseconds can't represent"
     values = np.asarray(values)
     if values.dtype == object: values = _from_cftime(values, name)
-    years = values[~np.isnat(values)].astype('M8[Y]').astype(int)+1970
+    ends = np.array([f.reduce(values) for f in (np.fmin, np.fmax)] if values.size else [], 'M8[us]')
+    years = ends[~np.isnat(ends)].astype('M8[Y]').astype(int)+1970
     if len(years) and (years.min() < 1678 or years.max() > 2261): raise _not_dates(name, "are not within the years 1678 to 2261")
     return values
 

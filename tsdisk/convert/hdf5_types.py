@@ -6,10 +6,19 @@
 __all__ = ['readable_kinds', 'kind_of', 'Unreadable', 'read_strings', 'StackedFields', 'vlen_series', 'referenced']
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #ca9c65a6
-import numpy as np
+import numpy as np, os
 from ..disk.basics import Shown
 from .hdf5_arrays import chunk_shape, full_index
 from .hdf5_attributes import text_of
+
+# %% ../../nbs/42_convert.hdf5_types.ipynb #ca5ed14d
+def _lacks_files(x):
+    "Is this a virtual array, some of whose files are gone?"
+    if not getattr(x, 'is_virtual', False): return False
+    folder = os.path.dirname(x.file.filename)
+    folder = os.environ.get('HDF5_VDS_PREFIX', folder).replace('${ORIGIN}', folder)
+    files = {o.file_name for o in x.virtual_sources() if '%' not in o.file_name} - {'.'} # A pattern may have any number
+    return not all(os.path.exists(o) or os.path.exists(os.path.join(folder, o)) for o in files)
 
 # %% ../../nbs/42_convert.hdf5_types.ipynb #79139f1e
 readable_kinds = 'numbers','complex numbers','strings','dates','a table','series','references'
@@ -20,6 +29,7 @@ def kind_of(
     "What an array holds"
     if hasattr(x, 'kind'): return x.kind
     if x.shape is None or 0 in x.shape: return 'no values'
+    if _lacks_files(x): return 'values of files that are gone'
     dtype = np.dtype(x.dtype)
     if dtype.names: return 'complex numbers' if {*dtype.names} in ({'real','imag'}, {'r','i'}) else 'a table'
     if dtype.kind == 'O': return _object_kind(dtype.metadata or {})

@@ -299,12 +299,14 @@ def describe_npz(path):
 # %% ../../nbs/47_convert.info.ipynb #af029ec1
 def _describe_node(name, a):
     "An array of h5py or zarr"
-    chunks,compression = chunk_shape(a) if a.shape else None,getattr(a, 'compression', None)
-    stored = f"chunks {' x '.join(map(str, chunks))}" if chunks else 'in one piece'
-    if compression: stored += f', {compression}'
-    if said := values_text(attributes_of(a)): stored += f', {said}'
-    dtype,shape,kind = np.dtype(a.dtype),tuple(a.shape or ()),kind_of(a)
-    return ArrayInfo(name, shape, str(dtype) if kind == 'numbers' else kind, int(np.prod(shape))*dtype.itemsize, stored)
+    chunks = chunk_shape(a) if a.shape else None
+    stored = [f"chunks {' x '.join(map(str, chunks))}" if chunks else 'in one piece']
+    stored += filter(None, [getattr(a, 'compression', None), values_text(attributes_of(a))])
+    dtype = np.dtype(a.dtype)
+    shape = tuple(a.shape or ())
+    kind = kind_of(a)
+    nbytes = int(np.prod(shape))*dtype.itemsize
+    return ArrayInfo(name, shape, str(dtype) if kind == 'numbers' else kind, nbytes, ', '.join(map(str, stored)))
 
 def describe_tree(
     root, # File, group or array of h5py or zarr

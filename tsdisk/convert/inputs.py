@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
-from ..disk.fingerprint import empty_digest, extend_digest, file_id
+from ..disk.fingerprint import empty_digest, extend_digest, file_id, split_name
 from ..disk.paths import is_remote
 from ..disk.sidecar import manifest_name
 from .files import find_inputs
@@ -189,7 +189,7 @@ def metadata(self:Inputs, o):
 # %% ../../nbs/42_convert.inputs.ipynb #d2a0bcf4
 @patch
 def _label_of(self:Inputs, o):
-    if self.label == 'folder': return os.path.basename(os.path.dirname(_main_path(o)))
+    if self.label == 'folder': return os.path.basename(os.path.dirname(split_name(_main_path(o))[0]))
     return plain_value(self.label(_given_path(o))) if self.label else None
 
 @patch

@@ -17,13 +17,14 @@ from ..disk.faults import copied_reads
 from ..disk.basics import Shown
 from ..disk.casts import cast_exactly
 from ..disk.errors import naming
+from ..disk.fingerprint import input_parts
 from ..disk.packing import Packing
 from .hdf5 import in_memory_or_not, others_of, read_tree
 from .inputs import is_path, rows_of
 from .metadata import check_columns, metadata_lines
 from .plan import as_list, as_records, classes_in, target_kind
 from .readers import need, read_file, split_compressed, variable_metadata
-from .record_times import plain_value, settle_clock, with_times
+from .record_times import settle_clock, transformed, with_times
 from .scaled_integers import as_counts
 
 # %% ../../nbs/45_convert.jobs.ipynb #f32cd272
@@ -143,7 +144,7 @@ def records(self:Job, o, copy=False):
     for record in as_records(_as_described(self._read(o))):
         for part in split_compressed(record, self.tfm is not None):
             if self.tfm and copy and not (is_path(o) and self.read is read_file): part = _copied(part)
-            if self.tfm: part = {k: plain_value(v) for k,v in self.tfm(part).items()}
+            if self.tfm: part = transformed(part, self.tfm)
             yield _in_order_of(check_metadata(_without_kept(part)), names)
 
 # %% ../../nbs/45_convert.jobs.ipynb #fad813ee
@@ -207,11 +208,15 @@ def _named(record, name, in_memory=False):
 
 @patch
 def _convert(self:Job, o, name, metadata, files):
-    n = 0
+    n,before = 0,input_parts(o) if is_path(o) else []
     for n,record in enumerate(self.records(o), 1):
         named = _named(with_metadata(record, metadata), name, not is_path(o))
         self._write(named, files)
     if not n: raise ValueError("It contains no records")
+    now = input_parts(o) if is_path(o) else []
+    if now != before and (0,0) not in [*before,*now]: # Which stands for a file that could not be looked at
+        raise ValueError("It changed while it was read: "
+            "convert it when it is complete, and by a `read` that only reads")
 
 # %% ../../nbs/45_convert.jobs.ipynb #36d8f7a7
 @patch
@@ -280,8 +285,7 @@ def _as_floats(a, packing, axis, dtype):
     if 'scale' in packing:
         values = Packing(packing['scale'], packing.get('offset'), missing)
         return values.decode(a, axis-a.ndim, np.promote_types(dtype, 'f4'))
-    if missing is None or a.dtype.kind == 'f': return a
-    return np.where(a == missing, np.nan, a)
+    return a if missing is None else np.where(a == missing, np.nan, a)
 
 def _as_integers(a, spec, axis):
     if spec.scale == 1 and not spec.offset and not spec.measured: return a

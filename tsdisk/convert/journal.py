@@ -126,17 +126,21 @@ class Writer(Shown):
         left_out=(), # (name, reason) of files that are not inputs
         used=(), # Names of metadata from which `tfm` has made a column
     ):
-        self.journal,progress = journal,journal.progress
+        self.journal = journal
         self.left_out = [tuple(o) for o in left_out]
         self.used = [*used]
         self.parts = self._new_parts()
+        progress = journal.progress
         self.log = _opened_at(journal.path, progress.journal_bytes)
         self.metadata = _opened_at(journal.metadata, progress.metadata_bytes)
         self.columns = self._open_columns()
-        self.inputs,self.digest,self.faults = progress.inputs,progress.digest,[]
-        left_out = [name for name,_ in progress.faults]
-        self.seen = SeenInputs(how_read(journal.head.get('options')), left_out) # Inputs that are done are added again
-        self.noted,self.consistent = time.monotonic(),True
+        self.inputs = progress.inputs
+        self.digest = progress.digest
+        self.faults = [] # Since the last line of the journal
+        skipped = [name for name,_ in progress.faults]
+        self.seen = SeenInputs(how_read(journal.head.get('options')), skipped) # Inputs that are done are added again
+        self.noted = time.monotonic() # When the last line was written
+        self.consistent = True # Do all columns hold the same records?
 
 def _opened_at(path, size):
     "Open a file to append to it, after cutting it off at `size` bytes"
@@ -190,7 +194,7 @@ def steps_in(path, column):
 @patch
 def take(self:Writer,
     done, # `Done` of a job
-    inputs, # (input, name, metadata) of each input of its group
+    inputs, # (input, name, its `input_parts` before it was read) of each input of its group
     add=None, # Function of a column and the path of its temporary file, which adds its rows; by default they are copied
 ):
     "Append the records of a group; groups must come in order"
@@ -207,7 +211,7 @@ def take(self:Writer,
 def _count_inputs(self:Writer, done, inputs):
     "Extend the number and the digest of the inputs that are done, and the faults"
     self.seen.left_out |= {name for name,_ in done.faults}
-    for o,name,_ in inputs[:done.inputs]: self.seen.add(o, name)
+    for o in inputs[:done.inputs]: self.seen.add(*o)
     self.inputs,self.digest = done.first+done.inputs,self.seen.digest
     self.faults += done.faults
 

@@ -15,11 +15,11 @@ import numpy as np
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from ..disk.basics import progress, Shown
-from ..series.clocks import ClockScan
+from ..disk.rows import equal_groups
 from .arrow_lists import list_arrays
 from .csv import sniff
 from .readers import large, need, unnamed_file
-from .record_times import clock_metadata
+from .record_times import clock_of_pieces
 from .sorting import Runs, StoredSeries
 from .table_columns import metadata_values, variable_values
 from .table_files import open_table
@@ -50,6 +50,8 @@ class LongTable(Shown):
         self.time_kind = table.as_times(time, time_format, time_unit)
         table.as_metadata(self.metadata)
 
+    @property
+    def has_times(self): return self.time_kind in ('dates','seconds')
     @property
     def n_partitions(self): return 1 + self.table.nbytes//self.partition_bytes
     def __iter__(self):
@@ -117,11 +119,27 @@ def partition_of(
     values,codes = encode(ids)
     return np.array([crc32(str(o).encode())%n for o in values])[codes]
 
+def _as_table(parts):
+    "Batches or tables as one table; integers become floats if another part has floats"
+    pa = need('pyarrow', 'tables')
+    tables = [o if hasattr(o, 'to_batches') else pa.Table.from_batches([o]) for o in parts]
+    return pa.concat_tables(tables, promote_options='permissive')
+
+def _joined(batches, nbytes):
+    "Tables of about `nbytes` bytes"
+    held,size = [],0
+    for o in batches:
+        held.append(o)
+        size += o.nbytes
+        if size < nbytes: continue
+        yield _as_table(held)
+        held,size = [],0
+    if held: yield _as_table(held)
+
 # %% ../../nbs/46_convert.long_tables.ipynb #35833f34
 @patch
-def _write_runs(self:LongTable, file, batches, runs):
+def _write_runs(self:LongTable, file, table, runs):
     "Write rows to a file, sorted by partition, and append the position of each run to `runs`"
-    table = need('pyarrow', 'tables').Table.from_batches(batches)
     partition = partition_of(table.column(self.id), self.n_partitions)
     table = table.take(np.argsort(partition, kind='stable'))
     start = 0
@@ -150,14 +168,7 @@ def read_runs(
 def _partition(self:LongTable, file, batches):
     "Write all rows to a file, and return the positions of the runs of each partition"
     runs = [array('q') for _ in range(self.n_partitions)]
-    held,size = [],0
-    for batch in progress(batches):
-        held.append(batch)
-        size += batch.nbytes
-        if size < large//2: continue
-        self._write_runs(file, held, runs)
-        held,size = [],0
-    if held: self._write_runs(file, held, runs)
+    for table in _joined(progress(batches), large//2): self._write_runs(file, table, runs)
     return runs
 
 @patch
@@ -176,8 +187,7 @@ def rows_of_series(
     times=None, # Time of each row; None if rows are in order
 ) -> list: # Rows of each series, in order of time
     "Group the rows of a partition by series"
-    order = np.argsort(codes, kind='stable') if times is None else np.lexsort((times, codes))
-    return np.split(order, np.flatnonzero(np.diff(codes[order]))+1)
+    return equal_groups(codes, None if times is None else np.lexsort((times, codes)))
 
 def differs(name, series):
     "The error for metadata that is not the same for all steps"
@@ -220,12 +230,12 @@ def _check_ids(self:LongTable, ids):
 @patch
 def _record(self:LongTable, X, id, known, times=None):
     "The record of a series; `known` is its metadata, `times` in nanoseconds"
-    known = {role_of(k, self.y): v for k,v in known.items()}
+    known = {role_of(k, self.y, self.has_times): v for k,v in known.items()}
     units = [self.table.units.get(o, '') for o in self.vars] if self.table.units else []
     if any(units): known['units'] = units
     if self.time_kind == 'dates' and times is not None: known['times'] = times.view('M8[ns]')
     if self.time_kind == 'seconds' and times is not None: known['times'] = times/1e9
-    return {'X': X, 'names': self.vars, role_of(self.id, ''): id, **known, **self.left_out}
+    return {'X': X, 'names': self.vars, role_of(self.id, '', self.has_times): id, **known, **self.left_out}
 
 # %% ../../nbs/46_convert.long_tables.ipynb #ae18ecd4
 @patch
@@ -245,7 +255,7 @@ def _in_memory(self:LongTable):
     "Records of a small table"
     batches = [*self._batches()]
     if not batches: raise ValueError("The table has no rows")
-    yield from self._series(need('pyarrow', 'tables').Table.from_batches(batches))
+    yield from self._series(_as_table(batches))
 
 # %% ../../nbs/46_convert.long_tables.ipynb #de350f4b
 most_series = 10_000 # Most series that are sorted together on disk
@@ -312,18 +322,6 @@ def _runs(self:LongTable, file, batches, seen):
     return runs
 
 # %% ../../nbs/46_convert.long_tables.ipynb #62eb5e04
-def _joined(batches, nbytes):
-    "Tables of about `nbytes` bytes"
-    pa = need('pyarrow', 'tables')
-    held,size = [],0
-    for o in batches:
-        held += o.to_batches() if hasattr(o, 'to_batches') else [o]
-        size += o.nbytes
-        if size < nbytes: continue
-        yield pa.Table.from_batches(held)
-        held,size = [],0
-    if held: yield pa.Table.from_batches(held)
-
 @patch
 def _keys_and_values(self:LongTable, rows, seen):
     "(fields of the keys, values (rows, vars)) of a table of pyarrow"
@@ -335,21 +333,16 @@ def _keys_and_values(self:LongTable, rows, seen):
 @patch
 def _stored_record(self:LongTable, rows, id, known):
     "The record of a series in a file"
-    has_times = self.time_kind in ('dates','seconds')
     if rows['values'].nbytes < large:
-        times = np.array(rows['key']['time']) if has_times else None
+        times = np.array(rows['key']['time']) if self.has_times else None
         return self._record(np.ascontiguousarray(rows['values'].T), id, known, times)
-    times = self._long_times(StoredSeries(rows['key']['time'])) if has_times else {}
-    return {**self._record(StoredSeries(rows['values']), id, known), **times}
+    record = self._record(StoredSeries(rows['values']), id, known)
+    return record | self._long_times(StoredSeries(rows['key']['time'])) if self.has_times else record
 
 @patch
 def _long_times(self:LongTable, times):
     "The clock of a long series; its times if they are uneven"
-    scan,is_date = ClockScan(),self.time_kind == 'dates'
-    for o in times:
-        scan.add(o.view('M8[ns]'))
-        if scan.uneven: return {**scan.clock(is_date).metadata(), 'times': iter(times), 'time_jumps': []}
-    return clock_metadata(scan, is_date)
+    return clock_of_pieces(times.__iter__, self.time_kind == 'dates')
 
 # %% ../../nbs/46_convert.long_tables.ipynb #3b841c9d
 @patch
@@ -373,7 +366,7 @@ def _partition_series(self:LongTable, runs):
         held.append(o)
         size += o.nbytes
         if size > 2*self.partition_bytes: return (yield from self._sorted(chain(held, runs)))
-    yield from self._series(need('pyarrow', 'tables').concat_tables(held))
+    yield from self._series(_as_table(held))
 
 # %% ../../nbs/46_convert.long_tables.ipynb #f4d5e65a
 @patch
@@ -382,7 +375,7 @@ def _rows_as_series(self:LongTable):
     metadata = [*dict.fromkeys([*self.keys, *self.metadata])]
     seen = set()
     for o in samples_of_lists(self.table, self.vars, self.y, [k for k in metadata if k != self.y]):
-        ids = np.atleast_1d(o[role_of(self.id, '')]).tolist()
+        ids = np.atleast_1d(o[role_of(self.id, '', 'times' in o)]).tolist()
         twice = [*seen.intersection(ids)] or [k for k,n in Counter(ids).items() if n > 1]
         if twice: raise ValueError(f"Several rows have the {self.id} {twice[0]!r}, each with a series in lists: "
             "give an `id` that is different for each row")

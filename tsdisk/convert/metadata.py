@@ -100,6 +100,7 @@ class _Values:
     rows: int = 0 # Rows that have the key
     types: set = field(default_factory=set)
     width: int = 1 # Length of its longest text, in characters
+    largest: int = 0 # Magnitude of its integers
 
     def add(self, v, n):
         "Add the value of n rows to the summary"
@@ -107,7 +108,7 @@ class _Values:
         self.rows += n
         self.types.add(type(v))
         if isinstance(v, str): self.width = max(self.width, len(v))
-        if type(v) is int and abs(v) >= 2**63: self.types.add(None) # Too large for a column
+        if type(v) is int: self.largest = max(self.largest, abs(v))
 
 # %% ../../nbs/44_convert.metadata.ipynb #3fea23d9
 def _scan(path):
@@ -126,8 +127,8 @@ def _column_dtype(values, most=1000):
     types = values.types
     if types == {str}: return f'<U{values.width}' if values.width <= most else None
     if types == {bool}: return '|b1'
-    if types == {int}: return '<i8'
-    return '<f8' if types in ({float}, {int,float}) else None
+    if types == {int}: return '<i8' if values.largest < 2**63 else None
+    return '<f8' if types in ({float}, {int,float}) and values.largest < 2**53 else None
 
 @dataclass
 class Metadata:

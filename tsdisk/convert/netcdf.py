@@ -137,9 +137,16 @@ def _decoder(v, coding, keep):
     if coding is None: return _as_is, v.dtype
     return (coding.recode, coding.dtype) if keep else (coding.decode, coding.decoded)
 
+def _coding(v):
+    "How a variable is packed; limits that are integers are not those of floats, which were decoded from them"
+    is_decoded = v.dtype.kind == 'f'
+    are_packed = {k for k in v.attrs if k.startswith('valid_') and np.asarray(v.attrs[k]).dtype.kind in 'iu'}
+    return coding_of({k: o for k,o in v.attrs.items() if not (is_decoded and k in are_packed)}, v.dtype)
+
+# %% ../../nbs/43_convert.netcdf.ipynb #36287520
 def _coded(ds, vars):
     "(decoder of each variable, `scale`, `offset` and `missing` if integers are kept)"
-    codings = [coding_of(ds[k].attrs, ds[k].dtype) for k in vars]
+    codings = [_coding(ds[k]) for k in vars]
     kinds = {(str(o.dtype), o.missing) if o and o.dtype.kind != 'f' else None for o in codings}
     keep = len(kinds) == 1 and None not in kinds
     packing = _joined([o.packing() for o in codings]) if keep else {}
@@ -156,7 +163,8 @@ _reserved = {*variable_metadata, 'X', 'times', 'start', 'fs', 'clock', 'time_jum
 
 def _values_of(v):
     "Numbers, decoded, or strings; None for anything else"
-    coding = coding_of(v.attrs, v.dtype)
+    coding = _coding(v)
+    if v.dtype.kind == 'M': return np.datetime_as_string(v.values)
     if v.dtype.kind in 'biufU': return v.values if coding is None else coding.decode(v.values)
     is_text = v.dtype.kind in 'ST' or v.dtype == object and all(isinstance(o, str) for o in v.values.flat)
     return v.values.astype(str) if is_text else None
@@ -188,7 +196,8 @@ def _reason(ds, k, dims):
     return f"no dimension {lacking[0]!r}" if lacking else f"dimensions {', '.join(map(str, ds[k].dims))}"
 
 def _left_out(ds, taken, dims):
-    reasons = {str(k): _reason(ds, k, dims) for k in ds.data_vars if k not in taken}
+    known = {*taken, *dims, *time_coordinates(ds, dims[-1])}
+    reasons = {str(k): _reason(ds, k, dims) for k in ds.variables if k not in known}
     return dict(left_out=reasons) if reasons else {}
 
 # %% ../../nbs/43_convert.netcdf.ipynb #f2f9ac81

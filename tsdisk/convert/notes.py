@@ -8,9 +8,9 @@ __all__ = ['metadata_notes', 'class_notes', 'clock_notes', 'times_in_words']
 # %% ../../nbs/46_convert.notes.ipynb #919c2172
 from collections.abc import Mapping
 from .plan import name_reasons
-from .record_times import settle_clock, with_clock
-from ..series.clock import Clock, duration_text, period_of
-from ..series.clocks import ClockScan
+from .record_times import clock_of, settle_clock, with_clock
+from ..series.clock import duration_text, period_of
+from ..series.clock_scan import ClockScan
 
 # %% ../../nbs/46_convert.notes.ipynb #d18ec46d
 def metadata_notes(
@@ -38,7 +38,8 @@ def clock_notes(
     "The gaps of a dataset"
     series,gaps,longest = clock.get('gaps', (0,0,0))
     if not gaps: return []
-    return [f'gaps in time: {gaps:,}, in {series:,} series, the longest of {duration_text(longest)}']
+    length = f', the longest of {duration_text(longest)}' if longest else '' # Only that of even times is known
+    return [f'gaps in time: {gaps:,}, in {series:,} series{length}']
 
 # %% ../../nbs/46_convert.notes.ipynb #cd21bc1e
 def times_in_words(
@@ -48,14 +49,9 @@ def times_in_words(
     "Describe the times of a record in words; a clock that is only a start and a rate stays as it is"
     scan = record.get('clock')
     if scan is None and record.get('times') is None and 'time_jumps' not in record: return record
-    try: res = with_clock({**settle_clock(dict(record)), 'X': X})
+    try: res = settle_clock(with_clock({**record, 'X': X}))
     except ValueError: return record # `convert` says what is wrong
-    clock = _clock_of(res)
+    clock = clock_of(res)
     name = f'times of the first {scan.n:,} steps' if isinstance(scan, ClockScan) else 'times'
     rest = {k: v for k,v in res.items() if k not in ('X','times','start','fs','time_period','time_jumps')}
     return rest if clock is None else {**rest, name: repr(clock).removeprefix('Clock: ')}
-
-def _clock_of(record):
-    "The clock of a record, also of one with uneven times"
-    if 'times' not in record: return Clock.from_metadata(record)
-    return Clock(record.get('start'), stamps=record['times'])

@@ -7,8 +7,8 @@ __all__ = ['frame_columns', 'frame_numbers', 'frame_times']
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #f829d841
 import numpy as np
-from .text_columns import index_reason, is_unnamed, known_format, nanosecond_dates, need_pandas
-from .text_columns import numbers_of, strings_of, text_kind, times_of
+from .text_columns import beyond_floats, index_reason, is_unnamed, known_format, nanosecond_dates
+from .text_columns import need_pandas, numbers_of, strings_of, text_kind, times_of
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #82dafd97
 def _kind(column, name, first):
@@ -44,11 +44,13 @@ def frame_numbers(
     column, # pandas series
     name:str, # For errors
 ) -> np.ndarray:
-    "Numbers of a column, NaN where they are missing; `ValueError` if a string is not a number"
+    "Numbers of a column, NaN where they are missing; `ValueError` for no number, or an integer that loses digits"
     if column.dtype.kind == 'f' and isinstance(column.dtype, np.dtype): return column.to_numpy()
     is_number = need_pandas().api.types.is_numeric_dtype(column.dtype) # Also of booleans
-    if is_number: return column.to_numpy('f8', na_value=np.nan)
-    return numbers_of(strings_of(column), name, 'row {} of the frame'.format)
+    if not is_number: return numbers_of(strings_of(column), name, 'row {} of the frame'.format)
+    values = column.to_numpy('f8', na_value=np.nan)
+    if column.dtype.kind in 'iu' and (abs(values) >= 2**53).any(): raise beyond_floats(name)
+    return values
 
 # %% ../../nbs/41_convert.pandas_columns.ipynb #32838b88
 def frame_times(
@@ -58,7 +60,10 @@ def frame_times(
     "(`dict(times=…)` from the index, else from the first column of dates, else empty; the name of that column or None)"
     pd = need_pandas()
     index = df.index.to_timestamp() if isinstance(df.index, pd.PeriodIndex) else df.index
+    if index.nlevels > 1: raise ValueError(f"The index of the frame has several levels, {[*index.names]}: give "
+        "`from_long(df, id, time)` for a series of each id, or `df.reset_index()`")
     if isinstance(index, pd.DatetimeIndex): return dict(times=nanosecond_dates(index, 'index')), None
+    if isinstance(index, pd.TimedeltaIndex): return dict(times=index.to_numpy()), None
     name,dates = next(((name, o) for name,o,kind in columns if kind == 'date'), (None, None))
     return ({}, None) if dates is None else (dict(times=_dates_of(dates, name)), name)
 

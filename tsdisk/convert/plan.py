@@ -16,7 +16,7 @@ import numpy as np
 from ..disk.basics import one_of
 from .inputs import rows_of
 from .readers import from_frame, variable_metadata
-from .record_times import plain_value, with_clock
+from .record_times import plain_value, single_values, with_clock
 
 # %% ../../nbs/42_convert.plan.ipynb #e3d8ddfe
 def _to_numpy(v):
@@ -52,7 +52,7 @@ def _as_record(o):
     if hasattr(record['X'], 'select_dtypes'): record = {**record, **from_frame(record['X'])}
     _check_X(record['X'])
     if isinstance(record.get('y'), (list,tuple)): record['y'] = np.asarray(record['y'])
-    return with_clock(record)
+    return with_clock(record | single_values(record))
 
 def _by_role(o):
     "A mapping as it is; a pair as `X` and `y`; anything else as an array, `X`"

@@ -109,10 +109,12 @@ def print_plan(
     dtype=None, # The user's dtype of `X`, or of columns
 ):
     "Print how inputs will be stored, in one line"
+    described = {*specs, *variable_metadata, 'left_out'}
+    if 'y' in specs and specs['y'].classes: described.add('classes')
+    others = [k for k in outlines[0] if k not in described]
     columns = ', '.join(_describe(*o, outlines) for o in specs.items())
-    said = {*specs, *variable_metadata, 'left_out', *(('classes',) if 'y' in specs and specs['y'].classes else ())}
-    metadata = [k for k in outlines[0] if k not in said]
-    print(f"{count_inputs(n)}: {columns}" + (f"; with {', '.join(metadata)}" if metadata else '') + _size_hint(specs, dtype))
+    metadata = f"; with {', '.join(others)}" if others else ''
+    print(f"{count_inputs(n)}: {columns}{metadata}{_size_hint(specs, dtype)}")
     if left_out := left_out_of(outlines): print(f"Left out: {name_reasons(left_out)}{_how_to_keep(left_out)}")
     hint_at_axes(outlines[0]['X'])
 

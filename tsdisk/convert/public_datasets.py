@@ -37,12 +37,12 @@ def _frequency(folder):
 
 # %% ../../nbs/42_convert.public_datasets.ipynb #979ba935
 def _numbers(v, what, where):
-    "A list of numbers, or a list of such lists: float32, or int64 for categories"
+    "A list of numbers, or a list of such lists: float64, or int64 for categories"
     try: a = np.array(v, 'f8')
     except (ValueError,TypeError): a = np.empty(0)
     is_cat = what.endswith('cat')
     is_valid = a.ndim in (1,2) and a.size and not (is_cat and (a != np.rint(a)).any())
-    if is_valid: return np.atleast_2d(a).astype('i8' if is_cat else 'f4')
+    if is_valid: return np.atleast_2d(a.astype('i8') if is_cat else a)
     raise ValueError(f"{where}: `{what}` must be a list of {'whole ' if is_cat else ''}numbers, "
         f"or lists of them of the same length, got {str(v)[:60]}")
 

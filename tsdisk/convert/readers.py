@@ -9,7 +9,7 @@ __all__ = ['readers', 'recognizers', 'variable_metadata', 'column_metadata', 'ex
            'open_npz', 'read_npz', 'open_raw', 'from_frame']
 
 # %% ../../nbs/41_convert.readers.ipynb #c4d15122
-import errno, importlib, os, re, shutil, tempfile, zipfile
+import errno, importlib, os, re, shutil, tempfile, zipfile, zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -178,7 +178,7 @@ def _load_npy(path):
         data = data[:f.readinto(data)]
     if (a := _plain_array(data)) is not None: return a
     try: return np.load(BytesIO(data), allow_pickle=False)
-    except ValueError: return open_array(path) # Its error says what is wrong with the file
+    except (ValueError,EOFError): return open_array(path) # Its error says what is wrong with the file
 
 def _map_npy(path):
     shape,dtype,fortran,start = read_header(path)
@@ -223,20 +223,31 @@ def npz_members(
     path, # A `.npz` file
 ) -> list: # `NpzMember` of each array
     "Headers of all arrays of a `.npz` file; `TypeError` if one holds pickles"
-    with naming(path), _open_zip(path) as z: return [NpzMember(path, o, z) for o in z.infolist() if o.filename.endswith('.npy')]
+    with _naming_damage(path), _open_zip(path) as z:
+        arrays = [o for o in z.infolist() if o.filename.endswith('.npy')]
+        return [NpzMember(path, o, z) for o in arrays]
 
 def _open_zip(path):
     "Open a zip file; a disk error is raised as one, not reported as damage"
     try: return zipfile.ZipFile(path)
     except zipfile.BadZipFile as e:
         if isinstance(e.__context__, OSError): raise e.__context__ from None
-        raise zipfile.BadZipFile(f'{path} is damaged: {e}. Copy or write it again') from e
+        raise
+
+@contextmanager
+def _naming_damage(path):
+    "Name the zip file of an error"
+    try:
+        with naming(path): yield
+    except (zipfile.BadZipFile,zlib.error) as e:
+        text = f'{path} is damaged: {e}. Copy or write it again'
+        raise zipfile.BadZipFile(text) from e
 
 # %% ../../nbs/41_convert.readers.ipynb #5a9be66a
 @patch
 def load(self:NpzMember):
     "All values, in memory"
-    with naming(self.path), np.load(self.path, allow_pickle=False) as arrays: return arrays[self.name]
+    with _naming_damage(self.path), np.load(self.path, allow_pickle=False) as arrays: return arrays[self.name]
 
 @patch
 def stream(self:NpzMember):

@@ -7,6 +7,7 @@ __all__ = ['Runs', 'first_at_least', 'StoredSeries']
 
 # %% ../../nbs/42_convert.sorting.ipynb #4456c914
 import numpy as np
+from bisect import bisect_left
 from collections.abc import Iterator
 from fastcore.basics import patch
 from ..disk.basics import Shown
@@ -43,12 +44,20 @@ def add(self:Runs,
 
 @patch
 def _sorted_run(self:Runs, keys, values):
+    self._check_dtypes([*keys, values])
     run = np.empty(len(values), self.row)
     for name,o in zip(self.key.names, keys): run['key'][name] = o
     run['key']['row'] = len(self) + np.arange(len(run))
     run['values'] = values
     order = np.lexsort(keys[::-1])
     return run if (np.diff(order) == 1).all() else run[order]
+
+@patch
+def _check_dtypes(self:Runs, arrays):
+    "`ValueError` for values that would lose digits or letters among those of the first run"
+    known = [*(self.key[o] for o in self.key.names[:-1]), self.values.base]
+    bad = next(((a.dtype, o) for a,o in zip(map(np.asarray, arrays), known) if not np.can_cast(a.dtype, o)), None)
+    if bad: raise ValueError(f"Rows have values of {bad[0]}, earlier ones of {bad[1]}: give the files of a table the same types")
 
 # %% ../../nbs/42_convert.sorting.ipynb #8f20bc28
 @patch
@@ -64,12 +73,7 @@ def first_at_least(
     key:tuple,
 ) -> int:
     "The first row whose key is at least `key`, by bisection"
-    low,high = 0,len(rows)
-    while low < high:
-        middle = (low+high)//2
-        if rows['key'][middle].item() < key: low = middle+1
-        else: high = middle
-    return low
+    return bisect_left(range(len(rows)), key, key=lambda i: rows['key'][i].item())
 
 # %% ../../nbs/42_convert.sorting.ipynb #27acd442
 @patch

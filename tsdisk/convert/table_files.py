@@ -8,6 +8,7 @@ __all__ = ['table_formats', 'table_suffixes', 'FrameTable', 'ArrowTable', 'Parqu
 
 # %% ../../nbs/43_convert.table_files.ipynb #f54756c2
 import os, re
+from fastcore.basics import patch
 from ..disk.paths import local_path
 from .csv import sniff
 from .csv_lines import compressions, plain_suffix
@@ -21,14 +22,16 @@ from .text_columns import is_unnamed, need_pandas, strings_of
 def _name_of(c): return ' '.join(map(str, c)).strip() if isinstance(c, tuple) else str(c)
 
 def _with_index(df):
-    "(a frame with its index as columns, if that has a name or dates; names of these columns)"
+    "(a frame with its index as columns, if that has a name, times or levels; names of these columns)"
     pd = need_pandas()
     if isinstance(df.index, pd.PeriodIndex): df = df.set_axis(df.index.to_timestamp())
-    has_dates = isinstance(df.index, pd.DatetimeIndex)
-    if not has_dates and all(o is None for o in df.index.names): return df, []
-    names = ['' if o is None else _name_of(o) for o in df.index.names]
+    has_times = isinstance(df.index, (pd.DatetimeIndex,pd.TimedeltaIndex))
+    has_levels = df.index.nlevels > 1
+    if not has_times and not has_levels and df.index.name is None: return df, []
+    unnamed = 'level_{}' if has_levels else ''
+    names = [unnamed.format(i) if o is None else _name_of(o) for i,o in enumerate(df.index.names)]
     df = df.set_axis([*map(_name_of, df.columns)], axis=1)
-    return df.rename_axis(index=names).reset_index(), names
+    return df.rename_axis(index=names).reset_index(allow_duplicates=True), names
 
 # %% ../../nbs/43_convert.table_files.ipynb #720a1002
 def _column_of(values):
@@ -43,8 +46,6 @@ class FrameTable(Table):
     def __init__(self, df):
         df,index = _with_index(df)
         names = [*map(_name_of, df.columns)]
-        twice = [o for o in names if names.count(o) > 1]
-        if twice: raise ValueError(f"The frame has several columns {twice[0]!r}: rename them")
         columns = [_column_of(df.iloc[:,i]) for i in range(len(names))]
         self.rows = need('pyarrow', 'tables').table(columns, names)
         super().__init__(['the frame'], self.rows.schema, self.rows.nbytes, [*index, *filter(is_unnamed, names[:1])])
@@ -99,25 +100,38 @@ def _of_parquet(file, get):
         with need('pyarrow.parquet', 'tables').ParquetFile(file) as f: return get(f)
     except ValueError as e: raise ValueError(f"{file} is not a parquet file: {e}") from e
 
+def _rows_and_bytes(f):
+    "Rows of a file, and their size without compression"
+    groups = [f.metadata.row_group(i) for i in range(f.metadata.num_row_groups)]
+    return f.metadata.num_rows, sum(o.total_byte_size for o in groups)
+
 class ParquetTable(Table):
-    "Parquet files; in memory they take about four times their size"
+    "Parquet files, which may hold many more rows than their size suggests"
     def __init__(self, files, **_):
         schema = self.schema_of(files[0])
-        super().__init__(files, schema, 4*sum(map(os.path.getsize, files)), _index_of(schema))
+        rows,unpacked = zip(*(_of_parquet(o, _rows_and_bytes) for o in files))
+        self.n_rows = sum(rows)
+        nbytes = max(4*sum(map(os.path.getsize, files)), sum(unpacked), 8*self.n_rows*len(schema))
+        super().__init__(files, schema, nbytes, _index_of(schema))
+
+    def bytes_of(self, columns): return 8*self.n_rows*len(columns)
 
     def schema_of(self, file): return _of_parquet(file, lambda f: f.schema_arrow)
     def names_in(self, file): return self.schema_of(file).names
 
-    def read(self, file, columns):
-        with need('pyarrow.parquet', 'tables').ParquetFile(file, pre_buffer=False, buffer_size=2**20) as f:
-            rows = rows_per_batch(columns, self._row_bytes(f, columns))
-            for o in f.iter_batches(rows, columns=columns, use_threads=False): yield o.select(columns)
+# %% ../../nbs/43_convert.table_files.ipynb #8b9c44bd
+@patch
+def read(self:ParquetTable, file, columns):
+    with need('pyarrow.parquet', 'tables').ParquetFile(file, pre_buffer=False, buffer_size=2**20) as f:
+        rows = rows_per_batch(columns, self._row_bytes(f, columns))
+        for o in f.iter_batches(rows, columns=columns, use_threads=False): yield o.select(columns)
 
-    def _row_bytes(self, f, columns):
-        "Size of a row of lists; 0 without lists"
-        if not any(o in self.lists for o in columns): return 0
-        groups = [f.metadata.row_group(i) for i in range(min(10, f.metadata.num_row_groups))]
-        return 2*sum(o.total_byte_size for o in groups)//max(1, sum(o.num_rows for o in groups))
+@patch
+def _row_bytes(self:ParquetTable, f, columns):
+    "Size of a row of lists; 0 without lists"
+    if not any(o in self.lists for o in columns): return 0
+    groups = [f.metadata.row_group(i) for i in range(min(10, f.metadata.num_row_groups))]
+    return 2*sum(o.total_byte_size for o in groups)//max(1, sum(o.num_rows for o in groups))
 
 # %% ../../nbs/43_convert.table_files.ipynb #37ac174d
 class CsvTable(Table):
@@ -130,7 +144,7 @@ class CsvTable(Table):
         first = self.dialects[files[0]]
         schema = pa.schema([(o, pa.string()) for o in first.names])
         self.decimal = first.decimal
-        self.units = dict(zip(first.names, first.units)) if first.units else None
+        self.units = _units_of(first) or None
         super().__init__(files, schema, sum(map(_csv_bytes, files)), [o for o in first.names[:1] if is_unnamed(o)])
 
     def names_in(self, file): return self.dialect_of(file).names
@@ -141,9 +155,23 @@ class CsvTable(Table):
         if file not in self.dialects:
             first = self.files[0]
             self.dialects = {first: self.dialects[first], file: sniff(file, **self.csv)}
+            self._check_units(file)
         return self.dialects[file]
 
+
+def _units_of(dialect): return dict(zip(dialect.names, dialect.units or ()))
+
 def _csv_bytes(file): return os.path.getsize(file)*(5 if str(file).lower().endswith(compressions) else 1)
+
+# %% ../../nbs/43_convert.table_files.ipynb #f06d5826
+@patch
+def _check_units(self:CsvTable, file):
+    "`ValueError` if a file names another unit for a column than the first file does"
+    known,units = self.units or {},_units_of(self.dialects[file])
+    bad = next((k for k,v in units.items() if v and known.get(k) and v != known[k]), None)
+    if bad is None: return
+    raise ValueError(f"Column {bad!r} is in {units[bad]} in {file}, and in {known[bad]} in {self.files[0]}: "
+        "the files of a table need the same units")
 
 # %% ../../nbs/43_convert.table_files.ipynb #b2ce2831
 table_formats = dict.fromkeys(['.csv','.tsv'], CsvTable) | dict.fromkeys(['.parquet','.pq'], ParquetTable)

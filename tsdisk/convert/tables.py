@@ -6,14 +6,17 @@
 __all__ = ['warn_if_unsorted', 'first_dates', 'read_table', 'from_wide']
 
 # %% ../../nbs/45_convert.tables.ipynb #bf85c1dc
-import os, re
+import re
+from itertools import islice
 from warnings import warn
 import numpy as np
 from fastcore.meta import delegates
-from ..series.clocks import ClockScan
+from ..series.clock import nanosecond_stamps
+from ..series.clock_scan import ClockScan
 from .arrow_columns import reasons
 from .csv import sniff
 from .readers import large, reader
+from .record_times import clock_of_pieces
 from .table_columns import hive_keys, metadata_values, variable_values
 from .table_files import open_table, table_suffixes
 from .tables_of_lists import has_lists, role_of, samples_of_lists
@@ -60,8 +63,11 @@ def _ignore(times): "Times that only order the rows are not kept"
 
 def _streamed(table, names, time, kind):
     if kind not in ('dates','seconds'): return dict(X=_pieces(table, names, time, _ignore))
-    scan = ClockScan()
-    return dict(X=_pieces(table, names, time, scan.add), clock=scan)
+    def stamps(): return (nanosecond_stamps(o.column(time).to_numpy(zero_copy_only=False)) for o in table.batches([time]))
+    scan,first = ClockScan(),ClockScan()
+    for o in islice(stamps(), 1): first.add(o.view('M8[ns]'))
+    if not first.uneven: return dict(X=_pieces(table, names, time, scan.add), clock=scan)
+    return dict(X=_pieces(table, names, time, _ignore)) | clock_of_pieces(stamps, kind == 'dates')
 
 # %% ../../nbs/45_convert.tables.ipynb #a975888f
 def _units(table, names):
@@ -96,9 +102,10 @@ def read_table(
     time = _time_column(table, time)
     names = table.as_numbers(_chosen_variables(table, chosen, time))
     kind = table.as_times(time, time_format, time_unit)
-    record = _record_of(table, names, time, kind, whole=os.path.getsize(path) < large)
+    record = _record_of(table, names, time, kind, whole=table.bytes_of(names) < large)
     left_out = {} if chosen else table.left_out({*names, time, *table.keys})
-    return hive_keys(path) | record | left_out
+    has_times = kind in ('dates','seconds')
+    return {role_of(k, None, has_times): v for k,v in hive_keys(path).items()} | record | left_out
 
 def _time_column(table, time): return first_dates(table) if time is None else table.check([time], '`time`')[0]
 

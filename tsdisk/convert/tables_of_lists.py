@@ -8,7 +8,7 @@ __all__ = ['has_lists', 'samples_of_lists', 'role_of']
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #9d728fbb
 import numpy as np
 from fastcore.basics import first
-from .arrow_columns import decoded
+from .arrow_columns import decoded, is_date
 from .arrow_lists import is_list, list_arrays, lists_together, shape_column, stacked_lists
 from .arrow_times import dates_column
 from .table_columns import metadata_values, Table
@@ -51,7 +51,7 @@ def samples_of_lists(
     if metadata is None: metadata = [o for o in _columns_of_kind(table, *_metadata_kinds) if o != y]
     others = [*dict.fromkeys([y, *metadata] if y else metadata)]
     table.as_metadata(others)
-    times = first(_columns_of_kind(table, 'dates in lists'))
+    times = first(_columns_of_kind(table, 'times in lists'))
     return _list_records(table, lists, [o for o in others if o not in lists], y, times)
 
 _metadata_kinds = 'number','text','date','perhaps a date','empty','key'
@@ -78,15 +78,18 @@ def _variable_names(table, lists):
     return dict(names=lists) if len(lists) > 1 and are_flat else {}
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #47495d90
-_reserved = 'X','names','units','scale','offset','missing','times','clock','time_jumps','time_period','left_out'
+_of_clocks = 'time_jumps','time_period','time_faults'
+_reserved = 'X','names','units','scale','offset','missing','times','clock','left_out', *_of_clocks
+_of_times = 'start','fs'
 
 def role_of(
     name:str, # Column of metadata
     y:str, # Column of the targets
+    has_times:bool=False, # Does the record have the times of its steps?
 ) -> str:
     "The key of a column in a record: `y`, or its name, followed by `_` if that key means something else"
     if name == y: return 'y'
-    is_other = name in _reserved or name == 'y' and y is not None
+    is_other = name in _reserved or name == 'y' and y is not None or has_times and name in _of_times
     return f'{name}_' if is_other else name
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #48ba7c55
@@ -103,9 +106,9 @@ def _list_metadata(column, name):
     "Metadata of rows; lists of one length as an array"
     return list_arrays(column, name) if is_list(decoded(column).type) else metadata_values(column)
 
-def _batch_metadata(batch, others, y):
+def _batch_metadata(batch, others, y, has_times):
     "The metadata of the rows of a batch"
-    known = {role_of(k, y): _list_metadata(batch.column(k), k) for k in others}
+    known = {role_of(k, y, has_times): _list_metadata(batch.column(k), k) for k in others}
     return known | _rate_of(known)
 
 def _row_value(v, i):
@@ -114,10 +117,16 @@ def _row_value(v, i):
     return v[i] if v.ndim > 1 else v[i].item()
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #188bdf6b
+def _times_in(row):
+    "The times in a list of dates or durations"
+    values = row.values
+    if is_date(values.type): values = dates_column('times', values, str)
+    return values.to_numpy(zero_copy_only=False)
+
 def _single_records(X, known, times):
     for i,x in enumerate(X):
         own = {k: _row_value(v, i) for k,v in known.items()}
-        if times is not None: own['times'] = dates_column('times', times[i].values, str).to_numpy(zero_copy_only=False)
+        if times is not None: own['times'] = _times_in(times[i])
         yield dict(X=x if x.ndim == 2 else x[None], **own)
 
 # %% ../../nbs/44_convert.tables_of_lists.ipynb #4f27ac88
@@ -128,6 +137,6 @@ def _list_records(table, lists, others, y, times):
     of_all = table.left_out({*columns}) | _variable_names(table, lists)
     for batch in table.batches(columns):
         X = stacked_lists(_arrays(table, lists, [batch.column(o) for o in stored]))
-        known = _batch_metadata(batch, others, y) | of_all
+        known = _batch_metadata(batch, others, y, times is not None) | of_all
         if isinstance(X, np.ndarray) and not times: yield dict(X=X, **known)
         else: yield from _single_records(X, known, batch.column(times) if times else None)

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['missing_marks', 'index_reason', 'is_missing', 'all_marks', 'strings_of', 'need_pandas', 'as_number', 'text_kind',
-           'numbers_of', 'bad_number', 'time_formats', 'known_format', 'nanosecond_dates', 'times_of', 'has_year',
-           'seconds_since', 'time_scale', 'scaled_times', 'is_unnamed']
+           'beyond_floats', 'check_digits', 'numbers_of', 'bad_number', 'time_formats', 'known_format',
+           'nanosecond_dates', 'times_of', 'has_year', 'seconds_since', 'time_scale', 'scaled_times', 'is_unnamed']
 
 # %% ../../nbs/40_convert.text_columns.ipynb #d392493e
 import importlib, re
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -73,6 +74,22 @@ def text_kind(
     if not formats: return 'text'
     return 'date' if len(formats) == 1 else 'perhaps a date'
 
+# %% ../../nbs/40_convert.text_columns.ipynb #61274d0e
+def beyond_floats(name):
+    "The error for integers that lose digits as floats"
+    return ValueError(f"Column {name!r} holds integers beyond 2**53, which floats do not tell apart: give it as `time` "
+        "with a `time_unit`, such as 'ns since 1970-01-01', mark it as text, or select other columns with `vars`")
+
+def check_digits(
+    strings, # Numbers beyond 2**53
+    name:str, # Their column, for errors
+):
+    "`ValueError` if one is an integer that a float does not hold with all its digits"
+    whole = (int(o) for o in strings if re.fullmatch(r'\s*[-+]?\d+\s*', o))
+    if not all(map(_float_holds, whole)): raise beyond_floats(name)
+
+def _float_holds(n): return n in (int(float(n)), int(Decimal(repr(float(n)))))
+
 # %% ../../nbs/40_convert.text_columns.ipynb #1ae8a8d4
 def numbers_of(
     strings, # Cells of a column
@@ -80,13 +97,15 @@ def numbers_of(
     where=str, # Function of a row, counted from 0, that says where it is
     decimal:str='.', # Decimal sign
 ) -> np.ndarray: # float64
-    "The numbers of a column, NaN where they are missing; `ValueError` if a string is not a number"
+    "The numbers of a column, NaN where they are missing; `ValueError` for no number, or one that loses digits as a float"
     res = np.array([np.nan if is_missing(o) else as_number(o, decimal) for o in strings], 'O')
     bad = [i for i,o in enumerate(res) if o is None]
     if bad and _are_bools(o for o in strings if not is_missing(o)):
         return np.array([np.nan if is_missing(o) else _bools[o.strip().lower()] for o in strings])
     if bad: raise bad_number(name, strings[bad[0]], where(bad[0]))
-    return res.astype('f8')
+    res = res.astype('f8')
+    check_digits([strings[i] for i in np.flatnonzero(abs(res) >= 2**53)], name)
+    return res
 
 # %% ../../nbs/40_convert.text_columns.ipynb #cec54ee8
 def bad_number(name, text, where):

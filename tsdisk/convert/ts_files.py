@@ -8,8 +8,10 @@ __all__ = ['attribute_types', 'parse_values', 'header_fields', 'stack_variables'
 
 # %% ../../nbs/42_convert.ts_files.ipynb #296c3048
 import re
+from contextlib import contextmanager
 from datetime import datetime
 import numpy as np
+from .hdf5_attributes import text_of
 from .readers import reader
 
 # %% ../../nbs/42_convert.ts_files.ipynb #3696831a
@@ -50,7 +52,7 @@ def _parse_series(text):
 def stack_variables(
     fields:list, # Text of each variable
     where:str, # For errors
-) -> np.ndarray: # (vars, steps) of float32
+) -> np.ndarray: # (vars, steps) of float64
     "The values of a sample"
     try: variables = [_parse_series(o) for o in fields]
     except ValueError as e: raise ValueError(f"{where} can't be read: {e}") from e
@@ -58,7 +60,7 @@ def stack_variables(
     if len({*lengths}) > 1:
         raise ValueError(f"{where}: the variables have {lengths} steps, "
             "but must all have the same number")
-    return np.stack(variables).astype('f4')
+    return np.stack(variables)
 
 # %% ../../nbs/42_convert.ts_files.ipynb #0fdfd887
 def parse_sample(
@@ -73,10 +75,15 @@ def parse_sample(
     if y is not None: res['y'] = float(y) if 'targetlabel' in flags else y.strip()
     return res
 
+@contextmanager
+def _lines_of(path):
+    "Lines of a file: UTF-8, or else Latin-1"
+    with open(path, 'rb') as f: yield (text_of(o).removeprefix('\ufeff') for o in f)
+
 @reader('.ts')
 def read_ts(path, name=None):
     "Samples of a `.ts` file, one by one, with their labels or targets"
-    with open(path, encoding='utf-8-sig', errors='replace') as f:
+    with _lines_of(path) as f:
         flags = {k.lower() for k,*v in header_fields(f, path) if [o.lower() for o in v[:1]] == ['true']}
         lines = (o for o in map(str.strip, f) if o and not o.startswith('#'))
         yield from (parse_sample(line, flags, f'{path}: sample {i}') for i,line in enumerate(lines))
@@ -95,7 +102,7 @@ def parse_series_line(
     n = len(attributes)
     if len(strings) != n: raise ValueError(f"{where} has {len(strings)} attributes, but the header declares {n}")
     try:
-        res = dict(X=parse_values(values).astype('f4')[None])
+        res = dict(X=parse_values(values)[None])
         res |= {k: parse(text) for (k,parse),text in zip(attributes, strings)}
     except ValueError as e: raise ValueError(f"{where} can't be read: {e}") from e
     if 'start_timestamp' in res: res['start'] = res.pop('start_timestamp')
@@ -131,7 +138,7 @@ def _shared_fields(fields):
 @reader('.tsf')
 def read_tsf(path, name=None):
     "Series of a `.tsf` file, one by one, with their attributes"
-    with open(path, encoding='cp1252', errors='replace') as f:
+    with _lines_of(path) as f:
         fields = [(k.lower(), v) for k,*v in header_fields(f, path)]
         attributes = [_attribute(v, path) for k,v in fields if k == 'attribute']
         shared = _shared_fields(fields)

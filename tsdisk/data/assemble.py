@@ -61,29 +61,29 @@ def has_method(
 
 # %% ../../nbs/56_data.assemble.ipynb #bf39f0ec
 class Timed(Shown):
-    "A transform that tells a clock when it started and when it was done"
+    "A transform that measures its own time"
     def __init__(self,
         tfm, # Function, or `Transform`
-        clock, # Has `mark()`, this moment, and `add(name, start, stop)`
+        stopwatch, # Has `mark()`, this moment, and `add(name, start, stop)`
     ):
         self.tfm = tfm
-        self.clock = clock
+        self.stopwatch = stopwatch
         self.name = getattr(tfm, 'name', None) or getattr(tfm, '__name__', type(tfm).__name__)
 
     def __call__(self, b, **kwargs):
-        start = self.clock.mark()
+        start = self.stopwatch.mark()
         res = self.tfm(b, **kwargs)
-        self.clock.add(self.name, start, self.clock.mark())
+        self.stopwatch.add(self.name, start, self.stopwatch.mark())
         return res
 
 def timed_columns(
     dataset:TSDatasets, # With transforms of its columns
-    clock, # As for `Timed`
+    stopwatch, # As for `Timed`
 ) -> TSDatasets: # A shallow copy
     "A dataset whose transforms are timed"
     def timed(tl):
         res = copy(tl)
-        res.extra = [Timed(f, clock) for f in tl.extra]
+        res.extra = [Timed(f, stopwatch) for f in tl.extra]
         return res
     return dataset._with(tls=L(dataset.tls.items).map(timed))
 
@@ -110,9 +110,9 @@ class OnItsTypes(Shown):
 
 def batch_tfms(
     after_batch, # `Pipeline`, or a function of a batch
-    clock=None, # Times them, as `Timed` says
+    stopwatch=None, # Times them, as `Timed` says
 ) -> list: # Functions of a batch
     "What is done to a batch once it is on the device"
     is_pipeline = isinstance(after_batch, Pipeline)
     tfms = [OnItsTypes(f, after_batch) for f in after_batch.fs] if is_pipeline else [after_batch]
-    return tfms if clock is None else [Timed(f, clock) for f in tfms]
+    return tfms if stopwatch is None else [Timed(f, stopwatch) for f in tfms]

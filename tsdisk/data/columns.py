@@ -128,7 +128,8 @@ def new(self:Column,
 ):
     "A column of other rows, with the type and transforms of this one"
     if self.is_category: self.kind.check_names(classes_of(items))
-    kind = self.kind.for_dtype(items.dtype) if packing is None else self.kind.repacked(packing)
+    kind = self.kind.for_dtype(items.dtype)
+    if packing is not None: kind = kind.repacked(packing)
     if self.is_category and isinstance(items, Ragged):
         kind = copy(kind)
         kind.pad = items.value # Labels of another dtype are padded with another value
@@ -265,13 +266,14 @@ def target_kind(y, cat=None, vocab=None, add_na=False, no_label=None, packing=Pa
     "The type of targets: categories, numbers, or series of unequal lengths"
     padded = isinstance(y, Ragged)
     if is_category(y, cat): return ToCategory(vocab, y.ndim, add_na, y.value if padded else None, no_label)
-    packing = packing.with_defaults(Packing(missing=_one_number(no_label)))
+    packing = packing.with_defaults(_packing_of(no_label, y.dtype))
     return (ToTargets if padded else ToTarget)(packing)
 
-def _one_number(no_label):
-    "The number that marks a missing target, besides NaN; None if there is no such number"
+def _packing_of(no_label, dtype):
+    "The packing of numbers that are stored as they are, one of which may mark a missing target"
     numbers = [o for o in np.ravel([] if no_label is None else no_label).tolist() if o == o]
-    if len(numbers) < 2 and not any(isinstance(o, str) for o in numbers): return first(numbers)
+    is_number = len(numbers) < 2 and not any(isinstance(o, str) for o in numbers)
+    if is_number: return Packing(missing=first(numbers)).check_missing(dtype, 'no_label')
     raise ValueError(f"Numeric targets can have one `no_label`, a number, besides NaN; got {no_label!r}")
 
 def target_column(
@@ -293,7 +295,7 @@ def target_column(
     if len(y) != len(X): raise ValueError(f"`X` has {len(X)} rows and `y` has {len(y)}: each row needs its target")
     if cat is None and packing.scale is None: warn_of_numbers(y, X)
     if packing.scale is None: return Column(y, target_kind(y, cat, vocab, add_na, no_label, packing), tfms)
-    return Column(y, ToTarget(packing.with_defaults(Packing(missing=_one_number(no_label)))), tfms)
+    return Column(y, ToTarget(packing.with_defaults(_packing_of(no_label, y.dtype))), tfms)
 
 # %% ../../nbs/51_data.columns.ipynb #26c4ed80
 @patch

@@ -14,18 +14,19 @@ from fastai.basics import *
 from .batches import ToSteps
 from .labels import ToCode
 from .columns import check_same_rows, input_columns, pad_targets, sample_sources, shared_packing, target_column, windows_of
-from .samples import checked_info, new_data, of_unequal, selection
+from .samples import check_order, checked_info, in_order, new_data, of_unequal, selection
+from .samples import target_name, variable_names
 from ..disk.arguments import document_class
 from ..disk.basics import html_table
 from ..disk.items import Items
 from ..disk.packing import Packing
 from ..disk.rows import as_positions, take_idxs
-from .precision import warn_lost_digits
+from .precision import warn_of_columns
 from ..disk.array_sources import ArraySource, as_source
 from ..disk.sidecar import packing_of
 from ..disk.spawned import ForWorkers
 from ..order.leakage import warn_leakage
-from ..order.split_rows import check_rows, check_splits, warn_of_rest
+from ..order.split_rows import check_rows, check_splits, train_first, warn_of_rest
 from ..series.panels import warn_axes
 from ..series.ragged import Ragged
 from ..series.windows import Windows
@@ -38,6 +39,8 @@ class TSDatasets(ForWorkers, Datasets):
     split_idx = None # Which split this is; None for all rows
     windows = None # `Windows` that the rows are of
     selected = None # `Selection` of raw samples
+    var_names = () # Names of the variables of each column, None where they are not known
+    y_name = 'y' # Name of the column of a folder that the targets are from
     ragged = None # Padding of series of unequal lengths
     _reads_cache = None # (columns, their `reads`)
     __signature__ = None # That of `__init__`, not of fastai's `Datasets`
@@ -97,22 +100,25 @@ def _set_columns(self:TSDatasets, inputs, y, packing, mask, x_tfms, y_tfms, **kw
     self.tls = input_columns(inputs, packing, mask, x_tfms)
     self.n_inp = len(self.tls)
     if y is not None: self.tls.append(target_column(y, inputs[0], packing, tfms=y_tfms, **kwargs))
+    self.var_names = [variable_names(o.items, self.windows) for o in self.tls]
+    self.y_name = target_name(y)
 
 @patch
 def _set_rows(self:TSDatasets, splits):
     "Set the rows of each split, and learn the vocabulary of the training rows"
     n = len(self.tls[0].items)
     self.idxs = range(n)
-    self.splits = [range(n),range(0)] if splits is None else check_splits(splits, n)
+    self.splits = [range(n),range(0)] if splits is None else check_splits(_by_name(splits), n)
     warn_of_rest(self.splits, n)
     if self.windows is not None: warn_leakage(self.windows, self.splits)
     for tl in self.tls: tl.learn(self.splits)
-    _warn_lost_digits(self.tls, self.n_inp, self.splits[0])
+    warn_of_columns(self.tls, self.n_inp, self.splits[0])
 
-def _warn_lost_digits(tls, n_inp, rows):
-    "Warn about numbers that float32 cannot tell apart, by a few training rows"
-    for i,tl in enumerate(tls):
-        if tl.kind.dtype == torch.float32: warn_lost_digits(tl.items, rows, tl.packing, 'X' if i < n_inp else 'y')
+def _by_name(splits):
+    "The splits of a mapping in their order of use; others as they are"
+    if not isinstance(splits, dict): return splits
+    if 'train' in splits: return [*train_first(splits).values()]
+    raise ValueError(f"One of the splits must be named 'train', got {[*splits]}: rename one, or give a list, training rows first")
 
 # %% ../../nbs/52_data.datasets.ipynb #82e7eb2f
 @patch
@@ -297,7 +303,6 @@ def _check_vars(self:TSDatasets, X):
 @patch
 def _new_sources(self:TSDatasets, X, y, with_labels):
     "The sources of new samples, one for each column"
-    if self.selected: X = self.selected.apply(X)
     inputs,target = sample_sources(X, y)
     if self.has_mask: inputs = [*inputs, self._mask_source(inputs[0])]
     if len(inputs) != self.n_inp: raise ValueError(f"The dataset has {self.n_inp} inputs, got {len(inputs)}")
@@ -306,7 +311,7 @@ def _new_sources(self:TSDatasets, X, y, with_labels):
     if with_labels and isinstance(target, Ragged): target = pad_targets(target, inputs[0], self.cat)
     sources = [*inputs, target] if with_labels else inputs
     check_same_rows(sources)
-    return sources
+    return in_order(sources, [variable_names(o, windows_of(X)) for o in sources], self.var_names)
 
 @patch
 def _mask_source(self:TSDatasets, X):
@@ -332,12 +337,14 @@ def test_set(self:TSDatasets,
     rows=None, # Which of them: row numbers, a mask, a slice …; all by default
 ):
     "New rows with the types and transforms of this dataset, as a validation set"
-    X,y,own = new_data(items, self.n_inp-self.has_mask, with_labels, self.ragged)
+    X,y,own = new_data(items, self.n_inp-self.has_mask, with_labels, self.ragged, self.y_name)
+    if self.selected: X = self.selected.apply(X)
     sources = self._new_sources(X, y, with_labels)
     tls = L([tl.new(*o) for tl,*o in zip(self.tls, sources, _new_packings(self.tls, sources))])
     if own is None: own = range(len(sources[0]))
     if rows is not None: own = take_idxs(own, np.asarray(check_rows(rows, len(own), '`rows`')))
-    return self._with(tls=tls, idxs=own, splits=[own], split_idx=1, windows=windows_of(X), info={})
+    names = [variable_names(o, windows_of(X)) if k is None else k for k,o in zip(self.var_names, sources)]
+    return self._with(tls=tls, idxs=own, splits=[own], split_idx=1, windows=windows_of(X), var_names=names, info={})
 
 # %% ../../nbs/52_data.datasets.ipynb #22bf327f
 @patch
@@ -347,6 +354,7 @@ def like(self:TSDatasets,
     "The same rows as a validation set for another dataset"
     if len(self.tls) != len(first.tls): raise ValueError("One dataset has inputs, a mask or targets the other lacks")
     first._check_vars(self.tls[0].items)
+    for own,want in zip(self.var_names, first.var_names): check_order(own, want)
     tls = L([a.new(b.items, _packing_to_keep(b)) for a,b in zip(first.tls, self.tls)])
     if self.target is not None: _check_target(first.target, self.target, tls[-1], self.idxs)
     return self._with(tls=tls, split_idx=1)

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from functools import cache
 from fastai.basics import *
 from ..disk.basics import Shown
-from .batches import TSInput, equal_stretches
+from ..disk.casts import as_exact_array
+from .batches import TSInput
+from ..series.panels import equal_runs
 from ..disk.packing import Packing
 from ..order.no_label import has_label, no_label_code
 
@@ -32,7 +34,7 @@ def code_table(
 def _distinct_labels(labels):
     "Labels as an array (k,); `ValueError` if there are none, or if some occur twice"
     given = labels if hasattr(labels, '__array__') or isinstance(labels, str) else list(labels)
-    res = np.asarray(given)
+    res = as_exact_array(given)
     if res.ndim == 1 and 0 < len(res) == len(np.unique(res)): return res
     raise ValueError(f"`vocab` must be a list of distinct labels, got {labels!r}")
 
@@ -56,7 +58,9 @@ def codes(self:LabelIndex,
 ) -> np.ndarray: # int64 codes of that shape
     "The code of each label; -1 for labels that are not in the list"
     if self.table is not None and np.can_cast(a.dtype, np.int64): return self._codes_in_table(a)
-    at = np.searchsorted(self.sorted, a).clip(max=len(self)-1)
+    are_whole = a.dtype.kind in 'iu' and self.sorted.dtype.kind in 'iu'
+    wanted = a.astype(self.sorted.dtype, copy=False) if are_whole else a # NumPy compares int64 and uint64 as floats
+    at = np.searchsorted(self.sorted, wanted).clip(max=len(self)-1)
     return np.where(self.sorted[at] == a, self.by_value[at], -1)
 
 @patch
@@ -243,8 +247,8 @@ class Labels(L):
         if len(self) <= 8: return show_title(self.text(), ctx=ctx)
         codes = self.codes.reshape(-1, self.codes.shape[-1])[0]
         ax = ctx or plt.subplots(figsize=(6,1))[1]
-        for a,b in equal_stretches(codes): _colour_steps(ax, self.start+a, self.start+b, codes[a], (ymin,ymax))
+        for a,b in equal_runs(codes): _color_steps(ax, self.start+a, self.start+b, codes[a], (ymin,ymax))
         return ax
 
-def _colour_steps(ax, start, stop, code, height):
+def _color_steps(ax, start, stop, code, height):
     if code != no_label_code: ax.axvspan(start-.5, stop-.5, *height, color=f'C{code%10}', alpha=.25, lw=0)

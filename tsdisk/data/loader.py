@@ -10,7 +10,7 @@ __all__ = ['TSDataLoader', 'most_steps', 'epoch_of_rows', 'group_rows', 'assembl
 from contextlib import closing
 from html import escape
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from fastai.basics import *
 from fastai.data.load import _loaders
 from .assemble import Assembler, batch_tfms, timed_columns
@@ -41,7 +41,7 @@ class TSDataLoader(ForWorkers, TfmdDL):
     at = None # (epoch, step) that comes next, while batches are used
     steps = None # The `Epoch` whose batches are used
     as_launched = False # Are ranks those of the launch, not given?
-    clock = None # Times the transforms of the next pass, as `Timed` says
+    stopwatch = None # Times the transforms of the next pass, as `Timed` says
     @delegates(TfmdDL.__init__, but=['dataset','bs','shuffle','num_workers',*item_tfms,*steps_of_items])
     def __init__(self,
         dataset:TSDatasets, # What to read from
@@ -190,7 +190,10 @@ def get_idxs(self:TSDataLoader):
 def sample(self:TSDataLoader):
     "Positions of the batches that this process makes, some batches at a time"
     steps = self.steps
-    if not hasattr(steps.order, '__len__'): return (yield from map(np.array, chunked(steps.order, self.bs, self.drop_last)))
+    if not hasattr(steps.order, '__len__'):
+        if self.world_size > 1: raise ValueError("An order without a length is not shared by ranks: give a list, or an array")
+        batches = map(np.array, chunked(steps.order, self.bs, self.drop_last))
+        return (yield from islice(batches, self.offs, None, max(1, self.num_workers)))
     ranges = _step_ranges(self.first+self.offs, steps.full_steps, len(steps), self.num_workers, most_steps(self))
     for first,stop in ranges: yield steps.positions(first, stop)
 
@@ -232,12 +235,12 @@ def group_rows(
 # %% ../../nbs/56_data.loader.ipynb #f07431cd
 def assembler(
     dl, # `TSDataLoader`
-    clock=None, # Times the transforms of the columns
+    stopwatch=None, # Times the transforms of the columns
 ) -> Assembler:
     "What makes the batches of a loader"
     on_cpu = dl.device is None or dl.device.type == 'cpu'
     elsewhere = get_worker_info() or dl.fake_l.num_workers or dl.preloaded
-    return Assembler(dl.dataset if clock is None else timed_columns(dl.dataset, clock), on_cpu and not elsewhere)
+    return Assembler(dl.dataset if stopwatch is None else timed_columns(dl.dataset, stopwatch), on_cpu and not elsewhere)
 
 def _reads_of_several(dataset):
     "Numbers of the reads that several columns are cut from"
@@ -325,14 +328,16 @@ def _start_pass(dl):
 @patch
 def __iter__(self:TSDataLoader):
     epoch,first = _start_pass(self)
-    clock,self.clock = self.clock,None
-    make = assembler(self, clock)
-    finish,tfms = make.finish,batch_tfms(self.after_batch, clock)
+    steps,start = self.steps,self.start
+    stopwatch,self.stopwatch = self.stopwatch,None
+    make = assembler(self, stopwatch)
+    finish,tfms = make.finish,batch_tfms(self.after_batch, stopwatch)
     with closing(device_batches(self, make)) as batches: # Python 3.12.3 did not close them with this generator
         for step,b in enumerate(batches, first+1):
             b = finish(b)
             for f in tfms: b = f(b)
             self.at = epoch,step
+            self.steps,self.start = steps,start # Another pass may have begun in the meantime
             yield b
             del b # Else the next batch would need one more block
     self.at = None
@@ -376,7 +381,7 @@ def input_idxs(self:TSDataLoader):
 @patch(as_prop=True)
 def cws(self:TSDataLoader):
     "Weights of the classes for a loss, so that all count the same; 0 for a class without rows. As in tsai"
-    n = class_counts(self.dataset) if self.sampling.groups is None else self.sampling.classes[0].counts
+    n = class_counts(self.sampling.dataset) if self.sampling.groups is None else self.sampling.classes[0].counts
     weights = np.where(n > 0, n.sum()/((n > 0).sum()*np.maximum(n, 1)), 0)
     return torch.tensor(weights, dtype=torch.float32, device=self.device)
 

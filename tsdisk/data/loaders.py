@@ -138,7 +138,7 @@ def _open_dataset(path, splits, sel_vars, y='y'):
     X = arrays['X']
     if splits is None and saved: splits = with_train(saved, len(X), path)
     names = read_manifest(path).get('arrays', {}).get('X', {}).get('names')
-    info = {k: o for k,o in arrays.items() if k not in ('X',y) and len(o) == len(X) and not getattr(o, 'unequal', False)}
+    info = {k: o for k,o in arrays.items() if k not in ('X',y,'rows') and len(o) == len(X) and not getattr(o, 'unequal', False)}
     return X, _targets(arrays, y), dict(splits=splits, sel_vars=vars_by_number(sel_vars, X.shape[1], names), info=info)
 
 def _targets(arrays, name):

@@ -66,8 +66,8 @@ def batches(self:Preloaded,
     epoch:int=None, # Number of the epoch, for rows that differ from epoch to epoch; None if they do not
 ): # Lists of tensors, one for each column, (bs, ...)
     "Batches as stored, on a device"
-    place = self.columns[0].values.device
     for pos in spans:
+        place = self.columns[0].values.device
         pos = check_idxs(pos, sampling.n)
         # Waiting for this copy would be waiting for the model
         there = torch.from_numpy(pos).to(place, non_blocking=place.type == 'cuda')

@@ -7,13 +7,14 @@ __all__ = ['from_all_ranks', 'gather_rows', 'mean_over_ranks']
 
 # %% ../../nbs/53_data.ranks.ipynb #3c5312a7
 from fastai.basics import *
-from ..order.ranks import launched, process_group
+from ..order.ranks import launched, leave_at_exit, process_group
 
 # %% ../../nbs/53_data.ranks.ipynb #105d20f7
 def from_all_ranks(
     o, # Any small object
 ) -> list: # One for each rank
     "The objects of all ranks"
+    leave_at_exit()
     res = [None]*launched()[1]
     process_group().all_gather_object(res, o)
     return res
@@ -33,6 +34,7 @@ def gather_rows(
 
 def _all_gathered(t):
     "A tensor of all ranks, (world_size, ...); it has the same shape on all of them"
+    leave_at_exit()
     sent = t.reshape(-1).view(torch.uint8) # NCCL does not know all dtypes
     res = [torch.empty_like(sent) for _ in range(launched()[1])]
     process_group().all_gather(res, sent)
@@ -46,6 +48,7 @@ def mean_over_ranks(
     "The weighted mean of the values of all ranks; those of weight 0 are left out, even if they are NaN"
     own = torch.as_subclass(value.detach(), Tensor).double()
     both = torch.stack([own*weight if weight else torch.zeros_like(own), torch.full_like(own, weight)])
+    leave_at_exit()
     process_group().all_reduce(both)
     total = both[1].reshape(-1)[0]
     return (both[0]/torch.where(total > 0, total, 1)).to(value.dtype), total

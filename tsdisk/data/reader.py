@@ -128,13 +128,13 @@ def prefetch(self:Reader,
 def read(self:Reader,
     rows, # Row numbers, (k,) int64
     pools=None, # A `ColumnPool` for each column; fresh memory by default
-    early=None, # Arrays of columns that were read before; None for those that were not
+    early:dict=None, # Arrays of columns that were read before, by number of the column
 ) -> list: # A tensor for each column, (k, ...)
     "Gather rows; `OSError` if a file was rewritten or cut short"
     self.watch.look()
     res = []
     for i,column in enumerate(self.columns):
-        if early and early[i] is not None: res.append(torch.from_numpy(early[i]))
+        if early and i in early: res.append(torch.from_numpy(early[i]))
         else: res.append(pools[i].read(column, rows) if pools else column.read(rows))
     return res
 
@@ -164,19 +164,19 @@ def group_rows(self:Reader,
 def cut(self:Reader,
     spans, # Row numbers, some groups at a time
     k:int, # Rows of a group
-): # (row numbers of a group, arrays of the columns that were read early)
+): # (row numbers of a group, arrays of the columns that were read early by their number)
     "Groups of rows"
-    single = [o if self._is_single(o) else None for o in self.columns]
+    single = {i: o for i,o in enumerate(self.columns) if self._is_single(o)}
     are_kept = False
     for rows in spans:
         if len(rows) >= 2**14 and not are_kept: # Not worth it in a short epoch
-            single = [o and with_kept_codes(o) for o in single]
+            single = {i: with_kept_codes(o) for i,o in single.items()}
             are_kept = True
-        yield from _groups_of(rows, [o and o.read(rows).numpy() for o in single], k)
+        yield from _groups_of(rows, {i: o.read(rows).numpy() for i,o in single.items()}, k)
 
 def _groups_of(rows, early, k):
     "Groups of `k` row numbers, each with its part of the arrays that were read early"
-    for i in range(0, len(rows), k): yield rows[i:i+k], [o if o is None else o[i:i+k] for o in early]
+    for i in range(0, len(rows), k): yield rows[i:i+k], {c: v[i:i+k] for c,v in early.items()}
 
 @patch
 def _is_single(self:Reader, column):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['per_row', 'row_weights', 'row_groups', 'class_counts', 'row_classes', 'DatasetRows', 'rows_checksum',
-           'weights_checksum', 'Sampling', 'with_train']
+           'weights_checksum', 'groups_checksum', 'Sampling', 'with_train']
 
 # %% ../../nbs/53_data.sampling.ipynb #0acbaa99
 import zlib
@@ -15,12 +15,14 @@ from fastcore.basics import ifnone, patch
 from ..disk.basics import Shown
 from .epoch import Epoch
 from .epoch_options import Blocks, block_sizes, by_class, epoch_size
-from ..disk.rows import Ranges, Taken, take_idxs
+from ..disk.rows import in_slices, Ranges, Taken, take_idxs
 from ..disk.scratch import scratch
 from ..disk.sources import check_idxs
 from ..folder.labels import train_counts
+from ..order.codes import code_blocks, count_blocks
 from ..order.no_label import no_label_code
 from ..order.shuffle import ByWeight
+from ..order.split_rows import train_first
 from ..order.strata import Classes
 
 # %% ../../nbs/53_data.sampling.ipynb #985ce645
@@ -51,9 +53,9 @@ def row_weights(
 def row_groups(
     groups, # One for each row of the dataset, or of the array; None
     dataset, # `TSDatasets`
-): # (n,) of the dataset
+): # (n,) of the dataset, `Taken` when asked if they are of the array
     "Groups of the rows of a dataset"
-    return None if groups is None else np.asarray(per_row(np.asarray(groups), 'groups', dataset))
+    return None if groups is None else per_row(np.asarray(groups), 'groups', dataset)
 
 # %% ../../nbs/53_data.sampling.ipynb #c0db4424
 def _labels(dataset):
@@ -78,8 +80,8 @@ def row_classes(
 ) -> tuple: # (`Classes` of the rows, names of the classes)
     "Which rows of a dataset each class has"
     if groups is not None:
-        names,codes = np.unique(groups, return_inverse=True)
-        return Classes(codes), names.tolist()
+        names,_ = count_blocks(in_slices(groups), groups.dtype)
+        return Classes(code_blocks(names, in_slices(groups), len(groups))), names.tolist()
     tl = _labels(dataset)
     names = list(tl.kind.vocab)
     codes = _read_codes(tl, dataset.idxs, len(names), chunk)
@@ -94,6 +96,13 @@ def _read_codes(tl, rows, none, chunk):
         res[i:i+chunk] = np.where(part == no_label_code, none, part)
     return res
 
+# %% ../../nbs/53_data.sampling.ipynb #162f2a15
+def _first_rows(dataset, n):
+    "The first `n` rows of a dataset"
+    if n >= len(dataset): return dataset
+    rows = take_idxs(dataset.idxs, slice(0, n))
+    return dataset._with(idxs=rows, splits=[rows])
+
 # %% ../../nbs/53_data.sampling.ipynb #4033d032
 class DatasetRows(Shown):
     "The rows of a dataset, and their places in the file"
@@ -101,8 +110,8 @@ class DatasetRows(Shown):
         dataset, # `TSDatasets`
         n:int=None, # Use the first `n` rows only
     ):
-        self.dataset = dataset
         self.n = ifnone(n, len(dataset))
+        self.dataset = _first_rows(dataset, self.n)
 
     @cached_property
     def places(self):
@@ -162,10 +171,18 @@ def weights_checksum(
     if isinstance(weights, dict): return zlib.crc32(repr(weights).encode())
     return _crc32(weights, np.float64)
 
-def _crc32(values, dtype, chunk=2**20):
+def groups_checksum(
+    groups, # From `row_groups`
+): # A number; None without groups
+    "A checksum of groups"
+    if groups is None: return None
+    return _crc32(groups, str if groups.dtype.hasobject else groups.dtype)
+
+# %% ../../nbs/53_data.sampling.ipynb #7eee812e
+def _crc32(values, dtype):
     "A checksum of values as another dtype, some at a time"
     res = 0
-    for i in range(0, len(values), chunk): res = zlib.crc32(np.ascontiguousarray(values[i:i+chunk], dtype), res)
+    for o in in_slices(values): res = zlib.crc32(np.ascontiguousarray(o, dtype).view('u1'), res)
     return res
 
 # %% ../../nbs/53_data.sampling.ipynb #f142d5ef
@@ -179,13 +196,17 @@ class Sampling(DatasetRows):
         n:int=None, # Use the first `n` rows only
     ):
         super().__init__(dataset, n)
-        self.partial_n = partial_n
+        self.given = dict(partial_n=partial_n, weights=weights, groups=groups)
         self.size = epoch_size(partial_n, self.n)
-        self.weights = row_weights(weights, dataset)
-        self.groups = row_groups(groups, dataset)
+        self.weights = self._of_first(row_weights(weights, dataset))
+        self.groups = self._of_first(row_groups(groups, dataset))
 
-    def options(self): return dict(partial_n=self.partial_n, weights=self.weights, groups=self.groups)
-    def __getstate__(self): return dict(dataset=self.dataset, n=self.n, size=self.size, **self.options())
+    def _of_first(self, values):
+        is_whole = values is None or isinstance(values, dict) or len(values) <= self.n
+        return values if is_whole else Taken(values, range(self.n))
+
+    def options(self): return self.given
+    def __getstate__(self): return {k: vars(self)[k] for k in ('dataset','n','size','weights','groups','given')}
 
     @cached_property
     def by_weight(self): return ByWeight(self.weights)
@@ -194,7 +215,9 @@ class Sampling(DatasetRows):
     @cached_property
     def classes(self): return row_classes(self.dataset, self.groups)
     @cached_property
-    def checksums(self): return rows_checksum(self.dataset.idxs), weights_checksum(self.weights)
+    def checksums(self):
+        res = dict(split=rows_checksum(self.dataset.idxs), weights=weights_checksum(self.weights))
+        return res | dict(groups=groups_checksum(self.groups))
 
 # %% ../../nbs/53_data.sampling.ipynb #1eafdabf
 @patch
@@ -250,8 +273,7 @@ def fingerprint(self:Sampling) -> dict: # For JSON
     "What identifies the rows, the weights and the arrays"
     X = self.dataset.tls[0].items
     of_columns = [o for tl in self.dataset.tls for o in getattr(tl.items, 'settings', [])]
-    split,weights = self.checksums
-    return dict(split=split, weights=weights, data=[*X.shape, X.dtype.str, *of_columns])
+    return self.checksums | dict(data=[*X.shape, X.dtype.str, *of_columns])
 
 # %% ../../nbs/53_data.sampling.ipynb #6b17ed25
 def with_train(
@@ -260,7 +282,8 @@ def with_train(
     path, # Its folder
 ) -> list: # Rows of each split, training rows first
     "The splits of a folder, those for training first"
-    if 'train' in splits: return list(splits.values())
+    splits = train_first(splits)
+    if 'train' in splits: return [*splits.values()]
     rest = np.ones(n, bool)
     for rows in splits.values(): rest[np.asarray(rows)] = False
     none_left = f"{path} has the splits {[*splits]} and no `train`, and each row is in one of them"

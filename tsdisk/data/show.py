@@ -13,7 +13,7 @@ from fastai.interpret import *
 from .labels import Labels
 from .batches import middle_slice, TensorTarget, TSTensor
 from .datasets import TSDatasets
-from .axes import add_legend, time_axis, variable_names
+from .axes import add_legend, time_axis
 from .loader import epoch_of_rows, TSDataLoader
 from .loaders import TSDataLoaders
 from .times import row_times
@@ -215,7 +215,7 @@ def _labelled_axes(dl, b, max_n, kwargs, styles):
     ctxs = show_grid(min(max_n, len(b[0])), sharex=not times, **options)
     yield ctxs
     for ax,o in zip(ctxs, times): time_axis(ax, o)
-    if b[0].ndim == 3: add_legend(ctxs, variable_names(dl.dataset), **styles)
+    if b[0].ndim == 3: add_legend(ctxs, first(dl.dataset.var_names), **styles)
 
 def _target_shape(ds):
     "Shape of a target that is a series; () for others"
@@ -225,7 +225,7 @@ def _target_shape(ds):
 
 def _target_style(ds):
     "How `show_batch` draws a target that is a series of one variable, for the legend"
-    names = variable_names(ds)
+    names = first(ds.var_names)
     return dict(target=dict(color=f'C{len(names)}', ls='--')) if names and _target_shape(ds)[:1] == (1,) else {}
 
 # %% ../../nbs/59_data.show.ipynb #ccd835e0

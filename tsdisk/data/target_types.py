@@ -68,7 +68,7 @@ def split_label_tfm(
     tfms = L(tfms).map(instantiate)
     found = [o for o in tfms if isinstance(o, (Categorize,RegressionSetup))]
     if not found: return None,tfms
-    if len(found) > 1 or tfms[0] is not found[0] or isinstance(found[0], MultiCategorize):
+    if len(found) > 1 or tfms[0] is not found[0] or isinstance(found[0], (MultiCategorize,EncodedMultiCategorize)):
         raise ValueError(f"`{type(found[-1]).__name__}` is not supported here: `Categorize` or `RegressionSetup` "
             "must come first, and only one of them; give several labels a row as an array (n, k) of 0 and 1")
     return found[0],tfms[1:]

@@ -52,17 +52,12 @@ def _every_of_windows(o, X):
     return every if first*every == first_X and o.shape[-1]*every == X.shape[-1] else 0
 
 # %% ../../nbs/58_data.warp.ipynb #cb559672
-def steps_per_value(
-    tl, # Column, a `Column`
-    X, # Source of the series
-    moves:bool=None, # Is a column with as many steps aligned? None: only if that is known
-) -> int:
-    "Steps of the series for each value of a column that is aligned with it; 0 for other columns"
-    o = tl.items
-    if isinstance(tl.kind, ToMask): return 1
-    if isinstance(o, Part) and isinstance(X, Part) and o.stored.grid is X.stored.grid: return _every_of_windows(o, X)
-    if o.ndim < 2 or o.shape[-1] != X.shape[-1]: return 0
-    return int(_moves_along(tl, X) if moves is None else moves is not False)
+def _steps_per_label(tl, X):
+    "Steps of the series for each of its labels; `ValueError` if that is no whole number"
+    n,labels = X.shape[-1],tl.items.shape[-1]
+    if n%labels == 0: return n//labels
+    raise ValueError(f"{tl} has {labels} labels for {n} steps, and {n} is no multiple of {labels}, "
+        "so labels can't move along: pass `moves=False` if they are not labels of these steps")
 
 def _moves_along(tl, X):
     "True for a column with as many steps that is known to be aligned with the series; `ValueError` for others"
@@ -70,6 +65,20 @@ def _moves_along(tl, X):
     raise ValueError(f"{tl} has {tl.items.shape[-1]} steps, as many as the series, "
         "which may be the same steps or later ones: "
         "pass `moves=True` if they are the same and move along, `moves=False` if not, as in a forecast")
+
+# %% ../../nbs/58_data.warp.ipynb #ae7f24c5
+def steps_per_value(
+    tl, # Column, a `Column`
+    X, # Source of the series
+    moves:bool=None, # Is the column aligned, if it has as many steps? None: only if that is known
+) -> int:
+    "Steps of the series for each value of a column that is aligned with it; 0 for other columns"
+    o = tl.items
+    if isinstance(tl.kind, ToMask): return 1
+    if isinstance(o, Part) and isinstance(X, Part) and o.stored.grid is X.stored.grid: return _every_of_windows(o, X)
+    if o.ndim < 2 or o.shape[-1] == 1 or moves is False: return 0
+    if tl.kind.typ is TensorCategory: return _steps_per_label(tl, X)
+    return int(o.shape[-1] == X.shape[-1] and (moves or _moves_along(tl, X)))
 
 def column_steps(ds, moves):
     "`steps_per_value` of each column of a dataset"

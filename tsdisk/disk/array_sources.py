@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from .basics import address_of
 from .views import byte_in_file, byte_in_map, file_of, mmap_of, pack_array, unpack_array
 from .arrays import open_array
+from .casts import as_exact_array
 from .headers import read_header
 from .direct import FileRows, ReadsAhead, check_same_file, copy_rows, find_runs
 from .faults import handle_faults, mapped_inode, mapped_reads
@@ -54,6 +55,7 @@ class ArraySource(Source):
         with self._reading: self._copy(idxs, out)
 
     def gather_one(self, i):
+        i = int(i) # `i+1` of an unsigned integer may be 0
         if self._copy is None: self._begin_copies()
         with self._reading: return self._copy.a[i:i+1].copy()
 
@@ -215,12 +217,12 @@ class LikeSource(Source):
     "Rows of any object with `shape`, `dtype` and `__getitem__`"
     def __init__(self, x):
         self.x,self.shape = x,tuple(x.shape)
-        self.lists = self.slices = self.parts = True # Until the object refuses them
+        self.refused = set() # Ways of reading that the object has refused: 'lists', 'slices', 'parts'
         try: self.dtype = np.dtype(x.dtype)
         except TypeError: self.dtype = np.asarray(x[:1]).dtype
 
     def __getitem__(self, i):
-        if not isinstance(i, slice): return np.asarray(self.x[range(len(self))[i]])
+        if not isinstance(i, slice): return self._values(self.x[range(len(self))[i]])
         rows = range(len(self))[i]
         if not len(rows): return np.empty((0, *self.shape[1:]), self.dtype)
         if rows.step < 0: return self[rows[-1]:rows[0]+1:-rows.step][::-1]
@@ -235,11 +237,20 @@ class LikeSource(Source):
 @patch
 def _try(self:LikeSource, way, i, shape):
     "Values of a shape in one read, or None if the object does not read that way"
-    if not getattr(self, way): return
-    try: res = np.asarray(self.x[i])
+    if way in self.refused: return
+    try: res = self.x[i]
     except Exception: res = None # An error that is no refusal comes again where single rows are read
-    if res is not None and res.shape == shape: return res
-    setattr(self, way, False)
+    if getattr(res, 'shape', None) == shape: return self._values(res)
+    self.refused.add(way)
+
+@patch
+def _values(self:LikeSource, got):
+    "What the object gave, as an array; `TypeError` if values are missing, or are not of its dtype"
+    if np.ma.is_masked(got): raise TypeError(_masked)
+    a = np.asarray(got)
+    if a.dtype.kind not in 'iufc' or self.dtype.kind not in 'iufc' or np.can_cast(a.dtype, self.dtype, 'same_kind'): return a
+    raise TypeError(f"The object says that its values are {self.dtype}, but they are {a.dtype}: `convert` the file that it reads, or have it "
+        "give the numbers as they are stored, with `set_auto_maskandscale(False)` of netCDF4 for instance")
 
 @patch
 def _read(self:LikeSource, rows):
@@ -278,13 +289,13 @@ def _open_h5(path, name):
     return LikeSource(h5py.File(path)[name])
 
 # %% ../../nbs/10_disk.array_sources.ipynb #d63acd4a
+_masked = "Masked arrays are not read: fill missing values, with `x.filled(np.nan)` for instance"
+
 def _as_array_like(x):
     "Lists, pandas columns and tensors as NumPy arrays; other objects as they are"
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError("Masked arrays are not read: "
-            "fill missing values, with `x.filled(np.nan)` for instance")
+    if isinstance(x, np.ma.MaskedArray): raise TypeError(_masked)
     if hasattr(x, 'iloc'): x = np.asarray(x)
-    elif isinstance(x, Sequence): x = np.asarray(list(x))
+    elif isinstance(x, Sequence): x = as_exact_array(list(x))
     elif type(x).__module__.split('.')[0] == 'torch': x = x.detach().numpy()
     objects = isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1
     return x.astype(str) if objects and all(isinstance(o, str) for o in x) else x

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .basics import html_facts, human, progress, short_path, Shown
-from .casts import cast_exactly
+from .casts import as_exact_array, cast_exactly
 from .errors import naming
 from .faults import copied_reads
 from .headers import check_dtype, check_size, data_start, header_of, map_open, npy_header, open_npy
@@ -279,7 +279,7 @@ def _as_chunks(data, nbytes=16*2**20):
         raise TypeError(f"`data` is an array or chunks of one, got {str(data)!r}: "
             "open a file first, with `np.load(path, mmap_mode='r')`")
     of_values = isinstance(data, Sequence) and not (len(data) and getattr(data[0], 'ndim', 0))
-    if of_values: data = np.asarray(list(data))
+    if of_values: data = as_exact_array(list(data))
     return _chunks_of_array(data, nbytes) if hasattr(data, 'shape') else _chunks_of_iterable(data)
 
 def _chunks_of_array(data, nbytes):

@@ -10,7 +10,7 @@ from functools import cache
 from zlib import crc32
 import numpy as np
 from fastcore.basics import patch
-from .rows import Positions
+from .rows import in_parts, in_slices, Positions
 from .views import pack_array, unpack_array
 
 # %% ../../nbs/06_disk.bitmap.ipynb #6d4858d8
@@ -79,9 +79,7 @@ def _rows_between(self:BitRows, first, stop):
 
 # %% ../../nbs/06_disk.bitmap.ipynb #73a9f05e
 @patch
-def _get(self:BitRows, pos):
-    parts = [self._select(pos[i:i+2**14]) for i in range(0, len(pos), 2**14)]
-    return np.concatenate(parts or [np.empty(0, np.int64)])
+def _get(self:BitRows, pos): return in_parts(self._select, pos)
 
 def _nth_place(counts, n):
     "Of each row of counts, (k, m): the place that holds item n, and how many items come before that place"
@@ -106,7 +104,7 @@ def _select(self:BitRows, pos):
 def checksum(self:BitRows):
     "CRC-32 of the bitmap, without a copy of it"
     res = 0
-    for i in range(0, len(self.bits), 2**14): res = crc32(np.ascontiguousarray(self.bits[i:i+2**14]), res)
+    for o in in_slices(self.bits, 2**14): res = crc32(np.ascontiguousarray(o), res)
     return res
 
 @patch

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['empty_digest', 'digest', 'split_name', 'file_id', 'array_id', 'input_parts', 'extend_digest', 'describe',
-           'function_id', 'versioned', 'fingerprint']
+           'function_id', 'stable_repr', 'repr_id', 'versioned']
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #cf74431c
 import mmap, os, re
@@ -13,11 +13,11 @@ from datetime import date, timedelta
 from functools import partial, singledispatch
 from hashlib import blake2b
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, SimpleNamespace
 from zlib import crc32
 import numpy as np
 from .basics import address_of
-from .identity import file_id_of, most_blocks, sample_file
+
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #1e824ef5
 def digest(
@@ -48,12 +48,28 @@ def _size_and_time(path):
     stat = os.stat(path)
     return stat.st_size, stat.st_mtime_ns
 
+# %% ../../nbs/02_disk.fingerprint.ipynb #a6f0d79b
+def _is_table(o): return hasattr(o, 'to_numpy') and type(o).__module__.partition('.')[0] in ('pandas','polars') # Also its columns
+
+def _checksum(a):
+    "Of all values of an array"
+    if a.dtype.hasobject: return crc32(repr(describe(a.ravel().tolist())).encode())
+    return crc32(np.ascontiguousarray(a).view('u1'))
+
+def _tensor_as_array(t):
+    "A tensor of PyTorch in the memory of the CPU; types that NumPy lacks, such as bfloat16, become float32"
+    t = t.detach().cpu().to_dense()
+    try: return t.numpy()
+    except TypeError: return t.float().numpy()
+
 # %% ../../nbs/02_disk.fingerprint.ipynb #5a4e44aa
 def _values_id(x, rows=2**10):
     file = getattr(x, 'filename', None)
     if file is not None: return [file_id(str(file)), *_view_id(x)]
-    if not isinstance(x, np.ndarray) or x.dtype.hasobject: return [*_name_in_file(x), _row_id(x[:1]), _row_id(x[-1:])]
-    return [crc32(np.ascontiguousarray(x[i:i+rows])) for i in range(0, len(x), rows)]
+    if hasattr(x, 'detach'): x = np.atleast_1d(_tensor_as_array(x))
+    if not x.shape: return [_row_id(x)]
+    if not isinstance(x, np.ndarray): return [*_name_in_file(x), _row_id(x[:1]), _row_id(x[-1:])]
+    return [_checksum(x[i:i+rows]) for i in range(0, len(x), rows)]
 
 def _view_id(x):
     "Where in its file a part of a mapped array is; nothing for the first rows, or all"
@@ -65,6 +81,8 @@ def _view_id(x):
 def _name_in_file(x): return [file_id(x.file.filename), x.name] if hasattr(x, 'file') and hasattr(x, 'name') else [] # Of h5py
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #7b5d863e
+def _is_array(o): return isinstance(getattr(o, 'shape', None), tuple) and hasattr(o, 'dtype') and not _is_table(o)
+
 def array_id(
     x, # Anything with a `shape` and slices
 ) -> list: # Shape, dtype, and what tells its values from others
@@ -83,14 +101,16 @@ def input_parts(
     o, # An input: a path, an array, or a dict or tuple of paths, arrays and numbers
 ) -> list: # Numbers, strings and lists of these
     "What tells an input from others, besides its name"
-    values = [*o.values()] if isinstance(o, dict) else o if isinstance(o, tuple) else [o]
+    members = [*o.values()] if isinstance(o, dict) else o if isinstance(o, tuple) else [o]
+    values = [str(v) if isinstance(v, Path) else v for v in members]
     are_files = not isinstance(o, tuple) and all(isinstance(v, str) for v in values) # Else a string may be a label
     parts = []
     for v in values:
         if isinstance(v, str): parts.append(file_id(v) if are_files else (v, file_id(v)))
-        elif getattr(v, 'shape', None): parts += array_id(v)
+        elif getattr(v, 'shape', None) and not _is_table(v): parts += array_id(v)
         elif isinstance(v, (int,float,bool)): parts.append(v)
         elif hasattr(v, 'item') and np.ndim(v) == 0: parts.append(v.item()) # A scalar of NumPy, such as a label `y[i]`
+        elif v is not None: parts.append(describe(v))
     return parts
 
 def extend_digest(
@@ -100,7 +120,8 @@ def extend_digest(
     parts:list=None, # Its `input_parts`, if they are known
 ) -> str: # 32 hex digits
     "The digest of a sequence of inputs with one more"
-    return digest(before, name, *(input_parts(o) if parts is None else parts))
+    roles = [*o] if isinstance(o, dict) and [*o] not in (['X'],['X','y']) else []
+    return digest(before, name, *(input_parts(o) if parts is None else parts), *roles)
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #e23482b9
 # Fully described by their `repr`
@@ -113,34 +134,45 @@ def describe(
 ): # Nested lists of numbers, strings and names, whose `repr` is the same in every process
     "What a value holds; of a function, what it does"
     if isinstance(o, _plain_types): return o
-    if isinstance(o, np.memmap) and o.nbytes > 2**24: return array_id(o) # Not read as a whole
-    if isinstance(o, np.ndarray): return _array_values(o)
+    if _is_array(o): return _array_values(o)
     if not depth: return type(o).__qualname__
+    inner = partial(describe, depth=depth-1)
+    if _is_table(o): return _table_parts(o, inner)
     if (n := _length(o)) > (10**6 if isinstance(o, _collections) else 1000): return type(o).__qualname__, n
-    return _parts(o, lambda v: describe(v, depth-1))
+    return _parts(o, inner)
 
 def _array_values(a):
-    if a.dtype.hasobject: return a.shape, str(a.dtype), repr(a)
-    return a.shape, str(a.dtype), crc32(np.ascontiguousarray(a).view('u1'))
+    is_small = isinstance(a, np.ndarray) and not (isinstance(a, np.memmap) and a.nbytes > 2**24) # Else not read as a whole
+    return (a.shape, str(a.dtype), _checksum(a)) if is_small and not a.dtype.hasobject else array_id(a)
 
 def _length(o):
     try: return len(o)
-    except TypeError: return 0 # Also of classes, and of tensors without axes
+    except TypeError: return 0 # Also of classes
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #ba53f004
 @singledispatch
 def _parts(o, inner):
+    if _has_implementations(o): return [inner(m.implementation) for m in o.methods]
     version = getattr(o, 'tsdisk_version', None)
     named = [type(o).__qualname__] if version is None else [type(o).__qualname__, version]
-    is_of_tsdisk = type(o).__module__.partition('.')[0] == 'tsdisk' # Its methods may change from version to version
-    is_called = isinstance(getattr(type(o), '__call__', None), FunctionType) and not is_of_tsdisk
+    is_called = isinstance(getattr(type(o), '__call__', None), FunctionType) and not _is_ours(type(o))
     methods = [inner(_methods(type(o)))] if is_called and version is None else []
     return *named, inner(getattr(o, '__dict__', None)), *methods
 
+def _is_ours(o): return (o.__module__ or '').partition('.')[0] == 'tsdisk' # Its code may change from version to version
+
+def _has_implementations(o):
+    "Is this a function that has an implementation for each type, such as `encodes` of a transform?"
+    return type(o).__module__.partition('.')[0] == 'plum'
+
+# %% ../../nbs/02_disk.fingerprint.ipynb #afff098d
 def _methods(cls):
     "Functions of a class, and of its bases in the same module, by name"
-    bases = [o for o in reversed(cls.__mro__) if o.__module__ == cls.__module__]
-    return {k: v for o in bases for k,v in vars(o).items() if isinstance(v, FunctionType)}
+    res = {}
+    for base in [o for o in reversed(cls.__mro__) if o.__module__ == cls.__module__]:
+        found = {k: v for k,v in vars(base).items() if isinstance(v, FunctionType) or _has_implementations(v)}
+        res |= {f'{base.__qualname__}.{k}' if k in res else k: v for k,v in found.items()}
+    return res
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #5d06a073
 @_parts.register(list)
@@ -154,6 +186,12 @@ def _set_parts(o, inner): return sorted(map(inner, o), key=repr) # Strings have 
 @_parts.register(Mapping)
 def _mapping_parts(o, inner): return [(str(k),inner(v)) for k,v in o.items()]
 
+# %% ../../nbs/02_disk.fingerprint.ipynb #d83b3ce7
+def _table_parts(o, inner):
+    columns = [*getattr(o, 'columns', ())]
+    values = [inner(o[k]) for k in columns] if hasattr(o, 'columns') else _array_values(o.to_numpy())
+    return type(o).__qualname__, inner(columns), inner(getattr(o, 'index', None)), values
+
 # %% ../../nbs/02_disk.fingerprint.ipynb #1ffb12c0
 @_parts.register(partial)
 def _partial_parts(o, inner): return inner((o.func, o.args, o.keywords))
@@ -164,9 +202,9 @@ def _method_parts(o, inner): return inner((o.__func__, o.__self__))
 # %% ../../nbs/02_disk.fingerprint.ipynb #98a2bd13
 def _globals_used(f):
     "Global variables and functions that the code of a function names; those of other modules by their name"
-    kinds = str,int,float,range,np.generic,np.ndarray,*_collections,FunctionType,partial
+    kinds = *_plain_types,*_collections,FunctionType,partial,SimpleNamespace
     named = {k: f.__globals__.get(k) for k in _names_in(f.__code__)}
-    used = {k: v for k,v in named.items() if isinstance(v, kinds)}
+    used = {k: v for k,v in named.items() if v is not None and (isinstance(v, kinds) or _is_array(v) or _is_table(v))}
     elsewhere = lambda v: isinstance(v, FunctionType) and v.__module__ != f.__module__
     return {k: v.__qualname__ if elsewhere(v) else v for k,v in used.items()}
 
@@ -181,7 +219,7 @@ def _code_parts(o, inner): return o.co_code, o.co_names, [inner(v) for v in o.co
 @_parts.register(FunctionType)
 def _function_parts(o, inner):
     if (version := getattr(o, 'tsdisk_version', None)) is not None: return o.__qualname__, version
-    if (o.__module__ or '').partition('.')[0] == 'tsdisk': return o.__module__, o.__qualname__
+    if _is_ours(o): return o.__module__, o.__qualname__
     enclosed = [v.cell_contents for v in o.__closure__ or ()]
     used = _mapping_parts(_globals_used(o), inner) # Without a level of its own
     return [*map(inner, (o.__code__, o.__defaults__, o.__kwdefaults__, enclosed)), used]
@@ -195,6 +233,20 @@ def function_id(
     named = f.func if isinstance(f, partial) else f
     name = getattr(named, '__qualname__', type(named).__name__)
     return f"{name}:{blake2b(repr(describe(f)).encode(), digest_size=6).hexdigest()}"
+
+# %% ../../nbs/02_disk.fingerprint.ipynb #fc1c8141
+def stable_repr(
+    o, # Any object
+) -> str: # The same in every process
+    "A `repr` without addresses in memory"
+    return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
+
+def repr_id(
+    f, # A function, or an object that is called as one
+) -> str:
+    "The `repr` of a function; unless it is of this library, also what tells its code from others"
+    cls = f if isinstance(f, FunctionType) else type(f)
+    return stable_repr(f) if _is_ours(cls) else f'{stable_repr(f)} {function_id(f)}'
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #8cdbb0f0
 def versioned(
@@ -213,35 +265,3 @@ def versioned(
 def _class_parts(o, inner):
     if (version := getattr(o, 'tsdisk_version', None)) is not None: return o.__qualname__, version
     return type(o).__qualname__, inner(o.__dict__)
-
-# %% ../../nbs/02_disk.fingerprint.ipynb #b6bcabb9
-def fingerprint(
-    x, # An array on disk, whole, `Shards`, or the `place()` of a source
-    rows=None, # Rows that were used: a range, `Ranges`, or row numbers; None for all
-    also=None, # What else it depends on, such as where series start
-) -> str: # 32 hex digits
-    "A short string that changes when an array on disk, or the choice of its rows, does"
-    h = blake2b(repr((x.shape, np.dtype(x.dtype).str, getattr(x, 'offset', None), also)).encode(), digest_size=16)
-    for o in _file_parts(_files_of(x)): h.update(repr(o).encode())
-    for o in _rows_as_bytes(rows): h.update(o)
-    return h.hexdigest()
-
-def _files_of(x):
-    if hasattr(x, 'files'): return x.files
-    if hasattr(x, 'filename'): return [x.filename]
-    return [os.path.join(x.folder, o) for o in x.paths]
-
-def _rows_as_bytes(rows, most=2**20):
-    "Row numbers, a million at a time, or the few numbers that define them"
-    if hasattr(rows, 'pairs'): return [b'ranges', rows.pairs]
-    if not isinstance(rows, (np.ndarray,list)): return [repr(rows).encode()]
-    return (np.ascontiguousarray(rows[i:i+most], np.int64) for i in range(0, len(rows), most))
-
-# %% ../../nbs/02_disk.fingerprint.ipynb #499ccfe3
-def _file_parts(paths, most=64):
-    "The identity of each file; for at most `most` of them, evenly spaced, also a checksum of blocks"
-    every = -(-len(paths)//most)
-    blocks = max(1, most_blocks//len(paths))
-    for i,o in enumerate(paths):
-        id,digest = sample_file(o, blocks=blocks) if i%every == 0 else (file_id_of(os.stat(o)), None)
-        yield *id[1:], digest # Not the device, whose number may change when a disk is mounted again

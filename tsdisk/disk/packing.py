@@ -61,8 +61,27 @@ def select(self:Packing,
 def for_dtype(self:Packing,
     dtype:np.dtype, # Stored dtype
 ) -> Packing:
-    "The packing of an array of another dtype: floats have no scale"
-    return self if self.scale is None or dtype.kind in 'biu' else Packing(missing=self.missing)
+    "The packing of an array of another dtype: floats have no scale, integers no `missing` that they can't hold"
+    res = self if self.scale is None or dtype.kind in 'biu' else Packing(missing=self.missing)
+    return res if _can_be(self.missing, dtype) else replace(res, missing=None)
+
+def _can_be(value, dtype):
+    "Can an array of this dtype hold a number?"
+    if value is None or dtype.kind not in 'iu': return True
+    limits = np.iinfo(dtype)
+    return limits.min <= value <= limits.max
+
+# %% ../../nbs/11_disk.packing.ipynb #cace5bb6
+@patch
+def check_missing(self:Packing,
+    dtype:np.dtype, # Stored dtype
+    name:str='missing', # What the argument is called
+) -> Packing: # This packing
+    "`ValueError` if an array of this dtype can't hold the number for missing values"
+    if _can_be(self.missing, dtype): return self
+    limits = np.iinfo(dtype)
+    raise ValueError(f"`{name}={self.missing}` is no number that {dtype} can hold, "
+        f"which are {limits.min} to {limits.max}: give the number as it is stored")
 
 # %% ../../nbs/11_disk.packing.ipynb #308d85be
 @patch
@@ -87,10 +106,11 @@ def _scale_array(self:Packing, a, axis, dtype):
 
 @patch
 def _scale_tensor(self:Packing, t, axis):
-    t = t.float()
-    if self.scale is None: return t
+    if self.scale is None: return t.float()
+    is_wide = not t.is_floating_point() and t.element_size() > 2 and t.device.type != 'mps' # Which has no float64
+    t = t.double() if is_wide else t.float()
     scale,offset = (_along_axis(t.new_tensor(o), axis) for o in (self.scale, self.offset))
-    return offset.addcmul(t, scale)
+    return t.mul_(scale).add_(offset).float() if is_wide else offset.addcmul(t, scale)
 
 # %% ../../nbs/11_disk.packing.ipynb #177044e3
 @patch

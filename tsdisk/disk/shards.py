@@ -6,8 +6,9 @@
 __all__ = ['Joined', 'Shards']
 
 # %% ../../nbs/10_disk.shards.ipynb #ee3c5ff1
-import os
+import os, re
 from pathlib import Path
+from warnings import warn
 import numpy as np
 from fastcore.basics import patch
 from .identity import file_id_of, open_file
@@ -16,6 +17,7 @@ from .paths import local_path
 from .views import map_file
 from .basics import human, progress
 from .open_files import OpenFiles, most_to_open
+from .rows import equal_groups
 from .array_sources import ArraySource
 from .sources import Place, Source, rows_there
 
@@ -70,11 +72,8 @@ def _view(self:Joined, k, rows):
 @patch
 def _by_part(self:Joined, idxs):
     "For each source that is needed: its number, its rows, and their places in `idxs`"
-    if not len(idxs): return
     of = np.searchsorted(self.firsts, idxs, 'right')-1
-    order = np.argsort(of, kind='stable')
-    borders = np.flatnonzero(np.diff(of[order]))+1
-    for places in np.split(order, borders):
+    for places in equal_groups(of):
         k = int(of[places[0]])
         yield k, idxs[places]-self.firsts[k], places
 
@@ -109,10 +108,15 @@ def maps(self:Joined): return [a for o in self.parts for a in o.maps()]
 def wants_threads(self:Joined): return all(o.wants_threads for o in self.parts)
 
 # %% ../../nbs/10_disk.shards.ipynb #0334547d
+def _by_number(name): return [int(o) if i%2 else o for i,o in enumerate(re.split('([0-9]+)', name))]
+
 def _npy_files(folder):
-    "Paths of the `.npy` files of a folder, in the order of their names"
-    names = os.listdir(folder) if folder.is_dir() else []
-    return [os.path.join(folder, o) for o in sorted(names) if o.endswith('.npy')]
+    "Paths of the `.npy` files of a folder, in the order of their names; a warning if that is not the order of their numbers"
+    found = os.listdir(folder) if folder.is_dir() else []
+    names = sorted(o for o in found if o.endswith('.npy'))
+    later,sooner = next(((a,b) for a,b in zip(names, names[1:]) if _by_number(a) > _by_number(b)), (None,None))
+    if later: warn(f"Files are taken in the order of their names, {later} before {sooner}: give a list of files for another order", stacklevel=3)
+    return [os.path.join(folder, o) for o in names]
 
 def _absolute(paths):
     "Paths that other processes can open, too; links stay, as the manifest is next to them"
@@ -147,7 +151,7 @@ class Shards(Joined):
     most = 200 # Files open at a time
     wants_threads = True
     def __init__(self,
-        paths, # Folder of `.npy` files, taken in the order of their names; or a list of files, in its order
+        paths, # Folder of `.npy` files, taken in the order of their names, `10.npy` before `2.npy`; or a list of files, in its order
         stack:bool=False, # Is each file one row?
     ):
         paths = _npy_files(local_path(paths)) if isinstance(paths, (str,Path)) else [str(local_path(o)) for o in paths]

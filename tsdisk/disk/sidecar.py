@@ -123,7 +123,7 @@ def own_packing(self:Source,
     packing:Packing, # Of the array that is read
 ) -> Packing:
     "The packing of these variables"
-    return packing.for_dtype(self.dtype).check(self.shape[1] if self.ndim > 1 else 1)
+    return packing.check_missing(self.dtype).for_dtype(self.dtype).check(self.shape[1] if self.ndim > 1 else 1)
 
 # %% ../../nbs/11_disk.sidecar.ipynb #6a843db8
 def packing_of(

@@ -17,7 +17,10 @@ from .basics import files_text, html_facts, human
 class Source:
     "Rows that can be gathered: `shape` (n, ...), `dtype`, `s[i]`, `s[a:b]`, `gather`, `prefetch`"
     shape,dtype = None,None
-    def __getitem__(self, i): raise NotImplementedError
+    def __getitem__(self, i):
+        "A row, or a slice of rows; by default gathered"
+        return self.gather(range(len(self))[i]) if isinstance(i, slice) else self.gather([i])[0]
+
     def _gather(self, idxs, out): raise NotImplementedError
     def __len__(self): return self.shape[0]
     def __repr__(self): return f"{type(self).__name__}(shape={tuple(self.shape)}, dtype={self.dtype}, {human(self.nbytes)})"

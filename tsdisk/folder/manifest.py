@@ -24,7 +24,7 @@ from ..disk.packing import Packing
 from ..disk.sidecar import manifest_name, manifest_version, packing_at, packing_of, read_manifest
 from ..disk.sources import Source
 from ..disk.array_sources import as_source
-from ..order.split_rows import check_splits, RandomShare
+from ..order.split_rows import check_splits, train_first
 from .split_files import open_split, save_split
 from .staged import files_of, Staged
 from ..series.ragged_files import open_ragged
@@ -70,7 +70,7 @@ def _n_windows(splits):
     "The number of windows that were split; None for splits of rows"
     return next(filter(None, map(_split_of, splits.values())), None)
 
-def _split_of(rows): return getattr(rows, 'n' if isinstance(rows, RandomShare) else 'of', None) # Rows or windows before the split
+def _split_of(rows): return getattr(rows, 'of', None) # Rows or windows before the split
 
 # %% ../../nbs/30_folder.manifest.ipynb #280c890c
 def _save_splits(path, splits, n, tag=''):
@@ -311,10 +311,9 @@ def _open_as(path, manifest):
     if not manifest: _check_finished(path)
     entries = _entries_by_role(path, manifest)
     splits = {k: open_split(path, o) for k,o in manifest.get('splits', {}).items()}
-    first = {k: splits[k] for k in ('train','valid') if k in splits}
     arrays = {k: _open_entry(path, o) for k,o in entries.items()}
     _check_in_range(path, splits, arrays['X'])
-    return arrays, first|splits
+    return arrays, train_first(splits)
 
 def _check_finished(path):
     "`FileNotFoundError` for a new dataset that a killed process was writing"

@@ -217,12 +217,12 @@ class Moments(Shown):
     def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k != 'own'}
     def __setstate__(self, state): self.__dict__.update(state, own=local())
 
-    def _shifted(self, t):
-        "A block minus the first mean, in memory that is reused"
+    def _shifted(self, t, shift):
+        "A block minus a number per variable, in memory that is reused"
         import torch
-        if not self.shift.any(): return t
+        if not shift.any(): return t
         if not _fits(t, getattr(self.own, 'room', None)): self.own.room = torch.empty(t.shape, dtype=t.dtype)
-        column = torch.as_tensor(self.shift, dtype=t.dtype)[:,None]
+        column = torch.as_tensor(shift, dtype=t.dtype)[:,None]
         return torch.sub(t, column, out=self.own.room[:len(t)])
 
 def _fits(t, room):
@@ -245,19 +245,14 @@ def _without_nans_if_any(t, d):
     nans,d = _without_nans(t, d)
     return nans, d, _sums(d)
 
-# %% ../../nbs/31_folder.moments.ipynb #bd1bf895
-@patch
-def sums(self:Moments,
-    a, # (rows, vars, steps)
-): # ((count, sum, sum of squares), NaNs, min, max), (vars,) each
-    "The sums of a block, relative to the first mean; several threads may call this at a time"
-    import torch
-    t = _as_tensor(a)
-    nans,d,total = _without_nans_if_any(t, self._shifted(t))
-    norms = _per_row(torch.linalg.vector_norm(d, dim=-1))
-    if t.dtype == torch.float32 and _out_of_range(norms.max(0), d): return self.sums(a.astype('f8'))
-    sums = t.shape[0]*t.shape[2]-nans, total, np.square(norms).sum(0)
-    return sums, nans, *(_ends(t, nans.any()) if self.ends else (None,None))
+# %% ../../nbs/31_folder.moments.ipynb #87742dae
+def _are_far(n, mean, m2):
+    "Which variables have a mean of more than thirty standard deviations, so that sums of squares lose digits?"
+    with np.errstate(all='ignore'): return n*mean**2 > 900*m2
+
+def _rounded_to(t, numbers):
+    "Numbers that can be subtracted from a tensor as they are"
+    return numbers.astype(t.numpy().dtype).astype('f8')
 
 def _ends(t, has_nans):
     "Minimum and maximum of each variable; NaN where all values are NaN"
@@ -265,13 +260,31 @@ def _ends(t, has_nans):
     low,high = (np.fmin.reduce(a, -1), np.fmax.reduce(a, -1)) if has_nans else (t.amin(-1).numpy(), t.amax(-1).numpy())
     return np.fmin.reduce(low, 0).astype('f8'), np.fmax.reduce(high, 0).astype('f8')
 
+# %% ../../nbs/31_folder.moments.ipynb #bd1bf895
+@patch
+def sums(self:Moments,
+    a, # (rows, vars, steps)
+    own_mean=None, # What to subtract instead of the first mean, (vars,)
+): # ((count, mean, sum of squared deviations), NaNs, min, max), (vars,) each
+    "The moments of a block, relative to the first mean; several threads may call this at a time"
+    import torch
+    t = _as_tensor(a)
+    shift = self.shift if own_mean is None else own_mean
+    nans,d,total = _without_nans_if_any(t, self._shifted(t, shift))
+    norms = _per_row(torch.linalg.vector_norm(d, dim=-1))
+    if t.dtype == torch.float32 and _out_of_range(norms.max(0), d): return self.sums(a.astype('f8'), own_mean)
+    n,mean,m2 = _deviations(t.shape[0]*t.shape[2]-nans, total, np.square(norms).sum(0))
+    far = _are_far(n, mean, m2)
+    if own_mean is None and far.any(): return self.sums(a, _rounded_to(t, np.where(far, shift+mean, shift)))
+    return (n, mean+(shift-self.shift), m2), nans, *(_ends(t, nans.any()) if self.ends else (None,None))
+
 @patch
 def add(self:Moments,
     sums, # From `sums`
 ):
     "Add one more block"
-    sums,nans,low,high = sums
-    self.state = _merge(self.state, _deviations(*sums))
+    moments,nans,low,high = sums
+    self.state = _merge(self.state, moments)
     self.nans = self.nans+nans
     if not self.ends: return
     self.low = np.fmin(self.low, low)
@@ -279,13 +292,15 @@ def add(self:Moments,
 
 # %% ../../nbs/31_folder.moments.ipynb #6567e5c0
 def _millionth(size):
-    "The power of ten by which a millionth of a range of this size becomes about 1, (vars,); 1 for infinite ranges"
-    with np.errstate(all='ignore'): digits = np.where(np.isfinite(size) & (size > 0), 6-np.floor(np.log10(size)), 0)
+    "The power of ten by which a millionth of a range of this size becomes about 1, (vars,); NaN for 0 and infinity"
+    known = np.isfinite(size) & (size > 0)
+    with np.errstate(all='ignore'): digits = np.where(known, 6-np.floor(np.log10(size)), np.nan)
     return 10.**np.clip(digits, -300, 300)
 
 def _rounded(q):
-    "Quantiles (k, vars) to a millionth of their range, but for the first and the last"
-    by = _millionth(q[-1]-q[0])
+    "Quantiles (k, vars) to a millionth of the range of their middle half, but for the first and the last"
+    n = len(q)
+    with np.errstate(all='ignore'): by = _millionth(q[n-1-n//4]-q[n//4])
     res = np.where(np.isfinite(q*by), np.round(q*by)/by, q)
     res[0],res[-1] = q[0],q[-1]
     return res

@@ -39,7 +39,7 @@ def _as_counted(a, by, packing, tfm):
     gone = None if packing.missing is None else a == packing.missing
     a = as_rows(_as_floats(a, packing), by)
     if gone is not None and gone.any(): a = np.where(as_rows(gone, by), np.nan, a)
-    return a if tfm is None else tfm(tensor_view(a)).numpy()
+    return a if tfm is None else tfm(tensor_view(np.array(a))).numpy()
 
 def _total_values(s, n, by):
     "Values of n rows that count in each statistic; 0 where it is not known before they are read"

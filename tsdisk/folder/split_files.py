@@ -18,7 +18,7 @@ from ..order.split_rows import chunked_rows, RandomShare
 def _random_entry(rows):
     "The arguments of a `RandomShare`"
     pct = list(rows.pct) if isinstance(rows.pct, tuple) else rows.pct
-    return dict(random=dict(of=rows.n, pct=pct, seed=int(rows.seed), held=int(rows.held), tail=crc32(rows.tail.astype('<i8'))))
+    return dict(random=dict(of=rows.of, pct=pct, seed=int(rows.seed), held=int(rows.held), tail=crc32(rows.tail.astype('<i8'))))
 
 def save_split(
     folder, # Folder to write to

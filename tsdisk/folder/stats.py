@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from ..disk.basics import one_of
 from ..disk.array_sources import as_source
+from ..disk.fingerprint import repr_id
 from .labels import array_counts, chosen_rows, gives_rows
 from ..disk.packing import Packing
 from ..disk.sidecar import packing_of, read_manifest
@@ -73,7 +74,7 @@ def train_stats(
     x, # Anything `as_source` takes
     idxs=None, # Rows to count; all by default
     missing=None, # Stored number that stands for a missing value, besides NaN; by default, as `tsdisk.json` says
-    tfm=None, # As for `array_stats`; its `repr` must include all of its settings
+    tfm=None, # As for `array_stats`; its `repr`, attributes and code tell it from others
     packing:Packing=None, # What stored integers stand for; by default, as `tsdisk.json` says
 ) -> Stats: # Per variable
     "`array_stats`, kept in `tsdisk.json` if `x` is on disk"
@@ -88,7 +89,7 @@ def train_stats(
 def _detail(tfm, packing):
     "What statistics depend on besides the rows: a function, the units of the values it is given, the missing value"
     parts = []
-    if tfm is not None: parts.append(f' of {tfm!r}')
+    if tfm is not None: parts.append(f' of {repr_id(tfm)}')
     if tfm is not None and packing.scale is not None:
         scale,offset = (np.ravel(o).tolist() for o in (packing.scale, packing.offset))
         parts.append(f' in {[scale, offset]}')

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import zip_longest
 import numpy as np
-from ..disk.array_sources import as_source
 from ..disk.basics import whole_number
 from ..disk.bitmap import rows_by_part
-from ..disk.rows import Ranges, true_runs
-from ..disk.scratch import scratch
-from .codes import CodeOf, count_groups, count_labels, label_blocks
+from ..disk.rows import in_slices, Ranges, true_runs
+from .codes import code_blocks, count_groups, count_labels, label_blocks, label_column
 from .no_label import has_label
 from .ranks import drawn_seed
 from .split_rows import share_sizes
@@ -55,7 +53,7 @@ def _split_rows(mask, windows):
     if windows is None: return np.flatnonzero(mask)
     return Ranges(windows.grid.first(true_runs(mask)), len(windows)) # Of runs of neighboring series
 
-def _rows_of_parts(parts, n, n_splits, windows):
+def _rows_of_keys(parts, n, n_splits, windows):
     "Rows of each split, from blocks of the split of each key"
     if windows is None and n > listed_rows: return rows_by_part(parts, n, n_splits)
     split = np.concatenate([*parts])
@@ -64,20 +62,13 @@ def _rows_of_parts(parts, n, n_splits, windows):
 # %% ../../nbs/25_order.folds.ipynb #2acb3259
 def _labels_of(y, name, windows, count=count_labels):
     "The distinct labels of rows or series, sorted, and for each row or series the number of its label"
-    y = as_source(y)
-    if y.ndim != 1: raise ValueError(f"{name} must be one label a row, (n,), got shape {tuple(y.shape)}")
-    if windows is not None and len(y) != len(windows.panel):
-        raise ValueError(f"There are {len(windows.panel):,} series and {len(y):,} {name}: each series needs one")
+    y = label_column(y, name, windows)
     labels,_ = count(y)
-    codes,code_of = scratch((len(y),), np.min_scalar_type(len(labels))),CodeOf(labels)
-    for i,a in enumerate(label_blocks(y, 2**18)): codes[i*2**18:][:len(a)] = code_of(a)
-    return labels,codes
+    return labels, code_blocks(labels, label_blocks(y), len(y))
 
 def _groups_of(groups, windows): return _labels_of(groups, '`groups`', windows, count_groups)[1]
 
 # %% ../../nbs/25_order.folds.ipynb #21ffd03f
-def _blocks(a, size=2**18): return (a[i:i+size] for i in range(0, len(a), size))
-
 def _group_counts(codes, y, windows, no_label=None):
     "Rows of each group: a column for all rows, and one for each class of `y`"
     rows = None if windows is None else windows.grid.per_series
@@ -89,8 +80,8 @@ def _group_counts(codes, y, windows, no_label=None):
 def _count_pairs(codes, classes, k, rows):
     "Rows of each group: of all classes, and of each of k, (n_groups, 1+k)"
     res = np.zeros((int(codes.max())+1, 1+k))
-    n = (1 for _ in _blocks(codes)) if rows is None else _blocks(rows)
-    for group,cls,o in zip_longest(_blocks(codes), _blocks(classes), n):
+    n = (1 for _ in in_slices(codes)) if rows is None else in_slices(rows)
+    for group,cls,o in zip_longest(in_slices(codes), in_slices(classes), n):
         np.add.at(res, (group,0), o)
         if k: np.add.at(res, (group,1+cls.astype(np.int64)), o)
     return res
@@ -110,8 +101,8 @@ class Folds(Sequence):
     def __getitem__(self, i):
         if isinstance(i, slice): return [self[o] for o in range(self.k)[i]]
         i = range(self.k)[i]
-        held = (o == i for o in _blocks(self.fold))
-        return _rows_of_parts(held, len(self.fold), 2, self.windows)
+        held = (o == i for o in in_slices(self.fold))
+        return _rows_of_keys(held, len(self.fold), 2, self.windows)
 
 def group_folds(
     groups, # Label of each row, (n,): array, list, path or source
@@ -144,7 +135,7 @@ def stratified_group_splits(
     rng = np.random.default_rng(drawn_seed() if seed is None else seed)
     counts = _group_counts(codes, y, windows, no_label)
     split = deal_groups(counts, [1-sum(held), *held], rng)
-    return _rows_of_parts((split[o] for o in _blocks(codes)), len(codes), len(held)+1, windows)
+    return _rows_of_keys((split[o] for o in in_slices(codes)), len(codes), len(held)+1, windows)
 
 # %% ../../nbs/25_order.folds.ipynb #846f96f0
 def hash_shares(
@@ -177,12 +168,9 @@ def hash_splits(
 ) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending; `BitRows` beyond a million rows; `Ranges` of windows
     "Split by the hash of a key: splits stay when data is added. `ValueError` if one is empty; takes n/7 bytes a split"
     share_sizes(1000, valid_pct, test_pct) # Checks them
-    keys = as_source(keys)
-    if keys.ndim != 1: raise ValueError(f"`keys` must be one key a row, (n,), got shape {tuple(keys.shape)}")
-    if windows is not None and len(keys) != len(windows.panel):
-        raise ValueError(f"There are {len(windows.panel):,} series and {len(keys):,} `keys`: each series needs one")
+    keys = label_column(keys, '`keys`', windows)
     parts = (_split_of_shares(hash_shares(o, salt), valid_pct, test_pct) for o in label_blocks(keys))
-    rows = _rows_of_parts(parts, len(keys), 3 if test_pct else 2, windows)
+    rows = _rows_of_keys(parts, len(keys), 3 if test_pct else 2, windows)
     if all(map(len, rows)): return rows
     raise ValueError("A split has no rows: give another `salt`, or use `group_splits` where keys are few")
 

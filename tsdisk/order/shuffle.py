@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 from fastcore.basics import patch, store_attr
 from ..disk.basics import one_of, Shown
-from ..disk.rows import Positions, Taken
+from ..disk.rows import in_parts, Positions, Taken
 from .blocks import BlockOrder, Pieces
 
 # %% ../../nbs/20_order.shuffle.ipynb #27988d91
@@ -135,7 +135,8 @@ class ByWeight(Shown):
             w[0] += total
             sums = np.cumsum(w, out=w)
             total = sums[-1]
-            yield np.append(sums[self.block-1::self.block], sums[len(sums)//self.block*self.block:][-1:])
+            last = np.minimum(np.arange(self.block, len(w)+self.block, self.block), len(w)) - 1 # Of each block
+            yield sums[last]
 
     def __len__(self): return len(self.weights)
     def draw(self, n, seed=0, epoch=0, places=None):
@@ -148,10 +149,8 @@ def rows_at(self:ByWeight,
     t, # Numbers from 0 to the sum of all weights
 ): # Rows
     "The rows at which the sum of the weights first exceeds these numbers"
-    t = np.asarray(t)
-    flat = t.reshape(-1)
-    rows = [self._find(flat[i:i+2**14], 'right') for i in range(0, len(flat), 2**14)]
-    return np.minimum(np.concatenate(rows or [np.empty(0, np.int64)]), self.last).reshape(t.shape)[()]
+    def find(t): return np.minimum(self._find(t, 'right'), self.last)
+    return in_parts(find, t)
 
 @patch
 def _find(self:ByWeight, t, side):

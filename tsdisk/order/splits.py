@@ -11,13 +11,12 @@ import numpy as np
 from fastcore.basics import store_attr
 from ..disk.basics import Shown
 from ..disk.bitmap import rows_by_part
-from ..disk.rows import Ranges, true_runs
-from ..disk.array_sources import as_source
-from .codes import CodeOf, count_groups, count_labels, label_blocks
+from ..disk.rows import Ranges, true_runs, unroll_intervals
+from .codes import CodeOf, count_groups, count_labels, label_blocks, label_column
 from .no_label import has_label
 from .leakage import warn_leakage
 from .ranks import drawn_seed
-from .split_rows import RandomShare, share_sizes
+from .split_rows import RandomShare, share_sizes, train_first
 from ..series.windows import Windows
 
 # %% ../../nbs/24_order.splits.ipynb #bcdc12da
@@ -47,17 +46,31 @@ def _listed_splits(n, valid, test, seed):
     return _rows_of_splits(split, 3)
 
 # %% ../../nbs/24_order.splits.ipynb #f03ec0f4
+def _is_near_blocks(pct):
+    "Can a share be held out of each block of a `RandomShare`, to a twentieth of it?"
+    exact = pct*RandomShare.block
+    return abs(round(exact)-exact) <= exact/20
+
+def _drawn_splits(n, valid_pct, test_pct, seed):
+    "Rows to train, to validate and to test, drawn one by one: bitmaps"
+    rng = np.random.default_rng(seed)
+    shares = np.array([1-valid_pct-test_pct, valid_pct, test_pct])
+    parts = (rng.choice(3, min(2**18, n-i), p=shares).astype(np.int8) for i in range(0, n, 2**18))
+    rows = rows_by_part(parts, n, 3 if test_pct else 2)
+    return rows if all(map(len, rows)) else _listed_splits(n, *share_sizes(n, valid_pct, test_pct), seed) # None is empty
+
 def _computed_splits(n, valid_pct, test_pct, seed):
     "Rows to train, to validate and to test, computed when asked"
     if test_pct: return tuple(RandomShare(n, (valid_pct,test_pct), seed, o) for o in (False,True,2))
     return tuple(RandomShare(n, valid_pct, seed, o) for o in (False,True))
 
+# %% ../../nbs/24_order.splits.ipynb #fdc89fd5
 def random_splits(
     n, # Rows of the data, or `Windows`
     valid_pct:float=0.2, # Share of rows held out
     seed:int=None, # Same seed, same split; drawn from NumPy's global generator by default, which `set_seed` sets
     test_pct:float=0, # Share of rows for a third split
-) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending, or a `RandomShare` each
+) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending; `RandomShare` or `BitRows` beyond a million rows
     "Hold out rows at random"
     if isinstance(n, Windows):
         res = random_splits(len(n), valid_pct, seed, test_pct)
@@ -67,15 +80,11 @@ def random_splits(
     least = 3 if test_pct else 2
     if n < least: raise ValueError(f"It takes at least {least} rows to split, got {n}")
     seed = _seed_or_drawn(seed)
-    return _listed_splits(n, *sizes, seed) if n <= listed_rows else _computed_splits(n, valid_pct, test_pct, seed)
+    if n <= listed_rows: return _listed_splits(n, *sizes, seed)
+    if all(map(_is_near_blocks, filter(None, (valid_pct, test_pct)))): return _computed_splits(n, valid_pct, test_pct, seed)
+    return _drawn_splits(n, valid_pct, test_pct, seed)
 
 # %% ../../nbs/24_order.splits.ipynb #fff944d4
-def _column(y, name):
-    "A source of one label a row"
-    y = as_source(y)
-    if y.ndim == 1: return y
-    raise ValueError(f"{name} must be one label a row, (n,), got shape {tuple(y.shape)}")
-
 def _codes(y, labels):
     "The number of the label of each row, in blocks"
     code_of = CodeOf(labels)
@@ -117,7 +126,7 @@ def _shuffled_by_class(codes, rng):
 
 def _first_of_each_class(order, n, valid, test):
     "The split of each row: in `order`, the first `valid` rows of a class are 1, the next `test` rows 2, the others 0"
-    place = np.arange(len(order)) - np.repeat(np.cumsum(n)-n, n) # Of each row in its class
+    _,place = unroll_intervals(np.zeros_like(n), n) # Of each row in its class
     by_class = np.zeros(len(order), np.int8)
     by_class[place < np.repeat(valid+test, n)] = 2
     by_class[place < np.repeat(valid, n)] = 1
@@ -185,7 +194,7 @@ def stratified_splits(
     no_label=None, # A value that means "no label", or a list of them, besides -100 and NaN
 ) -> tuple: # (training rows, validation rows), and test rows: arrays, ascending; `BitRows` beyond a million rows
     "Hold out the same share of each class; `ValueError` if there are too few rows. Takes n/7 bytes for each split"
-    y = _column(y, '`y`')
+    y = label_column(y, '`y`')
     labels,counts = count_labels(y)
     classes = _class_numbers(labels, no_label)
     known = classes >= 0
@@ -254,10 +263,6 @@ def _windows_of_parts(parts, windows, n_splits):
         first += len(a)
     return tuple([Ranges(np.concatenate(runs.pop(0)), len(windows)) for _ in range(n_splits)]) # Each list is dropped
 
-def _check_one_per_series(n, windows, what):
-    n_series = len(windows.panel)
-    if n != n_series: raise ValueError(f"There are {n_series:,} series and {n:,} {what}: each series needs one")
-
 # %% ../../nbs/24_order.splits.ipynb #947a97f7
 def _windows_of_groups(blocks, windows, n_groups):
     "The windows of each group, from blocks of the group of each series"
@@ -272,8 +277,7 @@ def _grouped(groups, windows):
     if groups is None:
         n = len(windows.panel)
         return windows.grid.per_series, (np.arange(i, min(i+2**18, n)) for i in range(0, n, 2**18))
-    y = _column(groups, '`groups`')
-    if windows is not None: _check_one_per_series(len(y), windows, 'groups')
+    y = label_column(groups, '`groups`', windows)
     labels,sizes = count_groups(y)
     if windows is not None: sizes = _windows_of_groups(_codes(y, labels), windows, len(labels))
     return sizes, _codes(y, labels)
@@ -302,24 +306,19 @@ def _split_name(label):
     if isinstance(label, str): return label.lower()
     return ('train','valid','test')[int(label)] if label in range(3) else str(label).lower()
 
-def _train_first(name):
-    "Sorts 'train' first, then names of validation, then the others"
-    return name != 'train', not name.startswith('val'), name
-
 # %% ../../nbs/24_order.splits.ipynb #b6cc3a22
 def predefined_splits(
     which, # Split of each row, (n,), by name, or 0, 1, 2 for 'train', 'valid', 'test': array, list, path or source
     windows:Windows=None, # Split these: `which` names the split of each of their series, (n_series,)
 ) -> dict: # Rows of each split by its name, in lower case: 'train' first, then validation, then the others
     "Splits that came with the data. Beyond a million rows, each takes n/7 bytes"
-    y = _column(which, '`which`')
-    if windows is not None: _check_one_per_series(len(y), windows, 'names')
+    y = label_column(which, '`which`', windows)
     distinct,_ = count_labels(y)
     labels = distinct
     if labels.dtype.kind == 'S': labels = labels.astype(str)
     names = np.array([_split_name(o) for o in labels.tolist()])
     if 'train' not in names: raise ValueError(f"One of the splits must be named 'train', got {labels.tolist()}")
-    ordered = sorted(set(names.tolist()), key=_train_first)
+    ordered = [*train_first(dict.fromkeys(sorted(names.tolist())))]
     split = np.array([ordered.index(o) for o in names], np.int8)
     parts = (split[a] for a in _codes(y, distinct))
     if windows is not None: return dict(zip(ordered, _windows_of_parts(parts, windows, len(ordered))))

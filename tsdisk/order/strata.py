@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import KeepLast, Shown
-from ..disk.rows import Positions
+from ..disk.rows import in_slices, Positions, unroll_intervals
 from ..disk.scratch import scratch
 from .shuffle import Order
 
@@ -27,19 +27,17 @@ class Classes(Shown):
             raise ValueError("`codes` must be one class number a row, 0 or more, "
                 f"got {codes.dtype} of shape {codes.shape}")
         k = max(int(codes.max())+1, k or 0)
-        self.counts = sum(np.bincount(o, minlength=k) for o in _blocks(codes))
+        self.counts = sum(np.bincount(o, minlength=k) for o in in_slices(codes))
         self.starts = np.cumsum(self.counts)-self.counts
         self.rows = _rows_by_class(codes, self.starts)
 
     def __len__(self): return len(self.rows)
 
-def _blocks(codes, size=2**18): return (codes[i:i+size] for i in range(0, len(codes), size))
-
 def _rows_by_class(codes, starts):
     "Row numbers, sorted by class"
     res = scratch(codes.shape, np.uint32 if len(codes) < 2**32 else np.int64)
     first,ends = 0,starts.copy() # Where the next row of each class goes
-    for o in _blocks(codes):
+    for o in in_slices(codes):
         order,counts = np.argsort(o, kind='stable'),np.bincount(o, minlength=len(ends))
         before = np.cumsum(counts)-counts # Rows of earlier classes in this block
         res[np.repeat(ends-before, counts) + np.arange(len(o))] = order+first
@@ -118,18 +116,11 @@ def _bracket(self:Strata, a):
         else: high,above = mid,rows
     return below,above
 
-# %% ../../nbs/21_order.strata.ipynb #7bb2ec1d
-def _class_by_class(first, stop):
-    "Numbers from `first` to `stop` of each class, (k,) each: (class, number)"
-    size = stop-first
-    c = np.repeat(np.arange(len(size)), size)
-    return c, np.arange(len(c)) - np.repeat(np.cumsum(size)-stop, size)
-
 # %% ../../nbs/21_order.strata.ipynb #fd2d98eb
 @patch
 def _span(self:Strata, a, b):
     first,stop = self._bracket(a)[0],self._bracket(b)[1]
-    c,r = _class_by_class(first, stop)
+    c,r = unroll_intervals(first, stop)
     by_time = np.lexsort((c, self._time(c, r)))
     at = by_time[a-first.sum():b-first.sum()]
     return self._rows(c[at], r[at])

@@ -6,10 +6,12 @@
 __all__ = ['Timeline']
 
 # %% ../../nbs/23_order.timeline.ipynb #6da1353d
+from bisect import bisect_left
 from warnings import warn
 import numpy as np
 from fastcore.basics import patch
 from ..disk.basics import Shown
+from ..disk.rows import first_not_before
 from ..series.clock import as_time
 from ..series.windows import Windows
 
@@ -84,12 +86,9 @@ def cut_at(self:Timeline,
 @patch
 def _first_steps(self:Timeline, time):
     "First steps at or after a time, in nanoseconds since 1970, by bisection in all series at once"
-    low,high,starts = np.zeros_like(self.lengths),self.lengths.copy(),self._starts()
-    while (low < high).any():
-        middle = np.minimum((low+high)//2, self.lengths-1)
-        earlier = (starts + self.clocks.since_starts(self.series, middle) < time) & (low < high)
-        low,high = np.where(earlier, middle+1, low),np.where(earlier, high, middle)
-    return low
+    starts = self._starts()
+    def is_before(step): return starts + self.clocks.since_starts(self.series, step) < time
+    return first_not_before(is_before, self.lengths)
 
 # %% ../../nbs/23_order.timeline.ipynb #6454b3ab
 @patch
@@ -102,9 +101,4 @@ def last(self:Timeline,
     n:int, # Steps of all series
 ) -> int: # Steps from the end of the timeline
     "The smallest k that holds out at least n steps"
-    low,high = 0,self.most
-    while low < high:
-        middle = (low+high)//2
-        if self.held_out(middle) < n: low = middle+1
-        else: high = middle
-    return low
+    return bisect_left(range(self.most), n, key=self.held_out)

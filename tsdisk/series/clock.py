@@ -7,6 +7,7 @@ __all__ = ['nanoseconds', 'period_of', 'as_time', 'Clock', 'periods', 'nanosecon
 
 # %% ../../nbs/12_series.clock.ipynb #450cc96e
 import re
+from bisect import bisect_left
 from datetime import timedelta, timezone
 from fractions import Fraction
 import numpy as np
@@ -85,7 +86,7 @@ class Clock:
         fs:float=None, # Steps per second; None if it is not known
         period=None, # Time from one step to the next, instead of `fs`: seconds, or a string such as '1h'
         jumps=(), # (k, 2): steps at which time jumps, and nanoseconds from the start to each of them
-        stamps=None, # Times of all steps, (steps,) datetime64 or seconds, if they are uneven
+        stamps=None, # Times of all steps, (steps,) datetime64 or seconds, if they are uneven; `Clock.from_times` also finds their pauses
     ):
         if start is None and getattr(stamps, 'dtype', None) and stamps.dtype.kind == 'M': start = stamps[0]
         self.start = None if start is None else as_time(start)
@@ -108,12 +109,12 @@ def periods(
 
 # %% ../../nbs/12_series.clock.ipynb #0db4c3e1
 def nanosecond_stamps(
-    times, # datetime64, or numbers
+    times, # datetime64, timedelta64, or numbers
     unit=10**9, # Nanoseconds that a number counts; by default seconds
 ) -> np.ndarray: # int64; the smallest for a missing time, and for one out of range
     "Times as nanoseconds"
     times = np.asarray(times)
-    if times.dtype.kind == 'M': return times.astype('M8[ns]').astype('i8')
+    if times.dtype.kind in 'Mm': return times.astype(f'{times.dtype.kind}8[ns]').astype('i8')
     if times.ndim == 1 and len(times) > 2**20: # In pieces, to save memory
         return np.concatenate([nanosecond_stamps(times[i:i+2**20], unit) for i in range(0, len(times), 2**20)])
     is_time = abs(times.astype('f8')*float(unit)) < 2**63
@@ -187,20 +188,22 @@ def _in_one_unit(ns):
 # %% ../../nbs/12_series.clock.ipynb #bed1c862
 @patch(as_prop=True)
 def gaps(self:Clock):
-    "(k, 2): the first step after each gap, and nanoseconds from the step before to it"
-    if self.stamps is not None or not len(self.jumps): return np.empty((0,2), np.int64)
-    step = self.jumps[:,0]
-    wait = self.jumps[:,1] - self.since_start(step-1)
-    is_gap = (wait <= 0) | (2*wait > 3*self.period)
-    return np.stack([step, wait], 1)[is_gap]
+    "(k, 2): the first step after each gap, and nanoseconds from the step before to it; 0 where they are not known"
+    step,since = self.jumps.T
+    is_known = self.period is not None or self.stamps is not None
+    wait = since - self.since_start(step-1) if is_known else np.zeros_like(since)
+    gaps = np.stack([step, wait], 1)
+    if self.period is None: return gaps # Of uneven times, only these jumps are kept
+    return gaps[(wait <= 0) | (2*wait > 3*self.period)]
 
 @patch
 def __repr__(self:Clock):
     parts = [] if self.start is None else [f"from {str(self.start.astype('M8[ms]')).removesuffix('.000')}"]
     if self.stamps is not None: parts.append('at uneven times')
     elif self.period is not None: parts.append(f"every {duration_text(self.period)}")
-    n = len(self.gaps)
-    if n: parts.append(f"{n:,} gap{'s' if n > 1 else ''}, the longest {duration_text(self.gaps[:,1].max())}")
+    waits = self.gaps[:,1]
+    if len(waits): parts.append(f"{len(waits):,} gap{'s' if len(waits) > 1 else ''}")
+    if waits.any(): parts.append(f"the longest {duration_text(waits.max())}")
     return f"Clock: {', '.join(parts) or 'unknown'}"
 
 # %% ../../nbs/12_series.clock.ipynb #2c84710f
@@ -227,20 +230,16 @@ def first_step(self:Clock,
     if self.start is None: raise ValueError("The start of the series is not known: "
         "give `clock=Clock(start=…, fs=…)`")
     target = int((as_time(time)-self.start).astype('i8'))
-    low,high = 0,n
-    while low < high:
-        middle = (low+high)//2
-        if int(self.since_start(middle)) < target: low = middle+1
-        else: high = middle
-    return low
+    return bisect_left(range(n), target, key=lambda o: int(self.since_start(o)))
 
 # %% ../../nbs/12_series.clock.ipynb #563f3393
 @patch
 def metadata(self:Clock) -> dict: # `start`, and `fs`, or `time_period` and `time_jumps`, as far as they are known
     "The entries of a record that describe its clock"
     res = {} if self.start is None else dict(start=_iso(self.start))
-    if not len(self.jumps): return res | ({} if self.period is None else dict(fs=self.fs))
-    return res | dict(time_period=float(self.period/10**9), time_jumps=self.jumps.tolist())
+    if len(self.jumps): res |= dict(time_jumps=self.jumps.tolist())
+    if self.period is None: return res
+    return res | (dict(time_period=float(self.period/10**9)) if len(self.jumps) else dict(fs=self.fs))
 
 def _iso(t):
     "ISO 8601 with as many digits as needed, but at least milliseconds"

@@ -28,6 +28,7 @@ class CropGrid(Grid):
     moves = True
     even = False
     stride = 1
+    per_series = property(lambda self: np.diff(self.firsts_between(0, len(self.panel))))
     def __init__(self,
         panel:Panel, # Series
         span:int, # Steps of a crop
@@ -54,6 +55,9 @@ def series(self:CropGrid, i): return take_idxs(self.long, i//self.per)
 
 @patch
 def first(self:CropGrid, series): return np.searchsorted(self.long, series)*self.per
+
+@patch
+def firsts_between(self:CropGrid, a, b): return self.first(np.arange(a, b+1))
 
 # %% ../../nbs/19_series.crops.ipynb #8907ce6d
 @patch

@@ -140,12 +140,6 @@ def segment_blocks(self:Ragged, series, first, stop):
     rows = self.segment_rows(series, first, None)
     return self.panel.blocks_at(rows, stop-first)
 
-@patch
-def blocks(self:Ragged, rows):
-    "All steps of some series, in blocks (k, vars, steps)"
-    rows = np.sort(np.asarray(rows))
-    return self.segment_blocks(rows, np.zeros_like(rows), self.length(rows))
-
 # %% ../../nbs/13_series.ragged.ipynb #8992aefb
 @patch
 def batch_shape(self:Ragged, rows):
@@ -165,6 +159,15 @@ def used_steps(self:Ragged,
     first,stop = self.first_step(rows),self.first_step(rows+1)
     n = np.minimum(stop-first, self.longest)
     return (first if self.side == 'right' else stop-n), n
+
+# %% ../../nbs/13_series.ragged.ipynb #06ba12d6
+@patch
+def blocks(self:Ragged, rows):
+    "The steps of some series that go into batches, in blocks (k, vars, steps)"
+    rows = np.sort(np.asarray(rows))
+    start,n = self.used_steps(rows)
+    first = start-self.first_step(rows)
+    return self.segment_blocks(rows, first, first+n)
 
 # %% ../../nbs/13_series.ragged.ipynb #cfbaf4c6
 @patch
@@ -203,6 +206,7 @@ def _pad(self:Ragged, out, n):
 # %% ../../nbs/13_series.ragged.ipynb #90aa67ad
 @patch
 def prefetch(self:Ragged, idxs):
+    if self.panel.layout is None: return # Of an object that reads in its own way
     idxs = rows_there(idxs, self.n)
     step_bytes = self.vars*self.dtype.itemsize
     will_need(self.panel.source.array, self.first_step(idxs)*step_bytes, self.first_step(idxs+1)*step_bytes)
@@ -216,11 +220,9 @@ def place(self:Ragged):
 
 # %% ../../nbs/13_series.ragged.ipynb #a731ef2b
 @patch
-def __reduce__(self:Ragged):
-    packed = pack_array(self.panel.source.array), pack_array(self.offsets)
-    return _unpack_ragged, (*packed, self.padding)
+def __reduce__(self:Ragged): return _unpack_ragged, (self.panel.source, pack_array(self.offsets), self.padding)
 
-def _unpack_ragged(values, offsets, padding): return Ragged(unpack_array(values), unpack_array(offsets), **padding)
+def _unpack_ragged(values, offsets, padding): return Ragged(values, unpack_array(offsets), **padding)
 
 # %% ../../nbs/13_series.ragged.ipynb #ecd52fba
 class SeriesRead(Incoming):

@@ -45,7 +45,6 @@ class Spans(Source):
     @property
     def nbytes(self): return self.panel.nbytes
     def __reduce__(self): return Spans, (self.panel, self.grid, self.start, self.span, self.sel, self.every)
-    def __getitem__(self, i): return self.gather(range(len(self))[i]) if isinstance(i, slice) else self.gather([i])[0]
 
 # %% ../../nbs/16_series.spans.ipynb #f9aae24b
 @patch(as_prop=True)
@@ -229,7 +228,7 @@ def viewed(self:Part): return getattr(self.stored.panel, 'source', self)
 
 @patch
 def own_packing(self:Part, packing):
-    stored = packing.for_dtype(self.dtype).check(self.stored.panel.vars)
+    stored = packing.check_missing(self.dtype).for_dtype(self.dtype).check(self.stored.panel.vars)
     return stored.select(self.vars)
 
 # %% ../../nbs/16_series.spans.ipynb #09efb8d0

@@ -90,7 +90,6 @@ class StepLabels(Source):
     @property
     def nbytes(self): return self.part.nbytes
     def maps(self): return self.part.maps()
-    def __getitem__(self, i): return self.gather(range(len(self))[i]) if isinstance(i, slice) else self.gather([i])[0]
     def _gather(self, idxs, out):
         res = np.asarray(self.f(self.part.gather(idxs)))
         if not _fits(res.dtype, out.dtype):

@@ -17,6 +17,8 @@ def _inputs(args):
     from tsdisk.convert.long_tables import from_long
     from tsdisk.convert.tables import read_table
     table = _table_options(args)
+    if (args.y or args.metadata) and not args.id: raise ValueError("`--y` and `--metadata` are for tables with a row for each step: "
+        "give `--id`. For a row for each sample, call `convert(from_wide(src, y=…), dst)` in Python")
     if args.targets and args.id: raise ValueError("`--targets` are files of targets, and `--id` is for tables: give one of them")
     if args.id: return from_long(args.src, args.id, y=args.y, metadata=args.metadata or (), **table), None
     src = args.src[0] if len(args.src) == 1 else args.src

@@ -9,7 +9,7 @@ __all__ = ['cached_share', 'file_system', 'disk_rate', 'loader_rate', 'Examinati
 import os, time, warnings
 from collections import deque
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import count, islice
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -65,11 +65,11 @@ def disk_rate(
     file:DiskFile, # File to read
     size:int, # Bytes of a read
     secs:float=2., # Duration of the measurement
-    order=None, # Function from a number of reads to their positions, in units of `size`; random by default
+    in_order:bool=False, # Reads that follow one another? By default at random positions
 ) -> float: # Bytes per second
     "How fast a file can be read from disk, in reads of `size` bytes"
     k = max(1, min(256, 32*2**20//size)) # Reads in a request
-    requests = _requests(file, size, k, order)
+    requests = _requests(file, size, k, in_order)
     done = 0
     start = time.perf_counter()
     pending = deque(islice(requests, 2))
@@ -79,12 +79,13 @@ def disk_rate(
         done += k*size
     return done/(time.perf_counter()-start)
 
-def _requests(file, size, k, order):
+def _requests(file, size, k, in_order):
     "Start requests of k reads of `size` bytes each, without end"
     n = max(1, (file.size-size)//size)
     rng = np.random.default_rng()
-    places = order or (lambda k: rng.integers(0, n, k))
-    while True: yield Incoming(file, places(k)%n*size, np.full(k, size))
+    for first in count(0, k):
+        places = np.arange(first, first+k)%n if in_order else rng.integers(0, n, k)
+        yield Incoming(file, places*size, np.full(k, size))
 
 # %% ../../nbs/71_tools.doctor.ipynb #26717994
 def loader_rate(
@@ -125,16 +126,8 @@ def _measure_disk(file, row_bytes, secs):
     files = {k: DiskFile(file.path, k) for k in (usual//2, usual, 2*usual)}
     threads = _in_turns({k: partial(disk_rate, o, ReadOptions.block_bytes) for k,o in files.items()}, secs/2)
     rows = disk_rate(file, row_bytes, secs)
-    in_order = disk_rate(file, 2**20, secs, _InOrder())
+    in_order = disk_rate(file, 2**20, secs, in_order=True)
     return _DiskRates(rows, in_order, blocks, threads)
-
-# %% ../../nbs/71_tools.doctor.ipynb #c77e264f
-class _InOrder:
-    "Positions of reads that follow one another"
-    def __init__(self): self.at = 0
-    def __call__(self, k):
-        self.at += k
-        return np.arange(self.at-k, self.at)
 
 # %% ../../nbs/71_tools.doctor.ipynb #2660c1e0
 def _rows_in_page_cache(X):

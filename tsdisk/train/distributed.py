@@ -6,11 +6,10 @@
 __all__ = ['join_processes', 'DistributedTraining']
 
 # %% ../../nbs/68_train.distributed.ipynb #d0377390
-import atexit, os
-from threading import Event, Thread
+import os
 from fastai.basics import *
 from ..data.shared_steps import launch_device
-from ..order.ranks import launched, process_group
+from ..order.ranks import launched, leave_at_exit, process_group
 
 # %% ../../nbs/68_train.distributed.ipynb #df25fa75
 def join_processes(
@@ -25,20 +24,7 @@ def join_processes(
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(n)) # Where fastai looks
     default = 'cpu:gloo,cuda:nccl' if torch.cuda.is_available() else 'gloo'
     torch.distributed.init_process_group(backend or default, rank=rank, world_size=n)
-    _leave_at_exit()
-
-def _leave_at_exit():
-    "End the threads of the group before Python ends: it aborts while one of them frees a tensor"
-    is_over = Event()
-    def leave():
-        is_over.wait()
-        if torch.distributed.is_initialized(): torch.distributed.destroy_process_group()
-    thread = Thread(target=leave, name='tsdisk_leave', daemon=True) # Python 3.12 starts none when it ends
-    thread.start()
-    def end():
-        is_over.set()
-        thread.join(5) # Not longer: a rank that fails may wait here for operations that the others never join
-    atexit.register(end)
+    leave_at_exit()
 
 # %% ../../nbs/68_train.distributed.ipynb #152d809d
 class DistributedTraining(Callback):

@@ -11,7 +11,7 @@ from pathlib import Path
 from warnings import warn
 import numpy as np
 from ..disk.arrays import open_array
-from ..disk.rows import as_positions, take_idxs
+from ..disk.rows import as_positions, equal_groups, take_idxs
 from ..series.ragged import Ragged
 from ..series.ragged_files import open_ragged
 from .stitch import check_forecasts, forecast_grid
@@ -42,7 +42,6 @@ def _times(clocks, series, steps):
 def _has_times(clocks):
     "Is the start of any series known?"
     if clocks is None: return False
-    if clocks.stamps is not None: return True
     return clocks.starts is not None and not np.isnat(clocks.starts).all()
 
 def _are_even(clocks, series): return np.isfinite(clocks.periods_of(series)).all()
@@ -50,10 +49,8 @@ def _are_even(clocks, series): return np.isfinite(clocks.periods_of(series)).all
 # %% ../../nbs/67_train.forecasts.ipynb #dcd6a2f6
 def _uneven_times(clocks, series, steps):
     "Times of steps (k, m) of series (k,), from the clock of each series"
-    order = np.argsort(series, kind='stable')
-    groups = np.split(order, np.flatnonzero(np.diff(series[order]))+1)
     res = np.full(steps.shape, np.datetime64('NaT'), 'M8[ns]')
-    for rows in groups:
+    for rows in equal_groups(series):
         clock = clocks[int(series[rows[0]])]
         if clock.start is not None: res[rows] = clock.times(steps[rows])
     return res

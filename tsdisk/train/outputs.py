@@ -10,6 +10,7 @@ from math import prod
 from fastai.basics import *
 from fastai.callback.hook import Hook
 from ..data.labels import ToCategory
+from ..disk.casts import as_exact_array
 
 # %% ../../nbs/64_train.outputs.ipynb #b0958f1f
 def to_numpy(
@@ -44,7 +45,7 @@ def decoder(
     return make(learn, targets, getcallable(learn.loss_func, 'decodes'))
 
 def _label_decoder(learn, targets, decodes):
-    vocab = np.array(list(targets.kind.vocab))
+    vocab = as_exact_array(list(targets.kind.vocab))
     shape = targets.items.shape[1:]
     def decode(preds):
         ids = decodes(preds)

@@ -6,13 +6,14 @@
 __all__ = ['preds_to_disk']
 
 # %% ../../nbs/65_train.predict.ipynb #d12b1e64
-import json, re
-from contextlib import contextmanager, nullcontext
+import json
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from types import MethodType
 from zlib import crc32
 from fastai.basics import *
-from ..disk.fingerprint import file_id
+from ..disk.fingerprint import describe, digest, file_id, function_id, stable_repr
 from ..disk.paths import local_path
 from ..disk.publish import locked, make_folders
 from ..data.loaders import TSDataLoader
@@ -84,7 +85,7 @@ def _alike(a, b):
 # %% ../../nbs/65_train.predict.ipynb #6dedbadd
 def _model_crc(model):
     "Checksum of everything in the `state_dict` of a model"
-    crc = 0
+    crc = crc32(stable_repr(get_model(model)).encode()) # Also of layers without parameters
     for name,value in get_model(model).state_dict().items():
         if isinstance(value, Tensor): data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         else: data = repr((name, value)).encode()
@@ -92,11 +93,28 @@ def _model_crc(model):
     return crc
 
 # %% ../../nbs/65_train.predict.ipynb #a11fce19
-def _stable_repr(o): return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
+def _values_of(o):
+    "The numbers, strings, lists and arrays that an object holds by name"
+    kinds = int,float,str,list,tuple,dict,np.ndarray,Tensor
+    held = {k: v for k,v in vars(o).items() if isinstance(v, kinds) and k[0] != '_' and k != 'training'}
+    return describe({k: to_np(v) if isinstance(v, Tensor) else v for k,v in held.items()})
+
+def _identity_of(f):
+    "What tells a function, transform or loss from others: its `repr`, the values it holds, and its code"
+    if isinstance(f, MethodType): return f'{function_id(f.__func__)} {digest(_values_of(f.__self__))}'
+    if not isinstance(f, (Transform,nn.Module,BaseLoss)): return function_id(f)
+    encodes = getattr(f, 'encodes', None)
+    methods = getattr(getattr(encodes, '_f', encodes), 'methods', ())
+    parts = [_values_of(f), function_id(type(f).__call__), *(function_id(o.implementation) for o in methods)]
+    if isinstance(f, nn.Module): parts.append(_model_crc(f))
+    if hasattr(f, 'func'): parts.append(_identity_of(f.func)) # What a loss of fastai wraps
+    return f'{stable_repr(f)} {digest(*parts)}'
 
 def _data_id(dl, column):
-    "Size and time of a column's file, or a checksum of its values"
-    if place := column.items.place(): return file_id(str(place.files[0]))
+    "Sizes and times of a column's files, or a checksum of its values"
+    if place := column.items.place():
+        ids = [file_id(str(o)) for o in place.files]
+        return ids[0] if len(ids) == 1 else digest(*ids)
     k = min(dl.n, max(3, 2**24//column.items.stored.row_bytes))
     rows = dl.sampling.rows(np.unique(np.linspace(0, dl.n-1, k).astype(int)))
     return crc32(np.ascontiguousarray(column.read(rows)).reshape(-1).view('u1'))
@@ -131,9 +149,10 @@ def _data_settings(dl):
 
 def _functions(run):
     "Everything that predictions are made with: model, activation, loss and transforms"
-    loss = _stable_repr(run.learn.loss_func) if run.keep & {'losses','decoded'} else None
-    transforms = [_stable_repr(f) for f in run.dl.after_batch.fs if f.split_idx != 0] # Others are for training only
-    return dict(model=_model_crc(run.learn.model), act=_stable_repr(run.act), loss=loss, transforms=transforms)
+    loss = _identity_of(run.learn.loss_func) if run.keep & {'losses','decoded'} else None
+    transforms = [*chain(*(o.extra for o in run.dl.dataset.tls), run.dl.after_batch.fs)]
+    used = [_identity_of(f) for f in transforms if f.split_idx != 0] # Others are for training only
+    return dict(model=_model_crc(run.learn.model), act=_identity_of(run.act), loss=loss, transforms=used)
 
 @patch
 def settings(self:_Run):
@@ -203,12 +222,27 @@ def _hook(self:_Run): return nullcontext() if self.layer is None else layer_hook
 
 # %% ../../nbs/65_train.predict.ipynb #3d992ce2
 @patch
+def _write(self:_Run, path, part, settings):
+    "Write the remaining rows of this process, unless the folder is published"
+    if path.exists(): return
+    claim_folder(part)
+    if path.exists(): return _remove_new(part)
+    begin_run(part, settings)
+    self.predict(part)
+
+def _remove_new(part):
+    "Remove a working folder that was made after another process had published the rows"
+    with suppress(OSError): part.rmdir()
+
+@patch
 def complete(self:_Run, path):
     "Write the remaining rows of this process, and publish the folder if all processes are done"
     part = path.with_name(f'{path.name}.part')
-    if not path.exists(): claim_folder(part)
-    begin_run(path if path.exists() else part, self.settings())
-    if not path.exists(): self.predict(part)
+    settings = self.settings()
+    try: self._write(path, part, settings)
+    except FileNotFoundError:
+        if not path.exists(): raise # Otherwise another process has published all rows meanwhile
+    if path.exists(): begin_run(path, settings)
     if num_distrib() == self.world_size > 1: distrib_barrier()
     if path.exists(): return
     shares = [self.rows(o) for o in range(self.world_size)]

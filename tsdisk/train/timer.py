@@ -43,7 +43,7 @@ def _seconds(start, stop):
     return stop-start if isinstance(stop, float) else start.elapsed_time(stop)/1e3
 
 # %% ../../nbs/67_train.timer.ipynb #9e2b259c
-class _Clock:
+class _Stopwatch:
     "Sums the seconds that transforms take, by their names"
     def __init__(self, device, sums):
         self.device = device
@@ -94,7 +94,7 @@ class _Epoch:
     row_bytes:float
     last:object # Mark at the end of the last batch
     read_before:float # Of `disk_bytes`
-    clock:_Clock # Of the transforms
+    stopwatch:_Stopwatch # Of the transforms
     start:object=None # Mark at the start of this batch
     marks:deque=field(default_factory=deque) # (last, start, end) of each batch that the device has not finished
     running:bool=True
@@ -121,9 +121,9 @@ class DataTimer(Callback):
         device = next(self.model.parameters()).device
         sums = dict(batches=0, samples=0, waiting=0., model=0., used=0., read=0.) # Seconds, and bytes
         self.epochs.append(dict(epoch=self.epoch, **sums))
-        clock = _Clock(device, self.tfms)
-        if isinstance(self.dl, TSDataLoader): self.dl.clock = clock
-        self.now = _Epoch(device, _row_bytes(self.dl), last=_mark(device), read_before=disk_bytes(), clock=clock)
+        stopwatch = _Stopwatch(device, self.tfms)
+        if isinstance(self.dl, TSDataLoader): self.dl.stopwatch = stopwatch
+        self.now = _Epoch(device, _row_bytes(self.dl), last=_mark(device), read_before=disk_bytes(), stopwatch=stopwatch)
 
 # %% ../../nbs/67_train.timer.ipynb #502cea8b
 @patch
@@ -173,7 +173,7 @@ def after_train(self:DataTimer):
     now.running = False
     if now.device.type == 'cuda': torch.cuda.synchronize(now.device)
     while now.marks: self._count(*now.marks.popleft())
-    now.clock.count()
+    now.stopwatch.count()
     self._count_read()
 
 @patch
@@ -250,8 +250,8 @@ def verdict(self:DataTimer):
     waited = f"The model waited {o.waited:.0%} of the time for data"
     if o.waited < .1: return f"{waited}: the loader is not the bottleneck."
     speedup = 1/max(.001, 1-o.waited)
-    from_memory = bool(o.cache_hits > .9)
-    tip = self._tfm_tip() or self.tips[from_memory]
+    disk_tip,memory_tip = self.tips
+    tip = self._tfm_tip() or (memory_tip if o.cache_hits > .9 else disk_tip)
     return f"{waited}: without that, training would be {speedup:.1f} times as fast. {tip}"
 
 @patch

@@ -1,11 +1,16 @@
 "Results of many numbers are kept in files beside the manifest, which stays small; those in manifests of earlier releases are found"
-import json, os
-import numpy as np
+import json, os, shutil
+import numpy as np, pytest
+from conftest import elsewhere, filled
+from tsdisk.disk.arrays import open_array, save_array
+from tsdisk.disk.rows import Ranges
+from tsdisk.disk.shards import Shards
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.labels import train_counts
 from tsdisk.folder.manifest import open_folder, save_folder
 from tsdisk.folder.stats import train_stats
 from tsdisk.folder import results
+from tsdisk.folder.results import fingerprint
 
 X = np.random.default_rng(0).normal(size=(20,300,4)).astype('f4')
 
@@ -54,3 +59,34 @@ def test_results_in_the_manifest_of_an_earlier_release_are_used(tmp_path, monkey
     calls = counted(monkeypatch)
     np.testing.assert_array_equal(train_stats(X_file).mean, st.mean)
     assert not calls
+
+# Fingerprints
+
+@pytest.fixture
+def x(tmp_path): return save_array(tmp_path/'X.npy', filled((9,2,5)))
+
+def test_fingerprint_follows_data_and_rows_alone(x, tmp_path):
+    f = fingerprint(x)
+    assert f == fingerprint(open_array(x.filename)) and len(f) == 32 and int(f, 16)
+    assert len({f, *(fingerprint(x, o) for o in (range(9), range(8), range(0, 9, 2), [1,2], [2,1], np.array([1,3])))}) == 7
+    assert fingerprint(x, [1,2]) == fingerprint(x, np.array([1,2], 'u1'))
+    shutil.copy2(x.filename, tmp_path/'copy.npy')
+    assert fingerprint(open_array(tmp_path/'copy.npy')) != f # Times can be set: another inode is another file
+
+def test_fingerprint_is_the_same_in_another_process(x):
+    s = Shards([x.filename])
+    assert fingerprint(s, range(3)) == elsewhere('__import__("tsdisk.folder.results").folder.results.fingerprint(a, range(3))', s)
+
+def test_fingerprint_of_many_files_notices_each(tmp_path):
+    paths = [save_array(tmp_path/f'{i}.npy', np.zeros((2,3))).filename for i in range(70)]
+    found = {fingerprint(Shards(paths))}
+    for i in (0,33,69):
+        save_array(paths[i], np.ones((2,3)))
+        found.add(fingerprint(Shards(paths)))
+    assert len(found) == 4
+
+def test_other_ranges_are_other_data(x):
+    a,b = (Ranges([(0,1),(2,3),(4,5),(6,7),(o,o+1)], 9) for o in (7,8))
+    assert fingerprint(x, a) != fingerprint(x, b)
+    assert fingerprint(x, a) == fingerprint(x, Ranges([(0,1),(2,3),(4,5),(6,8)], 9))
+    assert fingerprint(x, Ranges([(0,8)])) != fingerprint(x, [0,8])
