@@ -149,12 +149,14 @@ def open_data(path): return tuple(np.load(Path(path)/f'{o}.npy', mmap_mode='r') 
 
 # Results are lists of records, dictionaries whose entry `beside` is the number of busy processes
 
+def as_in_json(v): return [*v] if isinstance(v, tuple) else v
+
 def pick(
     records:list, # Dictionaries
     key:str, # What to take of them
     **where, # What they must hold
 ) -> list: # In the order of the rounds
-    return [r[key] for r in records if key in r and all(r.get(k) == v for k,v in where.items())]
+    return [r[key] for r in records if key in r and all(as_in_json(r.get(k)) == as_in_json(v) for k,v in where.items())]
 
 def in_order(records, ways, *keys):
     "Records in the order in which their ways are listed, then by other entries"

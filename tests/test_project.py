@@ -181,3 +181,6 @@ def test_figures_are_those_of_the_benchmarks():
     cells = json.loads((root/'nbs/explain/benchmarks.ipynb').read_text())['cells']
     shown = [''.join(o['data'].get('text/markdown', '')) for c in cells for o in c.get('outputs', []) if 'data' in o]
     for name in ('readme','cold_readme','cliff','windows_readme','gpu_readme','peers_readme'): assert (results/f'{name}.md').read_text() in shown, name
+
+def test_each_row_of_the_results_has_figures():
+    for o in (root/'benchmarks/results').glob('*.md'): assert not re.findall(r'^\|[^|]+\|(?: *\|)+$', o.read_text(), re.M), o.name
