@@ -1,46 +1,18 @@
-"What a fastai user expects: known statistics, lists of series, folders as datasets, some validation rows, and what travels with a batch"
+"What a fastai user expects: lists of series, folders as datasets, some validation rows, and what travels with a batch"
 import pickle
 import numpy as np, pytest, torch
 from fastai.basics import Callback, Learner, nn
 from conftest import fails, filled, ramp, rows, same
 from loader_cases import loader
 from tsdisk.convert.convert import convert
-from tsdisk.data.batches import TSTensor
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
-from tsdisk.data.transforms import Normalize, RobustScale, Standardize, StandardizeTarget
 from tsdisk.disk.arrays import save_array
 from tsdisk.disk.gather import tensor_view
 from tsdisk.disk.shards import Shards
 from tsdisk.folder.manifest import save_folder
-from tsdisk.folder.stats import array_stats
 from tsdisk.series.ragged_files import open_ragged, save_ragged
 from tsdisk.series.windows import Windows
-
-# Known statistics
-
-def test_known_statistics_scale_as_those_of_the_data_do():
-    x = filled((50,3,20))*4+7
-    st = array_stats(x)
-    want = Standardize(st)(TSTensor(x))
-    for tfm in (Standardize.from_stats(st.mean, st.std), Standardize(mean=list(st.mean), std=torch.tensor(st.std))): same(tfm(TSTensor(x)), want)
-    tfm = StandardizeTarget.from_stats([7,7,7], [4,4,4])
-    assert tfm.mean.tolist() == [[7]]*3 and tfm.std.tolist() == [[4]]*3
-
-def test_known_statistics_need_no_pass_over_the_data(monkeypatch):
-    monkeypatch.setattr('tsdisk.data.transforms.input_stats', None)
-    dl = TSDataLoader(TSDatasets(ramp(9)), bs=9, after_batch=Standardize.from_stats([1,2], [2,4]))
-    same(dl.one_batch()[0], ((ramp(9)-np.float32([[1],[2]]))/np.float32([[2],[4]])).astype('f4'))
-    with fails(ValueError, 'of 1 variables, the data has 2'): TSDataLoader(TSDatasets(ramp(9)), after_batch=Standardize(mean=1, std=2))
-
-@pytest.mark.parametrize('mean,std', [([1], None), (None, [1]), ([1], [0]), ([1,2], [3]), ([np.nan], [1]), ([1], [np.inf])])
-def test_numbers_that_are_no_statistics_are_refused(mean, std):
-    with fails(ValueError, '`mean` and `std` are finite numbers'): Standardize(mean=mean, std=std)
-
-def test_statistics_are_given_once_and_to_what_uses_them():
-    with fails(ValueError, 'either `stats`, or'): Standardize(array_stats(ramp(5)), mean=[1,2], std=[3,4])
-    for cls in (Normalize, RobustScale):
-        with fails(TypeError, cls.__name__, '`Standardize.from_stats(mean, std)`'): cls.from_stats([1], [2])
 
 # Series of unequal lengths
 

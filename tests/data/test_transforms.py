@@ -1,7 +1,7 @@
 "Transforms are those of plain numpy with the statistics of the training rows, come back exactly, and survive export"
 from copy import deepcopy
 import warnings, numpy as np, pytest, torch
-from fastai.basics import Learner, TensorCategory, load_learner, noop
+from fastai.basics import Learner, TensorCategory, load_learner
 from fasttransform import Transform
 from torch import nn
 from conftest import fails, filled, ramp, same
@@ -9,11 +9,9 @@ from tsdisk.disk.packing import Packing
 from tsdisk.disk.arrays import save_array
 from tsdisk.data.batches import TensorTarget, TSTensor
 from tsdisk.data.loaders import TSDataLoaders
-from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.stats import array_stats
 from tsdisk.series.ragged import Ragged
 from tsdisk.series.ragged_files import open_ragged, save_ragged
-from tsdisk.data.by_stats import PointWise
 from tsdisk.data.transforms import Clip, DropMissing, FillNaN, Log, Normalize, PerSample, Power, RevIN, RobustScale, Standardize, StandardizeTarget
 from tsdisk.series.windows import Windows
 
@@ -53,18 +51,6 @@ def test_they_are_those_of_numpy(name, kind, tmp_path):
         b, = next(iter(dl))
         if not isinstance(tfm, Clip): np.testing.assert_allclose(dl.after_batch.decode((b,))[0].numpy(), part[:30], rtol=2e-3, atol=1e-3*abs(part).max())
 
-def test_statistics_are_of_what_came_before(tmp_path):
-    x = abs(raw())
-    x[::7] *= 1000
-    X = save_array(tmp_path/'x.npy', x)
-    dls = loaders(X, [Standardize(),Log(.1),Clip(share=.02)])
-    assert [type(o) for o in dls.after_batch.fs] == [Log,Clip,Standardize]
-    z = all_of(dls.train).astype('f8')
-    assert abs(z.mean((0,2))).max() < 1e-3 and abs(z.std((0,2))-1).max() < 1e-3
-    again = loaders(X, [Standardize(),Log(.1),Clip(share=.02)])
-    assert np.array_equal(all_of(again.train), all_of(dls.train))
-    assert not np.allclose(all_of(loaders(X, [Standardize(),Log(5.),Clip(share=.02)]).train), z, atol=.05), 'kept by what was done before'
-
 def test_missing_values_stay_so_and_do_not_count():
     x = raw()
     x[3,1,:20] = np.nan
@@ -77,16 +63,6 @@ def test_missing_values_stay_so_and_do_not_count():
 def test_flat_variables_are_only_shifted():
     x = np.full((200,1,40), 7, 'f4')
     for tfm,want in ((RobustScale(),0), (Normalize(),0), (Normalize(low=-1, high=1),-1), (PerSample(),0)): assert (all_of(loaders(x, tfm).train) == want).all()
-
-noise = np.random.default_rng(0).integers(-1, 2, (200,1,40))
-flat = dict(tenth=np.full((200,1,40), .1), pascal=np.full((200,1,40), 101_325.3), pascal_f4=np.full((200,1,40), 101_325.3, 'f4'),
-    noise=101_325.3*(1+noise*2.**-52), noise_f4=(np.float32(101_325.3)+noise*np.spacing(np.float32(101_325.3))).astype('f4'))
-
-@pytest.mark.parametrize('name', flat)
-@pytest.mark.parametrize('tfm', [Standardize, RobustScale, Normalize])
-def test_the_noise_of_rounding_is_not_blown_up(name, tfm):
-    got = all_of(loaders(flat[name], tfm()).train)
-    assert abs(got).max() <= (.02 if name == 'noise_f4' else 0)
 
 def test_the_median_of_a_variable_that_never_changes_is_its_value():
     for v in (.1, 101_325.3, 1e-20): assert array_stats(np.full((9,1,9), v)).median == v
@@ -215,21 +191,6 @@ def test_padding_is_not_what_is_missing(tmp_path):
 
 # Standardize in a loader
 
-def test_standardize_takes_the_training_rows_alone(tmp_path):
-    x = filled((300,2,40))
-    x[200:] = x[200:]*9+100
-    save_array(tmp_path/'X.npy', x)
-    for X in (x, tmp_path/'X.npy'):
-        dls = TSDataLoaders.from_arrays(X, splits=[range(200),range(200, 300)], bs=50, device='cpu', batch_tfms=Standardize())
-        tfm,st = dls.after_batch.fs[0],array_stats(x[:200])
-        for got,want in ((tfm.mean, st.mean), (tfm.std, st.std)): np.testing.assert_allclose(got[:,0].numpy(), want, rtol=1e-5)
-        z = torch.cat([b[0] for b in dls.train])
-        np.testing.assert_allclose([z.mean((0,2)).tolist(), z.std((0,2), correction=0).tolist()], [[0,0],[1,1]], atol=1e-4)
-        for dl,want in ((dls.valid, x[200:]), (dls.test_dl(x[250:]), x[250:])):
-            z = torch.cat([b[0] for b in dl])
-            np.testing.assert_allclose(z.numpy(), (want-st.mean[:,None])/st.std[:,None], rtol=1e-3, atol=1e-3)
-    assert list(read_manifest(tmp_path)['stats']) == ['X.npy']
-
 def test_decoding_is_exact_and_knows_no_batch():
     x = filled((300,3,40))*np.float32([[1],[50],[1e-3]]) + np.float32([[0],[1000],[5]])
     dls = TSDataLoaders.from_arrays(x, splits=[range(200),range(200, 300)], bs=50, shuffle=False, device='cpu', batch_tfms=Standardize())
@@ -238,58 +199,6 @@ def test_decoding_is_exact_and_knows_no_batch():
     for b,want in ((first, x[200:250]), (dls.test_dl(x[7:8]).one_batch(), x[7:8])):
         np.testing.assert_allclose(dls.valid.decode(b)[0].numpy(), want, rtol=2e-6, atol=2e-6)
     same(dls.test_dl(x[7:8]).one_batch()[0].numpy(), dls.train.new(shuffle=False).one_batch()[0][7:8].numpy())
-
-def test_constant_variable_is_only_shifted():
-    x = filled((50,2,10))
-    x[:, 1] = 7
-    z = TSDataLoaders.from_arrays(x, bs=10, device='cpu', batch_tfms=Standardize()).one_batch()[0]
-    assert (z[:, 1] == 0).all() and z.isfinite().all()
-
-def test_given_statistics_are_used():
-    x = filled((50,2,10))
-    dls = TSDataLoaders.from_arrays(x, bs=50, shuffle=False, splits=[range(50)], device='cpu', batch_tfms=Standardize(array_stats(x*10)))
-    np.testing.assert_allclose(dls.one_batch()[0].std((0,2), correction=0), [.1,.1], rtol=1e-2)
-
-learned = dict(standardize=Standardize, robust=RobustScale, normalize=Normalize, clip=Clip, low=lambda: Clip(high=3.))
-
-@pytest.mark.parametrize('name', learned)
-def test_statistics_of_other_rows_are_not_used_again(name, tmp_path):
-    x,tfm = raw(),learned[name]()
-    first = loaders(x, tfm)
-    want = all_of(first.train)
-    for o in (x, save_array(tmp_path/'x.npy', x)): same(all_of(loaders(o, tfm).train), want) # The same rows again
-    for o in (x*2, x[:,:2]):
-        with fails(ValueError, 'holds the statistics of other training rows', 'each dataset or fold'): loaders(o, tfm)
-    same(all_of(first.train), want)
-
-def test_targets_of_other_rows_are_refused_and_given_statistics_are_used_again():
-    x,tfm = raw(),StandardizeTarget()
-    loaders(x, tfm, x[:,0,:1])
-    with fails(ValueError, 'StandardizeTarget holds the statistics of other training rows'): loaders(x, tfm, x[:,1,:1])
-    known = Standardize.from_stats([0,0,0], [2,2,2])
-    for o in (x, x+1): same(all_of(loaders(o, known).train), o[:150]/2)
-    limits = Clip(-1, 2)
-    for o in (x, x+1): same(all_of(loaders(o, limits).train), o[:150].clip(-1, 2))
-
-def test_a_loaded_learner_and_loaders_of_new_rows_keep_the_statistics(tmp_path):
-    x = raw()
-    dls = loaders(x, [Clip(share=.01),Standardize()], x[:,1:,-1])
-    want = dls.test_dl(x[150:]).one_batch()[0]
-    Learner(dls, Mean(), path=tmp_path).export(tmp_path/'m.pkl')
-    for o in (load_learner(tmp_path/'m.pkl').dls, dls): same(o.test_dl(x[150:]).one_batch()[0].numpy(), want.numpy())
-
-def test_numbers_of_other_variables_are_refused():
-    x = raw()
-    with fails(ValueError, 'limits are of 2 variables, the data has 3'): loaders(x, Clip([-1,0], 5))
-    with fails(ValueError, 'limits are of 4 variables, the data has 3'): loaders(x, Clip(high=[1,2,3,4]))
-    with fails(ValueError, 'statistics are of 3 variables, the target has 2'): loaders(x, StandardizeTarget(array_stats(x)), x[:,:2,0])
-    with fails(ValueError, 'statistics are of 3 variables, the target has 1'): loaders(x, StandardizeTarget(array_stats(x)), x[:,0,0])
-
-@pytest.mark.parametrize('bad', [np.nan, np.inf])
-def test_statistics_that_cannot_be_used_are_refused(bad):
-    x = filled((50,3,10))
-    x[:, 1] = bad
-    with fails(ValueError, 'Variable 1 has no finite mean'): TSDataLoaders.from_arrays(x, batch_tfms=Standardize())
 
 def test_series_targets_are_not_standardized():
     x = filled((50,2,10))*5+3
@@ -346,10 +255,6 @@ def test_standardized_batches_are_apart_for_autograd():
     xs = [o[0].as_subclass(torch.Tensor).flatten(1) for o in dls.train]
     sum((x*w).sum() for x in xs).backward()
     np.testing.assert_allclose(w.grad, torch.cat(xs).sum(0), atol=1e-4)
-
-def test_standardize_says_what_is_missing():
-    with fails(ValueError, 'no statistics yet'): Standardize()(TSTensor(torch.ones(2,2,3)))
-    with fails(ValueError, '3 variables', '2'): TSDataLoaders.from_arrays(ramp(50), bs=10, batch_tfms=Standardize(array_stats(ramp(50, 3))))
 
 def test_standardize_uses_its_memory_again_and_never_too_early():
     dls = TSDataLoaders.from_arrays(ramp(200), bs=10, batch_tfms=Standardize(), shuffle=False, splits=[range(200),[]])
@@ -457,86 +362,6 @@ def test_padding_of_nans_does_not_count():
         there = ~np.isnan(z[0])
         assert there.sum() == raw.shape[1]
         np.testing.assert_allclose(z[:,there].std(1), 1, atol=1e-3)
-
-class Times(PointWise):
-    def __init__(self, by): self.by = by
-    def encodes(self, x:TSTensor): return x*self.by
-
-def test_statistics_of_a_transform_without_a_repr_are_not_kept(tmp_path):
-    path = save_array(tmp_path/'X.npy', filled((50,2,9))).filename
-    stds = []
-    for by in (1., 1000.):
-        scale = Standardize()
-        TSDataLoaders.from_arrays(path, splits=[range(40), range(40, 50)], batch_tfms=[Times(by), scale], device='cpu')
-        stds.append(scale.std)
-    torch.testing.assert_close(stds[1], stds[0]*1000)
-
-class Double(Transform):
-    def encodes(self, x:TSTensor|TensorTarget): return x*2
-
-def said_of(make):
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter('always')
-        make()
-    return [str(o.message) for o in found if 'values as they are stored' in str(o.message)]
-
-@pytest.mark.parametrize('tfm', [Standardize, RobustScale, Normalize, Clip])
-@pytest.mark.parametrize('column,batch', [([Double()],[]), ([],[Double()]), ([lambda o: o*2],[])], ids=['column','batch','function'])
-def test_changes_that_statistics_do_not_count_are_told(tfm, column, batch):
-    told, = said_of(lambda: TSDataLoaders.from_arrays(raw(), splits=[train,[]], device='cpu', tfms=column, batch_tfms=[*batch,tfm()]))
-    assert f'before {tfm.__name__} scales them' in told and '`PointWise`' in told
-
-@pytest.mark.parametrize('kw', [dict(batch_tfms=[Double(),StandardizeTarget()]), dict(tfms=[None,Double()], batch_tfms=StandardizeTarget())], ids=['batch','column'])
-def test_changes_of_targets_that_statistics_do_not_count_are_told(kw):
-    x = raw()
-    told, = said_of(lambda: TSDataLoaders.from_arrays(x, x[:,:,0], splits=[train,[]], device='cpu', **kw))
-    assert 'Double changes the values before StandardizeTarget' in told
-
-class Flip(Transform):
-    def encodes(self, x:TSTensor): return x.flip(-1)
-
-class InTraining(Double): split_idx = 0
-
-@pytest.mark.parametrize('tfms', [[Log(),Standardize()], [Flip(),Standardize()], [InTraining(),Standardize()], [noop,FillNaN(),Standardize()],
-    [Double(),Standardize.from_stats([0,0,0], [1,1,1])], [Double(),Clip(-1, 1)], [Log(),Clip(),StandardizeTarget()], [Double(),PerSample()]])
-def test_nothing_is_told_of_changes_that_do_not_matter(tfms):
-    x = raw()
-    assert not said_of(lambda: loaders(x, tfms, x[:,0,:1]))
-
-def test_statistics_count_what_column_transforms_of_single_values_do():
-    x = raw()
-    def made(): return TSDataLoaders.from_arrays(x, splits=[train,[]], drop_last=False, device='cpu', tfms=[Log()], batch_tfms=Standardize())
-    assert not said_of(made)
-    z = all_of(made().train).astype('f8')
-    assert abs(z.mean((0,2))).max() < 1e-3 and abs(z.std((0,2))-1).max() < 1e-3
-
-def own_log(factor, base=Log):
-    class Own(base):
-        def __init__(self, shift=0): self.shift = shift
-        def encodes(self, x:TSTensor): return factor*((x.abs()+self.shift).log1p())
-        def __repr__(self): return 'Own log'
-    return Own
-
-def inheriting(parent):
-    class Child(parent):
-        def encodes(self, x:TSTensor): return super().encodes(x)+1
-    return Child
-
-def test_statistics_are_not_kept_for_a_transform_of_other_code_or_settings(tmp_path):
-    path = save_array(tmp_path/'X.npy', filled((50,2,9))+5).filename
-    tfms = [Log(), own_log(1.)(), own_log(2.)(), own_log(2.)(9), own_log(1., PointWise)(), *(inheriting(o)() for o in (own_log(1.), own_log(2.), Log))]
-    for tfm in tfms:
-        scale = Standardize()
-        dls = TSDataLoaders.from_arrays(path, splits=[range(40), range(40, 50)], drop_last=False, batch_tfms=[tfm,scale], device='cpu')
-        x = all_of(dls.train)
-        np.testing.assert_allclose([x.mean((0,2)), x.std((0,2))], [[0,0],[1,1]], atol=1e-3, err_msg=repr(tfm))
-
-def test_statistics_are_kept_for_a_transform_of_the_same_code(tmp_path, monkeypatch):
-    path = save_array(tmp_path/'X.npy', filled((50,2,9))+5).filename
-    def made(): return TSDataLoaders.from_arrays(path, splits=[range(40),[]], batch_tfms=[own_log(2.)(),Standardize()])
-    first = made()
-    monkeypatch.setattr('tsdisk.folder.stats.array_stats', None) # Not needed any more
-    assert torch.equal(made().after_batch.fs[1].mean, first.after_batch.fs[1].mean)
 
 @pytest.mark.parametrize('a,b', [(Clip(-10., 1.0000001), Clip(-10., 1.0000003)), (Log(.123456789), Log(.1234567)), (Power(.123456789), Power(.1234567))])
 def test_the_repr_of_a_transform_tells_its_settings_apart(a, b): assert repr(a) != repr(b)
