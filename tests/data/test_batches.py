@@ -1,12 +1,10 @@
 "Tensors of a batch keep their types, rows of any dtype become what a model sees, and labels are found whatever they are"
 import copy, pickle, re
 import numpy as np, pytest, torch
-from fastai.basics import Category, TensorCategory
-from hypothesis import given, strategies as st
 from torch import nn
 from conftest import fails, filled, ramp, same
 from tsdisk.disk.packing import Packing
-from tsdisk.data.labels import code_table, Labels, LabelIndex, ToCategory
+from tsdisk.data.labels import Labels
 from tsdisk.data.batches import masked_mse, step_mask, TensorTarget, ToInput, ToMask, ToSeries, ToSteps, ToTarget, TSInput, TSMask, TSTensor
 
 # Types
@@ -86,46 +84,6 @@ def test_the_loss_of_padded_targets_is_that_of_the_targets_alone():
     assert masked_mse(pred, targ).item() == pytest.approx((1+4+9)/3)
     assert masked_mse(pred, targ, 'none').tolist() == [[[1,4,0]],[[9,0,0]]]
     assert masked_mse(pred.flatten(1), targ[:,0]).item() == pytest.approx((1+4+9)/3)
-
-# Labels
-
-@pytest.mark.parametrize('vocab', [range(10), range(1, 11), [-3,0,200], [7], [-5,100_000], [-2**63,-2**63+1], [2**63-2,2**63-1], [False,True], [0.5,2]], ids=str)
-@pytest.mark.parametrize('dtype', ['i1','u1','i2','u2','i4','u4','i8','?'])
-def test_labels_of_all_types_become_their_places_in_the_vocabulary(vocab, dtype):
-    "As a dictionary has them; those that are not there are told apart, whatever they are"
-    keys,places = np.array(vocab),{k: i for i,k in enumerate(vocab)}
-    low,high = (0,1) if dtype == '?' else (np.iinfo(dtype).min,np.iinfo(dtype).max)
-    y = np.array([o for o in [*vocab,*vocab[::-1]] if low <= o <= high and o == int(o)], dtype)
-    new = np.array([o for o in [0,1,-1,7,127,-129,255,256,99_999,low,high] if low <= o <= high and o not in places], dtype)
-    assert ToCategory(keys).to_tensor(y).tolist() == [places[o] for o in y.tolist()]
-    for o in new:
-        with fails(ValueError, f"Label {o.item()!r} is not in the vocabulary"): ToCategory(keys).to_tensor(np.append(y[:1], o))
-    assert ToCategory(keys, add_na=True).to_tensor(np.append(y, new)).tolist() == [places[o]+1 for o in y.tolist()] + [0]*len(new)
-
-@given(st.lists(st.integers(-2**63, 2**63-1) | st.integers(-20, 20), min_size=1, max_size=20, unique=True), st.lists(st.integers(-25, 25)))
-def test_codes_are_those_of_a_dictionary(labels, a):
-    index,code = LabelIndex(np.array(labels, np.int64)),{k: i for i,k in enumerate(labels)}
-    a = np.array([*a,*labels], np.int64)
-    want = [code.get(o, -1) for o in a.tolist()]
-    assert index.codes(a).tolist() == want
-    got = index.as_codes(a)
-    assert got is None or got.tolist() == want
-
-def test_a_table_is_made_only_for_labels_close_together():
-    assert code_table(np.array([7,3,4])).tolist() == [1,2,-1,-1,0,-1]
-    assert all(code_table(np.array(o)) is None for o in ([0,10**6], [.5,1.], ['a','b'], [2**62+1,2**62+2]))
-
-def test_strings_are_found_in_any_order_and_length():
-    index = LabelIndex(['walk','é','sitting','a'])
-    assert index.codes(np.array(['a','walk','b','sittingdown','é'])).tolist() == [3,0,-1,-1,1] and index.as_codes(np.array(['a'])) is None
-
-def test_padding_of_labels_is_ignored_by_losses_and_left_out_when_decoded():
-    cat = ToCategory(['dn','up'], ndim=3, pad='')
-    b = cat.cast(cat.to_tensor(np.array([[['up','dn','']],[['up','up','up']]])))
-    assert b.tolist() == [[1,0,-100],[1,1,1]]
-    assert list(cat.decode(TensorCategory(b[0]))) == ['up','dn'] and type(cat.decode(b[0,0])) is Category
-    loss = cat.loss_func(torch.randn(2,2,3), b)
-    assert loss.isfinite()
 
 @pytest.mark.parametrize('kind', [ToTarget, lambda packing: ToInput(np.dtype('i2'), packing)], ids=['targets','inputs'])
 def test_packed_rows_of_numbers_have_a_scale_for_each_number(kind):

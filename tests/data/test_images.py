@@ -5,7 +5,6 @@ from fastai.basics import Learner, nn
 from conftest import fails, same
 from tsdisk.data.augment import Cutout, Jitter, Scaling
 from tsdisk.data.batches import middle_slice, TSTensor
-from tsdisk.data.labels import LabelLoss
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.show import show_grid
 from tsdisk.data.transforms import Clip, Normalize, PerSample, Standardize, StandardizeTarget
@@ -104,15 +103,6 @@ def test_channels_last_moves_variables_of_any_rank():
     y = (X[:,0] > 3).astype('u1')
     xb,yb = next(iter(loaders(X, y, cat=True).train_ds.numpy(bs=2, channels_last=True)))
     assert xb.shape == (2,6,7,2) and yb.shape == (2,6,7)
-
-@pytest.mark.parametrize('space', [(3,5),(2,3,5),(2,3,4,5)], ids=str)
-def test_the_loss_of_maps_pairs_each_point_with_its_label(space):
-    y = torch.randint(0, 4, (6,*space))
-    y[0].fill_(-100)
-    pred = torch.randn(6, 4, *space)
-    for reduction in ('mean','sum','none'):
-        want = torch.nn.functional.cross_entropy(pred, y, reduction=reduction)
-        assert torch.allclose(LabelLoss(axis=1, reduction=reduction)(pred, y).reshape(want.shape), want, atol=1e-5)
 
 @pytest.mark.parametrize('make', [lambda X: X, lambda X: Patches(X, (4,4))], ids=['images','patches'])
 def test_statistics_of_clipped_images_are_of_each_variable(make):

@@ -1,12 +1,12 @@
 "Rows and steps without a label: in no vocabulary, no count, no loss and no metric"
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
-from fastai.basics import accuracy, CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, Learner, mse, nn, L1LossFlat
+from fastai.basics import accuracy, CrossEntropyLossFlat, Learner, mse, nn, L1LossFlat
 from fastai.callback.progress import *
 from fastai.metrics import F1Score
 from conftest import fails, filled, same
 from tsdisk.data.batches import KnownMSELossFlat
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.data.labels import LabelLoss, ToCategory
+from tsdisk.data.labels import LabelLoss
 from tsdisk.data.learner import known_part
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.sampling import class_counts, row_classes
@@ -46,47 +46,12 @@ def test_labels_of_steps_may_be_missing():
     dls.show_batch(max_n=2)
     plt.close('all')
 
-def test_steps_without_a_label_inside_a_padded_series_stay_in_place():
-    lengths = np.array([0,4,9])
-    y = Ragged(np.array([1,-1,2,1,-1,-1,2,1,2]), lengths)
-    ds = TSDatasets(Ragged(np.arange(9.), lengths), y, cat=True, no_label=-1)
-    assert ds.c == 2 and ds.batch([0,1])[-1].tolist() == [[0,-100,1,0,-100],[-100,-100,1,0,1]]
-    assert list(ds.target.decode(ds.batch([0,1])[-1][0])) == [1,None,2,1]
-
 padded_offsets = [0,2,5]
-def padded(labels, **kw):
-    series = Ragged(np.arange(5.), padded_offsets)
-    return TSDatasets(series, Ragged(np.array(labels), padded_offsets), cat=True, **kw)
-
-@pytest.mark.parametrize('dtype', ['i1','i8','u1','u2','u8','U3','S3'])
-def test_padded_steps_have_no_label(dtype):
-    y = np.array([0,1,1,0,1]).astype(dtype)
-    ds = padded(y)
-    want = [[0,1,-100],[1,0,1]]
-    assert ds.batch([0,1])[-1].tolist() == want
-    new = Ragged(np.arange(5.), padded_offsets),Ragged(y, padded_offsets)
-    assert ds.test_set(new, with_labels=True).batch([0,1])[-1].tolist() == want
 
 def test_new_series_of_targets_are_padded_with_nan():
     X,y = (Ragged(np.arange(5.), padded_offsets) for _ in range(2))
     got = TSDatasets(X, y).test_set((X, y), with_labels=True).batch([0,1])[-1]
     same(got.isnan().numpy()[:,0], np.array([[False,False,True],[False]*3]))
-
-@pytest.mark.parametrize('labels,pad', [(np.array([0,255,1,0,1], 'u1'), '255'), (np.array(['a','','b','a','b']), "''")], ids=['u1','text'])
-def test_a_class_that_is_the_padding_is_refused(labels, pad):
-    with fails(ValueError, f'`vocab` holds {pad}', 'pads'): padded(labels)
-    with fails(ValueError, f'Label {pad}', 'not in the vocabulary'): padded(labels, splits=[[1],[0]])
-    assert padded(labels, no_label=labels[1].item()).batch([0,1])[-1].tolist() == [[0,-100,-100],[1,0,1]]
-
-def test_a_vocabulary_can_not_hold_what_means_none():
-    with fails(ValueError, "'?'", 'leave it out'): made(np.array(['a','?']*30), no_label='?', vocab=['a','?'])
-    with fails(ValueError, '-100'): ToCategory([-100,0,1])
-    with fails(ValueError, 'None of 48 training rows has a label'): made(np.full(60, -100))
-    with fails(ValueError, "Label 'c' is not in the vocabulary"): made(np.array(['a','?','c']*20), no_label='?', vocab=['a'])
-
-def test_unknown_and_missing_labels_are_told_apart():
-    cat = ToCategory(['a','b'], add_na=True, no_label='?')
-    assert cat(np.array(['b','?','z','a'])).tolist() == [2,-100,0,1] and cat.decode(cat(np.array(['?']))[0]) == 'no label'
 
 @pytest.mark.parametrize('shuffle', ['stratified','balanced'])
 def test_orders_by_class(shuffle):
@@ -103,40 +68,6 @@ def test_weights_by_class_do_not_name_rows_without_a_label():
     assert ((seen == 0).sum(), (seen == 1).sum()) == (50,50)
 
 # Losses
-
-@pytest.mark.parametrize('axis,shape', [(-1,(4,3)), (1,(4,3,5))])
-def test_a_batch_without_labels_has_no_loss_and_no_gradient(axis, shape):
-    pred,loss = torch.randn(shape, requires_grad=True),LabelLoss(axis=axis)
-    targ = torch.full((4,*shape[2:]), -100)
-    loss(pred, targ).backward()
-    assert loss(pred, targ) == 0 and (pred.grad == 0).all()
-    targ[0] = 1
-    assert torch.equal(loss(pred, targ), CrossEntropyLossFlat(axis=axis)(pred, targ))
-
-averaged = [lambda **kw: CrossEntropyLossFlat(label_smoothing=.1, **kw), LabelSmoothingCrossEntropyFlat, FocalLossFlat]
-
-@pytest.mark.parametrize('make', averaged)
-@pytest.mark.parametrize('reduction', ['mean','sum','none'])
-@pytest.mark.parametrize('axis,shape', [(-1,(6,3)), (1,(6,3,5))])
-def test_losses_of_fastai_leave_out_what_has_no_label(make, reduction, axis, shape):
-    pred,targ = torch.tensor(filled(shape), requires_grad=True),torch.arange(6*shape[-1]//(3 if axis == -1 else 1))%3
-    targ = targ.reshape(6, *shape[2:])
-    targ[::2] = -100
-    loss = make(axis=axis, reduction=reduction)
-    got,known = loss(pred, targ),targ != -100
-    want = make(reduction=reduction)(pred.movedim(1, -1)[known], targ[known])
-    if reduction == 'none': assert torch.allclose(got[known.flatten()], want) and (got[~known.flatten()] == 0).all()
-    else: assert torch.allclose(got, want)
-    got.sum().backward()
-    assert (pred.grad.movedim(1, -1)[~known] == 0).all() and (pred.grad.movedim(1, -1)[known] != 0).any()
-
-@pytest.mark.parametrize('make', averaged[1:])
-def test_a_batch_without_labels_adds_nothing_to_an_averaged_loss(make):
-    pred = torch.randn(4, 3, requires_grad=True)
-    for reduction in ('mean','sum','none'):
-        loss = make(reduction=reduction)(pred, torch.full((4,), -100))
-        loss.sum().backward()
-        assert (loss == 0).all() and (pred.grad == 0).all()
 
 def test_targets_that_are_nan_do_not_train():
     loss,pred = KnownMSELossFlat(),torch.randn(4, 2, requires_grad=True)
@@ -312,10 +243,3 @@ def test_reports_of_other_loaders_are_those_of_fastai(capsys, monkeypatch):
     learn = Learner(dls, model, loss_func=CrossEntropyLossFlat())
     with learn.no_bar(): ClassificationInterpretation.from_learner(learn).print_classification_report()
     assert capsys.readouterr().out.split()[4:9] == ['a','1.00','1.00','1.00','4']
-
-@pytest.mark.parametrize('dtype', ['u1','i8','u4'])
-def test_new_labels_of_another_dtype_are_padded_alike(dtype):
-    o,y = [0,2,5],np.array([0,1,1,0,1])
-    ds = TSDatasets(Ragged(np.arange(5.), o), Ragged(y, o), cat=True)
-    test = ds.test_set((Ragged(np.arange(5.), o), Ragged(y.astype(dtype), o)), with_labels=True)
-    assert test.batch([0,1])[-1].tolist() == [[0,1,-100],[1,0,1]]
