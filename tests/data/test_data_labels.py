@@ -188,7 +188,7 @@ def test_labels_that_are_their_codes_are_not_copied():
     index,a = LabelIndex(range(3)),np.array([[2,0],[1,1]])
     assert index.as_codes(a) is a
     same(index.as_codes(a.astype('u1')), a)
-    for o in ([3], [-1], [0,3], [0,-1], [], np.array([1], 'u8'), [1.]): assert index.as_codes(np.asarray(o)) is None
+    for o in ([3], [-1], [0,3], [0,-1], np.empty(0, int), np.array([1], 'u8'), [1.]): assert index.as_codes(np.asarray(o)) is None
     for o in ([1,0], [1,2], [0.,1.], ['0','1']): assert LabelIndex(o).as_codes(np.array([1])) is None
 
 def test_an_unknown_label_is_shown_beside_the_first_of_the_vocabulary():

@@ -1,13 +1,10 @@
-"Rows and steps without a label: in no vocabulary, no count, no loss and no metric"
+"Rows and steps without a label: in no vocabulary, no count and no loss"
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
-from fastai.basics import accuracy, CrossEntropyLossFlat, Learner, mse, nn, L1LossFlat
+from fastai.basics import Learner, mse, nn
 from fastai.callback.progress import *
-from fastai.metrics import F1Score
 from conftest import fails, filled, same
 from tsdisk.data.batches import KnownMSELossFlat
 from tsdisk.data.datasets import TSDatasets
-from tsdisk.data.labels import LabelLoss
-from tsdisk.data.learner import known_part
 from tsdisk.data.loaders import TSDataLoaders
 from tsdisk.data.sampling import class_counts, row_classes
 from tsdisk.data.transforms import StandardizeTarget
@@ -109,12 +106,6 @@ def test_numbers_that_are_nan_never_make_the_loss_nan(kind):
     assert np.isfinite([train,valid,metric]).all() and all(o.isfinite().all() for o in learn.model.parameters())
     assert metric == pytest.approx(valid, rel=1e-4)
 
-def test_another_loss_that_becomes_nan_is_said_once():
-    y = np.random.default_rng(0).normal(size=60)
-    y[::2] = np.nan
-    with pytest.warns(UserWarning, match='some targets are missing') as found: trained(made(y), Flat(40, 1), loss_func=L1LossFlat())
-    assert len([o for o in found if 'missing' in str(o.message)]) == 1
-
 @pytest.mark.parametrize('cat', [False,True])
 def test_a_number_may_mean_no_target(cat):
     y = np.array([1.,2.,-999.,3.]*15)
@@ -126,40 +117,6 @@ def test_a_number_may_mean_no_target(cat):
         want = y[dls.train_ds.idxs]
         assert dls.after_batch.fs[0].mean.item() == pytest.approx(want[want != -999].mean())
     with fails(ValueError, 'one `no_label`'): made(y, no_label=[-999,3])
-
-# Metrics
-
-def accuracies(y, shape, axis):
-    dls = made(y, cat=True, splits=[range(10),range(10, 60)])
-    learn = Learner(dls, Flat(40, int(np.prod(shape)), shape), metrics=[lambda p,t: accuracy(p, t, axis=axis), F1Score(axis=axis, average='macro')])
-    with learn.no_bar():
-        loss,acc,f1 = learn.validate()
-        preds,targs = learn.get_preds()
-    return loss,acc,f1,preds,targs
-
-@pytest.mark.parametrize('steps', [False,True])
-def test_metrics_and_losses_see_what_has_a_label(steps):
-    rng = np.random.default_rng(1)
-    y = rng.integers(0, 3, (60,4) if steps else 60)
-    y[rng.random(y.shape) < .4] = -100
-    y[20:30] = -100
-    loss,acc,f1,preds,targs = accuracies(y, (3,4) if steps else (3,), 1)
-    there = targs != -100
-    right = preds.argmax(1)[there] == targs[there]
-    assert acc == pytest.approx(right.float().mean().item(), rel=1e-5)
-    from sklearn.metrics import f1_score
-    assert f1 == pytest.approx(f1_score(targs[there], preds.argmax(1)[there], average='macro'))
-    log = preds.log().movedim(1, -1)[there]
-    assert loss == pytest.approx(-log.gather(1, targs[there][:,None]).mean().item(), rel=1e-4)
-
-def test_known_parts():
-    y = torch.tensor([[0,-100],[-100,-100]])
-    assert known_part(torch.zeros(2, 3, 2), y.clamp(min=0)) is None
-    pred,targ,n = known_part(torch.arange(12.).reshape(2, 3, 2), y)
-    assert pred.tolist() == [[0,2,4]] and targ.tolist() == [0] and n == 2
-    pred,targ,n = known_part(torch.zeros(2, 3, 2), torch.tensor([[0,1],[-100,-100]]))
-    assert pred.shape == (1,3,2) and n == 1
-    assert known_part(torch.zeros(2, 7), y) is None
 
 def test_titles_say_that_there_is_no_label():
     dls = made(np.array([0,1,-100]*20))
@@ -173,73 +130,3 @@ def test_titles_say_that_there_is_no_label():
 def test_statistics_of_targets_leave_nan_out():
     y = np.array([1.,np.nan,3.])
     assert array_stats(y).mean[0] == 2
-
-class Two(nn.Module):
-    "Returns scores of classes, and something else for each row"
-    def __init__(self, n_out, shape=()):
-        super().__init__()
-        self.body = Flat(40, n_out, shape)
-    def forward(self, x): return self.body(x), x.mean((1,2))
-
-def two_outputs(y, n_out, shape=(), **kw):
-    dls = made(y, splits=[range(10),range(10, 60)], **kw)
-    def loss(p, t): return LabelLoss(axis=1 if shape else -1)(p[0], t)
-    return Learner(dls, Two(n_out, shape), loss_func=loss, metrics=lambda p,t: accuracy(p[0], t, axis=1))
-
-def test_metrics_of_models_with_several_outputs_see_what_has_a_label():
-    y = np.where(np.arange(60)%4 == 3, -100, np.arange(60)%3)
-    learn = two_outputs(y, 3)
-    with learn.no_bar():
-        _,acc = learn.validate()
-        preds,targs = learn.get_preds(act=lambda o: o)
-    known = targs != -100
-    assert acc == pytest.approx(accuracy(preds[0][known], targs[known]).item(), rel=1e-5)
-
-def test_metrics_that_can_not_leave_out_steps_say_so():
-    y = np.random.default_rng(1).integers(0, 3, (60,4))
-    y[:, 0] = -100
-    learn = two_outputs(y, 12, (3,4), cat=True)
-    with learn.no_bar(), pytest.warns(UserWarning, match=r'metrics count these.*targs == -100'): learn.validate()
-
-def unlabelled(**kw):
-    y = np.random.default_rng(1).integers(0, 3, 60)
-    y[::2] = -100
-    return Learner(made(y, splits=[range(10),range(10, 60)], **kw), Flat(40, 3), metrics=accuracy), y
-
-def test_predictions_beside_targets_without_a_label_say_so_once():
-    learn,_ = unlabelled()
-    with learn.no_bar():
-        with pytest.warns(UserWarning, match=r'have no label \(-100\).*targs\[known\]') as found:
-            for _ in range(2): preds,targs = learn.get_preds()
-        assert len([o for o in found if 'no label' in str(o.message)]) == 1
-        acc = learn.validate()[1]
-    known = targs != -100
-    assert accuracy(preds[known], targs[known]) == pytest.approx(acc) and accuracy(preds, targs) < acc
-
-def test_reports_leave_out_rows_without_a_label(capsys):
-    from fastai.interpret import ClassificationInterpretation
-    from sklearn.metrics import precision_score
-    learn,y = unlabelled()
-    with learn.no_bar():
-        report = ClassificationInterpretation.from_learner(learn)
-        capsys.readouterr()
-        report.print_classification_report()
-        got = [o for o in capsys.readouterr().out.splitlines() if o.strip()]
-        preds,targs = learn.get_preds()
-    known = targs != -100
-    want = precision_score(targs[known], preds.argmax(1)[known], average=None, labels=[0,1,2], zero_division=0)
-    assert [float(o.split()[1]) for o in got[-6:-3]] == pytest.approx(want, abs=.006) and int(got[-1].split()[-1]) == known.sum()
-
-def test_reports_of_other_loaders_are_those_of_fastai(capsys, monkeypatch):
-    from fastai.basics import CategoryMap, DataLoaders, TfmdDL
-    from fastai.interpret import ClassificationInterpretation
-    from tsdisk.data import learner as module
-    monkeypatch.setattr(module, 'known_targets', None) # It is not asked
-    class Rows(list): vocab = CategoryMap([*'abc'])
-    rows = Rows((torch.eye(3)[i%3], torch.tensor(i%3)) for i in range(12))
-    dls = DataLoaders(*(TfmdDL(rows, bs=6) for _ in range(2)))
-    model = nn.Linear(3, 3, bias=False)
-    model.weight.data = torch.eye(3)
-    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat())
-    with learn.no_bar(): ClassificationInterpretation.from_learner(learn).print_classification_report()
-    assert capsys.readouterr().out.split()[4:9] == ['a','1.00','1.00','1.00','4']
