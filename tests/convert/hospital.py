@@ -1,6 +1,7 @@
 "Recordings to convert, and what a model gets of them"
 from pathlib import Path
 import numpy as np
+from tsdisk.convert import readers
 from tsdisk.data.loaders import TSDataLoaders
 
 x = np.cumsum(np.random.default_rng(0).normal(size=(6,3,500)), -1).astype('f4')
@@ -54,3 +55,17 @@ def write_signals(folder, name, fmt, frames, lines, head='{name} {n} 100 {frames
     n = 0 if isinstance(frames, bytes) else len(frames)
     Path(folder, f'{name}.hea').write_text(head.format(name=name, n=len(lines), frames=n) + f'\n{said}\n')
     return Path(folder, f'{name}.hea')
+
+def in_small_pieces(monkeypatch):
+    "Let recordings come in small pieces"
+    monkeypatch.setattr(readers, 'large', 1000)
+    monkeypatch.setattr(readers.read_steps, '__defaults__', (700,))
+
+def integers(fmt, shape, seed=0):
+    "Integers of a storage format, one of them its code of a missing value"
+    half = 2**(bits_of[fmt]-1)
+    res = np.random.default_rng(seed).integers(1-half, half, shape)
+    res[7,0] = -half
+    return res
+
+def as_float(v, fmt, gain=200, zero=0): return np.where(v == -2**(bits_of[fmt]-1), np.nan, (v-zero)/gain)

@@ -76,16 +76,6 @@ def write_csv(path, first=0, day='2024-01-{:02}', n=10, city=None):
     path.write_text('\n'.join([f'date,sales,stock{extra}', *rows]))
     return path
 
-def test_an_append_says_that_it_adds_no_steps(tmp_path, capsys):
-    made = convert([write_csv(tmp_path/f'day1/store_{i:03}.csv', i) for i in range(2)], tmp_path/'set', n_workers=0)
-    capsys.readouterr()
-    append(made, write_csv(tmp_path/'day2/store_000.csv', 50), n_workers=0)
-    said = capsys.readouterr().out
-    assert 'The dataset has rows from store_000.csv already' in said and 'never adds steps' in said
-    append(made, write_csv(tmp_path/'day2/store_007.csv', 70), n_workers=0)
-    assert 'already' not in capsys.readouterr().out
-    assert open_folder(made)[0]['source'].tolist() == ['store_000.csv','store_001.csv','store_000.csv','store_007.csv']
-
 def read_with_city(path):
     record = read_table(path)
     return {**record, 'city': str(path)[-5]}
@@ -107,13 +97,6 @@ def test_an_input_without_times_is_named(tmp_path, capsys):
     assert 'The dataset has no times, since 1 of 2 inputs has none: dmy.csv' in said
     assert 'Kept only in' not in said
     assert Windows(open_folder(made)[0]['X'], 3).clocks is None
-
-def test_the_plan_says_how_to_halve_64_bits(tmp_path, capsys):
-    file = write_csv(tmp_path/'a.csv')
-    hint = "`dtype='float32'` halves `X`"
-    for i,dtype in enumerate([None,'float32','float64']):
-        convert(file, tmp_path/f'set{i}', dtype=dtype, n_workers=0)
-        assert (hint in capsys.readouterr().out) == (dtype is None)
 
 # What a dataset says of itself
 

@@ -1,5 +1,5 @@
 "Files become a dataset, and more of them are appended"
-import pydoc, shutil
+import pydoc
 from functools import partial
 from inspect import signature
 import numpy as np, pytest
@@ -7,7 +7,6 @@ from fastcore.test import expect_fail
 from tsdisk.disk.inside import DamagedFile
 from tsdisk.disk.arrays import save_array
 from tsdisk.folder.checks import add_checksums, verify
-from tsdisk.convert import readers as importers
 from tsdisk.convert.convert import append, convert
 from tsdisk.disk.fingerprint import versioned
 from tsdisk.disk.sidecar import read_manifest
@@ -30,10 +29,6 @@ def test_files_of_one_shape_are_rows_in_the_order_of_their_paths(raw, tmp_path, 
     assert list(splits) == ['train','valid','test']
     for k,rows in splits.items(): assert {arrays['source'][i].split('/')[0] for i in rows} == {k} and len(rows) == 20
     assert '60 inputs: X dense (3, 20) float32; with source' not in capsys.readouterr().out
-
-def test_the_plan_is_printed(raw, tmp_path, capsys):
-    convert(raw, tmp_path/'set', read=as_item)
-    assert '60 inputs: X ragged (3, steps) float32; with split, y, patient, fs, age, note' in capsys.readouterr().out
 
 def test_an_iterable_gives_records(tmp_path):
     got = open_folder(convert((rec(i) for i in range(10)), tmp_path/'set'))[0]['X']
@@ -126,63 +121,6 @@ def test_other_values_in_memory_are_noticed(tmp_path):
     convert(x, tmp_path/'set')
     x[1500] += 1
     with expect_fail(FileExistsError, 'not empty'): convert(x, tmp_path/'set')
-
-# Room on the disk
-
-def test_room_is_checked_before_work_starts(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(1000, 1000, 1000))
-    with expect_fail(OSError, 'needs 0.0 GB'): convert(raw, tmp_path/'set')
-    assert not (tmp_path/'set').exists()
-
-def rows_of_a_file(d):
-    np.savez(d/'a.npz', X=np.zeros((5000,4,100), 'f4'))
-    return d/'a.npz'
-
-def compressed(d):
-    np.savez_compressed(d/'a.npz', X=np.zeros((5000,4,100), 'f4'))
-    return d/'a.npz'
-
-def recording(d):
-    h5py = pytest.importorskip('h5py')
-    with h5py.File(d/'a.h5', 'w') as f: f['X'] = np.zeros((4,500_000), 'f4')
-    return d/'a.h5'
-
-def recordings(d): return [np.zeros((4,100_000+i), 'f4') for i in range(5)]
-def in_memory(d): return np.zeros((5000,4,100), 'f4')
-@pytest.mark.parametrize('kind', [rows_of_a_file, compressed, recording, recordings, in_memory])
-def test_room_is_counted_for_all_rows_of_known_size(tmp_path, monkeypatch, kind):
-    "Eight MB each"
-    monkeypatch.setattr(importers, 'large', 2**20)
-    monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', 2**20)
-    free,src = shutil.disk_usage(tmp_path).free,kind(tmp_path)
-    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(free, 0, 7_900_000))
-    with expect_fail(OSError, 'make room'): convert(src, tmp_path/'set')
-    assert not (tmp_path/'set').exists()
-    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(free, 0, 8_100_000))
-    convert(src, tmp_path/'set')
-    assert verify(tmp_path/'set') == []
-
-def test_inputs_need_room_twice_where_it_is_not_given_back(tmp_path, monkeypatch):
-    monkeypatch.setattr('tsdisk.convert.journal.free_space', lambda *args: False)
-    monkeypatch.setattr('tsdisk.convert.preview.free_space', lambda *args: False)
-    for free,kind in ((15.9e6,in_memory), (9.5e6,recordings)):
-        monkeypatch.setattr(shutil, 'disk_usage', lambda p, free=free: shutil._ntuple_diskusage(0, 0, int(free)))
-        with expect_fail(OSError, 'make room'): convert(kind(tmp_path), tmp_path/'set')
-    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(0, 0, 16_100_000))
-    convert(in_memory(tmp_path), tmp_path/'set')
-    with expect_fail(OSError, 'make room'): append(tmp_path/'set', np.ones((5050,4,100), 'f4'))
-
-def test_rows_that_tfm_drops_need_no_room(tmp_path, monkeypatch):
-    monkeypatch.setattr('tsdisk.convert.inputs.input_bytes', 2**20)
-    src = rows_of_a_file(tmp_path)
-    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(0, 0, 2_000_000))
-    assert open_folder(convert(src, tmp_path/'set', tfm=lambda o: {**o, 'X': o['X'][::10]}))[0]['X'].shape == (504,4,100)
-
-def test_room_is_checked_before_rows_are_appended(tmp_path, monkeypatch):
-    convert(np.ones((5,4,100), 'f4'), tmp_path/'set')
-    monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(0, 0, 7_900_000))
-    with expect_fail(OSError, 'make room'): append(tmp_path/'set', np.ones((5000,4,100), 'f4'))
-    assert len(open_folder(tmp_path/'set')[0]['X']) == 5 and not (tmp_path/'set/.convert').exists()
 
 # Append
 

@@ -6,7 +6,6 @@ from conftest import fails, filled, metadata_of
 from tsdisk.convert import hdf5_chunks, readers
 from tsdisk.convert.readers import read_file
 from tsdisk.convert.convert import convert
-from tsdisk.convert.hdf5_arrays import ReversedAxes
 from tsdisk.convert.hdf5_chunks import FileSamples
 from tsdisk.convert.netcdf import from_xarray, StackedVariables
 from tsdisk.convert.jobs import Job
@@ -94,23 +93,8 @@ def test_a_file_says_which_arrays_to_select_from(tmp_path, name):
 
 # MATLAB
 
-def test_matlab_axes_are_turned_round(tmp_path):
-    import h5py
-    with h5py.File(tmp_path/'a.mat', 'w') as f: f['X'] = x.T
-    assert np.array_equal(read_file(tmp_path/'a.mat')['X'], x)
-    from scipy.io import savemat
-    savemat(tmp_path/'old.mat', dict(X=x))
-    assert np.array_equal(read_file(tmp_path/'old.mat')['X'], x)
-
 indices = [2, -1, slice(1, 4), ..., (..., slice(5, 9)), (slice(1, 3), 2), (2, 1), (1, ..., slice(7)),
     (slice(2), slice(1), slice(3))]
-
-@pytest.mark.parametrize('i', indices, ids=str)
-def test_arrays_in_reverse_order_are_indexed_like_numpy(tmp_path, i):
-    import h5py
-    with h5py.File(tmp_path/'a.mat', 'w') as f:
-        f['X'] = x.T
-        assert np.array_equal(ReversedAxes(f['X'])[i], x[i])
 
 # xarray and netCDF
 

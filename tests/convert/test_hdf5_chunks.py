@@ -4,7 +4,6 @@ from math import prod
 import numpy as np, pytest
 from conftest import fresh, linux
 from tsdisk.convert import hdf5_arrays, hdf5_chunks, readers
-from tsdisk.convert.hdf5_arrays import ReversedAxes, Transposed
 from tsdisk.convert.hdf5_chunks import ChunkReader, FileArray, FileSamples, UnpackedChunks, from_array_like, read_unpacked
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import Pieces, read_file
@@ -168,7 +167,3 @@ def test_rows_of_a_matrix_are_read_along_chunks(small):
     v = np.arange(6000.).reshape(1000,6)
     a = from_array_like(WithChunks(v, (7,6)), recording=False)
     assert isinstance(a, FileArray) and np.array_equal(a[5:20, 1], v[5:20, 1]) and np.array_equal(a.values, v)
-
-@pytest.mark.parametrize('i', [2, ..., slice(1,4), (slice(None), 1), (..., slice(2,3)), (1,2)], ids=str)
-def test_swapped_axes_are_indexed_like_numpy(i):
-    assert np.array_equal(Transposed(x, (2,0,1))[i], x.transpose(2,0,1)[i]) and np.array_equal(ReversedAxes(x)[i], x.T[i])

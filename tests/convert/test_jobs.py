@@ -324,11 +324,6 @@ def test_other_variables_are_refused_with_a_cure(tmp_path):
     for i,o in enumerate('ab'): pd.DataFrame({'t': np.arange(9.), o: np.arange(9.)}).to_csv(tmp_path/f'{i}.csv', index=False)
     with expect_fail(ValueError, '`vars` of `read_table`'): convert(tmp_path, tmp_path/'set', n_workers=0)
 
-@pytest.mark.parametrize('low,is_said', [(1000.,False), (100_000.,True)])
-def test_steps_that_float32_cannot_tell_apart_are_said(tmp_path, recwarn, low, is_said):
-    convert([dict(X=np.linspace(low, low+14.3, 500)[None])], tmp_path/'set', dtype='int16', n_workers=0)
-    assert any("float32, which can't represent steps" in str(o.message) for o in recwarn) == is_said
-
 def test_floats_among_integers_with_missing_ones_are_refused(tmp_path):
     records = [dict(X=np.arange(6).reshape(1,6).astype('i2'), missing=-1) for _ in range(9)]
     records[1] = dict(X=np.full((1,6), 1.5, 'f4'), missing=-1)

@@ -318,17 +318,6 @@ def test_dates_of_pandas_become_strings(tmp_path):
     info = read_manifest(tmp_path/'set')['info']
     assert info['recorded'] == '2024-01-31T12:00:00' and info['day'].startswith('2024-01-31')
 
-def test_many_variables_of_few_steps_get_a_hint(tmp_path):
-    with pytest.warns(UserWarning, match='5,000 variables of 3 steps'): convert([np.ones((5000,3))], tmp_path/'set')
-
-def test_what_is_left_out_is_printed_and_kept(tmp_path, capsys):
-    (tmp_path/'a.rec').touch()
-    read = lambda p: dict(X=np.ones((2,5)), left_out=dict(RESP='another rate: 4 Hz'))
-    made = convert([str(tmp_path/'a.rec')], tmp_path/'set', read=read, n_workers=0)
-    assert 'Left out: RESP (another rate: 4 Hz)' in capsys.readouterr().out
-    assert read_manifest(tmp_path/'set')['info']['left_out'] == dict(RESP='another rate: 4 Hz')
-    assert 'left out: RESP (another rate: 4 Hz)' in repr(made)
-
 def test_a_series_of_pandas_is_one_variable(tmp_path):
     convert([pd.Series([1.,2.,3.], index=[5,6,7])], tmp_path/'set')
     assert open_folder(tmp_path/'set')[0]['X'][:].tolist() == [[[1.,2.,3.]]]

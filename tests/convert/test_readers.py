@@ -157,29 +157,6 @@ def test_what_may_be_empty_is_a_list(tmp_path):
     lines = [json.loads(o) for o in open(tmp_path/'set2/items.jsonl')]
     assert [o['beats'] for _,o in lines] == [[0,1,2], [], [0,1,2,3], []]
 
-def test_columns_of_strings_in_a_frame_may_be_numbers_or_times():
-    import pandas as pd
-    df = pd.DataFrame({'t': ['31.12.2024','01.01.2025'], 'a': ['1','?'], ('b','x'): [1,2], 'c': pd.Categorical([3,4]), 'd': [1j,2j]})
-    got = from_frame(df)
-    assert got['names'] == ['a','b x','c'] and got['left_out'] == {'d': 'complex numbers'}
-    assert np.array_equal(got['X'], [[1,np.nan], [1,2], [3,4]], equal_nan=True) and got['times'][1]-got['times'][0] == np.timedelta64(1, 'D')
-    with fails(ValueError, 'from_wide(df)'): from_frame(pd.DataFrame(dict(id=[1], x=[[1,2]])))
-
-def test_columns_of_equal_names_are_refused():
-    import pandas as pd
-    for names in (['x','x'], [1,'1'], [('a','b c'),('a b','c')]):
-        df = pd.DataFrame([[1.,2.]], columns=pd.Index(names, dtype=object, tupleize_cols=False))
-        with fails(ValueError, 'several columns', 'rename'): from_frame(df)
-
-def test_missing_categories_are_missing_values():
-    import pandas as pd
-    got = from_frame(pd.DataFrame(dict(a=pd.Categorical([1,None,2]), b=pd.Categorical([True,None,False]), c=pd.Categorical(['a',None,'b']))))
-    assert np.array_equal(got['X'], [[1,np.nan,2],[1,np.nan,0]], equal_nan=True) and got['names'] == ['a','b']
-
-def test_an_index_of_floats_only_labels_rows():
-    import pandas as pd
-    with fails(ValueError, "'a'", 'lists'): from_frame(pd.DataFrame(dict(a=['x', [1,2], 'y']), index=[20.,3.,11.]))
-
 def test_suffixes_of_compressed_files_have_two_parts():
     from tsdisk.convert.readers import suffix_of
     assert [suffix_of(o) for o in ('a.CSV.gz','a.npy','a.b.npy','a.nii.gz')] == ['.csv.gz','.npy','.npy','.gz']
