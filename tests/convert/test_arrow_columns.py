@@ -1,6 +1,9 @@
 "What a column holds is found out, and its numbers are read or refused"
-import numpy as np, pytest
+from datetime import date, timedelta
+from decimal import Decimal
+import numpy as np, pyarrow as pa, pytest
 from conftest import fails
+from tsdisk.convert.arrow_columns import are_iso, are_large, cast_strings, kind_of, number_column
 from tsdisk.convert.readers import from_frame, read_file
 from tsdisk.convert.tables import read_table
 
@@ -49,3 +52,34 @@ def test_integers_of_a_csv_that_lose_digits_are_refused(tmp_path, text):
 def test_large_floats_of_a_csv_may_be_written_without_a_point(tmp_path):
     (tmp_path/'a.csv').write_text(f'v,w\n{2**60},1\n123456789012345680000,2\n1e300,3\n')
     assert read_table(tmp_path/'a.csv')['X'][0].tolist() == [2.**60, 123456789012345680000., 1e300]
+
+# What a column holds
+
+kinds = [([True,None], 'number'), ([Decimal('1.5')], 'number'), (pa.array(['1','?']).dictionary_encode(), 'number'), ([None], 'empty'),
+    (pa.array([np.nan,None]), 'empty'), (pa.array(['NA',None]), 'empty'), (pa.array([None], 'int8'), 'empty'), ([b'a'], 'binary'), (['a','b','1'], 'text'),
+    ([date(2020,1,1)], 'date'), (pa.array([0], pa.timestamp('s', 'UTC')), 'date'), (['2020-01-01',None], 'date'), (['01/02/2020']*2, 'perhaps a date'),
+    ([timedelta(1)], 'duration[us]'), ([[1,2]], 'list'), ([[[1.]]], 'list'), ([[date(2020,1,1)]], 'times in lists'), ([[timedelta(1)]], 'times in lists'),
+    ([['a']], 'lists of string'), (pa.array(['1','2'], 'large_string'), 'number'), ([dict(a=1)], 'struct<a: int64>')]
+
+@pytest.mark.parametrize('values,kind', kinds, ids=[f'{i}-{k}' for i,(_,k) in enumerate(kinds)])
+def test_the_kind_of_a_column_is_that_of_its_values(values, kind): assert kind_of(values if isinstance(values, pa.Array) else pa.array(values)) == kind
+
+def test_the_decimal_sign_decides_what_is_a_number():
+    assert [kind_of(pa.array(['1,5','2,5']), o) for o in ('.',',')] == ['text','number']
+    assert cast_strings(pa.array(['1,5','-','2']), ',').to_pylist() == [1.5,None,2]
+    with fails(ValueError, 'a point'): cast_strings(pa.array(['1,5','2.5']), ',')
+
+def test_dates_are_iso_if_all_of_them_are():
+    assert are_iso(pa.array(['2020-01-01',None,'2020-01-02T03:04:05.5']))
+    for o in ([], [None,'2020-01-01'], ['2020-01-01','NA'], ['2020-01-01T00:00:00Z'], ['2020-01-01','01.02.2020'], ['1']): assert not are_iso(pa.array(o, 'string'))
+
+def test_columns_that_are_no_numbers_are_refused_by_name_and_type():
+    for o,held in ((date(2020,1,1), 'date32[day]'), ([1], 'list<'), (b'1', 'binary')):
+        with fails(ValueError, f"Column 'a' holds {held}", 'select other columns'): number_column(pa.array([o]), 'a')
+    assert number_column(pa.array([None,None]), 'a').type == 'double'
+    with fails(ValueError, "'a'", "'x'", 'cell 1'): number_column(pa.array(['1','x']), 'a', 'cell {}'.format)
+
+def test_strings_lose_no_digits_as_numbers():
+    assert number_column(pa.array(['9007199254740992','NA']), 'a').to_pylist() == [2.**53,None]
+    with fails(ValueError, "'a'", lost): number_column(pa.array(['NA',str(big)]), 'a')
+    assert are_large(pa.array([2.**53,-2.**53,2.**53-1,None])).to_pylist() == [True,True,False,None]
