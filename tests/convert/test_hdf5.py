@@ -91,8 +91,6 @@ def test_a_file_says_which_arrays_to_select_from(tmp_path, name):
     with fails(KeyError, "has no 'right', it has ['left']"): read_file(f'{tmp_path}/{name}::right')
     (tmp_path/name).unlink()
 
-# MATLAB
-
 indices = [2, -1, slice(1, 4), ..., (..., slice(5, 9)), (slice(1, 3), 2), (2, 1), (1, ..., slice(7)),
     (slice(2), slice(1), slice(3))]
 

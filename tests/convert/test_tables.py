@@ -74,8 +74,6 @@ def test_columns_that_are_missing_are_named(tmp_path):
     with expect_fail(ValueError, words.format('`y` or `metadata`')): [*from_wide(tmp_path/'a.csv', y='nobody')]
     with expect_fail(ValueError, words.format('`steps`')): [*from_wide(tmp_path/'a.csv', steps=['nobody'])]
 
-# Numbers, and columns that are none
-
 def test_gaps_and_repeated_times_are_known(tmp_path):
     import pandas as pd
     keep = np.r_[0:1500, 3500:5000]
