@@ -66,8 +66,7 @@ def test_seconds_count_from_the_first_time_that_is_there():
 
 def test_dates_are_in_nanoseconds_of_utc():
     zone = pa.array([datetime(2020,1,1)], pa.timestamp('s', 'Europe/Berlin'))
-    for o in (zone, pa.array([datetime(2020,1,1)]), ['2020-01-01T01:00:00+01:00']):
-        same(read(o)[0], np.array(['2020-01-01'], 'M8[ns]'))
+    for o in (zone, pa.array([datetime(2020,1,1)]), ['2020-01-01T01:00:00+01:00']): same(read(o)[0], np.array(['2020-01-01'], 'M8[ns]'))
     with fails(ValueError, "'t' must be between 1678 and 2262"): read([date(1500,1,1)])
 
 def test_whole_numbers_may_be_written_as_dates(): same(read([20200131], time_format='%Y%m%d')[0], np.array(['2020-01-31'], 'M8[ns]'))

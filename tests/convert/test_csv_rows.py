@@ -68,3 +68,36 @@ def test_a_long_row_between_spaces_is_told_of(tmp_path, fields):
 @pytest.mark.parametrize('text', ['a\tb\tc\n1\t2\t3\n\t\n4\t5\t6\n', 'a,b,c\n1,2,3\n%4,5\n6,7,8\n', 'a;b;c\n1,5;2;3\n#4;5,5\n6;7;8\n'])
 def test_short_rows_are_no_comments(tmp_path, text):
     with fails(ValueError, 'Expected 3 columns, got 2'): read_table(written(tmp_path/'a.csv', text))
+
+# Batches of strings
+
+def batches(path, columns, **kw): return [o.to_pydict() for o in text_batches(path, sniff(path, **kw), columns)]
+
+@pytest.mark.parametrize('sep', [',',' '])
+def test_columns_come_as_they_are_asked_for(tmp_path, sep):
+    path = written(tmp_path/'a.csv', 'a,b,c\n1,NA,2.50\n0x1,-,"z z"\n'.replace(',', sep))
+    assert batches(path, ['c','a']) == [dict(c=['2.50','z z'], a=['1','0x1'])]
+    assert batches(path, ['b']) == [dict(b=['NA','-'])]
+
+@pytest.mark.parametrize('sep', [',',' '])
+def test_a_large_file_comes_in_many_batches(tmp_path, monkeypatch, sep):
+    monkeypatch.setattr(csv_rows, 'large', 2**16)
+    path = written(tmp_path/'a.csv', f'a{sep}b\n' + ''.join(f'{i}{sep}{2*i}\n' for i in range(3000)))
+    got = batches(path, ['b'])
+    assert len(got) > 5 and [o for b in got for o in b['b']] == [str(2*i) for i in range(3000)]
+
+@pytest.mark.parametrize('text', ['a,b\n', 'a b\n', '# only\n# comments\na,b\n'])
+def test_a_file_of_names_has_no_rows(tmp_path, text):
+    path = written(tmp_path/'a.csv', text)
+    assert [o for b in batches(path, ['a'], sep=' ' if ' b' in text else ',') for o in b['a']] == []
+
+def test_blank_lines_and_remarks_between_rows_are_skipped(tmp_path):
+    path = written(tmp_path/'a.csv', 'a,b\n1,2\n\n# moved to the roof\n  \n3,4\n')
+    assert batches(path, ['a','b']) == [dict(a=['1','3'], b=['2','4'])]
+
+def test_a_row_that_differs_is_refused_with_file_and_remedy(tmp_path):
+    path = written(tmp_path/'a.csv', 'a,b\n1,2\n3,4,5\n')
+    with fails(ValueError, 'a.csv: ', 'Expected 2 columns, got 3', 'give `sep`, `skip_rows` or `comment`'): batches(path, ['a'], sep=',', decimal='.')
+    late = written(tmp_path/'b.csv', 'a,b\n' + '1,2\n'*100_000)
+    late.write_bytes(late.read_bytes() + b'\xff,1\n')
+    with fails(ValueError, 'b.csv is not in UTF-8'): batches(late, ['a'])

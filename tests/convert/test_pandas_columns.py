@@ -1,7 +1,8 @@
 "Columns of a frame hold numbers, times or neither"
 import numpy as np, pandas as pd, pytest
-from conftest import fails
+from conftest import fails, same
 from test_arrow_columns import big, lost
+from tsdisk.convert.pandas_columns import frame_columns, frame_numbers, frame_times
 from tsdisk.convert.readers import from_frame
 from tsdisk.convert.record_times import with_clock
 from tsdisk.convert.tables import from_wide
@@ -45,3 +46,43 @@ def test_missing_categories_are_missing_values():
 def test_an_index_of_floats_only_labels_rows():
     import pandas as pd
     with fails(ValueError, "'a'", 'lists'): from_frame(pd.DataFrame(dict(a=['x', [1,2], 'y']), index=[20.,3.,11.]))
+
+# Kinds, numbers and times
+
+odd = {'Unnamed: 0': [5,6], 'a': [1,2], 'on': [True,False], 'z': [1j,2], 'none': [None,None], 'nan': [np.nan,np.nan], 'lists': [[1],[2,3]], 'text': ['x','y'],
+    'strings': ['1','NA'], 'day': pd.to_datetime(['2020-01-01','2020-01-02'], utc=True), 'iso': ['2020-01-01','2020-01-02'], 'perhaps': ['01/02/2020']*2,
+    'grade': pd.Categorical(['x','y']), 'level': pd.Categorical([1,None])}
+
+def test_each_column_has_a_kind_or_the_reason_why_it_is_left_out():
+    kinds = {name: kind for name,_,kind in frame_columns(pd.DataFrame(odd))}
+    want = ['index of pandas','number','number','complex numbers','no values','no values','lists','text','number','date','date','text that may be dates','text','number']
+    assert kinds == dict(zip(odd, want))
+    moved = [kind for name,_,kind in frame_columns(pd.DataFrame({'a': [1], 'Unnamed: 0': [2]}))]
+    assert moved == ['number','number'] # Only the first column is an index
+    assert [name for name,_,_ in frame_columns(pd.DataFrame({('a','b'): [1], ('c',''): [2]}))] == ['a b','c']
+
+def test_numbers_of_all_types_are_floats():
+    for values in ([1,0], [True,False], pd.array([1,0], 'Int8'), pd.array([True,False], 'boolean'), ['1','0'], pd.array([1,0], 'Float32')):
+        got = frame_numbers(pd.Series(values), 'a')
+        assert got.dtype.kind == 'f' and got.tolist() == [1,0]
+    got = frame_numbers(pd.Series(pd.array([1,None], 'Int64')), 'a')
+    assert got[0] == 1 and np.isnan(got[1])
+    halves = np.array([.5,1], 'f2')
+    same(frame_numbers(pd.Series(halves), 'a'), halves)
+    with fails(ValueError, "'a'", "'high'", 'row 2 of the frame'): frame_numbers(pd.Series(['1','2','high']), 'a')
+
+def times_of(df): return frame_times(df, frame_columns(df))
+
+def test_times_come_from_the_index_and_then_from_the_first_column_of_dates():
+    frame = pd.DataFrame(dict(a=[1,2,3], day=days, iso=['2021-01-01','2021-01-02','2021-01-03']))
+    want = days.to_numpy().astype('M8[ns]')
+    for index in (days, days.tz_localize('UTC'), days.to_period('D')):
+        got,name = times_of(frame.set_axis(index))
+        assert name is None
+        same(got['times'], want)
+    got,name = times_of(frame)
+    assert name == 'day'
+    same(got['times'], want)
+    got,name = times_of(frame[['iso','day']])
+    assert name == 'iso' and got['times'][0] == np.datetime64('2021-01-01')
+    assert times_of(frame[['a']]) == ({},None)
