@@ -1,10 +1,13 @@
 "Columns of a table are checked, and read in batches as numbers or metadata"
-import numpy as np, pandas as pd, pytest
+from datetime import date
+import numpy as np, pandas as pd, pyarrow as pa, pytest
 from conftest import fails
 from test_arrow_columns import big, lost
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import read_file
 from tsdisk.convert.record_times import with_clock
+from tsdisk.convert.table_columns import hive_keys, metadata_values, rows_per_batch, variable_values
+from tsdisk.convert.table_files import open_table
 from tsdisk.convert.tables import from_wide, read_table
 from tsdisk.folder.manifest import open_folder
 
@@ -75,3 +78,71 @@ def test_columns_of_one_name_are_refused_with_the_file(tmp_path, kind):
     else:
         with pa.ipc.new_file(tmp_path/'a.arrow', tab.schema) as f: f.write_table(tab)
     with fails(ValueError, f'a.{kind}', "several columns 'a'", 'rename'): read_table(tmp_path/f'a.{kind}', vars=['b'])
+
+# The parts
+
+def test_batches_hold_about_two_megabytes():
+    assert rows_per_batch(['a']) == 2**18 and rows_per_batch([*'abcd']) == 2**16 and rows_per_batch([]) == 2**18
+    assert rows_per_batch(['a'], 2**20) == 2 and rows_per_batch(['a'], 2**30) == 1
+
+@pytest.mark.parametrize('path,keys', [('d/year=2020/site=n/a.csv', dict(year='2020', site='n')), ('d/site=S%C3%A3o%20Paulo/a.csv', dict(site='São Paulo')),
+    ('d/k=a=b/x=/a.csv', dict(k='a=b', x='')), ('d/no key=1/a=b.csv', {}), ('a.csv', {})])
+def test_keys_are_in_the_names_of_folders(path, keys): assert hive_keys(path) == keys
+
+def table(**columns): return open_table(pd.DataFrame(columns))
+
+def test_columns_that_a_table_lacks_are_named_beside_those_it_has():
+    t = table(a=[1.,2], x=[[1,2],[3,4]])
+    assert t.check(['x','a'], 'this') == ['x','a'] and t.lists == ['x']
+    with fails(ValueError, "no column 'b' for `steps`, it has ['a', 'x']"): t.check(['a','b'], '`steps`')
+    t.expand('x', 2)
+    assert t.check(['x.0','x.1'], 'this') == ['x.0','x.1']
+
+def test_each_list_may_become_columns():
+    t = table(x=[[1,2],[3,4]], n=[5,6])
+    assert t.expand('x', 2) == ['x.0','x.1']
+    assert next(t.batches(['x.1','n','x.0'])).to_pydict() == {'x.1': [2,4], 'n': [5,6], 'x.0': [1,3]}
+    t.expand('x', 3)
+    with fails(ValueError, "'x' differ in length, the first has 3 values"): next(t.batches(['x.2']))
+
+def test_numeric_columns_are_those_with_numbers():
+    t = table(a=['1','?'], b=[1.,2], none=[np.nan,np.nan], text=['x','y'], day=pd.date_range('2020', periods=2))
+    assert t.numbers() == ['a','b'] and t.numbers(but=['b']) == ['a']
+    assert t.left_out(['a','b']) == dict(left_out=dict(none='no values', text='text', day='dates')) and t.left_out(t.names) == {}
+    t.as_numbers(['a'])
+    assert next(t.batches(['a'])).to_pydict() == dict(a=[1,None])
+
+def test_a_table_without_rows_is_refused():
+    with fails(ValueError, 'the frame has no rows'): table(a=[]).numbers()
+
+def test_columns_that_can_not_be_metadata_are_refused():
+    t = table(a=[1,2], b=[b'x',b'y'], words=[['x'],['y']], both=[dict(a=1)]*2)
+    t.as_metadata(['a','b'])
+    for name,held in (('words','lists of string'), ('both','struct')):
+        with fails(ValueError, f"Column {name!r} holds {held}", "can't be metadata"): t.as_metadata([name])
+
+metadata = [([1,2], [1,2], 'i'), ([1,None], [1,np.nan], 'f'), (['a',None], ['a',''], 'U'), ([b'a',b'bc'], ['a','bc'], 'U'), ([True,False], [True,False], 'b'),
+    (pa.array(['x','y','x']).dictionary_encode(), [*'xyx'], 'U'), ([date(2020,1,2)], ['2020-01-02'], 'U')]
+
+@pytest.mark.parametrize('values,want,kind', metadata, ids=[f'{i}-{k}' for i,(*_,k) in enumerate(metadata)])
+def test_metadata_are_numbers_or_strings_of_numpy(values, want, kind):
+    got = metadata_values(values if isinstance(values, pa.Array) else pa.array(values))
+    np.testing.assert_array_equal(got, want)
+    assert got.dtype.kind == kind
+
+def test_variables_are_floats_in_the_order_of_their_names():
+    batch = pa.RecordBatch.from_pydict(dict(a=[1,None], b=[.5,2.]))
+    np.testing.assert_array_equal(variable_values(batch, ['b','a']), [[.5,2], [1,np.nan]])
+    with fails(ValueError, "'a'", lost): variable_values(pa.RecordBatch.from_pydict(dict(a=[big])), ['a'])
+
+def test_columns_that_only_later_files_have_are_told(tmp_path):
+    (tmp_path/'a.csv').write_text('v\n1\n')
+    (tmp_path/'b.csv').write_text('w,v\n1,2\n')
+    t = open_table([tmp_path/'a.csv',tmp_path/'b.csv'])
+    t.as_numbers(['v'])
+    with pytest.warns(UserWarning, match=r"b\.csv has columns that .*a\.csv lacks.*left out: \['w'\]"): got = [o.to_pydict() for o in t.batches(['v'])]
+    assert got == [dict(v=[1]),dict(v=[2])]
+    (tmp_path/'c.csv').write_text('v\n2\nx\n')
+    t = open_table([tmp_path/'a.csv',tmp_path/'c.csv'])
+    t.as_numbers(['v'])
+    with fails(ValueError, "'v'", "'x'", 'line 3', 'c.csv'): [*t.batches(['v'])]

@@ -1,9 +1,10 @@
 "Tables of all formats are opened alike, with the index of pandas told apart from the columns"
-import numpy as np, pandas as pd, pytest
+import numpy as np, pandas as pd, pyarrow as pa, pytest
 from conftest import fails
 from test_csv import written
 from tsdisk.convert.long_tables import from_long
 from tsdisk.convert.readers import from_frame, read_file
+from tsdisk.convert.table_files import CsvTable, open_table, ParquetTable, table_format
 from tsdisk.convert.tables import from_wide, read_table
 
 @pytest.mark.parametrize('name', ['a.csv','a.tsv','a.parquet'])
@@ -53,3 +54,51 @@ def test_files_of_a_table_need_the_same_units(tmp_path, units, differ):
     if differ:
         with fails(ValueError, "'v' is in V", 'b.csv', 'in mV', 'same units'): [*table]
     else: assert [o['units'] for o in table] == [['mV']]*2
+
+# Formats
+
+def test_files_that_are_not_what_their_suffix_says_are_named(tmp_path):
+    for name,said in (('a.parquet','is not a parquet file'), ('a.arrow','is not an Arrow file'), ('a.feather','is not an Arrow file')):
+        (tmp_path/name).write_bytes(b'not a table at all')
+        with fails(ValueError, f'{name} {said}'): open_table(tmp_path/name)
+    (tmp_path/'old.feather').write_bytes(b'FEA1' + bytes(20))
+    with fails(ValueError, 'old.feather is a feather file of version 1', 'to_feather'): open_table(tmp_path/'old.feather')
+
+def test_files_of_one_table_have_one_known_format(tmp_path):
+    for name in ('a.csv','b.tsv','c.txt','d.npy'): written(tmp_path/name, 'v\n1\n')
+    assert len(open_table([tmp_path/'a.csv',tmp_path/'b.tsv']).files) == 2
+    assert open_table(tmp_path/'c.txt').names == ['v'] # Other suffixes of text are read where they are given
+    with fails(ValueError, 'd.npy is not a table', '.parquet', '.csv.gz'): open_table(tmp_path/'d.npy')
+    pd.DataFrame(dict(v=[1])).to_parquet(tmp_path/'e.parquet')
+    with fails(ValueError, 'need the same format', 'data/*.csv'): open_table([tmp_path/'a.csv',tmp_path/'e.parquet'])
+    assert [table_format(o) for o in ('a.CSV','a.tsv.gz','a.pq','a.tab','a.xlsx')] == [CsvTable,CsvTable,ParquetTable,CsvTable,None]
+
+@pytest.mark.parametrize('kind', ['file','stream'])
+def test_batches_of_arrow_are_cut_and_in_order(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr('tsdisk.convert.table_columns.large', 2**15)
+    tab = pa.table(dict(a=np.arange(1000.)+.5, b=np.arange(1000)))
+    with getattr(pa.ipc, f'new_{kind}')(tmp_path/'a.arrow', tab.schema) as f: f.write_table(tab)
+    got = [*open_table(tmp_path/'a.arrow').batches(['b','a'])]
+    assert len(got) > 10 and [o for b in got for o in b['b'].to_pylist()] == [*range(1000)] and got[0].schema.names == ['b','a']
+
+def test_periods_and_levels_of_an_index_are_columns():
+    periods = open_table(pd.DataFrame(dict(a=[1,2]), pd.period_range('2020-01', periods=2, freq='M')))
+    assert periods.names == ['','a'] and periods.kinds == {'': 'date', 'a': 'number'}
+    levels = open_table(pd.DataFrame(dict(a=[1,2]), pd.MultiIndex.from_tuples([('x',1),('y',2)], names=['who',None])))
+    assert levels.names == ['who','level_1','a'] and levels.kinds == dict(who='index', level_1='index', a='number')
+    assert open_table(pd.DataFrame(dict(a=[1,2]), [7,8])).names == ['a']
+
+def test_objects_of_several_types_become_strings():
+    got = open_table(pd.DataFrame(dict(a=['x',1,'y'], b=[1.5,2,3])))
+    assert next(got.batches(['a'])).to_pydict() == dict(a=['x','1','y']) and got.kinds['a'] == 'text'
+
+def test_a_parquet_file_is_as_large_as_its_numbers(tmp_path):
+    pd.DataFrame(dict(a=np.zeros(10_000), b=np.ones(10_000))).to_parquet(tmp_path/'a.parquet')
+    t = open_table(tmp_path/'a.parquet')
+    assert t.nbytes >= 2*8*10_000 > (tmp_path/'a.parquet').stat().st_size and t.bytes_of(['a']) == 8*10_000
+
+def test_rows_of_a_table_are_where_an_editor_shows_them(tmp_path):
+    path = written(tmp_path/'a.csv', '# note\n# more\nv\n1\n2\n')
+    t = open_table(path)
+    assert t.where(str(path), 0, 0) == f'line 4 of {path}' and t.where(str(path), 100, 5) == f'line 109 of {path}'
+    assert open_table(pd.DataFrame(dict(a=[1]))).where('the frame', 2, 1) == 'row 3 of the frame'
