@@ -1,11 +1,15 @@
 "The plan of a conversion, its room on disk, and the range of its values, before work starts"
 import shutil
+from types import SimpleNamespace
 import numpy as np, pytest
 from fastcore.test import expect_fail
-from conversion import as_item, write_raw
+from conftest import fails
+from conversion import as_item, write_raw, X
 from test_columns_kept import write_csv
 from tsdisk.convert import readers
 from tsdisk.convert.convert import append, convert
+from tsdisk.convert.plan import Outline
+from tsdisk.convert.preview import count_inputs, hint_at_axes, outline_records, sample_records
 from tsdisk.disk.sidecar import read_manifest
 from tsdisk.folder.checks import verify
 from tsdisk.folder.manifest import open_folder
@@ -109,3 +113,47 @@ def test_room_is_checked_before_rows_are_appended(tmp_path, monkeypatch):
 def test_steps_that_float32_cannot_tell_apart_are_said(tmp_path, recwarn, low, is_said):
     convert([dict(X=np.linspace(low, low+14.3, 500)[None])], tmp_path/'set', dtype='int16', n_workers=0)
     assert any("float32, which can't represent steps" in str(o.message) for o in recwarn) == is_said
+
+def test_two_passes_need_inputs_that_can_be_read_twice(tmp_path):
+    with fails(ValueError, "`dtype='int16'` needs two passes", 'an iterable allows only one'): convert((X(i) for i in range(9)), tmp_path/'set', dtype='int16')
+
+# Samples of the inputs
+
+class Reader:
+    "Reads numbers: each is as many records, and those below 0 can't be read"
+    def __init__(self, skip=False): self.skip,self.read = skip,[]
+    def records(self, o, copy=False):
+        self.read.append(o)
+        if o < 0: raise OSError(f'no {-o}')
+        return (dict(X=np.zeros((2,o,i+1), 'f4'), i=i) for i in range(o))
+
+def inputs_of(numbers): return SimpleNamespace(sample=lambda: numbers, metadata=lambda o: dict(y=o))
+
+@pytest.mark.parametrize('n,read', [(1, [0]), (2, [0,1]), (5, [0,1,2,3,4]), (9, [0,2,4,6,8]), (1000, [0,249,499,749,999])])
+def test_five_inputs_from_the_first_to_the_last_are_read(n, read):
+    job = Reader()
+    found = sample_records(job, inputs_of([*range(1, n+1)]))
+    assert job.read == [o+1 for o in read] and found[0]['X'].shape == (2,1,1) and found[0]['y'] == 1
+    assert len(found) == sum(min(o, 50) for o in job.read)
+
+def test_records_of_an_input_are_outlined_up_to_a_number_and_a_size():
+    read = [*outline_records(Reader(), 9, dict(split='train'))]
+    assert [(o['X'].shape, o['i'], o['split']) for o in read] == [((2,9,i+1), i, 'train') for i in range(9)]
+    assert len([*outline_records(Reader(), 9, {}, most=4)]) == 4
+    assert len([*outline_records(Reader(), 9, {}, nbytes=2*9*4*3)]) == 3 # 1 and 2 steps fit, 3 exceed it
+
+def test_unreadable_samples_are_passed_over_and_the_last_is_named_if_all_are():
+    assert len(sample_records(Reader(), inputs_of([-1,2,-3]))) == 2
+    with fails(ValueError, 'Item 2 could not be read: OSError: no 3'): sample_records(Reader(), inputs_of([-1,-2,-3]))
+    with fails(ValueError, 'nothing to convert'): sample_records(Reader(), inputs_of([0,0]))
+    numbers = [-1]*7+[0,4]+[-1]*12
+    with fails(ValueError, 'Item 20'): sample_records(Reader(), inputs_of(numbers))
+    job = Reader(skip=True)
+    assert len(sample_records(job, inputs_of(numbers))) == 4 and job.read[-2:] == [0,4]
+
+@pytest.mark.parametrize('shape,said', [((256,32), True), ((255,8), False), ((400,50), True), ((400,51), False), ((5,300,1), True), ((3,5000), False), ((300,None), False)], ids=str)
+def test_many_variables_of_few_steps_are_perhaps_swapped(shape, said, recwarn):
+    hint_at_axes(Outline(shape, np.dtype('f4'), 0))
+    assert len(recwarn) == said and all(f'{shape[-2]:,} variables of {shape[-1]} steps' in str(o.message) for o in recwarn)
+
+def test_inputs_are_counted_in_words(): assert [count_inputs(o) for o in (0,1,2,12_345)] == ['0 inputs','1 input','2 inputs','12,345 inputs']

@@ -1,9 +1,10 @@
 "Signals of one segment: storage formats, headers, frames and skew"
 import numpy as np, pytest, wfdb
-from conftest import fails
+from conftest import fails, same
 from hospital import all_rows, as_float, bits_of, encoders, in_small_pieces, integers, unpacked, write_signals, x
 from tsdisk.convert.convert import convert
 from tsdisk.convert.readers import read_file
+from tsdisk.convert.wfdb_segments import read_header, Segment, Signal, signals_of, unify_missing
 
 @pytest.fixture
 def in_pieces(monkeypatch): in_small_pieces(monkeypatch)
@@ -146,3 +147,50 @@ def test_skewed_signals_are_aligned_and_their_end_is_missing(pieces, tmp_path, r
     got = unpacked(read_file(write_signals(tmp_path, 'r', '16', v, ['x2:3','x2'])))
     a,b = (as_float(v[:,o], '16').ravel() for o in (slice(0,2), slice(2,4)))
     assert np.isnan(got[0,-6:]).all() and np.allclose(got[0,:-6], a[6:], equal_nan=True) and np.allclose(got[1], b, equal_nan=True)
+
+# A segment by itself
+
+@pytest.mark.parametrize('fmt,code', [('16',-2**15), ('80',-2**7), ('212',-2**11), ('310',-2**9), ('24',-2**23), ('32',-2**31), ('8',None)])
+@pytest.mark.parametrize('bits', [16,32])
+def test_the_code_of_a_missing_value_becomes_the_smallest_integer(fmt, code, bits):
+    x = np.array([1, -2, code or 0], 'i8')
+    want = np.array([1, -2, 0 if code is None else -2**(bits-1)], f'i{bits//8}')
+    same(unify_missing(x, fmt, bits), want)
+
+def test_signals_are_described_as_their_header_says(tmp_path):
+    path = write_signals(tmp_path, 'r', '16', integers('16', (50,4)), ['x2:3 100(7)/uV 16 50 0 0 0 a',' 0 16 50 0 0 0 a','x1'])
+    a,b,c = signals_of(read_header(str(path))).values()
+    assert a == Signal('a', 0, 2, 100., 7., 'uV', '16', 3, False) and b == Signal('a', 1, 1, 200., 50., 'mV', '16', 0, False)
+    assert (c.name, c.number, c.unit, c.gain) == ('signal 2', 2, 'mV', 200.)
+    assert [*signals_of(read_header(str(path)))] == ['a','a (2)','signal 2']
+
+def test_steps_beyond_the_end_are_missing(tmp_path):
+    v = np.arange(40).reshape(20, 2)
+    s = Segment(str(write_signals(tmp_path, 'r', '16', v, ['',''])))
+    a,b = s.signals.values()
+    same(s.read([b,a], 18, 22, 16), np.array([[37,39,-2**15,-2**15], [36,38,-2**15,-2**15]], 'i2'))
+    same(s.read([a], 30, 32, 32), np.full((1,2), -2**31, 'i4'))
+    assert s.frames == 20 and s.samples == {}
+
+def test_steps_begin_and_end_within_frames_of_several_samples(tmp_path):
+    v = np.arange(60).reshape(10, 6)
+    s = Segment(str(write_signals(tmp_path, 'r', '16', v, ['x4','x2'])))
+    a,b = s.signals.values()
+    for start,stop in ((0,40), (3,5), (5,6), (39,40), (6,17)): same(s.read([a], start, stop, 16)[0], v[:,:4].ravel()[start:stop].astype('i2'))
+    same(s.read([b], 1, 6, 16)[0], v[:,4:].ravel()[1:6].astype('i2'))
+
+def test_what_can_not_be_read_in_parts_is_decoded_once(tmp_path, monkeypatch):
+    v,path = write_differences(tmp_path, 100)
+    s,decode,calls = Segment(str(path)),Segment.decode,[]
+    def counted(self, signals, **frames):
+        calls.append([o.number for o in signals])
+        return decode(self, signals, **frames)
+    monkeypatch.setattr(Segment, 'decode', counted)
+    a,b = s.signals.values()
+    for start,signals in ((0,[a]), (50,[a,b]), (90,[b])): same(s.read(signals, start, start+10, 16), v.T[[o.number for o in signals], start:start+10].astype('i2'))
+    assert calls == [[0],[1]]
+
+def test_a_segment_of_segments_is_refused(tmp_path):
+    write_signals(tmp_path, 's1', '16', np.zeros((5,1), int), [''])
+    (tmp_path/'r.hea').write_text('r/1 1 100 5\ns1 5\n')
+    with fails(ValueError, 'r.hea is a segment, but lists segments itself', 'on its own'): Segment(str(tmp_path/'r.hea'))
