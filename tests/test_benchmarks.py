@@ -10,7 +10,7 @@ from ceilings import Disk, bare_gathers, fio, fio_engine
 from common import heads, in_order, of_best_way, pick, ratio
 from processes import Busy, Quiet
 linux = pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc and PR_SET_PDEATHSIG')
-names = 'loaders','cold','windows','stats','convert','predict','peers','gpu','growth','cliff','first_epoch'
+names = 'loaders','cold','windows','stats','convert','predict','peers','gpu','growth','cliff','first_epoch','threads'
 
 def state(pid):
     "Of a process: R, S, T, Z; empty where there is none"
@@ -168,4 +168,4 @@ def test_a_soak_finds_a_lost_checkpoint_and_another_order(tmp_path, monkeypatch)
 def test_results_that_name_a_commit_are_of_one_and_of_one_kind_of_machine():
     found = {o.stem: json.loads(o.read_text())['machine'] for o in (folder/'results').glob('*.json')}
     assert {*found} == {*names}
-    assert len({(m['cpu'],m['cores'],m['commit']) for k,m in found.items() if k != 'gpu' and m.get('commit')}) <= 1
+    assert len({(m['cpu'],m['cores'],m['commit']) for k,m in found.items() if k not in ('gpu','threads') and m.get('commit')}) <= 1

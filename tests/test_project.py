@@ -180,7 +180,7 @@ def test_figures_are_those_of_the_benchmarks():
     assert (results/'cliff_readme.md').read_text().strip() in (root/'README.md').read_text()
     cells = json.loads((root/'nbs/explain/benchmarks.ipynb').read_text())['cells']
     shown = [''.join(o['data'].get('text/markdown', '')) for c in cells for o in c.get('outputs', []) if 'data' in o]
-    for name in ('readme','cold_readme','cliff','windows_readme','gpu_readme','peers_readme'): assert (results/f'{name}.md').read_text() in shown, name
+    for name in ('readme','cold_readme','cliff','threads','windows_readme','gpu_readme','peers_readme'): assert (results/f'{name}.md').read_text() in shown, name
 
 def test_each_row_of_the_results_has_figures():
     for o in (root/'benchmarks/results').glob('*.md'): assert not re.findall(r'^\|[^|]+\|(?: *\|)+$', o.read_text(), re.M), o.name
