@@ -55,14 +55,19 @@ def test_large_floats_of_a_csv_may_be_written_without_a_point(tmp_path):
 
 # What a column holds
 
-kinds = [([True,None], 'number'), ([Decimal('1.5')], 'number'), (pa.array(['1','?']).dictionary_encode(), 'number'), ([None], 'empty'),
-    (pa.array([np.nan,None]), 'empty'), (pa.array(['NA',None]), 'empty'), (pa.array([None], 'int8'), 'empty'), ([b'a'], 'binary'), (['a','b','1'], 'text'),
-    ([date(2020,1,1)], 'date'), (pa.array([0], pa.timestamp('s', 'UTC')), 'date'), (['2020-01-01',None], 'date'), (['01/02/2020']*2, 'perhaps a date'),
-    ([timedelta(1)], 'duration[us]'), ([[1,2]], 'list'), ([[[1.]]], 'list'), ([[date(2020,1,1)]], 'times in lists'), ([[timedelta(1)]], 'times in lists'),
+kinds = [([True,None], 'number'), ([Decimal('1.5')], 'number'), (pa.array(['1','?']).dictionary_encode(), 'number'),
+    ([None], 'empty'), (pa.array([np.nan,None]), 'empty'), (pa.array(['NA',None]), 'empty'),
+    (pa.array([None], 'int8'), 'empty'),
+    ([b'a'], 'binary'), (['a','b','1'], 'text'), ([date(2020,1,1)], 'date'),
+    (pa.array([0], pa.timestamp('s', 'UTC')), 'date'),
+    (['2020-01-01',None], 'date'), (['01/02/2020']*2, 'perhaps a date'), ([timedelta(1)], 'duration[us]'),
+    ([[1,2]], 'list'), ([[[1.]]], 'list'), ([[date(2020,1,1)]], 'times in lists'), ([[timedelta(1)]], 'times in lists'),
     ([['a']], 'lists of string'), (pa.array(['1','2'], 'large_string'), 'number'), ([dict(a=1)], 'struct<a: int64>')]
 
 @pytest.mark.parametrize('values,kind', kinds, ids=[f'{i}-{k}' for i,(_,k) in enumerate(kinds)])
-def test_the_kind_of_a_column_is_that_of_its_values(values, kind): assert kind_of(values if isinstance(values, pa.Array) else pa.array(values)) == kind
+def test_the_kind_of_a_column_is_that_of_its_values(values, kind):
+    column = values if isinstance(values, pa.Array) else pa.array(values)
+    assert kind_of(column) == kind
 
 def test_the_decimal_sign_decides_what_is_a_number():
     assert [kind_of(pa.array(['1,5','2,5']), o) for o in ('.',',')] == ['text','number']
@@ -71,7 +76,8 @@ def test_the_decimal_sign_decides_what_is_a_number():
 
 def test_dates_are_iso_if_all_of_them_are():
     assert are_iso(pa.array(['2020-01-01',None,'2020-01-02T03:04:05.5']))
-    for o in ([], [None,'2020-01-01'], ['2020-01-01','NA'], ['2020-01-01T00:00:00Z'], ['2020-01-01','01.02.2020'], ['1']): assert not are_iso(pa.array(o, 'string'))
+    others = [], [None,'2020-01-01'], ['2020-01-01','NA'], ['2020-01-01T00:00:00Z'], ['2020-01-01','01.02.2020'], ['1']
+    for o in others: assert not are_iso(pa.array(o, 'string'))
 
 def test_columns_that_are_no_numbers_are_refused_by_name_and_type():
     for o,held in ((date(2020,1,1), 'date32[day]'), ([1], 'list<'), (b'1', 'binary')):

@@ -38,7 +38,9 @@ def test_lists_of_lists_of_lists_are_no_series(tmp_path):
 
 # Arrays of a column
 
-@pytest.mark.parametrize('values,dtype', [([[1,2],[3,4]], 'i8'), ([[1,None],[3,4]], 'f8'), ([[True,False],[True,True]], 'f8')], ids=['int','missing','bool'])
+of_one_length = [([[1,2],[3,4]], 'i8'), ([[1,None],[3,4]], 'f8'), ([[True,False],[True,True]], 'f8')]
+
+@pytest.mark.parametrize('values,dtype', of_one_length, ids=['int','missing','bool'])
 def test_lists_of_one_length_are_one_array(values, dtype):
     got = list_arrays(pa.array(values), 'x')
     same(got, np.array(values, dtype))
@@ -53,10 +55,12 @@ def test_rows_of_a_part_of_a_column_are_its_own():
 
 @pytest.mark.parametrize('values,row', [([[1],[]], 1), ([None,[1]], 0), ([[[1.]],[[]]], 1), ([[[1.]],[[2.]],[]], 2)])
 def test_a_row_without_values_is_named(values, row):
-    with fails(ValueError, "'x'", f'no values in row {row} of a batch of {len(values)}'): list_arrays(pa.array(values), 'x')
+    said = f'no values in row {row} of a batch of {len(values)}'
+    with fails(ValueError, "'x'", said): list_arrays(pa.array(values), 'x')
 
 def test_inner_lists_of_other_lengths_are_counted():
-    with fails(ValueError, "'x' differ in length: 3 values instead of 2"): list_arrays(pa.array([[[1,2],[3,4]], [[5,6],[7,8,9]]]), 'x')
+    lists = pa.array([[[1,2],[3,4]], [[5,6],[7,8,9]]])
+    with fails(ValueError, "'x' differ in length: 3 values instead of 2"): list_arrays(lists, 'x')
 
 def test_a_column_of_shapes_gives_flat_lists_their_axes():
     flat,shapes = pa.array([[1,2,3,4],[5,6,7,8]]),pa.array([[2,2],[2,2]])
@@ -70,5 +74,6 @@ def test_columns_of_one_length_are_stacked_and_others_left_alone():
     assert stacked_lists(dict(a=a, b=b)).shape == (2,3,3) and stacked_lists(dict(a=a))[:,0].tolist() == a.tolist()
     rows = [np.ones(3),np.ones((2,4))]
     assert [o.shape for o in stacked_lists(dict(a=rows, b=rows))] == [(2,3),(4,4)]
-    assert lists_together(dict(a=a, s=short, b=b)) == ['a','b'] and lists_together(dict(s=short, target=a)) == ['target']
+    assert lists_together(dict(a=a, s=short, b=b)) == ['a','b']
+    assert lists_together(dict(s=short, target=a)) == ['target']
     with fails(ValueError, "'s' are not as long as those in 'a'"): stacked_lists(dict(a=a, b=b, s=short))

@@ -53,9 +53,11 @@ def read(values, *args, **kw):
 def seconds(values, **kw): return read(values, **kw)[0].tolist()
 
 def test_what_times_are_follows_from_type_unit_and_format():
-    found = [read(o, **kw)[1] for o,kw in (([1,2], {}), ([1,2], dict(time_unit='s')), ([1,2], dict(time_unit='s since 2020-01-01')), ([date(2020,1,1)], {}),
-        (['2020-01-01'], {}), (['9:05'], dict(time_format='%H:%M')), (['1','2'], {}), ([20200131], dict(time_format='%Y%m%d')))]
-    assert found == ['order','seconds','dates','dates','dates','seconds','order','dates']
+    cases = [([1,2], {}), ([1,2], dict(time_unit='s')), ([1,2], dict(time_unit='s since 2020-01-01')),
+        ([date(2020,1,1)], {}),
+        (['2020-01-01'], {}), (['9:05'], dict(time_format='%H:%M')),
+        (['1','2'], {}), ([20200131], dict(time_format='%Y%m%d'))]
+    assert [read(o, **kw)[1] for o,kw in cases] == ['order','seconds','dates','dates','dates','seconds','order','dates']
 
 def test_seconds_count_from_the_first_time_that_is_there():
     assert seconds([250,500,0], time_unit='ms') == [0,.25,-.25]
@@ -66,10 +68,13 @@ def test_seconds_count_from_the_first_time_that_is_there():
 
 def test_dates_are_in_nanoseconds_of_utc():
     zone = pa.array([datetime(2020,1,1)], pa.timestamp('s', 'Europe/Berlin'))
-    for o in (zone, pa.array([datetime(2020,1,1)]), ['2020-01-01T01:00:00+01:00']): same(read(o)[0], np.array(['2020-01-01'], 'M8[ns]'))
+    want = np.array(['2020-01-01'], 'M8[ns]')
+    for o in (zone, [datetime(2020,1,1)], ['2020-01-01T01:00:00+01:00']): same(read(o)[0], want)
     with fails(ValueError, "'t' must be between 1678 and 2262"): read([date(1500,1,1)])
 
-def test_whole_numbers_may_be_written_as_dates(): same(read([20200131], time_format='%Y%m%d')[0], np.array(['2020-01-31'], 'M8[ns]'))
+def test_whole_numbers_may_be_written_as_dates():
+    got,_ = read([20200131], time_format='%Y%m%d')
+    same(got, np.array(['2020-01-31'], 'M8[ns]'))
 
 def test_columns_that_are_no_times_are_refused_by_name():
     with fails(ValueError, "'t'", 'time_format'): read(['x1','x2'])

@@ -97,7 +97,8 @@ def test_blank_lines_and_remarks_between_rows_are_skipped(tmp_path):
 
 def test_a_row_that_differs_is_refused_with_file_and_remedy(tmp_path):
     path = written(tmp_path/'a.csv', 'a,b\n1,2\n3,4,5\n')
-    with fails(ValueError, 'a.csv: ', 'Expected 2 columns, got 3', 'give `sep`, `skip_rows` or `comment`'): batches(path, ['a'], sep=',', decimal='.')
+    said = 'a.csv: ','Expected 2 columns, got 3','give `sep`, `skip_rows` or `comment`'
+    with fails(ValueError, *said): batches(path, ['a'], sep=',', decimal='.')
     late = written(tmp_path/'b.csv', 'a,b\n' + '1,2\n'*100_000)
     late.write_bytes(late.read_bytes() + b'\xff,1\n')
     with fails(ValueError, 'b.csv is not in UTF-8'): batches(late, ['a'])

@@ -49,20 +49,24 @@ def test_an_index_of_floats_only_labels_rows():
 
 # Kinds, numbers and times
 
-odd = {'Unnamed: 0': [5,6], 'a': [1,2], 'on': [True,False], 'z': [1j,2], 'none': [None,None], 'nan': [np.nan,np.nan], 'lists': [[1],[2,3]], 'text': ['x','y'],
-    'strings': ['1','NA'], 'day': pd.to_datetime(['2020-01-01','2020-01-02'], utc=True), 'iso': ['2020-01-01','2020-01-02'], 'perhaps': ['01/02/2020']*2,
-    'grade': pd.Categorical(['x','y']), 'level': pd.Categorical([1,None])}
+odd = {'Unnamed: 0': [5,6], 'a': [1,2], 'on': [True,False], 'z': [1j,2], 'none': [None,None], 'nan': [np.nan,np.nan],
+    'lists': [[1],[2,3]], 'text': ['x','y'], 'strings': ['1','NA'],
+    'day': pd.to_datetime(['2020-01-01','2020-01-02'], utc=True),
+    'iso': ['2020-01-01','2020-01-02'], 'perhaps': ['01/02/2020']*2, 'grade': pd.Categorical(['x','y']),
+    'level': pd.Categorical([1,None])}
 
 def test_each_column_has_a_kind_or_the_reason_why_it_is_left_out():
     kinds = {name: kind for name,_,kind in frame_columns(pd.DataFrame(odd))}
-    want = ['index of pandas','number','number','complex numbers','no values','no values','lists','text','number','date','date','text that may be dates','text','number']
+    want = ['index of pandas','number','number','complex numbers','no values','no values','lists','text','number',
+        'date','date','text that may be dates','text','number']
     assert kinds == dict(zip(odd, want))
     moved = [kind for name,_,kind in frame_columns(pd.DataFrame({'a': [1], 'Unnamed: 0': [2]}))]
     assert moved == ['number','number'] # Only the first column is an index
     assert [name for name,_,_ in frame_columns(pd.DataFrame({('a','b'): [1], ('c',''): [2]}))] == ['a b','c']
 
 def test_numbers_of_all_types_are_floats():
-    for values in ([1,0], [True,False], pd.array([1,0], 'Int8'), pd.array([True,False], 'boolean'), ['1','0'], pd.array([1,0], 'Float32')):
+    nullable = [pd.array([1,0], o) for o in ('Int8','boolean','Float32')]
+    for values in ([1,0], [True,False], ['1','0'], *nullable):
         got = frame_numbers(pd.Series(values), 'a')
         assert got.dtype.kind == 'f' and got.tolist() == [1,0]
     got = frame_numbers(pd.Series(pd.array([1,None], 'Int64')), 'a')

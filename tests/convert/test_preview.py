@@ -115,7 +115,9 @@ def test_steps_that_float32_cannot_tell_apart_are_said(tmp_path, recwarn, low, i
     assert any("float32, which can't represent steps" in str(o.message) for o in recwarn) == is_said
 
 def test_two_passes_need_inputs_that_can_be_read_twice(tmp_path):
-    with fails(ValueError, "`dtype='int16'` needs two passes", 'an iterable allows only one'): convert((X(i) for i in range(9)), tmp_path/'set', dtype='int16')
+    records = (X(i) for i in range(9))
+    said = "`dtype='int16'` needs two passes",'an iterable allows only one'
+    with fails(ValueError, *said): convert(records, tmp_path/'set', dtype='int16')
 
 # Samples of the inputs
 
@@ -129,7 +131,9 @@ class Reader:
 
 def inputs_of(numbers): return SimpleNamespace(sample=lambda: numbers, metadata=lambda o: dict(y=o))
 
-@pytest.mark.parametrize('n,read', [(1, [0]), (2, [0,1]), (5, [0,1,2,3,4]), (9, [0,2,4,6,8]), (1000, [0,249,499,749,999])])
+spaced = [(1, [0]), (2, [0,1]), (5, [0,1,2,3,4]), (9, [0,2,4,6,8]), (1000, [0,249,499,749,999])]
+
+@pytest.mark.parametrize('n,read', spaced)
 def test_five_inputs_from_the_first_to_the_last_are_read(n, read):
     job = Reader()
     found = sample_records(job, inputs_of([*range(1, n+1)]))
@@ -151,9 +155,15 @@ def test_unreadable_samples_are_passed_over_and_the_last_is_named_if_all_are():
     job = Reader(skip=True)
     assert len(sample_records(job, inputs_of(numbers))) == 4 and job.read[-2:] == [0,4]
 
-@pytest.mark.parametrize('shape,said', [((256,32), True), ((255,8), False), ((400,50), True), ((400,51), False), ((5,300,1), True), ((3,5000), False), ((300,None), False)], ids=str)
+shapes = [((256,32), True), ((255,8), False), ((400,50), True), ((400,51), False), ((5,300,1), True), ((3,5000), False),
+    ((300,None), False)]
+
+@pytest.mark.parametrize('shape,said', shapes, ids=str)
 def test_many_variables_of_few_steps_are_perhaps_swapped(shape, said, recwarn):
     hint_at_axes(Outline(shape, np.dtype('f4'), 0))
-    assert len(recwarn) == said and all(f'{shape[-2]:,} variables of {shape[-1]} steps' in str(o.message) for o in recwarn)
+    words = f'{shape[-2]:,} variables of {shape[-1]} steps'
+    assert len(recwarn) == said and all(words in str(o.message) for o in recwarn)
 
-def test_inputs_are_counted_in_words(): assert [count_inputs(o) for o in (0,1,2,12_345)] == ['0 inputs','1 input','2 inputs','12,345 inputs']
+def test_inputs_are_counted_in_words():
+    said = [count_inputs(o) for o in (0,1,2,12_345)]
+    assert said == ['0 inputs','1 input','2 inputs','12,345 inputs']

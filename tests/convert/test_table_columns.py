@@ -85,8 +85,11 @@ def test_batches_hold_about_two_megabytes():
     assert rows_per_batch(['a']) == 2**18 and rows_per_batch([*'abcd']) == 2**16 and rows_per_batch([]) == 2**18
     assert rows_per_batch(['a'], 2**20) == 2 and rows_per_batch(['a'], 2**30) == 1
 
-@pytest.mark.parametrize('path,keys', [('d/year=2020/site=n/a.csv', dict(year='2020', site='n')), ('d/site=S%C3%A3o%20Paulo/a.csv', dict(site='São Paulo')),
-    ('d/k=a=b/x=/a.csv', dict(k='a=b', x='')), ('d/no key=1/a=b.csv', {}), ('a.csv', {})])
+paths = [('d/year=2020/site=n/a.csv', dict(year='2020', site='n')),
+    ('d/site=S%C3%A3o%20Paulo/a.csv', dict(site='São Paulo')),
+    ('d/k=a=b/x=/a.csv', dict(k='a=b', x='')), ('d/no key=1/a=b.csv', {}), ('a.csv', {})]
+
+@pytest.mark.parametrize('path,keys', paths)
 def test_keys_are_in_the_names_of_folders(path, keys): assert hive_keys(path) == keys
 
 def table(**columns): return open_table(pd.DataFrame(columns))
@@ -108,7 +111,8 @@ def test_each_list_may_become_columns():
 def test_numeric_columns_are_those_with_numbers():
     t = table(a=['1','?'], b=[1.,2], none=[np.nan,np.nan], text=['x','y'], day=pd.date_range('2020', periods=2))
     assert t.numbers() == ['a','b'] and t.numbers(but=['b']) == ['a']
-    assert t.left_out(['a','b']) == dict(left_out=dict(none='no values', text='text', day='dates')) and t.left_out(t.names) == {}
+    assert t.left_out(['a','b']) == dict(left_out=dict(none='no values', text='text', day='dates'))
+    assert t.left_out(t.names) == {}
     t.as_numbers(['a'])
     assert next(t.batches(['a'])).to_pydict() == dict(a=[1,None])
 
@@ -121,8 +125,10 @@ def test_columns_that_can_not_be_metadata_are_refused():
     for name,held in (('words','lists of string'), ('both','struct')):
         with fails(ValueError, f"Column {name!r} holds {held}", "can't be metadata"): t.as_metadata([name])
 
-metadata = [([1,2], [1,2], 'i'), ([1,None], [1,np.nan], 'f'), (['a',None], ['a',''], 'U'), ([b'a',b'bc'], ['a','bc'], 'U'), ([True,False], [True,False], 'b'),
-    (pa.array(['x','y','x']).dictionary_encode(), [*'xyx'], 'U'), ([date(2020,1,2)], ['2020-01-02'], 'U')]
+metadata = [([1,2], [1,2], 'i'), ([1,None], [1,np.nan], 'f'), (['a',None], ['a',''], 'U'),
+    ([b'a',b'bc'], ['a','bc'], 'U'),
+    ([True,False], [True,False], 'b'), (pa.array(['x','y','x']).dictionary_encode(), [*'xyx'], 'U'),
+    ([date(2020,1,2)], ['2020-01-02'], 'U')]
 
 @pytest.mark.parametrize('values,want,kind', metadata, ids=[f'{i}-{k}' for i,(*_,k) in enumerate(metadata)])
 def test_metadata_are_numbers_or_strings_of_numpy(values, want, kind):
@@ -140,7 +146,8 @@ def test_columns_that_only_later_files_have_are_told(tmp_path):
     (tmp_path/'b.csv').write_text('w,v\n1,2\n')
     t = open_table([tmp_path/'a.csv',tmp_path/'b.csv'])
     t.as_numbers(['v'])
-    with pytest.warns(UserWarning, match=r"b\.csv has columns that .*a\.csv lacks.*left out: \['w'\]"): got = [o.to_pydict() for o in t.batches(['v'])]
+    said = r"b\.csv has columns that .*a\.csv lacks.*left out: \['w'\]"
+    with pytest.warns(UserWarning, match=said): got = [o.to_pydict() for o in t.batches(['v'])]
     assert got == [dict(v=[1]),dict(v=[2])]
     (tmp_path/'c.csv').write_text('v\n2\nx\n')
     t = open_table([tmp_path/'a.csv',tmp_path/'c.csv'])

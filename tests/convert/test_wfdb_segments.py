@@ -150,7 +150,9 @@ def test_skewed_signals_are_aligned_and_their_end_is_missing(pieces, tmp_path, r
 
 # A segment by itself
 
-@pytest.mark.parametrize('fmt,code', [('16',-2**15), ('80',-2**7), ('212',-2**11), ('310',-2**9), ('24',-2**23), ('32',-2**31), ('8',None)])
+codes = dict([('16',-2**15), ('80',-2**7), ('212',-2**11), ('310',-2**9), ('24',-2**23), ('32',-2**31), ('8',None)])
+
+@pytest.mark.parametrize('fmt,code', codes.items())
 @pytest.mark.parametrize('bits', [16,32])
 def test_the_code_of_a_missing_value_becomes_the_smallest_integer(fmt, code, bits):
     x = np.array([1, -2, code or 0], 'i8')
@@ -158,9 +160,11 @@ def test_the_code_of_a_missing_value_becomes_the_smallest_integer(fmt, code, bit
     same(unify_missing(x, fmt, bits), want)
 
 def test_signals_are_described_as_their_header_says(tmp_path):
-    path = write_signals(tmp_path, 'r', '16', integers('16', (50,4)), ['x2:3 100(7)/uV 16 50 0 0 0 a',' 0 16 50 0 0 0 a','x1'])
+    lines = ['x2:3 100(7)/uV 16 50 0 0 0 a',' 0 16 50 0 0 0 a','x1']
+    path = write_signals(tmp_path, 'r', '16', integers('16', (50,4)), lines)
     a,b,c = signals_of(read_header(str(path))).values()
-    assert a == Signal('a', 0, 2, 100., 7., 'uV', '16', 3, False) and b == Signal('a', 1, 1, 200., 50., 'mV', '16', 0, False)
+    assert a == Signal('a', 0, 2, 100., 7., 'uV', '16', 3, False)
+    assert b == Signal('a', 1, 1, 200., 50., 'mV', '16', 0, False)
     assert (c.name, c.number, c.unit, c.gain) == ('signal 2', 2, 'mV', 200.)
     assert [*signals_of(read_header(str(path)))] == ['a','a (2)','signal 2']
 
@@ -176,8 +180,9 @@ def test_steps_begin_and_end_within_frames_of_several_samples(tmp_path):
     v = np.arange(60).reshape(10, 6)
     s = Segment(str(write_signals(tmp_path, 'r', '16', v, ['x4','x2'])))
     a,b = s.signals.values()
-    for start,stop in ((0,40), (3,5), (5,6), (39,40), (6,17)): same(s.read([a], start, stop, 16)[0], v[:,:4].ravel()[start:stop].astype('i2'))
-    same(s.read([b], 1, 6, 16)[0], v[:,4:].ravel()[1:6].astype('i2'))
+    of_a,of_b = v[:,:4].ravel().astype('i2'),v[:,4:].ravel().astype('i2')
+    for start,stop in ((0,40), (3,5), (5,6), (39,40), (6,17)): same(s.read([a], start, stop, 16)[0], of_a[start:stop])
+    same(s.read([b], 1, 6, 16)[0], of_b[1:6])
 
 def test_what_can_not_be_read_in_parts_is_decoded_once(tmp_path, monkeypatch):
     v,path = write_differences(tmp_path, 100)
@@ -187,10 +192,13 @@ def test_what_can_not_be_read_in_parts_is_decoded_once(tmp_path, monkeypatch):
         return decode(self, signals, **frames)
     monkeypatch.setattr(Segment, 'decode', counted)
     a,b = s.signals.values()
-    for start,signals in ((0,[a]), (50,[a,b]), (90,[b])): same(s.read(signals, start, start+10, 16), v.T[[o.number for o in signals], start:start+10].astype('i2'))
+    for start,signals in ((0,[a]), (50,[a,b]), (90,[b])):
+        want = v.T[[o.number for o in signals], start:start+10].astype('i2')
+        same(s.read(signals, start, start+10, 16), want)
     assert calls == [[0],[1]]
 
 def test_a_segment_of_segments_is_refused(tmp_path):
     write_signals(tmp_path, 's1', '16', np.zeros((5,1), int), [''])
     (tmp_path/'r.hea').write_text('r/1 1 100 5\ns1 5\n')
-    with fails(ValueError, 'r.hea is a segment, but lists segments itself', 'on its own'): Segment(str(tmp_path/'r.hea'))
+    said = 'r.hea is a segment, but lists segments itself'
+    with fails(ValueError, said, 'on its own'): Segment(str(tmp_path/'r.hea'))

@@ -1,6 +1,7 @@
-"Labels become codes as a dictionary makes them, losses leave out what has no label, and codes are read and drawn as labels"
+"Labels become codes as a dictionary makes them, losses leave out what has no label, and codes are drawn as labels"
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
-from fastai.basics import Categorize, Category, CrossEntropyLossFlat, FocalLossFlat, L, LabelSmoothingCrossEntropyFlat, TensorCategory
+from fastai.basics import Categorize, Category, L, TensorCategory
+from fastai.basics import CrossEntropyLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat
 from hypothesis import given, strategies as st
 from matplotlib.colors import to_rgb
 from conftest import fails, filled, ramp, same
@@ -188,19 +189,23 @@ def test_labels_that_are_their_codes_are_not_copied():
     index,a = LabelIndex(range(3)),np.array([[2,0],[1,1]])
     assert index.as_codes(a) is a
     same(index.as_codes(a.astype('u1')), a)
-    for o in ([3], [-1], [0,3], [0,-1], np.empty(0, int), np.array([1], 'u8'), [1.]): assert index.as_codes(np.asarray(o)) is None
+    others = [3],[-1],[0,3],[0,-1],np.empty(0, int),np.array([1], 'u8'),[1.]
+    for o in others: assert index.as_codes(np.asarray(o)) is None
     for o in ([1,0], [1,2], [0.,1.], ['0','1']): assert LabelIndex(o).as_codes(np.array([1])) is None
 
 def test_an_unknown_label_is_shown_beside_the_first_of_the_vocabulary():
-    with fails(ValueError, f"Label 99 is not in the vocabulary {[*range(20)]}, ", 'regression', '`cat=False`'): ToCategory(range(50))(np.array([1,99]))
+    first = f'Label 99 is not in the vocabulary {[*range(20)]}, '
+    with fails(ValueError, first, 'regression', '`cat=False`'): ToCategory(range(50))(np.array([1,99]))
     with fails(ValueError, "Label 'c'", '`vocab=[…]`', '`no_label=…`'): ToCategory(['b','a'])(np.array(['a','c']))
-    with pytest.raises(ValueError, match=r"vocabulary \['b', 'a'\].*`#na#` with `[^`]*`$"): ToCategory(['b','a'])(np.array(['c']))
+    text = r"vocabulary \['b', 'a'\].*`#na#` with `[^`]*`$" # Nothing of regression
+    with pytest.raises(ValueError, match=text): ToCategory(['b','a'])(np.array(['c']))
 
 def test_a_mapping_names_the_labels_and_other_names_are_refused():
     cat = ToCategory({7: 'wake', 3: 'N1'})
     assert cat.c == 2 and cat(np.array([3,7,-100])).tolist() == [1,0,-100] and cat.decode(torch.tensor(1)) == 'N1'
     for o in (None, {}, {3: 'N1'}, {9: 'N2'}): cat.check_names(o)
-    with fails(ValueError, "Label 3 is 'N2' in these rows, and 'N1' in the training data"): cat.check_names({7: 'wake', 3: 'N2'})
+    said = "Label 3 is 'N2' in these rows, and 'N1' in the training data"
+    with fails(ValueError, said): cat.check_names({7: 'wake', 3: 'N2'})
     cat.set_vocab([5])
     assert cat.names is None and cat.c == 1 and cat(np.array([5])).tolist() == [0]
     cat.check_names({5: 'any'})
