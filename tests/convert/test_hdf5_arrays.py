@@ -28,8 +28,7 @@ def test_arrays_in_reverse_order_are_indexed_like_numpy(tmp_path, i):
 # The parts
 
 short = [(2, (2,'','')), (..., ('','','')), ((...,1), ('','',1)), ((1,...,2), (1,'',2)), ((1,2,3), (1,2,3)),
-    ((1,2,3,...), (1,2,3)),
-    ((), ('','',''))]
+    ((1,2,3,...), (1,2,3)), ((), ('','',''))]
 
 @pytest.mark.parametrize('i,want', short, ids=str)
 def test_an_index_gets_a_slice_for_each_axis_it_leaves_out(i, want):

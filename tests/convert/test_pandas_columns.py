@@ -51,9 +51,8 @@ def test_an_index_of_floats_only_labels_rows():
 
 odd = {'Unnamed: 0': [5,6], 'a': [1,2], 'on': [True,False], 'z': [1j,2], 'none': [None,None], 'nan': [np.nan,np.nan],
     'lists': [[1],[2,3]], 'text': ['x','y'], 'strings': ['1','NA'],
-    'day': pd.to_datetime(['2020-01-01','2020-01-02'], utc=True),
-    'iso': ['2020-01-01','2020-01-02'], 'perhaps': ['01/02/2020']*2, 'grade': pd.Categorical(['x','y']),
-    'level': pd.Categorical([1,None])}
+    'day': pd.to_datetime(['2020-01-01','2020-01-02'], utc=True), 'iso': ['2020-01-01','2020-01-02'],
+    'perhaps': ['01/02/2020']*2, 'grade': pd.Categorical(['x','y']), 'level': pd.Categorical([1,None])}
 
 def test_each_column_has_a_kind_or_the_reason_why_it_is_left_out():
     kinds = {name: kind for name,_,kind in frame_columns(pd.DataFrame(odd))}
