@@ -73,6 +73,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'tsdisk/convert/arrow_lists.py'),
                                             'tsdisk.convert.arrow_lists._check_sizes': ( 'convert.arrow_lists.html#_check_sizes',
                                                                                          'tsdisk/convert/arrow_lists.py'),
+                                            'tsdisk.convert.arrow_lists._given_shapes': ( 'convert.arrow_lists.html#_given_shapes',
+                                                                                          'tsdisk/convert/arrow_lists.py'),
                                             'tsdisk.convert.arrow_lists._inner_lengths': ( 'convert.arrow_lists.html#_inner_lengths',
                                                                                            'tsdisk/convert/arrow_lists.py'),
                                             'tsdisk.convert.arrow_lists._shapes': ( 'convert.arrow_lists.html#_shapes',

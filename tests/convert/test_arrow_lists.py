@@ -77,3 +77,9 @@ def test_columns_of_one_length_are_stacked_and_others_left_alone():
     assert lists_together(dict(a=a, s=short, b=b)) == ['a','b']
     assert lists_together(dict(s=short, target=a)) == ['target']
     with fails(ValueError, "'s' are not as long as those in 'a'"): stacked_lists(dict(a=a, b=b, s=short))
+
+def test_shapes_of_another_size_than_the_lists_are_refused():
+    shapes = pa.array([[2,2],[2,2]])
+    for values,row,n in (([[1,2,3],[4,5,6,7,8]], 0, 3), ([[1,2,3,4],[5]], 1, 1)):
+        said = f"'x' has {n} values in row {row} of a batch, but the shape [2, 2]"
+        with fails(ValueError, said): list_arrays(pa.array(values), 'x', shapes)

@@ -68,6 +68,17 @@ def _inner_lengths(outer, inner, name):
     raise ValueError(f"The lists in a row of column {name!r} differ in length: "
         f"{inner[bad[0]]:,} values instead of {expected[bad[0]]:,}")
 
+def _given_shapes(column, shapes, name):
+    "Shapes from a column of their own; `ValueError` if a flat list has more or fewer values"
+    res = np.array(shapes.to_pylist(), 'i8')
+    is_nested = is_list(column.type.value_type)
+    lengths = lengths_of(column)
+    bad = [] if is_nested else np.flatnonzero(res.prod(1) != lengths)
+    if not len(bad): return res
+    row = bad[0]
+    raise ValueError(f"Column {name!r} has {lengths[row]:,} values in row {row} of a batch, "
+        f"but the shape {res[row].tolist()}: the file is damaged")
+
 # %% ../../nbs/42_convert.arrow_lists.ipynb #d22a3294
 def list_arrays(
     column, # Lists, or lists of lists, of pyarrow
@@ -78,7 +89,7 @@ def list_arrays(
     column = plain_type(column)
     _check_depth(column.type, name)
     values = flat_values(column)
-    shapes = _shapes(column, name) if shapes is None else np.array(shapes.to_pylist(), 'i8')
+    shapes = _shapes(column, name) if shapes is None else _given_shapes(column, shapes, name)
     sizes = shapes.prod(1)
     _check_sizes(sizes, name)
     if (shapes == shapes[:1]).all(): return values.reshape(-1, *shapes[0])
