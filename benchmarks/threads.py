@@ -57,11 +57,11 @@ def per_row(row, f, **kwargs): return {f'{row:,} bytes, bs {bs}': partial(f, row
 def per_rows(f, **kwargs): return {k: v for row in row_shapes for k,v in per_row(row, f, **kwargs).items()}
 def named(title, jobs): return {f'{title}, {k}': v for k,v in jobs.items()}
 
-jobs = {**named('shuffled, cached', per_rows(batches, name='X.npy', shuffle=True)),
-    **named('shuffled in blocks, from disk', per_rows(past_the_cache, name='X.npy', shuffle='block')),
-    **named('int16 as float32, cached', per_row(6_000, batches, name='short.npy', shuffle=True)),
-    '`array_stats`': statistics, '`array_stats(ranges=False)`': partial(statistics, ranges=False),
-    '`preds_to_disk`, 6,000 bytes a row': predictions, f'`convert` of {n_files:,} files': conversion}
+jobs = named('shuffled, cached', per_rows(batches, name='X.npy', shuffle=True))
+jobs |= named('shuffled in blocks, from disk', per_rows(past_the_cache, name='X.npy', shuffle='block'))
+jobs |= named('int16 as float32, cached', per_row(6_000, batches, name='short.npy', shuffle=True))
+jobs |= {'`array_stats`': statistics, '`array_stats(ranges=False)`': partial(statistics, ranges=False)}
+jobs |= {'`preds_to_disk`, 6,000 bytes a row': predictions, f'`convert` of {n_files:,} files': conversion}
 
 def units(job): return 'thousand rows/s' if 'preds' in job else 'files/s' if 'convert' in job else 'MB/s'
 
