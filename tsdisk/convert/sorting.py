@@ -27,6 +27,14 @@ class Runs(Shown):
 
     def __len__(self): return self.stops[-1]
 
+# %% ../../nbs/42_convert.sorting.ipynb #ed48b9c4
+@patch
+def _check_dtypes(self:Runs, arrays):
+    "`ValueError` for values that would lose digits or letters among those of the first run"
+    known = [*(self.key[o] for o in self.key.names[:-1]), self.values.base]
+    bad = next(((a.dtype, o) for a,o in zip(map(np.asarray, arrays), known) if not np.can_cast(a.dtype, o)), None)
+    if bad: raise ValueError(f"Rows have values of {bad[0]}, earlier ones of {bad[1]}: give the files of a table the same types")
+
 # %% ../../nbs/42_convert.sorting.ipynb #9227a5ad
 @patch
 def add(self:Runs,
@@ -51,13 +59,6 @@ def _sorted_run(self:Runs, keys, values):
     run['values'] = values
     order = np.lexsort(keys[::-1])
     return run if (np.diff(order) == 1).all() else run[order]
-
-@patch
-def _check_dtypes(self:Runs, arrays):
-    "`ValueError` for values that would lose digits or letters among those of the first run"
-    known = [*(self.key[o] for o in self.key.names[:-1]), self.values.base]
-    bad = next(((a.dtype, o) for a,o in zip(map(np.asarray, arrays), known) if not np.can_cast(a.dtype, o)), None)
-    if bad: raise ValueError(f"Rows have values of {bad[0]}, earlier ones of {bad[1]}: give the files of a table the same types")
 
 # %% ../../nbs/42_convert.sorting.ipynb #8f20bc28
 @patch

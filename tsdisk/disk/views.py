@@ -40,6 +40,12 @@ def file_of(
     if mm is None or path is None or x.mode == 'c': return None
     return str(path), x.dtype, byte_in_file(x), x.shape, x.strides
 
+# %% ../../nbs/03_disk.views.ipynb #60cdf169
+def _extent(dtype, shape, strides):
+    "First byte of a view, and the byte after its last, counted from its first value"
+    reach = [s*(n-1) for s,n in zip(strides, shape)]
+    return sum(min(0, o) for o in reach), sum(max(0, o) for o in reach) + dtype.itemsize
+
 # %% ../../nbs/03_disk.views.ipynb #a80088df
 def map_file(
     path, # File to map
@@ -66,11 +72,6 @@ def _map_bytes(path, first, stop):
         res = np.memmap(f, 'u1', 'r', first, (stop-first,))
     res.filename = os.path.abspath(path)
     return remember_file(res, stat)
-
-def _extent(dtype, shape, strides):
-    "First byte of a view, and the byte after its last, counted from its first value"
-    reach = [s*(n-1) for s,n in zip(strides, shape)]
-    return sum(min(0, o) for o in reach), sum(max(0, o) for o in reach) + dtype.itemsize
 
 # %% ../../nbs/03_disk.views.ipynb #49c3c17a
 class _InFile(tuple): "The place of an array in a file, and what the file was like: (size, first and last byte, blocks, checksum)"

@@ -62,6 +62,7 @@ def _only_labels(found, no_label):
     keep = has_label(labels, no_label)
     return (labels,counts) if keep.all() else (labels[keep],counts[keep])
 
+# %% ../../nbs/32_folder.labels.ipynb #6c782d94
 def array_counts(
     x, # Anything `as_source` takes: labels (n, ...)
     idxs=None, # Rows to look at; all by default
@@ -75,6 +76,7 @@ def array_counts(
     with reads_of(s): found = _distinct(_readable(s, blocks), s.dtype, max_n)
     return _only_labels(found, no_label)
 
+# %% ../../nbs/32_folder.labels.ipynb #4325df28
 def array_vocab(
     x, # Anything `as_source` takes: labels (n, ...)
     idxs=None, # Rows to look at; all by default

@@ -73,6 +73,7 @@ def draw(self:Sample,
     while self.held > 2*most: thinned.append(self._thin())
     return places, thinned
 
+# %% ../../nbs/31_folder.sketch.ipynb #ff1ed3e1
 @patch
 def keep(self:Sample,
     values, # (k, vars), from `values_at`

@@ -40,6 +40,7 @@ class Timeline(Shown):
         if self.clocks is None: return int(self.lengths.max())
         return int(np.ceil((self.end-self._starts().min())/self.unit))
 
+# %% ../../nbs/23_order.timeline.ipynb #6debe839
 def _warn_of_starts(starts):
     "Warn if the starts of some series are known, but not of others"
     unknown = np.isnat(starts) if starts is not None else np.zeros(0, bool)
