@@ -105,6 +105,7 @@ def check_launch(
     raise ValueError(f"{n} processes were launched after this loader was made, and each would read all rows: make it after the "
         "launch (Lightning calls `train_dataloader`), or give `rank=0, world_size=1` for all rows in each")
 
+# %% ../../nbs/55_data.options.ipynb #8cc76ace
 def rows_of_rank(
     global_bs:int, # Rows of a step on all processes
     rank:int, # Number of this process

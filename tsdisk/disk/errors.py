@@ -21,6 +21,12 @@ remedies[errno.EIO] = 'its disk failed: look at the system log, and restore the 
 remedies[errno.ESTALE] = 'its server has replaced or removed it: open it again'
 remedies[errno.EMFILE] = 'too many files are open: raise the limit with `ulimit -n`'
 
+# %% ../../nbs/01_disk.errors.ipynb #8c6d036c
+def _final_path(path):
+    "The path under which a temporary file is published; any other path as it is"
+    is_temporary = path.name.startswith('.') and path.suffix == '.tmp' and path.name.count('.') > 2
+    return path.with_name(path.name[1:].rsplit('.', 2)[0]) if is_temporary else path
+
 # %% ../../nbs/01_disk.errors.ipynb #114fe5aa
 def named_error(
     error:OSError, # From a call on an open file
@@ -35,11 +41,7 @@ def named_error(
     if remedy is not None: message = f'{message}: {remedy}'
     return OSError(error.errno, message, str(_final_path(Path(path))))
 
-def _final_path(path):
-    "The path under which a temporary file is published; any other path as it is"
-    is_temporary = path.name.startswith('.') and path.suffix == '.tmp' and path.name.count('.') > 2
-    return path.with_name(path.name[1:].rsplit('.', 2)[0]) if is_temporary else path
-
+# %% ../../nbs/01_disk.errors.ipynb #a89a19cb
 @contextmanager
 def naming(
     path, # The file that is read or written

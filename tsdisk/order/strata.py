@@ -15,6 +15,19 @@ from ..disk.rows import in_slices, Positions, unroll_intervals
 from ..disk.scratch import scratch
 from .shuffle import Order
 
+# %% ../../nbs/21_order.strata.ipynb #2403c551
+def _rows_by_class(codes, starts):
+    "Row numbers, sorted by class"
+    res = scratch(codes.shape, np.uint32 if len(codes) < 2**32 else np.int64)
+    first,ends = 0,starts.copy() # Where the next row of each class goes
+    for o in in_slices(codes):
+        order,counts = np.argsort(o, kind='stable'),np.bincount(o, minlength=len(ends))
+        before = np.cumsum(counts)-counts # Rows of earlier classes in this block
+        res[np.repeat(ends-before, counts) + np.arange(len(o))] = order+first
+        first += len(o)
+        ends += counts
+    return res
+
 # %% ../../nbs/21_order.strata.ipynb #c3cfd963
 class Classes(Shown):
     "Which rows belong to each class"
@@ -32,18 +45,6 @@ class Classes(Shown):
         self.rows = _rows_by_class(codes, self.starts)
 
     def __len__(self): return len(self.rows)
-
-def _rows_by_class(codes, starts):
-    "Row numbers, sorted by class"
-    res = scratch(codes.shape, np.uint32 if len(codes) < 2**32 else np.int64)
-    first,ends = 0,starts.copy() # Where the next row of each class goes
-    for o in in_slices(codes):
-        order,counts = np.argsort(o, kind='stable'),np.bincount(o, minlength=len(ends))
-        before = np.cumsum(counts)-counts # Rows of earlier classes in this block
-        res[np.repeat(ends-before, counts) + np.arange(len(o))] = order+first
-        first += len(o)
-        ends += counts
-    return res
 
 # %% ../../nbs/21_order.strata.ipynb #c11bdec7
 @patch

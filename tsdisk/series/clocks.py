@@ -16,6 +16,12 @@ from ..disk.sidecar import described
 from .clock import period_of
 from .clock_scan import Clock # With `Clock.from_times`
 
+# %% ../../nbs/12_series.clocks.ipynb #520413a3
+def _value_of(v, i):
+    "One of several values, or the one for all; None if it is missing"
+    if v is not None and v.ndim: v = v[i]
+    return None if v is None or v != v else v
+
 # %% ../../nbs/12_series.clocks.ipynb #7fa7618c
 class Clocks(Shown):
     "Clocks of n series: `clocks[i]` is that of series i"
@@ -38,15 +44,11 @@ class Clocks(Shown):
         kind = 'm8[ns]' if start is None else 'M8[ns]'
         return Clock(stamps=np.asarray(self.stamps[i]).astype(kind), **known)
 
+# %% ../../nbs/12_series.clocks.ipynb #4a5b0e47
 def _dates_in_range(values):
     "Dates in nanoseconds; NaT for those out of range, such as '20240131', a year to NumPy, which does not check it"
     times = values.astype('M8[ns]')
     return np.where(times.astype('M8[Y]') == values.astype('M8[Y]'), times, np.datetime64('NaT', 'ns'))
-
-def _value_of(v, i):
-    "One of several values, or the one for all; None if it is missing"
-    if v is not None and v.ndim: v = v[i]
-    return None if v is None or v != v else v
 
 # %% ../../nbs/12_series.clocks.ipynb #118313b1
 def as_clocks(
