@@ -22,12 +22,12 @@ def gives_rows(s):
     "Do the blocks of a source hold its rows unchanged?"
     return type(s).blocks is Source.blocks
 
-def blocks_of(s, rows, held=1, bar=True):
+def blocks_of(s, rows, nbytes=2**22, held=1, bar=True):
     "Blocks of some rows of a source, of which some are in use at a time, with a progress bar"
     in_rows = gives_rows(s)
-    blocks = _readable(s, s.blocks(rows, held=held) if in_rows else s.blocks(rows))
+    blocks = _readable(s, s.blocks(rows, nbytes, held) if in_rows else s.blocks(rows))
     if not bar: return blocks
-    return progress(blocks, -(-len(rows)//s.rows_per_block()) if in_rows else None)
+    return progress(blocks, -(-len(rows)//s.rows_per_block(nbytes)) if in_rows else None)
 
 def chosen_rows(s, idxs):
     "Rows of a source: all, or some of them in one form"

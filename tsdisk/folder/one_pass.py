@@ -64,13 +64,15 @@ class Counted(Shown):
     ):
         self.s,self.by = s,by
         self.packing,self.tfm = packing,tfm
+        self.block_bytes = 2**21*s.dtype.itemsize # Of two million values, which may become floats
         self.cut = tfm is None and s.ndim == 3 and gives_rows(s) and by != 'steps' # Between steps of a row
 
     def blocks(self, rows, bar=True):
         "Blocks of some rows as they are read, with a progress bar"
-        blocks = blocks_of(self.s, rows, held=tasks_ahead()+1, bar=bar)
+        blocks = blocks_of(self.s, rows, self.block_bytes, tasks_ahead()+1, bar)
         return _pieces(blocks) if self.cut else blocks
 
+    def rows_per_block(self): return self.s.rows_per_block(self.block_bytes)
     def values(self, a): return _as_counted(a, self.by, self.packing, self.tfm) # Of a block, (rows, vars, steps)
 
 # %% ../../nbs/32_folder.one_pass.ipynb #7c7900ea
@@ -118,7 +120,7 @@ def sum_rows(count, moments, rows, places):
 
 def _block_shapes(count, n):
     "Shapes of the blocks of n rows, as they are read"
-    k = count.s.rows_per_block()
+    k = count.rows_per_block()
     blocks = (np.broadcast_to(np.int8(0), (min(k, n-i), *count.s.shape[1:])) for i in range(0, n, k))
     return [o.shape for o in (_pieces(blocks) if count.cut else blocks)]
 
@@ -130,13 +132,13 @@ def _tasks(count, rows, per_task, draws):
         yield part, [draws.places(shape) for shape in _block_shapes(count, len(part))]
 
 def _rows_per_task(k, n, executor):
-    "Rows of a task: 1 to 16 blocks of k rows, so that each worker gets about four tasks or more"
+    "Rows of a task: 1 to 8 blocks of k rows, so that each worker gets about four tasks or more"
     blocks = n//k//(4*tasks_at_once(executor))
-    return k*max(1, min(16, blocks))
+    return k*max(1, min(8, blocks))
 
 def _sum_elsewhere(count, rows, draws, executor):
-    "As `_sum_here`, by the workers of an executor, which get up to 64 MB at a time"
-    k = count.s.rows_per_block()
+    "As `_sum_here`, by the workers of an executor, which get up to eight blocks at a time"
+    k = count.rows_per_block()
     first = next(count.blocks(rows[:k], bar=False))
     moments = Moments(count.values(first), ends=draws.sample is not None)
     per_task = _rows_per_task(k, len(rows), executor)
