@@ -68,7 +68,7 @@ _unknown = {'text': "''", 'yes or no': 'False', 'number': '-1'}
 def _plain_line(line):
     "What a line holds if it passes a quick check; None if it has to be checked in full"
     if line.count(b'[') + line.count(b'{') > most_levels or b'"time_' in line: return None
-    try: n,metadata = res = json.loads(line)
+    try: n,metadata = res = json.loads(line.decode())
     except (TypeError, ValueError): return None
     is_plain = type(n) is int and 0 < n < 2**63 and type(metadata) is dict and type(metadata.get('split', '')) is str
     return res if is_plain else None

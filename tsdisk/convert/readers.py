@@ -24,7 +24,7 @@ from ..disk.errors import naming
 from ..disk.fingerprint import split_name
 from ..disk.packing import Packing
 from ..disk.headers import read_header, usual_header
-from ..disk.paths import local_path
+from ..disk.paths import check_local
 from .pandas_columns import frame_columns, frame_numbers, frame_times
 from .text_columns import index_reason
 
@@ -113,7 +113,7 @@ def read_file(
     whole,rows = split_rows(os.fspath(file))
     if rows: return select_rows(read_file(whole), rows)
     path,name = split_name(whole)
-    local_path(path)
+    check_local(path)
     f = readers.get(suffix_of(path))
     if f is None:
         known = ' '.join(sorted(readers))

@@ -6,7 +6,7 @@
 __all__ = ['numbers_file', 'is_path', 'how_read', 'place_of', 'SeenInputs', 'read_numbers', 'save_numbers']
 
 # %% ../../nbs/41_convert.seen_inputs.ipynb #d2aca03b
-import os, re
+import os
 from array import array
 from hashlib import blake2b
 from zlib import adler32
@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from ..disk.arrays import open_array
 from ..disk.basics import Shown
 from ..disk.errors import naming
-from ..disk.fingerprint import digest, empty_digest, extend_digest, input_parts, split_name
+from ..disk.fingerprint import digest, empty_digest, extend_digest, input_parts, split_name, without_rows
 from ..disk.inside import DamagedFile
 from ..disk.paths import is_remote
 
@@ -77,7 +77,7 @@ def number(self:SeenInputs,
 @patch
 def _place(self:SeenInputs, file):
     "As of `place_of`; the input as given if there is no such file"
-    whole = re.sub(r'\[\d+:\d+\]$', '', file)
+    whole = without_rows(file)
     return place_of(whole, self.folders) if os.path.exists(split_name(whole)[0]) else file
 
 # %% ../../nbs/41_convert.seen_inputs.ipynb #af422dcb
