@@ -3459,8 +3459,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'tsdisk.disk.fingerprint._row_id': ('disk.fingerprint.html#_row_id', 'tsdisk/disk/fingerprint.py'),
                                          'tsdisk.disk.fingerprint._set_parts': ( 'disk.fingerprint.html#_set_parts',
                                                                                  'tsdisk/disk/fingerprint.py'),
-                                         'tsdisk.disk.fingerprint._size_and_time': ( 'disk.fingerprint.html#_size_and_time',
-                                                                                     'tsdisk/disk/fingerprint.py'),
                                          'tsdisk.disk.fingerprint._table_parts': ( 'disk.fingerprint.html#_table_parts',
                                                                                    'tsdisk/disk/fingerprint.py'),
                                          'tsdisk.disk.fingerprint._tensor_as_array': ( 'disk.fingerprint.html#_tensor_as_array',

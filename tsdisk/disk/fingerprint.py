@@ -48,11 +48,8 @@ def file_id(
 ) -> tuple: # (size in bytes, time of the last change in nanoseconds); (0, 0) if there is no such file
     "What tells a file from its earlier versions"
     path,_ = split_name(without_rows(path))
-    try: return _size_and_time(path)
+    try: stat = os.stat(path)
     except (OSError,ValueError): return 0,0
-
-def _size_and_time(path):
-    stat = os.stat(path)
     return stat.st_size, stat.st_mtime_ns
 
 # %% ../../nbs/02_disk.fingerprint.ipynb #a6f0d79b
