@@ -90,3 +90,8 @@ def test_draws_ahead_are_those_of_a_sample():
         ours.add(o)
         theirs.keep(values_at(o, places), thinned)
     assert ours.every == theirs.every > 1 and np.array_equal(np.concatenate(ours.parts), np.concatenate(theirs.parts))
+
+@pytest.mark.parametrize('dtype,mb', [('i1',2),('i2',4),('f4',8),('f8',8)])
+def test_a_block_has_two_million_values_and_at_most_8_mb(dtype, mb):
+    first = next(Counted(as_source(np.zeros((3000,4,1024), dtype))).blocks(range(3000), bar=False))
+    assert first.nbytes == mb*2**20

@@ -64,7 +64,7 @@ class Counted(Shown):
     ):
         self.s,self.by = s,by
         self.packing,self.tfm = packing,tfm
-        self.block_bytes = 2**21*s.dtype.itemsize # Of two million values, which may become floats
+        self.block_bytes = min(2**23, 2**21*s.dtype.itemsize) # Short integers become longer floats
         self.cut = tfm is None and s.ndim == 3 and gives_rows(s) and by != 'steps' # Between steps of a row
 
     def blocks(self, rows, bar=True):
