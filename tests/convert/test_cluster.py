@@ -19,10 +19,15 @@ from conversion import as_item, mapped, number, rec, same, same_files, write_raw
 def raw(tmp_path): return write_raw(tmp_path/'raw')
 
 @pytest.fixture(scope='module')
-def client():
+def dask_client():
     distributed = pytest.importorskip('distributed')
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers:
         with distributed.Client(workers) as client: yield client
+
+@pytest.fixture
+def client(dask_client):
+    dask_client.wait_for_workers(2) # One that a test killed starts again
+    return dask_client
 
 def large(p): return np.full((4,2**15), number(p), 'f4') # 512 kB: groups end within blocks of checksums
 
@@ -153,6 +158,7 @@ def test_what_a_killed_worker_of_dask_was_writing_is_written_by_another(raw, tmp
     convert(raw, tmp_path/'one', read=large, n_workers=0)
     client.run(die_while_copying, tmp_path/'mark')
     dst = convert(raw, tmp_path/'set', read=large, executor=client.get_executor())
+    client.wait_for_workers(2)
     client.run(live_on)
     assert same(tmp_path/'one', dst) and not verify(tmp_path/'set') and (tmp_path/'mark.died').exists()
 
