@@ -1,9 +1,11 @@
 "Files become a dataset, and more of them are appended"
-import pydoc
+import gc, os, pydoc
 from functools import partial
 from inspect import signature
+from pathlib import Path
 import numpy as np, pytest
 from fastcore.test import expect_fail
+from conftest import linux
 from tsdisk.disk.inside import DamagedFile
 from tsdisk.disk.arrays import save_array
 from tsdisk.folder.checks import add_checksums, verify
@@ -29,6 +31,17 @@ def test_files_of_one_shape_are_rows_in_the_order_of_their_paths(raw, tmp_path, 
     assert list(splits) == ['train','valid','test']
     for k,rows in splits.items(): assert {arrays['source'][i].split('/')[0] for i in rows} == {k} and len(rows) == 20
     assert '60 inputs: X dense (3, 20) float32; with source' not in capsys.readouterr().out
+
+@linux
+@pytest.mark.parametrize('n_workers', [0,2])
+def test_a_conversion_ends_with_no_file_open_or_mapped(raw, tmp_path, n_workers):
+    gc.disable() # Not only once garbage is collected
+    try:
+        convert(raw, tmp_path/'set', label='folder', n_workers=n_workers)
+        links = [f'/proc/self/fd/{o}' for o in os.listdir('/proc/self/fd')]
+        assert not [o for o in links if os.path.exists(o) and str(tmp_path) in os.readlink(o)]
+        assert str(tmp_path) not in Path('/proc/self/maps').read_text()
+    finally: gc.enable()
 
 def test_an_iterable_gives_records(tmp_path):
     got = open_folder(convert((rec(i) for i in range(10)), tmp_path/'set'))[0]['X']

@@ -1,5 +1,5 @@
 "JSON that fits a schema is taken, and what does not fit is named by its place"
-import json
+import gc, json, weakref
 from math import inf, nan
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -44,6 +44,16 @@ def test_parsed_json_is_what_was_written(value):
     assert parse_json(text, 'a.json') == parse_json(text.encode(), 'a.json') == value
 
 def deep(n): return '['*n + ']'*n
+
+def test_a_schema_that_does_not_fit_keeps_nothing_of_its_callers():
+    class Held: pass
+    def caller():
+        held = Held()
+        either(nothing, whole())(3)
+        return weakref.ref(held)
+    gc.disable()
+    try: assert caller()() is None
+    finally: gc.enable()
 
 @pytest.mark.parametrize('data,words', [('', 'Expecting value'), ('{"a": 1', 'Expecting'), (b'\xff', 'utf-8'), ('{"a": 1, "b": 2, "a": 3}', "the key 'a' is there twice"),
     ('[{"a": 1, "a": 1}]', 'is there twice'), (deep(65), 'nested more than 64 levels deep'), (deep(10**5), 'nested more than 64 levels deep'), ('"a"', 'must be a whole number')])
