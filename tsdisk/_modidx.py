@@ -1199,6 +1199,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'tsdisk.convert.matlab.unreadable': ('convert.matlab.html#unreadable', 'tsdisk/convert/matlab.py')},
             'tsdisk.convert.metadata': { 'tsdisk.convert.metadata.Metadata': ( 'convert.metadata.html#metadata',
                                                                                'tsdisk/convert/metadata.py'),
+                                         'tsdisk.convert.metadata.Metadata.__contains__': ( 'convert.metadata.html#metadata.__contains__',
+                                                                                            'tsdisk/convert/metadata.py'),
                                          'tsdisk.convert.metadata.TimeTable': ( 'convert.metadata.html#timetable',
                                                                                 'tsdisk/convert/metadata.py'),
                                          'tsdisk.convert.metadata._Values': ('convert.metadata.html#_values', 'tsdisk/convert/metadata.py'),

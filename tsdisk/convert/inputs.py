@@ -240,7 +240,7 @@ def _after(self:Inputs, first, digest, seen=None):
 def _bytes_of(self:Inputs, o):
     "The size of an input; an input of selected rows fills a group"
     if not self.files: return record_bytes(o)
-    path = _main_path(o)
+    path = _given_path(o)
     return input_bytes if path.endswith(']') else file_id(path)[0]
 
 @patch

@@ -287,16 +287,17 @@ def _are_of_rows(dst, splits, n):
     try: return all(check_rows(o, n, k) is not None for k,o in opened.items())
     except (IndexError,ValueError): return False
 
-def _split_entries(journal, path, n):
+def _split_entries(journal, path, metadata):
     "Write the files of the splits that have new rows; entries of the manifest"
-    before = journal.head.get('n', 0)
+    before,n = journal.head.get('n', 0),metadata.n
     old = read_manifest(journal.dst).get('splits', {}) if before else {}
     if not _are_of_rows(journal.dst, old, before):
         print(f"The splits {[*old]} select windows, not the {before:,} rows: make them again to include the appended rows")
         return {}
     entries = {k: {**o, 'of': n} for k,o in old.items() if isinstance(o, dict) and 'ranges' in o}
-    for name,ranges in split_ranges(path).items():
-        new = [[max(first, before), stop] for first,stop in ranges if stop > before]
+    ranges = split_ranges(path) if 'split' in metadata else {}
+    for name,found in ranges.items():
+        new = [[max(first, before), stop] for first,stop in found if stop > before]
         if new: entries[name] = _split_entry(journal, name, _grown_split(journal.dst, old.get(name), new, n), n)
     return entries
 
@@ -376,11 +377,13 @@ def _finish_files(self:Writer):
     metadata = summarize(path)
     self._check_lengths(metadata.n)
     arrays,checksums = self._finish_columns(_metadata_columns(j, metadata, self.columns, self.used))
-    others = dict(splits=_split_entries(j, path, metadata.n), clock=save_times(time_table(path), j.made, j.tag))
+    has_times = 'time_jumps' in metadata or 'time_faults' in metadata
+    clock = save_times(time_table(path), j.made, j.tag) if has_times else {}
+    splits = _split_entries(j, path, metadata)
     before = read_manifest(j.dst).get('made') if j.appends else None
     save_numbers(j.numbers, read_numbers(j.dst, before), self.seen.numbers)
     checksums.update({o.name: _file_checksums(o) for o in (path, *_other_files(j.made))})
-    return arrays, checksums, others | dict(info=metadata.shared)
+    return arrays, checksums, dict(splits=splits, clock=clock, info=metadata.shared)
 
 @patch
 def _check_lengths(self:Writer, n):

@@ -138,6 +138,8 @@ class Metadata:
     dtypes: dict # Dtype by key, of values that become columns
     rest: list # Keys that stay in `items.jsonl`
 
+    def __contains__(self, key): return any(key in o for o in (self.shared, self.dtypes, self.rest))
+
 # %% ../../nbs/44_convert.metadata.ipynb #30cf5633
 time_keys = 'time_jumps','time_period','time_faults' # Kept by `TimeTable` instead
 
