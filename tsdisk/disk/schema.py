@@ -111,7 +111,7 @@ def either(
 
 def _misfit(check, v):
     try: check(v)
-    except Misfit as e: return e.with_traceback(None) # Which would keep the callers' variables until garbage is collected
+    except Misfit as e: return e.with_traceback(None) # Its frames would live until garbage is collected
 
 # %% ../../nbs/02_disk.schema.ipynb #b93114e3
 most_bytes = 2**30 # Size of a JSON file: enough for the checksums of half a petabyte
