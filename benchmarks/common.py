@@ -91,8 +91,8 @@ def git(*args):
     return res.stdout.strip() if res.returncode == 0 else ''
 
 def commit():
-    "The commit that is measured, `+` after it if the package differs from it; empty outside a checkout"
-    try: return git('rev-parse', '--short', 'HEAD') + '+'*bool(git('status', '--porcelain', '../tsdisk'))
+    "The last commit that changed the package, `+` after it if the package differs from it; empty outside a checkout"
+    try: return git('log', '-1', '--format=%h', '--', '../tsdisk') + '+'*bool(git('status', '--porcelain', '../tsdisk'))
     except OSError: return ''
 
 def machine():

@@ -86,6 +86,7 @@ def measure(bench, secs):
     with workers(**{k: (worker, bench.folder, n) for k,n in ways.items()}) as ws:
         for _,n in bench.turns('all kinds of work'):
             for job in jobs:
+                for w in ws.values(): w(job, 0) # Warms up: after other work, the first to read from disk would be slower, whichever it is
                 for k in bench.one_by_one(ways): res.append(dict(job=job, way=k, beside=n, rate=ws[k](job, secs)))
     return res
 
