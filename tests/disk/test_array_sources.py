@@ -1,10 +1,11 @@
 "Arrays, lists, tables and objects that look like arrays are sources of rows, or are refused"
 import numpy as np, pytest, torch
 from fastcore.foundation import L
-from conftest import fails, filled, same
+from conftest import drop_from_cache, fails, filled, linux, same
 from source_cases import Half, Ints, save_npy, Slow, x
 from tsdisk.testing import check_order
-from tsdisk.disk.array_sources import ArraySource, LikeSource, as_source
+from tsdisk.disk import array_sources
+from tsdisk.disk.array_sources import ArraySource, LikeSource, as_source, will_need
 
 def test_as_source_picks_the_kind(tmp_path):
     assert type(as_source(save_npy(tmp_path))) is type(as_source(tmp_path/'x.npy')) is type(as_source(torch.tensor(x))) is type(as_source([1,2])) is ArraySource
@@ -63,3 +64,30 @@ def test_values_that_are_not_what_an_object_declares_are_refused():
         for read in (lambda s=s: s[0], lambda s=s: s[1:3], lambda s=s: s.gather([0,2,5])):
             with fails(TypeError, 'int16, but they are float64' if o is decoded else 'Masked'): read()
     same(as_source(Declared(np.ma.masked_array(np.arange(24, dtype='i2').reshape(6, 4)))).gather([5]), np.arange(20, 24, dtype='i2')[None])
+
+class Hints:
+    "A map that notes what the system is asked to read"
+    def __init__(self): self.asked = []
+    def madvise(self, advice, start, n): self.asked.append((start, start+n))
+
+def test_no_hint_is_longer_than_disks_allow(tmp_path, monkeypatch):
+    "The system cuts hints to the longest request of the disk, which is 128 KiB for some"
+    X,hints = save_npy(tmp_path),Hints()
+    monkeypatch.setattr(array_sources, 'mmap_of', lambda x: hints)
+    will_need(X, np.array([5_000,10**6]), np.array([300_000,10**6+1]))
+    assert hints.asked == [(4096, 135168), (135168, 266240), (266240, 300000), (999424, 1000001)]
+
+@linux
+def test_a_pass_has_the_disk_read_ahead_of_it_unless_the_file_is_cached(tmp_path, monkeypatch):
+    path,asked = tmp_path/'x.npy',[]
+    np.save(path, filled((25_000,1000)))
+    drop_from_cache(path)
+    monkeypatch.setattr(array_sources, 'will_need', lambda x, start, stop: asked.append((int(start[0]), int(stop[0]))))
+    def read():
+        asked.clear()
+        for _ in as_source(path).blocks(range(25_000), 2**20): pass
+        return asked
+    mib,nbytes = 262*4000,10**8 # A block, and all of them
+    assert read() == [(i*32*mib, min((i+2)*32*mib, nbytes)) for i in range(3)]
+    path.read_bytes()
+    assert read() == []

@@ -1,7 +1,7 @@
 "The page cache: what is there, and having the rest read"
 import os
 import numpy as np, pytest
-from conftest import linux
+from conftest import drop_from_cache, linux
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.data.loader import TSDataLoader
 from tsdisk.data.reader import ReadOptions
@@ -12,10 +12,7 @@ from tsdisk.disk.page_cache import cached_share, fill_cache, fill_in_background
 def on_disk(path, nbytes=2**22):
     "A file that is not in the page cache"
     path.write_bytes(os.urandom(nbytes))
-    with open(path, 'rb') as f:
-        os.fsync(f.fileno())
-        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if cached_share(path) > .1: pytest.skip('The files of this file system stay in memory')
+    drop_from_cache(path)
     return path
 
 @linux
@@ -40,6 +37,15 @@ def test_files_are_read(tmp_path):
     for o in paths:
         o.read_bytes() # Waits for what was asked for
         assert cached_share(o) == 1
+
+@linux
+def test_no_hint_is_longer_than_disks_allow(tmp_path, monkeypatch):
+    "The system cuts hints to the longest request of the disk, which is 128 KiB for some"
+    path,asked = tmp_path/'a',[]
+    path.write_bytes(bytes(2**20+1))
+    monkeypatch.setattr(os, 'posix_fadvise', lambda fd, start, n, advice: asked.append((start,n)))
+    fill_cache([path])
+    assert asked == [(i, 2**17) for i in range(0, 2**20+1, 2**17)]
 
 @linux
 def test_one_thread_has_files_read_unless_they_are_cached(tmp_path):

@@ -22,6 +22,7 @@ from .faults import handle_faults, mapped_inode, mapped_reads
 from .identity import open_file, remember_file
 from .gather import RowCopier
 from .io import DiskFile, populate
+from .page_cache import HINT_BYTES, cached_share_of_map
 from .sources import Place, Source, rows_there
 from .threads import Helpers, Task
 
@@ -127,8 +128,9 @@ def will_need(
     if mm is None or not hasattr(mmap, 'MADV_WILLNEED'): return
     first = byte_in_map(x)
     for a,b in zip((first+start).tolist(), (first+stop).tolist()):
-        try: mm.madvise(mmap.MADV_WILLNEED, a//page*page, b - a//page*page)
-        except (ValueError, OSError): return
+        for i in range(a//page*page, b, HINT_BYTES):
+            try: mm.madvise(mmap.MADV_WILLNEED, i, min(HINT_BYTES, b-i))
+            except (ValueError, OSError): return
 
 # %% ../../nbs/10_disk.array_sources.ipynb #67d4a13e
 @patch
@@ -141,29 +143,36 @@ def _block_starts(self:ArraySource, rows, k):
 def _mapped_starts(self:ArraySource, rows, k):
     "Where blocks of k rows start, while a thread maps the rows that come next"
     per = max(1, 2**25//(k*max(1, self.row_bytes)))*k # Rows mapped at a time, 32 MiB
-    ahead = self._map_ahead(rows[:per])
+    ahead = self._map_ahead(rows[:2*per], per)
     for i in range(0, len(rows), k):
-        if i%per == 0 and ahead.result(): ahead = self._map_ahead(rows[i+per:i+2*per])
+        if i%per == 0 and ahead.result(): ahead = self._map_ahead(rows[i+per:i+3*per], per)
         yield i
-
 
 # %% ../../nbs/10_disk.array_sources.ipynb #4ccc754d
 _mappers_cache = Helpers()
 
 @patch
-def _map_ahead(self:ArraySource, rows):
-    "A task that maps a range of rows, in a thread"
-    task = Task(self._map, rows)
+def _map_ahead(self:ArraySource, rows, n):
+    "A task that maps the first n of a range of rows, in a thread"
+    task = Task(self._map, rows, n)
     _mappers_cache.offer([task], 1)
     return task
 
 @patch
-def _map(self:ArraySource, rows):
-    "Read and map a range of rows; False if the system can't"
+def _map(self:ArraySource, rows, n):
+    "Map the first n of a range of rows, while all of them are read; False if the system can't"
     if not len(rows): return False
+    address = address_of(self.array)
+    start,stop = self._stretch(rows)
+    if cached_share_of_map(address+start, stop-start, 4) < 1: will_need(self.array, *np.array([[start], [stop]]))
+    start,stop = self._stretch(rows[:n])
+    return populate(address+start, stop-start)
+
+@patch
+def _stretch(self:ArraySource, rows):
+    "Bytes from the first value of the array at which a range of rows starts, and ends"
     stride = self.array.strides[0]
-    start = address_of(self.array) + rows.start*stride
-    return populate(start, (len(rows)-1)*stride+self.row_bytes)
+    return rows.start*stride, (rows.stop-1)*stride + self.row_bytes
 
 # %% ../../nbs/10_disk.array_sources.ipynb #b648d32e
 @patch
