@@ -118,10 +118,10 @@ def sequential(path, row, hint):
             yield row
 
 def fio(path, engine, pattern, depth, row, secs):
-    "What `rate` gives, of fio: `depth` reads in flight, past the page cache"
+    "What `rate` gives, of fio: `depth` reads in flight, past the page cache, at any sector, as rows start at any"
     drop_cache(path/'X.npy')
-    options = dict(name='disk', filename=path/'X.npy', rw=pattern, bs=in_sectors(row), ioengine=engine, iodepth=depth, direct=1, norandommap=1, randrepeat=0,
-        time_based=1, ramp_time=f'{secs*333:.0f}ms', runtime=f'{secs*1000:.0f}ms')
+    options = dict(name='disk', filename=path/'X.npy', rw=pattern, bs=in_sectors(row), blockalign=512, ioengine=engine, iodepth=depth,
+        direct=1, norandommap=1, randrepeat=0, time_based=1, ramp_time=f'{secs*333:.0f}ms', runtime=f'{secs*1000:.0f}ms')
     command = ['fio', '--readonly', '--thread', '--output-format=json', *(f'--{k}={v}' for k,v in options.items())]
     out = subprocess.run(command, capture_output=True, text=True)
     if out.returncode: return {}
