@@ -10,7 +10,7 @@ from tsdisk.data import reader
 from tsdisk.disk.arrays import create_array, save_array
 from tsdisk.data.datasets import TSDatasets
 from tsdisk.disk.io import Aio, DiskFile, Incoming, Preadv
-from tsdisk.tools.doctor import cached_share
+from tsdisk.disk.page_cache import cached_share
 from tsdisk.data.reader import ReadOptions
 from tsdisk.data.loaders import TSDataLoader, TSDataLoaders
 from tsdisk.disk.array_sources import ArraySource, DirectSource, as_source

@@ -1,5 +1,5 @@
 "The doctor measures what loaders do, and says what it cannot know"
-import json, math, os
+import json
 from pathlib import Path
 import numpy as np, pytest
 from conftest import fails, filled
@@ -9,7 +9,7 @@ from tsdisk.data.reader import ReadOptions
 from tsdisk.disk.arrays import save_array
 from tsdisk.tools.cli import main
 from tsdisk.disk.io import Aio, DiskFile
-from tsdisk.tools.doctor import cached_share, doctor, examine, file_system
+from tsdisk.tools.doctor import doctor, examine, file_system
 from tsdisk.folder.manifest import save_folder
 from tsdisk.convert.convert import convert
 
@@ -93,20 +93,8 @@ def test_what_is_compared_is_measured_in_turns():
     ways = {k: (lambda secs, k=k: order.append((k, secs)) or next(rates[k])) for k in rates}
     assert module._in_turns(ways, 3.) == dict(a=2, b=3) and order == [(k, 1.) for _ in range(3) for k in 'ab']
 
-@pytest.mark.skipif(not hasattr(os, 'RWF_NOWAIT'), reason='the system cannot say what is cached')
-def test_cached_share(tmp_path):
-    path = tmp_path/'X.npy'
-    save_array(path, np.zeros((4000,2,500), 'f4'))
-    path.read_bytes()
-    if math.isnan(cached_share(path)): pytest.skip('the file system here does not say what is cached')
-    assert cached_share(path) > .9
-    with open(path, 'rb') as f: os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    assert cached_share(path) < .1
-
 def test_what_the_system_does_not_say(tmp_path, monkeypatch):
     (tmp_path/'f').write_bytes(b'1')
-    monkeypatch.delattr(os, 'RWF_NOWAIT', raising=False)
-    assert math.isnan(cached_share(tmp_path/'f'))
     def gone(*_, **__): raise OSError
     monkeypatch.setattr(module.Path, 'read_text', gone)
     assert file_system(tmp_path/'f') == ('unknown','unknown')

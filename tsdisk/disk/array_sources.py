@@ -22,7 +22,7 @@ from .faults import handle_faults, mapped_inode, mapped_reads
 from .identity import open_file, remember_file
 from .gather import RowCopier
 from .io import DiskFile, populate
-from .page_cache import HINT_BYTES, cached_share_of_map
+from .page_cache import HINT_BYTES, cached_share
 from .sources import Place, Source, rows_there
 from .threads import Helpers, Task
 
@@ -143,36 +143,43 @@ def _block_starts(self:ArraySource, rows, k):
 def _mapped_starts(self:ArraySource, rows, k):
     "Where blocks of k rows start, while a thread maps the rows that come next"
     per = max(1, 2**25//(k*max(1, self.row_bytes)))*k # Rows mapped at a time, 32 MiB
-    ahead = self._map_ahead(rows[:2*per], per)
+    on_disk = not self._is_cached(rows)
+    ahead = self._map_ahead(rows[:2*per], per, on_disk)
     for i in range(0, len(rows), k):
-        if i%per == 0 and ahead.result(): ahead = self._map_ahead(rows[i+per:i+3*per], per)
+        if i%per == 0 and ahead.result(): ahead = self._map_ahead(rows[i+per:i+3*per], per, on_disk)
         yield i
 
-# %% ../../nbs/10_disk.array_sources.ipynb #4ccc754d
 _mappers_cache = Helpers()
 
 @patch
-def _map_ahead(self:ArraySource, rows, n):
+def _map_ahead(self:ArraySource, rows, n, on_disk):
     "A task that maps the first n of a range of rows, in a thread"
-    task = Task(self._map, rows, n)
+    task = Task(self._map, rows, n, on_disk)
     _mappers_cache.offer([task], 1)
     return task
 
+# %% ../../nbs/10_disk.array_sources.ipynb #4ccc754d
 @patch
-def _map(self:ArraySource, rows, n):
-    "Map the first n of a range of rows, while all of them are read; False if the system can't"
+def _map(self:ArraySource, rows, n, on_disk):
+    "Map the first n of a range of rows, while all of them are read from disk; False if the system can't"
     if not len(rows): return False
-    address = address_of(self.array)
-    start,stop = self._stretch(rows)
-    if cached_share_of_map(address+start, stop-start, 4) < 1: will_need(self.array, *np.array([[start], [stop]]))
+    if on_disk: will_need(self.array, *np.reshape(self._stretch(rows), (2,1)))
     start,stop = self._stretch(rows[:n])
-    return populate(address+start, stop-start)
+    return populate(address_of(self.array)+start, stop-start)
 
 @patch
 def _stretch(self:ArraySource, rows):
     "Bytes from the first value of the array at which a range of rows starts, and ends"
     stride = self.array.strides[0]
     return rows.start*stride, (rows.stop-1)*stride + self.row_bytes
+
+@patch
+def _is_cached(self:ArraySource, rows):
+    "Is a range of rows in memory, by some places? No if nobody knows"
+    where = file_of(self.array)
+    if where is None or not len(rows) or not os.path.exists(where[0]): return False
+    path,_,first,*_ = where
+    return cached_share(path, *(first+o for o in self._stretch(rows)), 32) >= .95
 
 # %% ../../nbs/10_disk.array_sources.ipynb #b648d32e
 @patch
