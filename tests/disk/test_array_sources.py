@@ -91,3 +91,11 @@ def test_a_pass_has_the_disk_read_ahead_of_it_unless_the_file_is_cached(tmp_path
     assert read() == [(i*32*mib, min((i+2)*32*mib, nbytes)) for i in range(3)]
     path.read_bytes()
     assert read() == []
+
+@pytest.mark.parametrize('error', [FileNotFoundError, PermissionError])
+def test_a_pass_over_a_mapped_file_does_not_need_to_open_it_again(tmp_path, monkeypatch, error):
+    def refuse(*_): raise error
+    X,y = save_npy(tmp_path),[]
+    monkeypatch.setattr(array_sources, 'cached_share', refuse)
+    for o in as_source(X).blocks(range(len(X)), 1000): y.append(o.copy())
+    assert np.array_equal(np.concatenate(y), x)

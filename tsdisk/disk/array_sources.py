@@ -8,6 +8,7 @@ __all__ = ['ArraySource', 'will_need', 'DirectSource', 'LikeSource', 'as_source'
 # %% ../../nbs/10_disk.array_sources.ipynb #eb83ce30
 import mmap, os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 import numpy as np
@@ -177,9 +178,10 @@ def _stretch(self:ArraySource, rows):
 def _is_cached(self:ArraySource, rows):
     "Is a range of rows in memory, by some places? No if nobody knows"
     where = file_of(self.array)
-    if where is None or not len(rows) or not os.path.exists(where[0]): return False
+    if where is None or not len(rows): return False
     path,_,first,*_ = where
-    return cached_share(path, *(first+o for o in self._stretch(rows)), 32) >= .95
+    with suppress(OSError): return cached_share(path, *(first+o for o in self._stretch(rows)), 32) >= .95
+    return False # A file that was removed is still mapped
 
 # %% ../../nbs/10_disk.array_sources.ipynb #b648d32e
 @patch

@@ -24,12 +24,13 @@ def cached_share(
     with open(path, 'rb', buffering=0) as f:
         if stop is None: stop = os.fstat(f.fileno()).st_size
         if stop <= start: return 1.
-        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_RANDOM) # Probes read nothing ahead
-        try: return sum(_is_cached(f.fileno(), at) for at in _spread(start, stop, places))/places
+        try:
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_RANDOM) # A probe must not have its neighbors read
+            return sum(_is_cached(f.fileno(), at) for at in _spread(start, stop, places))/places
         except OSError: return nan
 
 def _spread(start, stop, n):
-    "One number at random in each of n equal parts of a range: where it was probed before, it is in memory"
+    "A random number from each of n equal parts of a range"
     parts = np.arange(n) + np.random.default_rng().random(n)
     return (start + parts*(stop-start)//n).astype(int).tolist()
 
