@@ -32,6 +32,12 @@ def arguments(
     args.name,args.rounds,args.beside = name, args.rounds or rounds[args.quick], sorted({*args.beside})
     return args
 
+only = dict(nargs='+', default=[''], help='measure only what has one of these words in its name')
+
+def chosen(names, args):
+    "Names that `--only` asks for"
+    return [o for o in names if any(k in o for k in args.only)]
+
 @contextmanager
 def benchmark(args, need, wait=180):
     "A `Bench` with `need` bytes of disk, which waits up to `wait` seconds for other programs, or a ninth of them with --quick"

@@ -3,7 +3,7 @@ import json, resource, subprocess, sys, warnings
 from importlib import import_module
 from pathlib import Path
 import numpy as np
-from common import arguments, benchmark, intro, md_table, number, pick, run, say
+from common import arguments, benchmark, chosen, intro, md_table, number, only, pick, run, say
 from processes import timed
 
 limit = 6 # GB of private memory that a measurement may use
@@ -201,10 +201,9 @@ Series have 24 steps on average, windows 8.
 
 def main():
     sizes = dict(type=float, nargs='+', help='numbers of rows (default: 1e6 1e8 1e9, or 1e6 1e7 with --quick)')
-    only = dict(nargs='+', default=[''], help='measure only what has one of these words in its name')
     args = arguments('growth', __doc__, 'up to ten million rows: two minutes', (1,1), 4, sizes=sizes, only=only)
     sizes = [int(o) for o in args.sizes or ([1e6,1e7] if args.quick else [1e6,1e8,1e9])]
-    names,res = [o for o in ways if any(k in o for k in args.only)],[]
+    names,res = chosen(ways, args),[]
     with benchmark(args, need=4e9, wait=0) as bench:
         for n in sizes:
             say(f'{n:,} rows: writing data')

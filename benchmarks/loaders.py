@@ -11,9 +11,9 @@ from processes import private_mb, seconds, timed, workers
 
 shapes,sizes = [(20_000,50,128), (200_000,3,500), (1_000_000,1,128)],(64,1024)
 
-# The contestants: functions of (folder, bs, quick) that give an iterable of shuffled batches `(xb, yb)`, a new epoch each time
+# The contestants: functions of (folder, bs) that give an iterable of shuffled batches `(xb, yb)`, a new epoch each time
 
-def bare(path, bs, quick, n_bufs=1):
+def bare(path, bs, n_bufs=1):
     "The ceiling: ways to copy X alone, of which the fastest counts"
     import torch
     X = torch.from_numpy(open_data(path)[0])
@@ -21,7 +21,7 @@ def bare(path, bs, quick, n_bufs=1):
 
 class ByHand:
     "The fewest lines that do what a loader does: a new order each epoch, labels, and two buffers in turn, as the batch before is still in use"
-    def __init__(self, path, bs, quick):
+    def __init__(self, path, bs):
         import torch
         (self.X,self.y),self.bs,self.rng = map(torch.from_numpy, open_data(path)), bs, np.random.default_rng(0)
         self.bufs = torch.empty(2, bs, *self.X.shape[1:])
@@ -33,22 +33,22 @@ class ByHand:
             rows = idx[j:j+self.bs]
             yield torch.index_select(self.X, 0, rows, out=self.bufs[i%2]), torch.index_select(self.y, 0, rows)
 
-def tsdisk_loader(path, bs, quick):
+def tsdisk_loader(path, bs):
     from tsdisk.data.loaders import TSDataLoaders
     n = len(open_data(path)[0])
     return TSDataLoaders.from_arrays(path/'X.npy', path/'y.npy', splits=[range(n), []], bs=bs, device='cpu').train
 
-def tsai_lazy(path, bs, quick):
+def tsai_lazy(path, bs):
     from tsai.data.core import get_ts_dls
     X,y = open_data(path)
     return get_ts_dls(X, y, splits=(list(range(len(X))), []), inplace=False, bs=bs, device='cpu', path=path).train
 
-def tsai_itemify(path, bs, quick):
+def tsai_itemify(path, bs):
     from fastai.data.block import CategoryBlock, DataBlock
     from fastai.data.transforms import IndexSplitter, ItemGetter
     from tsai.data.core import TSTensorBlock
     from tsai.utils import itemify
-    X,y = [o[:20_000 if quick else 200_000] for o in open_data(path)]
+    X,y = [o[:few_rows] for o in open_data(path)]
     block = DataBlock(blocks=(TSTensorBlock,CategoryBlock), getters=[ItemGetter(0),ItemGetter(1)], splitter=IndexSplitter([]))
     return block.dataloaders(itemify(X, y), bs=bs, num_workers=0, device='cpu').train
 
@@ -58,16 +58,17 @@ class Rows:
     def __len__(self): return len(self.X)
     def __getitem__(self, i): return self.X[i], self.y[i]
 
-def torch_items(path, bs, quick, num_workers=0):
+def torch_items(path, bs, num_workers=0):
     from torch.utils.data import DataLoader
     return DataLoader(Rows(path), bs, shuffle=True, drop_last=True, num_workers=num_workers, persistent_workers=num_workers > 0)
 
-def torch_batches(path, bs, quick):
+def torch_batches(path, bs):
     from torch.utils.data import BatchSampler, DataLoader, RandomSampler
     rows = Rows(path)
     return DataLoader(rows, sampler=BatchSampler(RandomSampler(rows), bs, drop_last=True), batch_size=None)
 
 ceiling,few = 'bare gather (ceiling)',('tsai, itemify + DataBlock',)
+few_rows = 20_000 # For contestants that handle one at a time
 contestants = {ceiling: bare, 'bare gather, two buffers in turn': partial(bare, n_bufs=2), 'a loop by hand': ByHand, 'tsdisk': tsdisk_loader,
     'tsai, lazy': tsai_lazy, 'torch, by batch': torch_batches, 'torch, by item': torch_items, 'torch, by item, 2 workers': partial(torch_items, num_workers=2),
     few[0]: tsai_itemify}
@@ -100,7 +101,7 @@ def contestant(name, quick):
     import_module({'tsdisk': 'tsdisk.data.loaders', 'tsai': 'tsai.data.core'}.get(name.split(',')[0], 'torch.utils.data'))
     def build(path, shape, bs, most):
         start = time.perf_counter()
-        dls[shape,bs] = make(path, bs, quick)
+        dls[shape,bs] = make(path, bs)
         took = time.perf_counter()-start
         warnings.simplefilter('ignore')
         for dl in alternatives(dls[shape,bs]).values(): check(dl, shape[0], bs, most)
@@ -115,16 +116,16 @@ def contestant(name, quick):
 
 def alternatives(dl): return dl if isinstance(dl, dict) else {'': dl}
 
-def n_batches(name, n, bs, quick):
+def n_batches(name, n, bs):
     "Batches to time of a slow loader; None for whole epochs"
     if name in few: return max(2, 2048//bs)
-    if n > (most := 20_000 if quick else 200_000) and 'by item' in name: return most//bs
+    if n > few_rows and 'by item' in name: return few_rows//bs
 
-def build(ws, folders, quick):
+def build(ws, folders):
     "Seconds to build each loader; a first pass checks and warms it"
     for s,bs,o in configs_of(contestants):
         say(f'building {o}, {s}, bs {bs}')
-        yield dict(X=s, bs=bs, loader=o, took=ws[o]('build', folders[s], s, bs, n_batches(o, s[0], bs, quick)))
+        yield dict(X=s, bs=bs, loader=o, took=ws[o]('build', folders[s], s, bs, n_batches(o, s[0], bs)))
 
 def configs_of(names): return [(s,bs,o) for s in shapes for bs in sizes for o in names]
 
@@ -132,11 +133,11 @@ def measure_loaders(bench, folders, quick):
     "Samples a second of each array, batch size and contestant, and seconds to build them"
     rates = []
     with workers(**{o: (contestant, o, quick) for o in contestants}) as ws:
-        built = [*build(ws, folders, quick)]
+        built = [*build(ws, folders)]
         for _,n in bench.turns('loaders'):
             for s,bs,_ in configs_of([None]):
                 for o in bench.one_by_one(contestants):
-                    each = ws[o]('rate', s, bs, n_batches(o, s[0], bs, quick))
+                    each = ws[o]('rate', s, bs, n_batches(o, s[0], bs))
                     rates.append(dict(X=s, bs=bs, loader=o, beside=n, each=each))
     return dict(loaders=rates, built=built)
 
@@ -278,9 +279,8 @@ def by(shape): return ' × '.join(f'{i:,}' for i in shape)
 
 def report(res):
     o,shape = res['options'],res['memory']['X']
-    most = f"{20_000 if o['quick'] else 200_000:,}"
     busy = '\n\n**The machine was busy with other programs: run it again for figures that say something.**' if med(res['others']) > 0.2 else ''
-    slow = ', '.join(f'{n_batches(few[0], 0, bs, False)} batches of {bs}' for bs in sizes)
+    slow = ', '.join(f'{n_batches(few[0], 0, bs)} batches of {bs}' for bs in sizes)
     return f"""# Loaders, side by side
 
 {intro(res)}{busy}
@@ -290,7 +290,7 @@ runs in its own process, in turn, in random order; medians of {o['rounds']} roun
 *bare gather*, the ceiling, copies X alone, into buffers that are used again, in an order made beforehand, in the way of these that is fastest over all rounds: all threads or one, one batch in a call or
 several, or a call in each of two threads; with *two buffers in turn*, as for a model that uses one batch while the next is gathered; *a loop by hand* also makes
 the order, gathers labels and uses two buffers in turn (a batch is overwritten two batches later); *itemify + DataBlock* is slow, so {slow},
-without its permutation, and built of {most} rows at most; where there are more, *by item* times {most} of them, likewise. Worker processes are started beforehand. *tsdisk is* says how many times as fast as that line tsdisk is.
+without its permutation, and built of {few_rows:,} rows at most; where there are more, *by item* times {few_rows:,} of them, likewise. Worker processes are started beforehand. *tsdisk is* says how many times as fast as that line tsdisk is.
 
 {loaders_md(res)}
 

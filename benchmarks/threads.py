@@ -2,7 +2,7 @@
 import shutil
 from functools import partial
 import numpy as np
-from common import arguments, benchmark, groups, heads, intro, make_data, md_table, med, number, pick, ratio, row_shapes, run, say
+from common import arguments, benchmark, chosen, groups, heads, intro, make_data, md_table, med, number, only, pick, ratio, row_shapes, run, say
 from processes import seconds, workers
 
 n_files = 4000
@@ -33,13 +33,13 @@ def statistics(path, secs, threads, **kwargs):
     return per_second((path/'X.npy').stat().st_size/1e6, partial(array_stats, path/'X.npy', **kwargs), secs)
 
 def predictions(path, secs, threads):
-    "Thousands of rows, of a model so small that torch does not share it among threads: a large one decides on its own threads"
+    "Thousands of rows, of a model that torch runs on one thread: others, even a small `Linear` on some processors, share it among threads that wait for each other"
     from fastai.basics import Learner, Lambda, nn
     from tsdisk.data.loaders import TSDataLoaders
     from tsdisk.train.predict import preds_to_disk
     X = np.load(path/'X.npy', mmap_mode='r').reshape(-1, *row_shapes[6_000])
     dls = TSDataLoaders.from_arrays(X, splits=[range(64), []], device='cpu')
-    learn = Learner(dls, nn.Sequential(Lambda(lambda x: x[:,0,:2]), nn.Linear(2, 2)), loss_func=nn.MSELoss())
+    learn = Learner(dls, nn.Sequential(Lambda(lambda x: x[:,0,:2]), nn.PReLU()), loss_func=nn.MSELoss())
     def predict():
         preds_to_disk(learn, learn.dls.test_dl(X, bs=1024), path/f'preds{threads}')
         shutil.rmtree(path/f'preds{threads}')
@@ -85,7 +85,7 @@ def measure(bench, secs):
     res = []
     with workers(**{k: (worker, bench.folder, n) for k,n in ways.items()}) as ws:
         for _,n in bench.turns('all kinds of work'):
-            for job in jobs:
+            for job in chosen(jobs, bench.args):
                 for w in ws.values(): w(job, 0) # Warms up: after other work, the first to read from disk would be slower, whichever it is
                 for k in bench.one_by_one(ways): res.append(dict(job=job, way=k, beside=n, rate=ws[k](job, secs)))
     return res
@@ -103,14 +103,14 @@ def report(res):
 
 {intro(res)}
 
-{o['gb']:g} GB of float32 rows, batches on the CPU, no model but a layer of four weights, for predictions. The two ways take turns, {o['secs']:g} s each, in a process each;
+{o['gb']:g} GB of float32 rows, batches on the CPU, no model but a layer of one weight, for predictions. The two ways take turns, {o['secs']:g} s each, in a process each;
 medians of {o['rounds']} rounds, ratios within a round. *One thread*: after `torch.set_num_threads(1)`; for `convert`, without worker processes.
 
 {table(res)}
 """
 
 def main():
-    args = arguments('threads', __doc__, 'two rounds of less data: a minute', (5,2), 2)
+    args = arguments('threads', __doc__, 'two rounds of less data: a minute', (5,2), 2, only=only)
     options = dict(rounds=args.rounds, gb=.5 if args.quick else 1, secs=.3 if args.quick else 1)
     with benchmark(args, need=options['gb']*2e9) as bench:
         say('writing data')
