@@ -111,6 +111,10 @@ def machine():
         system=f'{platform.system()} {platform.release()}', python=platform.python_version(), load=load,
         **{o: version(o) for o in ('torch','numpy','fastai','tsai','tsdisk')})
 
+def kind(machine):
+    "What results of one set have in common: the kind of machine and the commit"
+    return machine['cpu'], machine['cores'], machine['commit']
+
 def intro(
     res:dict, # Results
 ) -> str: # First lines of a report

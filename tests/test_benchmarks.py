@@ -5,9 +5,9 @@ import numpy as np, pytest, torch
 
 folder = Path(__file__).parent.parent/'benchmarks'
 sys.path.insert(0, str(folder))
-import soak
+import kept, soak
 from ceilings import Disk, bare_gathers, fio, fio_engine
-from common import heads, in_order, of_best_way, pick, ratio
+from common import heads, in_order, kind, of_best_way, pick, ratio
 from processes import Busy, Quiet
 linux = pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc and PR_SET_PDEATHSIG')
 names = 'loaders','cold','windows','stats','convert','predict','peers','gpu','growth','cliff','first_epoch','threads'
@@ -168,4 +168,23 @@ def test_a_soak_finds_a_lost_checkpoint_and_another_order(tmp_path, monkeypatch)
 def test_results_that_name_a_commit_are_of_one_and_of_one_kind_of_machine():
     found = {o.stem: json.loads(o.read_text())['machine'] for o in (folder/'results').glob('*.json')}
     assert {*found} == {*names}
-    assert len({(m['cpu'],m['cores'],m['commit']) for k,m in found.items() if k not in ('gpu','threads') and m.get('commit')}) <= 1
+    assert len({kind(m) for k,m in found.items() if k not in ('gpu','threads') and m.get('commit')}) <= 1
+
+def test_the_kept_set_takes_every_benchmark_but_that_of_the_gpu_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    assert {*kept.kept} == {*names}-{'gpu'}
+    this = dict(cpu='a processor', cores=2, commit='1234567')
+    def result(name, **of): (tmp_path/f'{name}.json').write_text(json.dumps(dict(machine=this|of)))
+    result('loaders')
+    result('stats', commit='another')
+    result('cold', cpu='another')
+    ran = []
+    def fake(command, **kwargs):
+        ran.append(Path(command[1]).stem)
+        if ran[-1] == 'windows': raise subprocess.CalledProcessError(1, command)
+        result(ran[-1])
+    monkeypatch.setattr(kept, 'machine', lambda: this)
+    monkeypatch.setattr(kept.subprocess, 'run', fake)
+    monkeypatch.setattr(sys, 'argv', ['kept.py', '--out', str(tmp_path)])
+    with pytest.raises(subprocess.CalledProcessError): kept.main()
+    assert ran == ['stats','threads','cold','windows']
+    assert all(kept.is_done(o, tmp_path) for o in ('loaders','stats','threads','cold')) and not kept.is_done('windows', tmp_path)
