@@ -21,7 +21,8 @@ def main():
     for name in [o for o in kept if not is_done(o, args.out)]:
         start = time.time()
         there = ['--out', args.out, *(['--tmp', args.tmp] if args.tmp else [])]
-        subprocess.run([sys.executable, Path(__file__).parent/f'{name}.py', *kept[name], *there], stdout=subprocess.DEVNULL, check=True)
+        done = subprocess.run([sys.executable, Path(__file__).parent/f'{name}.py', *kept[name], *there], stdout=subprocess.DEVNULL)
+        if done.returncode: sys.exit(f'{name}.py failed, with status {done.returncode}')
         print(f'{name}: {(time.time()-start)/60:.0f} minutes', flush=True)
 
 if __name__ == '__main__': run(main)
