@@ -35,8 +35,8 @@ def arguments(
 only = dict(nargs='+', default=[''], help='measure only what has one of these words in its name')
 
 def chosen(names, args):
-    "Names that `--only` asks for"
-    return [o for o in names if any(k in o for k in args.only)]
+    "Names that `--only` asks for; an error if there are none"
+    return [o for o in names if any(k in o for k in args.only)] or sys.exit(f"--only {' '.join(args.only)}: no name has one of these words. Names: {', '.join(names)}")
 
 @contextmanager
 def benchmark(args, need, wait=180):

@@ -81,11 +81,11 @@ def worker(path, threads):
 
 ways = {'all threads, the default': None, 'one thread': 1}
 
-def measure(bench, secs):
+def measure(bench, secs, names):
     res = []
     with workers(**{k: (worker, bench.folder, n) for k,n in ways.items()}) as ws:
         for _,n in bench.turns('all kinds of work'):
-            for job in chosen(jobs, bench.args):
+            for job in names:
                 for w in ws.values(): w(job, 0) # Warms up: after other work, the first to read from disk would be slower, whichever it is
                 for k in bench.one_by_one(ways): res.append(dict(job=job, way=k, beside=n, rate=ws[k](job, secs)))
     return res
@@ -111,10 +111,10 @@ medians of {o['rounds']} rounds, ratios within a round. *One thread*: after `tor
 
 def main():
     args = arguments('threads', __doc__, 'two rounds of less data: a minute', (5,2), 2, only=only)
-    options = dict(rounds=args.rounds, gb=.5 if args.quick else 1, secs=.3 if args.quick else 1)
+    names,options = chosen(jobs, args),dict(rounds=args.rounds, gb=.5 if args.quick else 1, secs=.3 if args.quick else 1)
     with benchmark(args, need=options['gb']*2e9) as bench:
         say('writing data')
         write(bench.folder, options['gb'])
-        bench.keep(options, report, rates=measure(bench, options['secs']))
+        bench.keep(options, report, rates=measure(bench, options['secs'], names))
 
 if __name__ == '__main__': run(main)

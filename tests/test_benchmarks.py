@@ -1,5 +1,6 @@
 "The frame of the benchmarks: busy processes end, ceilings copy and read what they should, tables have their columns"
 import json, re, signal, subprocess, sys, time
+from types import SimpleNamespace
 from pathlib import Path
 import numpy as np, pytest, torch
 
@@ -7,7 +8,7 @@ folder = Path(__file__).parent.parent/'benchmarks'
 sys.path.insert(0, str(folder))
 import kept, soak
 from ceilings import Disk, bare_gathers, fio, fio_engine
-from common import heads, in_order, kind, of_best_way, pick, ratio
+from common import chosen, heads, in_order, kind, of_best_way, pick, ratio
 from processes import Busy, Quiet
 linux = pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc and PR_SET_PDEATHSIG')
 names = 'loaders','cold','windows','stats','convert','predict','peers','gpu','growth','cliff','first_epoch','threads'
@@ -169,6 +170,12 @@ def test_results_that_name_a_commit_are_of_one_and_of_one_kind_of_machine():
     found = {o.stem: json.loads(o.read_text())['machine'] for o in (folder/'results').glob('*.json')}
     assert {*found} == {*names}
     assert len({kind(m) for k,m in found.items() if k not in ('gpu','threads') and m.get('commit')}) <= 1
+
+def test_only_chooses_by_words_and_an_unknown_word_is_an_error():
+    only = lambda *words: SimpleNamespace(only=words)
+    assert chosen(['a cat','a dog','fish'], only('cat','fish')) == ['a cat','fish']
+    assert chosen(['a cat','a dog'], only('')) == ['a cat','a dog']
+    with pytest.raises(SystemExit, match='--only bird: .*a cat, a dog'): chosen(['a cat','a dog'], only('bird'))
 
 def test_the_kept_set_takes_every_benchmark_but_that_of_the_gpu_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert {*kept.kept} == {*names}-{'gpu'}
