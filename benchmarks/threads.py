@@ -3,7 +3,7 @@ import shutil
 from functools import partial
 import numpy as np
 from common import arguments, benchmark, chosen, groups, heads, intro, make_data, md_table, med, number, only, pick, ratio, row_shapes, run, say
-from processes import seconds, workers
+from processes import seconds, touch_memory, workers
 
 n_files = 4000
 
@@ -25,6 +25,7 @@ def batches(path, secs, threads, name, row, bs, **kwargs):
 
 def past_the_cache(*args, **kwargs):
     from tsdisk.data.reader import ReadOptions
+    touch_memory()
     return batches(*args, read=ReadOptions(direct=True), **kwargs)
 
 def statistics(path, secs, threads, **kwargs):
