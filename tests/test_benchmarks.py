@@ -169,7 +169,7 @@ def test_a_soak_finds_a_lost_checkpoint_and_another_order(tmp_path, monkeypatch)
 def test_results_that_name_a_commit_are_of_one_and_of_one_kind_of_machine():
     found = {o.stem: json.loads(o.read_text())['machine'] for o in (folder/'results').glob('*.json')}
     assert {*found} == {*names}
-    assert len({kind(m) for k,m in found.items() if k not in ('gpu','threads') and m.get('commit')}) <= 1
+    assert len({kind(m) for k,m in found.items() if k not in ('gpu','growth','peers') and m.get('commit')}) <= 1
 
 def test_only_chooses_by_words_and_an_unknown_word_is_an_error():
     only = lambda *words: SimpleNamespace(only=words)
