@@ -36,7 +36,9 @@ only = dict(nargs='+', default=[''], help='measure only what has one of these wo
 
 def chosen(names, args):
     "Names that `--only` asks for; an error if there are none"
-    return [o for o in names if any(k in o for k in args.only)] or sys.exit(f"--only {' '.join(args.only)}: no name has one of these words. Names: {', '.join(names)}")
+    res = [o for o in names if any(k in o for k in args.only)]
+    if not res: sys.exit(f"--only {' '.join(args.only)}: no name has one of these words. Names: {', '.join(names)}")
+    return res
 
 @contextmanager
 def benchmark(args, need, wait=180):

@@ -217,7 +217,7 @@ def drop_cache(path):
         os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 def touch_memory():
-    "Use the memory that shuffle buffers will take, and let go of it: a virtual machine may hand free memory back, and needs a second to get 128 MiB again"
+    "Use as much memory as shuffle buffers take, and let go of it: a virtual machine may have to get it back from its host first"
     np.empty(2**29, np.uint8)[::4096] = 1
 
 # Times

@@ -112,7 +112,8 @@ medians of {o['rounds']} rounds, ratios within a round. *One thread*: after `tor
 
 def main():
     args = arguments('threads', __doc__, 'two rounds of less data: a minute', (5,2), 2, only=only)
-    names,options = chosen(jobs, args),dict(rounds=args.rounds, gb=.5 if args.quick else 1, secs=.3 if args.quick else 1)
+    names = chosen(jobs, args)
+    options = dict(rounds=args.rounds, gb=.5 if args.quick else 1, secs=.3 if args.quick else 1)
     with benchmark(args, need=options['gb']*2e9) as bench:
         say('writing data')
         write(bench.folder, options['gb'])
