@@ -1,5 +1,5 @@
 "Processes to measure in, others that keep the machine busy meanwhile, and what they use of it"
-import multiprocessing as mp, os, signal, subprocess, sys, threading, time, warnings
+import ctypes, multiprocessing as mp, os, signal, subprocess, sys, threading, time, warnings
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -219,6 +219,14 @@ def drop_cache(path):
 def touch_memory():
     "Use as much memory as shuffle buffers take, and let go of it: a virtual machine may have to get it back from its host first"
     np.empty(2**29, np.uint8)[::4096] = 1
+
+def keep_memory():
+    "Let this process keep what it frees, with the GNU C library, and have as much as shuffle buffers take from the start"
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
+    if mallopt:
+        mallopt(-4, 0)       # M_MMAP_MAX: large arrays come from the heap, too
+        mallopt(-1, 2**31-1) # M_TRIM_THRESHOLD: whose end isn't given back
+    touch_memory()
 
 # Times
 

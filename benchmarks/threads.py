@@ -3,7 +3,7 @@ import shutil
 from functools import partial
 import numpy as np
 from common import arguments, benchmark, chosen, groups, heads, intro, make_data, md_table, med, number, only, pick, ratio, row_shapes, run, say
-from processes import seconds, touch_memory, workers
+from processes import keep_memory, seconds, workers
 
 n_files = 4000
 
@@ -25,7 +25,6 @@ def batches(path, secs, threads, name, row, bs, **kwargs):
 
 def past_the_cache(*args, **kwargs):
     from tsdisk.data.reader import ReadOptions
-    touch_memory()
     return batches(*args, read=ReadOptions(direct=True), **kwargs)
 
 def statistics(path, secs, threads, **kwargs):
@@ -78,6 +77,7 @@ def worker(path, threads):
     "A function that does a kind of work with that many threads, or as many as torch chooses"
     import torch
     if threads: torch.set_num_threads(threads)
+    keep_memory()
     return lambda job, secs: jobs[job](path, secs, threads)
 
 ways = {'all threads, the default': None, 'one thread': 1}
